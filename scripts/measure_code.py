@@ -17,7 +17,7 @@ BOUNDS = {  # at least, at most
     "lines": (0, 94_091),
     "modules": (0, 577),
     "classes": (0, 1_341),
-    "functions": (0, 6_179),
+    "functions": (0, 6_178),
     "private functions used once": (0, 845),
     "functions that only pass their parameters on": (0, 35),
     "median lines of a function": (5, 6),

@@ -59,13 +59,13 @@ class NamedProvider(Struct, frozen=True):
     rate: ProviderRate | None = None
     metric_label: str | None = None  # None: the key
 
+    def is_usable(self, address: str) -> bool:
+        """True unless calls for the address fail at once, or wait for a server that has not responded for long."""
+        return not self.destination.is_skipped(self.host_of(address)) and self.destination.seconds_until_stuck() > 0
+
     def host_of(self, address: str) -> str:
         """Return the host of an address that names its server; empty if the provider has one server."""
         return urlsplit(address).hostname or "" if self.provider.server is None else ""
-
-    def due_at(self, now: int) -> int:
-        """Return when the rate allows a message; `now` if the provider is skipped."""
-        return now if self.rate is None or self.destination.is_skipped() else self.rate.due_at(now)
 
 
 # The providers of a tenant's channel in failover order. If no provider serves the address, the message is simulated.
@@ -136,9 +136,7 @@ class MessageDelivery(Struct, eq=False):
         providers = [named for named in found if named.provider.kind == kind]
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
-        # The provider that is tried first: those that are skipped fail at once.
-        usable = (one for one in providers if not one.destination.is_skipped(one.host_of(message.address)))
-        first = next(usable, providers[0])
+        first = next((one for one in providers if one.is_usable(message.address)), providers[0])
         return DestinationCall(first.destination, kind, partial(self._deliver, message, to, providers))
 
     async def _deliver(self, message: StoredMessage, to: str, providers: Sequence[NamedProvider]) -> int | None:
@@ -152,16 +150,17 @@ class MessageDelivery(Struct, eq=False):
         update: MessageUpdate | None = None
         last: DeliveryError | None = None
         retry_after: float | None = None
-        over_rate: list[int] = []  # when other providers may be used
-        for named in providers:
-            due_at = named.due_at(self.clock.now())
+        usable_at = 0  # when one of those above their rate may be used
+        for number, named in enumerate(providers, 1):
+            due_at = 0 if named.rate is None or named.destination.is_skipped() else named.rate.due_at(self.clock.now())
             if due_at > self.clock.now():
-                over_rate.append(due_at)
+                usable_at = min(usable_at or due_at, due_at)
                 if last is None:  # no failover: other providers are for failures, and may cost more
                     break
                 continue
             try:
-                async with named.destination.call(named.host_of(message.address)):
+                has_next = any(one.is_usable(message.address) for one in providers[number:])
+                async with named.destination.call(named.host_of(message.address), has_alternative=has_next):
                     accepted = await named.provider.send(outgoing)
             except Exception as failure:  # noqa: BLE001  else each attempt of the job would send the message again
                 error = delivery_error(named.key, failure)
@@ -188,7 +187,7 @@ class MessageDelivery(Struct, eq=False):
                 changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
                 update = MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
                 break
-        update = update or self._postponed(message, last, retry_after, over_rate)
+        update = update or self._postponed(message, last, retry_after, usable_at)
         if message.channel == "push" and update.message.state == "bounced":
             await PushEndpoints(self.db).delete_gone(message.tenant, message.address)
         await self._finish([update])
@@ -215,12 +214,11 @@ class MessageDelivery(Struct, eq=False):
         )
 
     def _postponed(
-        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, over_rate: Sequence[int]
+        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, usable_at: int
     ) -> MessageUpdate:
         """End a round in which every provider failed or is over its rate. The next one is not due before one of the latter
-        may be used again, at one of these times."""
-        usable_at = min(over_rate, default=0)
-        if error is None and over_rate:
+        may be used again (0: none)."""
+        if error is None and usable_at:
             return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         reason = None if error is None else error.response
         delay = retries.next_delay(message.rounds + 1, self.retry_delays(), retry_after)
@@ -259,16 +257,10 @@ def outdated(message: StoredMessage, now: int) -> MessageUpdate | None:
     """Return the final update of a message that has expired or whose inbox item was seen; else None."""
     if message.expires_at is not None and message.expires_at <= now:
         return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
-    if is_unneeded(message):
+    is_read, is_seen = message.read_at is not None, message.seen_at is not None
+    if (message.unless in ("read", "seen") and is_read) or (message.unless == "seen" and is_seen):
         return MessageUpdate(message=with_outcome(message, state="cancelled", reason=message.unless))
     return None
-
-
-def is_unneeded(message: StoredMessage) -> bool:
-    """True if the inbox item was read, or seen, before the message was due."""
-    if message.unless == "read":
-        return message.read_at is not None
-    return message.unless == "seen" and (message.seen_at is not None or message.read_at is not None)
 
 
 def content_of(message: StoredMessage) -> Any:

@@ -21,6 +21,7 @@ from bellcast.channels.types import (
     ProviderRate,
     StoredMessage,
 )
+from bellcast.kernel.jobs import destinations
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
@@ -60,6 +61,27 @@ class BusyProvider:
     async def check(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+class AcceptingProvider(BusyProvider):
+    """A provider that accepts every message."""
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        self.calls += 1
+        return AcceptedMessage("250", "OK", message.id)
+
+
+class HangingProvider(AcceptingProvider):
+    """A provider that accepts messages when `end` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = asyncio.Event()
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        accepted = await super().send(message)
+        await self.end.wait()
+        return accepted
 
 
 class World:
@@ -153,6 +175,27 @@ class OvertakenProvider(BusyProvider):
         (begun,) = await self.store.messages.find([message.id])
         await self.store.messages.finish([MessageUpdate(message=replace(begun, state="sent"))], 0)
         raise DeliveryError("invalid number", code="400", is_temporary=False)
+
+
+async def test_provider_that_does_not_respond_delays_no_message_that_another_can_send(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mail server does that hangs after it has received an e-mail: ten minutes would be within its timeout."""
+    monkeypatch.setattr(destinations, "STUCK_SECONDS", 0.2)
+    main, backup = HangingProvider(), AcceptingProvider()
+    destination = Destination("main", 1, Destinations(clock))
+    world = World(store, clock, [NamedProvider("main", main, destination), named("backup", backup)])
+    first, *others = await world.start({"1": ADDRESS, "2": "+12025550124", "3": "+12025550125"})
+    await asyncio.gather(*others)
+    assert (main.calls, backup.calls) == (1, 2)
+    assert not first.done()
+    await world.add(f"{ID[:-1]}4", "+12025550126")
+    (call,) = await world.delivery.run_page([job_of(f"{ID[:-1]}4")])
+    assert isinstance(call, DestinationCall)
+    assert call.destination is world.providers[1].destination  # not in the line of the first
+    main.end.set()
+    await first
+    assert (main.calls, backup.calls) == (1, 2)
 
 
 async def test_outcome_of_a_late_worker_is_not_reported(store: Store, clock: FakeClock) -> None:

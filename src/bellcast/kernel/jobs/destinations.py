@@ -5,8 +5,8 @@ respond to several calls in a row fail at once, until a probe succeeds: a server
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 from msgspec import Struct, field
@@ -23,8 +23,10 @@ CALLS = 192
 MIN_SLOTS = 4
 # Jobs in memory for each slot, one of which calls: the next one is ready when a call ends. All others wait in the store.
 JOBS_PER_SLOT = 6
-# Consecutive calls without a response, with those still in progress, after which a server is skipped: one or two may be lost packets.
+# Consecutive calls without a response after which a server is skipped: one or two may be lost packets.
 MAX_TIMEOUTS = 3
+# Calls with an alternative wait no longer while no other begins. Less than the timeout of a connection: none begins when that ends.
+STUCK_SECONDS = 8.0
 # How long a server is skipped before one call probes it.
 SKIPPED_MS = 30_000
 # Destinations, and servers of one, in memory. Beyond, those without jobs and timeouts are dropped.
@@ -32,46 +34,48 @@ MAX_DESTINATIONS = 10_000
 MAX_SERVERS = 100
 
 
-class Breaker:
+class Breaker(Struct, eq=False):
     """Skips a server while it does not respond."""
 
-    def __init__(self, destination: str, tenant: str, host: str, clock: Clock) -> None:
-        self.names = {"destination": destination, "tenant": tenant, "host": host}
-        self._clock = clock
-        self.timeouts = 0  # in a row
-        self._tried_at = 0
-        self._calls = 0  # in progress
-        self._responses = 0
-        self.since: int | None = None  # skipped since
+    names: dict[str, str]
+    clock: Clock
+    timeouts: int = 0  # in a row
+    since: int | None = None  # skipped since
+    _tried_at: int = 0
+    _calls: int = 0  # in progress
 
     @property
     def is_skipped(self) -> bool:
         """True unless the next call may begin. Of a skipped server, one call at a time probes it."""
         # The lower bound: the clock may have been set back.
-        return self.since is not None and (self._calls > 0 or 0 <= self._clock.now() - self._tried_at < SKIPPED_MS)
+        return self.since is not None and (self._calls > 0 or 0 <= self.clock.now() - self._tried_at < SKIPPED_MS)
 
-    def begin(self) -> int:
-        """Begin a call; return how many the server has responded to. Raises Unavailable if it is skipped."""
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Observe a call; one that is cancelled decides nothing. Raises Unavailable if the server is skipped."""
         if self.is_skipped:
             raise Unavailable("The server did not respond to the last calls, and is skipped for now.")
         self._calls += 1
-        return self._responses
+        try:
+            yield
+            self._end(has_responded=True)
+        except Exception as error:
+            self._end(has_responded=not (isinstance(error, Unavailable | DeliveryError) and error.is_timeout))
+            raise
+        finally:
+            self._calls -= 1
 
-    def end(self, responses: int, *, has_responded: bool | None) -> None:
-        """End a call that began after so many responses. None: it was cancelled."""
-        self._calls -= 1
+    def _end(self, *, has_responded: bool) -> None:
         if has_responded:
-            self._responses += 1
             if self.since is not None:
-                log.warning("breaker_closed", **self.names, open_ms=self._clock.now() - self.since)
+                log.warning("breaker_closed", **self.names, open_ms=self.clock.now() - self.since)
             self.timeouts, self.since = 0, None
-        elif has_responded is not None:
+        else:
             self.timeouts += 1
-            self._tried_at = self._clock.now()
-            silent = self.timeouts + (self._calls if responses == self._responses else 0)
-            if silent >= MAX_TIMEOUTS and self.since is None:
+            self._tried_at = self.clock.now()
+            if self.timeouts >= MAX_TIMEOUTS and self.since is None:
                 self.since = self._tried_at
-                log.warning("breaker_opened", **self.names, timeouts=silent, probed_after_ms=SKIPPED_MS)
+                log.warning("breaker_opened", **self.names, timeouts=self.timeouts, probed_after_ms=SKIPPED_MS)
 
 
 class Destination(Struct, eq=False):
@@ -83,6 +87,7 @@ class Destination(Struct, eq=False):
     tenant: str = ""
     _jobs: int = 0
     _calls: int = 0
+    _began_at: float = 0.0
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]])
     _breakers: dict[str, Breaker] = field(default_factory=dict)
 
@@ -103,8 +108,12 @@ class Destination(Struct, eq=False):
 
     def is_skipped(self, host: str = "") -> bool:
         """True while calls to a server would fail at once."""
-        breaker = self._breakers.get(host)
-        return breaker is not None and breaker.is_skipped
+        return host in self._breakers and self._breakers[host].is_skipped
+
+    def seconds_until_stuck(self) -> float:
+        """Return how long calls with an alternative wait for a slot, because a server may take long to respond."""
+        waited = 0.0 if self._calls < self.slots else asyncio.get_running_loop().time() - self._began_at
+        return STUCK_SECONDS - waited
 
     def count(self, jobs: int) -> None:
         """Count jobs that begin, or end (negative), to use the destination."""
@@ -112,46 +121,45 @@ class Destination(Struct, eq=False):
         self.all_destinations.busy += (self._jobs > 0) - was_busy
 
     @asynccontextmanager
-    async def call(self, host: str = "") -> AsyncIterator[None]:
-        """Call the destination, or one of its servers, in a slot. Raises Unavailable at once while the server is skipped."""
-        await self._take_slot()
+    async def call(self, host: str = "", *, has_alternative: bool = False) -> AsyncIterator[None]:
+        """Call the destination, or one of its servers, in a slot. Raises Unavailable at once while the server is skipped, and with
+        an alternative when all slots are stuck."""
+        await self._take_slot(has_alternative=has_alternative)
         try:
             breaker = self._breakers.get(host)
             if breaker is None:
                 if len(self._breakers) >= MAX_SERVERS:
                     self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
-                breaker = self._breakers[host] = Breaker(self.name, self.tenant, host, self.all_destinations.clock)
-            responses = breaker.begin()
-            has_responded: bool | None = None
-            try:
+                names = {"destination": self.name, "tenant": self.tenant, "host": host}
+                breaker = self._breakers[host] = Breaker(names, self.all_destinations.clock)
+            with breaker.call():
                 yield
-                has_responded = True
-            except Exception as error:
-                has_responded = not (isinstance(error, Unavailable | DeliveryError) and error.is_timeout)
-                raise
-            finally:
-                breaker.end(responses, has_responded=has_responded)
         finally:
-            self._calls -= 1
-            self._start_waiting()
+            self._start_waiting(ended=1)
 
-    async def _take_slot(self) -> None:
+    async def _take_slot(self, *, has_alternative: bool) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._start_waiting()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._calls -= 1
-                self._start_waiting()
-            raise
+        while not turn.done():
+            left = self.seconds_until_stuck() if has_alternative else STUCK_SECONDS
+            if left <= 0:
+                turn.cancel()
+                raise Unavailable("The server has not responded to the calls in progress for some time.")
+            try:
+                await asyncio.wait((turn,), timeout=left)
+            except asyncio.CancelledError:
+                if not turn.cancel():
+                    self._start_waiting(ended=1)
+                raise
 
-    def _start_waiting(self) -> None:
+    def _start_waiting(self, ended: int = 0) -> None:
+        self._calls -= ended
         while self._waiting and self._calls < self.slots:
             turn = self._waiting.popleft()
             if not turn.done():
                 self._calls += 1
+                self._began_at = asyncio.get_running_loop().time()
                 turn.set_result(None)
 
 

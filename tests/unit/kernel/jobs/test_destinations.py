@@ -76,36 +76,42 @@ async def test_response_between_timeouts_starts_the_count_again(
     assert not one.is_skipped()
 
 
-async def test_timeout_counts_the_calls_that_got_no_response_either(all_destinations: Destinations) -> None:
-    """A call that began after the first timeout would wait as long again before another provider is tried."""
-    one = all_destinations.of("provider mail", "", 10)
-    async with AsyncExitStack() as calls:
-        for _ in range(MAX_TIMEOUTS - 1):
-            await calls.enter_async_context(one.call())
-        await fail(one, TIMEOUTS[0])
-        assert one.is_skipped()
-        clock_of(all_destinations).advance(SKIPPED_MS / 1000)
-        assert one.is_skipped()  # those in progress are the probes
-    assert not one.is_skipped()
-
-
-async def test_timeout_of_one_call_does_not_count_others_while_the_server_responds(
-    all_destinations: Destinations,
+async def test_calls_with_an_alternative_leave_a_destination_that_does_not_respond(
+    all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One slow event among many."""
-    one = all_destinations.of("webhook 1", "", 10)
+    """The calls in progress continue: the server may have accepted what they sent."""
+    monkeypatch.setattr(destinations, "STUCK_SECONDS", 0.05)
+    one, end = all_destinations.of("provider mail", "", 2), asyncio.Event()
 
-    async def call_slowly() -> None:
-        async with one.call():
-            await succeed(one)
-            raise TIMEOUTS[0]
+    async def call(has_alternative: bool) -> None:
+        async with one.call(has_alternative=has_alternative):
+            await end.wait()
 
-    async with AsyncExitStack() as calls:
-        for _ in range(MAX_TIMEOUTS):
-            await calls.enter_async_context(one.call())
-        with pytest.raises(Unavailable):
-            await call_slowly()
-        assert not one.is_skipped()
+    in_progress = [asyncio.ensure_future(call(True)) for _ in range(2)]
+    waiting = asyncio.ensure_future(call(False))
+    await settle()
+    with pytest.raises(Unavailable, match="calls in progress"):
+        await call(True)
+    assert one.seconds_until_stuck() <= 0
+    assert not any(task.done() for task in (*in_progress, waiting))
+    assert not one.is_skipped()
+    end.set()
+    await asyncio.gather(*in_progress, waiting)
+    assert one.is_idle
+    assert one.seconds_until_stuck() > 0
+
+
+async def test_calls_wait_for_a_server_that_responds_slowly(
+    all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destinations, "STUCK_SECONDS", 0.5)
+    one = all_destinations.of("provider mail", "", 1)
+
+    async def call() -> None:
+        async with one.call(has_alternative=True):
+            await asyncio.sleep(0.1)
+
+    await asyncio.gather(*(call() for _ in range(7)))
 
 
 async def test_probe_decides_whether_the_server_is_called_again(all_destinations: Destinations) -> None:
