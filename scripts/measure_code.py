@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_091),
+    "lines": (0, 94_070),
     "modules": (0, 577),
-    "classes": (0, 1_341),
+    "classes": (0, 1_339),
     "functions": (0, 6_178),
     "private functions used once": (0, 845),
     "functions that only pass their parameters on": (0, 35),

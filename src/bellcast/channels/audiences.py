@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeAlias
 
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import NewFanout
@@ -66,7 +66,8 @@ async def _page(
     return [(one.recipient, one.created_at) for one in subscribed]
 
 
-P = TypeVar("P")
+# Commits a page of a fan-out. Returns False, and writes nothing, if the fan-out has ended or moved.
+PageCommit: TypeAlias = Callable[[], Awaitable[bool]]
 
 # Recipients per commit. 100: 9 ms to prepare their runs, in parts, and 4 ms of statements; with 50, a run took 9 % more
 # CPU time. While single sends arrive, each of them may wait for one such commit, so pages are smaller. 12: runs take 1
@@ -85,17 +86,13 @@ def cut(keys: Sequence[str], contention: ContentionDetector) -> Iterator[Sequenc
 
 
 async def run(
-    db: Engine,
-    clock: Clock,
-    job: Job,
-    prepare: Callable[[NewFanout], AsyncGenerator[P]],
-    add: Callable[[P], Awaitable[bool]],
+    db: Engine, clock: Clock, job: Job, prepare: Callable[[NewFanout], AsyncGenerator[PageCommit]]
 ) -> int | None:
     """Prepare and commit the next pages of a job's fan-out. Return when the rest is due, or None. If a process that has
     lost the job moved the fan-out in the meantime, the rest begins there."""
     id = job.payload.decode()
     fanout = await _running(db, id)
-    if fanout is not None and (await _commit(prepare(fanout), add) or await _running(db, id) is not None):
+    if fanout is not None and (await _commit_each(prepare(fanout)) or await _running(db, id) is not None):
         return clock.now()
     return None
 
@@ -105,17 +102,17 @@ async def _running(db: Engine, id: str) -> NewFanout | None:
     return None if fanout is None or fanout.state != "running" else fanout
 
 
-async def _commit(pages: AsyncGenerator[P], add: Callable[[P], Awaitable[bool]]) -> bool:
-    """Commit each page with `add` while the next one is prepared. Return False if `add` did."""
+async def _commit_each(pages: AsyncGenerator[PageCommit]) -> bool:
+    """Commit each page while the next one is prepared. Return False if a commit did."""
     async with aclosing(pages):
-        page = await anext(pages, None)
-        while page is not None:
+        commit = await anext(pages, None)
+        while commit is not None:
             preparing = asyncio.ensure_future(anext(pages, None))
             try:
-                is_running = await add(page)
+                is_running = await commit()
             finally:
                 await asyncio.wait((preparing,))
-            page = preparing.result()
+            commit = preparing.result()
             if not is_running:
                 return False
     return True

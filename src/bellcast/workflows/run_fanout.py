@@ -4,13 +4,14 @@ A page is one commit of its runs with the effects of their first steps and the n
 a job until its first call or wait."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from bellcast.channels import audiences
-from bellcast.channels.audiences import READS_PER_LEASE
+from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.types import NewFanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.clock import Clock
@@ -44,11 +45,10 @@ class RunFanout(Struct, eq=False):
 
     async def run(self, job: Job) -> int | None:
         """Add the runs of the next recipients. Return when the rest is due, or None."""
-        return await audiences.run(self.db, self.clock, job, self._pages, self._add)
+        return await audiences.run(self.db, self.clock, job, self._pages)
 
-    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[tuple[BegunPage, BegunPage]]:
-        """Prepare pages for the next recipients; the last one of a fan-out only ends it. Yield each page with the effects of
-        its first steps, and without."""
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[PageCommit]:
+        """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         for _ in range(READS_PER_LEASE):
@@ -58,14 +58,15 @@ class RunFanout(Struct, eq=False):
             if not keys:
                 nothing = TriggerRequest(tenant=fanout.tenant, created_at=self.clock.now())
                 end = _with_jobs(fanout, None, nothing)
-                yield end, end
+                yield partial(self._add, end, end)
                 return
             is_for_others = not definition.is_independent or (self.shares_runs and not await self._has_backlog())
             for some in audiences.cut(keys, self.pace.contention):
                 position = some[-1]
                 request = await self.triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)
-                yield page if is_for_others or not page.runs else await self._begun(page), page
+                begun = page if is_for_others or not page.runs else await self._begun(page)
+                yield partial(self._add, begun, page)
                 fanout = msgspec.structs.replace(fanout, position=position)
 
     async def _has_backlog(self) -> bool:
@@ -83,9 +84,9 @@ class RunFanout(Struct, eq=False):
             log.exception("fanout_page_failed", fanout=page.fanout.id)
             return page
 
-    async def _add(self, pages: tuple[BegunPage, BegunPage]) -> bool:
-        """Commit a page, without its effects if they cannot be written. Return False if the fan-out has ended or moved, or now excludes one of the recipients."""
-        page, plain = pages
+    async def _add(self, page: BegunPage, plain: BegunPage) -> bool:
+        """Commit a page with the effects of its first steps or, if they cannot be written, without. Return False if the fan-out
+        has ended or moved, or now excludes one of the recipients."""
         try:
             is_added = await self.executor.add(page)
         except BellcastError:

@@ -11,7 +11,7 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.cluster.groups import ChangeOrigin, StateDelta
+from bellcast.live.cluster.groups import ChangeOrigin
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import REVOKED, TOO_SLOW
 from bellcast.live.connection.connection import Phase
@@ -191,7 +191,7 @@ def test_counts_of_other_nodes_are_reported_to_an_observer_with_receivers(receiv
     cast(Any, observer).has_count_receivers = receives
     hub.observers.append(observer)
     elsewhere = ChangeOrigin.ELSEWHERE
-    hub.apply_peer(ROOM, "other", StateDelta(2, []), elsewhere)
+    hub.apply_peer(ROOM, "other", 2, [], elsewhere)
     assert observer.calls == ([("subscription_count_changed", ROOM, 0, 2, elsewhere)] if receives else [])
 
 
@@ -214,7 +214,7 @@ async def test_presence_of_another_node_is_sent_once() -> None:
     await asyncio.sleep(0)
     carol = Member("carol", connections=2)
     for _ in range(2):
-        hub.apply_peer(topic_stream("", "room"), "other", StateDelta(0, [carol]), ChangeOrigin.ELSEWHERE)
+        hub.apply_peer(topic_stream("", "room"), "other", 0, [carol], ChangeOrigin.ELSEWHERE)
     await asyncio.sleep(0)
     assert [frame["joined"] for frame in connection.fake.frames] == [[{"recipient": "carol"}]]
 

@@ -159,20 +159,15 @@ SNOOZE = request_body.Shape(SnoozeRequest)
 INBOX = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
-def tag_of(position: str) -> str:
-    """Return the ETag of an inbox's responses. It changes with each change of the inbox."""
-    return f'"{position}"'
-
-
 async def _if_changed(
     request: ApiRequest, read: Callable[[Inbox], Awaitable[views.InboxListing | views.Counts]]
 ) -> ASGIApp:
-    """Return what `read` finds in the inbox; 304 if it has not changed since the client's ETag."""
-    inbox = await inbox_of(request)
-    etag, result = tag_of(inbox.state.position), None
+    """Return what `read` finds in the inbox; 304 if it has not changed since the client's ETag, which is its position."""
+    inbox, result = await inbox_of(request), None
+    etag = f'"{inbox.state.position}"'
     if not entity_tags.unchanged(request, etag):
         result = await read(inbox)
-        etag = tag_of(result.position)
+        etag = f'"{result.position}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     return responses.empty(304, headers) if result is None else responses.json(result, headers=headers)
 

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 from itertools import count
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -32,13 +31,6 @@ class ChangeOrigin(IntEnum):
     DEATH = 2  # of another node, which can no longer report its own changes
 
 
-class StateDelta(NamedTuple):
-    """Changes of a node on one stream: the difference of its connections, and members with their new numbers of connections."""
-
-    connections: int = 0
-    members: Sequence[Member] = ()
-
-
 class Peer(Struct):
     """A node of a group: `number` is that of its last message, `missed` that of one that could not be applied. `is_new`: it
     has begun to follow at the same time as this node."""
@@ -50,10 +42,11 @@ class Peer(Struct):
     is_new: bool = False
     members: dict[str, Member] = {}
 
-    def apply(self, state: GroupState) -> StateDelta | None:
-        """Apply a state that is not older. Returns what changed, None if a message has been lost before it."""
+    def apply(self, state: GroupState) -> tuple[int, Sequence[Member]] | None:
+        """Apply a state that is not older. Returns the difference of the node's connections, and changed members with their new
+        numbers of connections; None if a message has been lost before it."""
         if state.number <= self.number:
-            return StateDelta()
+            return 0, ()
         if state.previous not in (None, self.number):
             return None
         self.number, self.is_new = state.number, state.is_new
@@ -67,7 +60,7 @@ class Peer(Struct):
                 self.members[member.recipient] = member
             else:
                 self.members.pop(member.recipient, None)
-        return StateDelta(change, changed)
+        return change, changed
 
 
 # The node sends the question of a new stream when the broker has subscribed to it (`mark_suspect`), or after this time,
@@ -114,7 +107,7 @@ class Groups:
         members: Members,
         count_here: Callable[[Stream], int],
         members_here: Callable[[Stream, Set[str] | None], list[Member]],
-        apply_peer: Callable[[Stream, str, StateDelta, ChangeOrigin], None],
+        apply_peer: Callable[[Stream, str, int, Sequence[Member], ChangeOrigin], None],
     ) -> None:
         self.known: list[Callable[[Stream], None]] = []  # called when the others of a followed stream become known
         self._broker = broker
@@ -221,7 +214,7 @@ class Groups:
         for node, peer in group.peers.items():
             left = [Member(key, connections=0) for key in peer.members]
             if left:  # only members: this node no longer counts the stream
-                self._apply_peer(stream, node, StateDelta(0, left), ChangeOrigin.ELSEWHERE)
+                self._apply_peer(stream, node, 0, left, ChangeOrigin.ELSEWHERE)
 
     def changed(self, stream: Stream, recipient: str | None = None) -> None:
         """Send the count of a stream, and the presence of a recipient on it, if another node has this node's state, or has
@@ -396,14 +389,14 @@ class Groups:
             peer.missed = state.number
             if stream not in self._asking:
                 self._ask(stream)
-        elif delta.connections or delta.members:
-            self._apply_peer(stream, state.node, delta, ChangeOrigin.ELSEWHERE)
+        elif any(delta):
+            self._apply_peer(stream, state.node, *delta, ChangeOrigin.ELSEWHERE)
 
     def _remove(self, stream: Stream, group: StreamGroup, node: str, cause: ChangeOrigin) -> None:
         peer = group.peers.pop(node, None)
         if peer is not None and (peer.count or peer.members):
             left = [Member(key, connections=0) for key in peer.members]
-            self._apply_peer(stream, node, StateDelta(-peer.count, left), cause)
+            self._apply_peer(stream, node, -peer.count, left, cause)
         self._end_if_alone(stream, group)
 
     def _end_if_alone(self, stream: Stream, group: StreamGroup) -> None:
