@@ -121,7 +121,7 @@ class TemplatesApi(Surface[S]):
     test = Method(objects.send_test)
     import_email = Method(objects.import_email)
     change = Method(objects.change_template)
-    versions = Method(objects.template_versions)
+    versions = Method(objects.templates.versions)
 
 
 class TypesApi(Surface[S]):
@@ -208,7 +208,7 @@ class WorkflowsApi(Surface[S]):
     put = Method(workflows.workflows.put)
     delete = Method(workflows.workflows.delete)
     change = Method(workflows.change)
-    versions = Method(workflows.versions)
+    versions = Method(workflows.workflows.versions)
     simulate = Method(workflows.simulate)
 
 

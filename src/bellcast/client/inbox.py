@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, TypedDict, Unpack
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
 from bellcast.client.responses import Changed, Counts, InboxPage, Notification, View
 
 _page = reads(InboxPage)
@@ -72,7 +72,7 @@ def mark(
 def act(id: Text, key: Text) -> HttpRequest[Notification]:
     """Take an action of one notification, once, and return the notification."""
     where = path("inbox", arguments.name("id", id), "actions", arguments.name("key", key))
-    return HttpRequest("POST", where, reads(Notification), harmless=True)
+    return post(where, reads(Notification), harmless=True)
 
 
 def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration | None = None) -> HttpRequest[Changed]:
@@ -86,12 +86,12 @@ def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration |
         else {"until": until if until == "back" else arguments.moment("until", until)}
     )
     body = {"ids": arguments.names("ids", ids), **end}
-    return HttpRequest("POST", path("inbox", "snooze"), reads(Changed), harmless=True, **json(body))
+    return post(path("inbox", "snooze"), reads(Changed), body, harmless=True)
 
 
 def back() -> HttpRequest[Changed]:
     """Return the notifications that were snoozed with until="back", because the recipient is back."""
-    return HttpRequest("POST", path("inbox", "back"), reads(Changed), harmless=True)
+    return post(path("inbox", "back"), reads(Changed), harmless=True)
 
 
 def delete(id: Text) -> HttpRequest[None]:
@@ -140,7 +140,7 @@ def _action(verb: str, does: str, *, name: str = "") -> Action:
             raise InvalidArgument("ids", "expected ids or all=True, got both")
         else:
             body = {"all": True, **({"of": selected} if selected else {})}
-        return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
+        return post(path("inbox", verb), reads(Changed), body, harmless=True)
 
     act.__name__, act.__doc__ = (
         name or verb,

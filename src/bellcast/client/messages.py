@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
-from bellcast.client.request import HttpRequest, json, path, query, reads
+from bellcast.client.request import HttpRequest, path, post, query, reads
 from bellcast.client.responses import Explanation, Message, MessagePage, Retried
 
 
@@ -50,16 +50,12 @@ def attempts(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, A
 
 def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Queue a failed or bounced message again."""
-    return HttpRequest(
-        "POST", f"{path('messages', id=id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run)
-    )
+    return post(f"{path('messages', id=id)}/retry", reads(Retried), tenant=tenant, dry_run=dry_run)
 
 
 def release(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Send a simulated message for real. Raises Conflict if its channel has no provider."""
-    return HttpRequest(
-        "POST", f"{path('messages', id=id)}/release", reads(Retried), params=query(tenant=tenant, dry_run=dry_run)
-    )
+    return post(f"{path('messages', id=id)}/release", reads(Retried), tenant=tenant, dry_run=dry_run)
 
 
 class RetryFilter(TypedDict, total=False):
@@ -74,21 +70,13 @@ _RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since
 
 def retry_all(*, tenant: Text | None = None, dry_run: bool = False, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
     """Queue all failed or bounced messages again, optionally only those of a `channel` or created `since` a time."""
-    content = json(arguments.fields_without_none("", of, _RETRY_FILTER))
-    return HttpRequest(
-        "POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run), **content
-    )
+    body = arguments.fields_without_none("", of, _RETRY_FILTER)
+    return post("/v1/messages/retry", reads(Retried), body, tenant=tenant, dry_run=dry_run)
 
 
 def mailbox(*, ttl: Duration = "1d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Create a link to a page with all simulated messages: `{"url": …}`."""
-    return HttpRequest(
-        "POST",
-        "/v1/mailbox-link",
-        reads(dict[str, Any]),
-        params=query(tenant=tenant),
-        **json({"ttl": arguments.seconds("ttl", ttl)}),
-    )
+    return post("/v1/mailbox-link", reads(dict[str, Any]), {"ttl": arguments.seconds("ttl", ttl)}, tenant=tenant)
 
 
 def explain(

@@ -5,7 +5,7 @@ from typing import Any
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
 
 
 class Objects:
@@ -37,6 +37,11 @@ class Objects:
         """Delete an object; with `tenant`, the tenant's override."""
         return HttpRequest("DELETE", path(self.plural, key=key), nothing, params=query(tenant=tenant))
 
+    def versions(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+        """Return the versions of an object, newest first."""
+        address = f"{path(self.plural, key=key)}/versions"
+        return HttpRequest("GET", address, reads(dict[str, Any]), params=query(tenant=tenant))
+
 
 def preview(
     key: Text,
@@ -49,9 +54,8 @@ def preview(
 ) -> HttpRequest[dict[str, Any]]:
     """Render a template, or `values` that are not stored: its parts by channel, and `missing`, the variables without a value."""
     fields = {"values": values, "data": data or {}, "recipient": recipient, "locale": locale}
-    content = json({name: value for name, value in fields.items() if value is not None})
     address = f"{path('templates', key=key)}/preview"
-    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)
+    return post(address, reads(dict[str, Any]), drop_none(**fields), tenant=tenant, harmless=True)
 
 
 def change_template(key: Text, *, version: int, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -61,25 +65,18 @@ def change_template(key: Text, *, version: int, tenant: Text | None = None) -> H
     return HttpRequest("PATCH", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 
-def template_versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Return the versions of a template, newest first."""
-    address = f"{path('templates', key=key)}/versions"
-    return HttpRequest("GET", address, reads(dict[str, Any]), params=query(tenant=tenant))
-
-
 def import_email(source: str, format: Text = "html") -> HttpRequest[dict[str, Any]]:
     """Convert an e-mail of another tool, as `mjml` or `html`: `part` for a template's `email`, and `findings`. Writes nothing."""
-    content = json({"format": arguments.text("format", format), "source": source})
-    return HttpRequest("POST", path("templates", "import"), reads(dict[str, Any]), harmless=True, **content)
+    body = {"format": arguments.text("format", format), "source": source}
+    return post(path("templates", "import"), reads(dict[str, Any]), body, harmless=True)
 
 
 def send_test(
     key: Text, channel: Text, to: Text, data: Mapping[str, Any] | None = None, *, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
     """Send a test message to a recipient, regardless of preferences: `{"message": id}`."""
-    content = json({"channel": channel, "to": to, "data": data or {}})
-    address = f"{path('templates', key=key)}/test"
-    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
+    body = {"channel": channel, "to": to, "data": data or {}}
+    return post(f"{path('templates', key=key)}/test", reads(dict[str, Any]), body, tenant=tenant)
 
 
 def editor_token(
@@ -107,9 +104,7 @@ def editor_token(
         ttl=seconds,
     )
     read = reads(dict[str, Any])
-    return HttpRequest(
-        "POST", "/v1/editor-tokens", lambda response: str(read(response)["token"]), harmless=True, **json(body)
-    )
+    return post("/v1/editor-tokens", lambda response: str(read(response)["token"]), body, harmless=True)
 
 
 def end_editor_tokens(tenant: Text) -> HttpRequest[None]:
@@ -131,14 +126,8 @@ def check_provider(
     body = drop_none(
         to=None if to is None else arguments.text("to", to), values=None if values is None else dict(values)
     )
-    return HttpRequest(
-        "POST",
-        f"{path('providers', key=key)}/test",
-        reads(dict[str, Any]),
-        params=query(tenant=tenant, dry_run=dry_run),
-        timeout=20.0,  # the server tests for 15 s at most
-        **json(body),
-    )
+    address, timeout = f"{path('providers', key=key)}/test", 20.0  # the server tests for 15 s at most
+    return post(address, reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run, timeout=timeout)
 
 
 providers = Objects("providers")

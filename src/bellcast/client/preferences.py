@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, json, nothing, path, post, query, reads
 
 suppressions = Objects("suppressions").page
 
@@ -32,8 +32,7 @@ def change(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = No
 def link(recipient: Text, *, ttl: Duration = "30d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Create a link to a page on which the recipient changes preferences without a login: `{"url": …}`."""
     address = f"{path('recipients', recipient=recipient)}/preferences-link"
-    content = json({"ttl": arguments.seconds("ttl", ttl)})
-    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
+    return post(address, reads(dict[str, Any]), {"ttl": arguments.seconds("ttl", ttl)}, tenant=tenant)
 
 
 def suppress(

@@ -11,7 +11,7 @@ from bellcast.client import arguments, server_rules
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, post, query, reads
 from bellcast.client.responses import IssuedToken, Recipient, RecipientPage, SessionToken
 
 DEFAULT_TTL = 3600  # seconds, the limit of POST /v1/tokens
@@ -65,9 +65,7 @@ def bulk(
     if len(items) > MAX_BULK:
         raise InvalidArgument("records", f"must have at most {MAX_BULK} recipients, got {len(items)}")
     decode = reads(dict[str, list[dict[str, Any]]])
-    return HttpRequest(
-        "POST", "/v1/recipients/bulk", decode, params=query(tenant=tenant, dry_run=dry_run), **json(items)
-    )
+    return post("/v1/recipients/bulk", decode, items, tenant=tenant, dry_run=dry_run)
 
 
 def get(key: Text, *, tenant: Text | None = None) -> HttpRequest[Recipient]:
@@ -203,7 +201,7 @@ def register_endpoint(
     )
     if subscription is not None:
         body = arguments.document("subscription", subscription)
-    return HttpRequest("POST", _endpoints(recipient), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+    return post(_endpoints(recipient), reads(dict[str, Any]), body, tenant=tenant)
 
 
 def delete_endpoint(recipient: Text, id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:

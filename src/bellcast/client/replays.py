@@ -8,7 +8,7 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, nothing, path, post, query, reads
 
 PATH = "/v1/replays"
 page = Objects("replays").page
@@ -73,7 +73,7 @@ def start(
         raise InvalidArgument("ids", "expected either ids, a filter or all=True")
     fields = _fields(of)
     body = {"ids": arguments.names("ids", ids)} if ids is not None else {"filter": fields}
-    return HttpRequest("POST", PATH, reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run), **json(body))
+    return post(PATH, reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run)
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -88,9 +88,7 @@ def cancel(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 
 def retry_job(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Run a dead job again."""
-    return HttpRequest(
-        "POST", f"{path('jobs', id=id)}/retry", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run)
-    )
+    return post(f"{path('jobs', id=id)}/retry", reads(dict[str, Any]), tenant=tenant, dry_run=dry_run)
 
 
 def delete_job(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:

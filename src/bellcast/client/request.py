@@ -122,5 +122,21 @@ def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
     return decode
 
 
+def post(
+    where: str,
+    decode: Callable[[HttpResponse], T],
+    body: Any = None,
+    *,
+    tenant: arguments.Text | None = None,
+    dry_run: bool = False,
+    harmless: bool = False,
+    timeout: float | None = None,
+) -> HttpRequest[T]:
+    """Return the request of an action in a tenant, with a JSON body if there is one."""
+    content: Any = {} if body is None else json(body)
+    params = query(tenant=tenant, dry_run=dry_run)
+    return HttpRequest("POST", where, decode, params, harmless=harmless, timeout=timeout, **content)
+
+
 def nothing(response: HttpResponse) -> None:
     """Decoder for responses without a result."""

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, nothing, path, post, query, reads
 from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage, TopicEventPage
 
 
@@ -64,9 +64,7 @@ def publish(
 
     `exclude` is the id of a connection that does not receive it. With `keep=False`, clients that reconnect later do not
     receive it. A request that may have reached the server is not retried, because the event could arrive twice."""
-    return HttpRequest(
-        "POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, keep=keep, tenant=tenant))
-    )
+    return post("/v1/events", nothing, event(to, name, data, exclude=exclude, keep=keep, tenant=tenant))
 
 
 def event(

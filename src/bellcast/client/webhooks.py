@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
 
 PATH = "/v1/webhooks"
 page = Objects("webhooks").page
@@ -19,8 +19,7 @@ def create(
     """Create a webhook. The result has its `secret`, which is not shown again. With the tenant `*`, it receives the
     events of all tenants. A dry run has no secret."""
     body = {"url": arguments.text("url", url), "events": arguments.names("events", events)}
-    params = query(tenant=tenant, dry_run=dry_run)
-    return HttpRequest("POST", PATH, reads(dict[str, Any]), params=params, **json(body))
+    return post(PATH, reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run)
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -54,9 +53,7 @@ def delete(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 
 def rotate(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Replace the secret; the result has the new one. Both sign for 24 hours. A dry run returns an empty one."""
-    return HttpRequest(
-        "POST", f"{path('webhooks', id=id)}/rotate", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run)
-    )
+    return post(f"{path('webhooks', id=id)}/rotate", reads(dict[str, Any]), tenant=tenant, dry_run=dry_run)
 
 
 def replay(
@@ -64,10 +61,4 @@ def replay(
 ) -> HttpRequest[dict[str, Any]]:
     """Deliver the events since a time again; the result has their number."""
     body: Mapping[str, Any] = {"since": arguments.past_moment("since", since)}
-    return HttpRequest(
-        "POST",
-        f"{path('webhooks', id=id)}/replay",
-        reads(dict[str, Any]),
-        params=query(tenant=tenant, dry_run=dry_run),
-        **json(body),
-    )
+    return post(f"{path('webhooks', id=id)}/replay", reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run)

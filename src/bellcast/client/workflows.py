@@ -9,7 +9,7 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.notifications import Moment, Target, once
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
 from bellcast.client.responses import Cancelled, Run, RunPage, Triggered
 
 workflows = Objects("workflows")
@@ -56,9 +56,7 @@ def cancel(
     if to is not UNSET:  # None is refused, because it would cancel the runs of all recipients
         body["to"] = arguments.target("to", to)
     where = _workflow(workflow, "cancel")
-    return HttpRequest(
-        "POST", where, reads(Cancelled), params=query(tenant=tenant, dry_run=dry_run), harmless=True, **json(body)
-    )
+    return post(where, reads(Cancelled), body, tenant=tenant, dry_run=dry_run, harmless=True)
 
 
 def change(
@@ -70,11 +68,6 @@ def change(
         version=None if version is None else arguments.whole("version", version),
     )
     return HttpRequest("PATCH", _workflow(key), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
-
-
-def versions(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Return the versions of a workflow, newest first."""
-    return HttpRequest("GET", _workflow(key, "versions"), reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def simulate(
@@ -109,15 +102,13 @@ def simulate(
         throttled=throttled,
         preferences=preferences,
     )
-    content = json(arguments.document("body", body))
-    where = _workflow(key, "simulate")
-    return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant), harmless=True, **content)
+    content = arguments.document("body", body)
+    return post(_workflow(key, "simulate"), reads(dict[str, Any]), content, tenant=tenant, harmless=True)
 
 
 def run_schedule(key: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Fire a schedule now; return the response of its trigger or send. A dry run returns what it would decide."""
-    where = f"{path('schedules', key=key)}/run"
-    return HttpRequest("POST", where, reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run))
+    return post(f"{path('schedules', key=key)}/run", reads(dict[str, Any]), tenant=tenant, dry_run=dry_run)
 
 
 def next_times(key: Text, *, count: int | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -171,7 +162,7 @@ def cancel_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 
 def retry_run(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[None]:
     """Retry a failed run from the step that failed."""
-    return HttpRequest("POST", f"{path('runs', id=id)}/retry", nothing, params=query(tenant=tenant, dry_run=dry_run))
+    return post(f"{path('runs', id=id)}/retry", nothing, tenant=tenant, dry_run=dry_run)
 
 
 def _workflow(key: Text, *segments: str) -> str:
