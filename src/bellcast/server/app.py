@@ -486,9 +486,8 @@ class App:
                     await self.hub.members.send()
                     await self.broker.publish(NodeLeft(self.hub.members.id))
             except TimeoutError:
-                log.warning(
-                    "work_not_finished", reason=f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
-                )
+                reason = f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
+                log.warning("work_not_finished", reason=reason)
             await self._engines.channels.providers.close()
             await self._engines.clients.close()
             await self._close()

@@ -87,7 +87,10 @@ class UvicornServer(uvicorn.Server):
             server.close()
         if self._app.handoff is not None:
             self._app.handoff.close()
+        until = asyncio.get_running_loop().time() + self._app.settings.server.drain
         await self._app.drain()
+        # Requests also had the time in which the connections were closed.
+        self.config.timeout_graceful_shutdown = ceil(max(until - asyncio.get_running_loop().time(), 0)) + 1
         await super().shutdown(sockets)
 
     async def _adopt(self, sock: socket.socket, initial_data: bytes) -> None:
@@ -135,7 +138,6 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_keep_alive=ceil(settings.keep_alive),
-        timeout_graceful_shutdown=int(settings.drain) + 1,
     )
     with listen(settings, shared=shared) as listener:
         UvicornServer(config, app, protocol_class, ready).run(sockets=[listener])

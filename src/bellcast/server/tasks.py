@@ -41,10 +41,9 @@ class Tasks:
     async def close(self) -> None:
         """Cancel all tasks, including any that they start while ending, and wait for their end."""
         while self._running:
-            running = list(self._running)
-            for task in running:
+            for task in self._running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*self._running, return_exceptions=True)
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

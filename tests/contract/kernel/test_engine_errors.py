@@ -1,5 +1,6 @@
 """What a server says about an engine that it cannot use: the reason, and what to do."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable
 
@@ -7,10 +8,14 @@ import pytest
 
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.db import postgres
+from bellcast.kernel.db.engine import PROBE
 from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT
 from bellcast.kernel.errors import SettingsError, Unavailable
 from tests import engines
 from tests.clock import FakeClock
+from tests.faults.proxy import Proxy
 
 CREDENTIALS = "Check the user and the password in its URL."
 ADDRESS = "Is it running, and is its URL right?"
@@ -48,6 +53,26 @@ async def test_postgres_names_the_fault_and_the_fix(database: str, reason: str, 
     assert reason in text
     assert fix in text
     assert ".." not in text
+
+
+async def test_closing_does_not_wait_for_a_postgresql_that_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statements in progress would wait for it until their own timeout of 15 s, also after they are cancelled."""
+    monkeypatch.setattr(postgres, "CLOSE_SECONDS", 0.2)
+    server = engines.postgres()
+    url, proxy = await server.make("closing"), Proxy(server.port)
+    try:
+        engine = PostgresEngine(url.replace(f":{server.port}/", f":{proxy.port}/"), FakeClock())
+        await engine.open()
+        with proxy.silent():
+            writing = asyncio.ensure_future(engine.write(PROBE))
+            await asyncio.sleep(0.1)
+            async with asyncio.timeout(COMMAND_TIMEOUT / 2):
+                await engine.close()
+                with pytest.raises(Unavailable):
+                    await writing
+    finally:
+        proxy.end()
+        await server.drop("closing")
 
 
 async def test_postgres_as_broker_names_the_fault_and_the_fix() -> None:

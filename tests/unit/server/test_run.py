@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -28,6 +29,25 @@ async def test_signal_ends_the_server_without_waiting_for_a_tick(
     await asyncio.sleep(0)
     server.handle_exit(signal.SIGTERM, None)
     await asyncio.wait_for(waiting, 30)
+
+
+async def test_requests_and_the_drain_end_together(server: UvicornServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes kills 15 s after the drain: the requests may not take as long again."""
+    seconds = list[int | None]()
+
+    async def drain() -> None:
+        await asyncio.sleep(0.1)
+
+    async def shutdown(one: uvicorn.Server, sockets: Any = None) -> None:
+        seconds.append(one.config.timeout_graceful_shutdown)
+
+    monkeypatch.setattr(uvicorn.Server, "shutdown", shutdown)
+    for configured in (10.0, 0.0):
+        settings = SimpleNamespace(server=ServerSettings(drain=configured))
+        server._app = cast(Any, SimpleNamespace(handoff=None, drain=drain, settings=settings))
+        server.servers = []
+        await server.shutdown()
+    assert seconds == [11, 1]
 
 
 def test_connection_ends_when_its_client_has_acknowledged_nothing_for_a_minute() -> None:

@@ -58,7 +58,7 @@ class PostgresWriter(Writer):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*map(asyncio.shield, self._tasks))  # cancelled, they would wait for PostgreSQL's response
 
     def _start(self, *, small: bool) -> None:
         # A task that has just ended stays in the set until its callback runs, after the callers that it woke.
