@@ -35,17 +35,16 @@ BUILT = Path.home() / ".local/bin"
 _databases = count(1)
 # The state after the migrations: no connections, no rows, and tables without gaps, so that new rows are in insertion
 # order. A connection may commit until it has closed, so its end is awaited. No triggers run: those of the outbox turn
-# emptied notifications into tombstones, which would stay if their table was emptied before.
+# emptied notifications into tombstones, which would stay if their table was emptied before. Tables without a page never
+# had a row: one query finds them, while one query per table took most of the time.
 EMPTY = f"""
 SET session_replication_role = replica;
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
-DO $$ DECLARE one TEXT; is_filled BOOLEAN; BEGIN
-  FOR one IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+DO $$ DECLARE filled TEXT; BEGIN
+  SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') INTO filled FROM pg_tables
     WHERE schemaname = '{SCHEMA}' AND tablename NOT IN ('schema_version', 'counters')
-  LOOP
-    EXECUTE 'SELECT EXISTS (SELECT FROM ' || one || ')' INTO is_filled;
-    IF is_filled THEN EXECUTE 'TRUNCATE ' || one || ' RESTART IDENTITY CASCADE'; END IF;
-  END LOOP;
+    AND pg_relation_size(format('%I.%I', schemaname, tablename)::regclass) > 0;
+  IF filled IS NOT NULL THEN EXECUTE 'TRUNCATE ' || filled || ' RESTART IDENTITY CASCADE'; END IF;
   UPDATE {SCHEMA}.counters SET value = 0;
 END $$;
 """
