@@ -3,8 +3,6 @@ the five operations of a kind.
 
 A draft belongs to all operators. It may be invalid; sends and runs never read it."""
 
-import functools
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -19,7 +17,8 @@ from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, definition_body, objects, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import ApiEndpoint, Tag
+from bellcast.rest.objects import Kind
+from bellcast.rest.operations import ApiEndpoint
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 
@@ -75,66 +74,11 @@ class ObjectVersions(Struct, frozen=True):
     versions: list[VersionInfo]
 
 
-class DraftKind(Struct, frozen=True, kw_only=True):
-    """A kind of object with drafts. `check` raises Invalid for wrong values, `version` returns the current version of a tenant's own
-    object, and raises Conflict if the object cannot be written. `publish` writes the values of a tenant's
-    stored draft, with a note, and deletes it in one transaction; it raises PreconditionFailed if either has changed. `plan` returns what `publish` would, and its `effects`."""
-
-    plural: str
-    name: str
-    tag: Tag
-    added: frozenset[str]
-    published_type: Any
-    example: dict[str, Any]
-    check: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[object]]
-    version: Callable[[ApiContext, str, str], Awaitable[int | None]]
-    plan: Callable[[ApiContext, str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
-    publish: Callable[[ApiRequest, str, Document, StoredDraft, str | None], Awaitable[dict[str, Any]]]
-
-
-def of_kind(kind: objects.Kind[Any]) -> DraftKind:
-    """Return how drafts of a versioned kind of objects are checked and published."""
-
-    async def version(ctx: ApiContext, tenant: str, key: str) -> int | None:
-        stored = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
-        return None if stored is None else stored.version
-
-    async def publishable(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> Any:
-        value = await objects.checked(kind, ctx, tenant, key, values)
-        if kind.find_obstacles is not None:
-            validation.check(await kind.find_obstacles(ctx, tenant, key, value))
-        return value
-
-    async def plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
-        return await objects.planned(kind, ctx, tenant, key, await publishable(ctx, tenant, key, values))
-
-    async def publish(
-        request: ApiRequest, tenant: str, document: Document, draft: StoredDraft, note: str | None
-    ) -> dict[str, Any]:
-        value = await publishable(context.of(request), tenant, document.key, draft.values)
-        return await objects.publish(
-            request, kind, tenant, document.key, value, draft=document.body, base=draft.base, note=note
-        )
-
-    return DraftKind(
-        plural=kind.plural,
-        name=kind.name,
-        tag=kind.tag,
-        added=frozenset(objects.read_adds(kind)),
-        published_type=objects.types_of(kind)[1],
-        example=kind.example,
-        check=functools.partial(objects.checked, kind),
-        version=version,
-        plan=plan,
-        publish=publish,
-    )
-
-
 SHAPE = request_body.Shape(DraftBody, None, {"values": {}})
 PUBLICATION = request_body.Shape(Publication)
 
 
-def operations(kind: DraftKind) -> list[ApiEndpoint]:
+def operations(kind: Kind[Any]) -> list[ApiEndpoint]:
     """Return the operations that read, save, discard and publish drafts, and list versions."""
     item = f"/v1/{kind.plural}/{{key:str}}"
     path = f"{item}/draft"
@@ -163,7 +107,7 @@ def operations(kind: DraftKind) -> list[ApiEndpoint]:
             f"of the draft. If the {kind.name} was written since the draft was begun, the response is 409. With `dry_run`, `effects` are "
             "what would change for recipients and apps.", "manage",
             query=DryRunQuery, body=Publication, is_body_optional=True, required_headers=("If-Match",),
-            response_types={200: kind.published_type}, refusals=(NotFound, Conflict, PreconditionFailed),
+            response_types={200: objects.types_of(kind)[1]}, refusals=(NotFound, Conflict, PreconditionFailed),
             example={"note": "Shorter texts"}),
         objects.declare(
             "GET", f"{item}/versions", versions, kind, f"List the versions of a {kind.name}.\n\nNewest first.", "read",
@@ -171,13 +115,13 @@ def operations(kind: DraftKind) -> list[ApiEndpoint]:
     ]  # fmt: skip
 
 
-async def _find(request: ApiRequest, kind: DraftKind) -> tuple[ApiContext, str, str, Document | None]:
+async def _find(request: ApiRequest, kind: Kind[Any]) -> tuple[ApiContext, str, str, Document | None]:
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     return ctx, key, tenant, await Documents(ctx.engines.db).get(draft_kind(kind.plural), tenant, key)
 
 
 async def _shown(
-    kind: DraftKind, ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
+    kind: Kind[Any], ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
 ) -> ASGIApp:
     draft = objects.decode_draft(document)
     errors: tuple[FieldError, ...] = ()
@@ -190,14 +134,14 @@ async def _shown(
     return responses.json(found, status, headers={"etag": _tag(document), "cache-control": "no-store"})
 
 
-async def read_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def read_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
     return await _shown(kind, ctx, tenant, key, document)
 
 
-async def save_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def save_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant, before = await _find(request, kind)
     _, sent, yaml = await definition_body.read(request, ())
     try:
@@ -210,7 +154,8 @@ async def save_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     entity_tags.check(request, None if before is None else _tag(before))
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
     await documents.check_count(draft_kind(kind.plural), tenant, key)
-    values = {name: one for name, one in body.values.items() if name not in kind.added}
+    added = objects.read_adds(kind)
+    values = {name: one for name, one in body.values.items() if name not in added}
     text = msgspec.json.encode(StoredDraft(values=values, base=body.base, by=audit.actor(request), saved_at=now))
     if not entity_tags.is_conditional(request):
         await documents.put(draft_kind(kind.plural), tenant, key, text, now)
@@ -222,7 +167,7 @@ async def save_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     return await _shown(kind, ctx, tenant, key, document, 201 if before is None else 200)
 
 
-async def discard_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def discard_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
@@ -234,7 +179,7 @@ async def discard_draft(request: ApiRequest, kind: DraftKind) -> ASGIApp:
     return responses.empty()
 
 
-async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
     body = await request_body.body(request, PUBLICATION, is_optional=True)
     if request_body.header(request, entity_tags.IF_MATCH) is None:
@@ -247,14 +192,16 @@ async def publish(request: ApiRequest, kind: DraftKind) -> ASGIApp:
         raise Conflict(
             f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."
         )
-    await kind.check(ctx, tenant, key, draft.values)
+    value = await kind.check(ctx, tenant, key, draft.values)
+    if kind.find_obstacles is not None:
+        validation.check(await kind.find_obstacles(ctx, tenant, key, value))
     await Documents(ctx.engines.db).check_count(kind.plural, tenant, key)
     if request_body.is_dry_run(request):
-        return responses.json(await kind.plan(ctx, tenant, key, draft.values))
-    return responses.json(await kind.publish(request, tenant, document, draft, body.note))
+        return responses.json(await kind.plan(ctx, tenant, key, value))
+    return responses.json(await kind.publish(request, tenant, document, draft.base, value, body.note))
 
 
-async def versions(request: ApiRequest, kind: DraftKind) -> ASGIApp:
+async def versions(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     for owner in dict.fromkeys((tenant, PROJECT)):
         if (document := await Documents(ctx.engines.db).get(kind.plural, owner, key)) is None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents, OverlaidReads, Versions
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
-from bellcast.kernel import times
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
@@ -93,7 +93,8 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
     content. A dry run returns the effects that `find_effects` finds. A draft with errors of `find_obstacles` is not published. Each write of a kind that `is_versioned` is a version.
-    `source` returns a value without what `complete` adds."""
+    `source` returns a value without what `complete` adds. `object_types` are those of an object that was read, and of one that
+    was written, if they are not derived. What drafts need are methods, for kinds that are stored in another form."""
 
     plural: str
     name: str
@@ -116,6 +117,56 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     merge: Callable[[T, T], T] | None = None
     is_open_to_viewers: bool = False
     is_versioned: bool = False
+    object_types: tuple[Any, Any] | None = None
+
+    async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> T:
+        """Return the valid object of a write as it is stored. Raises Invalid."""
+        value = await parse(self, ctx, values)
+        if self.check_references is not None:
+            validation.check(await self.check_references(value, ctx, tenant, key))
+        return value
+
+    async def version(self, ctx: ApiContext, tenant: str, key: str) -> int | None:
+        """Return the current version of a tenant's own object. Raises Conflict if it cannot be written."""
+        stored = await Documents(ctx.engines.db).get(self.plural, tenant, key)
+        return None if stored is None else stored.version
+
+    async def plan(self, ctx: ApiContext, tenant: str, key: str, value: T) -> dict[str, Any]:
+        """Return what a write of a checked object would store, and its effects."""
+        body, version = msgspec.json.encode(value), 1
+        if self.is_versioned:
+            last = await Versions(ctx.engines.db).last(self.plural, tenant, key)
+            before = await Documents(ctx.engines.db).get(self.plural, tenant, key)
+            known = (before.version if before else 0, before.body if before else None)
+            number, newest = known if last is None else (last.version, last.body)
+            version = number + (newest != body)
+        find = self.find_effects
+        effects = {} if find is None else {"effects": await find(ctx, ctx, tenant, key, value)}
+        shown = _item(self, Document(key, body, 0, 0, version), tenant)
+        return await _described(self, ctx, tenant, shown) | effects
+
+    async def publish(
+        self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: T, note: str | None
+    ) -> dict[str, Any]:
+        """Write the checked object of a draft as the next version, and delete the draft, in one transaction. Raises
+        PreconditionFailed if the draft has changed, or the object is no longer the version `base`."""
+        ctx, key, body = context.of(request), document.key, msgspec.json.encode(value)
+        await managed.check(ctx, self.plural, tenant, key)
+        await check_uses(self, ctx, overlaid(ctx, self.plural, tenant, key, body), [(tenant, key)])
+        before, now = await Documents(ctx.engines.db).get(self.plural, tenant, key), ctx.engines.clock.now()
+        replaced = None if before is None else before.body
+        added = StoredVersion(0, body, now, audit.actor(request), note)
+        stored = None
+        if (None if before is None else before.version) == base:
+            stored = await Versions(ctx.engines.db).publish(
+                self.plural, tenant, key, added, replaces=replaced, draft=document.body
+            )
+        if stored is None:
+            raise PreconditionFailed
+        audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
+        _changed(self, ctx)
+        (by,) = await managed.of(ctx, self.plural, [(tenant, key)])
+        return _item(self, Document(key, body, now, now, stored.version), tenant) | {managed.FIELD: by}
 
 
 # Above the version numbers of any object, and within the integer range of every store.
@@ -160,6 +211,8 @@ def shape_of(kind: Kind[T]) -> request_body.Shape[T]:
 @functools.cache
 def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
     """Return the types of an object that was read, and of one that was written."""
+    if kind.object_types is not None:
+        return kind.object_types
     of_version: list[Any] = [("version", int), ("draft", DraftInfo | UnsetType | None, UNSET)]
     shown = msgspec.defstruct(
         f"{kind.type.__name__}Object",
@@ -315,7 +368,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     ctx, key, plans = context.of(request), key_of(request, kind), request_body.is_dry_run(request)
     tenant, sent, yaml = await definition_body.read(request, read_adds(kind))
     try:
-        value = await checked(kind, ctx, tenant, key, sent)
+        value = await kind.check(ctx, tenant, key, sent)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
     body, documents = msgspec.json.encode(value), Documents(ctx.engines.db)
@@ -327,7 +380,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     await documents.check_count(kind.plural, tenant, key)
     after = msgspec.json.decode(body)
     if plans:
-        return responses.json(await planned(kind, ctx, tenant, key, value))
+        return responses.json(await kind.plan(ctx, tenant, key, value))
     now, is_new, version = ctx.engines.clock.now(), before is None, 1
     if kind.is_versioned:
         replaced: bytes | UnsetType | None = UNSET
@@ -351,58 +404,6 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
 def read_adds(kind: Kind[Any]) -> set[str]:
     """Return the fields that a read adds, and a write ignores."""
     return {*ADDED, *kind.added, *(("version", "draft") if kind.is_versioned else ())}
-
-
-async def checked(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, sent: Any) -> T:
-    """Return the valid object of a write as it is stored. Raises Invalid."""
-    value = await parse(kind, ctx, sent)
-    if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
-        raise Invalid.fields(errors)
-    return value
-
-
-async def planned(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: T) -> dict[str, Any]:
-    """Return what a write of a checked object would store, and its effects."""
-    body, version = msgspec.json.encode(value), 1
-    if kind.is_versioned:
-        last = await Versions(ctx.engines.db).last(kind.plural, tenant, key)
-        before = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
-        known = (before.version if before else 0, before.body if before else None)
-        number, newest = known if last is None else (last.version, last.body)
-        version = number + (newest != body)
-    effects = {} if kind.find_effects is None else {"effects": await kind.find_effects(ctx, ctx, tenant, key, value)}
-    shown = _item(kind, Document(key, body, 0, 0, version), tenant)
-    return await _described(kind, ctx, tenant, shown) | effects
-
-
-async def publish(
-    request: ApiRequest,
-    kind: Kind[T],
-    tenant: str,
-    key: str,
-    value: T,
-    *,
-    draft: bytes,
-    base: int | None,
-    note: str | None,
-) -> dict[str, Any]:
-    """Write the checked object of a draft as the next version, and delete the draft. Raises PreconditionFailed if
-    the draft has changed, or the object is no longer the version `base`."""
-    ctx, body = context.of(request), msgspec.json.encode(value)
-    await managed.check(ctx, kind.plural, tenant, key)
-    await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
-    before, now = await Documents(ctx.engines.db).get(kind.plural, tenant, key), ctx.engines.clock.now()
-    replaced = None if before is None else before.body
-    added = StoredVersion(0, body, now, audit.actor(request), note)
-    stored = None
-    if (None if before is None else before.version) == base:
-        stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced, draft=draft)
-    if stored is None:
-        raise PreconditionFailed
-    audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
-    _changed(kind, ctx)
-    (by,) = await managed.of(ctx, kind.plural, [(tenant, key)])
-    return _item(kind, Document(key, body, now, now, stored.version), tenant) | {managed.FIELD: by}
 
 
 async def _of_version(

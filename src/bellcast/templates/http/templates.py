@@ -620,7 +620,7 @@ IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x
 TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
 HANDLERS = [
     *objects.operations(KIND),
-    *drafts.operations(drafts.of_kind(KIND)),
+    *drafts.operations(KIND),
     import_email,
     preview,
     html,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents.store import LIST, Documents, Versions
-from bellcast.documents.types import PROJECT, Document, StoredDraft
+from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
@@ -33,9 +33,8 @@ from bellcast.rest import (
 )
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
-from bellcast.rest.drafts import DraftKind
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.objects import ADDED, BrokenUses, DraftInfo, DraftsQuery, PublishEffect, Version, VersionQuery
+from bellcast.rest.objects import BrokenUses, DraftInfo, DraftsQuery, PublishEffect, Version, VersionQuery
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
@@ -49,7 +48,6 @@ from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, CurrentVersion, Workflow, WorkflowCatalog
 
-READ_ADDS = {*ADDED, "version", "active", "draft"}
 # What a list has of a workflow that is a draft only.
 NEVER_PUBLISHED: dict[str, Any] = {"version": 0, "active": False, "steps": []}
 
@@ -228,7 +226,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, or `tenant`
     in the body, the request writes a tenant's override of the workflow."""
     ctx, key, plans = context.of(request), objects.restricted_key(request), request_body.is_dry_run(request)
-    tenant, value, yaml = await definition_body.read(request, READ_ADDS)
+    tenant, value, yaml = await definition_body.read(request, objects.read_adds(KIND))
     try:
         await check(ctx, tenant, key, value)
     except Invalid as refusal:
@@ -426,14 +424,48 @@ async def cancel(change: Change[CancelRequest]) -> Cancelled:
 # --- drafts
 
 
-async def _version(ctx: ApiContext, tenant: str, key: str) -> int | None:
-    stored = await ctx[WorkflowCatalog].writable(tenant, key)
-    return None if stored is None else workflow_catalog.stored(stored, tenant).current.version
+class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
+    """Workflows, which are stored with whether they are active."""
+
+    async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> Any:
+        await check(ctx, tenant, key, values)
+        return values
+
+    async def version(self, ctx: ApiContext, tenant: str, key: str) -> int | None:
+        stored = await ctx[WorkflowCatalog].writable(tenant, key)
+        return None if stored is None else workflow_catalog.stored(stored, tenant).current.version
+
+    async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
+        planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
+        return await _shown(ctx, planned) | {"effects": await _effects(ctx, ctx, tenant, key, value)}
+
+    async def publish(
+        self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: Any, note: str | None
+    ) -> dict[str, Any]:
+        ctx, key = context.of(request), document.key
+        await managed.check(ctx, WORKFLOWS, tenant, key)
+        before = await _own(request, tenant, key)
+        found = await ctx[WorkflowCatalog].writable(tenant, key)
+        if (None if found is None else workflow_catalog.stored(found, tenant).current.version) != base:
+            raise PreconditionFailed
+        published, _ = await ctx[WorkflowCatalog].put(
+            tenant, key, value, replaces=found, draft=document, by=audit.actor(request), note=note
+        )
+        audit.note_changes(request, before, published.item)
+        ctx.engines.router.messages_added()  # its paused runs may be due now
+        return await _shown(ctx, published)
 
 
-async def _plan(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any]) -> dict[str, Any]:
-    planned = await ctx[WorkflowCatalog].plan(tenant, key, values)
-    return await _shown(ctx, planned) | {"effects": await _effects(ctx, ctx, tenant, key, values)}
+KIND = WorkflowKind(
+    plural=WORKFLOWS,
+    name="workflow",
+    tag="Workflows",
+    type=WorkflowDefinition,
+    example=EXAMPLE,
+    added={"active": bool},
+    is_versioned=True,
+    object_types=(WorkflowObject, PublishedWorkflow),
+)
 
 
 async def _effects(
@@ -441,37 +473,6 @@ async def _effects(
 ) -> list[PublishEffect]:
     db, providers = ctx.engines.db, ctx[ProviderDirectory]
     return await recent_data.effects(db, after.engines.db, providers, tenant, key, values)
-
-
-async def _publish(
-    request: ApiRequest, tenant: str, document: Document, draft: StoredDraft, note: str | None
-) -> dict[str, Any]:
-    ctx, key = context.of(request), document.key
-    await managed.check(ctx, WORKFLOWS, tenant, key)
-    before = await _own(request, tenant, key)
-    found = await ctx[WorkflowCatalog].writable(tenant, key)
-    if (None if found is None else workflow_catalog.stored(found, tenant).current.version) != draft.base:
-        raise PreconditionFailed
-    published, _ = await ctx[WorkflowCatalog].put(
-        tenant, key, draft.values, replaces=found, draft=document, by=audit.actor(request), note=note
-    )
-    audit.note_changes(request, before, published.item)
-    ctx.engines.router.messages_added()  # its paused runs may be due now
-    return await _shown(ctx, published)
-
-
-DRAFTS = DraftKind(
-    plural=WORKFLOWS,
-    name="workflow",
-    tag="Workflows",
-    added=frozenset(READ_ADDS),
-    published_type=PublishedWorkflow,
-    example=EXAMPLE,
-    check=check,
-    version=_version,
-    plan=_plan,
-    publish=_publish,
-)
 
 
 # --- bundles
@@ -512,4 +513,4 @@ BUNDLE = BundleKind(
 
 
 CHANGE = request_body.Shape(WorkflowChange)
-HANDLERS = [page, read, inferred_schema, write, change, delete, *drafts.operations(DRAFTS), trigger, cancel]
+HANDLERS = [page, read, inferred_schema, write, change, delete, *drafts.operations(KIND), trigger, cancel]
