@@ -149,7 +149,7 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
     if state.state == "pending" and not (
         step.condition is None or conditions.evaluate(step.condition, values_of(run, context))
     ):
-        return _skip(run, step, "condition"), False
+        return _skip(run, [step]), False
     if step.type in IO_TYPES:
         # A wait that was planned while the clock was ahead ends now.
         if state.state == "waiting" and state.planned_at <= context.now < (state.due_at or 0):
@@ -170,14 +170,10 @@ def _waiting(run: RunState) -> RunState:
     return msgspec.structs.replace(run, status="waiting")
 
 
-def _skip(run: RunState, step: Step, reason: str) -> RunState:
-    """Skip a step and all steps in its branches."""
-    run = run.with_step(step.key, state="skipped", reason=reason)
-    for branch in step.branches:
-        for key in definitions.steps_below(branch.steps):
-            run = run.with_step(key, state="skipped", reason=reason)
-    for key in definitions.steps_below(step.otherwise):
-        run = run.with_step(key, state="skipped", reason=reason)
+def _skip(run: RunState, steps: Sequence[Step]) -> RunState:
+    """Skip steps and all steps in their branches, because of a condition."""
+    for key in definitions.steps_below(steps):
+        run = run.with_step(key, state="skipped", reason="condition")
     return run
 
 
@@ -240,17 +236,18 @@ def duration(step: Step, field: str, run: RunState, context: RunContext) -> int:
 
 
 def resolved(value: Any, run: RunState, context: RunContext, render: Callable[[str], str] | None = None) -> Any:
+    """Return a value with the variables of a run, as `filled` does."""
+    return filled(value, values_of(run, context), render)
+
+
+def filled(value: Any, values: Mapping[str, Any], render: Callable[[str], str] | None = None) -> Any:
     """Return a value with each `{"var": path}` in it replaced, and each text rendered."""
-    return _resolved(value, values_of(run, context), render)
-
-
-def _resolved(value: Any, values: Mapping[str, Any], render: Callable[[str], str] | None = None) -> Any:
     if isinstance(value, Mapping):
         if value.keys() == {"var"}:
             return conditions.lookup(value["var"], values)  # from the app's data, which is not a template
-        return {name: _resolved(inner, values, render) for name, inner in value.items()}
+        return {name: filled(inner, values, render) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_resolved(inner, values, render) for inner in value]
+        return [filled(inner, values, render) for inner in value]
     return render(value) if render is not None and isinstance(value, str) else value
 
 
@@ -258,13 +255,9 @@ def _branch(step: Step, run: RunState, context: RunContext) -> RunState:
     values = values_of(run, context)
     chosen = next((n for n, one in enumerate(step.branches) if conditions.evaluate(one.condition, values)), None)
     run = run.with_step(step.key, state="done", result="else" if chosen is None else chosen)
-    unchosen: list[Sequence[Step]] = [one.steps for n, one in enumerate(step.branches) if n != chosen]
-    if chosen is not None:
-        unchosen.append(step.otherwise)
-    for steps in unchosen:
-        for key in definitions.steps_below(steps):
-            run = run.with_step(key, state="skipped", reason="condition")
-    return run
+    for number, one in enumerate(step.branches):
+        run = run if number == chosen else _skip(run, one.steps)
+    return run if chosen is None else _skip(run, step.otherwise)
 
 
 def _wait(step: Step, run: RunState, context: RunContext) -> RunState:

@@ -21,11 +21,10 @@ from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.templates import conditions
 from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Variables
-from bellcast.workflows import live_waits, triggers
+from bellcast.workflows import engine, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
@@ -161,9 +160,10 @@ class Sources(Struct, eq=False):
         await self._compiler.compile(msgspec.json.encode(source), has_html=False)
         settings: TenantSettings = await self.settings_of(tenant)
         await budget_of(tenant).wait()
-        renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone, tenant=tenant))
+        variables = Variables(values=values, locale=settings.locale, zone=settings.timezone, tenant=tenant)
+        render = Renderer(variables).render
         if source.notification is not None:
-            filled = _filled(source.notification, values, renderer)
+            filled = engine.filled(source.notification, values, render)
             filled["to"] = _numbers_as_text(filled.get("to"))
             draft = msgspec.convert(filled, Draft)
             # A tenant's event can only send within this tenant; the default tenant's events may name any tenant.
@@ -172,8 +172,8 @@ class Sources(Struct, eq=False):
             own_key = own_key if draft.idempotency_key is None else None
             await sending.send(engines, self.limits, draft, own_key=own_key)
             return
-        to = msgspec.convert(_numbers_as_text(_filled(source.to, values, renderer)), str | list[str] | Audience)
-        trigger = TriggerDraft(to=to, data=_filled(source.data, values, renderer), tenant=tenant or None)
+        to = msgspec.convert(_numbers_as_text(engine.filled(source.to, values, render)), str | list[str] | Audience)
+        trigger = TriggerDraft(to=to, data=engine.filled(source.data, values, render), tenant=tenant or None)
         triggers.check(trigger, self.limits)
         trigger = msgspec.structs.replace(trigger, idempotency_key=own_key)
         await self.triggers.trigger(source.workflow or "", trigger)
@@ -200,19 +200,6 @@ class Sources(Struct, eq=False):
             if len(page) < WAKE_BATCH_ROWS:
                 return
             after = (page[-1].run, page[-1].step)
-
-
-def _filled(value: Any, values: Mapping[str, Any], renderer: Renderer) -> Any:
-    """Return a value with its templates rendered. Raises TemplateError."""
-    if isinstance(value, str):
-        return renderer.render(value)
-    if isinstance(value, Mapping):
-        if value.keys() == {"var"}:
-            return conditions.lookup(value["var"], values)
-        return {name: _filled(inner, values, renderer) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, values, renderer) for inner in value]
-    return value
 
 
 def _numbers_as_text(to: Any) -> Any:

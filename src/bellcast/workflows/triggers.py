@@ -113,44 +113,28 @@ class Triggers(Struct, eq=False):
         id = self.new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
         body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=depth))
-        common = TriggerRequest(
-            tenant=tenant,
-            created_at=now,
-            idempotency_key=draft.idempotency_key,
-            fingerprint=idempotency.fingerprint([key, draft], draft.idempotency_key),
-        )
-        if isinstance(draft.to, Audience):
-            fanout = NewFanout(
-                id=id,
-                tenant=draft.to.tenant or tenant,
-                workflow=key,
-                owner=workflow.owner,
-                version=workflow.current.version,
-                audience=msgspec.json.encode(draft.to),
-                body=body,
-                cancel_key=draft.cancel_key,
-                created_at=now,
-            )
-            return replace(common, fanout=fanout, response=_response(id, None))
-        recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
-        ids = [id] if len(recipients) == 1 else [self.new_id(now) for _ in recipients]
-        first = StoredRun(
+        # Named recipients are the only page of their fan-out.
+        fanout = NewFanout(
             id=id,
-            trigger=id,
             tenant=tenant,
             workflow=key,
             owner=workflow.owner,
             version=workflow.current.version,
-            recipient="",
+            audience=b"",
+            body=body,
             cancel_key=draft.cancel_key,
             created_at=now,
-            body=body,
         )
-        started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
-        new = tuple([replace(first, id=one.id, recipient=one.recipient) for one in started])
-        waits = tuple(await self._waits(new))
-        events = await self._events(tenant, new)
-        return replace(common, runs=new, waits=waits, events=events, response=_response(id, started))
+        if isinstance(draft.to, Audience):
+            fanout = replace(fanout, tenant=draft.to.tenant or tenant, audience=msgspec.json.encode(draft.to))
+            request = TriggerRequest(tenant=tenant, created_at=now, fanout=fanout, response=_response(id, None))
+        else:
+            recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
+            ids = [id] if len(recipients) == 1 else [self.new_id(now) for _ in recipients]
+            started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
+            request = replace(await self._start(fanout, started, now), response=_response(id, started))
+        fingerprint = idempotency.fingerprint([key, draft], draft.idempotency_key)
+        return replace(request, idempotency_key=draft.idempotency_key, fingerprint=fingerprint)
 
     async def check_data(self, tenant: str, definition: Mapping[str, Any], data: dict[str, Any]) -> None:
         """Compare the data of a trigger with the workflow's schema, or else with that of its type. Raises Invalid."""
@@ -183,25 +167,26 @@ class Triggers(Struct, eq=False):
     async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
         """Return the runs of a page of a fan-out."""
         now = self.clock.now()
+        return await self._start(fanout, [StartedRun(self.new_id(now), key) for key in keys], now)
+
+    async def _start(self, fanout: NewFanout, started: Sequence[StartedRun], now: int) -> TriggerRequest:
         runs = tuple(
             StoredRun(
-                id=self.new_id(now),
+                id=one.id,
                 trigger=fanout.id,
                 tenant=fanout.tenant,
                 workflow=fanout.workflow,
                 owner=fanout.owner,
                 version=fanout.version,
-                recipient=key,
+                recipient=one.recipient,
                 cancel_key=fanout.cancel_key,
                 created_at=now,
                 body=fanout.body,
             )
-            for key in keys
+            for one in started
         )
-        events = await self._events(fanout.tenant, runs)
-        return TriggerRequest(
-            tenant=fanout.tenant, created_at=now, runs=runs, waits=tuple(await self._waits(runs)), events=events
-        )
+        waits, events = tuple(await self._waits(runs)), await self._events(fanout.tenant, runs)
+        return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=runs, waits=waits, events=events)
 
 
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:
