@@ -84,9 +84,9 @@ MINIMUMS = {
 SettingOrigin = Literal["option", "environment", "file", "database", "default"]
 
 
-class EditableSetting(Struct, frozen=True, kw_only=True):
-    """A setting with its effective value and its source. `locked_by` is the option or variable that overrides the
-    database. `is_owner_only`: only owners can change it."""
+class SettingItem(Struct, frozen=True, kw_only=True):
+    """A setting that can be changed while the servers run. `locked_by` names the option or variable that overrides the
+    database. `is_owner_only` settings are changed by owners and with the project secret."""
 
     name: str
     variable: str
@@ -96,6 +96,7 @@ class EditableSetting(Struct, frozen=True, kw_only=True):
     value: str
     default: str
     source: SettingOrigin
+    locked: bool
     locked_by: str | None
     is_owner_only: bool
 
@@ -159,10 +160,10 @@ class DatabaseSettings:
         """The revision that this node applies; 0 without any."""
         return self._applied.revision
 
-    def all(self) -> Sequence[EditableSetting]:
+    def all(self) -> list[SettingItem]:
         return [self._shown(setting) for setting in SETTINGS.values()]
 
-    def _shown(self, setting: Setting) -> EditableSetting:
+    def _shown(self, setting: Setting) -> SettingItem:
         given = self._settings.sources.get(setting.variable)
         source: SettingOrigin
         if given is None:
@@ -172,7 +173,7 @@ class DatabaseSettings:
         else:
             source = "file" if given.endswith("_FILE") else "environment"
         group = setting.place.partition(".")[0]
-        return EditableSetting(
+        return SettingItem(
             name=setting.key,
             variable=setting.variable,
             group=group,
@@ -181,6 +182,7 @@ class DatabaseSettings:
             value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self._targets[group][0])),
             default=as_text(setting, setting.value_in(Settings())),
             source=source,
+            locked=given is not None,
             locked_by=given,
             is_owner_only=setting.name in OWNER_ONLY,
         )

@@ -15,31 +15,10 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
-from bellcast.settings.database import (
-    DatabaseSettings,
-    SettingOrigin,
-    SettingsChangeItem,
-)
+from bellcast.settings.database import DatabaseSettings, SettingItem, SettingsChangeItem
 
 Text = Annotated[str, Meta(max_length=10_000)]
 Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
-
-
-class SettingItem(Struct, frozen=True, kw_only=True):
-    """A setting that can be changed while the servers run. `locked_by` names the option or variable that overrides the
-    database. `is_owner_only` settings are changed by owners and with the project secret."""
-
-    name: str
-    variable: str
-    group: str
-    description: str
-    expects: str
-    value: str
-    default: str
-    source: SettingOrigin
-    locked: bool
-    locked_by: str | None
-    is_owner_only: bool
 
 
 class SettingsDocument(Struct, frozen=True):
@@ -97,8 +76,7 @@ SETTINGS = Resource("settings", tag="Console", required_scope="configure", query
 async def read(wanted: Change[None]) -> SettingsDocument:
     """Read the settings that can be changed while the servers run."""
     store = wanted.ctx[DatabaseSettings]
-    items = [responses.item(SettingItem, one, locked=one.locked_by is not None) for one in store.all()]
-    return SettingsDocument(store.revision, items)
+    return SettingsDocument(store.revision, store.all())
 
 
 @SETTINGS.patch(

@@ -68,11 +68,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
 @public_file("/embed/{name:path}", "text/javascript", NotFound)
 async def module(request: ApiRequest) -> ASGIApp:
     """Return a module of the embedded editor."""
-    name = request_body.path(request, "name")
-    file = console.file(name)
-    if file is None:
-        raise NotFound(f"There is no {name}.")
-    return file.respond(request, {"cache-control": "no-cache", "cross-origin-resource-policy": "same-origin"})
+    return console.file(request, {"cache-control": "no-cache", "cross-origin-resource-policy": "same-origin"})
 
 
 HANDLERS = (show, preview, module)

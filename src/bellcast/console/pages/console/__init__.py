@@ -2,6 +2,7 @@
 that shows it with modules of the console."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -42,9 +43,12 @@ def _files() -> dict[str, ServedFile]:
     }
 
 
-def file(name: str) -> ServedFile | None:
-    """Return a module or a style sheet of the console."""
-    return _files().get(name)
+def file(request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
+    """Return the module or the style sheet of the console that a path names."""
+    name = request_body.path(request, "name")
+    if (found := _files().get(name)) is None:
+        raise NotFound(f"There is no {name}.")
+    return found.respond(request, headers)
 
 
 def first_modules(*names: str) -> set[str]:
@@ -131,10 +135,7 @@ async def show_reference(request: ApiRequest) -> ASGIApp:
 @public_file("/docs/{name:path}", responses.HTML, NotFound, any_query=False, id="reference.file")
 async def reference_file(request: ApiRequest) -> ASGIApp:
     """Return a file of the API reference."""
-    name = request_body.path(request, "name")
-    if (found := file(name)) is None:
-        raise NotFound(f"There is no {name}.")
-    return found.respond(request, REFERENCE_HEADERS)
+    return file(request, REFERENCE_HEADERS)
 
 
 HANDLERS = (show, show_page)

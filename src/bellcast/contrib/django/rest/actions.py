@@ -206,24 +206,25 @@ def _field(name: str) -> str:
     return known.get(part := name.partition("[")[0], part.replace(".", "_"))
 
 
-def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
-    """Return status, body and headers. Re-raises other errors."""
-    if isinstance(error, ValidationError):
+def respond(handler: Handler, request: Incoming) -> tuple[int, Any, dict[str, str]]:
+    """Perform an action; return status, body and headers. Raises errors that are no refusals."""
+    try:
+        return 200, handler(request), {}
+    except ValidationError as error:
         if hasattr(error, "error_dict"):
             return 400, {name: list(messages) for name, messages in error.message_dict.items()}, {}
         return 400, {"non_field_errors": list(error.messages)}, {}
-    if isinstance(error, ObjectDoesNotExist | NotFound):
+    except (ObjectDoesNotExist, NotFound):
         return 404, {"detail": "Not found."}, {}
-    if isinstance(error, InvalidArgument):
+    except InvalidArgument as error:
         return 400, {_field(error.argument): [error.message]}, {}
-    if isinstance(error, RequestRefused) and error.status in (400, 422):
-        fields: dict[str, list[str]] = {}
-        for one in error.errors:
-            fields.setdefault(_field(one.field), []).append(one.message)
-        # Without errors: unreadable, which only a cursor can be.
-        return 400, fields or {"cursor": ["Invalid cursor."]}, {}
-    if isinstance(error, BellcastError):
+    except BellcastError as error:
+        if isinstance(error, RequestRefused) and error.status in (400, 422):
+            fields: dict[str, list[str]] = {}
+            for one in error.errors:
+                fields.setdefault(_field(one.field), []).append(one.message)
+            # Without errors: unreadable, which only a cursor can be.
+            return 400, fields or {"cursor": ["Invalid cursor."]}, {}
         seconds = getattr(error, "retry_after", None) if isinstance(error, Unavailable | TooManyRequests) else None
         headers = {"Retry-After": str(math.ceil(seconds or RETRY_AFTER))}
         return 503, {"detail": "Notifications are not available at the moment."}, headers
-    raise error

@@ -25,11 +25,8 @@ def view(handlers: dict[str, Handler]) -> Callable[..., Any]:
             body=lambda: _object(request),
             kwargs=kwargs,
         )
-        try:
-            return Response(handler(incoming))
-        except Exception as error:  # noqa: BLE001  describe() raises what it does not know
-            status, body, headers = actions.describe(error)
-            return Response(body, status=status, headers=headers)
+        status, body, headers = actions.respond(handler, incoming)
+        return Response(body, status=status, headers=headers)
 
     methods = {method.lower(): respond for method in handlers}
     view_class = type("NotificationView", (APIView,), {"permission_classes": [IsAuthenticated], **methods})

@@ -28,8 +28,7 @@ def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
         method = "GET" if request.method == "HEAD" else request.method or ""
         handler = handlers.get(method)
         if handler is None:
-            allowed = {"Allow": ", ".join(handlers)}
-            return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers=allowed)
+            return _not_allowed(request, ", ".join(handlers))
         incoming = Incoming(
             user=request.user,
             query=request.GET.dict(),
@@ -38,13 +37,14 @@ def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
             body=lambda: _json(request),
             kwargs=kwargs,
         )
-        try:
-            return JsonResponse(handler(incoming), safe=False)
-        except Exception as error:  # noqa: BLE001  describe() raises what it does not know
-            status, body, headers = actions.describe(error)
-            return JsonResponse(body, status=status, headers=headers)
+        status, body, headers = actions.respond(handler, incoming)
+        return JsonResponse(body, status=status, headers=headers, safe=False)
 
     return respond
+
+
+def _not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
+    return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": allowed})
 
 
 def _json(request: HttpRequest) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def session_end(request: HttpRequest) -> Any:
 def session_view(request: HttpRequest) -> HttpResponse:
     """Identify the user of a session cookie for Bellcast's setting SESSION_URL."""
     if request.method not in ("GET", "HEAD"):
-        return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": "GET"})
+        return _not_allowed(request, "GET")
     if not request.user.is_authenticated:
         return JsonResponse({"detail": "Authentication credentials were not provided."}, status=401)
     return JsonResponse(actions.describe_session(request.user, session_end(request)))
@@ -83,9 +83,7 @@ def session_view(request: HttpRequest) -> HttpResponse:
 def answer_calls(request: HttpRequest) -> HttpResponse:
     """Handle a signed call with the handlers of the setting HANDLERS."""
     if request.method != "POST":
-        return JsonResponse(
-            {"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": "POST"}
-        )
+        return _not_allowed(request, "POST")
     values = conf.current().values
     if values["HANDLERS"] is None:
         return JsonResponse({"detail": "No handlers are configured."}, status=404)
