@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_038),
+    "lines": (0, 93_958),
     "modules": (0, 577),
     "classes": (0, 1_339),
     "functions": (0, 6_178),
-    "private functions used once": (0, 845),
+    "private functions used once": (0, 844),
     "functions that only pass their parameters on": (0, 35),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),

@@ -192,20 +192,16 @@ class Feed(Protocol):
     @property
     def is_watched(self) -> bool:
         """True while a watcher is connected. Otherwise events need no content."""
-        ...
 
     def emit(self, event: FeedEvent) -> None:
         """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
-        ...
 
     def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
         """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
-        ...
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
         """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
         time. It must hold only small values, because the ring keeps it."""
-        ...
 
 
 class SkippedEvents(Struct, frozen=True):

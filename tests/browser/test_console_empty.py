@@ -19,6 +19,11 @@ TABLES_WITHOUT_ROWS = """
         .filter((one) => one.checkVisibility() && !one.querySelector('tbody tr')).length
 """
 
+CONNECTED = """
+    () => fetch('/v1/connections?tenant=*').then((response) => response.json())
+        .then(({connections}) => connections.some(({tenant}) => tenant === 'bellcast-landing'))
+"""
+
 
 @pytest.fixture(scope="module")
 def owner(console: Console, chromium: Browser) -> Console:
@@ -57,6 +62,18 @@ def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[...
     go(page, "/")
     expect(page.get_by_text("notifications", exact=True)).to_be_visible()
     expect(step).to_have_count(0)
+
+
+def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page]) -> None:
+    """The bell on the server's own landing page is none."""
+    page = open_console("/account")
+    page.context.new_page().goto("/")
+    page.wait_for_function(CONNECTED)
+    go(page, "/setup")
+    step = page.locator(".checks li").filter(has_text="A page connected")
+    expect(step).to_contain_text("waiting")
+    wait_loaded(page)
+    expect(step).to_contain_text("waiting")
 
 
 def test_first_steps_find_a_notification_that_was_read_before_many_others(open_console: Callable[..., Page]) -> None:

@@ -153,13 +153,22 @@ def test_webhook_is_created_beside_the_list_and_its_secret_shown_once(
 ) -> None:
     page = open_console("/webhooks")
     page.get_by_role("link", name="New webhook").first.click()
+    expect(page.get_by_label("URL")).to_be_focused()
     page.get_by_label("URL").fill("https://app.example.com/hook")
-    page.get_by_label("Events").fill("message.failed")
+    page.get_by_role("button", name="Create webhook").click()
+    expect(page.get_by_role("alert")).to_have_text("Choose at least one event.")
+    page.get_by_label("message.failed A message failed permanently").check()
+    runs = page.get_by_role("group", name="Workflow runs")
+    runs.get_by_label("run.failed").check()
+    runs.get_by_label("All").check()
+    expect(runs.get_by_label("run.failed")).to_be_disabled()
+    assert violations(page) == []
     page.get_by_role("button", name="Create webhook").click()
     secret = page.locator(".notice code").inner_text()
     page.get_by_role("link", name="Open the webhook").click()
     expect(page.locator("h1")).to_have_text("https://app.example.com/hook")
     expect(page.get_by_text("No delivery has failed.")).to_be_visible()
+    assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
     for _ in range(2):

@@ -290,6 +290,7 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     page.get_by_role("textbox", name="Language").fill("fr")
     page.get_by_role("button", name="Add", exact=True).click()
     french = page.get_by_role("region", name="E-mail, French")
+    expect(french.get_by_label("Subject")).to_be_focused()
     french.get_by_label("Subject").fill("Réservation")
     email = {"subject": "Réservation", "blocks": stored["email"]["blocks"]}
     assert saved(page, owner)["translations"]["fr"]["email"] == email

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels.types import State
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import Again, JobRunner, SetAside
@@ -410,8 +411,9 @@ async def test_change_of_a_webhook_is_repeated_on_its_newest_version(
         assert (found.active, found.previous) == (False, before.secret)
 
 
-def test_every_state_of_a_run_is_a_type() -> None:
-    assert {f"run.{state}" for state in get_args(RunStatus)} <= set(webhooks.TYPES)
+def test_every_state_of_a_run_and_of_a_message_is_a_type() -> None:
+    states = [f"run.{state}" for state in get_args(RunStatus)] + [f"message.{state}" for state in get_args(State)]
+    assert set(states) - set(webhooks.TYPES) == {"message.sending"}
 
 
 async def test_webhook_that_only_fails_for_five_days_is_disabled(tmp_path: Path) -> None:

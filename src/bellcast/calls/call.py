@@ -28,16 +28,13 @@ class CallBackend(Protocol):
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
         """True if a handler with that name may exist. If False, connections cause no call."""
-        ...
 
     def has_namespace(self, namespace: str) -> bool:
         """True if clients may connect to the namespace."""
-        ...
 
     async def dispatch(self, call: "Call") -> Any:
         """Return the reply: None for an empty one, a tuple for several values. Raises Refused, NoHandler or
         HandlerFailed."""
-        ...
 
 
 class CallContext(Protocol):
@@ -45,15 +42,12 @@ class CallContext(Protocol):
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Emit to the caller."""
-        ...
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Publish to a topic of the caller's tenant. The caller receives the event too if it follows the topic."""
-        ...
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - see Call.ask
         """Emit to the caller and wait for its ack. Raises TimeoutError."""
-        ...
 
     async def join(self, topic: str) -> None: ...
 
@@ -61,11 +55,9 @@ class CallContext(Protocol):
 
     async def disconnect(self) -> None:
         """Leave the call's namespace."""
-        ...
 
     async def close(self, *, reconnect: bool) -> None:
         """Close the connection."""
-        ...
 
 
 class ConnectAccepted(Struct, frozen=True, kw_only=True):

@@ -25,11 +25,9 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """UTC milliseconds."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait; cancellable."""
-        ...
 
 
 def steady_ns() -> int:

@@ -23,7 +23,6 @@ class Event(Protocol):
     @property
     def stream(self) -> Stream:
         """The stream that its readers follow."""
-        ...
 
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:

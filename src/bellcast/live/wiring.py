@@ -58,7 +58,6 @@ class SessionLog(Protocol):
         is_fed: bool,
     ) -> None:
         """Log a rejected connection to a namespace. With `is_fed`, it is an event of the live feed too."""
-        ...
 
 
 class LiveContext(Struct, frozen=True, kw_only=True):

@@ -148,11 +148,9 @@ class Provider(Protocol):
     @property
     def server(self) -> ServerAddress | None:
         """The server that checks the credentials. None if the addresses name the servers, or a library chooses them."""
-        ...
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Pass a message to the vendor. Raises DeliveryError. A cancelled call may have delivered it."""
-        ...
 
     async def check(self) -> None:
         """Check the credentials without sending, if there are any. Raises DeliveryError."""

@@ -134,9 +134,7 @@ class EventReactions(Protocol):
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether there may be reactions to these events."""
-        ...
 
     async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
         """Commit the reactions to events. Raises Unavailable if the store is unavailable; then some may be committed. A
         call with the same events and `key` commits the rest."""
-        ...

@@ -61,16 +61,13 @@ class WebhookSink(Protocol):
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
         """True if a webhook subscribes to this type."""
-        ...
 
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
         """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
-        ...
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         """Return a function that creates the events of changes of these types, for changes that are known only in their
         transaction; `no_report` itself if no webhook subscribes to them."""
-        ...
 
 
 class NoWebhooks(WebhookSink):

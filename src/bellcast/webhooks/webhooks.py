@@ -5,12 +5,11 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import structlog
 
-from bellcast.channels.types import State
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import MAX_OF_KIND, Document
 from bellcast.kernel import times
@@ -33,15 +32,32 @@ log = structlog.get_logger(__name__)
 
 KIND = "webhooks"
 JOB_KIND = "webhook"
-TYPES = (
-    *(f"notification.{what}" for what in ("created", "seen", "read", "acted")),
-    *(f"message.{state}" for state in get_args(State) if state != "sending"),
-    *(
-        f"run.{state}"
-        for state in ("running", "waiting", "paused", "completed", "merged", "throttled", "failed", "cancelled")
-    ),
-    "preferences.changed",
-)
+# The types of events, and what each means.
+TYPES = {
+    "notification.created": "A notification was put into an inbox.",
+    "notification.seen": "The recipient saw a notification in the list.",
+    "notification.read": "The recipient read a notification.",
+    "notification.acted": "The recipient pressed a button of a notification.",
+    "message.held": "A message waits for a digest, a delay or the end of quiet hours.",
+    "message.queued": "A message is due now.",
+    "message.sent": "The provider accepted a message.",
+    "message.delivered": "A receipt confirmed that a message was delivered.",
+    "message.simulated": "A message was only stored, because its channel has no provider.",
+    "message.bounced": "A message was refused because of its address.",
+    "message.failed": "A message failed permanently or after all attempts.",
+    "message.suppressed": "A message was not sent, because its address is suppressed.",
+    "message.cancelled": "A message was recalled, or was not needed when it was due.",
+    "message.expired": "A notification expired before its message was sent.",
+    "run.running": "A workflow run continues with its next step.",
+    "run.waiting": "A run waits for a time, an event or a digest.",
+    "run.paused": "A run was paused with its workflow.",
+    "run.completed": "A run reached its end.",
+    "run.merged": "A run became part of the digest of another run.",
+    "run.throttled": "A run ended at a limit of its workflow.",
+    "run.failed": "A run failed at one of its steps.",
+    "run.cancelled": "A run was cancelled.",
+    "preferences.changed": "A recipient changed their preferences.",
+}
 # Standard Webhooks recommends 15 to 30 s: an endpoint should queue the event and respond.
 TIMEOUT_SECONDS = 15.0
 # Concurrent requests to one webhook.

@@ -202,8 +202,14 @@ class ScheduleFiring(Struct, eq=False):
     async def _fire_for(self, firing: _Firing, claim: Claim, tenant: str, keys: list[str]) -> str | None:
         """Fire for these recipients; return the last error. A refused request, perhaps because of a single recipient or
         an exhausted quota, is divided, so that the other recipients get it."""
+        scheduled = firing.schedule
+        only = (
+            {"notification": {**(scheduled.notification or {}), "to": keys}}
+            if scheduled.workflow is None
+            else {"to": keys}
+        )
         try:
-            await self.fire(tenant, _for(firing.schedule, keys), None, claim, firing.source)
+            await self.fire(tenant, msgspec.structs.replace(scheduled, **only), None, claim, firing.source)
         except (Invalid, TooMany) as refusal:
             if len(keys) == 1:
                 return _final(refusal)
@@ -240,10 +246,3 @@ def _send_of(schedule: StoredSchedule, tenant: str) -> Draft:
     """Return the send of a schedule with a notification."""
     notification = schedule_times.draft_of(schedule)
     return msgspec.structs.replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
-
-
-def _for(schedule: StoredSchedule, keys: list[str]) -> StoredSchedule:
-    """Return the schedule for these recipients only."""
-    if schedule.workflow is not None:
-        return msgspec.structs.replace(schedule, to=keys)
-    return msgspec.structs.replace(schedule, notification={**(schedule.notification or {}), "to": keys})

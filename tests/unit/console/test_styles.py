@@ -7,7 +7,14 @@ import pytest
 
 FILES = resources.files("bellcast.console.pages.console") / "files"
 SHARED = {"editor-bar", "inspector"}  # which console.css lays out on a phone
-LATER = ("draft.css", "template-editor.css", "workflow-editor.css", "workflow-test.css", "yaml-editor.css")
+LATER = (
+    "draft.css",
+    "schema-fields.css",
+    "template-editor.css",
+    "workflow-editor.css",
+    "workflow-test.css",
+    "yaml-editor.css",
+)
 
 
 def selectors(name: str) -> list[str]:

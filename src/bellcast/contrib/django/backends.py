@@ -59,7 +59,6 @@ class Backend(Protocol):
 
     def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         """Send now, or after the commit. Returns the number of the last row, if the backend has numbers."""
-        ...
 
 
 class OutboxBackend:

@@ -119,42 +119,33 @@ class Router(Protocol):
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
         """True if the send is known to use only the inbox of each recipient, so that it need not be routed."""
-        ...
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
         """Return the request with its inbox rows, messages and decisions. Raises Invalid."""
-        ...
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid like `route`."""
-        ...
 
     async def plan_audience(
         self, draft: Draft, tenant: str, audience: Audience, limit: int
     ) -> tuple[int | None, Sequence[NewDecision]]:
         """Return the number of members, None if there are more than 10,000, and what an announcement would decide for
         the first `limit` of them."""
-        ...
 
     async def channels(self, draft: Draft, tenant: str) -> Sequence[Channel]:
         """Return the channels of a send."""
-        ...
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
         """Return the content of the row of an announcement, which all its recipients share. Raises Invalid."""
-        ...
 
     def messages_added(self) -> None:
         """Start delivering committed messages."""
-        ...
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
-        ...
 
     def forget(self) -> None:
         """Drop cached types, templates and preferences after a change in this process."""
-        ...
 
 
 class SendScheduler(Protocol):
@@ -164,11 +155,9 @@ class SendScheduler(Protocol):
         """Commit a checked draft with `send_at` as a schedule; return the JSON response, for a repeated idempotency key
         the first one. With `allows_past`, a time that has passed is due immediately, else it is refused. Raises Invalid and
         IdempotencyMismatch."""
-        ...
 
     def time_errors(self, draft: Draft, *, allows_past: bool = False) -> FieldErrors:
         """Return the errors of the time of a draft."""
-        ...
 
 
 class Quotas(Protocol):
@@ -176,12 +165,9 @@ class Quotas(Protocol):
 
     def take(self, tenant: str, sends: int) -> None:
         """Charge sends to a tenant. Raises TooMany if its quota is exhausted, Conflict if it is being erased."""
-        ...
 
     def give_back(self, tenant: str, sends: int) -> None:
         """Refund sends that failed."""
-        ...
 
     async def load(self) -> None:
         """Read the tenants' rules, as all nodes do after some seconds."""
-        ...

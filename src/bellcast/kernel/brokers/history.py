@@ -149,19 +149,15 @@ class TopicHistory(Protocol):
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         """Append the events that are kept. Return all events in order, stored ones with their ids. The caller publishes
         them in the same event loop iteration; a log shared by processes publishes stored events itself, in log order."""
-        ...
 
     def end(self, tenant: str) -> str | None:
         """Return the id of the tenant's newest event that this process has delivered; None without a history."""
-        ...
 
     async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
         """Return the events of the streams after an id."""
-        ...
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         """Return the newest `count` events of each stream."""
-        ...
 
     async def confirm(self, streams: Collection[Stream]) -> None:
         """Return once this process receives all later stored events of the streams, as it does without a log of several
@@ -172,7 +168,6 @@ class TopicHistory(Protocol):
 
     async def clear(self, tenant: str, stream: Stream | None) -> None:
         """Remove the events of a stream, or of all streams if it is None."""
-        ...
 
     async def count_logs(self) -> int | None:
         """Return the number of logs of all tenants; None if the engine does not limit it."""
@@ -185,7 +180,6 @@ class TopicHistory(Protocol):
 
     async def run(self) -> None:
         """Remove expired events until cancelled."""
-        ...
 
 
 class NoHistory(TopicHistory):

@@ -16,11 +16,9 @@ class Publisher(Protocol):
     async def publish(self, *events: Event) -> None:
         """Deliver to this process before returning, and to others soon after. Never raises: readers find lost events in
         the store."""
-        ...
 
     async def ping(self, *, writes: bool = False) -> None:
         """Raise Unavailable unless events can be published and, with `writes`, live events can be stored."""
-        ...
 
 
 class Broker(Publisher, Protocol):
@@ -28,11 +26,9 @@ class Broker(Publisher, Protocol):
 
     async def open(self) -> None:
         """Start connecting. Never raises for an unreachable broker, which is retried until `close`."""
-        ...
 
     def deliver(self, event: Event) -> None:
         """Deliver an event only to this process, because no other follows its stream."""
-        ...
 
     def listen(
         self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
@@ -40,19 +36,15 @@ class Broker(Publisher, Protocol):
         """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub, which never
         raises: the event's change is committed, so its publisher must not fail. `on_gap` is called with streams that may
         have missed events of other processes, because they were newly followed or reconnected."""
-        ...
 
     def follow(self, stream: Stream) -> None:
         """Subscribe this process to a stream. Reference-counted."""
-        ...
 
     def unfollow(self, stream: Stream) -> None:
         """Release one `follow` of the stream."""
-        ...
 
     def counts(self) -> Mapping[str, Mapping[Any, float]]:
         """Return counters of this process, by name and labels."""
-        ...
 
     async def close(self) -> None: ...
 
@@ -99,22 +91,18 @@ class TopicLog(Protocol):
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         """Append entries and publish them to all processes, in log order. Return their ids. Raises LogFull if the engine
         holds no further log."""
-        ...
 
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
     ) -> LogRead:
         """Read streams. `missed`: the entries after an id, of those streams that are complete; `newest`: the last `limit` of
         each stream; `page`: the first `limit` of each stream after the id or, if it is incomplete, of all."""
-        ...
 
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         """Remove the entries of a stream. If it is None, end the log: the next one has another epoch."""
-        ...
 
     async def sweep(self, tenant: str, now: int) -> bool:
         """Remove expired entries. Return whether others are left."""
-        ...
 
     async def tenants(self) -> Collection[str]:
         """Return the tenants whose entries would stay without a sweep."""

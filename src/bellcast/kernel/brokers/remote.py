@@ -47,35 +47,27 @@ class PubSubTransport(Protocol):
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect, and pass messages of the followed streams to `on_message`."""
-        ...
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         """Subscribe to these streams. Returns once their messages are received."""
-        ...
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Unsubscribe from these streams."""
-        ...
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send to every process that follows the streams. Preserves the order within a stream."""
-        ...
 
     async def fence(self) -> None:
         """Return once every message that was sent before the call has been received. Call it after `follow`."""
-        ...
 
     async def wait_lost(self) -> None:
         """Return or raise when the connection is lost."""
-        ...
 
     async def ping(self, *, writes: bool) -> None:
         """Raise unless the broker responds and, with `writes`, can be written."""
-        ...
 
     async def close(self) -> None:
         """Close the connection. Safe to call twice."""
-        ...
 
 
 class LogReader(Protocol):
@@ -83,15 +75,12 @@ class LogReader(Protocol):
 
     def receive(self, event: LiveEvent) -> None:
         """Deliver an event. Raises ValueError if its id is invalid."""
-        ...
 
     def interrupted(self) -> None:
         """Handle a loss of the subscriptions: events may be missing before the next one received."""
-        ...
 
     def reconnected(self, streams: Sequence[Stream]) -> None:
         """Handle the renewed subscription of all followed streams."""
-        ...
 
     async def closed(self) -> None: ...
 

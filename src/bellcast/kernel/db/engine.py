@@ -42,45 +42,35 @@ class Engine(Protocol):
 
     async def open(self) -> None:
         """Connect and migrate under a lock."""
-        ...
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a script that writes nothing. Only after the statement `snapshot` do several statements see the same
         state."""
-        ...
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, for long scripts: other reads do not wait for them."""
-        ...
 
     async def write(self, command: WriteCommand[T]) -> T:
         """Run a command in a transaction and return after its commit. If it raises, it wrote nothing."""
-        ...
 
     def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         """Queue a command whose result does not matter, and which may fail."""
-        ...
 
     def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
         """Write the items in order, each atomically. Yield their results in order, after each commit; an exception is
         the result of the item that raised it."""
-        ...
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Set the shares of tenants that compete."""
-        ...
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database can be read and written."""
-        ...
 
     def clear_log(self) -> None:
         """Soon delete content from the database's log that is no longer in its tables, if the engine can."""
-        ...
 
     async def close(self) -> None:
         """Finish running scripts, then disconnect."""
-        ...
 
 
 class WritingEngine:

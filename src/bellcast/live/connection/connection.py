@@ -104,23 +104,18 @@ class ConnectionOwner(Protocol):
     def newest_event(self, connection: "Connection") -> str | None:
         """Return the id of the newest live event up to which a connection has received everything; None if there is
         none."""
-        ...
 
     def on_disconnected(self, connection: "Connection") -> None:
         """Unregister a connection. Idempotent."""
-        ...
 
     def on_replayed(self, connection: "Connection") -> None:
         """Handle the end of a replay, complete or not."""
-        ...
 
     def on_notification_replayed(self, event: NotificationAdded) -> None:
         """Record that a replay wrote a notification to a connection."""
-        ...
 
     def end(self, connection: "Connection", end: CloseReason) -> None:
         """Send the close reason, close and unregister the connection."""
-        ...
 
     def on_pong(self, connection: "Connection", data: bytes) -> None: ...
 
@@ -133,7 +128,6 @@ class Listener(Protocol):
 
     def receive(self, connection: "Connection", message: str | bytes) -> None:
         """Enqueue one message; messages are processed in order."""
-        ...
 
 
 class Connection(asyncio.Protocol):

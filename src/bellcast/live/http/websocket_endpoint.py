@@ -123,7 +123,6 @@ class DialectHandshake(Protocol):
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
         """Return the principal, and an error to send after the handshake. Raises errors for which the handshake must
         fail."""
-        ...
 
     async def start(
         self,
@@ -133,7 +132,6 @@ class DialectHandshake(Protocol):
         at_ready: OnReady,
     ) -> None:
         """Start the session on an accepted WebSocket, or raise. Calls `at_ready` once client messages may be processed."""
-        ...
 
 
 class WebSocketEndpoint:

@@ -35,36 +35,28 @@ class HubObserver(Protocol):
     @property
     def has_count_receivers(self) -> bool:
         """True if follower counts have receivers at present. Otherwise, changes on other nodes are not reported."""
-        ...
 
     def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
         """Handle a change of a stream's follower count on this node, which is now `here`, or on another node."""
-        ...
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...
 
     def group_known(self, stream: Stream) -> None:
         """Handle that the other nodes' connections and members of a stream are known."""
-        ...
 
     def node_joined(self, key: PresenceKey) -> None:
         """Handle a local connection of a member on a topic, the first one or another."""
-        ...
 
     def node_left(self, key: PresenceKey) -> None:
         """Handle the end of a member's last local connection on a topic; it may have others on other nodes."""
-        ...
 
     def inbox_changed(self, event: InboxEvent) -> None:
         """Handle an inbox change, with or without followers."""
-        ...
 
     def recipient_of(self, topic: str) -> str | None:
         """Return the recipient if the topic also carries the changes of an inbox."""
-        ...
 
     def topics_of(self, recipient: str) -> Sequence[str]:
         """Return the topics that also carry the changes of a recipient's inbox."""
-        ...
 
     def pong_received(self, connection: Connection, data: bytes) -> None: ...

@@ -83,11 +83,9 @@ class EngineTransport(Protocol):
     def transport(self) -> OutboundTransport: ...
     def open_socket(self) -> SocketType | None:
         """Return the raw socket, if packets may be written to it directly. It is closed with the transport."""
-        ...
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
         """Close, sending `last` to a pending poll."""
-        ...
 
 
 class ClosedTransport:

@@ -15,6 +15,8 @@ from bellcast.providers.types import ProviderFields
 from bellcast.rest.bundles import Push
 from bellcast.rest.operations import operation
 from bellcast.templates.types import Template
+from bellcast.webhooks.http import WebhookRequest
+from bellcast.webhooks.webhooks import TYPES
 from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
 from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.step_fields import LABELS, STEP_TYPES, Field
@@ -99,12 +101,22 @@ def _of_type(type: Any) -> JsonSchema:
     return {"$schema": DIALECT, **schema}
 
 
+def webhook() -> JsonSchema:
+    """Return the schema of webhooks. Each type of event is a constant, with what it means as its description."""
+    schema = _of_type(WebhookRequest)
+    types = [{"const": type, "description": text} for type, text in TYPES.items()]
+    patterns = {"type": "string", "pattern": r"^([a-z]+\.)?\*$", "description": "All types, or those of a group."}
+    schema["$defs"]["WebhookRequest"]["properties"]["events"]["items"] = {"oneOf": [*types, patterns]}
+    return schema
+
+
 SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     "workflow": workflow,
     "template": functools.partial(_of_type, Template),
     "type": functools.partial(_of_type, NotificationType),
     "source": functools.partial(_of_type, EventSource),
     "provider": functools.partial(_of_type, ProviderFields),
+    "webhook": webhook,
     "bundle": functools.partial(_of_type, Push),
 }
 
@@ -121,7 +133,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
 async def read(request: ApiRequest) -> ASGIApp:
     """Read the JSON Schema of an object.
 
-    Of a `workflow`, `template`, `type`, `source` or `provider`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names
+    Of a `workflow`, `template`, `type`, `source`, `provider` or `webhook`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names
     the control that edits it."""
     schema = SCHEMAS.get(request_body.path(request, "name"))
     if schema is None:

@@ -125,6 +125,12 @@ function byNotification(facts) {
   return [...groups].sort(([one], [other]) => (one === null) - (other === null));
 }
 
+/** A text of the server with its time relative to now. */
+function relative(text) {
+  const [before, day, time, after] = text.split(/ at (\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC/);
+  return day ? html`${before} <${Time} at=${`${day}T${time}Z`} />${after}` : text;
+}
+
 /** Explains the last notification to a recipient when the page opens, or the one in the URL, or what a type would do now. */
 export function Explanation({ page, recipient, tenant }) {
   const notification = page.query.get('notification') ?? '';
@@ -143,7 +149,7 @@ export function Explanation({ page, recipient, tenant }) {
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
     <${Verdict} page=${page} of=${value} recipient=${recipient} type=${type || value.facts.find((one) => one.type)?.type} tenant=${tenant} />
-    ${value.channels.length > 0 && !notification && !type && html`<p class="muted">${value.text.split(value.channels[0].text)[0]}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
+    ${value.channels.length > 0 && !notification && !type && html`<p class="muted">${relative(value.text.split(value.channels[0].text)[0])}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
     ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'}</summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>

@@ -14,6 +14,7 @@ import { get, path, request, withQuery } from './server.js';
 
 /** Number of recent retries on the page. */
 const SHOWN_RETRIES = 5;
+const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
 /** The server retries several thousand failures in this time. */
 const POLL_MS = 1000;
 
@@ -22,7 +23,7 @@ export const failures = {
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? one.kind, width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => one.cause, text: failureText }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
+    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => one.cause, text: failureText }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at }, { name: 'Since', kind: 'time', of: (one) => one.oldest_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',

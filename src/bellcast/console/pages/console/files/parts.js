@@ -150,8 +150,8 @@ export function Field({ label, hint, options, words = {}, isLong, ...attributes 
 }
 
 /** Check boxes with the same name; `hints` describe the options. */
-export const Choices = ({ label, name, options, selected, hints = {} }) => html`<fieldset class="choices"><legend>${label}</legend>
-  ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} />${one} <small>${hints[one]}</small></label>`)}</fieldset>`;
+export const Choices = ({ label, name, options, selected = [], hints = {}, isDisabled = false, children }) => html`<fieldset class="choices"><legend>${label}</legend>${children}
+  ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} disabled=${isDisabled} /><span>${one} <small>${hints[one]}</small></span></label>`)}</fieldset>`;
 
 /** The message of a problem with the labels of the form's fields, which it marks, instead of their names in the API. */
 function inWordsOf(form, { errors = [], message }) {

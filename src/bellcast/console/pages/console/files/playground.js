@@ -30,7 +30,7 @@ export function Playground({ page }) {
 
 /** A connection's frames, newest first; empty before there is a target. */
 function Pane({ dialect: [name, kind, client, connect], target }) {
-  const [word, setWord] = useState(target ? 'waiting' : 'not connected');
+  const [word, setWord] = useState('waiting');
   const [frames, setFrames] = useState([]);
   const number = useRef(0);
   useEffect(() => {
@@ -55,8 +55,8 @@ function Pane({ dialect: [name, kind, client, connect], target }) {
       close?.();
     };
   }, []);
-  return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status"><${State} of=${word} /></span><small class="muted">${client}</small></h2>
-    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${frames.map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}</ol></section>`;
+  return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
+    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">Not connected.</li>`}${frames.map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}</ol></section>`;
 }
 
 /** A frame on one line, which expands to its full data. */

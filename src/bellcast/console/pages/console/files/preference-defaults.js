@@ -109,7 +109,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
     ${tenant && !isOwn && html`<p class="muted">${tenant} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
     <ul class="members legend-of-states" aria-label="Legend">${Object.keys(WORDS).map((state) => html`<li key=${state} class="muted"><span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} />${WORDS[state]}</span> ${{ on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'by the type, cannot be turned off' }[state]}</li>`)}<li class="muted"><span class="slot here">Outlined</span> set here</li></ul>
     <form class="defaults" onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} />
-      ${effective.length <= 1 && html`<${Empty} icon="types" text="Types that are declared appear here, each with its own row: for example bookings by push, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
+      ${effective.length <= 1 && html`<${Empty} icon="types" text="No type is declared. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
       ${(number > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || number === 0}>Save ${count(number, 'change')}</button><button type="button" onClick=${() => {
     setChanges({});
     setProblem('');

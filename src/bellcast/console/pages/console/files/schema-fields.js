@@ -2,7 +2,10 @@
  * The fields of a schema of data: as a form, and as a table.
  */
 import { html, useRef, useState } from './html.js';
+import { loadStyle } from './load.js';
 import { Icon } from './parts.js';
+
+await loadStyle('schema-fields.css');
 
 const TYPES = ['string', 'number', 'integer', 'boolean', 'object', 'array'];
 const WORDS = { string: 'text', integer: 'whole number', boolean: 'yes or no', array: 'list', null: 'nothing' };

@@ -136,19 +136,24 @@ const remember = (page, lines) => localStorage.setItem(memoryOf(page), JSON.stri
 
 const code = (text) => html`<code>${text}</code>`;
 const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${text} /></span>`;
+/** The tenant of the bell on the server's landing page, which is no page of the app. */
+const LANDING = 'bellcast-landing';
+/** Enough rows to find one beside those of the landing page. */
+const FEW = 20;
 /** The newest row. The server examines a part of the rows at a time; when the page opens, also the older parts. */
-const one = (path, rows, parameters) => async (signal, isFirst) => {
+const one = (path, rows, parameters, isWanted = () => true) => async (signal, isFirst) => {
   let found = {};
   for (let part = 0; part === 0 || (isFirst && found.scanned_until && part < MAX_PARTS); part += 1) {
-    found = await get(withQuery(path, { tenant: '*', limit: 1, after: found.scanned_until, ...parameters }), signal);
-    if (found[rows].length > 0) break;
+    found = await get(withQuery(path, { tenant: '*', limit: FEW, after: found.scanned_until, ...parameters }), signal);
+    if (found[rows].some(isWanted)) break;
   }
-  return found[rows][0];
+  return found[rows].find(isWanted);
 };
 const nothing = async () => null;
 
-const [sent, announced, read] = [one('/v1/notifications', 'notifications'), one('/v1/announcements', 'announcements'), one('/v1/notifications', 'notifications', { state: 'read' })];
-const [open, closed] = [one('/v1/connections', 'connections'), one('/v1/connections', 'connections', { state: 'closed' })];
+const isOfApp = ({ tenant }) => tenant !== LANDING;
+const [sent, announced, read] = [one('/v1/notifications', 'notifications'), one('/v1/announcements', 'announcements'), one('/v1/notifications', 'notifications', { state: 'read' }, isOfApp)];
+const [open, closed] = [one('/v1/connections', 'connections', {}, isOfApp), one('/v1/connections', 'connections', { state: 'closed' }, isOfApp)];
 const firstSteps = (page) => [
   { title: 'A notification was sent', isPersistent: true, hint: [example('bellcast notify alice "Hello"'), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
   { title: 'A page connected', isPersistent: true, hint: example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (...how) => {

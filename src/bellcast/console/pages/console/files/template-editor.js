@@ -167,10 +167,14 @@ function Compiled({ draft, locale, change, done }) {
 const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button>${openImport && html`<button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button>`}</div>`;
 
 function Languages({ values, change, languages, locale, beside }) {
+  const added = useRef(null);
+  // The texts of a new language are what the operator writes next.
+  useEffect(() => { if (locale === added.current) document.querySelector('.editors :is(input, textarea)')?.focus(); }, [locale]);
   const add = (tag) => {
     if (!tag || languages.includes(tag)) return;
     const parts = Object.fromEntries(Object.keys(CHANNELS).filter((one) => values[one]).map((one) => [one, values[one]]));
     change((now) => ({ ...now, translations: { ...now.translations, [tag]: parts } }));
+    added.current = tag;
     setQuery({ locale: tag, beside: '' }, { isQuiet: true });
     const url = new URL(here.value);
     url.searchParams.set('beside', '');

@@ -5,7 +5,7 @@ import { html, useState } from './html.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
+import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -26,11 +26,30 @@ export const webhooks = {
 /** The secret of a webhook, which is shown once. */
 const Secret = ({ of }) => html`<div class="notice" aria-live="polite"><p>Copy the secret that signs its requests now: it is not shown again.</p><${Id} of=${of.secret} /></div>`;
 
+const GROUPS = { notification: 'Notifications', message: 'Messages', run: 'Workflow runs', preferences: 'Preferences' };
+const groupOf = (type) => type.split('.')[0];
+
+/** The types of events that the server declares, by group. A group that is chosen as a whole includes types that are added later. */
+function Events() {
+  const [whole, setWhole] = useState([]);
+  const schema = useLoad((signal) => get('/v1/schemas/webhook', signal));
+  return html`<${Loaded} of=${schema}>${({ $defs }) => {
+    const hints = Object.fromEntries($defs.WebhookRequest.properties.events.items.oneOf.filter((one) => one.const).map((one) => [one.const, one.description]));
+    return [...new Set(Object.keys(hints).map(groupOf))].map((group) => html`<${Choices} key=${group} label=${GROUPS[group] ?? group} name="events" hints=${hints} options=${Object.keys(hints).filter((type) => groupOf(type) === group)} isDisabled=${whole.includes(group)}>
+      <label><input type="checkbox" name="events" value=${`${group}.*`} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, group] : whole.filter((one) => one !== group))} /><span>All <small>Also types that are added later.</small></span></label><//>`);
+  }}<//>`;
+}
+
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Form} button="Create webhook" send=${async ({ url, events }) => setMade(await request('POST', withQuery('/v1/webhooks', { tenant: shownTenant() }), { url: url.trim(), events: events.split(/[\s,]+/).filter(Boolean) }))}>
-    <${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" /><${Field} label="Events" name="events" required placeholder="message.failed, message.bounced" autocomplete="off" hint="Separated by commas. See Webhooks in the documentation." /><//>`;
+  return html`<${Heading} title="New webhook" /><${Form} button="Create webhook" send=${async ({ url, tenant }, form) => {
+    const events = new FormData(form).getAll('events');
+    if (events.length === 0) throw { errors: [], message: 'Choose at least one event.' };
+    setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), { url: url.trim(), events }));
+    refresh();
+  }}><${Field} label="URL" name="url" type="url" required autofocus placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." />
+    <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" hint="Whose events are sent; * for those of all tenants." /><${Events} /><//>`;
 }
 
 export function Webhook({ page }) {
