@@ -412,6 +412,24 @@ def test_unjoined_session_holds_no_large_packet(patient: ServerProcess, packet: 
     assert echoes(patient)
 
 
+def test_websocket_without_a_namespace_holds_no_large_packet(patient: ServerProcess) -> None:
+    """Each held 1 MB for 45 s, without credentials. Once it has joined a namespace, it may send as much."""
+    large = json.dumps(["message", "x" * 500_000])
+    with connect(patient.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("42" + large)
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv(timeout=TIMEOUT)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1009, "a message may have 65536 bytes")
+    with connect(patient.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40")
+        until(connection, '42["auth"')
+        connection.send("42" + large)
+        assert until(connection, '42["message-back"')[-1].endswith('xx"]')
+
+
 def test_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         refused = http.get(POLLING, headers={"cookie": "a=" + "x" * 10_000})

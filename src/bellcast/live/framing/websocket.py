@@ -229,10 +229,10 @@ class FrameReader:
     small fragments are events too.
     """
 
-    __slots__ = ("_is_finished", "_max_events", "_max_size", "_message", "_rest")
+    __slots__ = ("_is_finished", "_max_events", "_message", "_rest", "max_size")
 
     def __init__(self, max_size: int, max_events: int = 0) -> None:
-        self._max_size = max_size or _LARGEST
+        self.max_size = max_size or _LARGEST
         self._max_events = max_events or _LARGEST
         self._message: _Message | None = None
         # An incomplete header or control frame, at most 130 bytes; payloads are appended to their message directly.
@@ -248,7 +248,7 @@ class FrameReader:
                 self._message is None
                 and not self._rest
                 and not self._is_finished
-                and _is_short_text(data, self._max_size)
+                and _is_short_text(data, self.max_size)
             ):
                 received.append(TextMessage(_utf8(_unmask(data[2:6], data[6:]))))
             else:
@@ -288,7 +288,7 @@ class FrameReader:
         if opcode < CLOSE_OPCODE:
             # Begin a data frame, which may be the first of a message, and read the available payload
             message = self._message or _Message(is_text=first & 0x0F == TEXT_OPCODE)
-            message.check_room(length, self._max_size)
+            message.check_room(length, self.max_size)
             if len(data) < start:
                 return None
             is_final = first >= FINAL

@@ -15,11 +15,12 @@ from bellcast.live.socketio import engineio
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
 from bellcast.live.socketio.engineio import Encoding, InvalidPacket
 from bellcast.live.socketio.long_polling import PollingTransport
+from bellcast.live.socketio.packets import MAX_CONNECT_LENGTH
 
 NORMAL = 1000
 # Close codes for client errors, which are sent unchanged. Other closes are sent as NORMAL, after which clients
 # reconnect.
-ERROR_CODES = range(4000, 5000)
+ERROR_CODES = frozenset({*range(4000, 5000), websocket.TOO_LARGE, websocket.NOT_UTF8, websocket.PROTOCOL_ERROR})
 
 # Packets without a message: ping, pong and noop.
 HEARTBEATS = tuple(map(websocket.TextMessage, "236"))
@@ -31,6 +32,7 @@ class EngineWebSocket(asyncio.Protocol):
     __slots__ = (
         "_close_reason",
         "_close_timer",
+        "_max_payload",
         "_probing",
         "_rate_limiter",
         "_reader",
@@ -43,6 +45,7 @@ class EngineWebSocket(asyncio.Protocol):
     def __init__(self, session: EngineSession, encoding: Encoding, max_payload: int, frames_per_second: int) -> None:
         self._session = session
         self._reader = websocket.FrameReader(max_payload, frames_per_second)
+        self._max_payload = self._reader.max_size
         self._rate_limiter = TokenBucket(frames_per_second, 0)
         self._probing = False
         self._close_reason: CloseReason | None = None
@@ -77,6 +80,8 @@ class EngineWebSocket(asyncio.Protocol):
     # --- inbound
 
     def data_received(self, data: bytes) -> None:
+        is_unjoined = self._session.unjoined_as is not None  # it may send only CONNECT packets
+        self._reader.max_size = min(self._max_payload, MAX_CONNECT_LENGTH) if is_unjoined else self._max_payload
         for event in self._reader.receive(data):
             match event:
                 case websocket.CloseReceived(code):
@@ -177,12 +182,7 @@ class EngineWebSocket(asyncio.Protocol):
             return
         self._close_reason = end
         if self.encoding is engineio.FRAMES:
-            is_error = end.code in ERROR_CODES or end.code in (
-                websocket.TOO_LARGE,
-                websocket.NOT_UTF8,
-                websocket.PROTOCOL_ERROR,
-            )
-            self.transport.write(websocket.close_frame(end.code if is_error else NORMAL, end.reason))
+            self.transport.write(websocket.close_frame(end.code if end.code in ERROR_CODES else NORMAL, end.reason))
         else:
             self.transport.close()
         self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
