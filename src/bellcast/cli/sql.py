@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -164,23 +164,13 @@ def status(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) 
 @sql.command(cls=SqlCommand)
 def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.JsonFlag = False) -> None:
     """Put refused rows back into the outbox."""
-    _need_driver()
-    from bellcast.outbox import status as outbox_status
-
-    url, row = _url_and_row(which or [])
-    count = _run(ctx, url, lambda connection: outbox_status.retry(connection, row))
-    _print_count(count, "put back", "retried", json=json)
+    _end_refusals(ctx, which, "retry", "retried", "put back", json=json)
 
 
 @sql.command(cls=SqlCommand)
 def discard(ctx: typer.Context, which: UrlAndRow = None, json: console.JsonFlag = False) -> None:
     """Delete refused rows."""
-    _need_driver()
-    from bellcast.outbox import status as outbox_status
-
-    url, row = _url_and_row(which or [])
-    count = _run(ctx, url, lambda connection: outbox_status.discard(connection, row))
-    _print_count(count, "deleted", "discarded", json=json)
+    _end_refusals(ctx, which, "discard", "discarded", "deleted", json=json)
 
 
 @sql.command(cls=SqlCommand, epilog=WATCHES)
@@ -251,15 +241,6 @@ def list_(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -
         _show_watches(result)
 
 
-def _url_and_row(words: list[str]) -> tuple[str | None, int | None]:
-    """Return the URL and the row's number, None for an absent one."""
-    urls = [word for word in words if "://" in word]
-    rows = [word for word in words if word.isascii() and word.isdigit()]
-    if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
-        raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
-    return next(iter(urls), None), int(rows[0]) if rows else None
-
-
 def _need_driver() -> None:
     from bellcast.server import adapters
 
@@ -318,7 +299,20 @@ def _names(value: list[str]) -> dict[Any, str]:
     return {kind: name for kind, _, name in pairs}
 
 
-def _print_count(count: int, action: str, key: str, *, json: bool) -> None:
+def _end_refusals(
+    ctx: typer.Context, which: list[str] | None, name: Literal["retry", "discard"], key: str, action: str, *, json: bool
+) -> None:
+    """Retry or discard the row that the arguments name, or all, and print their number."""
+    _need_driver()
+    from bellcast.outbox import status as outbox_status
+
+    words = which or []
+    urls = [word for word in words if "://" in word]
+    rows = [word for word in words if word.isascii() and word.isdigit()]
+    if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
+        raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
+    row = int(rows[0]) if rows else None
+    count: int = _run(ctx, next(iter(urls), None), lambda connection: getattr(outbox_status, name)(connection, row))
     console.report({key: count}, f"{count} {'row was' if count == 1 else 'rows were'} {action}.", as_json=json)
 
 

@@ -134,20 +134,11 @@ class OutboxRows:
         self._run(f"UPDATE {TABLE} SET refused_at = {self._mark}, error = {self._mark} WHERE id = {self._mark}",
                   self.now(), error, id)  # fmt: skip
 
-    def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None:
+    def postpone(self, ids: Sequence[int], seconds: float, error: str, *, blocks: bool = True) -> None:
+        """Send rows later. They block the rows behind them, unless they are marked as not attempted."""
         at = self.now() + timedelta(seconds=seconds)
-        self._run(
-            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark} WHERE id IN ({self._marks(ids)})",
-            *(at, error, *ids),
-        )
-
-    def reschedule(self, id: int, seconds: float, error: str) -> None:
-        """Postpone a row and mark it as not attempted, so that it does not block others."""
-        at = self.now() + timedelta(seconds=seconds)
-        self._run(
-            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, error = {self._mark}, attempts = 0 WHERE id = {self._mark}",
-            *(at, error, id),
-        )
+        values = f"next_attempt_at = {self._mark}, error = {self._mark}{'' if blocks else ', attempts = 0'}"
+        self._run(f"UPDATE {TABLE} SET {values} WHERE id IN ({self._marks(ids)})", *(at, error, *ids))
 
     def next_due(self) -> float | None:
         """Return the seconds until a row may be due, or None if none waits."""

@@ -109,7 +109,7 @@ class Relay:
         except Exception as error:
             if len(batch) == 1:
                 log.exception("outbox_row_failed id=%s", batch[0].id)
-                self._table.reschedule(batch[0].id, LONGEST_BACKOFF, f"{type(error).__name__}: {error}")
+                self._table.postpone([batch[0].id], LONGEST_BACKOFF, f"{type(error).__name__}: {error}", blocks=False)
                 done.rescheduled.add(batch[0].id)
                 return
             for row in _open(batch, done):
@@ -123,7 +123,7 @@ class Relay:
             if result.error is None:
                 done.sent[row.key] = result.ids or ([result.id] if result.id else [])
             elif (result.error.retry_after or 0) > HOLD_WINDOW.total_seconds():
-                self._table.reschedule(row.id, result.error.retry_after or 0, _reason(result.error))
+                self._table.postpone([row.id], result.error.retry_after or 0, _reason(result.error), blocks=False)
                 done.rescheduled.add(row.id)
             elif 400 <= result.error.status < 500 and result.error.status not in PASSING:
                 self._refuse(row, _reason(result.error), done)
