@@ -19,6 +19,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.providers.directory import ProviderDirectory
+from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import PublishEffect
 from bellcast.workflows import definitions, workflow_catalog
 from bellcast.workflows.definitions import Definition
@@ -162,18 +163,19 @@ OPEN = ("running", "waiting", "paused")
 
 
 async def effects(
-    db: Engine, planned: Engine, providers: ProviderDirectory, tenant: str, key: str, value: dict[str, Any]
+    ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: dict[str, Any]
 ) -> list[PublishEffect]:
     """Return what publishing a validated definition changes. `planned` reads the types and providers as they will be then."""
+    db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
     after, current = definitions.of_valid(value), await Documents(db).get(WORKFLOWS, tenant, key)
     before = None if current is None else workflow_catalog.stored(current, tenant).current.definition
-    found = [await _kept_runs(db, tenant, key), await _refused_data(db, planned, tenant, key, after)]
+    found = [await _kept_runs(db, tenant, key), await _refused_data(db, then, tenant, key, after)]
     channels = frozenset() if before is None else definitions.of_valid(before).channels
     for name in CHANNELS:
         if name in channels - after.channels:
             found.append(PublishEffect("channel_removed", f"No step sends by {CHANNEL_WORDS[name]} any more."))
     for name in CHANNELS:
-        if name != "inbox" and name in after.channels and not await providers.will_deliver(planned, tenant, name):
+        if name != "inbox" and name in after.channels and not await providers.will_deliver(then, tenant, name):
             found.append(PublishEffect("credentials_missing", f"No provider is configured for {CHANNEL_WORDS[name]}."))
     return [one for one in found if one is not None]
 

@@ -19,7 +19,6 @@ from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.types import ROLES
-from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import (
     audit,
     context,
@@ -437,7 +436,7 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
 
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
         planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
-        return await _shown(ctx, planned) | {"effects": await _effects(ctx, ctx, tenant, key, value)}
+        return await _shown(ctx, planned) | {"effects": await recent_data.effects(ctx, ctx, tenant, key, value)}
 
     async def publish(
         self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: Any, note: str | None
@@ -466,13 +465,6 @@ KIND = WorkflowKind(
     is_versioned=True,
     object_types=(WorkflowObject, PublishedWorkflow),
 )
-
-
-async def _effects(
-    ctx: ApiContext, after: ApiContext, tenant: str, key: str, values: dict[str, Any]
-) -> list[PublishEffect]:
-    db, providers = ctx.engines.db, ctx[ProviderDirectory]
-    return await recent_data.effects(db, after.engines.db, providers, tenant, key, values)
 
 
 # --- bundles
@@ -505,7 +497,7 @@ BUNDLE = BundleKind(
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
     check_uses=_check_uses,
-    find_effects=_effects,
+    find_effects=recent_data.effects,
     write=workflow_catalog.write_version,
     written=_written,
     services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},
