@@ -14,7 +14,7 @@ from typing import Any
 
 PACKAGE = "caniemail@1.0.5"
 MEMBER = "package/data/caniemail.json"
-TARGET = Path(__file__).parents[1] / "src/bellcast/channels/email_support.json"
+TARGET = Path(__file__).parents[1] / "src/bellcast/templates/email_support.json"
 MAX_BYTES = 60_000
 # The programs that most e-mails are read in, by family and platform of the data.
 CLIENTS = {
