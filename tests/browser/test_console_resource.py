@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import DESKTOP, Console, act_on_row, add_filter, choose_tenant, used_filter, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
@@ -152,7 +152,17 @@ def test_webhook_is_created_beside_the_list_and_its_secret_shown_once(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/webhooks")
-    page.get_by_role("link", name="New webhook").first.click()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route("**/v1/schemas/webhook", hold)
+    with page.expect_request("**/v1/schemas/webhook"):
+        page.get_by_role("link", name="New webhook").first.click()
+    expect(page.locator("h1")).to_have_text("New webhook")
+    expect(page.get_by_role("button", name="Create webhook")).to_be_hidden()  # the events would push it down
+    held[0].continue_()
     expect(page.get_by_label("URL")).to_be_focused()
     page.get_by_label("URL").fill("https://app.example.com/hook")
     page.get_by_role("button", name="Create webhook").click()

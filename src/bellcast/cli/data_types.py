@@ -380,7 +380,7 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="workflow, template, type, source, provider or bundle.", show_default=False
+            metavar="NAME", help="workflow, template, type, source, provider, webhook or bundle.", show_default=False
         ),
     ],
 ) -> None:

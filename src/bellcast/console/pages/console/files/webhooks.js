@@ -4,7 +4,7 @@
 import { html, useState } from './html.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
-import { Loaded, refresh, useLoad } from './load.js';
+import { Loaded, Together, refresh, useLoad } from './load.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
@@ -43,13 +43,13 @@ function Events() {
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Form} button="Create webhook" send=${async ({ url, tenant }, form) => {
+  return html`<${Heading} title="New webhook" /><${Together}><${Form} button="Create webhook" send=${async ({ url, tenant }, form) => {
     const events = new FormData(form).getAll('events');
     if (events.length === 0) throw { errors: [], message: 'Choose at least one event.' };
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), { url: url.trim(), events }));
     refresh();
   }}><${Field} label="URL" name="url" type="url" required autofocus placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." />
-    <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" hint="Whose events are sent; * for those of all tenants." /><${Events} /><//>`;
+    <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" hint="Whose events are sent; * for those of all tenants." /><${Events} /><//><//>`;
 }
 
 export function Webhook({ page }) {
