@@ -38,16 +38,17 @@ SOURCES, ERRORS = "sources", "source-errors"
 READ_TIMEOUT_SECONDS = 1.0
 # Maximum runs that one transaction wakes: about 10 ms.
 WAKE_BATCH_ROWS = 250
+MAX_AWAITED = 1_000  # names of awaited events of a tenant in memory; with more, each of its events is looked up
 # Prefix of the idempotency keys of sends and triggers. Clients cannot send a control character.
 OWN_KEY = "\x1fsource "
 MAX_ERROR = 500
 
 
 class Rules(Struct, frozen=True):
-    """The sources of a tenant or the project by key, and the event names that its workflows wait for."""
+    """The sources of a tenant or the project by key, and the event names that its workflows wait for; None: they are too many."""
 
     sources: Mapping[str, EventSource]
-    awaited: frozenset[str]
+    awaited: frozenset[str] | None
     valid_until: int = 0
     changes: int = -1
 
@@ -96,12 +97,13 @@ class Sources(Struct, eq=False):
         project = await self._current(PROJECT)
         own = NO_RULES if event.tenant == PROJECT else await self._current(event.tenant)
         sources = [one for one in {**project.sources, **own.sources}.items() if one[1].event == event.name]
-        return sources, event.name in project.awaited or event.name in own.awaited
+        return sources, any(names is None or event.name in names for names in (project.awaited, own.awaited))
 
     async def _current(self, tenant: str) -> Rules:
         found = self._rules.get(tenant, NO_RULES)
-        is_valid = is_cached(found.valid_until, self.engines().clock.now())
-        if not is_valid or found.changes != self.workflow_catalog.changes:
+        if found.changes != self.workflow_catalog.changes or not is_cached(
+            found.valid_until, self.engines().clock.now()
+        ):
             if tenant not in self._reading:
                 self._reading[tenant] = asyncio.ensure_future(self._read(tenant))
             # A store that does not respond must not block live events without rules.
@@ -114,11 +116,12 @@ class Sources(Struct, eq=False):
         documents = Documents(self.engines().db)
         try:
             sources = {one.key: _decode(one.body) async for _, one in documents.every(SOURCES, tenant)}
-            awaited = frozenset([one.key async for _, one in documents.every(AWAITED, tenant)])
+            names = [one.key for one in await documents.page(AWAITED, tenant, "", MAX_AWAITED + 1)]
         finally:
             del self._reading[tenant]
         if len(self._rules) >= MAX_CACHED:
             self._rules.clear()
+        awaited = None if len(names) > MAX_AWAITED else frozenset(names)
         self._rules[tenant] = Rules(sources, awaited, now + int(CACHE_SECONDS * 1000), changes)
 
     # --- sends and triggers

@@ -272,10 +272,8 @@ class WorkflowCatalog:
         last = await Versions(self._db).last(WORKFLOWS, owner, key)
         is_same = last is not None and last.body == definitions.encode(value)
         version = (0 if last is None else last.version) + (not is_same)
-        is_active = before is None or before.active
-        return Workflow(
-            key=key, owner=owner, current=CurrentVersion(version=version, active=is_active, definition=value)
-        )
+        current = CurrentVersion(version=version, active=before is None or before.active, definition=value)
+        return Workflow(key=key, owner=owner, current=current)
 
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
         """Activate or deactivate a workflow, or make another version current. Activation makes its paused runs due.

@@ -49,6 +49,24 @@ class TestWaits:
         assert await world.status(other) == "waiting"
         assert await world.store.runs.waits(run) == {}
 
+    async def test_many_names_of_awaited_events_stay_out_of_memory(
+        self, world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each edit of a workflow may add names, and none is deleted: events are then looked up one by one."""
+        monkeypatch.setattr(event_reactions, "MAX_AWAITED", 2)
+        for name in ("a", "b"):
+            await put_waiting(world, event=name)
+        unknown = LiveEvent(tenant="", name="unknown", data=None, recipient="alice")
+        assert not await world.workflows.sources.matches([unknown])
+        await put_waiting(world, event="z")
+        assert await world.workflows.sources.matches([unknown])
+        run = await world.trigger("booking")
+        await world.settle()
+        await publish(world, "z", {"name": "Ann"}, recipient="alice")
+        await world.settle()
+        assert await world.status(run) == "completed"
+        assert await app.titles("alice") == ["Ann"]
+
     async def test_event_counts_from_the_start_of_the_run(self, world: WorkflowWorld, app: App) -> None:
         pause = {"key": "pause", "type": "delay", "for": "10m"}
         wait = {"key": "wait", "type": "wait_for", "event": "accepted", "topic": "b.{{ data.id }}"}
