@@ -132,7 +132,6 @@ class Sources(Struct, eq=False):
             values = values_of(source, event)
             if values is not None:
                 await self._fire(source, event.tenant, values, own_key)
-                return
         except TooMany as error:
             reason = error.reason
         except BellcastError as error:
