@@ -12,7 +12,7 @@ from .bookings import Ledger, today
 from .identity import CAST, TENANT, TIMEZONE
 
 # Weekdays, before the agency opens.
-DAY_PLAN_CRON = "0 8 * * 1-5"
+DAY_PLAN_CRON, DAY_PLAN_TIMES = "0 8 * * 1-5", "Weekdays at 08:00"
 GREETING = "<p>Hello {{ recipient.name }},</p>"
 DETAILS = (
     "<p><b>{{ data.booking.celebrity }}</b><br>{{ data.booking.date | date }}"

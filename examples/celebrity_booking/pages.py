@@ -1,7 +1,9 @@
 """The HTML pages."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import jinja2
 from starlette.exceptions import HTTPException
@@ -13,14 +15,24 @@ from bellcast.client import Bellcast, BellcastError
 from bellcast.examples.app_kit import Person, signed_in_person
 
 from . import portraits
+from .agency import DAY_PLAN_TIMES
 from .bookings import MOST_AHEAD, NotPossible, today
 from .desk import page_data
-from .identity import CAST, TENANT
+from .identity import CAST, TENANT, TIMEZONE
 
 HERE = Path(__file__).parent
 # Each e-mail is fetched with its content.
 MOST_MESSAGES = 20
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+
+def local(at: datetime | str) -> str:
+    """Return a time as the agency's clock shows it."""
+    time = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return time.astimezone(ZoneInfo(TIMEZONE)).strftime("%a %d %b, %H:%M")
+
+
+_templates.filters["local"] = local
 
 
 async def side_by_side(request: Request) -> Response:
@@ -55,7 +67,7 @@ def schedules(request: Request) -> Response:
         found = request.app.state.bell.schedules.list(tenant=TENANT)["schedules"]
     except BellcastError:
         return _page(request, person, "schedules.html", 503, schedules=[], is_down=True)
-    return _page(request, person, "schedules.html", schedules=found)
+    return _page(request, person, "schedules.html", schedules=found, day_plan_times=DAY_PLAN_TIMES)
 
 
 def run_schedule(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """The celebrity booking site: sign-in, bookings in a file, e-mails, schedules, and an outage of Bellcast."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -197,7 +198,11 @@ def test_late_confirmation_reminds_both_sides_at_once(agency: Agency, dana: Visi
 
 
 def test_schedule_starts_the_daily_workflow(dana: Visitor):
-    assert eventually(lambda: "0 8 * * 1-5" in dana.http.get("/schedules").text)
+    assert eventually(lambda: "Weekdays at 08:00" in dana.http.get("/schedules").text)
+    shown = dana.http.get("/schedules").text
+    assert re.search(r"Next: (Mon|Tue|Wed|Thu|Fri) \d\d \w{3}, 08:00<", shown)  # in Vienna
+    assert "UTC" not in shown
+    assert "0 8 * *" not in shown
     assert dana.http.post("/schedules/day-plan").status_code == 303
     assert eventually(lambda: "Good morning, Dana Whitfield" in dana.titles())
 
