@@ -87,10 +87,10 @@ class Site:
             assert http.post("/login", data={"username": person, "password": PASSWORD}).status_code == 303
             yield http
 
-    def empty_outbox(self) -> None:
-        """Wait until the site has sent its notifications."""
+    def empty_outbox(self, table: str = "bellcast_outbox") -> None:
+        """Wait until the site has sent its notifications, or has worked off another table."""
         with closing(sqlite3.connect(self.data / self.database, timeout=60)) as connection:
-            rows = "SELECT count(*) FROM bellcast_outbox"
+            rows = f"SELECT count(*) FROM {table}"
             assert eventually(lambda: connection.execute(rows).fetchone() == (0,))
 
     def __enter__(self) -> Self:
