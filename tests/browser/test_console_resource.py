@@ -148,7 +148,7 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("cron:"))
 
 
-def test_webhook_is_created_beside_the_list_and_its_secret_shown_once(
+def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events_changed(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/webhooks")
@@ -163,6 +163,7 @@ def test_webhook_is_created_beside_the_list_and_its_secret_shown_once(
     expect(page.locator("h1")).to_have_text("New webhook")
     expect(page.get_by_role("button", name="Create webhook")).to_be_hidden()  # the events would push it down
     held[0].continue_()
+    page.unroute("**/v1/schemas/webhook")
     expect(page.get_by_label("URL")).to_be_focused()
     page.get_by_label("URL").fill("https://app.example.com/hook")
     page.get_by_role("button", name="Create webhook").click()
@@ -181,6 +182,20 @@ def test_webhook_is_created_beside_the_list_and_its_secret_shown_once(
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
+    runs = page.get_by_role("group", name="Workflow runs")
+    expect(runs.get_by_label("All")).to_be_checked()
+    page.get_by_label("message.failed").uncheck()
+    runs.get_by_label("All").uncheck()
+    runs.get_by_label("run.failed").check()
+    page.get_by_label("URL").fill("https://app.example.com/other")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("https://app.example.com/other")
+    assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["run.failed"]
+    page.get_by_label("Every event").check()
+    expect(runs.get_by_label("All")).to_be_disabled()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".facts")).to_contain_text("Events*")
+    assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]
     for _ in range(2):
         page.get_by_role("button", name="Delete this webhook").click()
     expect(page.locator("h1")).to_have_text("Webhooks")

@@ -120,10 +120,10 @@ export function Paged({ of: first, rows, read, children }) {
   return html`${children(all)}${problem && html`<${Failure} problem=${problem} retry=${more} />`}${next && html`<button type="button" disabled=${isLoading} onClick=${more}>Load more</button>`}`;
 }
 
-/** The value of a load by `children`, or that it loads, or why it failed. */
+/** The value of a load by `children`, or that it loads, or why it failed. A retry reads all that failed with it. */
 export function Loaded({ of, children, skeleton = html`<${Skeleton} />` }) {
   if (of.value !== undefined) return children(of.value);
-  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${of.reload} />` : html`<${Late}>${skeleton}<//>`;
+  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${refresh} />` : html`<${Late}>${skeleton}<//>`;
 }
 
 /** Content that appears only after a short time. */

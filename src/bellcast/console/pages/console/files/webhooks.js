@@ -29,26 +29,37 @@ const Secret = ({ of }) => html`<div class="notice" aria-live="polite"><p>Copy t
 const GROUPS = { notification: 'Notifications', message: 'Messages', run: 'Workflow runs', preferences: 'Preferences' };
 const groupOf = (type) => type.split('.')[0];
 
-/** The types of events that the server declares, by group. A group that is chosen as a whole includes types that are added later. */
-function Events() {
-  const [whole, setWhole] = useState([]);
+/** A box for all types of events, or those of a group, which includes types that are added later. */
+const All = ({ value, whole, setWhole, isDisabled, children }) => html`<label><input type="checkbox" name="events" value=${value} checked=${whole.includes(value)} disabled=${isDisabled} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, value] : whole.filter((one) => one !== value))} /><span>${children} <small>Also types that are added later.</small></span></label>`;
+
+/** The types of events that the server declares, by group. What is chosen as a whole includes its types. */
+function Events({ selected = [] }) {
+  const [whole, setWhole] = useState(selected.filter((one) => one.endsWith('*')));
   const schema = useLoad((signal) => get('/v1/schemas/webhook', signal));
+  const hasAll = whole.includes('*');
   return html`<${Loaded} of=${schema}>${({ $defs }) => {
     const hints = Object.fromEntries($defs.WebhookRequest.properties.events.items.oneOf.filter((one) => one.const).map((one) => [one.const, one.description]));
-    return [...new Set(Object.keys(hints).map(groupOf))].map((group) => html`<${Choices} key=${group} label=${GROUPS[group] ?? group} name="events" hints=${hints} options=${Object.keys(hints).filter((type) => groupOf(type) === group)} isDisabled=${whole.includes(group)}>
-      <label><input type="checkbox" name="events" value=${`${group}.*`} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, group] : whole.filter((one) => one !== group))} /><span>All <small>Also types that are added later.</small></span></label><//>`);
+    return html`<fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//></fieldset>${[...new Set(Object.keys(hints).map(groupOf))].map((group) => html`<${Choices} key=${group} label=${GROUPS[group] ?? group} name="events" ...${{ hints, selected }} options=${Object.keys(hints).filter((type) => groupOf(type) === group)} isDisabled=${hasAll || whole.includes(`${group}.*`)}>
+      <${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>All<//><//>`)}`;
   }}<//>`;
+}
+
+const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." ...${attributes} />`;
+
+/** The URL and the events of a form. */
+function valuesOf(form) {
+  const entered = new FormData(form), events = entered.getAll('events');
+  if (events.length === 0) throw { errors: [], message: 'Choose at least one event.' };
+  return { url: entered.get('url').trim(), events };
 }
 
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Together}><${Form} button="Create webhook" send=${async ({ url, tenant }, form) => {
-    const events = new FormData(form).getAll('events');
-    if (events.length === 0) throw { errors: [], message: 'Choose at least one event.' };
-    setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), { url: url.trim(), events }));
+  return html`<${Heading} title="New webhook" /><${Together}><${Form} button="Create webhook" send=${async ({ tenant }, form) => {
+    setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
-  }}><${Field} label="URL" name="url" type="url" required autofocus placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." />
+  }}><${UrlField} autofocus />
     <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" hint="Whose events are sent; * for those of all tenants." /><${Events} /><//><//>`;
 }
 
@@ -67,7 +78,7 @@ export function Webhook({ page }) {
       <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     <${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['State', html`<${State} of=${stateOf(value)} />`], ['Last error', value.last_error], ['Fails since', value.failing_since && html`<${Moment} at=${value.failing_since} />`], ['Events', value.events.join(', ')], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Deliveries} page=${page} />`}<//>`;
+    <${Together}><${Deliveries} page=${page} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
 }
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */
