@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings.groups import ServerSettings
 
 # Loggers with `info` lines that matter only when debugging them.
-QUIET_LOGGERS = ("uvicorn.error", "httpx", "httpcore", "asyncio")
+QUIET_LOGGERS = ("uvicorn.error", "httpx", "httpcore", "asyncio", "mcp")
 # In an outage of PostgreSQL, asyncpg logs a traceback for each attempt to connect. Each user of the store logs a line.
 POOL_LOGGER = "asyncpg.pool"
 

@@ -243,3 +243,13 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     with pytest.raises(asyncio.CancelledError):
         await server_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
     assert done == ["operators"]
+
+
+async def test_sweep_keeps_an_idempotency_key_until_it_expires(app: App) -> None:
+    first = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
+    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
+    for seconds, is_repeated in ((DAY - 1, True), (1, False)):
+        app.clock.advance(seconds)
+        await server_maintenance.sweep(engines, server_maintenance.Retention(notifications=0, tombstones=0))
+        again = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
+        assert (again.response == first.response) is is_repeated

@@ -31,6 +31,7 @@ def log_all(server, capsys):
     structlog.get_logger("ours").debug("detail")
     logging.getLogger("library").warning("slow %s", "disk")
     logging.getLogger("uvicorn.error").info("Started server process")
+    logging.getLogger("mcp.server.streamable_http").info("Terminating session: None")
     try:
         fail()
     except ValueError:
