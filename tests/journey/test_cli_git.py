@@ -172,6 +172,21 @@ class TestPull:
 
 
 class TestPush:
+    def test_refusal_names_the_file_and_not_the_position_in_the_push(self, folder: Folder) -> None:
+        folder.write("bellcast.yaml", "format: 1\nsource: shop\n")
+        for text, refusal in {
+            "note: " + "x" * 262_144: "large.yaml: must be at most 262144 bytes of JSON",
+            "steps: []": "large.yaml: steps: must be a list of at least one step",
+        }.items():
+            file = folder.write("workflows/large.yaml", text)
+            assert f"Error: {file.parent}/{refusal}" in folder.run("push", "--yes").err
+
+    @pytest.mark.parametrize("kinds", ["5", "workflows", "[workflows, ../outside]", "[{a: 1}]"])
+    def test_configuration_with_other_kinds_is_refused(self, folder: Folder, kinds: str) -> None:
+        folder.write("bellcast.yaml", f"format: 1\nsource: shop\nkinds: {kinds}\n")
+        refused = folder.run("plan")
+        assert (refused.status, "bellcast.yaml has unknown kinds; write a list of types" in refused.err) == (1, True)
+
     @pytest.mark.thorough
     def test_changes_need_their_options(self, filled: Folder) -> None:
         assert "--adopt" in filled.run("push", "--yes").err

@@ -35,7 +35,7 @@ REASONS = {
     "--delete": "have no file any more",
 }
 PLACEHOLDER = re.compile(r"\$\{(BELLCAST_PROVIDER_[A-Z0-9_]+)\}")
-FIELD = re.compile(r"\bobjects\.(\d+)\.?(?:values\.?)?")
+FIELD = re.compile(r"\bobjects\.(\d+)(?:\.values)?(?:\.|: )")
 SHOWN_LINES = 20
 # From here on, a command says what it does.
 MANY = 100

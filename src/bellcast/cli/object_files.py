@@ -111,15 +111,15 @@ def read_config(root: Path) -> Config:
     value = _yaml(path)
     if value.get("format") != 1 or not isinstance(value.get("source"), str):
         raise CommandError(f"{path} has no format 1 with a source", "write `format: 1` and `source: NAME`")
-    kinds = tuple(value.get("kinds") or KINDS)
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise CommandError(f"{path} has the unknown kind {unknown[0]}", f"choose from {', '.join(KINDS)}")
+    kinds = value.get("kinds") or [*KINDS]
+    if not isinstance(kinds, list) or not all(kind in KINDS for kind in kinds):
+        raise CommandError(f"{path} has unknown kinds", f"write a list of {', '.join(KINDS)}")
     environments = value.get("environments") or {}
     if not isinstance(environments, dict) or not all(
         isinstance(one, dict) and isinstance(one.get("url"), str) for one in environments.values()
     ):
         raise CommandError(f"{path} has environments without a url", "write `NAME: {url: https://…}`")
-    return Config(value["source"], kinds, value.get("lock") is True, environments)
+    return Config(value["source"], tuple(kinds), value.get("lock") is True, environments)
 
 
 def write_config(root: Path, config: Config) -> None:

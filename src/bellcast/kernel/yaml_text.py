@@ -1,6 +1,7 @@
 """Definitions in YAML, with the line of each part for errors. Aliases are refused, because a short text with them can
 expand to a huge value."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import yaml
 from bellcast.kernel.errors import BadRequest, FieldError
 
 MAX_DEPTH = 100
+# Numbers that JSON does not have. Those to base 60 are times: YAML 1.1 reads 22:00 as 1320.
+NO_NUMBER = re.compile(r"[-+]?\.(?:inf|nan)|.*:.*", re.IGNORECASE)
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads only JSON's types: a date remains text."""
+    """Loads only JSON's types: a date and a time remain texts."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose the next node, unless it is an alias."""
@@ -60,12 +63,10 @@ class YamlText:
             node = loader.get_single_node()
             self._root.line = 1 if node is None else _line(node)
             self.value = None if node is None else self._read(loader, node, self._root, 0)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
-            problem = getattr(error, "problem", None) or "it cannot be read"
+            problem = getattr(error, "problem", None) or "it has a value that cannot be read"
             raise _unreadable(f"The body is not YAML: {problem}", None if mark is None else mark.line + 1) from None
-        except (UnicodeDecodeError, ValueError, OverflowError, RecursionError):
-            raise BadRequest("The body is not YAML: it has a value that cannot be read.") from None
 
     def _read(self, loader: _Loader, node: Any, part: _Part, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -79,7 +80,8 @@ class YamlText:
         if not isinstance(node, yaml.MappingNode):
             if node.style == "|":
                 part.block = _line(node) + 1
-            return loader.construct_object(node)
+            is_text = node.tag.endswith((":int", ":float")) and NO_NUMBER.fullmatch(node.value)
+            return node.value if is_text else loader.construct_object(node)
         found: dict[str, Any] = {}
         for key, inner in node.value:
             if not isinstance(key, yaml.ScalarNode):

@@ -372,8 +372,7 @@ def _check_names(request: ApiRequest, ctx: ApiContext, kinds: Mapping[str, Bundl
         if one.place in seen:
             wrong.append(FieldError(f"{field}.key", "is repeated"))
         seen.add(one.place)
-    if wrong:
-        raise Invalid.fields(wrong)
+    validation.check(wrong)
 
 
 async def _plan(
@@ -407,8 +406,7 @@ async def _plan(
                 )
             except Invalid as refusal:
                 wrong += _within(numbers[one.place], refusal.errors)
-    if wrong:
-        raise Invalid.fields(wrong)
+    validation.check(wrong)
     for one in changed:
         current, check = before[one.place], kinds[one.kind].check
         if one.values is not None and check is not None:
@@ -416,8 +414,7 @@ async def _plan(
                 await check(after, one.place[1], one.key, one.values, None if current is None else current.document)
             except Invalid as refusal:
                 wrong += _within(numbers[one.place], refusal.errors)
-    if wrong:
-        raise Invalid.fields(wrong)
+    validation.check(wrong)
     for kind in kinds.values():
         names = [place[1:] for place in bodies if place[0] == kind.plural and (before[place] or place[1])]
         if kind.check_uses is not None and names:

@@ -46,3 +46,10 @@ def test_parts_below_a_long_name_do_not_repeat_it() -> None:
     finally:
         tracemalloc.stop()
     assert len(parsed.value["k" * 50_000]) == 2_001
+
+
+def test_numbers_that_json_does_not_have_are_texts() -> None:
+    """As in YAML 1.2; a long one to base 60 took seconds, and no encoder accepts it."""
+    value = YamlText(b"[22:00, '22:00', 1:30.5, .nan, -.INF, 12, 1.5]").value
+    assert value == ["22:00", "22:00", "1:30.5", ".nan", "-.INF", 12, 1.5]
+    assert YamlText(b"a: " + b":".join([b"59"] * 50_000)).value["a"].startswith("59:59:")
