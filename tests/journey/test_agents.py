@@ -286,6 +286,26 @@ async def test_official_client_lists_and_calls_tools(tmp_path: Path, is_bridged:
         server.kill()
 
 
+async def test_hostile_messages_are_refused_and_the_next_one_is_answered(tmp_path: Path) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    many: dict[str, Any] = dict.fromkeys(map(str, range(30_000)), 1)
+    async with agent_of(tmp_path, "read") as agent:
+        headers = {"authorization": f"Bearer {agent.key}", **ACCEPT}
+        for body, status in (
+            (b"x" * 524_289, 413),
+            (json.dumps([call] * 6_000).encode(), 400),
+            (b"[" * 200_000, 400),
+            (b'{"jsonrpc":"2.0","id":' + b"9" * 100_000 + b',"method":"tools/list"}', 400),
+            (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}', 400),
+            (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\\ud800"}}', 400),
+        ):
+            assert (await agent.world.client.post("/mcp", content=body, headers=headers)).status_code == status
+        assert (await agent.post("resources/read", {"uri": "file:///etc/passwd"})).json()["error"]["code"] == -32601
+        is_error, answer = await agent.call("search", **many)
+        assert (is_error, answer["code"], len(answer["errors"])) == (True, "invalid", 100)
+        assert await agent.tools() == READ
+
+
 async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         del world.client.headers["authorization"]
