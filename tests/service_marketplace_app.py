@@ -1,9 +1,11 @@
 """The service marketplace example as a process, with a Bellcast server; each is configured with the other's URL."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from bellcast.examples.service_marketplace.bookings import now_here
 from tests.app_servers import app_server
 from tests.example_apps import Site
 from tests.servers import ServerProcess, child_processes
@@ -25,6 +27,11 @@ class Marketplace(Site):
 
     def options(self) -> list[str]:
         return ["--session", str(self._session)]
+
+    def begin(self, booking: int) -> None:
+        """Let the work of a booking begin now."""
+        with closing(sqlite3.connect(self.data / self.database, timeout=60)) as connection, connection:
+            connection.execute("UPDATE bookings SET starts_at = ? WHERE id = ?", [now_here().isoformat(), booking])
 
     @property
     def processes(self) -> dict[str, set[int]]:

@@ -97,11 +97,12 @@ class Booking:
         clock = time.fromisoformat(self.time) if self.time else time(23, 59)
         return datetime.combine(date.fromisoformat(self.date), clock, ZoneInfo(TIMEZONE))
 
-    def shown(self) -> dict[str, Any]:
-        """Return the JSON for pages and events."""
+    def shown(self, role: str) -> dict[str, Any]:
+        """Return the JSON for pages and events, with the actions that a person of the role may take now."""
         fields = asdict(self)
         del fields["request_id"]
-        return {**fields, "action_url": f"/bookings#booking-{self.id}"}
+        actions = [name for name in ACTIONS if _refusal(self, name, role) is None]
+        return {**fields, "action_url": f"/bookings#booking-{self.id}", "actions": actions}
 
 
 class Ledger:
@@ -146,19 +147,15 @@ class Ledger:
         """Confirm, decline, complete or cancel a booking. A repeated action changes nothing."""
         if action not in ACTIONS:
             raise NotPossible(f"action must be one of: {', '.join(ACTIONS)}.", 422)
-        roles, allowed, becomes = ACTIONS[action]
+        roles, _, becomes = ACTIONS[action]
         with self._database.transaction() as connection:
             booking = self._booking(connection, id, person)
-            if person.role not in roles:
-                raise NotPossible("Only the agency is allowed to do this.", 403)
-            if booking.status == becomes:
+            if booking.status == becomes and person.role in roles:
                 return booking
-            if booking.status not in allowed:
-                raise NotPossible(f"This booking is {booking.status}; it cannot become {becomes}.")
+            if refusal := _refusal(booking, action, person.role):
+                raise refusal
             if action == "confirm":
                 _expect_free(connection, booking.celebrityId, booking.date)
-            if action == "complete" and booking.date > today().isoformat():
-                raise NotPossible(f"This booking is on {booking.when}; complete it afterwards.")
             connection.execute("UPDATE bookings SET status = ? WHERE id = ?", [becomes, id])
             return self._changed(connection, id, person, becomes)
 
@@ -238,6 +235,18 @@ SELECT = "SELECT b.*, c.name, c.fee FROM bookings b JOIN celebrities c ON c.key 
 
 def today() -> date:
     return datetime.now(ZoneInfo(TIMEZONE)).date()
+
+
+def _refusal(booking: Booking, action: str, role: str) -> NotPossible | None:
+    """Return the reason for which a person of the role may not take the action now."""
+    roles, allowed, becomes = ACTIONS[action]
+    if role not in roles:
+        return NotPossible("Only the agency is allowed to do this.", 403)
+    if booking.status not in allowed:
+        return NotPossible(f"This booking is {booking.status}; it cannot become {becomes}.")
+    if action == "complete" and booking.date > today().isoformat():
+        return NotPossible(f"This booking is on {booking.when}; complete it afterwards.")
+    return None
 
 
 def _visible(person: Person) -> tuple[str, list[str]]:

@@ -43,7 +43,7 @@ def routes(ledger: Ledger, people: dict[str, Person], secret: str) -> list[Route
 def dashboard(ledger: Ledger, person: Person) -> dict[str, Any]:
     """Return the celebrities and the newest bookings. Pages read older ones from `/api/bookings`."""
     return {
-        "bookings": [booking.shown() for booking in ledger.seen_by(person, MOST_STREAMED)],
+        "bookings": [booking.shown(person.role) for booking in ledger.seen_by(person, MOST_STREAMED)],
         "celebrities": [asdict(one) for one in ledger.celebrities()],
         "timestamp": datetime.now(UTC).isoformat(),
     }

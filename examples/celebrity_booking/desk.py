@@ -31,7 +31,7 @@ def page_data(ledger: Ledger, person: Person, before: int | None = None) -> dict
     """Return what a page shows: bookings, whether there are older ones, figures and celebrities."""
     found = ledger.seen_by(person, MOST_SHOWN + 1, before)
     return {
-        "bookings": [booking.shown() for booking in found[:MOST_SHOWN]],
+        "bookings": [booking.shown(person.role) for booking in found[:MOST_SHOWN]],
         "hasOlder": len(found) > MOST_SHOWN,
         "figures": ledger.figures(person),
         "celebrities": [asdict(one) for one in ledger.celebrities()],
@@ -47,8 +47,9 @@ async def list_bookings(request: Request) -> Response:
 
 
 async def read_booking(request: Request) -> Response:
-    booking = _ledger(request).find(_person(request), request.path_params["booking"])
-    return JSONResponse(booking.shown(), headers={"Cache-Control": "no-store"})
+    person = _person(request)
+    booking = _ledger(request).find(person, request.path_params["booking"])
+    return JSONResponse(booking.shown(person.role), headers={"Cache-Control": "no-store"})
 
 
 async def book(request: Request) -> Response:
@@ -62,13 +63,13 @@ async def book(request: Request) -> Response:
     booking = _ledger(request).book(
         person, celebrity, day, occasion, _request_id(fields), time=_time(fields), place=place
     )
-    return JSONResponse(booking.shown(), 201)
+    return JSONResponse(booking.shown(person.role), 201)
 
 
 async def act(request: Request) -> Response:
     person, fields = _person(request), await _fields(request)
     booking = _ledger(request).act(person, request.path_params["booking"], _text(fields, "action"))
-    return JSONResponse(booking.shown())
+    return JSONResponse(booking.shown(person.role))
 
 
 async def availability(request: Request) -> Response:

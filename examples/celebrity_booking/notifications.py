@@ -48,8 +48,8 @@ class NotificationManager:
     def notify_booking_update(self, booking: "Booking", action: str, by: Person) -> None:
         """Notify the agency and the client of a booking."""
         update = {
-            "id": str(uuid.uuid4()), "type": "booking_update", "action": action, "booking": booking.shown(),
-            "action_url": booking.shown()["action_url"], "group": f"booking-{booking.id}",
+            "id": str(uuid.uuid4()), "type": "booking_update", "action": action,
+            "action_url": f"/bookings#booking-{booking.id}", "group": f"booking-{booking.id}",
         }  # fmt: skip
         about, key = f"{booking.celebrity} on {booking.when}", f"starlight-{booking.request_id}-{action}"
         agency: dict[str, Any] = {"title": f"{booking.client} requested {about}", "body": booking.occasion}
@@ -61,9 +61,11 @@ class NotificationManager:
             template = "booking-withdrawn" if by.key == booking.clientId else f"booking-{action}"
             client |= {"channels": ["inbox", "email"], "template": template}
         actor = {"actor": {"id": by.key, "name": by.name}}
-        self.notify_admins("booking_update", {**update, **agency, **actor}, f"{key}-agency")
+        agency |= {"booking": booking.shown("admin"), **actor}
+        self.notify_admins("booking_update", {**update, **agency}, f"{key}-agency")
         if by.key != booking.clientId:  # a name is for the others
             client |= actor
+        client["booking"] = booking.shown("client")
         self.notify_user(booking.clientId, "booking_update", {**update, **client}, f"{key}-client")
 
     def _notify(self, to: Any, event: str, data: Mapping[str, Any], key: str | None) -> None:

@@ -159,7 +159,7 @@ class Diary:
     ) -> Booking:
         if client.role != "client":
             raise Refused("Only clients book sessions.")
-        if starts_at < _now_here():
+        if starts_at < now_here():
             raise Refused("That time has passed; please choose another.")
         if not place.strip():
             raise Refused("Please enter a place.")
@@ -295,10 +295,10 @@ def _sample_bookings() -> Iterator[Booking]:
 
 
 def _at(days: int, hour: int) -> datetime:
-    day = _now_here() + timedelta(days=days)
+    day = now_here() + timedelta(days=days)
     return day.replace(hour=hour, minute=0, second=0, microsecond=0)
 
 
-def _now_here() -> datetime:
+def now_here() -> datetime:
     """Return the studio's local time. Sessions are booked in local time, without a time zone."""
     return datetime.now().astimezone().replace(tzinfo=None)

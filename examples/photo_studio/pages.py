@@ -1,6 +1,7 @@
 """The HTML pages."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from fastapi.routing import APIRoute
 from bellcast.examples.app_kit import visit_of
 
 from . import identity, pictures
-from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary
+from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary, now_here
 from .dependencies import Data, SignedIn, find_booking
 from .identity import Person
 
@@ -64,7 +65,8 @@ def home(request: Request, person: SignedIn, database: Data) -> Response:
 
 @router.get("/bookings/new")
 def new_booking(request: Request, person: SignedIn) -> Response:
-    return render_for(request, person, "book.html", kinds=KINDS.values())
+    first_day = now_here().date() + timedelta(days=1)
+    return render_for(request, person, "book.html", kinds=KINDS.values(), first_day=first_day)
 
 
 @router.get("/bookings/{number:int}")

@@ -101,6 +101,10 @@ class Booking:
         return self.starts_at + timedelta(hours=self.service.hours)
 
     @property
+    def has_begun(self) -> bool:
+        return self.starts_at <= now_here()
+
+    @property
     def paid(self) -> Payment | None:
         """The successful payment."""
         return next((payment for payment in self.payments if payment.status == "paid"), None)
@@ -159,7 +163,7 @@ class Bookings:
     ) -> Booking:
         if client.role != "client":
             raise Refused("error.not_client")
-        if starts_at < _now_here():
+        if starts_at < now_here():
             raise Refused("error.past")
         if not address.strip():
             raise Refused("error.address")
@@ -237,9 +241,9 @@ def _sample_bookings() -> Iterator[Booking]:
 
 
 def _at(days: int, hour: int) -> datetime:
-    return (_now_here() + timedelta(days=days)).replace(hour=hour, minute=0, second=0, microsecond=0)
+    return (now_here() + timedelta(days=days)).replace(hour=hour, minute=0, second=0, microsecond=0)
 
 
-def _now_here() -> datetime:
+def now_here() -> datetime:
     """Return the local time. Work is booked in local time, without a time zone."""
     return datetime.now().astimezone().replace(tzinfo=None)

@@ -1,5 +1,6 @@
 """The HTML pages."""
 
+from datetime import timedelta
 from typing import Any
 
 import jinja2
@@ -10,7 +11,7 @@ from starlette.routing import Route
 from bellcast.examples.app_kit import visit_of
 
 from . import chats, identity, transitions
-from .bookings import OPEN, SERVICES, amount
+from .bookings import OPEN, SERVICES, amount, now_here
 from .desk import booking_of, bookings_of, transaction
 from .identity import Person
 from .languages import HERE, LANGUAGES, Language, language_of
@@ -67,7 +68,8 @@ async def service(request: Request) -> Response:
     found = SERVICES.get(request.path_params["service"])
     if found is None or person.role != "client":
         return missing(request)
-    return render_for(request, person, "service.html", service=found, times=TIMES)
+    first_day = now_here().date() + timedelta(days=1)
+    return render_for(request, person, "service.html", service=found, times=TIMES, first_day=first_day)
 
 
 async def today(request: Request) -> Response:

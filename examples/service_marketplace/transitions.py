@@ -31,13 +31,20 @@ MOVES = {
 
 def possible(booking: Booking, person: Person) -> list[str]:
     """Return the transitions that the person may make now."""
-    return [name for name, move in MOVES.items() if (person.role, booking.status) in move.allowed]
+    return [name for name in MOVES if _refusal(booking, name, person) is None]
 
 
 def make(booking: Booking, name: str, by: Person) -> None:
-    if name not in possible(booking, by):
-        raise Refused("error.move")
+    if refusal := _refusal(booking, name, by):
+        raise Refused(refusal)
     booking.status = MOVES[name].leads_to
+
+
+def _refusal(booking: Booking, name: str, by: Person) -> str | None:
+    """Return the key of the reason for which the person may not make the transition now."""
+    if (by.role, booking.status) not in MOVES[name].allowed:
+        return "error.move"
+    return "error.not_begun" if name == "complete" and not booking.has_begun else None
 
 
 def may_pay(booking: Booking, person: Person) -> bool:

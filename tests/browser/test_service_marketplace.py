@@ -261,6 +261,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     assert re.fullmatch(r"(\d{5} ){5}\d{5}", codes[0])
     assert codes[0] == codes[1]
 
+    site.begin(int(ben.locator("[data-booking]").first.get_attribute("data-booking")))
     nora.get_by_text("Card ending 0002").click()
     nora.get_by_role("button", name="Pay Ben").click()
     expect(nora.get_by_text("The card ending 0002 was declined.")).to_be_visible()

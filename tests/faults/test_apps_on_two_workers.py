@@ -147,6 +147,7 @@ def gable(site: Marketplace, people: ExitStack) -> App:
         ben.put(f"/api/bookings/{booking}/accept", json={}).raise_for_status()
         nora.post(f"/api/bookings/{booking}/payment", json={"card": "4242"}).raise_for_status()
         yield
+        site.begin(booking)
         ben.put(f"/api/bookings/{booking}/complete", json={}).raise_for_status()
 
     expected = {

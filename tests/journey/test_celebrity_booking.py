@@ -107,6 +107,16 @@ def test_change_of_status_notifies_both_sides_and_sends_an_e_mail(agency: Agency
     assert "Dayo Okoro is confirmed" in page
 
 
+def test_booking_has_the_actions_that_its_reader_may_take_now(dana: Visitor, iris: Visitor):
+    for days, due in ((0, ["complete"]), (1, [])):
+        id = book(iris, "A premiere", celebrity="marlowe", date=day_ahead(days).isoformat()).json()["id"]
+        for status, agency in (("pending", ["confirm", "decline", "cancel"]), ("confirmed", [*due, "cancel"])):
+            for person, actions in ((dana, agency), (iris, ["cancel"])):
+                booking = person.send("GET", f"/api/bookings/{id}").json()
+                assert (booking["status"], booking["actions"]) == (status, actions)
+            act(dana, id, "confirm")
+
+
 def test_client_cancels_and_the_agency_declines(agency: Agency, dana: Visitor, iris: Visitor):
     ids = [book(iris, occasion).json()["id"] for occasion in ("Not wanted", "Not possible")]
     with agency.visitor("noah") as noah:

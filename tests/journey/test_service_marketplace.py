@@ -73,10 +73,33 @@ def test_booking_from_request_to_refund_notifies_both_sides(site, browsers):
         assert confirmed["data"]["paymentId"] == received["data"]["paymentId"]
         assert received["data"]["amount"] == "150.00"
 
+        site.begin(booking)
         change_booking(ben, booking, "complete")
         assert to_nora.next_notification()["type"] == "booking_completed"
         ben.post(f"/api/bookings/{booking}/refund", json={})
         assert to_nora.next_notification()["type"] == "payment_refunded"
+
+
+def test_work_is_completed_only_after_it_has_begun(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    booking = book(nora)
+    change_booking(ben, booking, "accept")
+    refused = change_booking(ben, booking, "complete")
+    assert refused.status_code == 422
+    assert refused.json()["error"] == "The work has not begun yet. Please mark it as completed afterwards."
+    complete = 'value="complete"'
+    assert complete not in ben.get(f"/bookings/{booking}").text
+    site.begin(booking)
+    assert complete in ben.get(f"/bookings/{booking}").text
+    assert complete not in nora.get(f"/bookings/{booking}").text
+    assert change_booking(ben, booking, "complete").json() == {"status": "completed"}
+
+
+def test_form_offers_the_days_of_the_sites_clock(browsers):
+    today = datetime.now().astimezone().date()
+    first = re.search(r'name="day" type="date" required min="([\d-]+)"', browsers["nora"].get("/services/tap").text)
+    assert first is not None
+    assert first[1] in {f"{today + timedelta(days=days)}" for days in (1, 2)}  # midnight may have passed
 
 
 def test_declined_and_cancelled_bookings_notify_both_sides(site, browsers):

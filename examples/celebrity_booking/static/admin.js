@@ -3,15 +3,8 @@
 import { follow } from "./bookings.js";
 import { attempt, request, socket } from "./connection.js";
 
-const today = new Date().toISOString().slice(0, 10);
 const roster = document.querySelector("[data-roster]");
 const warn = document.querySelector("[data-warn]");
-
-const actions = ({ status, date }) => {
-  if (status === "pending") return ["confirm", "decline"];
-  if (status === "confirmed") return date > today ? ["cancel"] : ["complete", "cancel"];
-  return [];
-};
 
 const entry = (celebrity) => {
   const made = document.createElement("li");
@@ -27,7 +20,7 @@ const entry = (celebrity) => {
 };
 const change = (celebrity) => roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
 
-follow(actions, ({ celebrities, figures }) => {
+follow(({ celebrities, figures }) => {
   roster.replaceChildren(...celebrities.map(entry));
   if (!figures) return;
   for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = figures[figure.dataset.figure] ?? 0;

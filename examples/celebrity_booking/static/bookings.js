@@ -16,10 +16,9 @@ const element = (tag, text, ...inside) => {
 };
 
 /**
- * Show bookings, newest first. `actions(booking)` returns the possible actions; `show(data)` gets the other data of the page,
- * and the celebrities alone when only they change.
+ * Show bookings, newest first. `show(data)` gets the other data of the page, and the celebrities alone when only they change.
  */
-export function follow(actions, show) {
+export function follow(show) {
   const row = (booking) => {
     const made = element("li");
     made.id = `booking-${booking.id}`;
@@ -29,7 +28,7 @@ export function follow(actions, show) {
     const status = element("em", booking.status);
     status.dataset.status = booking.status;
     const face = Object.assign(element("img"), { src: `${root}/portraits/${booking.celebrityId}.svg`, alt: "", width: 44, height: 48 });
-    made.append(face, what, element("span", booking.client), status, element("p", "", ...actions(booking).map((action) => button(booking, action))));
+    made.append(face, what, element("span", booking.client), status, element("p", "", ...booking.actions.map((action) => button(booking, action))));
     return made;
   };
 

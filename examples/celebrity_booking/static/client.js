@@ -21,8 +21,7 @@ const star = (celebrity) => {
   return card;
 };
 
-const actions = ({ status }) => (["pending", "confirmed"].includes(status) ? ["cancel"] : []);
-const bookings = follow(actions, ({ celebrities }) => {
+const bookings = follow(({ celebrities }) => {
   const chosen = new FormData(form).get("celebrity");
   stars.querySelectorAll("label").forEach((card) => card.remove());
   stars.append(...celebrities.map(star));

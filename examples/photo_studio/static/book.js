@@ -7,14 +7,10 @@ const form = document.querySelector('form[data-form=book]');
 const steps = [...form.querySelectorAll('fieldset')];
 const next = form.querySelector('[data-next]');
 const back = form.querySelector('[data-back]');
-const day = form.elements.day;
 // One id per form: a request that is repeated books once.
 const requestId = crypto.randomUUID();
 let at = 0;
 
-const inDays = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
-day.min = inDays(1);
-day.value = inDays(10);
 
 function summary() {
   const { kind, day, time, place, notes } = Object.fromEntries(new FormData(form));

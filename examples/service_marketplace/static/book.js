@@ -5,13 +5,9 @@ import './device.js';
 import { ready, root, send, submit } from './site.js';
 
 const form = document.querySelector('form[data-form=book]');
-const { day } = form.elements;
 
 // One id per form: a request that is repeated books once.
 const requestId = crypto.randomUUID();
-const inDays = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
-day.min = inDays(1);
-day.value = inDays(3);
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
