@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import HOSTILE, Console, state_of_operator
+from playwright.sync_api import Browser, Dialog, Page, expect
+from tests.browser.console import DESKTOP, HOSTILE, Console, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -184,6 +184,50 @@ def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Calla
         page.get_by_role("button", name="Discard the changes").click()
     page.goto("/console/types/kept?edit=yes")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
+
+
+def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Console) -> None:
+    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
+    page = context.new_page()
+    questions: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        questions.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.goto("/console/webhooks")
+    page.get_by_role("link", name="New webhook").first.click()
+    url = page.get_by_label("URL")
+    url.fill("https://app.example.com/hook")
+    audit = page.get_by_role("link", name="Audit")
+    for number, leave in enumerate(
+        (audit.click, page.go_back, page.get_by_role("button", name="Close, back to Webhooks").click), 1
+    ):
+        leave()
+        expect(url).to_have_value("https://app.example.com/hook")
+        assert questions == ["confirm"] * number
+    page.get_by_label("Every event").check()
+    page.get_by_role("button", name="Create webhook").click()
+    page.get_by_role("link", name="Open the webhook").click()  # without a question: nothing is lost
+    page.get_by_label("URL").fill("https://app.example.com/other")
+    page.remove_listener("dialog", stay)
+    page.once("dialog", lambda dialog: dialog.accept())
+    audit.click()
+    expect(page.get_by_role("heading", name="Audit")).to_be_visible()
+    page.goto("/console/settings?find=issuer")
+    field = page.locator("#setting-jwks_issuer")
+    field.fill("https://issuer.example.com")
+    with page.expect_event("dialog") as asked:
+        page.evaluate("setTimeout(() => location.reload())")
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    expect(field).to_have_value("https://issuer.example.com")
+    field.fill("")  # as it is stored
+    audit.click()
+    expect(page.get_by_role("heading", name="Audit")).to_be_visible()
+    assert len(questions) == 3
+    context.close()
 
 
 @pytest.mark.thorough

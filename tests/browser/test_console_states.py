@@ -224,6 +224,29 @@ def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Call
     assert len(held) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "request_", "below"),
+    [("/notifications/{}", "**/v1/explain?*", "JSON"), ("/account", "**/v1/me/passkeys", "Authenticator app")],
+)
+def test_parts_below_a_slow_one_appear_with_it_and_do_not_move(
+    open_console: Callable[..., Page], owner: Console, path: str, request_: str, below: str
+) -> None:
+    page = open_console("/keys")
+    wait_loaded(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route(request_, hold)
+    with page.expect_request(request_):
+        go(page, path.format(owner.notification))
+    expect(page.locator("#main .skeleton").filter(visible=True).first).to_be_visible()
+    expect(page.locator("#main").get_by_text(below, exact=True)).to_be_hidden()
+    held[0].continue_()
+    expect(page.locator("#main").get_by_text(below, exact=True)).to_be_visible()
+
+
 def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys", viewport=PHONE)
     wait_loaded(page)

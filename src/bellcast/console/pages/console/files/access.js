@@ -4,7 +4,7 @@
 import { CREATED, RANGE } from './filters.js';
 import { count, number } from './format.js';
 import { html, useState } from './html.js';
-import { Loaded, refresh, useLoad } from './load.js';
+import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
@@ -43,7 +43,7 @@ function NewKey({ page }) {
   if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} button="Create key" send=${async ({ name, tenants }, sent) => {
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" send=${async ({ name, tenants }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: scopes.includes('agent') ? AGENT.ttl : null }) });
     refresh();
@@ -81,7 +81,7 @@ function secondFactorOf(one) {
 }
 
 function NewOperator({ page }) {
-  return html`<${Heading} title="Add an operator" /><${Form} button="Add operator" send=${async (values) => {
+  return html`<${Heading} title="Add an operator" /><${Form} isGuarded button="Add operator" send=${async (values) => {
     await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
     refresh();
     page.go(page.url('/operators'));
@@ -115,7 +115,7 @@ export function Operator({ page }) {
     <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', secondFactorOf(one).replace('no second factor', 'none')], ['Sessions', one.sessions]]} />
     ${!isOwn && (one.sessions > 0 || one.has_mfa) && html`<div class="choice">${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}
       ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" act=${act('DELETE', '/mfa')} />`}</div>`}
-    ${!isOwn && html`<${Card} title="Access"><${Form} key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
+    ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
       }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>`}
@@ -190,7 +190,7 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" /><div class="sections"><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
+  return html`<${Heading} title="Account" /><${Together}><div class="sections"><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
     <${Card} title="E-mail"><${OwnEmail} /><//>
     ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
       <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {
@@ -201,7 +201,7 @@ export function Account({ page }) {
       <${Passkeys} changed=${changed} />
       <${Card} title="Authenticator app">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>`
     : html`<p>With an app on your phone, a stolen password alone is not enough to sign in.</p><${MfaSetup} done=${changed} />`}<//>
-      ${page.me.has_mfa && html`<${Recovery} />`}`}</div>`;
+      ${page.me.has_mfa && html`<${Recovery} />`}`}</div><//>`;
 }
 
 function Recovery() {

@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
-import { Loaded, Skeleton, refresh, useLoad } from './load.js';
+import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Person, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
@@ -70,7 +70,7 @@ function Opened({ page, one, tenant, url }) {
     await request('DELETE', url);
     go(target(one.audience ? '/announcements' : '/notifications'));
   };
-  return html`<${Heading} title=${one.title}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//>
+  return html`<${Heading} title=${one.title}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//><${Together}>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
       ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
@@ -81,7 +81,7 @@ function Opened({ page, one, tenant, url }) {
     ['Type', html`<${Type} of=${one.type} />`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
   ]} />
     ${page.may(BUILDERS) && one.in_inbox && html`<${Correction} one=${one} url=${url} />`}
-    <details><summary>JSON</summary><${Json} of=${one} /></details>`;
+    <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
 
 /** A form with the current text. A change applies to every inbox that has the notification. */

@@ -55,7 +55,7 @@ export function toneOf(key) {
 
 /** One or two letters for a person. */
 export function initials(name) {
-  const words = name.split(/[\s@._-]+/).filter(Boolean);
+  const all = name.split(/[\s@._-]+/).filter(Boolean), words = all.filter((word) => /\D/.test(word) || all.length === 1);
   return ((words[0]?.[0] ?? '?') + (words.length > 1 ? words.at(-1)[0] : '')).toUpperCase();
 }
 

@@ -174,9 +174,10 @@ export const matching = (tag, isMine) => ({ 'if-match': isMine ? '*' : tag });
 let replaced = null;
 
 /**
- * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. If the object
+ * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
+ * is not left without a question while its entries are not saved. If the object
  * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
-export function Form({ button, send, children, more, isInline = false, class: name, ...attributes }) {
+export function Form({ button, send, children, more, isInline = false, isGuarded = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
@@ -198,6 +199,7 @@ export function Form({ button, send, children, more, isInline = false, class: na
     form.querySelectorAll('[aria-invalid]').forEach((input) => input.removeAttribute('aria-invalid'));
     try {
       await send(Object.fromEntries(new FormData(form)), form, isConflict);
+      form.removeAttribute('data-unsaved');
     } catch (failed) {
       setProblem({ ...failed, message: failed.status === 412 && failed.errors.length === 0 ? CONFLICT : inWordsOf(form, failed) });
     }
@@ -215,7 +217,7 @@ export function Form({ button, send, children, more, isInline = false, class: na
       refresh();
     });
   }}>Take theirs</button>` : more;
-  return html`<form class=${isInline ? 'inline' : name} onSubmit=${send_} ...${attributes}>${children}
+  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} ...${attributes}>${children}
     <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }

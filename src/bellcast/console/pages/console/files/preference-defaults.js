@@ -108,7 +108,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
     ${tenant && !isOwn && html`<p class="muted">${tenant} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
     <ul class="members legend-of-states" aria-label="Legend">${Object.keys(WORDS).map((state) => html`<li key=${state} class="muted"><span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} />${WORDS[state]}</span> ${{ on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'by the type, cannot be turned off' }[state]}</li>`)}<li class="muted"><span class="slot here">Outlined</span> set here</li></ul>
-    <form class="defaults" onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} />
+    <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} />
       ${effective.length <= 1 && html`<${Empty} icon="types" text="No type is declared. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
       ${(number > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || number === 0}>Save ${count(number, 'change')}</button><button type="button" onClick=${() => {
     setChanges({});
@@ -131,7 +131,7 @@ function Delivery({ own, below, types, url, tag, reload }) {
     reload();
   };
   const hours = own.quiet_hours, others = below.quiet_hours;
-  return html`<${Form} button="Save" send=${save}><div class="columns"><${Field} label="Quiet from" name="quiet_hours.start" type="time" defaultValue=${hours?.start ?? ''} hint="In the time zone of each recipient. Urgent messages do not wait." /><${Field} label="Quiet until" name="quiet_hours.end" type="time" defaultValue=${hours?.end ?? ''} hint=${others ? `Not set here: from ${others.start} to ${others.end}.` : 'Not set here: none.'} /></div>
+  return html`<${Form} isGuarded button="Save" send=${save}><div class="columns"><${Field} label="Quiet from" name="quiet_hours.start" type="time" defaultValue=${hours?.start ?? ''} hint="In the time zone of each recipient. Urgent messages do not wait." /><${Field} label="Quiet until" name="quiet_hours.end" type="time" defaultValue=${hours?.end ?? ''} hint=${others ? `Not set here: from ${others.start} to ${others.end}.` : 'Not set here: none.'} /></div>
     ${others && html`<${Choices} label="Quiet hours of the project" name="none" options=${[OFF]} selected=${hours === false ? [OFF] : []} />`}
     <div class="columns">${types.map(({ type, name }) => html`<${Field} key=${type} label=${`E-mails: ${name}`} name=${`digest.${type}`} options=${['', ...Object.keys(FREQUENCIES)]} words=${{ ...FREQUENCIES, '': `Not set here: ${FREQUENCIES[below.digest?.[type] ?? 'instant'].toLowerCase()}` }} defaultValue=${own.digest?.[type] ?? ''} />`)}
       <${Field} label="Time of daily and weekly e-mails" name="digest_at" type="time" defaultValue=${own.digest_at ?? ''} hint=${`Not set here: ${below.digest_at ?? DIGEST_AT}.`} /></div><//>`;

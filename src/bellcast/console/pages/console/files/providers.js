@@ -135,7 +135,7 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
     return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
-  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered, _, isMine) => {
+  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();

@@ -52,7 +52,7 @@ export function PusherApp({ page }) {
       <${Facts} of=${[['State', html`<${State} of=${one.state} />`], ['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Tenant', one.tenant], ['Origins', one.origins.join(', ') || 'those of the settings'], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
       <${Card} title="Connection"><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /><//>
       <${Card} title="In your pages"><${PageCode} of=${one} /><//>
-      ${isStored && html`<${Card} title="Name and origins"><${Form} key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
+      ${isStored && html`<${Card} title="Name and origins"><${Form} isGuarded key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
         <${Field} label="Name of the app" name="new_name" defaultValue=${one.name} required maxlength="100" autocomplete="off" />${mayIssue(page) && html`<${Field} label="Origins of its pages" name="origins" defaultValue=${one.origins.join(', ')} ...${TECHNICAL} hint=${ORIGINS_HINT} />`}<//><//>`}`;
   }}<//>`;
 }
@@ -69,7 +69,7 @@ function NewApp() {
     elements.secret.value ||= hex(SECRET_BYTES);
     return { values: Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, elements[name].value.trim()])) };
   };
-  return html`<${Heading} title="New app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} button="Create app" send=${async ({ name, origins, ...rest }) => {
+  return html`<${Heading} title="New app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button="Create app" send=${async ({ name, origins, ...rest }) => {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
     setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     refresh();

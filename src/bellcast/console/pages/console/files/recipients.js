@@ -49,7 +49,7 @@ function NewRecipient({ page }) {
     refresh();
     go(inTenant(page, path`/recipients/${key.trim()}`, { tenant }));
   };
-  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} button="Create" send=${create}>
+  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create" send=${create}>
     <${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
     <${Field} label="Tenant" name="tenant" autocomplete="off" ...${own ? { options: own, defaultValue: shownTenant() || own[0] } : { defaultValue: shownTenant(), placeholder: 'none' }} />
     ${NEW_FIELDS.map(([label, name, more]) => html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" ...${more} />`)}<datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist><//>`;
@@ -87,7 +87,7 @@ function Addresses({ one, url, refresh, isFirst }) {
     await request('PATCH', url, { email: email.trim() || null, phone: phone.trim() || null });
     refresh();
   };
-  return html`<${Form} isInline button="Save" send=${save}><${Field} label="E-mail" name="email" type="email" defaultValue=${one.email ?? ''} autocomplete="off" autofocus=${isFirst} /><${Field} label="Phone" name="phone" type="tel" defaultValue=${one.phone ?? ''} autocomplete="off" /><//>`;
+  return html`<${Form} isInline isGuarded button="Save" send=${save}><${Field} label="E-mail" name="email" type="email" defaultValue=${one.email ?? ''} autocomplete="off" autofocus=${isFirst} /><${Field} label="Phone" name="phone" type="tel" defaultValue=${one.phone ?? ''} autocomplete="off" /><//>`;
 }
 
 /** The last message that came back from another address than the recipient has now, and a button that sends it to this one. */

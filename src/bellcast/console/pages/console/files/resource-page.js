@@ -6,7 +6,7 @@ import { FilterBar, Views, chosenRange, startOf } from './filters.js';
 import { dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
-import { go, goBack, setQuery, shownTenant } from './router.js';
+import { goBack, leave, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
@@ -74,7 +74,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
-        isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => go(link(one), { isQuiet: true }))} /></div>
+        isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
   </div>`;
@@ -216,7 +216,7 @@ function NoMatch({ page, resource, query }) {
 /** The object that is open, beside the list or alone. */
 function Pane({ page, isFull, kept, children }) {
   const place = useRef(null);
-  const close = () => (page.query.has('new') ? go : goBack)(withQuery(page.url(page.list), { ...kept, tenant: shownTenant() }));
+  const close = () => (page.query.has('new') ? leave : goBack)(withQuery(page.url(page.list), { ...kept, tenant: shownTenant() }));
   useEffect(() => {
     place.current.scrollTop = 0;
     // The keys go on in a list that is still beside it.

@@ -34,6 +34,19 @@ export function go(target, { isQuiet = false } = {}) {
   show({ focus: !isQuiet, from: null });
 }
 
+/** What decides which forms a page has. */
+const formsOf = (url) => [url.pathname, ...['new', 'edit', 'tenant'].map((name) => url.searchParams.get(name))].join();
+
+const isUnsaved = () => document.querySelector('form[data-unsaved]') !== null;
+
+/** Whether a URL may be shown: what was entered in a form and not saved is left only on purpose. */
+const mayLeave = (next) => !isUnsaved() || formsOf(next) === formsOf(here.value) || confirm('Leave this page? What you entered is not saved.');
+
+/** Show a URL of the console that the operator chose, unless they stay with what they entered. */
+export function leave(target, options) {
+  if (mayLeave(new URL(target, location.href))) go(target, options);
+}
+
 /** Show the current page with other query parameters; null removes one. */
 export function setQuery(changes, options) {
   const url = new URL(here.value);
@@ -62,10 +75,17 @@ export const inTenant = (page, target, row) => withQuery(page.url(target), row ?
 /** Go back to where an object was opened, or to the URL of its list. */
 export function goBack(list) {
   if (history.state?.isWithin) history.back();
-  else go(list);
+  else leave(list);
 }
 
-addEventListener('popstate', () => show({ focus: true, from: here.value.pathname }));
+addEventListener('popstate', () => {
+  if (mayLeave(new URL(location.href))) show({ focus: true, from: here.value.pathname });
+  else history.pushState({ isWithin: true }, '', here.value);
+});
+
+addEventListener('beforeunload', (event) => { if (isUnsaved()) event.preventDefault(); });
+document.addEventListener('input', ({ target: { form } }) => { if (form?.matches('[data-guarded]')) form.setAttribute('data-unsaved', ''); });
+document.addEventListener('reset', ({ target }) => target.removeAttribute('data-unsaved'));
 
 document.addEventListener('click', (event) => {
   const link = event.target.closest?.('a[href]');
@@ -74,5 +94,5 @@ document.addEventListener('click', (event) => {
   if (url.origin !== location.origin || !url.pathname.startsWith(`${BASE}/`) || link.getAttribute('href').startsWith('#') || link.target || link.download) return;
   event.preventDefault();
   link.closest('dialog')?.close();
-  go(url);
+  leave(url);
 });

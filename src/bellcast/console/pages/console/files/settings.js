@@ -72,7 +72,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     event.preventDefault();
     document.getElementById(group).scrollIntoView();
   }}>${title}<span class="muted">${all.length}</span></a>`)}</nav>
-    <form onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}</h2>
+    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}</h2>
       ${all.map((one) => html`<${Setting} key=${one.name} one=${one} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});

@@ -28,7 +28,7 @@ export const suppressions = {
 };
 
 function NewSuppression({ page }) {
-  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} button="Suppress" send=${async ({ channel, address, reason }) => {
+  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" send=${async ({ channel, address, reason }) => {
     await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: shownTenant() }), { reason: reason.trim() || 'manual' });
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));

@@ -24,5 +24,5 @@ export function BrandDialog({ tenant, close, done }) {
 
 function Fields({ stored, save, close }) {
   const [brand, setBrand] = useState(stored);
-  return html`<${Form} button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} brand=${brand} change=${setBrand} /><//>`;
+  return html`<${Form} isGuarded button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} brand=${brand} change=${setBrand} /><//>`;
 }

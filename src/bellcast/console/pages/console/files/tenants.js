@@ -69,11 +69,11 @@ function Limits({ page, one, tag }) {
     return html`<${Card} title="Limits and retention"><${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p><//>`;
   }
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  return html`<${Card} title="Limits and retention"><${Form} class="grid" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+  return html`<${Card} title="Limits and retention"><${Form} isGuarded class="grid" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
     ${open.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//><//>`;
 }
 
 function Brand({ page, one, tag }) {
   const [brand, setBrand] = useState(one.settings.brand ?? {});
-  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
+  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} brand=${brand} change=${setBrand} /><//><//>`;
 }

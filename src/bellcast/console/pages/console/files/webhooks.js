@@ -56,7 +56,7 @@ function valuesOf(form) {
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Together}><${Form} button="Create webhook" send=${async ({ tenant }, form) => {
+  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" send=${async ({ tenant }, form) => {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />
@@ -78,7 +78,7 @@ export function Webhook({ page }) {
       <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     <${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['State', html`<${State} of=${stateOf(value)} />`], ['Last error', value.last_error], ['Fails since', value.failing_since && html`<${Moment} at=${value.failing_since} />`], ['Events', value.events.join(', ')], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Together}><${Deliveries} page=${page} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
+    <${Together}><${Deliveries} page=${page} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
 }
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */
