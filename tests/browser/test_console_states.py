@@ -90,6 +90,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
         failures.first.get_by_role("button", name="Retry").click()
         expect(failures, path).to_have_count(0)
         go(page, "/account")
+        wait_loaded(page)  # the account has a placeholder too, which is not that of the next page
 
 
 @pytest.mark.thorough
