@@ -9,6 +9,7 @@ export class Outbox {
   #name;
   #deliver;
   #timer;
+  #notBefore = 0; // ms since 1970, as the site said when it refused a message with 429
 
   /** @param {string} name @param {(message: object) => Promise<object>} deliver  may be called twice for a message */
   constructor(name, deliver) {
@@ -30,9 +31,19 @@ export class Outbox {
   /** Send in one tab at a time, to keep the order. */
   flush() {
     clearTimeout(this.#timer);
+    const wait = this.#notBefore - Date.now();
+    if (wait > 0) {
+      this.#retry(wait);
+      return Promise.resolve();
+    }
     return navigator.locks.request(this.#name, async () => {
       for (const key of this.#keys()) if (!(await this.#sent(key))) return;
     });
+  }
+
+  #retry(delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.flush(), delay);
   }
 
   #keys() {
@@ -45,7 +56,8 @@ export class Outbox {
       await this.#deliver(JSON.parse(localStorage.getItem(key)));
     } catch (error) {
       if (!(error instanceof Refused) || RETRYABLE_STATUSES.includes(error.status)) {
-        this.#timer = setTimeout(() => this.flush(), error.after * 1000 || RETRY_DELAY);
+        if (error.after) this.#notBefore = Date.now() + error.after * 1000;
+        this.#retry(error.after * 1000 || RETRY_DELAY);
         return false;
       }
     }

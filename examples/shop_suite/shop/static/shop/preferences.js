@@ -14,7 +14,9 @@ for (const [name, label] of Object.entries(rows)) {
   for (const [channel, where] of [['in_app', 'in the app'], ['email', 'by e-mail']]) {
     const box = Object.assign(document.createElement('input'), { type: 'checkbox', name: `${channel}_${name}` });
     box.setAttribute('aria-label', `${label} ${where}`);
-    row.insertCell().append(box);
+    const target = Object.assign(document.createElement('label'), { className: 'check' });
+    target.append(box);
+    row.insertCell().append(target);
   }
 }
 
