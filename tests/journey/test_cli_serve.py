@@ -174,7 +174,7 @@ def test_data_folder_that_cannot_be_created_is_reported(tmp_path):
     ids=["option", "variable", "unknown variable", "file", "handlers", "store"],
 )
 def test_invalid_setting_is_named(tmp_path, args, environ, named):
-    error = error_line(bellcast("serve", "--data", tmp_path, *args, **environ), 2)
+    error = error_line(bellcast("serve", "--data", tmp_path, *args, **{"BELLCAST_PORT": "0", **environ}), 2)
     assert named in error
 
 

@@ -33,6 +33,6 @@ def test_workflows_in_code_run_and_are_read_only(tmp_path: Path) -> None:
 
 def test_module_without_workflows_is_refused(tmp_path: Path) -> None:
     for target in ("tests.journey.flows_app:score", "tests.journey.nowhere"):
-        refused = bellcast("serve", "--workflows", target, "--data", tmp_path)
+        refused = bellcast("serve", "--port", 0, "--workflows", target, "--data", tmp_path)
         assert refused.status == 2
         assert "BELLCAST_WORKFLOWS" in refused.err

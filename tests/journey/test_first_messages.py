@@ -60,7 +60,7 @@ def test_command_line_suggests_the_closest_command() -> None:
 def test_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    refused = shell.bellcast("serve", "--data", file)
+    refused = shell.bellcast("serve", "--port", 0, "--data", file)
     assert refused.status == 2
     assert f"the folder {file} cannot be created: a file has this name. Choose another with --data." in refused.err
 
