@@ -218,10 +218,10 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     page.goto("/console/settings?find=issuer")
     field = page.locator("#setting-jwks_issuer")
     field.fill("https://issuer.example.com")
-    with page.expect_event("dialog") as asked:
+    with page.expect_event("dialog") as question:
         page.evaluate("setTimeout(() => location.reload())")
-    assert asked.value.type == "beforeunload"
-    asked.value.dismiss()
+    assert question.value.type == "beforeunload"
+    question.value.dismiss()
     expect(field).to_have_value("https://issuer.example.com")
     field.fill("")  # as it is stored
     audit.click()
