@@ -201,9 +201,14 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     url = page.get_by_label("URL")
     url.fill("https://app.example.com/hook")
     audit = page.get_by_role("link", name="Audit")
-    for number, leave in enumerate(
-        (audit.click, page.go_back, page.get_by_role("button", name="Close, back to Webhooks").click), 1
-    ):
+    close = page.get_by_role("button", name="Close, back to Webhooks")
+
+    def press_shortcut() -> None:
+        page.evaluate(
+            "for (const key of 'gr') document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+        )
+
+    for number, leave in enumerate((audit.click, page.go_back, close.click, press_shortcut), 1):
         leave()
         expect(url).to_have_value("https://app.example.com/hook")
         assert questions == ["confirm"] * number
@@ -226,7 +231,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     field.fill("")  # as it is stored
     audit.click()
     expect(page.get_by_role("heading", name="Audit")).to_be_visible()
-    assert len(questions) == 3
+    assert len(questions) == 4
     context.close()
 
 

@@ -8,7 +8,7 @@ import { Palette, ShortcutList, openDialogById } from './palette.js';
 import { Empty, Heading } from './parts.js';
 import { pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
-import { BASE, arrival, go, goBack, here, localPath } from './router.js';
+import { BASE, arrival, go, goBack, here, leave, localPath } from './router.js';
 import { ResourcePage } from './resource-page.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
 import { SIGNED_IN, applyTheme, me } from './session.js';
@@ -204,7 +204,7 @@ document.addEventListener('keydown', (event) => {
   } else if (chordUntil > event.timeStamp) {
     chordUntil = 0;
     const page = ownPages().find((one) => one.letter === event.key);
-    if (page) go(pageUrl(page.path));
+    if (page) leave(pageUrl(page.path));
   } else if (event.key === 'j' || event.key === 'k') moveInRows(event.key === 'j' ? 1 : -1);
   else if (event.key === 'g') chordUntil = event.timeStamp + CHORD_MS;
   else if (event.key === 'r') refresh();

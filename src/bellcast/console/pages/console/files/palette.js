@@ -3,7 +3,7 @@
  */
 import { Fragment, html, useEffect, useId, useRef, useSignal } from './html.js';
 import { Icon } from './parts.js';
-import { go, shownTenant } from './router.js';
+import { leave, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 import { me, remember, remembered } from './session.js';
 import { ownPages, pageUrl } from './shell.js';
@@ -105,7 +105,7 @@ export function Palette({ actions }) {
       return;
     }
     if (one.section === 'Objects') remember('recent', [one, ...remembered('recent', []).filter(({ url }) => url !== one.url)].slice(0, RECENT));
-    go(one.url);
+    leave(one.url);
   };
   const move = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
