@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
-from tests.browser.console import Console, add_hostile_texts, create_owner
+from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner
 from tests.browser.shop import POLICY, WIDE, Shop
+from tests.browser.workflow_editor import Editor
 from tests.servers import ServerProcess
 
 from bellcast.client import Bellcast
@@ -126,3 +127,19 @@ def open_console(chromium: Browser, owner: Console) -> Iterator[Callable[..., Pa
     for context in contexts:
         context.close()
     assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
+
+
+@pytest.fixture
+def edit(open_console: Callable[..., Page], owner: Console) -> Callable[..., Editor]:
+    """Opens the editor of a workflow, after writing it with these steps."""
+
+    def open_editor(key: str, steps: list[dict[str, Any]] | None = None, **options: Any) -> Editor:
+        if steps is not None:
+            owner.send("PUT", f"/v1/workflows/{key}", {"steps": steps})
+        options = {"viewport": DESKTOP, **options}
+        page = open_console(f"/workflows/{key}?edit=yes", **options)
+        editor = Editor(page, key)
+        expect(page.get_by_role("heading", level=1, name=key)).to_be_visible()
+        return editor
+
+    return open_editor

@@ -1,4 +1,4 @@
-"""The editor of workflows: the canvas by keyboard and by pointer, checks, drafts, conflicts and publishing."""
+"""The editor of workflows: the canvas by keyboard and by pointer, its fields and checks."""
 
 import gzip
 import re
@@ -7,70 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-from tests.browser.console import DESKTOP, THEMES, Console, run_state
-from tests.browser.shop import PHONE, wait_until
+from playwright.sync_api import Page, expect
+from tests.browser.console import THEMES, Console
+from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.browser.workflow_editor import BELL, BUILT, MAIL, WAIT, Editor
 from tests.thoroughness import sampled
 
 import bellcast
 from bellcast.workflows.definitions import MAX_BRANCH_DEPTH, MAX_STEPS
 
 FILES = Path(bellcast.__file__).parent / "console/pages/console/files"
-BELL = {"key": "bell", "type": "inbox", "title": "New booking"}
-WAIT = {"key": "wait", "type": "delay", "for": "30m"}
-MAIL = {"key": "mail", "type": "email", "subject": "New booking", "text": "Hello"}
-BUILT = [BELL, WAIT, MAIL]
-
-
-class Editor:
-    """The editor of one workflow."""
-
-    def __init__(self, page: Page, key: str) -> None:
-        self.page, self.key = page, key
-        self.tree = page.get_by_role("tree", name="Steps")
-        self.save = page.locator("[data-save]")
-
-    def step(self, key: str) -> Locator:
-        return self.tree.locator(f"[data-step={key}]")
-
-    def card(self, key: str) -> Locator:
-        return self.tree.locator(".step-box").filter(has=self.page.locator(f"[data-step={key}]"))
-
-    def yaml(self) -> str:
-        self.page.get_by_role("button", name="YAML").click()
-        text = self.page.get_by_label("Definition as YAML").input_value()
-        self.page.get_by_role("button", name="Canvas").click()
-        return text
-
-    def type(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def expect_saved(self) -> None:
-        expect(self.save).to_have_attribute("data-save", "saved")
-        expect(self.save).to_contain_text("Draft saved")
-
-    def publish(self) -> None:
-        self.page.get_by_role("button", name="Review and publish").click()
-        self.page.get_by_role("button", name="Publish", exact=True).click()
-        expect(self.page.get_by_role("dialog")).to_have_count(0)
-
-
-@pytest.fixture
-def edit(open_console: Callable[..., Page], owner: Console) -> Callable[..., Editor]:
-    """Opens the editor of a workflow, after writing it with these steps."""
-
-    def open_editor(key: str, steps: list[dict[str, Any]] | None = None, **options: Any) -> Editor:
-        if steps is not None:
-            owner.send("PUT", f"/v1/workflows/{key}", {"steps": steps})
-        options = {"viewport": DESKTOP, **options}
-        page = open_console(f"/workflows/{key}?edit=yes", **options)
-        editor = Editor(page, key)
-        expect(page.get_by_role("heading", level=1, name=key)).to_be_visible()
-        return editor
-
-    return open_editor
 
 
 def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
@@ -362,111 +309,6 @@ def test_steps_are_copied_between_workflows(edit: Callable[..., Editor]) -> None
 
 
 @pytest.mark.thorough
-def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], owner: Console) -> None:
-    mine = edit("contested", BUILT)
-    for choice, expected in (("Keep mine", "5m"), ("Take theirs", "9m")):
-        theirs = {"steps": [{**BELL, "title": "Theirs"}, {**WAIT, "for": "9m"}]}
-        owner.send("PUT", "/v1/workflows/contested/draft", {"values": theirs, "base": 1})
-        mine.step("wait").focus()
-        mine.type("Enter")
-        field = mine.page.locator(".inspector").get_by_label("For", exact=True)
-        field.fill("5m" if choice == "Keep mine" else "6m")
-        dialog = mine.page.get_by_role("dialog", name="Changed in the meantime")
-        expect(dialog).to_contain_text("project secret saved this draft")
-        dialog.get_by_role("button", name="Compare").click()
-        expect(dialog.locator(".diff")).to_contain_text("for: 9m")
-        dialog.get_by_role("button", name=choice).click()
-        expect(dialog).to_have_count(0)
-        mine.expect_saved()
-        draft = owner.send("GET", "/v1/workflows/contested/draft")["values"]
-        assert draft["steps"][1]["for"] == expected
-        assert f"for: {expected}" in mine.yaml()
-
-
-@pytest.mark.thorough
-def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, owner: Console) -> None:
-    owner.send("PUT", "/v1/workflows/offline-flow", {"steps": BUILT})
-    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
-    editor = Editor(context.new_page(), "offline-flow")
-    # The page asks before it is left. Here the operator leaves anyway.
-    editor.page.on("dialog", lambda dialog: dialog.accept())
-    editor.page.goto("/console/workflows/offline-flow?edit=yes")
-    editor.step("wait").focus()
-    editor.type("Enter")
-    field = editor.page.locator(".inspector").get_by_label("For", exact=True)
-    with owner.server.killed():
-        field.fill("45m")
-        expect(editor.save).to_have_attribute("data-save", "offline")
-    editor.page.reload()
-    expect(editor.card("wait")).to_contain_text("45 minutes")
-    editor.expect_saved()
-    assert owner.send("GET", "/v1/workflows/offline-flow/draft")["values"]["steps"][1]["for"] == "45m"
-    context.close()
-
-
-def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[..., Editor], owner: Console) -> None:
-    editor = edit("published-flow", BUILT)
-    first = owner.send("POST", "/v1/workflows/published-flow/trigger", {"to": "alice"})["run"]
-    editor.step("mail").focus()
-    editor.type("Alt+ArrowUp")
-    editor.expect_saved()
-    editor.page.get_by_role("link", name="Back to the workflow").click()
-    row = editor.page.get_by_role("listitem").filter(has_text="Draft")
-    expect(row).to_contain_text("not published")
-    row.get_by_role("link", name="Review").click()
-    editor.page.get_by_role("button", name="Review and publish").click()
-    dialog = editor.page.get_by_role("dialog")
-    expect(dialog.locator("[data-change=moved]")).to_have_count(1)
-    expect(dialog.locator("[data-effect=runs_keep_version]")).to_contain_text("1 current run keeps its version")
-    dialog.get_by_label("Note").fill("E-mail first")
-    assert violations(editor.page) == []
-    dialog.get_by_role("button", name="Publish", exact=True).click()
-    expect(editor.save).to_have_text("Version 2")
-    second = owner.send("POST", "/v1/workflows/published-flow/trigger", {"to": "alice"})["run"]
-    assert [owner.send("GET", f"/v1/runs/{run}")["version"] for run in (first, second)] == [1, 2]
-    versions = owner.send("GET", "/v1/workflows/published-flow/versions")["versions"]
-    assert (versions[0]["by"], versions[0]["note"]) == ("olive@example.com", "E-mail first")
-    editor.page.get_by_role("link", name="Back to the workflow").click()
-    expect(editor.page.get_by_role("listitem").filter(has_text="Version 2")).to_contain_text("E-mail first")
-    editor.page.go_back()
-    owner.send("PATCH", "/v1/workflows/published-flow", {"version": 1})
-    refused: list[str] = []
-    editor.page.on("response", lambda one: refused.append(one.url) if one.status >= 400 else None)
-    editor.page.reload()
-    expect(editor.save).to_have_text("Version 1")
-    assert refused == []  # there is no draft to request
-    expect(editor.step("mail")).to_have_attribute("data-path", "steps.2")
-
-
-@pytest.mark.thorough
-def test_run_is_shown_on_its_own_version(
-    edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
-) -> None:
-    condition = {"var": "data.a", "op": "exists"}
-    branch = {
-        "key": "way", "type": "branch", "branches": [{"if": condition, "steps": [BELL]}],
-        "else": [{"key": "end", "type": "stop"}],
-    }  # fmt: skip
-    owner.send("PUT", "/v1/workflows/run-flow", {"steps": [branch, WAIT]})
-    run = owner.send("POST", "/v1/workflows/run-flow/trigger", {"to": "alice", "data": {"a": 1}})["run"]
-    owner.send("PUT", "/v1/workflows/run-flow", {"steps": BUILT})
-    page = open_console(f"/workflows/run-flow?edit=yes&run={run}", viewport=DESKTOP)
-    tree = page.get_by_role("tree", name="Steps")
-    expect(tree.locator("[data-step=wait]")).to_have_attribute("data-state", "waiting")
-    expect(tree.locator(".step-box").filter(has=page.locator("[data-step=wait]"))).to_contain_text("Waits until")
-    shown = {one["key"]: one["state"] for one in owner.send("GET", f"/v1/runs/{run}")["steps"]}
-    assert shown == {key: tree.locator(f"[data-step={key}]").get_attribute("data-state") for key in shown}
-    lanes = tree.locator("[data-lane=way]").evaluate_all("all => all.map((one) => one.dataset.state)")
-    assert lanes == ["taken", "skipped"]
-    assert violations(page) == []
-    owner.send("DELETE", f"/v1/runs/{run}")
-    expect(tree.locator("[data-step=wait]")).to_have_attribute("data-state", "skipped")  # without a reload
-    page.goto("/console/workflows/run-flow?edit=yes&version=1")
-    expect(tree.locator("[data-step=way]")).to_be_visible()
-    expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
-
-
-@pytest.mark.thorough
 def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("data-flow", [WAIT])
     inspector = editor.page.locator(".inspector")
@@ -490,172 +332,6 @@ def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[
     editor.type(*["Control+z"] * 6)  # as typing within a second is undone at once, or fewer
     editor.page.locator("[data-line=trigger]").click()
     expect(inspector.get_by_label("Name", exact=True)).to_have_count(0)
-
-
-@pytest.mark.thorough
-def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
-    edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
-) -> None:
-    condition = {"var": "data.a", "op": "exists"}
-    owner.send("PUT", "/v1/workflows/counted-flow", {"steps": [BELL, {**MAIL, "if": condition}, WAIT]})
-    for to, data in (("alice", {"a": 1}), ("bob", {}), ("carol", {})):
-        run = owner.send("POST", "/v1/workflows/counted-flow/trigger", {"to": to, "data": data})["run"]
-        owner.run = run
-        wait_until(lambda: run_state(owner) == "waiting", lambda: run_state(owner))
-    owner.send("DELETE", f"/v1/runs/{run}")
-    editor = edit("counted-flow")
-    counts = editor.tree.locator("[data-count]")
-    expect(counts).to_have_count(4)  # bell done, mail skipped, wait waiting and skipped
-    of_card = "all => all.map((one) => [one.closest('.step-box').firstChild.dataset.step, one.dataset.count, one.textContent])"
-    shown = {(key, state): int(number) for key, state, number in counts.evaluate_all(of_card)}
-    listed = {
-        (key, state): len(owner.send("GET", f"/v1/runs?workflow=counted-flow&step={key}&step_state={state}")["runs"])
-        for key, state in shown
-    }
-    assert listed == shown
-    assert listed["wait", "waiting"] == 2
-    expect(editor.step("wait")).to_have_attribute("aria-description", "2 waiting, 1 skipped")
-    editor.step("wait").dblclick()
-    runs = editor.page.locator(".inspector").get_by_role("region", name="Runs")
-    expect(runs).to_contain_text("ended: the run was cancelled")
-    assert violations(editor.page) == []
-    runs.get_by_role("link", name="1 skipped").click()
-    expect(editor.page.get_by_role("heading", level=1)).to_contain_text("Workflow runs")
-    expect(editor.page.get_by_role("row").filter(has_text="carol")).to_be_visible()
-    filters = editor.page.get_by_role("search", name="Filters")
-    expect(filters).to_contain_text("Step state is skipped")
-    editor.page.get_by_role("button", name="Remove the filter Step", exact=True).click()
-    expect(filters).not_to_contain_text("Step state")
-    expect(editor.page.get_by_role("row").filter(has_text="alice")).to_be_visible()
-
-    phone = open_console("/workflows/counted-flow?edit=yes", viewport=PHONE)
-    expect(phone.locator("[data-count]")).to_have_count(4)
-    phone.get_by_role("button", name="Runs", exact=True).click()
-    expect(phone.locator("[data-count]")).to_have_count(0)
-
-
-@pytest.mark.thorough
-def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/workflows/unpublished/draft", {"values": {"steps": BUILT}})
-    page = open_console("/workflows", viewport=DESKTOP)
-    row = page.get_by_role("row").filter(has_text="unpublished")
-    expect(row).to_contain_text("draft")
-    row.get_by_role("link", name="unpublished").click()
-    page.get_by_role("link", name="Open the draft").click()
-    mail = page.get_by_role("tree", name="Steps").locator("[data-step=mail]")
-    mail.click()
-    # Its texts become a template, which other languages can follow.
-    page.get_by_role("button", name="Move the texts to a template").click()
-    expect(page.locator("h1")).to_have_text("unpublished-mail")
-    template = owner.send("GET", "/v1/templates/unpublished-mail/draft")["values"]
-    assert template == {"email": {"subject": "New booking", "blocks": [{"type": "text", "text": "Hello"}]}}
-    steps = owner.send("GET", "/v1/workflows/unpublished/draft")["values"]["steps"]
-    assert steps[-1] == {"key": "mail", "type": "email", "template": "unpublished-mail"}
-    page.get_by_role("button", name="Review and publish").click()
-    page.get_by_role("dialog").get_by_role("button", name="Publish", exact=True).click()
-    expect(page.get_by_role("dialog")).to_have_count(0)
-    page.get_by_role("link", name="Back to the workflow unpublished").click()
-    expect(page.get_by_role("link", name="Open the template")).to_have_attribute(
-        "href", re.compile("edit=yes&workflow=unpublished&step=mail")
-    )
-    # The Overview does not count what the console asks for in vain.
-    page.goto("/console/")
-    expect(page.get_by_role("region", name="Needs attention").get_by_role("paragraph")).to_contain_text("ready")
-    expect(page.get_by_role("region", name="Needs attention")).not_to_contain_text("/v1/workflows")
-
-
-TESTED = [
-    {**BELL, "title": "New booking by {{ data.client }}"},
-    {"key": "looked", "type": "wait_for", "event": "seen", "step": "bell", "timeout": "30m"},
-    {
-        "key": "gate",
-        "type": "branch",
-        "branches": [
-            {"if": {"var": "data.total", "op": "gte", "value": 100}, "steps": [{**MAIL, "html": "<h1>Hello</h1>"}]}
-        ],
-        "else": [{**WAIT, "key": "later"}],
-    },
-]
-
-
-# How far the first line begins beside the middle of the card above it.
-OFFSET = """() => { const line = document.querySelector('.lines path'), card = document.querySelector('[data-line=trigger]').getBoundingClientRect();
-  return Math.abs(line.getPointAtLength(0).matrixTransform(line.getScreenCTM()).x - card.left - card.width / 2) }"""
-
-
-@pytest.mark.thorough
-def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..., Editor]) -> None:
-    page = edit("moved", TESTED).page
-    place = page.locator("[data-line=trigger]").bounding_box()
-    page.get_by_role("button", name="Test", exact=True).click()
-    expect(page.get_by_role("complementary", name="Test")).to_be_visible()
-    assert page.locator("[data-line=trigger]").bounding_box() != place
-    page.wait_for_function(f"({OFFSET})() < 1")
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("theme", sampled(THEMES))
-def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], owner: Console, theme: str) -> None:
-    for key, zone in (("tess", "Asia/Tokyo"), ("tom", "UTC")):
-        owner.send("PUT", f"/v1/recipients/{key}", {"email": f"{key}@example.com", "timezone": zone})
-    owner.send("PUT", "/v1/recipients/tom/preferences", {"muted": {"*": True}})
-    editor = edit(f"tested-{theme}", TESTED, color_scheme=theme)
-    page = editor.page
-    page.route("**/v1/recipients?*", lambda route: route.fulfill(json={"recipients": [], "next": None}))
-    page.get_by_role("button", name="Test", exact=True).click()
-    panel = page.get_by_role("complementary", name="Test")
-    recipients = panel.get_by_label("Recipients", exact=True)
-    expect(recipients).to_be_focused()
-    editor.type("Enter")
-    expect(panel.get_by_role("alert")).to_have_text("Name at least one recipient.")
-    panel.get_by_role("button", name="example recipient", exact=True).click()
-    panel.get_by_role("button", name="Run the test").click()
-    expect(panel.get_by_role("region", name="Result")).to_contain_text("The inbox item would be sent")
-    page.unroute("**/v1/recipients?*")
-    panel.get_by_role("button", name="Remove example recipient").click()
-    page.keyboard.type("tess,tom")
-    panel.get_by_label("Data", exact=True).fill('{"client": "Ann", "total": ')
-    panel.get_by_role("button", name="Run again").click()
-    expect(panel.get_by_role("alert")).to_have_text("The data must be JSON.")
-    panel.get_by_label("Data", exact=True).fill('{"client": "Ann", "total": 120}')
-    panel.get_by_role("button", name="Run again").click()
-    result = panel.get_by_role("region", name="Result")
-    expect(panel.get_by_role("status")).to_have_text("Completed, 4 steps")
-    expect(result).to_contain_text("tess, Asia/Tokyo")
-    expect(result).to_contain_text("UTC")
-    expect(result.locator("[data-step=gate]")).to_contain_text("data.total = 120")
-    expect(result).to_contain_text("Not reached: later")
-    for key, state in (("bell", "done"), ("looked", "done"), ("mail", "done"), ("later", "pending")):
-        expect(editor.step(key)).to_have_attribute("data-state", state)
-    expect(editor.tree.get_by_role("treeitem", name="else")).to_have_attribute("data-state", "skipped")
-    result.get_by_role("button", name="Show the e-mail").click()
-    frame = page.frame_locator("iframe[title='E-mail of mail']")
-    expect(frame.get_by_role("heading", name="Hello")).to_be_visible()
-    assert violations(page) == []
-    result.get_by_role("button", name="tom").click()
-    expect(result.locator("[data-step=mail]")).to_contain_text("has muted this type or everything")
-    expect(editor.step("mail")).to_have_attribute("data-state", "skipped")
-    assert owner.send("GET", f"/v1/runs?workflow=tested-{theme}")["runs"] == []
-
-    panel.get_by_text("Time and events").click()
-    panel.get_by_role("button", name="Add an event").click()
-    expect(panel.get_by_label("What happens")).to_have_value("bell seen")
-    panel.get_by_role("button", name="Run again").click()
-    expect(panel.get_by_role("status")).to_have_text("Completed, 2 steps")
-    expect(editor.step("looked")).to_have_attribute("aria-label", re.compile("Happened after 10 min$"))
-    expect(editor.step("mail")).to_have_attribute("data-state", "pending")
-
-    # A change of the workflow ends the result; editing a step closes the panel.
-    editor.step("looked").focus()
-    editor.type("d")
-    expect(panel.get_by_role("note")).to_have_text("The workflow has changed since the last test.")
-    expect(editor.tree.locator("[data-state]")).to_have_count(0)
-    editor.type("Enter")
-    expect(panel).to_have_count(0)
-    page.get_by_role("button", name="Test", exact=True).click()
-    expect(panel.get_by_role("list", name="Chosen recipients")).to_contain_text("tess")
-    editor.type("Escape")
-    expect(page.get_by_role("button", name="Test", exact=True)).to_be_focused()
 
 
 def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner: Console) -> None:
