@@ -64,7 +64,7 @@ def test_page_that_shows_its_own_toasts_sees_no_number_of_further_ones(app, pers
         "globalThis.offered = 0; addEventListener('bellcast:toast', (event) => (offered++, event.preventDefault()))"
     )
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(5))
-    wait_page(page, "offered === 3")
+    wait_page(page, "offered >= 3")  # a busy machine may deliver two batches, of which each offers 3
     expect(toasts(page)).to_have_count(0)
     expect(page.locator("bellcast-toasts .toast-more")).to_be_hidden()
 
