@@ -5,12 +5,15 @@ import random
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.client import Bellcast
+
+from .requests import send
 
 # Recipients of one trigger.
 TRIGGERED = 25
@@ -109,6 +112,40 @@ TEMPLATE: dict[str, Any] = {
     },
 }  # fmt: skip
 
+# Announcements to a topic, a role or the tenant: the key and the name of the audience, type, title and text.
+ANNOUNCEMENTS = (
+    ("tenant", None, "maintenance", "Maintenance on Sunday", "Between 02:00 and 02:30, bookings cannot be changed."),
+    ("topic", "news", "news", "The calendar has a week view", "Drag a booking to another day, or to another room."),
+    ("role", "staff", "policy", "New rules for cancellations", "From 1 March, free of charge until 24 hours before."),
+    ("tenant", None, "news", "We are open on Monday", "On the public holiday from 10:00 to 16:00."),
+    ("topic", "news", "product", "Receipts as PDF", "Each payment has a receipt that you can download."),
+    (
+        "tenant",
+        None,
+        "incident",
+        "Payments work again",
+        "Cards were refused from 09:12 to 09:31. Nothing was charged twice.",
+    ),
+    (
+        "role",
+        "accounting",
+        "policy",
+        "Invoices get a purchase number",
+        "Please ask customers for theirs before you book.",
+    ),
+    ("topic", "news", "news", "Meet us in Vienna", "At the fair from 12 to 14 May, hall 3."),
+    ("tenant", None, "security", "Sign in with a passkey", "Passwords stay valid. You find passkeys in your account."),
+    ("topic", "news", "product", "Reminders by text message", "Turn them on in your preferences."),
+    ("role", "staff", "maintenance", "Printers move on Thursday", "Labels are printed on the second floor from noon."),
+    (
+        "tenant",
+        None,
+        "news",
+        "Thank you for 10,000 bookings",
+        "The first thousand took a year, the last one nine days.",
+    ),
+)
+
 
 class Amounts(Struct, frozen=True, kw_only=True):
     """Numbers of objects, for all tenants together."""
@@ -168,6 +205,7 @@ class _BusyData:
         self._tenants = {f"{key}{suffix}": name for key, name in TENANTS.items()}
         self._keys = dict(zip(self._tenants, keys_by_tenant(amounts.recipients).values(), strict=True))
         self._random = random.Random(SEED)
+        self._announcements = cycle(ANNOUNCEMENTS)
 
     def requests(self) -> Iterator[int]:
         """Make one request at a time; yield the number of objects that it created."""
@@ -177,7 +215,9 @@ class _BusyData:
             yield from self._send(tenant, keys)
 
     def _set_up(self, tenant: str, keys: Sequence[str]) -> Iterator[int]:
-        self._request("PUT", f"/v1/tenants/{tenant}", {"name": self._tenants[tenant], "settings": {"plan": "team"}})
+        send(
+            self._client, "PUT", f"/v1/tenants/{tenant}", {"name": self._tenants[tenant], "settings": {"plan": "team"}}
+        )
         self._client.recipients.bulk([self._recipient(tenant, key) for key in keys], tenant=tenant)
         for key in keys[: len(keys) // 10]:
             self._client.subscribe("news", key, tenant=tenant)
@@ -189,15 +229,16 @@ class _BusyData:
     def _send(self, tenant: str, keys: Sequence[str]) -> Iterator[int]:
         """Create current activity: e-mails and text messages, announcements, runs, and failing runs."""
         amounts, parts = self._amounts, len(self._tenants)
-        for _ in range(amounts.announcements // parts):
-            to: Any = self._random.choice([{"tenant": tenant}, {"topic": "news"}])
-            self._client.notify(to, title="Maintenance on Sunday", type="news", tenant=tenant)
+        for audience, name, type, title, body in islice(self._announcements, amounts.announcements // parts):
+            to: Any = {audience: name or tenant}
+            self._client.notify(to, title=title, body=body, type=type, tenant=tenant)
             yield 1
         chosen = self._random.choices(keys, k=amounts.messages // parts)
         self._client.bulk(
             {
                 "to": key,
                 "tenant": tenant,
+                "type": "booking.created",
                 "title": f"Your booking #{number}",
                 "body": "See you soon.",
                 "channels": channels,
@@ -234,13 +275,6 @@ class _BusyData:
         if self._random.random() < 0.9:  # the others have no address, so that their e-mails are skipped
             record |= {"email": f"{key}@{tenant}.example", "phone": f"+4366{self._random.randrange(10**7, 10**8)}"}
         return record
-
-    def _request(self, method: str, path: str, body: dict[str, Any]) -> None:
-        """Send a request for which the client has no method."""
-        from bellcast.client.request import HttpRequest
-
-        content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
-        self._client.sender.send(HttpRequest(method, path, lambda response: None, headers=headers, content=content))
 
 
 def _split(keys: list[str]) -> Iterator[list[str]]:

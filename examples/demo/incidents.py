@@ -2,12 +2,13 @@
 failed messages and an exhausted budget."""
 
 import threading
-from typing import Any
 
 import httpx
 import jwt
 
 from bellcast.client import Bellcast
+
+from .requests import send
 
 # How many seconds ago the token expired.
 EXPIRED_S = 3_600
@@ -23,8 +24,7 @@ ADDRESSES = {"carol": "gone@example.com", "dave": "blocked@example.com"}
 
 
 class Incidents:
-    """Causes the incidents through the API of a running server. E-mails of `tenant` go to the demo's mail server; sends to `spent` exceed
-    its daily budget."""
+    """Causes the incidents through the API of a running server, in `tenant`. Sends to `spent` exceed its daily budget."""
 
     def __init__(self, client: Bellcast, url: str, secret: str, *, tenant: str, spent: str) -> None:
         self._client = client
@@ -32,11 +32,6 @@ class Incidents:
         self._secret = secret
         self._tenant = tenant
         self._spent = spent
-
-    def add_provider(self, mail_url: str) -> None:
-        """Use this mail server for the tenant's e-mails."""
-        path = f"/v1/providers/mail-{self._tenant}?tenant={self._tenant}"
-        self._request("PUT", path, {"channel": "email", "url": mail_url})
 
     def cause(self) -> None:
         """Cause all incidents except the exhausted budget."""
@@ -77,7 +72,7 @@ class Incidents:
         headers = {"authorization": f"Bearer {self._secret}"}
         stored = httpx.get(f"{self._url}{path}", headers=headers, timeout=30).json()
         settings = stored["settings"] | {"sends_per_day": DAILY_BUDGET}
-        self._request("PUT", path, {"name": stored["name"], "settings": settings})
+        send(self._client, "PUT", path, {"name": stored["name"], "settings": settings})
         refused = 0
         for number in range(MAX_SENDS):
             # Not with the client, which would wait and retry.
@@ -90,8 +85,3 @@ class Incidents:
             refused += response.status_code == httpx.codes.TOO_MANY_REQUESTS
             if refused == REFUSED_SENDS or is_cancelled.wait(SEND_INTERVAL_S):
                 break
-
-    def _request(self, method: str, path: str, body: dict[str, Any]) -> None:
-        httpx.request(
-            method, f"{self._url}{path}", headers={"authorization": f"Bearer {self._secret}"}, json=body, timeout=30
-        ).raise_for_status()

@@ -12,12 +12,14 @@ import pytest
 
 from bellcast.cli.demo_apps import DemoApp
 from bellcast.client import Bellcast
+from bellcast.examples.demo import installation
 from bellcast.examples.demo.activity import TENANTS, Amounts, create
 from bellcast.examples.demo.incidents import Incidents
+from bellcast.examples.demo.servers import DemoServers
 from bellcast.examples.demo.traffic import Traffic
 from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast, end, lines, running
-from tests.servers import free_port
+from tests.servers import ServerProcess, free_port
 
 
 def read_introduction(process) -> tuple[dict[str, str], list[str]]:
@@ -124,6 +126,40 @@ def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
         assert [sum(one[kind] for one in stored) for kind in ("recipients", "announcements")] == [12, 3]
         assert sum(len(bell.runs.list(tenant=tenant).runs) for tenant in tenants) == 9
         assert sum(len(bell.messages.list(tenant=tenant).messages) for tenant in tenants) >= 3
+
+
+def test_announcements_of_the_busy_data_differ(bellcast_server):
+    amounts = Amounts(recipients=12, messages=0, runs=0, failed_runs=0, reminders=0, announcements=12)
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        assert create(bell, lambda done, total: None, lambda: False, amounts, "-announced")
+    lists = [
+        httpx.get(
+            f"{bellcast_server.url}/v1/announcements?tenant={key}-announced", headers=bellcast_server.as_app()
+        ).json()["announcements"]
+        for key in TENANTS
+    ]
+    assert len({one["title"] for found in lists for one in found}) == 12
+
+
+def test_installation_has_types_sources_suppressions_and_a_webhook_that_fails(tmp_path):
+    with (
+        ServerProcess(tmp_path / "data", None, "--http-allow", "127.0.0.1") as server,
+        DemoServers() as servers,
+        Bellcast(server.url, server.secret) as bell,
+    ):
+        installation.set_up(bell, servers, tenant="calm", troubled="jammed")
+        assert len(bell.types.list()["types"]) == len(installation.TYPES)
+        assert len(bell.sources.list()["sources"]) == len(installation.SOURCES)
+        assert len(bell.suppressions.list(tenant="calm")["suppressions"]) == len(installation.SUPPRESSED)
+        assert "winter-season" in [one["key"] for one in bell.schedules.list(tenant="calm")["schedules"]]
+        bell.workflows.put(
+            "strict", {"steps": [{"key": "bell", "type": "inbox", "title": "{{ data.name }}"}]}, tenant="jammed"
+        )
+        bell.trigger("strict", "ann", {}, tenant="jammed")
+        assert eventually(lambda: "503" in (bell.webhooks.list(tenant="jammed")["webhooks"][0]["last_error"] or ""))
+        Incidents(bell, server.url, server.secret, tenant="calm", spent="spent").cause()
+        assert eventually(lambda: bell.messages.list(tenant="calm", state="bounced").messages)
+        assert bell.webhooks.list(tenant="calm")["webhooks"][0]["last_error"] is None
 
 
 def test_incidents_are_a_muted_recipient_and_an_expired_token(bellcast_server):

@@ -161,19 +161,19 @@ class _BusyLoader:
         import httpx
 
         from bellcast.client import Bellcast, BellcastError
-        from bellcast.examples.demo import activity
+        from bellcast.examples.demo import activity, installation
         from bellcast.examples.demo.incidents import Incidents
-        from bellcast.examples.demo.mail_server import DemoMailServer
+        from bellcast.examples.demo.servers import DemoServers
         from bellcast.examples.demo.traffic import Traffic
 
         console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
         started = time.monotonic()
         aurora, harbor, juniper = activity.TENANTS
-        with DemoMailServer() as mail:
+        with DemoServers() as servers:
             try:
                 with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
                     incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
-                    incidents.add_provider(mail.url)
+                    installation.set_up(client, servers, tenant=harbor, troubled=aurora)
                     with console.progress("Creating data") as show:
                         is_complete = activity.create(client, show, self._is_stopped.is_set)
                     if is_complete:

@@ -1,14 +1,15 @@
-"""The mail server of the busy demo, with Bellcast's own SMTP client."""
+"""The servers of the busy demo: mail, with Bellcast's own SMTP client, and webhooks."""
 
 import aiosmtplib
+import httpx
 import pytest
 
-from bellcast.examples.demo.mail_server import DemoMailServer
+from bellcast.examples.demo.servers import DemoServers
 
 
 async def test_mail_server_accepts_refuses_and_bounces() -> None:
-    with DemoMailServer() as server:
-        host, _, port = server.url.removeprefix("smtp://").partition("?")[0].partition(":")
+    with DemoServers() as servers:
+        host, _, port = servers.mail_url.removeprefix("smtp://").partition("?")[0].partition(":")
         async with aiosmtplib.SMTP(hostname=host, port=int(port), timeout=10) as client:
             _, reply = await client.sendmail("a@example.com", ["dora@example.com"], "Subject: x\r\n\r\n.Hello")
             assert reply == "2.0.0 Accepted"
@@ -16,3 +17,9 @@ async def test_mail_server_accepts_refuses_and_bounces() -> None:
                 with pytest.raises(aiosmtplib.SMTPRecipientsRefused) as refused:
                     await client.sendmail("a@example.com", [address], "Subject: x\r\n\r\nHello")
                 assert refused.value.recipients[0].code == code
+
+
+def test_webhook_works_and_another_one_is_down() -> None:
+    with DemoServers() as servers:
+        statuses = [httpx.post(f"{servers.hooks_url}/{name}", json={}).status_code for name in ("crm", "warehouse")]
+    assert statuses == [204, 503]
