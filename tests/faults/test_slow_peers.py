@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from bellcast.server.wire_engines import BUILT_IN_SLOTS
+from tests.push_browser import Browser
 from tests.servers import ServerProcess
 from tests.smtp_server import smtp_server
-from tests.vendor_server import vendor_server
+from tests.vendor_server import raw_response, vendor_server
 
 MAILS, EVENTS, HANGING_RUNS = 150, 300, 150
 # The goals in seconds, measured on two cores without other load. A loaded machine is up to ten times slower; before calls
@@ -64,10 +66,11 @@ async def prepare(app: httpx.AsyncClient, hanging_hook: str, hook: str) -> None:
         assert (await app.put(f"/v1/tenants/{tenant}", json={})).status_code == 201
 
 
-def running_calls(data: Path) -> int:
-    """Return how many runs call a server."""
+def running_calls(data: Path, kind: str = "run") -> int:
+    """Return how many jobs of a kind call a server."""
     with closing(sqlite3.connect(next(data.rglob("bellcast.db")))) as store:
-        return store.execute("SELECT count(*) FROM jobs WHERE kind = 'run' AND lease IS NOT NULL").fetchone()[0]
+        running = "SELECT count(*) FROM jobs WHERE kind LIKE ? AND lease IS NOT NULL"
+        return store.execute(running, (f"{kind}%",)).fetchone()[0]
 
 
 @pytest.mark.thorough
@@ -114,3 +117,22 @@ async def test_servers_that_hang_delay_only_their_own_calls(tmp_path: Path) -> N
         print(f"\ndelay {delay:.2f} s, mails {mails:.1f} s, events {events:.1f} s, step {step:.2f} s")
         assert sorted({mail["to"] for mail in mailbox.received}) == sorted({f"r{n}@example.com" for n in range(MAILS)})
         assert len(mailbox.received) == MAILS
+
+
+async def test_push_service_that_hangs_delays_no_other(tmp_path: Path) -> None:
+    """All pushes to browsers have one provider, and the services of several vendors. A push waits 30 s for a response."""
+    async with hanging_server() as hanging, vendor_server() as healthy:
+        healthy.default = raw_response(201, b"")
+        browser, hosts = Browser(), [f"127.0.0.1:{hanging}"] * (BUILT_IN_SLOTS + 8) + [healthy.host]
+        keys = [f"r{number}" for number in range(len(hosts))]
+        with ServerProcess(tmp_path, {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}) as server:
+            async with httpx.AsyncClient(base_url=server.url, headers=server.as_app(), timeout=60) as app:
+                await post(app, "/v1/recipients/bulk", [{"key": key} for key in keys], 200)
+                for key, host in zip(keys, hosts, strict=True):
+                    endpoint = browser.to_json(f"http://{host}/send/{key}")
+                    await post(app, f"/v1/recipients/{key}/push-endpoints", endpoint, 201)
+                push = {"title": "Hi", "channels": ["push"]}
+                await post(app, "/v1/notifications/bulk", [{"to": key, **push} for key in keys[:-1]], 200)
+                await seconds_until(lambda: running_calls(tmp_path, "message") >= BUILT_IN_SLOTS, 20)
+                await post(app, "/v1/notifications", {"to": keys[-1], **push}, 201)
+                await seconds_until(lambda: len(healthy.requests) == 1, 20)

@@ -306,6 +306,28 @@ async def test_hostile_messages_are_refused_and_the_next_one_is_answered(tmp_pat
         assert await agent.tools() == READ
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "field"),
+    [
+        ("search", {"text": "a\0"}, "text"),
+        ("search", {"text": "a\0", "in": "notifications"}, "text"),
+        ("recipient", {"recipient": "a\0"}, "recipient"),
+        ("runs", {"recipient": "a\0"}, "recipient"),
+        ("workflow", {"key": "a\0"}, "key"),
+        ("cancel", {"workflow": "a\0", "cancel_key": "a"}, "workflow"),
+        ("draft", {"key": "a\0", "values": {}, "base": None}, "key"),
+    ],
+)
+async def test_error_names_the_argument_of_the_tool(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], field: str
+) -> None:
+    async with agent_of(tmp_path, "read", "manage") as agent:
+        is_error, answer = await agent.call(tool, **arguments)
+    assert (is_error, answer["code"]) == (True, "invalid")
+    assert {one["field"] for one in answer["errors"]} == {field}
+    assert answer["detail"].startswith(f"{field}: ")
+
+
 async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         del world.client.headers["authorization"]

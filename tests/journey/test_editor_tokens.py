@@ -1,6 +1,7 @@
 """An app embeds the template editor: what an editor token opens, and what it does not."""
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from bellcast.auth import editor_tokens, tokens
 from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.kernel.identities import Project
+from bellcast.kernel.yaml_text import YamlText
 from bellcast.rest.editor_access import REFUSED
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
@@ -171,6 +173,24 @@ async def test_author_without_html_may_keep_but_not_write_it(client: httpx.Async
     token = (await client.post("/v1/editor-tokens", json=REQUEST)).json()["token"]
     headers = {"authorization": f"Bearer {token}", "content-type": "application/yaml"}
     refused(await client.put(f"{BOOKING}/draft", content=yaml, headers=headers), 422, "invalid")
+
+
+async def test_yaml_of_an_author_is_parsed_beside_the_event_loop(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def parse(text: bytes) -> YamlText:
+        threads.append(threading.get_ident())
+        return YamlText(text)
+
+    monkeypatch.setattr("bellcast.kernel.yaml_text.YamlText", parse)
+    token = (await client.post("/v1/editor-tokens", json=REQUEST)).json()["token"]
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/yaml"}
+    saved = await client.put(f"{BOOKING}/draft", content="values: {sms: {text: x}}", headers=headers)
+    assert saved.status_code == 201, saved.text
+    assert threads != []
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize(

@@ -281,9 +281,12 @@ class Agents:
             return value
         # The error of a problem document.
         found = value if isinstance(value, dict) else {}
-        error = ToolError(str(found.get("detail") or found.get("title") or "The request was refused."))
+        fields = [(one["field"], one["message"]) for one in found.get("errors", ())]
+        errors = [FieldError(wanted.names.get(field, field), message) for field, message in fields]
+        detail = Invalid.fields(errors).detail if errors else found.get("detail") or found.get("title")
+        error = ToolError(str(detail or "The request was refused."))
         error.code, error.status = str(found.get("code", "internal")), response.status_code  # type: ignore[misc]  # other errors have those of their class; this one has those of the response
-        error.errors = tuple(FieldError(one["field"], one["message"]) for one in found.get("errors", ()))
+        error.errors = tuple(errors)
         raise error
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.kernel.identities import KeyScope
 from bellcast.workflows.types.simulations import MAX_RECIPIENTS
@@ -16,12 +17,13 @@ Arguments = Mapping[str, Any]
 
 
 class ToolRequest(Struct, frozen=True):
-    """A request of the REST API. Parameters that are None are absent."""
+    """A request of the REST API. Parameters that are None are absent. `names` are those of arguments by other names of fields."""
 
     method: str
     path: str
     query: Mapping[str, Any] = {}
     body: Any = None
+    names: Mapping[str, str] = {}
 
 
 class Tool(Struct, frozen=True, kw_only=True):
@@ -50,7 +52,6 @@ class Tool(Struct, frozen=True, kw_only=True):
 
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
-LONG_KEY = {"type": "string", "minLength": 1, "maxLength": 200}
 TIME = {"type": "string", "format": "date-time", "maxLength": 40}
 TENANT = {"tenant": {**TEXT, "description": "The tenant's key. Default: the default tenant."}}
 AFTER = {"type": "string", "maxLength": 500, "description": "The `next` of the previous answer."}
@@ -70,27 +71,15 @@ def _path(*segments: Any) -> str:
     return "/v1/" + "/".join(quote(str(one), safe="") for one in segments)
 
 
-def _get(*segments: str, without: tuple[str, ...] = ()) -> Callable[[Arguments], ToolRequest]:
-    """Return a function that makes the request of a GET. A segment in braces is an argument; the others are parameters."""
-    names = [one.strip("{}") for one in segments if one.startswith("{")]
-
-    def request(arguments: Arguments) -> ToolRequest:
-        path = _path(*(arguments[one.strip("{}")] if one.startswith("{") else one for one in segments))
-        return ToolRequest(
-            "GET", path, {key: one for key, one in arguments.items() if key not in names and key not in without}
-        )
-
-    return request
-
-
-def _listed(path: tuple[str, ...], item: str, key: str) -> Callable[[Arguments], ToolRequest]:
+def _listed(kind: str, key: str) -> Callable[[Arguments], ToolRequest]:
     """Return a function that reads one object if its key is given, else the list."""
 
     def request(arguments: Arguments) -> ToolRequest:
         if key in arguments:
-            return ToolRequest("GET", _path(*path, arguments[key]), _only(arguments, "tenant", "version"))
+            query = _only(arguments, "tenant", "version")
+            return ToolRequest("GET", _path(kind, arguments[key]), query, names={"key": key})
         more = {name: one for name, one in arguments.items() if name != "version"}
-        return ToolRequest("GET", _path(item), {"limit": 20, **more})
+        return ToolRequest("GET", _path(kind), {"limit": 20, **more})
 
     return request
 
@@ -102,7 +91,8 @@ def _only(arguments: Arguments, *names: str) -> dict[str, Any]:
 def _search(arguments: Arguments) -> ToolRequest:
     named = {"recipients": {"prefix": arguments["text"]}, "notifications": {"recipient": arguments["text"]}}
     kind = arguments.get("in", "recipients")
-    return ToolRequest("GET", _path(kind), {"limit": 20, **_only(arguments, "tenant", "limit", "after"), **named[kind]})
+    query = {"limit": 20, **_only(arguments, "tenant", "limit", "after"), **named[kind]}
+    return ToolRequest("GET", _path(kind), query, names=dict.fromkeys(named[kind], "text"))
 
 
 def _failures(arguments: Arguments) -> ToolRequest:
@@ -120,22 +110,20 @@ def _cancel(arguments: Arguments) -> ToolRequest:
     if "run" in arguments:
         return ToolRequest("DELETE", _path("runs", arguments["run"]), _only(arguments, "tenant"))
     path = _path("workflows", arguments.get("workflow", ""), "cancel")
-    return ToolRequest("POST", path, _only(arguments, "tenant"), _only(arguments, "cancel_key", "to"))
+    body = _only(arguments, "cancel_key", "to")
+    return ToolRequest("POST", path, _only(arguments, "tenant"), body, names={"key": "workflow"})
 
 
 def _cancelled(arguments: Arguments) -> ToolRequest:
     if "run" in arguments:
         return ToolRequest("GET", _path("runs", arguments["run"]), _only(arguments, "tenant"))
     planned = _cancel(arguments)
-    return ToolRequest(planned.method, planned.path, {**planned.query, "dry_run": "true"}, planned.body)
+    return replace(planned, query={**planned.query, "dry_run": "true"})
 
 
 def _draft(arguments: Arguments) -> ToolRequest:
-    path, body = (
-        _path(_kind(arguments), arguments["key"], "draft"),
-        {"values": arguments["values"], "base": arguments["base"]},
-    )
-    return ToolRequest("PUT", path, _only(arguments, "tenant"), body)
+    path = _path(_kind(arguments), arguments["key"], "draft")
+    return ToolRequest("PUT", path, _only(arguments, "tenant"), _only(arguments, "values", "base"))
 
 
 def _drafted(arguments: Arguments) -> ToolRequest:
@@ -160,21 +148,21 @@ TOOLS = (
         text="Say why a recipient got a notification, or did not: each channel's decision with its reason, and what to change. "
         "Without notification, run or type: about the last notification and the last day.",
         parameters={
-            "recipient": LONG_KEY,
+            "recipient": TEXT,
             **dict.fromkeys(("notification", "run", "type"), TEXT),
             "channel": CHANNEL,
             "since": TIME,
             **TENANT,
         },
         required=("recipient",),
-        request=_get("explain"),
+        request=lambda arguments: ToolRequest("GET", "/v1/explain", arguments),
     ),
     Tool(
         name="search",
         title="Find recipients or notifications",
         scope="read",
         text="Find recipients by the beginning of their key or name, or the notifications of a recipient's key.",
-        parameters={"text": LONG_KEY, "in": {"enum": ["recipients", "notifications"]}, **PAGE, **TENANT},
+        parameters={"text": TEXT, "in": {"enum": ["recipients", "notifications"]}, **PAGE, **TENANT},
         required=("text",),
         request=_search,
     ),
@@ -185,7 +173,7 @@ TOOLS = (
         text="Read a notification with everything that happened to it: channels, messages, attempts, seen and read.",
         parameters={"notification": TEXT, **TENANT},
         required=("notification",),
-        request=_get("notifications", "{notification}"),
+        request=_listed("notifications", "notification"),
     ),
     Tool(
         name="failures",
@@ -217,16 +205,16 @@ TOOLS = (
             **PAGE,
             **TENANT,
         },
-        request=_listed(("runs",), "runs", "run"),
+        request=_listed("runs", "run"),
     ),
     Tool(
         name="recipient",
         title="Read a recipient",
         scope="read",
         text="Read a recipient's record with the counters of the inbox. Addresses are masked.",
-        parameters={"recipient": LONG_KEY, **TENANT},
+        parameters={"recipient": TEXT, **TENANT},
         required=("recipient",),
-        request=_get("recipients", "{recipient}"),
+        request=_listed("recipients", "recipient"),
     ),
     Tool(
         name="workflow",
@@ -234,7 +222,7 @@ TOOLS = (
         scope="read",
         text="Read the definition of a workflow by its key, or list all.",
         parameters={"key": TEXT, "version": {"type": "integer", "minimum": 1}, **PAGE, **TENANT},
-        request=_listed(("workflows",), "workflows", "key"),
+        request=_listed("workflows", "key"),
     ),
     Tool(
         name="template",
@@ -242,7 +230,7 @@ TOOLS = (
         scope="read",
         text="Read a template by its key, or list all.",
         parameters={"key": TEXT, **PAGE, **TENANT},
-        request=_listed(("templates",), "templates", "key"),
+        request=_listed("templates", "key"),
     ),
     Tool(
         name="simulate",
@@ -252,7 +240,7 @@ TOOLS = (
         "sent. Without values, its draft, else its current version.",
         parameters={
             "key": TEXT,
-            "to": {"type": "array", "items": LONG_KEY, "minItems": 1, "maxItems": MAX_RECIPIENTS},
+            "to": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MAX_RECIPIENTS},
             "values": {"type": "object", "description": "A definition that is not saved: type, data, note, steps."},
             "data": {"type": "object"},
             "at": TIME,

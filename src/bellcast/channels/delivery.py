@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -34,7 +33,7 @@ from bellcast.kernel import retries, times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.jobs.destinations import Destination
+from bellcast.kernel.jobs.destinations import Destination, server_of
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
@@ -61,11 +60,13 @@ class NamedProvider(Struct, frozen=True):
 
     def is_usable(self, address: str) -> bool:
         """True unless calls for the address fail at once, or wait for a server that has not responded for long."""
-        return not self.destination.is_skipped(self.host_of(address)) and self.destination.seconds_until_stuck() > 0
+        destination, server = self.destination_of(address)
+        return not destination.is_skipped(server) and destination.seconds_until_stuck() > 0
 
-    def host_of(self, address: str) -> str:
-        """Return the host of an address that names its server; empty if the provider has one server."""
-        return urlsplit(address).hostname or "" if self.provider.server is None else ""
+    def destination_of(self, address: str) -> tuple[Destination, str]:
+        """Return where calls for an address lead, and the server that the address names; empty if the provider has one server."""
+        server = server_of(address) if self.provider.server is None else ""
+        return self.destination.of_server(server), server
 
 
 # The providers of a tenant's channel in failover order. If no provider serves the address, the message is simulated.
@@ -137,7 +138,9 @@ class MessageDelivery(Struct, eq=False):
         if not providers:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
         first = next((one for one in providers if one.is_usable(message.address)), providers[0])
-        return DestinationCall(first.destination, kind, partial(self._deliver, message, to, providers))
+        destination, _ = first.destination_of(message.address)
+        line = f"{kind} {destination.server}".strip()
+        return DestinationCall(destination, line, partial(self._deliver, message, to, providers))
 
     async def _deliver(self, message: StoredMessage, to: str, providers: Sequence[NamedProvider]) -> int | None:
         """Try each provider once, in order, and record the outcome. Return when the next round is due, or None. The tenant's previous
@@ -160,7 +163,8 @@ class MessageDelivery(Struct, eq=False):
                 continue
             try:
                 has_next = any(one.is_usable(message.address) for one in providers[number:])
-                async with named.destination.call(named.host_of(message.address), has_alternative=has_next):
+                destination, server = named.destination_of(message.address)
+                async with destination.call(server, has_alternative=has_next):
                     accepted = await named.provider.send(outgoing)
             except Exception as failure:  # noqa: BLE001  else each attempt of the job would send the message again
                 error = delivery_error(named.key, failure)

@@ -80,23 +80,12 @@ def _fields(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_folder(folder: Path) -> Definitions:
-    from bellcast.kernel.errors import BadRequest
-    from bellcast.kernel.yaml_text import YamlText
+    from bellcast.cli import objects
 
     found: list[dict[str, Any]] = []
     for kind in ("workflows", "types"):
-        definitions: dict[str, Any] = {}
-        for file in sorted((folder / kind).glob("*")):
-            if file.suffix not in SUFFIXES:
-                continue
-            try:
-                value = YamlText(file.read_bytes()).value
-            except BadRequest as error:
-                raise CommandError(f"{file}: {error.detail}", "correct the file") from None
-            if not isinstance(value, dict):
-                raise CommandError(f"{file} has no definition", "write an object")
-            definitions[str(value.get("key") or file.stem)] = _fields(value)
-        found.append(definitions)
+        files = [file for file in sorted((folder / kind).glob("*")) if file.suffix in SUFFIXES]
+        found.append({key: _fields(value) for key, value in map(objects.read_object, files)})
     if not any(found):
         raise CommandError(
             f"{folder} has no workflows and no types", "name the folder that contains workflows/ and types/"

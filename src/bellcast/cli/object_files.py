@@ -11,16 +11,14 @@ from urllib.parse import quote, unquote
 import yaml
 
 from bellcast.cli.console import CommandError
+from bellcast.kernel import yaml_text
 from bellcast.kernel.errors import BadRequest
-from bellcast.kernel.yaml_text import YamlText
 
 # The kinds of objects in the order in which they are shown; preference defaults are one file.
 KINDS = ("types", "templates", "workflows", "sources", "providers", "preference-defaults")
 TEMPLATES, DEFAULTS = "templates", "preference-defaults"
 CONFIG, TEMPLATE, HTML, TENANTS = "bellcast.yaml", "template.yaml", "email.html", "tenants"
 MAX_OBJECTS, MAX_BYTES = 1_000, 8 * 1024 * 1024
-# Of one file: twice a definition of the largest size, which has comments. Parsing it takes seconds.
-MAX_FILE_BYTES = 524_288
 # Fields that say what an object is stand before the others, and lists of parts after them.
 FIRST = ("format", "source", "key", "type", "name", "event", "channel", "url", "if")
 LAST = ("steps", "branches", "else", "blocks", "columns", "translations", "environments")
@@ -201,9 +199,9 @@ def _bytes(path: Path) -> bytes:
         raise CommandError(f"{path} is no file", "delete it")
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise CommandError(f"{path} has more than {MAX_FILE_BYTES // 1024} KiB", "no object is as large: delete it")
+            text = file.read((most := yaml_text.MAX_BYTES) + 1)
+        if len(text) > most:
+            raise CommandError(f"{path} has more than {most // 1024} KiB", "no object is as large: delete it")
         text.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}", "write it as UTF-8") from None
@@ -212,7 +210,7 @@ def _bytes(path: Path) -> bytes:
 
 def _yaml(path: Path) -> Values:
     try:
-        value = YamlText(_bytes(path)).value
+        value = yaml_text.YamlText(_bytes(path)).value
     except BadRequest as error:
         raise CommandError(f"{path}: {error.detail}", "correct the file") from None
     if value is not None and not isinstance(value, dict):

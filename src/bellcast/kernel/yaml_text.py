@@ -10,6 +10,10 @@ import yaml
 from bellcast.kernel.errors import BadRequest, FieldError
 
 MAX_DEPTH = 100
+# Twice a definition of the largest size, which has comments.
+MAX_BYTES = 524_288
+# Keys and values. Each takes up to 80 µs: those that fit into MAX_BYTES would take 20 s.
+MAX_NODES = 20_000
 # Numbers that JSON does not have. Those to base 60 are times: YAML 1.1 reads 22:00 as 1320.
 NO_NUMBER = re.compile(r"[-+]?\.(?:inf|nan)|.*:.*", re.IGNORECASE)
 
@@ -17,8 +21,13 @@ NO_NUMBER = re.compile(r"[-+]?\.(?:inf|nan)|.*:.*", re.IGNORECASE)
 class _Loader(yaml.SafeLoader):
     """Loads only JSON's types: a date and a time remain texts."""
 
+    nodes = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose the next node, unless it is an alias."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise BadRequest(f"The YAML has more than {MAX_NODES} keys and values.")
         if self.check_event(yaml.AliasEvent):
             line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # its stub has no types
             raise _unreadable("The YAML has an alias instead of the value", line)
@@ -54,9 +63,11 @@ class _Part:
 
 
 class YamlText:
-    """A parsed text: its value, and the lines of its parts. Raises BadRequest if it cannot be read."""
+    """A parsed text: its value, and the lines of its parts. Raises BadRequest if it cannot be read or is too large."""
 
     def __init__(self, text: bytes) -> None:
+        if len(text) > MAX_BYTES:
+            raise BadRequest(f"The YAML has more than {MAX_BYTES} bytes.")
         self._root = _Part(1)
         try:
             loader = _Loader(text)

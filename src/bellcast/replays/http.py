@@ -10,7 +10,7 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
-from bellcast.kernel.field_limits import LIST, NULL, TENANT_NAME, Schema, one_of, only
+from bellcast.kernel.field_limits import ANY_TENANT, LIST, NULL, TENANT_NAME, Schema, one_of, only
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -97,8 +97,9 @@ JOB_HANDLERS = [page_of_jobs, retry, delete]
 FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
 
 
-class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """Filters for failures. The tenant `*` means all tenants."""
+class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failures to retry: those that match all fields that are set. An empty filter matches all. Times refer to
+    the creation of a failure."""
 
     kind: FailureKind | None = None
     channel: ExternalChannel | None = None
@@ -107,12 +108,22 @@ class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
     job: str | None = None
     webhook: str | None = None
     cause: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
 
     @property
     def wanted(self) -> FailureFilter:
-        """The query's filter."""
+        """The filter with times in UTC milliseconds."""
         fields = {name: getattr(self, name) for name in FIELDS}
-        return FailureFilter(**fields, since=self.created_since, until=self.created_before)
+        since = 0 if self.start is None else max(0, times.milliseconds(self.start))
+        until = None if self.end is None else max(0, times.milliseconds(self.end))
+        return FailureFilter(**fields, since=since, until=until)
+
+
+class CausesQuery(ReplayFilter, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Filters for failures. The tenant `*` means all tenants."""
+
+    tenant: Annotated[str | None, ANY_TENANT] = None
 
 
 class FailuresQuery(CausesQuery, frozen=True, kw_only=True):
@@ -247,29 +258,6 @@ FAILURE_HANDLERS = [failure_page, causes]
 
 
 REPLAYS = Resource("replays", "/{id:str}", tag="Messages", unknown="There is no replay with this id.")
-
-
-class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which failures to retry: those that match all fields that are set. An empty filter matches all. Times refer to
-    the creation of a failure."""
-
-    kind: FailureKind | None = None
-    channel: ExternalChannel | None = None
-    provider: str | None = None
-    workflow: str | None = None
-    job: str | None = None
-    webhook: str | None = None
-    cause: str | None = None
-    start: Moment | None = msgspec.field(default=None, name="from")
-    end: Moment | None = msgspec.field(default=None, name="to")
-
-    @property
-    def wanted(self) -> FailureFilter:
-        """The filter with times in UTC milliseconds."""
-        fields = {name: getattr(self, name) for name in FIELDS}
-        since = 0 if self.start is None else max(0, times.milliseconds(self.start))
-        until = None if self.end is None else max(0, times.milliseconds(self.end))
-        return FailureFilter(**fields, since=since, until=until)
 
 
 class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,7 +5,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -16,7 +15,7 @@ from bellcast.kernel import daemon_threads, retries
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError
 from bellcast.kernel.identities import Project
-from bellcast.kernel.jobs.destinations import Destination, Destinations
+from bellcast.kernel.jobs.destinations import Destination, Destinations, server_of
 from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key, tenant_signing_key
 from bellcast.templates.rendering import Renderer
@@ -125,7 +124,7 @@ class StepCalls(Struct, eq=False):
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:
-            async with self.destination(step, stored.tenant).call(_host(url)):
+            async with self.destination(step, stored.tenant).call(server_of(url)):
                 response = await self.http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
@@ -189,13 +188,6 @@ def _header(name: str, value: str) -> str:
     if not HEADER_VALUE.fullmatch(value):
         raise InvalidValue(f"headers.{name} has a line break, another control character or a letter beyond Latin-1")
     return value.strip()
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # the request will fail
-        return ""
 
 
 def _seconds(step: Step, run: RunState, context: RunContext, default: int) -> float:

@@ -1,11 +1,12 @@
 """Lines of errors in YAML, and the memory that they take."""
 
+import time
 import tracemalloc
 
 import pytest
 
-from bellcast.kernel.errors import FieldError
-from bellcast.kernel.yaml_text import YamlText
+from bellcast.kernel.errors import BadRequest, FieldError
+from bellcast.kernel.yaml_text import MAX_BYTES, MAX_NODES, YamlText
 
 TEXT = b"""steps:
   - key: mail
@@ -53,3 +54,18 @@ def test_numbers_that_json_does_not_have_are_texts() -> None:
     value = YamlText(b"[22:00, '22:00', 1:30.5, .nan, -.INF, 12, 1.5]").value
     assert value == ["22:00", "22:00", "1:30.5", ".nan", "-.INF", 12, 1.5]
     assert YamlText(b"a: " + b":".join([b"59"] * 50_000)).value["a"].startswith("59:59:")
+
+
+@pytest.mark.parametrize("part", [b"- a\n", b"-\n", b"- {}\n", b"- []\n", b"- ? \n"])
+def test_too_many_values_are_refused_before_they_are_parsed(part: bytes) -> None:
+    """In 256 KiB they took 10 s, in a thread that the event loop waits for at each of its turns."""
+    began = time.process_time()
+    with pytest.raises(BadRequest, match=f"more than {MAX_NODES} keys and values"):
+        YamlText(part * (262_144 // len(part)))
+    assert time.process_time() - began < 8
+    assert len(YamlText(b"- a\n" * (MAX_NODES - 1)).value) == MAX_NODES - 1
+
+
+def test_too_large_a_text_is_not_parsed() -> None:
+    with pytest.raises(BadRequest, match=f"more than {MAX_BYTES} bytes"):
+        YamlText(b"#" * (MAX_BYTES + 1))

@@ -4,6 +4,7 @@ A call occupies a slot of its destination, and none of the slots that other jobs
 respond to several calls in a row fail at once, until a probe succeeds: a server that hangs is treated like one that is down."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,9 +30,13 @@ MAX_TIMEOUTS = 3
 STUCK_SECONDS = 8.0
 # How long a server is skipped before one call probes it.
 SKIPPED_MS = 30_000
-# Destinations, and servers of one, in memory. Beyond, those without jobs and timeouts are dropped.
+# Destinations, and breakers of one, in memory. Beyond, those without jobs and timeouts are dropped.
 MAX_DESTINATIONS = 10_000
-MAX_SERVERS = 100
+MAX_BREAKERS = 100
+# Servers with slots of their own, of a destination to which addresses of recipients lead: there are four large push services.
+# The others share slots, because a recipient can register any server.
+MAX_SERVERS = 16
+SERVER = re.compile(r"(https?://)(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
 
 
 class Breaker(Struct, eq=False):
@@ -79,17 +84,19 @@ class Breaker(Struct, eq=False):
 
 
 class Destination(Struct, eq=False):
-    """The slots of a destination, and the breakers of its servers."""
+    """The slots of a destination, or of one `server` of it, and the breakers of its servers."""
 
     name: str
     most: int
     all_destinations: "Destinations"
     tenant: str = ""
-    _jobs: int = 0
-    _calls: int = 0
+    server: str = ""
+    jobs: int = 0
+    calls: int = 0
     _began_at: float = 0.0
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]])
     _breakers: dict[str, Breaker] = field(default_factory=dict)
+    _servers: dict[str, "Destination"] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:
@@ -99,39 +106,50 @@ class Destination(Struct, eq=False):
     @property
     def room(self) -> int:
         """How many more jobs may call it, or wait for a slot in memory."""
-        return self.slots * JOBS_PER_SLOT - self._jobs
+        return self.slots * JOBS_PER_SLOT - self.jobs
 
     @property
     def is_idle(self) -> bool:
         """True if it can be forgotten."""
-        return not self._jobs and not self._calls and not any(one.timeouts for one in self._breakers.values())
+        is_used = self.jobs or self.calls or any(one.timeouts for one in self._breakers.values())
+        return not is_used and all(one.is_idle for one in self._servers.values())
 
-    def is_skipped(self, host: str = "") -> bool:
+    def of_server(self, server: str) -> "Destination":
+        """Return the destination of a server, with slots of its own; this one if all places are taken."""
+        if server not in self._servers:
+            if len(self._servers) >= MAX_SERVERS:
+                self._servers = {known: one for known, one in self._servers.items() if one.jobs or one.calls}
+            if not server or len(self._servers) >= MAX_SERVERS:
+                return self
+            self._servers[server] = Destination(self.name, self.most, self.all_destinations, self.tenant, server)
+        return self._servers[server]
+
+    def is_skipped(self, server: str = "") -> bool:
         """True while calls to a server would fail at once."""
-        return host in self._breakers and self._breakers[host].is_skipped
+        return server in self._breakers and self._breakers[server].is_skipped
 
     def seconds_until_stuck(self) -> float:
         """Return how long calls with an alternative wait for a slot, because a server may take long to respond."""
-        waited = 0.0 if self._calls < self.slots else asyncio.get_running_loop().time() - self._began_at
+        waited = 0.0 if self.calls < self.slots else asyncio.get_running_loop().time() - self._began_at
         return STUCK_SECONDS - waited
 
     def count(self, jobs: int) -> None:
         """Count jobs that begin, or end (negative), to use the destination."""
-        was_busy, self._jobs = self._jobs > 0, self._jobs + jobs
-        self.all_destinations.busy += (self._jobs > 0) - was_busy
+        was_busy, self.jobs = self.jobs > 0, self.jobs + jobs
+        self.all_destinations.busy += (self.jobs > 0) - was_busy
 
     @asynccontextmanager
-    async def call(self, host: str = "", *, has_alternative: bool = False) -> AsyncIterator[None]:
+    async def call(self, server: str = "", *, has_alternative: bool = False) -> AsyncIterator[None]:
         """Call the destination, or one of its servers, in a slot. Raises Unavailable at once while the server is skipped, and with
         an alternative when all slots are stuck."""
         await self._take_slot(has_alternative=has_alternative)
         try:
-            breaker = self._breakers.get(host)
+            breaker = self._breakers.get(server)
             if breaker is None:
-                if len(self._breakers) >= MAX_SERVERS:
+                if len(self._breakers) >= MAX_BREAKERS:
                     self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
-                names = {"destination": self.name, "tenant": self.tenant, "host": host}
-                breaker = self._breakers[host] = Breaker(names, self.all_destinations.clock)
+                names = {"destination": self.name, "tenant": self.tenant, "host": server}
+                breaker = self._breakers[server] = Breaker(names, self.all_destinations.clock)
             with breaker.call():
                 yield
         finally:
@@ -154,11 +172,11 @@ class Destination(Struct, eq=False):
                 raise
 
     def _start_waiting(self, ended: int = 0) -> None:
-        self._calls -= ended
-        while self._waiting and self._calls < self.slots:
+        self.calls -= ended
+        while self._waiting and self.calls < self.slots:
             turn = self._waiting.popleft()
             if not turn.done():
-                self._calls += 1
+                self.calls += 1
                 self._began_at = asyncio.get_running_loop().time()
                 turn.set_result(None)
 
@@ -179,3 +197,9 @@ class Destinations:
                 self._known = {known: one for known, one in self._known.items() if not one.is_idle}
             found = self._known[name, tenant] = Destination(name, most, self, tenant)
         return found
+
+
+def server_of(url: str) -> str:
+    """Return the scheme, host and port of a URL, which name a server; empty for other texts."""
+    found = SERVER.match(url)
+    return "".join(found.groups()).lower() if found else ""

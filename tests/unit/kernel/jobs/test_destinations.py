@@ -11,11 +11,13 @@ from bellcast.kernel.jobs import destinations
 from bellcast.kernel.jobs.destinations import (
     CALLS,
     JOBS_PER_SLOT,
+    MAX_SERVERS,
     MAX_TIMEOUTS,
     MIN_SLOTS,
     SKIPPED_MS,
     Destination,
     Destinations,
+    server_of,
 )
 from bellcast.kernel.outbound.port import DeliveryError
 from tests.clock import FakeClock
@@ -154,7 +156,7 @@ async def test_clock_that_was_set_back_does_not_prolong_the_skip(all_destination
 async def test_hosts_of_a_destination_have_their_own_breakers(
     all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destinations, "MAX_SERVERS", 2)
+    monkeypatch.setattr(destinations, "MAX_BREAKERS", 2)
     one = all_destinations.of("http steps", "acme", 10)
     for _ in range(MAX_TIMEOUTS):
         await fail(one, TIMEOUTS[0], "slow.example")
@@ -163,6 +165,43 @@ async def test_hosts_of_a_destination_have_their_own_breakers(
     assert len(one._breakers) <= 2
     assert one.is_skipped("slow.example")
     assert not one.is_skipped("1.example")
+
+
+async def test_servers_of_a_destination_have_slots_of_their_own(all_destinations: Destinations) -> None:
+    """Up to a number, because a recipient can register endpoints of any servers; the places of idle ones are taken."""
+    push = all_destinations.of("provider webpush", "", 64)
+    assert push.of_server("") is push
+    async with AsyncExitStack() as calls:
+        first = push.of_server("https://0.example")
+        for number in range(MAX_SERVERS):
+            server = f"https://{number}.example"
+            await calls.enter_async_context(push.of_server(server).call(server))
+        assert push.of_server("https://0.example") is first
+        assert push.of_server("https://new.example") is push
+        assert not push.is_idle
+    assert push.is_idle
+    new = push.of_server("https://new.example")
+    assert (new.server, new.slots) == ("https://new.example", 64)
+    assert push.of_server("https://0.example") is not first
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("https://Push.example/send/1?a=b", "https://push.example"),
+        ("https://push.example:8443/send", "https://push.example:8443"),
+        ("http://user:password@push.example#x", "http://push.example"),
+        ("https://push.example?a=@b", "https://push.example"),
+        ("https://[::1]:80/", "https://[::1]:80"),
+        ("https://[broken/", "https://[broken"),
+        ("alice@example.com", ""),
+        ("//x@example.com", ""),
+        ("", ""),
+    ],
+)
+def test_url_names_its_server_by_scheme_host_and_port(url: str, server: str) -> None:
+    """Another port of the host may be one that drops packets: its timeouts skip only itself."""
+    assert server_of(url) == server
 
 
 async def test_calls_wait_for_a_slot_in_their_order(all_destinations: Destinations) -> None:
