@@ -1,8 +1,9 @@
 """The celebrity booking example as a process, with a Bellcast server."""
 
 import itertools
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,10 @@ class Agency(Site):
 
     def options(self) -> list[str]:
         return ["--libraries", str(installed())]
+
+    def move_to(self, day: date, booking: int) -> None:
+        with closing(sqlite3.connect(self.data / self.database, timeout=60)) as connection, connection:
+            connection.execute("UPDATE bookings SET day = ? WHERE id = ?", [day.isoformat(), booking])
 
     @contextmanager
     def visitor(self, person: str) -> Iterator["Visitor"]:

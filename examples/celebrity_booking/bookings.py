@@ -49,6 +49,8 @@ ACTIONS = {
     "complete": Action(("admin",), ("confirmed",), "completed"),
     "cancel": Action(("admin", "client"), ("pending", "confirmed"), "cancelled"),
 }
+# Actions until the end of the day. A request of a day that has passed is declined, and a confirmed booking is completed.
+BEFOREHAND = ("confirm", "cancel")
 # Rows of the event `dashboard_data`, and of a page of the list.
 MOST_STREAMED, MOST_SHOWN = 10, 20
 MOST_AHEAD = timedelta(days=730)
@@ -246,6 +248,8 @@ def _refusal(booking: Booking, action: str, role: str) -> NotPossible | None:
         return NotPossible(f"This booking is {booking.status}; it cannot become {becomes}.")
     if action == "complete" and booking.date > today().isoformat():
         return NotPossible(f"This booking is on {booking.when}; complete it afterwards.")
+    if action in BEFOREHAND and booking.date < today().isoformat():
+        return NotPossible(f"This booking was on {booking.when}; it cannot become {becomes} afterwards.")
     return None
 
 

@@ -94,7 +94,9 @@ async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException | NotPossible)
     if "/api/" in request.url.path:
         return JSONResponse({"error": error.detail}, error.status_code)
-    return _render(request, "refused.html", error.status_code, reason=error.detail)
+    is_missing = error.status_code == 404
+    reason = "Page not found" if is_missing else error.detail
+    return _render(request, "refused.html", error.status_code, reason=reason, is_missing=is_missing)
 
 
 def _admin(request: Request) -> Person:

@@ -302,7 +302,11 @@ async def _refused(request: Request, refusal: Exception) -> Response:
     """Respond with a page to a browser, with JSON to scripts."""
     assert isinstance(refusal, HTTPException)
     if _is_page(request):
-        text = _templates.get_template("refused.html").render(root=request.scope["root_path"], reason=refusal.detail)
+        is_missing = refusal.status_code == 404
+        reason = "Page not found" if is_missing else refusal.detail
+        text = _templates.get_template("refused.html").render(
+            root=request.scope["root_path"], reason=reason, is_missing=is_missing
+        )
         return HTMLResponse(text, refusal.status_code)
     return JSONResponse({"message": refusal.detail}, refusal.status_code)
 

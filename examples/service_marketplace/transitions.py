@@ -44,6 +44,8 @@ def _refusal(booking: Booking, name: str, by: Person) -> str | None:
     """Return the key of the reason for which the person may not make the transition now."""
     if (by.role, booking.status) not in MOVES[name].allowed:
         return "error.move"
+    if name == "accept" and booking.has_begun:
+        return "error.begun"
     return "error.not_begun" if name == "complete" and not booking.has_begun else None
 
 

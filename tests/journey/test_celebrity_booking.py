@@ -117,6 +117,21 @@ def test_booking_has_the_actions_that_its_reader_may_take_now(dana: Visitor, iri
             act(dana, id, "confirm")
 
 
+def test_booking_of_a_day_that_has_passed_is_only_declined_or_completed(agency: Agency, dana: Visitor, iris: Visitor):
+    for before, due in (("pending", "decline"), ("confirmed", "complete")):
+        id = book(iris, "A premiere").json()["id"]
+        if before == "confirmed":
+            act(dana, id, "confirm")
+        agency.move_to(day_ahead(-3), id)
+        assert dana.send("GET", f"/api/bookings/{id}").json()["actions"] == [due]
+        assert iris.send("GET", f"/api/bookings/{id}").json()["actions"] == []
+        for person in (dana, iris):
+            refused = act(person, id, "cancel")
+            assert refused.status_code == 409
+            assert refused.json()["error"].endswith("; it cannot become cancelled afterwards.")
+        assert act(dana, id, due).status_code == 200
+
+
 def test_client_cancels_and_the_agency_declines(agency: Agency, dana: Visitor, iris: Visitor):
     ids = [book(iris, occasion).json()["id"] for occasion in ("Not wanted", "Not possible")]
     with agency.visitor("noah") as noah:
@@ -245,6 +260,7 @@ def test_page_that_is_unknown_or_not_for_the_person_is_refused_by_a_page(iris: V
         page = iris.http.get(path)
         assert page.status_code == status
         assert "Back to the bookings" in page.text
+        assert ("<h1>Page not found</h1>" in page.text) == (status == 404)
     assert iris.http.get("/api/missing").json() == {"error": "Not Found"}
 
 

@@ -62,7 +62,8 @@ def test_browser_gets_a_page_with_the_reason_of_a_refusal(plumber: httpx.Client)
     for path, status in (("/missing", 404), ("/admin/settings", 403)):
         page = plumber.get(path, headers={"Accept": "text/html"})
         assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
-        assert plumber.get(path).json()["message"] in page.text
+        assert plumber.get(path).json()["message"].replace("Not Found", "Page not found") in page.text
+        assert 'class="button" href="/desk">Back to the leads</a>' in page.text
 
 
 def test_provider_cannot_use_another_provider_s_channel_or_leads(ruth: httpx.Client, plumber: httpx.Client):

@@ -111,6 +111,16 @@ class TestEveryPath:
     async def test_unknown_path_is_a_404(self, rest, path):
         assert refused(await rest.app.get(path), 404, "not_found")
 
+    async def test_path_without_its_version_is_proposed_with_it(self, rest):
+        for method, path, proposed in (
+            ("GET", "/notifications", "/v1/notifications"),
+            ("POST", "/notifications", "/v1/notifications"),
+            ("GET", "/recipients/alice", "/v1/recipients/{key}"),
+        ):
+            problem = (await rest.app.request(method, path)).json()
+            assert f"This path does not exist; did you mean {proposed}? " in problem["detail"]
+        assert "did you mean" not in (await rest.app.get("/nowhere")).text
+
     async def test_responses_are_not_cached(self, rest):
         for response in (await rest.app.get("/v1/recipients"), await rest.app.get("/v1/notifications/x")):
             assert response.headers["cache-control"] == "no-store"

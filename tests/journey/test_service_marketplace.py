@@ -95,6 +95,19 @@ def test_work_is_completed_only_after_it_has_begun(site, browsers):
     assert change_booking(ben, booking, "complete").json() == {"status": "completed"}
 
 
+def test_request_is_accepted_only_before_its_time(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    booking = book(nora)
+    accept, decline = 'value="accept"', 'value="decline"'
+    assert accept in ben.get(f"/bookings/{booking}").text
+    site.begin(booking)
+    refused = change_booking(ben, booking, "accept")
+    assert (refused.status_code, refused.json()["error"]) == (422, "That time has passed. Please decline the request.")
+    page = ben.get(f"/bookings/{booking}").text
+    assert (accept in page, decline in page) == (False, True)
+    assert change_booking(ben, booking, "decline").json() == {"status": "declined"}
+
+
 def test_form_offers_the_days_of_the_sites_clock(browsers):
     today = datetime.now().astimezone().date()
     first = re.search(r'name="day" type="date" required min="([\d-]+)"', browsers["nora"].get("/services/tap").text)

@@ -70,6 +70,13 @@ def test_sale_reaches_exactly_the_people_of_the_shop_even_before_their_first_sig
         missing = petra.http.get(sale["action_url"])
         assert missing.status_code == 404
         assert "Back to the shop" in missing.text
+        assert "it belongs to another shop" in missing.text
+
+
+def test_sign_in_lists_people_with_the_names_of_their_shops(suite):
+    page = httpx.get(f"{suite.url}/login").text
+    assert "<td>Sales</td><td>South Harbour</td>" in page
+    assert "<td>south</td>" not in page
 
 
 @pytest.mark.thorough

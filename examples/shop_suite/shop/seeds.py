@@ -10,6 +10,9 @@ from .models import Customer, Product, Tenant, User
 PASSWORD = "bellcast"
 
 
+SHOPS = {"north": "North Street", "south": "South Harbour"}
+
+
 class Person(NamedTuple):
     """A user of the demo, as shown on the login page."""
 
@@ -20,8 +23,12 @@ class Person(NamedTuple):
     is_manager: bool = False
     phone: str = ""
 
+    @property
+    def shop(self) -> str:
+        """The name of its tenant."""
+        return SHOPS[self.tenant]
 
-SHOPS = {"north": "North Street", "south": "South Harbour"}
+
 PEOPLE = (
     Person("nadia", "Nadia", "Manager", "north", is_manager=True, phone="+441632960123"),
     Person("omar", "Omar", "Sales", "north"),

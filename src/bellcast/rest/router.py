@@ -64,8 +64,8 @@ class PathNode:
 class ApiRouter:
     """The ASGI application of all endpoints."""
 
-    def __init__(self, endpoints: Iterable[ApiEndpoint], unknown_path: Callable[[ApiRequest], ASGIApp]) -> None:
-        """`unknown_path` returns the response for a path that no endpoint has."""
+    def __init__(self, endpoints: Iterable[ApiEndpoint], unknown_path: Callable[[ApiRequest, str], ASGIApp]) -> None:
+        """`unknown_path` returns the response for a path that no endpoint has. It gets the path that exists with `/v1` before it, or ''."""
         self._unknown_path = unknown_path
         self._root = PathNode()
         self._methods: set[str] = set()
@@ -103,9 +103,11 @@ class ApiRouter:
         if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
             return responses.empty(204, {"allow": _allow(self._methods)})
         method: str = scope["method"]
-        match = self._root.find(_segments(scope["path"]), 0, [], method)
+        segments = _segments(scope["path"])
+        match = self._root.find(segments, 0, [], method)
         if match is None:
-            return self._unknown_path(request)
+            versioned = self._root.find(["v1", *segments], 0, [], method)
+            return self._unknown_path(request, "" if versioned is None else versioned[0].template)
         found, values = match
         scope["path_template"] = found.template
         handler = found.handlers.get(method)

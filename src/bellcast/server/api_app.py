@@ -141,11 +141,10 @@ def build(context: ApiContext) -> ApiMiddleware:
     return ApiMiddleware(_router(), context, state, requests, exporter.own, token_paths)
 
 
-def _other_path(request: ApiRequest) -> ASGIApp:
+def _other_path(request: ApiRequest, versioned: str) -> ASGIApp:
     """Return the response for a path that is not the native API's: the HTTP API of a dialect, or an error."""
-    path: str = request.scope["path"]
-    served = next((api.serve for api in DIALECT_APIS if path.startswith(api.prefixes)), None)
-    return served or error_pages.unknown_path(request)
+    served = next((api.serve for api in DIALECT_APIS if request.scope["path"].startswith(api.prefixes)), None)
+    return served or error_pages.unknown_path(request, versioned)
 
 
 def described(limits: Limits) -> dict[str, Any]:

@@ -135,7 +135,6 @@ class RequestMetrics:
         return sum(durations), refusals, failures, durations
 
     def collect(self) -> Iterator[Metric]:
-        """Collect the metrics."""
         yield _family(CounterMetricFamily, "requests", "Served HTTP requests.", REQUEST_LABELS, self._counts)
         about = "Time from a request to the start of its response."
         took = HistogramMetricFamily("bellcast_request_seconds", about, labels=REQUEST_LABELS[:2])
@@ -184,7 +183,6 @@ class Scrape(Collector):
         self._metrics = metrics
 
     def collect(self) -> Sequence[Metric]:
-        """Return the metrics."""
         return self._metrics
 
 

@@ -222,7 +222,6 @@ def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
 
 
 def document(served: Sequence[Route], limits: Limits) -> Json:
-    """Generate the document."""
     schemas = _Schemas(served, limits)
     paths: defaultdict[str, Json] = defaultdict(dict)
     for route in sorted(served, key=lambda one: one.path):

@@ -1,11 +1,14 @@
 """Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
 import asyncio
+import re
+import tomllib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import jinja2
 import msgspec
@@ -30,6 +33,9 @@ STOPPED = (
     f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {tenant_budget.MAX_SLOW} times in a row: simplify "
     f"it, or try again after {tenant_budget.STOPPED_SECONDS:.0f} s"
 )
+# Jinja's words for a syntax error, and what an author reads, replaced in this order.
+_words = Path(__file__).with_name("plain_words.toml").read_text(encoding="utf-8")
+PLAIN_WORDS = [(re.compile(pattern), words) for pattern, words in tomllib.loads(_words).items()]
 # The layout variable with the wrapped HTML.
 CONTENT = "content"
 
@@ -47,13 +53,6 @@ class TemplateError(Exception):
         self.variable = variable
 
 
-class SyntaxFault(NamedTuple):
-    """Why a text is not a template."""
-
-    message: str
-    line: int
-
-
 class TemplateText:
     """A text of a template, which is compiled when it is first used."""
 
@@ -62,19 +61,19 @@ class TemplateText:
     def __init__(self, source: str, environment: Environment) -> None:
         self._source = source
         self._environment = environment
-        self._template: jinja2.Template | SyntaxFault | None = None
+        self._template: jinja2.Template | TemplateError | None = None
         self._roots: frozenset[str] | None = None
 
     @property
     def is_compiled(self) -> bool:
-        is_invalid = isinstance(self._template, SyntaxFault)
+        is_invalid = isinstance(self._template, TemplateError)
         return is_invalid or (self._template is not None and self._roots is not None)
 
     def template(self) -> jinja2.Template:
         """Raises TemplateError."""
         if self._template is None:
             self._template = self._compile()
-        if isinstance(self._template, SyntaxFault):
+        if isinstance(self._template, TemplateError):
             raise TemplateError(self._template.message, line=self._template.line)
         return self._template
 
@@ -87,18 +86,22 @@ class TemplateText:
             self._roots = frozenset(generator.undeclared_identifiers)
         return self._roots
 
-    def _compile(self) -> jinja2.Template | SyntaxFault:
+    def _compile(self) -> jinja2.Template | TemplateError:
         try:
             return self._environment.from_string(self._source)
         except jinja2.TemplateSyntaxError as error:
-            return SyntaxFault((error.message or "is not a template")[:200], error.lineno)
+            message, line = error.message or "is not a template", error.lineno
+            if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
+                line = self._source.count("\n", 0, self._source.rfind("{")) + 1
+            for pattern, words in PLAIN_WORDS:
+                message = pattern.sub(words, message)
+            return TemplateError(message[:200], line=line)
         except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
             raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
 
 
 @lru_cache(CACHED_TEXTS)
 def text_of(source: str, *, is_html: bool) -> TemplateText:
-    """Return the cached text."""
     return TemplateText(source, _html if is_html else _plain)
 
 

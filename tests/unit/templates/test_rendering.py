@@ -37,7 +37,7 @@ async def test_invalid_text_is_compiled_once(monkeypatch: pytest.MonkeyPatch) ->
     invalid = "{{ data.client }} " * 50 + "{% if %}"
     for _ in range(2):
         await BackgroundCompiler().compile(msgspec.json.encode({"text": invalid}))
-        with pytest.raises(TemplateError, match="Expected an expression") as caught:
+        with pytest.raises(TemplateError, match="expected a value before `%}`") as caught:
             render(invalid)
         assert caught.value.line == 1
     assert len(compiled) == 1
@@ -147,6 +147,35 @@ def test_syntax_error_names_the_line(source: str, line: int) -> None:
     with pytest.raises(TemplateError) as caught:
         check_template(source, frozenset())
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "message"),
+    [
+        ("Dear\nHello {{ name", 2, "`{{` is not closed; expected `}}`"),
+        ("{{ name\n, hello\n", 1, "`{{` is not closed; expected `}}`"),
+        ("a\nHello {{ name\nwelcome", 3, "`{{` is not closed before 'welcome'; expected `}}`"),
+        ("Hello {{ name }", 1, "`}` ends no tag; expected `}}` or `%}`"),
+        ("{{ }}", 1, "expected a value before `}}`"),
+        ("{{ 'abc }}", 1, "a quotation mark is not closed"),
+        ("{{ a && b }}", 1, "unexpected character '&'"),
+        ("{{ a | }}", 1, "expected a name, got `}}`"),
+        ("{# note", 1, "`{#` is not closed; expected `#}`"),
+        ("{% raw %}a", 1, "`{% raw %}` is not closed; expected `{% endraw %}`"),
+        ("{% if a", 1, "`{%` is not closed; expected `%}`"),
+        ("{% if a = 1 %}{% endif %}", 1, "`{%` is not closed before '='; expected `%}`, or `==` for a comparison"),
+        ("{% if a %}b", 1, "`{% if %}` is not closed; expected `{% endif %}`"),
+        ("{% if a %}{% for b in a %}{% endif %}", 1, "`{% for %}` is not closed before `{% endif %}`; expected `{% endfor %}`"),
+        ("{% if a %}{% elseif b %}{% endif %}", 1, "there is no tag 'elseif' here; expected 'elif' or 'else' or 'endif'"),
+        ("{% endif %}", 1, "`{% endif %}` has no tag before it to which it belongs"),
+        ("a\n{% unless a %}", 2, "there is no tag 'unless'; expected one such as if, for or set"),
+        ("{% %}", 1, "`{%` has no name; expected one such as `{% if`"),
+    ],
+)  # fmt: skip
+def test_syntax_error_says_in_plain_words_what_was_expected(source: str, line: int, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        check_template(source, frozenset())
+    assert (caught.value.line, str(caught.value)) == (line, message)
 
 
 def test_variable_below_no_known_root_is_refused_with_its_line() -> None:

@@ -24,8 +24,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
 }
-UNKNOWN_PATH = "This path does not exist. All paths are listed at /docs."
-
+UNKNOWN_PATH = "This path does not exist{} All paths are listed at /docs."
 
 # Where a code that is not an error occurs, by its short name in the file.
 ORIGINS = {
@@ -97,10 +96,10 @@ async def error(request: ApiRequest) -> ASGIApp:
     return _page(request, title, main)
 
 
-def unknown_path(request: ApiRequest) -> ASGIApp:
-    """Respond to a path that does not exist: with a page to a browser, with a problem to others."""
+def unknown_path(request: ApiRequest, versioned: str) -> ASGIApp:
+    """Respond to a path that does not exist: with a page to a browser, with a problem to others, which names the path with `/v1`."""
     if request.scope["method"] != "GET" or not request_body.accepts_html(request):
-        return responses.problem(NotFound(UNKNOWN_PATH))
+        return responses.problem(NotFound(UNKNOWN_PATH.format(f"; did you mean {versioned}?" if versioned else ".")))
     base = _base(request)
     links = {"": "Start page", "console": "Console", "docs": "API reference"}
     listed = "".join(f'<a class="button" href="{base}{path}">{text}</a>' for path, text in links.items())
