@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, state_of_operator
+from tests.browser.console import DESKTOP, HOSTILE, Console, choose_tenant, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -208,7 +208,8 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
             "for (const key of 'gr') document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
         )
 
-    for number, leave in enumerate((audit.click, page.go_back, close.click, press_shortcut), 1):
+    ways = (audit.click, page.go_back, close.click, press_shortcut, lambda: choose_tenant(page, "evil"))
+    for number, leave in enumerate(ways, 1):
         leave()
         expect(url).to_have_value("https://app.example.com/hook")
         assert questions == ["confirm"] * number
@@ -231,7 +232,22 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     field.fill("")  # as it is stored
     audit.click()
     expect(page.get_by_role("heading", name="Audit")).to_be_visible()
-    assert len(questions) == 4
+    assert len(questions) == len(ways)
+    context.close()
+
+
+@pytest.mark.thorough
+def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser, owner: Console) -> None:
+    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
+    page = context.new_page()
+    page.goto(f"/console/notifications/{owner.notification}?tenant=evil")
+    page.get_by_text("Correct this notification").click()
+    page.get_by_label("Title").fill("A text that took a while")
+    with page.expect_event("dialog") as question:
+        page.evaluate("setTimeout(() => document.querySelector('a[href*=audit]').click())")
+    assert question.value.type == "confirm"
+    question.value.dismiss()
+    expect(page.get_by_label("Title")).to_have_value("A text that took a while")
     context.close()
 
 

@@ -415,3 +415,13 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     page.get_by_role("button", name="Set nothing here").click()
     page.get_by_role("button", name="Save 1 change").click()
     expect(row.get_by_role("button", name="Preferred by SMS: On", exact=True)).to_be_visible()
+
+
+def test_template_links_to_the_workflow_that_uses_it(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/greeting?tenant=evil", {"inbox": {"title": "Hello"}})
+    steps = [{"key": "bell", "type": "inbox", "template": "greeting"}]
+    owner.send("PUT", "/v1/workflows/greeter?tenant=evil", {"steps": steps})
+    page = open_console("/templates?tenant=evil")
+    page.get_by_role("link", name="greeter", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/workflows/greeter\?tenant=evil"))
+    expect(page.get_by_role("heading", name="greeter", exact=True)).to_be_visible()

@@ -32,6 +32,9 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     page.unroute("**/v1/doctor")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+    expect(page.get_by_role("button", name="Run the doctor")).to_be_enabled()
+    page.reload()
+    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
 
     def of_a_package(route: Route) -> None:  # a checkout has no commit
         response = route.fetch()

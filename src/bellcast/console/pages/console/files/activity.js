@@ -85,7 +85,7 @@ function Opened({ page, one, tenant, url }) {
 }
 
 /** A form with the current text. A change applies to every inbox that has the notification. */
-const Correction = ({ one, url }) => html`<details class="panel"><summary>Correct this notification</summary><${Form} button="Correct in every inbox" send=${async (values) => {
+const Correction = ({ one, url }) => html`<details class="panel"><summary>Correct this notification</summary><${Form} isGuarded button="Correct in every inbox" send=${async (values) => {
   const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
   if (Object.keys(changed).length === 0) throw new Error('Nothing was changed.');
   await request('PATCH', url, changed);

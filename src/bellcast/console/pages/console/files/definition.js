@@ -7,7 +7,7 @@ import { ManagedBanner, isLocked } from './managed.js';
 import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
-import { go, here, setQuery, shownTenant } from './router.js';
+import { go, here, inTenant, setQuery, shownTenant } from './router.js';
 import { getTagged, request, withQuery } from './server.js';
 
 /** The path of an object in the API. */
@@ -38,6 +38,9 @@ export function Definition({ page, kind, facts, actions, children }) {
     ${children?.(value)}
     <${Yaml} of=${value} isOpen />`}<//>`;
 }
+
+/** The objects that use another one, such as `workflows/reminder`, as links. */
+export const Uses = ({ page, of }) => of.uses.map((one, index) => html`${index > 0 && ', '}<a key=${one} href=${inTenant(page, `/${one}`, of)}>${one.slice(one.indexOf('/') + 1)}</a>`);
 
 /** The definition as YAML. */
 export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`<details class="panel" open=${isOpen}><summary>${isInFiles ? 'YAML and git' : 'YAML'}</summary>${isInFiles && html`<p class="muted">To keep it in git, or to move it to another server: <code>bellcast pull</code> writes all objects of a server into a folder, and <code>bellcast push</code> writes the folder to a server.</p>`}<pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;

@@ -5,10 +5,11 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { count, number } from './format.js';
 import { Failure, Loaded, Together, useEvery, useLoad } from './load.js';
 import { readiness } from './overview.js';
-import { Card, Copy, Heading, Icon, State, Tag } from './parts.js';
+import { Card, Copy, Heading, Icon, State, Tag, Time } from './parts.js';
 import { CONTENT } from './roles.js';
 import { Rows } from './rows.js';
 import { lines, readAll, withQuery } from './server.js';
+import { session } from './storage.js';
 
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
@@ -31,9 +32,12 @@ export function Health({ page }) {
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
 
+/** The name of the doctor's last result, which stays in the tab. */
+const LAST = 'doctor';
+
 /** The doctor: shows findings as they arrive, and sorts them by severity once all have arrived. */
 function Doctor() {
-  const [state, setState] = useState({ findings: null, isRunning: false, problem: null });
+  const [state, setState] = useState(() => ({ ...JSON.parse(session.getItem(LAST)) ?? { findings: null }, isRunning: false, problem: null }));
   const abort = useRef(null);
   useEffect(() => () => abort.current?.abort(), []);
   const run = async () => {
@@ -45,16 +49,18 @@ function Doctor() {
         findings.push(one);
         setState({ findings: [...findings], isRunning: true, problem: null });
       });
-      setState({ findings: findings.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state)), isRunning: false, problem: null });
+      const last = { findings: findings.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state)), at: new Date().toISOString() };
+      session.setItem(LAST, JSON.stringify(last));
+      setState({ ...last, isRunning: false, problem: null });
     } catch (problem) {
       if (!abort.current.signal.aborted) setState({ findings, isRunning: false, problem });
     }
   };
-  const { findings, isRunning, problem } = state;
+  const { findings, at, isRunning, problem } = state;
   const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
   const status = isRunning ? 'Checking…' : findings && !problem ? `${problems === 0 ? 'No problems' : count(problems, 'problem')}, ${count(warnings, 'warning')}, ${count(findings.length, 'check')}.` : '';
   return html`<${Card} title="Doctor">${!findings && html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem.</p>`}
-    <div class="actions"><button type="button" class="primary" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status}</p></div>
+    <div class="actions"><button type="button" class="primary" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status} ${at && html`<${Time} at=${at} />`}</p></div>
     ${findings && html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}<//>`;
 }

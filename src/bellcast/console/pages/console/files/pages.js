@@ -20,7 +20,7 @@ export const PAGES = [
   { path: '/health', icon: 'health', group: 'Now', title: 'Health', show: view('./health.js', 'Health'), roles: ALL, isOfServer: true, letter: 'h' },
   { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./live.js', 'requests'), pane: view('./live.js', 'Request'), roles: CONTENT, letter: 'q' },
   { path: '/connections', icon: 'connections', group: 'Now', title: 'Connections', show: list('./connections.js', 'connections'), roles: ALL, letter: 'c' },
-  { path: '/topics', icon: 'topics', group: 'Now', title: 'Topics', show: list('./topics.js', 'topics'), detail: view('./topics.js', 'Topic'), roles: ALL, letter: 't' },
+  { path: '/topics', icon: 'topics', group: 'Now', title: 'Topics', show: list('./topics.js', 'topics'), pane: view('./topics.js', 'Topic'), roles: ALL, letter: 't' },
   { path: '/notifications', icon: 'notifications', group: 'Activity', title: 'Notifications', show: list('./activity.js', 'notifications'), pane: view('./activity.js', 'Notification'), roles: ALL, letter: 'n' },
   { path: '/announcements', icon: 'announcements', group: 'Activity', title: 'Announcements', show: list('./activity.js', 'announcements'), pane: view('./activity.js', 'Notification'), roles: ALL, letter: 'b' },
   { path: '/messages', icon: 'messages', group: 'Activity', title: 'Messages', show: list('./messages.js', 'messages'), pane: view('./messages.js', 'Message'), roles: ALL, letter: 'm' },

@@ -29,7 +29,7 @@ export function Playground({ page }) {
 }
 
 /** A connection's frames, newest first; empty before there is a target. */
-function Pane({ dialect: [name, kind, client, connect], target }) {
+function Pane({ dialect: [name, kind, client, connect, use], target }) {
   const [word, setWord] = useState('waiting');
   const [frames, setFrames] = useState([]);
   const number = useRef(0);
@@ -56,7 +56,7 @@ function Pane({ dialect: [name, kind, client, connect], target }) {
     };
   }, []);
   return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
-    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">Not connected.</li>`}${frames.map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}</ol></section>`;
+    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>`}${frames.map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}</ol></section>`;
 }
 
 /** A frame on one line, which expands to its full data. */

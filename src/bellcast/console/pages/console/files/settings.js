@@ -85,9 +85,9 @@ function Setting({ one, value, isLocked, change }) {
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, value, isLocked, change }} />`;
   const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
   return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code></label>
-      <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+      <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}</small></div>
     <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
-      <small class="muted">${SOURCES[one.source] ? html`<${Tag}>${SOURCES[one.source]}<//> default ${one.default || 'none'}` : 'the default'}${one.is_owner_only && ' · owners only'}</small></div></div>`;
+      <small class="muted">${SOURCES[one.source] ? html`<${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//> default ${one.default || 'none'}` : 'the default'}${one.is_owner_only && ' · owners only'}</small></div></div>`;
 }
 
 /** The brand of the default tenant: JSON, as fields. */

@@ -7,7 +7,7 @@ import { openLoads, refresh } from './load.js';
 import { Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
-import { BASE, here, localPath, setQuery, shownTenant } from './router.js';
+import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
 import { ROOT, get, withQuery } from './server.js';
 import { THEMES, me, setTheme, theme } from './session.js';
 
@@ -111,8 +111,10 @@ function TenantSwitcher() {
     const page = pageOf(localPath());
     const url = new URL(here.value);
     if (page && localPath() !== page.path) url.pathname = `${BASE}${page.path}`;
-    history.replaceState(history.state, '', url);
-    setQuery({ tenant: key, scope: null });
+    url.searchParams.delete('scope');
+    if (key) url.searchParams.set('tenant', key);
+    else url.searchParams.delete('tenant');
+    leave(url);
   };
   return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" label="Whose rows are shown" button=${html`<span class="avatar tone-0" aria-hidden="true"><${Icon} name="tenants" /></span><span class="name"><span class="hidden">Tenant: </span>${label}</span><${Icon} name="chevron" />`}>
     ${(close) => html`<${TenantList} known=${tenants} shown=${shown} choose=${(key) => choose(close, key)} />`}<//>`;

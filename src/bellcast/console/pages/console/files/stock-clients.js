@@ -72,8 +72,8 @@ async function pusher({ token, topic, key }, { opened, closed, failed, receive }
 
 /** Dialects with their class and the name of the client. */
 export const DIALECTS = [
-  ['SSE', 'sse', 'EventSource', eventStream],
-  ['WebSocket', 'websocket', 'WebSocket', webSocket],
-  ['Socket.IO', 'socketio', 'socket.io-client', socketIO],
-  ['Pusher', 'pusher', 'pusher-js', pusher],
+  ['SSE', 'sse', 'EventSource', eventStream, 'One response that stays open: for pages that only receive.'],
+  ['WebSocket', 'websocket', 'WebSocket', webSocket, 'Both directions on one connection: for pages that also publish.'],
+  ['Socket.IO', 'socketio', 'socket.io-client', socketIO, 'For apps that have a Socket.IO client: it stays as it is.'],
+  ['Pusher', 'pusher', 'pusher-js', pusher, 'For apps that use pusher-js or Laravel Echo: they stay as they are.'],
 ];

@@ -39,7 +39,7 @@ export function Topic({ page }) {
   const stored = useLoad(async (signal) => (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse(), here);
   const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
   return html`<${Heading} title=${page.key} note=${tenant.tenant && html`<span class="muted">${tenant.tenant}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
-    <div class="columns first-wide topic"><div><${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
+    <div class="story-columns topic"><div><div><${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${number(total.value)} connections` : 'All connections'}</a>`)}<//><//>
     <${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">No event is stored. The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.</p>` : html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
@@ -47,7 +47,7 @@ export function Topic({ page }) {
     <div><${Card} title="Subscribers"><${Loaded} of=${subscribed}>${(response) => (response.subscriptions.length === 0 ? html`<p class="muted">No recipient subscribes to this topic.</p>` : html`
       <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//>
     <${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present.</p>` : html`
-      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div><//>`;
+      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
 }
 
 /** Rows that have already been read, a few at a time. */
@@ -58,7 +58,7 @@ function InPages({ rows, children }) {
 
 function Publishing({ topic, tenant, done }) {
   const [result, setResult] = useState('');
-  return html`<${Card} title="Publish"><${Form} button="Publish" send=${async ({ name, data }) => {
+  return html`<${Card} title="Publish"><${Form} isGuarded button="Publish" send=${async ({ name, data }) => {
     await request('POST', withQuery('/v1/events', tenant), { topic, name: name.trim(), data: parsed(data) });
     setResult('Published.');
     done();

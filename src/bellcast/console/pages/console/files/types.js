@@ -3,7 +3,7 @@
  */
 import { html } from './html.js';
 import { DataSchema } from './data-schema.js';
-import { Definition } from './definition.js';
+import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { Type } from './parts.js';
 import { path } from './server.js';
@@ -28,4 +28,4 @@ export const types = {
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['Type', html`<${Type} of=${one.key} />`], ['Channels', one.channels?.join(', ') ?? 'those of the send'], ['Required', requiredOf(one) || 'recipients may turn it off'],
-  ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.join(', ') || 'nothing']]}>${(one) => html`<${DataSchema} page=${page} kind=${KIND} one=${one} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
+  ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${Uses} page=${page} of=${one} />` : 'nothing']]}>${(one) => html`<${DataSchema} page=${page} kind=${KIND} one=${one} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
