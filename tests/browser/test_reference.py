@@ -49,6 +49,7 @@ def test_reference_sends_a_request_as_the_signed_in_operator(open_console: Calla
     expect(page.get_by_text("Requests are sent as")).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("list the api keys")
+    expect(page.get_by_role("link", name="List the API keys")).to_be_visible()
     expect(page.get_by_role("link", name="Create an API key")).to_have_count(0)  # the search hides the others
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="List the API keys")).to_be_focused()
@@ -77,6 +78,20 @@ def test_reference_sends_the_example_of_a_notification(open_console: Callable[..
         page.get_by_role("button", name="Send POST").click()
     assert sent.value.status == 201
     expect(page.get_by_text(re.compile(r"^201 Created .*s$"))).to_be_visible()
+
+
+def test_search_key_works_as_soon_as_the_menu_is_there(chromium: Browser, bellcast_server: ServerProcess) -> None:
+    page = chromium.new_page()
+    page.add_init_script("""new MutationObserver((_, observer) => {
+        if (!document.querySelector('[type=search]')) return;
+        observer.disconnect();
+        document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true }));
+        globalThis.focused = document.activeElement.type;
+      }).observe(document, { childList: true, subtree: true })""")
+    page.goto(f"{bellcast_server.url}/docs")
+    expect(page.get_by_role("searchbox")).to_be_visible()
+    assert page.evaluate("focused") == "search"
+    page.close()
 
 
 @pytest.mark.thorough

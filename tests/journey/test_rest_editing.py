@@ -166,7 +166,7 @@ async def test_edit_of_an_operator_is_audited_with_its_changes(rest: Rest, cheap
     found = [(one["actor"], one["outcome"]) for one in entries if one["action"] == "PUT /v1/templates/{key}"]
     assert found == [("dev", "ok"), ("dev", "precondition_failed"), ("support", "forbidden"), ("dev", "ok")]
     (last,) = [one for one in entries if one["action"] == "PUT /v1/templates/{key}"][:1]
-    assert {one["field"] for one in last["changes"]} == {"email", "sms"}
+    assert {one["field"] for one in last["changes"]} == {"email", "sms", "version"}
 
 
 @pytest.mark.parametrize("plural", ["workflows", "templates"])

@@ -94,7 +94,8 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
     content. A dry run returns the effects that `find_effects` finds. A draft with errors of `find_obstacles` is not published. Each write of a kind that `is_versioned` is a version.
     `source` returns a value without what `complete` adds. `object_types` are those of an object that was read, and of one that
-    was written, if they are not derived. What drafts need are methods, for kinds that are stored in another form."""
+    was written, if they are not derived. With `lists_own`, the list of a tenant has only its own objects, and a draft that was never published
+    is shown with the fields `unpublished`. What depends on the form that is stored are methods."""
 
     plural: str
     name: str
@@ -118,6 +119,17 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     is_open_to_viewers: bool = False
     is_versioned: bool = False
     object_types: tuple[Any, Any] | None = None
+    lists_own: bool = False
+    unpublished: Mapping[str, Any] = {}
+
+    def item(self, document: Document, tenant: str) -> dict[str, Any]:
+        """Return a stored object of a tenant as the API returns it, without the fields in `added`."""
+        shown = {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}
+        return shown | ({"version": document.version} if self.is_versioned else {})
+
+    def at_version(self, document: Document, stored: StoredVersion) -> Document:
+        """Return an object as it was in an earlier version."""
+        return msgspec.structs.replace(document, body=stored.body, version=stored.version)
 
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> T:
         """Return the valid object of a write as it is stored. Raises Invalid."""
@@ -142,8 +154,54 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
             version = number + (newest != body)
         find = self.find_effects
         effects = {} if find is None else {"effects": await find(ctx, ctx, tenant, key, value)}
-        shown = _item(self, Document(key, body, 0, 0, version), tenant)
-        return await _described(self, ctx, tenant, shown) | effects
+        shown = self.item(Document(key, body, 0, 0, version), tenant)
+        return await described(self, ctx, tenant, shown) | effects
+
+    async def put(
+        self,
+        ctx: ApiContext,
+        tenant: str,
+        key: str,
+        value: T,
+        before: Document | None,
+        by: str,
+        *,
+        is_conditional: bool,
+    ) -> tuple[Document, bool]:
+        """Write a checked object; return it, and whether it is new. Raises PreconditionFailed if a conditional write finds
+        another one than `before`."""
+        body, now = msgspec.json.encode(value), ctx.engines.clock.now()
+        replaced = None if before is None else before.body
+        written = Document(key, body, now, now)
+        if self.is_versioned:
+            stored = await Versions(ctx.engines.db).publish(
+                self.plural,
+                tenant,
+                key,
+                StoredVersion(0, body, now, by),
+                replaces=replaced if is_conditional else UNSET,
+            )
+            if stored is None:
+                raise PreconditionFailed
+            return msgspec.structs.replace(written, version=stored.version), before is None
+        if not is_conditional:
+            return await Documents(ctx.engines.db).put(self.plural, tenant, key, body, now)
+        if not await Documents(ctx.engines.db).change(self.plural, tenant, key, replaced, body, now):
+            raise PreconditionFailed
+        return written, before is None
+
+    async def remove(self, ctx: ApiContext, tenant: str, key: str, before: Document, *, is_conditional: bool) -> bool:
+        """Delete an object and its draft; return whether there was one. Raises PreconditionFailed if a conditional deletion finds
+        another one than `before`."""
+        documents = Documents(ctx.engines.db)
+        if is_conditional:
+            if not await documents.change(self.plural, tenant, key, before.body, None, ctx.engines.clock.now()):
+                raise PreconditionFailed
+        elif not await documents.delete(self.plural, tenant, key):
+            return False
+        if self.is_versioned:
+            await documents.delete(draft_kind(self.plural), tenant, key)
+        return True
 
     async def publish(
         self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: T, note: str | None
@@ -163,10 +221,11 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
             )
         if stored is None:
             raise PreconditionFailed
-        audit.note_changes(request, {} if before is None else _content(before), msgspec.json.decode(body))
+        written = Document(key, body, now, now, stored.version)
+        audit.note_changes(request, {} if before is None else self.item(before, tenant), self.item(written, tenant))
         _changed(self, ctx)
         (by,) = await managed.of(ctx, self.plural, [(tenant, key)])
-        return _item(self, Document(key, body, now, now, stored.version), tenant) | {managed.FIELD: by}
+        return self.item(written, tenant) | {managed.FIELD: by}
 
 
 # Above the version numbers of any object, and within the integer range of every store.
@@ -283,10 +342,10 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     shown, written = types_of(kind)
     override = f"the request is about a tenant's override of the {kind.name}."
     return [
-        declare("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
+        declare("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, {'its own' if kind.lists_own else 'those that apply there'}; with `?tenant=*`, "
                    "those of the project and of all tenants, by tenant and key."
                    + (" With `drafts`, also drafts that were never published." * kind.is_versioned), "read",
-                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectsQuery, is_exported=True, response_types={200: resource.page_type(kind.plural, shown, title=kind.type.__name__)},
+                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectsQuery, is_exported=True, response_types={200: resource.page_type(kind.plural, shown, title=shown.__name__.removesuffix("Object"))},
                    roles=ROLES if kind.is_open_to_viewers else None),
         declare("GET", item, read, kind, f"Read a {kind.name}.\n\n"
                    + ("The current version, or that of `?version=` as it was written. " * kind.is_versioned)
@@ -294,23 +353,20 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    query=VersionQuery if kind.is_versioned else TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
         declare("PUT", item, write, kind,
                    f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
+                   + ("Changed content becomes its next version. " * kind.is_versioned) +
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
                    response_types={200: written, 201: written},
                    refusals=(Conflict, PreconditionFailed), example=kind.example),
-        declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
+        declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n" + ("Unless other objects use it (409). " * bool(kind.find_uses)) + f"With `?tenant=`, {override}", "manage",
                    query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
                    refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
-        *([declare("PATCH", item, change, kind, f"Make another version of a {kind.name} current.\n\nIts content is checked like that "
-                   f"of a write. With `?tenant=`, or `tenant` in the body, {override}", "manage",
-                   query=TenantQuery, body=VersionChange, response_types={200: shown}, refusals=(NotFound, Conflict),
-                   example={"version": 1})] if kind.is_versioned else []),
     ]  # fmt: skip
 
 
 async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     query, ctx = request_body.query(request, DraftsQuery if kind.is_versioned else ObjectsQuery), context.of(request)
-    if query.tenant == EVERY_TENANT:
+    if query.tenant == EVERY_TENANT or kind.lists_own:
         wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
         own = await Documents(ctx.engines.db).owned(msgspec.structs.replace(wanted, filters={"kind": kind.plural}))
         following = resource.cursor(documents.LIST, own.next, query.tenant)
@@ -329,9 +385,14 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         named = list(drafted)
     added = await _added(kind, ctx, named)
     shown: list[dict[str, Any]] = [
-        _item(kind, *published[name])
+        kind.item(*published[name])
         if name in published
-        else {"key": name[1], "tenant": name[0] or None, "version": 0}  # a draft that was never published
+        else {
+            **kind.unpublished,
+            "key": name[1],
+            "tenant": name[0] or None,
+            "version": 0,
+        }  # a draft that was never published
         for name in named
     ]
     managers = await managed.of(ctx, kind.plural, [(one["tenant"] or PROJECT, one["key"]) for one in shown])
@@ -349,12 +410,19 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         near = await Documents(ctx.engines.db).suggestion(kind.plural, tenant, key)
         raise NotFound(f"There is no {kind.name} with this key{near or '.'}")
     if kind.is_versioned and (version := request_body.query(request, VersionQuery).version) is not None:
-        found = await _of_version(kind, ctx, found, version)
-    shown = _item(kind, *found)
-    described = await _described(kind, ctx, tenant, shown)
+        document, owner = found
+        if (stored := await Versions(ctx.engines.db).find(kind.plural, owner, key, version)) is not None:
+            found = kind.at_version(document, stored), owner
+        else:  # the only version, if an older server wrote the object
+            own = await Documents(ctx.engines.db).get(kind.plural, owner, key)
+            if own is None or own.version != version:
+                raise NotFound(f"This {kind.name} has no version {version}.")
+            found = own, owner
+    shown = kind.item(*found)
+    added = await described(kind, ctx, tenant, shown)
     if kind.is_versioned:
-        described["draft"] = await draft_of(ctx, kind.plural, tenant, key)
-    return responses.json(described, headers=tagged(shown, described))
+        added["draft"] = await draft_of(ctx, kind.plural, tenant, key)
+    return responses.json(added, headers=tagged(shown, added))
 
 
 async def parse(kind: Kind[T], ctx: ApiContext, sent: object) -> T:
@@ -371,53 +439,25 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         value = await kind.check(ctx, tenant, key, sent)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
-    body, documents = msgspec.json.encode(value), Documents(ctx.engines.db)
-    before, is_conditional = await documents.get(kind.plural, tenant, key), entity_tags.is_conditional(request)
+    documents, body = Documents(ctx.engines.db), msgspec.json.encode(value)
+    before = await documents.get(kind.plural, tenant, key)
     if not plans:
         await managed.check(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
     await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
     await documents.check_count(kind.plural, tenant, key)
-    after = msgspec.json.decode(body)
     if plans:
         return responses.json(await kind.plan(ctx, tenant, key, value))
-    now, is_new, version = ctx.engines.clock.now(), before is None, 1
-    if kind.is_versioned:
-        replaced: bytes | UnsetType | None = UNSET
-        if is_conditional:
-            replaced = None if before is None else before.body
-        added = StoredVersion(0, body, now, audit.actor(request))
-        stored = await Versions(ctx.engines.db).publish(kind.plural, tenant, key, added, replaces=replaced)
-        if stored is None:
-            raise PreconditionFailed
-        version = stored.version
-    elif not is_conditional:
-        _, is_new = await documents.put(kind.plural, tenant, key, body, now)
-    elif not await documents.change(kind.plural, tenant, key, None if before is None else before.body, body, now):
-        raise PreconditionFailed
-    audit.note_changes(request, {} if before is None else _content(before), after)
+    by, is_conditional = audit.actor(request), entity_tags.is_conditional(request)
+    written, is_new = await kind.put(ctx, tenant, key, value, before, by, is_conditional=is_conditional)
+    audit.note_changes(request, {} if before is None else kind.item(before, tenant), kind.item(written, tenant))
     _changed(kind, ctx)
-    written = _item(kind, Document(key, body, now, now, version), tenant)
-    return responses.json(await _described(kind, ctx, tenant, written), 201 if is_new else 200)
+    return responses.json(await described(kind, ctx, tenant, kind.item(written, tenant)), 201 if is_new else 200)
 
 
 def read_adds(kind: Kind[Any]) -> set[str]:
     """Return the fields that a read adds, and a write ignores."""
     return {*ADDED, *kind.added, *(("version", "draft") if kind.is_versioned else ())}
-
-
-async def _of_version(
-    kind: Kind[Any], ctx: ApiContext, applied: tuple[Document, str], version: int
-) -> tuple[Document, str]:
-    """Return an earlier version of an object and its owner. Raises NotFound."""
-    document, owner = applied
-    stored = await Versions(ctx.engines.db).find(kind.plural, owner, document.key, version)
-    if stored is None:
-        own = await Documents(ctx.engines.db).get(kind.plural, owner, document.key)
-        if own is None or own.version != version:
-            raise NotFound(f"This {kind.name} has no version {version}.")
-        return own, owner
-    return msgspec.structs.replace(document, body=stored.body, version=version), owner
 
 
 async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
@@ -438,28 +478,26 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, stored.body), [(tenant, key)])
         if not await Versions(db).restore(kind.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
             raise Conflict(f"The {kind.name} has changed at the same time: try again.")
-        audit.note_changes(request, _content(before), msgspec.json.decode(stored.body))
+        after = kind.at_version(before, stored)
+        audit.note_changes(request, kind.item(before, tenant), kind.item(after, tenant))
         _changed(kind, ctx)
-        before = msgspec.structs.replace(before, body=stored.body, version=stored.version)
-    return responses.json(await _described(kind, ctx, tenant, _item(kind, before, tenant)))
+        before = after
+    return responses.json(await described(kind, ctx, tenant, kind.item(before, tenant)))
 
 
 async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-    documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
-    before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
+    before, unknown = (
+        await Documents(ctx.engines.db).get(kind.plural, tenant, key),
+        f"There is no {kind.name} with this key.",
+    )
     if before is None:
         raise NotFound(unknown)
     await managed.check(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
     await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
-    if entity_tags.is_conditional(request):
-        if not await documents.change(kind.plural, tenant, key, before.body, None, now):
-            raise PreconditionFailed
-    elif not await documents.delete(kind.plural, tenant, key):
+    if not await kind.remove(ctx, tenant, key, before, is_conditional=entity_tags.is_conditional(request)):
         raise NotFound(unknown)
-    if kind.is_versioned:
-        await documents.delete(draft_kind(kind.plural), tenant, key)
     _changed(kind, ctx)
     audit.note_change(request, "key", key, None)
     return responses.empty()
@@ -469,12 +507,7 @@ async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, ke
     """Raise PreconditionFailed if the object that a read returns is not the one that the request expects."""
     if entity_tags.is_conditional(request):
         found = await find(kind, context.of(request), tenant, key)
-        entity_tags.check(request, None if found is None else entity_tags.tag_of(_item(kind, *found)))
-
-
-def _content(document: Document) -> dict[str, Any]:
-    content: dict[str, Any] = msgspec.json.decode(document.body)
-    return content
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(kind.item(*found)))
 
 
 def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
@@ -584,7 +617,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_USES]) + (" and others" if len(names) > SHOWN_USES else "")
 
 
-async def _described(kind: Kind[Any], ctx: ApiContext, tenant: str, shown: dict[str, Any]) -> dict[str, Any]:
+async def described(kind: Kind[Any], ctx: ApiContext, tenant: str, shown: dict[str, Any]) -> dict[str, Any]:
     """Return the object that applies to a tenant with the fields that a read adds."""
     (by,) = await managed.of(ctx, kind.plural, [(shown["tenant"] or PROJECT, shown["key"])])
     added = await _added(kind, ctx, [(tenant, shown["key"])])
@@ -605,11 +638,6 @@ async def _added(
         return {name: {} for name in named}
     uses = await kind.find_uses(ctx, named, MAX_USES, is_exact=False)
     return {name: {"uses": users} for name, users in uses.items()}
-
-
-def _item(kind: Kind[Any], document: Document, tenant: str) -> dict[str, Any]:
-    shown = {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}
-    return shown | ({"version": document.version} if kind.is_versioned else {})
 
 
 # --- drafts in lists

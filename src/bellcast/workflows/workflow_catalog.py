@@ -239,9 +239,9 @@ class WorkflowCatalog:
         draft: Document | None = None,
         by: str | None = None,
         note: str | None = None,
-    ) -> tuple[Workflow, bool]:
+    ) -> tuple[Document, bool]:
         """Write a validated definition as a new version, unless it equals the last one, and delete the draft that it was. Return
-        the workflow, and whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if
+        the stored workflow, and whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if
         the stored workflow is not `replaces` (None: it must be new), or the stored draft is not `draft`."""
         while True:
             found = await self.writable(owner, key, is_code=is_code)
@@ -260,8 +260,8 @@ class WorkflowCatalog:
             )
             if published is not None:
                 await self._begin(owner, key, current)
-                current = msgspec.structs.replace(current, version=published.version)
-                return Workflow(key=key, owner=owner, current=current), before is None
+                now = self._clock.now()
+                return Document(key, _numbered(current, published.version), now, now), before is None
             if replaces is not UNSET:
                 raise PreconditionFailed
 

@@ -83,8 +83,10 @@ async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, 
     here, there = WorkflowCatalog(store, clock), WorkflowCatalog(store, clock)
 
     async def put(time: str) -> None:
-        workflow, _ = await here.put("acme", "booking", {"steps": [{"key": "later", "type": "delay", "for": time}]})
-        assert workflow.current.version == 1
+        await here.put("acme", "booking", {"steps": [{"key": "later", "type": "delay", "for": time}]})
+        current = await here.current("acme", "booking")
+        assert current is not None
+        assert current.version == 1
 
     await put("1h")
     assert (await there.definition("acme", "booking", 1)).steps[0].fields["for"] == "1h"

@@ -9,6 +9,7 @@ import pytest
 from bellcast.documents.types import Document
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.errors import Conflict
+from bellcast.workflows import workflow_catalog
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
@@ -106,7 +107,8 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
         return found
 
     monkeypatch.setattr(type(world.store.documents), "get", staticmethod(get_before_the_deactivation))
-    workflow, is_new = await catalog.put("", "booking", {"steps": [LATER]})
+    written, is_new = await catalog.put("", "booking", {"steps": [LATER]})
+    workflow = workflow_catalog.stored(written, "")
     assert (workflow.current.version, workflow.current.active, is_new) == (2, False, False)
     current = await WorkflowCatalog(world.store, world.clock).current("", "booking")
     assert current == workflow.current

@@ -3,11 +3,12 @@
 import msgspec
 import pytest
 
+from bellcast.rest import objects
 from bellcast.workflows.http import workflows
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**31, 2**63, 2**80])
 def test_impossible_versions_are_refused(version: int) -> None:
-    for type in (workflows.VersionQuery, workflows.WorkflowChange):
+    for type in (objects.VersionQuery, workflows.WorkflowChange):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert({"version": version}, type)

@@ -620,6 +620,20 @@ IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x
 TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
 HANDLERS = [
     *objects.operations(KIND),
+    objects.declare(
+        "PATCH",
+        "/v1/templates/{key:str}",
+        objects.change,
+        KIND,
+        "Make another version of a template current.\n\nIts content is checked like that of a write. With `?tenant=`, or `tenant` in "
+        "the body, the request is about a tenant's override of the template.",
+        "manage",
+        query=TenantQuery,
+        body=objects.VersionChange,
+        response_types={200: objects.types_of(KIND)[0]},
+        refusals=(NotFound, Conflict),
+        example={"version": 1},
+    ),
     *drafts.operations(KIND),
     import_email,
     preview,

@@ -1,24 +1,23 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
 
 import asyncio
-import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.documents.store import LIST, Documents, Versions
-from bellcast.documents.types import PROJECT, Document
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT, Document, StoredVersion
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
-from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators.types import ROLES
 from bellcast.rest import (
     audit,
     context,
@@ -26,16 +25,14 @@ from bellcast.rest import (
     drafts,
     managed,
     objects,
-    resource,
     tenants,
-    viewers,
 )
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.objects import BrokenUses, DraftInfo, DraftsQuery, PublishEffect, Version, VersionQuery
+from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Resource
+from bellcast.rest.resource import Change, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import definitions, recent_data, triggers, workflow_catalog
 from bellcast.workflows.definitions import Definition
@@ -45,10 +42,7 @@ from bellcast.workflows.recent_data import InferredSchema
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
-from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS, CurrentVersion, Workflow, WorkflowCatalog
-
-# What a list has of a workflow that is a draft only.
-NEVER_PUBLISHED: dict[str, Any] = {"version": 0, "active": False, "steps": []}
+from bellcast.workflows.workflow_catalog import WORKFLOWS, CurrentVersion, WorkflowCatalog
 
 EXAMPLE = {
     "type": "booking",
@@ -63,7 +57,8 @@ EXAMPLE = {
 class WorkflowDefinition(Struct, frozen=True, kw_only=True):
     """A workflow. `steps` run in order; each has a `key`, a `type` and the fields of its type. `type` is the type of
     its notifications. `data` is a JSON Schema for the data of its triggers. `note` explains the workflow to its readers;
-    steps can have one too."""
+    steps can have one too. Runs that exist keep their version, and finish if the workflow is deleted. A workflow that is
+    defined in code cannot be written (409)."""
 
     steps: Annotated[list[dict[str, Any]], shown({"minItems": 1})]
     type: str | None = None
@@ -119,74 +114,6 @@ class Cancelled(Struct, frozen=True):
     cancelled: int
 
 
-@operation(
-    "GET",
-    "/v1/workflows",
-    tag="Workflows",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=DraftsQuery,
-    is_exported=True,
-    response_types={200: resource.page_type(WORKFLOWS, WorkflowObject)},
-)
-async def page(request: ApiRequest) -> ASGIApp:
-    """List the workflows.
-
-    By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
-    key. With `drafts`, also drafts that were never published."""
-    query = request_body.query(request, DraftsQuery)
-    wanted = resource.wanted(request, LIST, query, is_counted=False)
-    of_kind = msgspec.structs.replace(wanted, filters={"kind": WORKFLOWS})
-    found = await Documents(context.of(request).engines.db).owned(of_kind)
-    published = {(owner, one.key): one for owner, one in found.items}
-    shown, following = await objects.merge_drafts(request, WORKFLOWS, query, published, is_last=found.next is None)
-    managers = await managed.of(context.of(request), WORKFLOWS, [(owner, key) for owner, key, *_ in shown])
-    listed = [
-        {
-            **(
-                {**NEVER_PUBLISHED, "key": key, "tenant": owner or None}
-                if one is None
-                else workflow_catalog.stored(one, owner).item
-            ),
-            "draft": draft,
-            managed.FIELD: by,
-        }
-        for (owner, key, one, draft), by in zip(shown, managers, strict=True)
-    ]
-    return responses.json({"workflows": viewers.definitions_for(request, listed), "next": following})
-
-
-@operation(
-    "GET",
-    "/v1/workflows/{key:str}",
-    tag="Workflows",
-    required_scope="read",
-    query=VersionQuery,
-    response_types={200: WorkflowObject},
-    response_headers=("ETag",),
-    refusals=(NotFound,),
-)
-async def read(request: ApiRequest) -> ASGIApp:
-    """Read a workflow.
-
-    The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
-    ctx = context.of(request)
-    tenant, key = tenants.single_tenant(request), objects.restricted_key(request)
-    found = await ctx[WorkflowCatalog].latest(tenant, key)
-    if found is None:
-        raise await ctx[WorkflowCatalog].unknown(tenant, key)
-    version = request_body.query(request, VersionQuery).version
-    added = await _shown(ctx, found) | {"draft": await objects.draft_of(ctx, WORKFLOWS, tenant, key)}
-    if version is None:
-        return responses.json(added, headers=objects.tagged(found.item, added))
-    stored = await Versions(ctx.engines.db).find(WORKFLOWS, found.owner, found.key, version)
-    if stored is None:
-        raise NotFound(f"This workflow has no version {version}.")
-    shown = found.item | msgspec.json.decode(stored.body) | {"version": version}
-    return responses.json(added | shown, headers=objects.tagged(shown, added))
-
-
 WORKFLOW = Resource(
     WORKFLOWS,
     "/{key:str}",
@@ -205,52 +132,6 @@ async def inferred_schema(wanted: Change[None]) -> InferredSchema | None:
     return await recent_data.inferred(recent_data.of_workflow(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
 
 
-@operation(
-    "PUT",
-    "/v1/workflows/{key:str}",
-    tag="Workflows",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=WorkflowDefinition,
-    body_types=definition_body.MEDIA_TYPES,
-    headers=objects.CONDITIONS,
-    response_types={200: WorkflowObject, 201: WorkflowObject},
-    refusals=(Conflict, PreconditionFailed),
-    example=EXAMPLE,
-)
-async def write(request: ApiRequest) -> ASGIApp:
-    """Write a workflow.
-
-    As JSON or YAML. Changed content becomes a new version, which later triggers use; existing runs keep their version.
-    201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, or `tenant`
-    in the body, the request writes a tenant's override of the workflow."""
-    ctx, key, plans = context.of(request), objects.restricted_key(request), request_body.is_dry_run(request)
-    tenant, value, yaml = await definition_body.read(request, objects.read_adds(KIND))
-    try:
-        await check(ctx, tenant, key, value)
-    except Invalid as refusal:
-        raise definition_body.with_lines(refusal, yaml) from None
-    replaced: Document | UnsetType | None = UNSET
-    if entity_tags.is_conditional(request):
-        replaced = await Documents(ctx.engines.db).get(WORKFLOWS, tenant, key)
-        found = await ctx[WorkflowCatalog].latest(tenant, key)
-        entity_tags.check(request, None if found is None else entity_tags.tag_of(found.item))
-    await Documents(ctx.engines.db).check_count(WORKFLOWS, tenant, key)
-    if plans:
-        return responses.json(await _shown(ctx, await ctx[WorkflowCatalog].plan(tenant, key, value)))
-    await managed.check(ctx, WORKFLOWS, tenant, key)
-    before = await _own(request, tenant, key)
-    workflow, is_new = await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, by=audit.actor(request))
-    audit.note_changes(request, before, workflow.item)
-    return responses.json(await _shown(ctx, workflow), 201 if is_new else 200)
-
-
-async def _shown(ctx: ApiContext, workflow: Workflow) -> dict[str, Any]:
-    """Return a workflow as the API returns it, and who manages it."""
-    (by,) = await managed.of(ctx, WORKFLOWS, [(workflow.owner, workflow.key)])
-    return workflow.item | {managed.FIELD: by}
-
-
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> Definition:
     """Return a definition. Raises Invalid with all its errors."""
     validation.check(validation.data("", value, definition_body.MAX_BYTES))
@@ -265,17 +146,6 @@ async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> Definitio
     if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
         raise Invalid.fields(errors)
     return definition
-
-
-async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
-    """Return the workflow that an operator's request changes, or None. A request about a tenant never changes the
-    project's workflow."""
-    if not audit.is_by_operator(request):
-        return {}
-    with contextlib.suppress(NotFound):
-        found = await context.of(request)[WorkflowCatalog].get(owner, key)
-        return found.item if found.owner == owner else {}
-    return {}
 
 
 @operation(
@@ -299,54 +169,12 @@ async def change(request: ApiRequest) -> ASGIApp:
     owner = tenants.single_tenant(request, body.tenant)
     if body.version is not None:  # pausing needs no push: files do not say whether a workflow is active
         await managed.check(ctx, WORKFLOWS, owner, key)
-    before = await _own(request, owner, key)
+    before = await Documents(ctx.engines.db).get(WORKFLOWS, owner, key)
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
-    audit.note_changes(request, before, workflow.item if before else {})
+    audit.note_changes(request, {} if before is None else KIND.item(before, owner), workflow.item)
     if workflow.current.active:
         ctx.engines.router.messages_added()  # its paused runs are due now
-    return responses.json(await _shown(ctx, workflow))
-
-
-@operation(
-    "DELETE",
-    "/v1/workflows/{key:str}",
-    tag="Workflows",
-    required_scope="manage",
-    query=TenantQuery,
-    headers=objects.CONDITION_OF_DELETION,
-    response_types={204: None},
-    refusals=(NotFound, Conflict, PreconditionFailed),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
-    """Delete a workflow.
-
-    Unless other objects use it (409). Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
-    ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
-    before = await _own(request, owner, key)
-    stored = await ctx[WorkflowCatalog].writable(owner, key)
-    if stored is None:
-        raise NotFound(UNKNOWN)
-    await managed.check(ctx, WORKFLOWS, owner, key)
-    entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).item))
-    await _check_uses(ctx, objects.overlaid(ctx, WORKFLOWS, owner, key, None), [(owner, key)])
-    replaced = stored if entity_tags.is_conditional(request) else UNSET
-    if not await ctx[WorkflowCatalog].delete(owner, key, replaces=replaced):
-        raise NotFound(UNKNOWN)
-    audit.note_changes(request, before, {})
-    return responses.empty()
-
-
-async def _check_uses(ctx: ApiContext, after: ApiContext, names: Sequence[tuple[str, str]]) -> None:
-    """Raise Conflict if objects trigger one of these workflows that would not exist any more. The context `after` reads the
-    objects as they will be."""
-
-    async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
-        documents = Documents(ctx.engines.db)
-        return any([await documents.get(WORKFLOWS, owner, key) for owner in dict.fromkeys((tenant, PROJECT))])
-
-    deleted = [name for name in names if await exists(ctx, *name) and not await exists(after, *name)]
-    if deleted:
-        await objects.check_unused("workflow", after, deleted, BrokenUses(references.of_workflows))
+    return responses.json(await objects.described(KIND, ctx, owner, workflow.item))
 
 
 TRIGGER = request_body.Shape(
@@ -426,6 +254,14 @@ async def cancel(change: Change[CancelRequest]) -> Cancelled:
 class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
     """Workflows, which are stored with whether they are active."""
 
+    def item(self, document: Document, tenant: str) -> dict[str, Any]:
+        return workflow_catalog.stored(document, tenant).item
+
+    def at_version(self, document: Document, stored: StoredVersion) -> Document:
+        current, definition = workflow_catalog.stored(document, PROJECT).current, msgspec.json.decode(stored.body)
+        body = msgspec.json.encode(msgspec.structs.replace(current, version=stored.version, definition=definition))
+        return msgspec.structs.replace(document, body=body)
+
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> Any:
         await check(ctx, tenant, key, values)
         return values
@@ -436,23 +272,45 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
 
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
         planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
-        return await _shown(ctx, planned) | {"effects": await recent_data.effects(ctx, ctx, tenant, key, value)}
+        effects = await recent_data.effects(ctx, ctx, tenant, key, value)
+        return await objects.described(self, ctx, tenant, planned.item) | {"effects": effects}
+
+    async def put(
+        self,
+        ctx: ApiContext,
+        tenant: str,
+        key: str,
+        value: Any,
+        before: Document | None,
+        by: str,
+        *,
+        is_conditional: bool,
+    ) -> tuple[Document, bool]:
+        replaced = before if is_conditional else UNSET
+        return await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, by=by)
+
+    async def remove(self, ctx: ApiContext, tenant: str, key: str, before: Document, *, is_conditional: bool) -> bool:
+        return await ctx[WorkflowCatalog].delete(tenant, key, replaces=before if is_conditional else UNSET)
 
     async def publish(
         self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: Any, note: str | None
     ) -> dict[str, Any]:
         ctx, key = context.of(request), document.key
         await managed.check(ctx, WORKFLOWS, tenant, key)
-        before = await _own(request, tenant, key)
         found = await ctx[WorkflowCatalog].writable(tenant, key)
-        if (None if found is None else workflow_catalog.stored(found, tenant).current.version) != base:
+        if (None if found is None else self.item(found, tenant)["version"]) != base:
             raise PreconditionFailed
         published, _ = await ctx[WorkflowCatalog].put(
             tenant, key, value, replaces=found, draft=document, by=audit.actor(request), note=note
         )
-        audit.note_changes(request, before, published.item)
+        audit.note_changes(request, {} if found is None else self.item(found, tenant), self.item(published, tenant))
         ctx.engines.router.messages_added()  # its paused runs may be due now
-        return await _shown(ctx, published)
+        return await objects.described(self, ctx, tenant, self.item(published, tenant))
+
+
+async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return no fields: only a search of all steps finds what triggers a workflow."""
+    return {key: {} for key in keys}
 
 
 KIND = WorkflowKind(
@@ -462,7 +320,12 @@ KIND = WorkflowKind(
     type=WorkflowDefinition,
     example=EXAMPLE,
     added={"active": bool},
+    find_uses=references.of_workflows,
+    describe=_describe,
+    is_open_to_viewers=True,
     is_versioned=True,
+    lists_own=True,
+    unpublished={"active": False, "steps": []},
     object_types=(WorkflowObject, PublishedWorkflow),
 )
 
@@ -496,7 +359,7 @@ BUNDLE = BundleKind(
     values=_values,
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
-    check_uses=_check_uses,
+    check_uses=functools.partial(objects.check_uses, KIND),
     find_effects=recent_data.effects,
     write=workflow_catalog.write_version,
     written=_written,
@@ -505,4 +368,4 @@ BUNDLE = BundleKind(
 
 
 CHANGE = request_body.Shape(WorkflowChange)
-HANDLERS = [page, read, inferred_schema, write, change, delete, *drafts.operations(KIND), trigger, cancel]
+HANDLERS = [*objects.operations(KIND), change, inferred_schema, *drafts.operations(KIND), trigger, cancel]

@@ -71,7 +71,7 @@ const Brand = () => html`<a class="brand" href="#"><img src=${`${ROOT}/favicon.s
 function Menu({ of, group, operation }) {
   const [text, setText] = useState('');
   const input = useRef(null), list = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the menu is shown: an effect after it would miss a key that is pressed at once
     const focus = (event) => {
       if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea, select')) return;
       event.preventDefault();

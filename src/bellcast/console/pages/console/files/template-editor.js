@@ -1,7 +1,7 @@
 /**
  * The editor of templates: channels and languages, blocks of e-mails, and a preview beside them that follows each change.
  */
-import { html, useEffect, useMemo, useRef, useState } from './html.js';
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from './draft-parts.js';
 import { Blocks } from './email-blocks.js';
@@ -82,7 +82,7 @@ function Editor({ page, tenant, found }) {
   // On the document, because a removed block takes the focus with it; through a reference, so that it sees the last change.
   const pressed = useRef(null);
   pressed.current = keys;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (event) => pressed.current(event);
     document.addEventListener('keydown', press);
     return () => document.removeEventListener('keydown', press);

@@ -239,7 +239,7 @@ function Editor({ page, tenant, found }) {
     ['Paste after', 'Ctrl+V', () => act.paste(sessionStorage.getItem(COPIED), path)], ['Delete', 'Del', () => act.remove(path), 'danger'],
   ];
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const isText = ({ target }) => target.closest?.('input, textarea, select, [contenteditable]');
     const keydown = (event) => {
       if (event.defaultPrevented || document.querySelector('dialog[open]')) return;
