@@ -26,11 +26,15 @@ class Stream:
     def __init__(self, url: str, path: str, headers: Mapping[str, str], version: str = "1.1") -> None:
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname, parts.port), timeout=WAIT)
-        lines = [f"GET {path} HTTP/{version}", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers.items())]
-        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._file = self._socket.makefile("rb")
-        self.status = int(self._file.readline().split()[1])
-        self.headers = dict(self._header_lines())
+        lines = [f"GET {path} HTTP/{version}", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in headers.items())]
+        try:
+            self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+            self.status = int(self._file.readline().split()[1])
+            self.headers = dict(self._header_lines())
+        except BaseException:  # the server was killed before it responded
+            self.close()
+            raise
         self._body = self._chunks() if self.headers.get("transfer-encoding") == "chunked" else iter(self._plain())
         self._rest = b""
         self.last_id: str | None = None  # what EventSource would send as Last-Event-ID
