@@ -240,7 +240,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
 def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser, owner: Console) -> None:
     context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
     page = context.new_page()
-    page.goto(f"/console/notifications/{owner.notification}?tenant=evil")
+    page.goto(f"/console/notifications/{owner.notification}")
     page.get_by_text("Correct this notification").click()
     page.get_by_label("Title").fill("A text that took a while")
     with page.expect_event("dialog") as question:
