@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from bellcast.auth.keys import SCOPES
-from bellcast.kernel.yaml_text import YamlText
 from bellcast.tenants.types import Tenant
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
@@ -216,19 +215,10 @@ async def test_free_data_of_a_body_may_have_any_names(rest: Rest) -> None:
     assert response.status_code == 201
 
 
-async def test_yaml_of_a_bound_caller_is_parsed_beside_the_event_loop(
-    rest: Rest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: list[int] = []
-
-    def parse(text: bytes) -> YamlText:
-        threads.append(threading.get_ident())
-        return YamlText(text)
-
-    monkeypatch.setattr("bellcast.kernel.yaml_text.YamlText", parse)
+async def test_yaml_of_a_bound_caller_is_parsed_beside_the_event_loop(rest: Rest, yaml_threads: list[int]) -> None:
     key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["manage"], "tenants": ["acme"]})).json()["key"]
     headers = {"authorization": f"Bearer {key}", "content-type": "application/yaml"}
     written = await rest.client.put("/v1/templates/t?tenant=acme", content=b"sms: {text: Hello}", headers=headers)
     assert written.status_code == 201, written.text
-    assert threads != []
-    assert threading.get_ident() not in threads
+    assert yaml_threads != []
+    assert threading.get_ident() not in yaml_threads

@@ -12,7 +12,6 @@ import pytest
 from bellcast.auth import editor_tokens, tokens
 from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.kernel.identities import Project
-from bellcast.kernel.yaml_text import YamlText
 from bellcast.rest.editor_access import REFUSED
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
@@ -176,21 +175,14 @@ async def test_author_without_html_may_keep_but_not_write_it(client: httpx.Async
 
 
 async def test_yaml_of_an_author_is_parsed_beside_the_event_loop(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, yaml_threads: list[int]
 ) -> None:
-    threads: list[int] = []
-
-    def parse(text: bytes) -> YamlText:
-        threads.append(threading.get_ident())
-        return YamlText(text)
-
-    monkeypatch.setattr("bellcast.kernel.yaml_text.YamlText", parse)
     token = (await client.post("/v1/editor-tokens", json=REQUEST)).json()["token"]
     headers = {"authorization": f"Bearer {token}", "content-type": "application/yaml"}
     saved = await client.put(f"{BOOKING}/draft", content="values: {sms: {text: x}}", headers=headers)
     assert saved.status_code == 201, saved.text
-    assert threads != []
-    assert threading.get_ident() not in threads
+    assert yaml_threads != []
+    assert threading.get_ident() not in yaml_threads
 
 
 @pytest.mark.parametrize(

@@ -387,12 +387,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     shown: list[dict[str, Any]] = [
         kind.item(*published[name])
         if name in published
-        else {
-            **kind.unpublished,
-            "key": name[1],
-            "tenant": name[0] or None,
-            "version": 0,
-        }  # a draft that was never published
+        else {**kind.unpublished, "key": name[1], "tenant": name[0] or None, "version": 0}  # a draft only
         for name in named
     ]
     managers = await managed.of(ctx, kind.plural, [(one["tenant"] or PROJECT, one["key"]) for one in shown])
@@ -487,10 +482,8 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
 
 async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-    before, unknown = (
-        await Documents(ctx.engines.db).get(kind.plural, tenant, key),
-        f"There is no {kind.name} with this key.",
-    )
+    before = await Documents(ctx.engines.db).get(kind.plural, tenant, key)
+    unknown = f"There is no {kind.name} with this key."
     if before is None:
         raise NotFound(unknown)
     await managed.check(ctx, kind.plural, tenant, key)
