@@ -12,6 +12,7 @@ MOST_PHOTOS = 60
 MOST_BYTES = 8 * 1024 * 1024
 MOST_FILES = 12
 FIRST_BOOKING = 1041
+MOST_AHEAD = timedelta(days=730)
 CLOSED_BY = {"client": "cancelled", "administrator": "declined"}
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bookings (
@@ -161,6 +162,8 @@ class Diary:
             raise Refused("Only clients book sessions.")
         if starts_at < now_here():
             raise Refused("That time has passed; please choose another.")
+        if starts_at.date() > now_here().date() + MOST_AHEAD:
+            raise Refused("Please choose a day within the next two years.")
         if not place.strip():
             raise Refused("Please enter a place.")
         own_id = request_id and f"{client.key}/{request_id}"  # another person’s form may have the same id

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from bellcast.examples.app_kit import visit_of
 
 from . import identity, pictures
-from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary, now_here
+from .bookings import KINDS, MOST_AHEAD, MOST_FILES, MOST_PHOTOS, Booking, Diary, now_here
 from .dependencies import Data, SignedIn, find_booking
 from .identity import Person
 
@@ -65,8 +65,9 @@ def home(request: Request, person: SignedIn, database: Data) -> Response:
 
 @router.get("/bookings/new")
 def new_booking(request: Request, person: SignedIn) -> Response:
-    first_day = now_here().date() + timedelta(days=1)
-    return render_for(request, person, "book.html", kinds=KINDS.values(), first_day=first_day)
+    today = now_here().date()
+    first_day, last_day = today + timedelta(days=1), today + MOST_AHEAD
+    return render_for(request, person, "book.html", kinds=KINDS.values(), first_day=first_day, last_day=last_day)
 
 
 @router.get("/bookings/{number:int}")

@@ -45,6 +45,7 @@ SERVICES = {
     ]
 }
 OPEN = ("requested", "accepted")
+MOST_AHEAD = timedelta(days=730)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bookings (
   id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, client TEXT NOT NULL, starts_at TEXT NOT NULL,
@@ -165,6 +166,8 @@ class Bookings:
             raise Refused("error.not_client")
         if starts_at < now_here():
             raise Refused("error.past")
+        if starts_at.date() > now_here().date() + MOST_AHEAD:
+            raise Refused("error.ahead")
         if not address.strip():
             raise Refused("error.address")
         own_id = request_id and f"{client.key}/{request_id}"  # another person’s form may have the same id

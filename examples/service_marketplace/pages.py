@@ -11,7 +11,7 @@ from starlette.routing import Route
 from bellcast.examples.app_kit import visit_of
 
 from . import chats, identity, transitions
-from .bookings import OPEN, SERVICES, amount, now_here
+from .bookings import MOST_AHEAD, OPEN, SERVICES, amount, now_here
 from .desk import booking_of, bookings_of, transaction
 from .identity import Person
 from .languages import HERE, LANGUAGES, Language, language_of
@@ -68,8 +68,11 @@ async def service(request: Request) -> Response:
     found = SERVICES.get(request.path_params["service"])
     if found is None or person.role != "client":
         return missing(request)
-    first_day = now_here().date() + timedelta(days=1)
-    return render_for(request, person, "service.html", service=found, times=TIMES, first_day=first_day)
+    today = now_here().date()
+    first_day, last_day = today + timedelta(days=1), today + MOST_AHEAD
+    return render_for(
+        request, person, "service.html", service=found, times=TIMES, first_day=first_day, last_day=last_day
+    )
 
 
 async def today(request: Request) -> Response:
