@@ -3,6 +3,7 @@
 A change and its notifications commit in one transaction. The outbox thread sends each of them once, even after an
 outage of Bellcast or a restart of the app."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,7 +14,9 @@ from typing import Any
 from bellcast.client import Bellcast, BellcastError
 from bellcast.contrib import outbox
 from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import Relay, RelayThread, Round
+from bellcast.contrib.relay import LONGEST_BACKOFF, Relay, RelayThread, Round
+
+log = logging.getLogger(__name__)
 
 # Seconds that a transaction waits for the transaction of another request, which takes milliseconds.
 LOCK_TIMEOUT = 20.0
@@ -107,6 +110,7 @@ class Outbox:
             self._thread.wake()
 
     def _run(self) -> Round:
+        """Do one round. Never raises: the thread must not end."""
         try:
             if not self._is_configured:
                 self._configure(self._bell)
@@ -119,6 +123,9 @@ class Outbox:
                 done.wait = IDLE_SECONDS if done.wait is None else min(done.wait, IDLE_SECONDS)
         except BellcastError as failure:
             return Round(failure=failure, wait=RETRY_SECONDS)
+        except Exception:  # a full disk, a locked file, a defect of the app
+            log.exception("outbox_round_failed")
+            return Round(wait=LONGEST_BACKOFF)
         return done
 
     def _rows_connection(self) -> sqlite3.Connection:

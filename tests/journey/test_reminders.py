@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Queue
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,7 @@ from bellcast.contrib import dbapi
 from bellcast.contrib.outbox_rows import OutboxRows
 from bellcast.contrib.relay import Relay
 from bellcast.examples import photo_studio, service_marketplace
-from bellcast.examples.app_kit import Database, Reminder, Reminders, reminders
+from bellcast.examples.app_kit import Database, Outbox, Reminder, Reminders, reminders
 from bellcast.examples.photo_studio.notifications import reminders as studio_reminders
 from bellcast.examples.service_marketplace.reminders import upcoming as marketplace_reminders
 from tests.app_servers import app_server
@@ -133,3 +134,19 @@ def test_reminder_waits_for_the_end_of_an_outage(tmp_path: Path, server: ServerP
         calendar.reconcile(unreachable)
     calendar.reconcile(bell)
     assert set(calendar.schedules(bell)) == {"one"}
+
+
+def test_outbox_continues_after_an_unexpected_error_of_the_app(tmp_path: Path, bell: Bellcast):
+    database, rounds = Database(tmp_path / "app.db", ""), Queue[int]()
+
+    def fail(bell: Bellcast) -> None:
+        rounds.put(1)
+        raise OverflowError("date value out of range")
+
+    outbox = Outbox(database, bell, lambda bell: None, fail)
+    outbox.start()
+    rounds.get(timeout=40)
+    with database.transaction():
+        pass  # its commit wakes the outbox
+    rounds.get(timeout=40)
+    outbox.stop()
