@@ -316,6 +316,8 @@ async def test_hostile_messages_are_refused_and_the_next_one_is_answered(tmp_pat
         ("workflow", {"key": "a\0"}, "key"),
         ("cancel", {"workflow": "a\0", "cancel_key": "a"}, "workflow"),
         ("draft", {"key": "a\0", "values": {}, "base": None}, "key"),
+        ("draft", {"key": "a", "values": {"steps": [{"key": "-"}]}, "base": None}, "values.steps.0.type"),
+        ("draft", {"key": "a", "values": [], "base": None}, "values"),
     ],
 )
 async def test_error_names_the_argument_of_the_tool(

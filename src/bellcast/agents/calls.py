@@ -186,8 +186,8 @@ class Agents:
             tool = next((one for one in self.tools(caller) if one.name == name), None)
             if tool is None:
                 raise NotFound("There is no such tool, or this key lacks its scope.")
-            if errors := list(data_schemas.errors_of("arguments", dict(arguments), tool.schema)):
-                raise Invalid.fields(errors)
+            if unfit := list(data_schemas.errors_of("arguments", dict(arguments), tool.schema)):
+                raise Invalid.fields([one._replace(field=one.field.removeprefix("arguments.")) for one in unfit])
             with self.limits.running(caller.key or ""):
                 async with asyncio.timeout(CALL_SECONDS):
                     return Answer(await self._answer(tool, caller, authorization, dict(arguments)))
@@ -282,7 +282,8 @@ class Agents:
         # The error of a problem document.
         found = value if isinstance(value, dict) else {}
         fields = [(one["field"], one["message"]) for one in found.get("errors", ())]
-        errors = [FieldError(wanted.names.get(field, field), message) for field, message in fields]
+        within = f"{wanted.below}." if wanted.below else ""
+        errors = [FieldError(wanted.names.get(field, within + field), message) for field, message in fields]
         detail = Invalid.fields(errors).detail if errors else found.get("detail") or found.get("title")
         error = ToolError(str(detail or "The request was refused."))
         error.code, error.status = str(found.get("code", "internal")), response.status_code  # type: ignore[misc]  # other errors have those of their class; this one has those of the response

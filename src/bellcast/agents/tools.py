@@ -17,13 +17,15 @@ Arguments = Mapping[str, Any]
 
 
 class ToolRequest(Struct, frozen=True):
-    """A request of the REST API. Parameters that are None are absent. `names` are those of arguments by other names of fields."""
+    """A request of the REST API. Parameters that are None are absent. `names` are those of arguments by other names of fields;
+    an error in any other field of `body` is an error within the argument `below`, if that is set."""
 
     method: str
     path: str
     query: Mapping[str, Any] = {}
     body: Any = None
     names: Mapping[str, str] = {}
+    below: str = ""
 
 
 class Tool(Struct, frozen=True, kw_only=True):
@@ -128,7 +130,9 @@ def _draft(arguments: Arguments) -> ToolRequest:
 
 def _drafted(arguments: Arguments) -> ToolRequest:
     query = {**_only(arguments, "tenant"), "dry_run": "true"}
-    return ToolRequest("PUT", _path(_kind(arguments), arguments["key"]), query, arguments["values"])
+    own = {name: name for name in ("key", "tenant")}
+    path = _path(_kind(arguments), arguments["key"])
+    return ToolRequest("PUT", path, query, arguments["values"], names=own, below="values")
 
 
 def _kind(arguments: Arguments) -> str:

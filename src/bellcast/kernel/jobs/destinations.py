@@ -148,7 +148,7 @@ class Destination(Struct, eq=False):
             if breaker is None:
                 if len(self._breakers) >= MAX_BREAKERS:
                     self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
-                names = {"destination": self.name, "tenant": self.tenant, "host": server}
+                names = {"destination": self.name, "tenant": self.tenant, "server": server}
                 breaker = self._breakers[server] = Breaker(names, self.all_destinations.clock)
             with breaker.call():
                 yield

@@ -46,7 +46,7 @@ export function inboxState(one) {
 function audienceOf({ topic, role, tenant }) {
   if (topic) return `topic ${topic}`;
   if (role) return `role ${role}`;
-  return tenant ? `tenant ${tenant}` : 'everyone';
+  return tenant ? 'the whole tenant' : 'everyone';
 }
 
 export function Notification({ page }) {
