@@ -189,7 +189,7 @@ async def test_events_beyond_one_batch_are_read(start: Start, monkeypatch: pytes
 
 
 async def test_busy_topic_costs_a_quiet_one_nothing_for_fifty_minutes(start: Start) -> None:
-    node = await start(None, "a=2m/2", "*=1h")
+    node = await start(None, "*=1h/2")
     quiet = (await node.publish("a", "before")).id or ""
     for step in range(5):
         node.clock.advance(ANCHOR_MS / 1000)
@@ -343,6 +343,34 @@ async def test_killed_stream_leader_loses_no_event_and_repeats_none(start: Start
     assert nodes[0].data == nodes[1].data == nodes[2].data
     for node in nodes:
         await node.broker.close()
+    three_servers.end()
+
+
+@pytest.mark.thorough
+async def test_stream_without_a_leader_is_reported_until_it_may_have_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_log, "LEADERLESS_SECONDS", 60.0)
+    three_servers = engines.NatsCluster()
+    three_servers.start()
+    node = await start(three_servers.servers[0].url)
+    await node.publish("a", 1)
+    for server in three_servers.servers[1:]:
+        server.kill()
+    began = asyncio.get_running_loop().time()
+    reason = ""
+    while "has no leader" not in reason:  # before, the servers notice that two have left, and the node connects again
+        try:
+            await node.publish("a", 2)
+        except Unavailable as failure:
+            reason = str(failure)
+    await wait_until_open(node)
+    with pytest.raises(Unavailable, match="has no leader"):
+        await node.broker.ping(writes=True)
+    node.transport.leaderless_until -= 60.0
+    await node.broker.ping(writes=True)
+    assert asyncio.get_running_loop().time() - began < 60
+    await node.broker.close()
     three_servers.end()
 
 

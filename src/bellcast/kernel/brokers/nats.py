@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 # Seconds after which a server that does not respond is unreachable.
 COMMAND_TIMEOUT = 5.0
 READ_BYTES = 256 * 1024
+LEADERLESS = "The stream of a tenant has no leader."
 REPLIES = 1  # the subscription of all replies; streams have later ones
 VIOLATION = re.compile(r'permissions violation for publish to "([^"]*)"', re.IGNORECASE)
 
@@ -48,7 +49,7 @@ class NatsTransport:
         self._followed: dict[int, tuple[Stream, bytes, int]] = {}
         self.holes: dict[Stream, int] = {}  # streams that lack the event of a sequence since the last connection
         self.has_log = False
-        self.leaderless: str | None = None  # why the log of a tenant cannot be written
+        self.leaderless_until = 0.0  # the log of a tenant could not be written lately
         self._sids = count(REPLIES + 1)
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._inbox = b""
@@ -280,8 +281,8 @@ class NatsTransport:
         await self._round_trip()
         if self._refusal is not None:
             raise Unavailable(f"NATS refuses: {self._refusal}.")
-        if writes and self.leaderless is not None:
-            raise Unavailable(self.leaderless)
+        if writes and asyncio.get_running_loop().time() < self.leaderless_until:
+            raise Unavailable(LEADERLESS)
 
     def subject(self, stream: Stream) -> bytes:
         return b"%b.live.%b" % (self.prefix, wire.subject_of(stream))

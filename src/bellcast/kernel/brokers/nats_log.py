@@ -21,7 +21,7 @@ from msgspec import Struct
 from bellcast.kernel.brokers import nats_wire as wire
 from bellcast.kernel.brokers.history import EventId, KeepRules
 from bellcast.kernel.brokers.memory import EPOCH_BITS
-from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, NatsTransport
+from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, LEADERLESS, NatsTransport
 from bellcast.kernel.brokers.nats_wire import Message
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.errors import Unavailable
@@ -49,6 +49,9 @@ OFF_SECONDS = 1.0
 ATTEMPTS = 5
 # Attempts to find a stream that another process creates.
 LOOKUPS = 100
+# How long the broker is reported as degraded after a stream had no leader. Only the next kept event would find the new one, and
+# a node that is not ready receives none.
+LEADERLESS_SECONDS = 10.0
 NO_RESPONDERS = 503
 AT = b"Bellcast-At"
 # Error codes of JetStream (server/errors.json).
@@ -106,9 +109,9 @@ class NatsLog(TopicLog):
                     if len(ids) < len(entries):
                         await self._forget(tenant)
         except TimeoutError:
-            self._transport.leaderless = "The stream of a tenant has no leader."
-            raise Unavailable(self._transport.leaderless) from None
-        self._transport.leaderless = None
+            self._transport.leaderless_until = asyncio.get_running_loop().time() + LEADERLESS_SECONDS
+            raise Unavailable(LEADERLESS) from None
+        self._transport.leaderless_until = 0.0
         return [ids[number] for number in range(len(entries))]
 
     async def read(
@@ -130,7 +133,7 @@ class NatsLog(TopicLog):
                         return await self._read(kind, tenant, stream, streams, after, limit)
                     await self._forget(tenant)
         except TimeoutError:
-            raise Unavailable("The stream of a tenant has no leader.") from None
+            raise Unavailable(LEADERLESS) from None
 
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         found = await self._find(tenant)

@@ -67,8 +67,10 @@ class RemoteHistory:
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
         self._interruptions = 0
+        # Events that wait for their tenant's append, which is in progress for each tenant in it.
         self._pending: dict[str, list[PendingAppend]] = {}
-        self._appending: asyncio.Task[None] | None = None
+        self._appending: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(MAX_APPENDS)
         self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
         self._has_swept = False
         self._is_supported = True
@@ -178,42 +180,47 @@ class RemoteHistory:
             return None
         loop = asyncio.get_running_loop()
         pending = PendingAppend(entry, loop.create_future())
-        self._pending.setdefault(event.tenant, []).append(pending)
-        if self._appending is None:
-            self._appending = loop.create_task(self._append_pending())
+        if event.tenant in self._pending:
+            self._pending[event.tenant].append(pending)
+        else:
+            self._pending[event.tenant] = [pending]
+            appending = loop.create_task(self._append_pending(event.tenant))
+            self._appending.add(appending)
+            appending.add_done_callback(self._appending.discard)
         return pending
 
-    async def _append_pending(self) -> None:
-        """Append the waiting events. Events that arrive in the meantime share the next call."""
-        try:
-            while self._pending:
-                pending, self._pending = self._pending, {}
-                slots = asyncio.Semaphore(MAX_APPENDS)
-                await asyncio.gather(*(self._append_to(tenant, batch, slots) for tenant, batch in pending.items()))
-        finally:
-            self._appending = None
-
-    async def _append_to(self, tenant: str, pending: Sequence[PendingAppend], slots: asyncio.Semaphore) -> None:
+    async def _append_pending(self, tenant: str) -> None:
+        """Append a tenant's waiting events. Events that arrive in the meantime share the next call."""
         self._used.add(tenant)
-        async with slots:
-            for start in range(0, len(pending), MAX_APPEND_EVENTS):
-                batch = pending[start : start + MAX_APPEND_EVENTS]
-                ids: Sequence[EventId | None] = [None] * len(batch)
-                try:
-                    ids = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
-                except LogUnsupported as failure:
-                    self._disable(failure)
-                except LogFull:
-                    pass  # the events are delivered only
-                except Exception as failure:  # every publisher raises it
-                    if not isinstance(failure, Unavailable):
-                        log.exception("event_append_failed")
-                    for one in batch:
-                        if not one.appended.done():
-                            one.appended.set_exception(failure)
-                for one, id in zip(batch, ids, strict=True):
-                    if not one.appended.done():  # the publisher may have been cancelled
-                        one.appended.set_result(id)
+        waiting = self._pending[tenant]
+        try:
+            while waiting:
+                async with self._slots:
+                    batch = waiting[:MAX_APPEND_EVENTS]
+                    del waiting[:MAX_APPEND_EVENTS]
+                    await self._append_to(tenant, batch)
+        finally:
+            del self._pending[tenant]
+
+    async def _append_to(self, tenant: str, batch: Sequence[PendingAppend]) -> None:
+        ids: Sequence[EventId | None] = [None] * len(batch)
+        try:
+            ids = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
+        except LogUnsupported as failure:
+            self._disable(failure)
+        except LogFull:
+            pass  # the events are delivered only
+        except Unavailable as failure:
+            # Those that waited meanwhile fail too: each would wait for the same timeout after this one.
+            waiting = self._pending[tenant]
+            _refuse((*batch, *waiting), failure)
+            waiting.clear()
+        except Exception as failure:
+            log.exception("event_append_failed")
+            _refuse(batch, failure)
+        for one, id in zip(batch, ids, strict=True):
+            if not one.appended.done():  # the publisher may have been cancelled
+                one.appended.set_result(id)
 
     def _disable(self, failure: LogUnsupported) -> None:
         log.warning("topic_history_unsupported", reason=str(failure))
@@ -369,6 +376,13 @@ class RemoteHistory:
             self._deliver(event)
         if filled is not None:
             filled.set_result(True)
+
+
+def _refuse(pending: Sequence[PendingAppend], failure: Exception) -> None:
+    """Raise an exception in every publisher that waits."""
+    for one in pending:
+        if not one.appended.done():
+            one.appended.set_exception(failure)
 
 
 def _tenant(stream: Stream) -> str:
