@@ -22,10 +22,12 @@ class Log:
 
     def __init__(self) -> None:
         self.appends: list[tuple[str, int]] = []
+        self.began = asyncio.Event()
         self.fails = asyncio.Event()
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         self.appends.append((tenant, len(entries)))
+        self.began.set()
         if tenant == "stuck":
             await self.fails.wait()
             self.fails.clear()
@@ -60,8 +62,7 @@ async def test_events_that_waited_for_a_failed_append_fail_with_it() -> None:
     log = Log()
     history = history_of(log)
     first = append(history, "stuck")
-    while not log.appends:
-        await asyncio.sleep(0)
+    await log.began.wait()
     waiting = [append(history, "stuck") for _ in range(2)]
     await asyncio.sleep(0)
     log.fails.set()
