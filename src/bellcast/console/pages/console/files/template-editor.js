@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from './draft-parts.js';
-import { Blocks } from './email-blocks.js';
+import { EmailBlocks } from './email-blocks.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Field, Heading, Icon, Popup } from './parts.js';
@@ -51,6 +51,10 @@ function Editor({ page, tenant, found }) {
   const values = draft.values.value;
   const change = (path, next) => draft.change(typeof path === 'function' ? path(draft.values.value) : withAt(draft.values.value, path, next), typeof next === 'string' ? String(path) : null);
   const [dialog, setDialog] = useState(null);
+  const [announced, setAnnounced] = useState('');
+  const say = (text) => setAnnounced((last) => `${text}${last.endsWith(' ') ? '' : ' '}`); // two equal changes are two texts
+  const undo = () => { if (draft.undo()) say('Undone'); };
+  const redo = () => { if (draft.redo()) say('Redone'); };
   const view = ['yaml', 'html'].includes(page.query.get('view')) ? page.query.get('view') : 'design';
   const channel = page.query.get('channel') ?? (values.email ? 'email' : Object.keys(CHANNELS).find((one) => values[one]) ?? 'email');
   const locale = page.query.get('locale') ?? '';
@@ -74,8 +78,8 @@ function Editor({ page, tenant, found }) {
     if (key === 's') draft.write();
     else if (event.key === 'Enter') review();
     else if (event.target.closest?.('.yaml')) return;
-    else if (key === 'y' || (key === 'z' && event.shiftKey)) draft.redo();
-    else if (key === 'z') draft.undo();
+    else if (key === 'y' || (key === 'z' && event.shiftKey)) redo();
+    else if (key === 'z') undo();
     else return;
     event.preventDefault();
   };
@@ -103,15 +107,15 @@ function Editor({ page, tenant, found }) {
   const toStep = workflow && withQuery(page.url(`/workflows/${encodeURIComponent(workflow)}`), { tenant, edit: 'yes', step: page.query.get('step') });
   const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
   const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
-  const tools = { insert, variables: variablesOf(values, data), problems, focused };
+  const tools = { insert, variables: variablesOf(values, data), problems, focused, say };
   return html`<div class="template-editor">
     <header class="editor-bar">
       ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow}</a>`}
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} />
       <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
-        <${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${draft.undo}><${Icon} name="undo" /></button>
-        <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${draft.redo}><${Icon} name="redo" /></button>
+        <${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
+        <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>
         ${tenant && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
@@ -132,6 +136,7 @@ function Editor({ page, tenant, found }) {
         <${Part} ...${{ channel, locale: tag, values, change, openImport: may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
       <${Preview} ...${{ channel, preview, problems, path: draft.url, shown, isOpen: beside === null, embedded, tenant, template: page.key }} />
     </div></div>`}
+    <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
     ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => setBrandChanges(brandChanges + 1)} />`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
@@ -196,7 +201,7 @@ function Languages({ values, change, languages, locale, beside }) {
 }
 
 /** The fields of a channel in one language. */
-function Part({ channel, locale, values, change, problems, openImport, ...tools }) {
+function Part({ channel, locale, values, change, problems, openImport, say, ...tools }) {
   const place = placeOf(locale, channel);
   const part = at(values, place);
   const set = (name) => (next) => change([...place, name], next);
@@ -213,7 +218,7 @@ function Part({ channel, locale, values, change, problems, openImport, ...tools 
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
   return [text('subject', 'Subject'), part.blocks
-    ? html`<${Blocks} key="blocks" blocks=${part.blocks} path=${[...place, 'blocks']} change=${change} problems=${problems} ...${tools} />`
+    ? html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} ...${tools} />`
     : text(part.html === undefined && part.text !== undefined ? 'text' : 'html', part.html === undefined && part.text !== undefined ? 'Text' : 'HTML', { isLong: true, isCode: true }),
   !part.blocks && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
 }

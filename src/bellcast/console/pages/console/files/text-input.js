@@ -8,12 +8,12 @@ import { Popup } from './parts.js';
 export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
 
 /** A text that grows with its content. Variables are inserted where the cursor was last. */
-export function TextInput({ label, value, set, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, ...attributes }) {
+export function TextInput({ label, value, set, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
   const input = useRef(null);
   const focus = () => { focused.current = { input: input.current, set }; };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
-  const shared = { id, ref: input, value, dir: 'auto', spellcheck: !isCode, 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: (event) => { focus(); set(event.currentTarget.value); }, ...attributes };
-  return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
+  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: (event) => { focus(); set(event.currentTarget.value); }, ...attributes };
+  return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
     ${isLong ? html`<div class="grows" data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
 }
