@@ -2,6 +2,7 @@
 
 import httpx
 
+from bellcast.examples.lead_market import SERVER_SETTINGS
 from tests.example_apps import Site
 from tests.wire.pusher_clients import installed
 
@@ -12,7 +13,7 @@ class Market(Site):
     visitor = Site.signed_in
 
     def settings(self) -> dict[str, str]:
-        return {"BELLCAST_PUBLIC_TOPICS": "admin", "BELLCAST_PUSHER_ALIASES": "private-provider.{recipient}"}
+        return {f"BELLCAST_{name.upper()}": value for name, value in SERVER_SETTINGS.items()}
 
     def options(self) -> list[str]:
         return ["--libraries", str(installed() / "node_modules")]

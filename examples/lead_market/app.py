@@ -142,10 +142,11 @@ async def bell_token(request: Request) -> Response:
 
 
 async def broadcasting_auth(request: Request) -> Response:
-    """Authorize a provider's own private channel, and the admins'. The Pusher library signs, as before."""
+    """Authorize a person's own private channels, and the admins'. The Pusher library signs, as before."""
     person, form = signed_in_person(request), await _form(request)
     channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
-    if channel != ("private-admin" if person.role == "admin" else f"private-provider.{person.key}"):
+    role = "private-admin" if person.role == "admin" else f"private-provider.{person.key}"
+    if channel not in (role, f"private-App.Models.User.{person.key}"):
         raise HTTPException(403, "This channel belongs to another user.")
     with request.app.state.database.transaction() as connection:
         stored = settings.read(connection)

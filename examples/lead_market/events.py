@@ -36,11 +36,24 @@ def notify_change(connection: Connection, change: Change, by: str) -> None:
     notification."""
     lead = change.lead
     if change.is_assigned:
-        provider = CAST[lead.provider].name if lead.provider else "no provider"
-        _notify(connection, _admins(), lead, LEAD_ASSIGNED, f"{lead.customer}: assigned to {provider}", lead.city, by)
+        type, outcome = (
+            (LEAD_ASSIGNED, f"assigned to {CAST[lead.provider].name}")
+            if lead.provider
+            else (LEAD_WITHDRAWN, "unassigned")
+        )
+        _notify(connection, _admins(), lead, type, f"{lead.customer}: {outcome}", lead.city, by)
         if change.old_provider is not None:
             title = f"Lead withdrawn: {lead.customer}"
-            _notify(connection, [change.old_provider], lead, LEAD_WITHDRAWN, title, "It is no longer yours", by)
+            _notify(
+                connection,
+                [change.old_provider],
+                lead,
+                LEAD_WITHDRAWN,
+                title,
+                "It is no longer yours",
+                by,
+                path="/desk",
+            )
         _notify_provider(connection, lead, by)
     elif change.is_moved:
         title = f"{lead.customer}: {STATUSES[lead.status].lower()}"
@@ -49,19 +62,25 @@ def notify_change(connection: Connection, change: Change, by: str) -> None:
 
 
 def broadcast(settings: PusherSettings, change: Change, *, is_new: bool, socket_id: str | None) -> None:
-    """Send the live events with the stock Pusher SDK: to the admins' channel, to the provider, and to the previous one. A page that
-    connects later loads its leads, so an event that is lost in an outage is not repeated."""
+    """Send the live events with the stock Pusher SDK: to the admins' channel and to the provider; to the previous one only the id of
+    its lost lead. A page that connects later loads its leads, so an event that is lost in an outage is not repeated."""
     if not settings.enabled:
         return
-    lead, providers = change.lead, {change.lead.provider, change.old_provider} - {None}
-    channels = [settings.admin_channel, *(f"private-provider.{provider}" for provider in sorted(map(str, providers)))]
+    lead = change.lead
+    channels = [settings.admin_channel, *([_channel(lead.provider)] if lead.provider else [])]
     names = [LEAD_ASSIGNED] if is_new or change.is_assigned else []
     names += [LEAD_STATUS_UPDATED] if change.is_moved and not is_new else []
     try:
         for name in names:
             settings.client().trigger(channels, name, lead.shown(), socket_id)
+        if change.is_assigned and change.old_provider:
+            settings.client().trigger(_channel(change.old_provider), LEAD_WITHDRAWN, {"id": lead.id}, socket_id)
     except (PusherError, ValueError, OSError) as error:
         log.warning("broadcast_failed lead=%s error=%s", lead.id, error)
+
+
+def _channel(provider: str) -> str:
+    return f"private-provider.{provider}"
 
 
 def _admins() -> list[str]:
@@ -76,7 +95,7 @@ def _notify_provider(connection: Connection, lead: Lead, by: str) -> None:
 
 def _notify(
     connection: Connection, to: list[str], lead: Lead, type: str, title: str, body: str, by: str,
-    channels: Sequence[str] = ("inbox",),
+    channels: Sequence[str] = ("inbox",), path: str | None = None,
 ) -> None:  # fmt: skip
     if not to:
         return
@@ -89,7 +108,7 @@ def _notify(
         type=type,
         data=data,
         actor={"id": by, "name": CAST[by].name if by in CAST else SYSTEMS[by]},
-        action_url=f"/desk#lead-{lead.id}",
+        action_url=path or f"/desk#lead-{lead.id}",
         channels=channels,
         idempotency_key=f"leadwell-{type}-{lead.id}-{lead.made_at}-{lead.changes}-{to[0]}",
     )

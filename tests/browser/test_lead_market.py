@@ -110,6 +110,17 @@ def test_sign_out_ends_the_live_connection_of_the_other_tab(context: BrowserCont
 
 
 @pytest.mark.thorough
+def test_page_of_the_admin_joins_the_channel_by_which_a_sign_out_ends_it(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/as/ruth/login")
+    with page.expect_response(
+        lambda response: "channel_name=private-App.Models.User.ruth" in (response.request.post_data or "")
+    ) as authorized:
+        sign_in(page, "ruth")
+    assert authorized.value.ok
+
+
+@pytest.mark.thorough
 def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
     lead(plumber, "Priya Nair").get_by_role("button", name="Won").click()
@@ -125,9 +136,12 @@ def test_reassigned_lead_leaves_the_old_board_and_notifies_the_new_provider(cont
     ruth, plumber, roofer = desk(context, "ruth"), desk(context, "42"), desk(context, "43")
     add(ruth, "Edsger Dijkstra", "42")
     expect(lead(plumber, "Edsger Dijkstra")).to_be_visible()
+    number = lead(plumber, "Edsger Dijkstra").get_attribute("id").removeprefix("lead-")
     lead(ruth, "Edsger Dijkstra").get_by_label("Assign to").select_option("43")
     expect(lead(roofer, "Edsger Dijkstra")).to_be_visible()
     expect(lead(plumber, "Edsger Dijkstra")).to_have_count(0)
+    plumber.locator(".news summary").click()
+    expect(plumber.locator(".news li").first).to_contain_text(f"No. {number} is no longer yours")
     rings(roofer)
 
 

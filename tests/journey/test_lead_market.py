@@ -1,16 +1,19 @@
 """The lead market over HTTP: sign-in, leads in a file, the Pusher settings, and an outage of Bellcast."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from bellcast.client import Bellcast
 from tests.faults.raw_sockets import eventually
 from tests.lead_market_app import Market
 from tests.sqlite_dump import sqlite_dump
+from tests.wire.pusher_clients import bare
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +110,43 @@ def test_lead_can_be_unassigned_and_reassigned_after_it_was_lost(market: Market,
     assert eventually(lambda: "New lead for you" in market.titles("43"))
 
 
-def test_provider_that_loses_a_lead_is_told(market: Market, ruth: httpx.Client):
+def test_provider_that_loses_a_lead_is_notified(market: Market, ruth: httpx.Client):
     lead = add(ruth, "Bob Ray", provider="42").json()["id"]
     ruth.patch(f"/api/admin/leads/{lead}", json={"provider": "43"})
     assert eventually(lambda: "Lead withdrawn: Bob Ray" in market.titles("42"))
     assert eventually(lambda: "Bob Ray: assigned to Oak Roofing" in market.titles("ruth"))
     ruth.patch(f"/api/admin/leads/{lead}", json={"provider": ""})
     assert eventually(lambda: "Lead withdrawn: Bob Ray" in market.titles("43"))
-    assert eventually(lambda: "Bob Ray: assigned to no provider" in market.titles("ruth"))
+    assert eventually(lambda: "Bob Ray: unassigned" in market.titles("ruth"))
     assert market.titles("ruth").count("Lead from Bob Ray") == 1
+
+
+def test_provider_that_loses_a_lead_gets_its_id_only(market: Market, ruth: httpx.Client):
+    lead = add(ruth, "Karen Jones", provider="42").json()["id"]
+    market.empty_outbox()
+    with bare(market.server) as plumber, bare(market.server) as roofer:
+        plumber.subscribe("private-provider.42")
+        roofer.subscribe("private-provider.43")
+        ruth.patch(f"/api/admin/leads/{lead}", json={"provider": "43", "status": "contacted"})
+        assert json.loads(roofer.until("lead.assigned")["data"])["customer"] == "Karen Jones"
+        roofer.until("lead.status.updated")
+        frames = [plumber.next()]
+        while frames[-1]["event"] != "lead.withdrawn":
+            frames.append(plumber.next())
+        assert json.loads(frames[-1]["data"]) == {"id": lead}
+        assert not {"lead.assigned", "lead.status.updated"} & {frame["event"] for frame in frames}
+
+
+def test_sign_out_of_the_admin_ends_its_live_connection(market: Market):
+    with market.visitor("ruth") as ruth, bare(market.server) as page:
+        for channel in ("private-admin", "private-App.Models.User.ruth"):
+            form = {"socket_id": page.socket_id, "channel_name": channel}
+            auth = ruth.post("/broadcasting/auth", data=form).json()["auth"]
+            page.send_frame("pusher:subscribe", {"channel": channel, "auth": auth})
+            page.until("pusher_internal:subscription_succeeded")
+        ruth.post("/logout")
+        with pytest.raises(ConnectionClosed):
+            page.until("never")
 
 
 def test_closed_lead_is_not_reassigned_by_accident(ruth: httpx.Client):

@@ -6,6 +6,7 @@ const $ = (selector, within = document) => within.querySelector(selector);
 
 channel?.listen('.lead.assigned', (lead) => news(lead, `${lead.customer} → ${lead.provider_name ?? 'unassigned'}`));
 channel?.listen('.lead.status.updated', (lead) => news(lead, `${lead.customer}: ${lead.status}`));
+channel?.listen('.lead.withdrawn', (lead) => news(lead, `No. ${lead.id} is no longer yours`));
 onConnected(() => refresh());
 
 /** Adds an entry to the list of events since the page was opened. */

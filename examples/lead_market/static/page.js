@@ -26,6 +26,8 @@ const echo = connect();
 const admins = () => (settings.private_admin ? echo.private('admin') : echo.channel('admin'));
 /** The channel of this desk: the admins', or the provider's own. */
 export const channel = echo && (role === 'admin' ? admins() : echo.private(`provider.${desk}`));
+// A sign-out ends the connections that follow a channel of the person, which the admins' channel is not.
+if (role === 'admin') echo?.private(`App.Models.User.${desk}`);
 
 /** Call a function after each connection: Pusher's protocol does not replay missed events. */
 export const onConnected = (call) => echo?.connector.pusher.connection.bind('connected', call);
