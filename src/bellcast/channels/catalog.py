@@ -25,6 +25,7 @@ from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.templates.rendering import BackgroundCompiler
+from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.tenants.store import Tenants
 
@@ -93,7 +94,10 @@ class Catalog:
     async def check_data(self, tenant: str, key: str, data: Mapping[str, Any]) -> None:
         """Compare the data of a send or a trigger with the schema of its type. Raises Invalid, unless the type only warns."""
         type = await self.type(tenant, key)
-        errors = [] if type.data is None else list(data_schemas.errors_of("data", data, type.data))
+        if type.data is None:
+            return
+        async with budget_of(tenant).charged():
+            errors = list(data_schemas.errors_of("data", data, type.data))
         if not errors:
             return
         if type.data_check == "refuse":

@@ -1,7 +1,8 @@
-"""The CPU time of a tenant's templates in this process, so that they leave the processor to other tenants."""
+"""The CPU time of a tenant's templates and schemas in this process, so that they leave the processor to other tenants."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from time import monotonic, thread_time
 from typing import ParamSpec, TypeVar
@@ -9,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.token_bucket import TokenBucket
 
-# CPU time per second of all renderings of a tenant. Usual ones take less, because the rest of a fan-out takes longer.
+# CPU time per second of all renderings and checks of data of a tenant. Usual ones take less, because the rest of a fan-out takes longer.
 CPU_SHARE = 0.5
 # Renderings of a text that take too long in a row, until it is stopped.
 MAX_SLOW = 3
@@ -46,6 +47,16 @@ class TenantBudget:
         while seconds:
             await asyncio.sleep(seconds)
             seconds = self.seconds_to_wait()  # others that waited may have used the time
+
+    @asynccontextmanager
+    async def charged(self) -> AsyncIterator[None]:
+        """Wait until the tenant may render, and charge the CPU time of the block, which does not wait."""
+        await self.wait()
+        started = thread_time()
+        try:
+            yield
+        finally:
+            self.charge(thread_time() - started)
 
     def is_slow(self, text: int) -> bool:
         """True if the last rendering of the text took too long."""

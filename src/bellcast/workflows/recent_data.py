@@ -21,6 +21,7 @@ from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import PublishEffect
+from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import definitions, workflow_catalog
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store.runs import Runs
@@ -99,15 +100,17 @@ async def _bounded(data: Data) -> Data:
             return
 
 
-async def refused(data: Data, schema: Any, noun: str) -> PublishEffect | None:
-    """Return the effect of a new schema on data such as the last; `noun` names its origin, such as `triggers`."""
-    seen, number, reason, seconds = 0, 0, "", 0.0
+async def refused(tenant: str, data: Data, schema: Any, noun: str) -> PublishEffect | None:
+    """Return the effect of a new schema of a tenant on data such as the last; `noun` names its origin, such as `triggers`."""
+    seen, number, reason, seconds, budget = 0, 0, "", 0.0, budget_of(tenant)
+    await budget.wait()
     async for one in _bounded(data):
         seen, started = seen + 1, thread_time()
         if (error := next(data_schemas.errors_of("data", one, schema), None)) is not None:
             number += 1
             reason = reason or f"{error.field} {error.message}"
-        seconds += thread_time() - started
+        seconds += (spent := thread_time() - started)
+        budget.charge(spent)
         if seconds > MAX_COMPARED_SECONDS:
             break
     if not number:
@@ -199,4 +202,4 @@ async def _refused_data(db: Engine, planned: Engine, tenant: str, key: str, afte
         found = await table.get(TYPES, tenant, after.type) or await table.get(TYPES, PROJECT, after.type)
         type = NO_TYPE if found is None else msgspec.json.decode(found.body, type=NotificationType)
         schema = type.data if type.data_check == "refuse" else None
-    return None if schema is None else await refused(of_workflow(db, tenant, key), schema, "triggers")
+    return None if schema is None else await refused(tenant, of_workflow(db, tenant, key), schema, "triggers")

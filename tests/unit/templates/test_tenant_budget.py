@@ -68,6 +68,15 @@ async def test_wait_ends_when_the_time_is_available() -> None:
     assert acme.seconds_to_wait() == 0
 
 
+async def test_charged_block_waits_for_the_time_and_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    acme, seconds = budget_of("acme"), itertools.count()
+    monkeypatch.setattr(tenant_budget, "thread_time", lambda: next(seconds))
+    acme.charge(CPU_SHARE + 0.02)
+    async with acme.charged():
+        assert acme.seconds_to_wait() == 0
+    assert acme.seconds_to_wait() > 1
+
+
 def test_slow_text_is_repeated_once_and_then_stopped_for_its_tenant(now: list[float], renderings: list[str]) -> None:
     for _ in range(MAX_SLOW):
         with pytest.raises(TemplateError, match=budget.TOO_SLOW):

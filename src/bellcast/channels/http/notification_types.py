@@ -29,7 +29,7 @@ async def _effects(
 ) -> list[PublishEffect]:
     if value.data is None or value.data_check == "warn":
         return []
-    refused = await recent_data.refused(recent_data.of_type(ctx.engines.db, tenant, key), value.data, "sends")
+    refused = await recent_data.refused(tenant, recent_data.of_type(ctx.engines.db, tenant, key), value.data, "sends")
     return [] if refused is None else [refused]
 
 
