@@ -45,3 +45,6 @@ class Visitor:
 
     def titles(self) -> list[str]:
         return [one["title"] for one in self.api("GET", "notifications/").json()["results"]]
+
+    def texts(self) -> list[str]:
+        return [one["message"] for one in self.api("GET", "notifications/").json()["results"]]

@@ -180,6 +180,30 @@ def test_customer_form_sent_twice_is_one_customer(suite):
         assert omar.http.get("/customers/").text.count("Twice &amp; Sons") == 1
 
 
+def test_changes_in_the_admin_notify_as_those_of_the_pages(suite):
+    with suite.visitor("nadia") as nadia, suite.visitor("omar") as omar, suite.visitor("sasha") as sasha:
+        admin = "/admin/shop/product/"
+        fields = {"name": "Milk jug", "price": "9.00", "low_stock": 5}
+        nadia.submit(f"{admin}add/", **fields, stock=20)
+        number = re.search(rf"{admin}(\d+)/change/\">Milk jug", nadia.http.get(admin).text)[1]
+        nadia.submit(f"{admin}{number}/change/", **fields, stock=3)
+        nadia.submit("/admin/shop/customer/add/", name="Tea Room", email="")
+        adjusted, low = "Nadia changed Milk jug from 20 to 3", "Milk jug is running low: 3 left"
+        assert eventually(lambda: {adjusted, low, "Tea Room"} <= set(omar.texts()))
+        assert sasha.http.get("/admin/shop/sale/").status_code == 200
+        assert sasha.http.get("/admin/shop/sale/add/").status_code == 403
+
+
+def test_customer_that_is_saved_without_a_change_does_not_notify(suite):
+    with suite.visitor("petra") as petra:
+        petra.submit("/customers/", name="Quiet Café", email="")
+        page = re.search(r'href="(/customers/\d+/)">Quiet Café', petra.http.get("/customers/").text)[1]
+        for name in ("Quiet Café", "Loud Café", "Loud Café"):
+            petra.submit(page, name=name, email="")
+        petra.submit("/customers/", name="The last one", email="")
+        assert eventually(lambda: petra.texts()[:3] == ["The last one", "Loud Café", "Quiet Café"])
+
+
 @pytest.mark.thorough
 def test_manager_sees_and_changes_only_the_own_shop_in_the_admin(suite):
     with suite.visitor("petra") as petra, suite.visitor("nadia") as nadia, suite.visitor("sasha") as sasha:

@@ -7,7 +7,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
 
-from . import models
+from . import models, notifications
 
 
 class OwnShop(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
@@ -31,6 +31,28 @@ class OwnShop(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stu
         super().save_model(request, obj, form, change)
 
 
+@admin.register(models.Product)
+class Products(OwnShop):
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "stock" in form.changed_data:
+            notifications.stock_adjusted(obj, form.initial["stock"], request.user.first_name)
+
+
+@admin.register(models.Sale)
+class Sales(OwnShop):
+    """A list to read: a sale is recorded on its page, which takes its pieces from the stock."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(models.User)
 class People(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     """Managers see the people of their shop; only superusers change accounts. The admin of notifications follows this limit."""
@@ -46,5 +68,4 @@ def _of_shop(found: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
 
 
 admin.site.register(models.Tenant)
-for model in (models.Customer, models.Product, models.Sale):
-    admin.site.register(model, OwnShop)
+admin.site.register(models.Customer, OwnShop)

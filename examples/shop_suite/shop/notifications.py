@@ -47,7 +47,6 @@ def stock_adjusted(product: Product, before: int, by: str) -> None:
         priority="low",
         action_url="/inventory/",
     )
-    show_change(product.tenant)
 
 
 def customer_saved(customer: Customer, *, is_new: bool) -> None:
@@ -59,7 +58,6 @@ def customer_saved(customer: Customer, *, is_new: bool) -> None:
         action_url=customer.get_absolute_url(),
         action_text="View Customer",
     )
-    show_change(customer.tenant)
 
 
 def maintenance_announced(tenant: Tenant, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Changes of the stock, which alert when a product runs low."""
+"""Sales, and changes of the stock."""
 
 import uuid
 
@@ -32,7 +32,8 @@ def sell(product_id: int, quantity: int, customer: Customer | None, seller: User
         token=token,
     )
     notifications.sale_completed(sale)
-    _set(product, product.stock - quantity)
+    product.stock -= quantity
+    product.save()
     return sale
 
 
@@ -43,15 +44,9 @@ def adjust(product_id: int, stock: int, user: User) -> None:
     before = product.stock
     if before == stock:
         return
-    _set(product, stock)
-    notifications.stock_adjusted(product, before, user.first_name)
-
-
-def _set(product: Product, stock: int) -> None:
-    was_low, product.stock = product.is_low, stock
+    product.stock = stock
     product.save()
-    if product.is_low and (not was_low or product.stock == 0):
-        notifications.stock_is_low(product)
+    notifications.stock_adjusted(product, before, user.first_name)
 
 
 def of_person(token: uuid.UUID, user: User) -> uuid.UUID:

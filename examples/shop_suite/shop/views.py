@@ -112,7 +112,7 @@ def customers(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.instance.token = stock.of_person(form.cleaned_data["token"], request.user)
         with contextlib.suppress(IntegrityError):  # the form was sent twice
-            _save_customer(form, is_new=True)
+            _save(form)
         return redirect("customers")
     rows = tenant.customers.all()
     return render(request, "shop/customers.html", {"form": form, "customers": rows}, status=422 if form.errors else 200)
@@ -123,14 +123,14 @@ def change_customer(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(models.of(request).customers, pk=pk)
     form = CustomerForm(request.POST or None, instance=customer)
     if request.method == "POST" and form.is_valid():
-        _save_customer(form, is_new=False)
+        _save(form)
         return redirect("customers")
     return render(request, "shop/customer.html", {"form": form, "customer": customer})
 
 
 @transaction.atomic
-def _save_customer(form: CustomerForm, *, is_new: bool) -> None:
-    notifications.customer_saved(form.save(), is_new=is_new)
+def _save(form: CustomerForm) -> None:
+    form.save()
 
 
 @login_required
