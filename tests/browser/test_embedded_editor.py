@@ -210,6 +210,24 @@ def test_user_without_the_right_to_html_sees_no_way_to_it(
         expect(frame.get_by_role("button", name=name, exact=True)).to_have_count(0)
 
 
+def test_user_without_the_right_to_edit_reads_the_template(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    refused: list[str] = []
+    context.on("response", lambda response: refused.append(response.url) if response.status == 403 else None)
+    page = opened(context, server, site, f'token="{token_of(bell, site, "reader", can=["html", "test"])}"')
+    frame = frame_of(page)
+    subject = frame.get_by_label("Subject")
+    expect(subject).to_have_value("Booked")
+    expect(subject).not_to_be_editable()
+    expect(frame.frame_locator("iframe[name=template-preview]").get_by_role("heading", name="Booked")).to_be_visible()
+    expect(frame.get_by_role("button", name="Checks: ")).to_be_visible()  # requested a second after the last change
+    frame.get_by_role("button", name="YAML").click()
+    expect(frame.get_by_label("Definition as YAML")).not_to_be_editable()
+    assert violations(page) == []
+    assert refused == []
+
+
 @pytest.mark.thorough
 def test_user_changes_the_brand_and_the_preview_follows(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast

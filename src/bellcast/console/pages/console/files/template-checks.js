@@ -12,9 +12,9 @@ const CHECK_MS = 1000;
 const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Should be changed'], info: ['info', 'Good to know'] };
 
 /** The findings of values, a second after their last change; null until they are known. Values with problems keep the last. */
-export function useFindings({ path, values, problems }) {
+export function useFindings({ path, values, problems, mayCheck }) {
   const [findings, setFindings] = useState(null);
-  const isValid = problems.length === 0 && Object.keys(values).length > 0;
+  const isValid = mayCheck && problems.length === 0 && Object.keys(values).length > 0;
   useEffect(() => {
     if (!isValid) return undefined;
     const abort = new AbortController();

@@ -7,7 +7,7 @@ import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from 
 import { EmailBlocks } from './email-blocks.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
-import { Field, Heading, Icon, Popup } from './parts.js';
+import { Field, Icon, Popup } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
@@ -37,7 +37,6 @@ export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const loaded = useLoad((signal) => readDrafted(KIND, page.key, tenant, signal), [page.key, tenant]);
-  if (!page.may(BUILDERS)) return html`<${Heading} title=${page.key} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
   return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
 }
 
@@ -49,35 +48,37 @@ function Editor({ page, tenant, found }) {
   }, []);
   useEffect(() => () => draft.close(), []);
   const values = draft.values.value;
-  const change = (path, next) => draft.change(typeof path === 'function' ? path(draft.values.value) : withAt(draft.values.value, path, next), typeof next === 'string' ? String(path) : null);
+  const { embedded } = page;
+  const may = (right) => !embedded || embedded.may(right);
+  const mayRender = page.may(BUILDERS), mayEdit = mayRender && may('edit') && !draft.refusal.value;
+  const change = (path, next) => mayEdit && draft.change(typeof path === 'function' ? path(draft.values.value) : withAt(draft.values.value, path, next), typeof next === 'string' ? String(path) : null);
   const [dialog, setDialog] = useState(null);
   const [announced, setAnnounced] = useState('');
   const say = (text) => setAnnounced((last) => `${text}${last.endsWith(' ') ? '' : ' '}`); // two equal changes are two texts
   const undo = () => { if (draft.undo()) say('Undone'); };
   const redo = () => { if (draft.redo()) say('Redone'); };
-  const view = ['yaml', 'html'].includes(page.query.get('view')) ? page.query.get('view') : 'design';
+  const views = { design: 'Design', yaml: 'YAML', ...(mayEdit && may('html') && { html: 'HTML' }) };
+  const view = views[page.query.get('view')] ? page.query.get('view') : 'design';
   const channel = page.query.get('channel') ?? (values.email ? 'email' : Object.keys(CHANNELS).find((one) => values[one]) ?? 'email');
   const locale = page.query.get('locale') ?? '';
   const beside = page.query.get('beside');
-  const shown = usePreviewData({ path: draft.url, values, isStored: !draft.isNew.value });
+  const shown = usePreviewData({ path: draft.url, values, isStored: !draft.isNew.value, mayRender });
   const { data } = shown;
   const [brandChanges, setBrandChanges] = useState(0);
-  const preview = usePreview({ path: draft.url, values, shown, locale, brandChanges });
+  const preview = usePreview({ path: draft.url, values, shown, locale, brandChanges, mayRender });
   const focused = useRef(null);
   const problems = draft.problems.value;
-  const findings = useFindings({ path: draft.url, values, problems });
-  const { embedded } = page;
-  const may = (right) => !embedded || embedded.may(right);
+  const findings = useFindings({ path: draft.url, values, problems, mayCheck: mayRender });
   useEffect(() => { if (embedded && draft.save.value.state === 'saved' && draft.hasDraft()) embedded.emit('save', { template: page.key }); }, [draft.save.value]);
-  const mayPublish = may('publish') && !isLocked(draft.current.value) && problems.length === 0 && !hasErrors(findings) && draft.isChanged.value;
+  const mayPublish = mayRender && may('publish') && !isLocked(draft.current.value) && problems.length === 0 && !hasErrors(findings) && draft.isChanged.value;
   const review = () => { if (mayPublish) setDialog('review'); };
 
   const keys = (event) => {
     if (!(event.ctrlKey || event.metaKey) || document.querySelector('dialog[open]')) return;
     const key = event.key.toLowerCase();
-    if (key === 's') draft.write();
+    if (key === 's' && mayEdit) draft.write();
     else if (event.key === 'Enter') review();
-    else if (event.target.closest?.('.yaml')) return;
+    else if (!mayEdit || event.target.closest?.('.yaml')) return;
     else if (key === 'y' || (key === 'z' && event.shiftKey)) redo();
     else if (key === 'z') undo();
     else return;
@@ -107,34 +108,35 @@ function Editor({ page, tenant, found }) {
   const toStep = workflow && withQuery(page.url(`/workflows/${encodeURIComponent(workflow)}`), { tenant, edit: 'yes', step: page.query.get('step') });
   const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
   const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
-  const tools = { insert, variables: variablesOf(values, data), problems, focused, say };
+  const tools = { insert, variables: variablesOf(values, data), problems, focused, say, isReadOnly: !mayEdit };
   return html`<div class="template-editor">
     <header class="editor-bar">
       ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow}</a>`}
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
-      <${SaveState} draft=${draft} />
-      <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries({ design: 'Design', yaml: 'YAML', ...(may('html') && { html: 'HTML' }) }).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
-        <${Checks} findings=${findings} /><button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
-        <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>
-        ${tenant && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
-        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
-        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
+      <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
+      <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries(views).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
+        <${Checks} findings=${findings} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
+        <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
+        ${tenant && mayRender && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
+        ${mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : mayRender && may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
     </header>
     <${ManagedBanner} page=${page} kind="templates" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
     ${draft.refusal.value && html`<p class="editor-note" role="note">${draft.refusal.value}</p>`}
-    ${found.inherited && draft.isNew.value && !embedded && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
-    ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} note="The design shows the last definition without errors." />`
+    ${!mayEdit && !draft.refusal.value && html`<p class="editor-note" role="note">You can read this template. Changes need ${embedded ? 'the right to edit' : 'the role developer'}.</p>`}
+    ${found.inherited && draft.isNew.value && !embedded && mayEdit && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
+    ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The design shows the last definition without errors." />`
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
-        : isEmpty ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
+        : isEmpty && mayEdit ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
           : html`<div class="editor-body"><div class="parts-bar">
       <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${languages.some((tag) => at(values, placeOf(tag, one))) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${title}</button>`)}</div>
-      <${Languages} ...${{ values, change, languages, locale, beside }} />
+      <${Languages} ...${{ values, change: mayEdit && change, languages, locale, beside }} />
     </div>
     <div class=${`split columns-${columns.length}`}>
       <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
-        <${Part} ...${{ channel, locale: tag, values, change, openImport: may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
-      <${Preview} ...${{ channel, preview, problems, path: draft.url, shown, isOpen: beside === null, embedded, tenant, template: page.key }} />
+        <${Part} ...${{ channel, locale: tag, values, change, openImport: mayEdit && may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
+      <${Preview} ...${{ channel, locale, published: mayRender ? null : draft.current.value ?? found.inherited ?? {}, preview, problems, path: draft.url, shown, isOpen: beside === null, embedded, tenant, template: page.key }} />
     </div></div>`}
     <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
@@ -192,11 +194,11 @@ function Languages({ values, change, languages, locale, beside }) {
     go(url, { isQuiet: true });
   };
   return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${languageName(tag)} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}</button>`)}</div>
-    <${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />${languages.length === 1 && ' Language'}`}>${(close) => html`<form onSubmit=${(event) => {
+    ${change && html`<${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />${languages.length === 1 && ' Language'}`}>${(close) => html`<form onSubmit=${(event) => {
       event.preventDefault();
       add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));
       close();
-    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,8}([\\-_][A-Za-z0-9]{1,8})*" hint="Such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" /><p><button class="primary">Add</button></p></form>`}<//>
+    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,8}([\\-_][A-Za-z0-9]{1,8})*" hint="Such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" /><p><button class="primary">Add</button></p></form>`}<//>`}
     ${languages.length > 1 && html`<button type="button" class="quiet" aria-pressed=${String(beside !== null)} onClick=${compare}><${Icon} name="columns" /> Side by side</button>`}</div>`;
 }
 
@@ -210,15 +212,15 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
     const original = locale ? values[channel] : null;
     const starters = channel === 'email' ? { subject: 'Subject', blocks: [{ type: 'heading', text: 'Title', key: 'title' }, { type: 'text', text: 'Text' }] } : { inbox: { title: 'Title' }, sms: { text: 'Text' }, push: { title: 'Title' }, chat: { text: 'Text' } }[channel];
     return html`<div class="empty"><p>${original ? `There is no ${CHANNELS[channel]} in this language: recipients get the default language.` : `This template has no ${CHANNELS[channel]}.`}</p>
-      <button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && openImport && html` <button type="button" onClick=${openImport}>Import</button>`}</div>`;
+      ${!tools.isReadOnly && html`<button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && openImport && html` <button type="button" onClick=${openImport}>Import</button>`}`}</div>`;
   }
   const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${part[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...place, name])} ...${tools} ...${more} />`;
-  const remove = html`<p class="part-end">${channel === 'email' && openImport && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
+  const remove = !tools.isReadOnly && html`<p class="part-end">${channel === 'email' && openImport && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
   if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
   return [text('subject', 'Subject'), part.blocks
     ? html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} ...${tools} />`
     : text(part.html === undefined && part.text !== undefined ? 'text' : 'html', part.html === undefined && part.text !== undefined ? 'Text' : 'HTML', { isLong: true, isCode: true }),
-  !part.blocks && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
+  !part.blocks && !tools.isReadOnly && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
 }

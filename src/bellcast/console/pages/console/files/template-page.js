@@ -33,13 +33,13 @@ export function Template({ page }) {
     };
     return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` of ${one.tenant}`}${one.uses.length > 0 && html`, used by ${one.uses.join(', ')}`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
-      ${mayChange ? html`<${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, tenant }} />` : html`<${Card} title="Versions"><${Versions} ...${{ one, url, editor }} /><//>`}
+      <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;
   }}<//>`;
 }
 
-/** The preview of a version, beside all versions and a test message. */
-function Shown({ page, one, url, editor, isOwn, tenant }) {
+/** The preview of a version, beside all versions and a test message. Without the right to change it, the preview is the e-mail of the current version. */
+function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const [version, setVersion] = useState(null);
   const earlier = useLoad(async (signal) => (version && version !== one.version ? get(url('', { version }), signal) : null), [version, one.version]);
   const values = useMemo(() => valuesOf(earlier.value ?? one), [earlier.value, one]);
@@ -49,14 +49,14 @@ function Shown({ page, one, url, editor, isOwn, tenant }) {
   const [chosenLocale, setLocale] = useState('');
   const locale = languages.includes(chosenLocale) ? chosenLocale : '';
   const [recipient, setRecipient] = useState('');
-  const shown = usePreviewData({ path: url, values, isStored: true });
-  const preview = usePreview({ path: url, values, shown, locale, recipient });
+  const shown = usePreviewData({ path: url, values, isStored: true, mayRender: mayChange });
+  const preview = usePreview({ path: url, values, shown, locale, recipient, mayRender: mayChange });
   const choice = (label, all, current, choose, wordOf) => html`<div class="segments" role="group" aria-label=${label}>${all.map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === current)} title=${wordOf(name)} onClick=${() => choose(name)}>${label === 'Language' ? name || 'Default' : wordOf(name)}</button>`)}</div>`;
   return html`<div class="template-page"><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
       <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
-        <input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} /></div>
-      <${Preview} ...${{ channel, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
-    <div><${Test} ...${{ page, one, url, tenant, shown }} /><${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: setVersion }} /><//></div></div>`;
+        ${mayChange && html`<input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`}</div>
+      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
+    <div>${mayChange && html`<${Test} ...${{ page, one, url, tenant, shown }} />`}<${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */

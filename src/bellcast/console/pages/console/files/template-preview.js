@@ -8,6 +8,7 @@ import { Icon } from './parts.js';
 import { sampleOf } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
 import { me } from './session.js';
+import { at, placeOf } from './template-model.js';
 import { SendTest } from './template-test.js';
 
 const PREVIEW_MS = 300;
@@ -15,10 +16,11 @@ const PREVIEW_MS = 300;
 await loadStyle('template-editor.css');
 
 /** The data of a preview: that of the last send, masked, until another sample or the example is chosen. The example has values of the schemas, else invented ones. */
-export function usePreviewData({ path, values, isStored }) {
+export function usePreviewData({ path, values, isStored, mayRender }) {
   const [text, setData] = useState(null);
   const [chosen, setSample] = useState(undefined);
   const found = useLoad(async (signal) => {
+    if (!mayRender) return { samples: [], declared: [] };
     const { samples } = await request('GET', path('/samples'), undefined, signal);
     return { samples, declared: isStored ? await request('GET', path('/variables'), undefined, signal) : [] };
   }, [path('/samples'), isStored]);
@@ -28,9 +30,9 @@ export function usePreviewData({ path, values, isStored }) {
 }
 
 /** The rendered parts, 300 ms after the last change, with the data of `usePreviewData`. */
-export function usePreview({ path, values, shown: { data, sample, isReady }, locale, recipient, brandChanges }) {
+export function usePreview({ path, values, shown: { data, sample, isReady }, locale, recipient, brandChanges, mayRender }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
-  const isEmpty = Object.keys(values).length === 0; // a new template
+  const isEmpty = !mayRender || Object.keys(values).length === 0; // a new template
   useEffect(() => {
     if (!isReady || isEmpty) return undefined;
     const abort = new AbortController();
@@ -75,26 +77,30 @@ function useFittingWidth(place, width, inputs) {
 
 const SCHEMES = { '': 'As sent', light: 'Light', dark: 'Dark', inverted: 'Inverted' };
 
-/** A template as its recipients see it, in one channel, with the data that is `shown`. */
-export function Preview({ channel, preview, problems: known, path, shown, isOpen, embedded, tenant, template }) {
+/** A template as its recipients see it, in one channel, with the data that is `shown`. Operators that only read see the e-mail of the `published` template. */
+export function Preview({ channel, locale, preview, problems: known, path, shown, isOpen, embedded, tenant, template, published = null }) {
   const [device, setDevice] = useState('desktop');
   const [look, setLook] = useState({ scheme: '', images: 'off' });
   const { parts, wanted } = preview;
   const problems = [...new Map([...known, ...preview.problems].map((one) => [`${one.field} ${one.message}`, one])).values()];
   const part = parts?.[channel];
+  const mail = channel === 'email' && published && (at(published, placeOf(locale, 'email')) ?? published.email);
   const form = useRef(null);
   const frame = useRef(null);
-  useFittingWidth(frame, DEVICE_WIDTHS[device], [channel, device, Boolean(part?.html), isOpen]);
+  useFittingWidth(frame, DEVICE_WIDTHS[device], [channel, device, Boolean(part?.html || mail), isOpen]);
   useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen, look]);
   if (!isOpen) return null;
   const isDark = look.scheme === 'dark' || look.scheme === 'inverted';
   return html`<aside class="preview" aria-label="Preview">
-    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="segments" role="group" aria-label="Device">${Object.entries(DEVICES).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${word}</button>`)}</div>
+    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="segments" role="group" aria-label="Device">${Object.entries(DEVICES).filter(([one]) => !published || one !== 'text').map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${word}</button>`)}</div>
       ${device !== 'text' && html`<select aria-label="Color scheme" value=${look.scheme} onChange=${(event) => setLook({ ...look, scheme: event.currentTarget.value })}>${Object.entries(SCHEMES).map(([one, word]) => html`<option key=${one} value=${one}>${word}</option>`)}</select>
       <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Images</label>`}`}</div>
     ${problems.length > 0 && html`<div role="status" aria-label="Problems"><ul class="problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="warn" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul></div>`}
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="warn" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="warn" /> ${one}</p>`)}
+    ${(mail?.html || mail?.blocks) && html`<div class=${`mail-preview on-${device}`}><div class="subject"><p class="muted">The published version, with example data.</p></div>
+      <div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" src=${ROOT + path('/html', { data: shown.data, locale: locale || null, scheme: look.scheme || null, images: look.images })}></iframe></div></div>`}
+    ${published && !(mail?.html || mail?.blocks) && html`<p class="muted">Your role has a preview of published e-mails only.</p>`}
     ${part && channel === 'email' && html`<div class=${`mail-preview on-${device}`}>
       <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>${(!embedded || (embedded.may('test') && me.value.email)) && html`<${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} />`}</div>
       ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
