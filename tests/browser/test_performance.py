@@ -31,6 +31,10 @@ LONG = 50  # ms: the limit of a noticeable delay
 WATCH_BADGE = """(() => { const look = () => { const badge = document.querySelector('bellcast-bell')?.shadowRoot?.querySelector('.badge');
   if (badge && !badge.hidden && badge.textContent) globalThis.badgeAt = performance.now(); else requestAnimationFrame(look) }; look() })()"""
 TO_CONSOLE = 1_000
+TO_PREVIEW = 250  # a pause of 100 ms, then the texts and the e-mail
+# Records how long the preview of an e-mail takes to show what a key has changed.
+WATCH_PREVIEW = """globalThis.shown = []; let pressed = 0; addEventListener('keydown', () => { pressed = performance.now() }, true);
+  document.querySelector('iframe[name=template-preview]').addEventListener('load', () => shown.push(performance.now() - pressed))"""
 # Records when the console's menu and its first page are rendered, in ms since the navigation.
 WATCH_CONSOLE = """(() => { const look = () => { if (document.querySelector('#menu a') && document.querySelector('h1')) globalThis.drawnAt = performance.now();
   else requestAnimationFrame(look) }; look() })()"""
@@ -159,6 +163,23 @@ def test_console_is_drawn_quickly_with_an_empty_cache(chromium, owner, record_fi
         times.append(page.evaluate("drawnAt"))
         context.close()
     record_figure("console_ms", statistics.median(times), TO_CONSOLE)
+
+
+@pytest.mark.thorough
+def test_preview_of_an_email_follows_a_key_quickly(owner, open_console, record_figure, pytestconfig):
+    blocks = [{"type": "heading", "text": "Hello"}, {"type": "text", "text": "See you, {{ data.client }}."}] * 10
+    owner.send("PUT", "/v1/templates/quick", {"email": {"subject": "Hello", "blocks": blocks}})
+    page = open_console("/templates/quick?edit=yes", viewport=DESKTOP)
+    heading = page.frame_locator("iframe[name=template-preview]").get_by_role("heading").first
+    expect(heading).to_have_text("Hello")
+    page.evaluate(WATCH_PREVIEW)
+    field = page.get_by_role("textbox", name="Heading").first
+    for number in range(9 if pytestconfig.getoption("--measure") else 1):
+        field.press("End")
+        field.press("!")
+        expect(heading).to_have_text("Hello" + "!" * (number + 1))
+        wait_page(page, f"shown.length === {number + 1}")
+    record_figure("preview_ms", statistics.median(page.evaluate("shown")), TO_PREVIEW)
 
 
 def test_thousand_notifications_in_a_second_block_no_frame_and_none_is_lost(app, person, shop, record_figure):

@@ -414,6 +414,46 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
+def test_tab_of_a_language_has_the_number_of_its_missing_texts(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes&locale=de")
+    german = page.get_by_role("tab", name="de", exact=True)
+    # The title of the inbox, and of the e-mail all but the subject and the heading.
+    expect(german).to_have_attribute("title", "German, 6 texts missing")
+    page.get_by_role("tab", name="Inbox").click()
+    page.get_by_role("button", name="Translate it").click()
+    expect(german).to_have_attribute("title", "German, 5 texts missing")
+    page.get_by_role("textbox", name="Title").fill("")
+    expect(german).to_have_attribute("title", "German, 6 texts missing")
+
+
+def test_variable_is_completed_while_it_is_typed(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes")
+    heading = block(page, 0).get_by_role("textbox", name="Heading")
+    heading.fill("")
+    page.keyboard.type("Hello {{ da")
+    variables = page.get_by_role("listbox", name="Variables")
+    expect(variables.get_by_role("option", selected=True)).to_have_count(1)
+    assert violations(page) == []
+    page.keyboard.type("ta.cl")
+    expect(variables.get_by_role("option")).to_have_text(["data.clientclient"])
+    page.keyboard.press("Enter")
+    expect(heading).to_have_value("Hello {{ data.client }}")
+    page.keyboard.type("! {{ rec")
+    expect(variables.get_by_role("option")).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(heading).to_have_value("Hello {{ data.client }}! {{ recipient.key }}")
+    page.keyboard.type(" {{ d")
+    expect(variables).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(variables).to_have_count(0)
+    expect(heading).to_be_focused()
+
+
 @pytest.mark.thorough
 def test_earlier_version_is_looked_at_in_the_history(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
@@ -581,7 +621,9 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
 def test_brand_of_the_default_tenant_is_chosen_in_the_settings(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
-    page = open_console("/settings?find=brand", viewport={"width": 1280, "height": 900})
+    owner.send("PUT", "/v1/templates/branded", {"email": {"subject": "x", "text": "x"}})
+    page = open_console("/templates/branded?edit=yes", viewport={"width": 1280, "height": 900})
+    page.get_by_role("link", name="Brand").click()
     setting = page.locator(".setting", has_text="brand").first
     setting.get_by_text("Edit the brand").click()
     setting.get_by_label("Name in e-mails").fill("Harbour Studio")

@@ -22,16 +22,13 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
   const root = useRef(null), dragged = useRef(null);
   const [settings, showSettings] = useState(null);
   const card = (path) => root.current?.querySelector(`[data-path="${CSS.escape(path)}"]`);
-  const focus = (path, within = '.block-name') => requestAnimationFrame(() => {
-    const input = card(path)?.querySelector(within) ?? card(path)?.querySelector('.block-name') ?? root.current?.querySelector('.add-block');
-    input?.focus();
-    return input;
-  });
+  const focus = (path, within = '.block-name') => (card(path)?.querySelector(within) ?? card(path)?.querySelector('.block-name') ?? root.current?.querySelector('.add-block'))?.focus();
+  const focusDrawn = (...place) => requestAnimationFrame(() => focus(...place));
   const apply = (result, verb) => {
     if (!result) return;
     change(place, result.values);
     showSettings(null);
-    focus(result.path);
+    focusDrawn(result.path);
     say(`${nameOf(valueAt(result.values, result.path))} ${verb} ${whereIs(result.values, result.path)}`);
   };
   const add = (list, index, block) => apply({ values: inserted(mail, list, index, block), path: `${list}.${index}` }, 'added at');
@@ -52,7 +49,7 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
       const next = removed(mail, path), { list, index } = placeOf(path), left = valueAt(next, list).length;
       change(place, next);
       showSettings(null);
-      focus(left > 0 ? `${list}.${Math.min(index, left - 1)}` : blockPathOf(list) ?? '');
+      focusDrawn(left > 0 ? `${list}.${Math.min(index, left - 1)}` : blockPathOf(list) ?? '');
       say(`${nameOf(valueAt(mail, path))} deleted`);
     },
     copy: (path) => {
@@ -71,7 +68,7 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
     },
     showSettings: (path) => {
       showSettings(path === settings ? null : path);
-      if (path !== settings) focus(path, '.block-settings :is(input, select)');
+      if (path !== settings) focusDrawn(path, '.block-settings :is(input, select)');
     },
     nextProblem: (path, step) => {
       const start = `${place.join('.')}.`;
@@ -169,7 +166,7 @@ function Block({ block, index, total, path, mail, place, change, act, settings, 
   const type = TYPES[block.type];
   const where = [...place, ...path.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part))];
   const set = (name) => (next) => change([...where, name], next);
-  const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${block[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...where, name])} focused=${tools.focused} isReadOnly=${isReadOnly} ...${more} />`;
+  const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${block[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...where, name])} focused=${tools.focused} variables=${tools.variables} isReadOnly=${isReadOnly} ...${more} />`;
   const start = `${where.join('.')}.`;
   const own = problemAt(problems, where), inner = problems.filter(({ field }) => field.startsWith(start)).map(({ field }) => field.slice(start.length));
   const card = useRef(null);

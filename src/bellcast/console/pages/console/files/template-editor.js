@@ -5,6 +5,7 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './h
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from './draft-parts.js';
 import { EmailBlocks } from './email-blocks.js';
+import { count } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Field, Icon, Popup } from './parts.js';
@@ -15,7 +16,7 @@ import { withQuery } from './server.js';
 import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
-import { CHANNELS, KIND, at, languageName, placeOf, withAt } from './template-model.js';
+import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
@@ -118,6 +119,7 @@ function Editor({ page, tenant, found }) {
         <${Checks} findings=${findings} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
         ${tenant && mayRender && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
+        ${!tenant && !embedded && !page.me.tenants && mayRender && html`<a class="quiet button" href=${withQuery(page.url('/settings'), { find: 'brand' })} title="The look of the default tenant’s e-mails">Brand</a>`}
         ${mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : mayRender && may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
     </header>
@@ -193,7 +195,8 @@ function Languages({ values, change, languages, locale, beside }) {
     else url.searchParams.set('beside', locale ? '' : languages[1]);
     go(url, { isQuiet: true });
   };
-  return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${languageName(tag)} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}</button>`)}</div>
+  const missing = (tag) => (tag ? missingTexts(values, tag) : 0);
+  return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${[languageName(tag), missing(tag) > 0 && `${count(missing(tag), 'text')} missing`].filter(Boolean).join(', ')} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}${missing(tag) > 0 && html`<span class="missing" aria-hidden="true">${missing(tag)}</span>`}</button>`)}</div>
     ${change && html`<${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />${languages.length === 1 && ' Language'}`}>${(close) => html`<form onSubmit=${(event) => {
       event.preventDefault();
       add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));

@@ -29,6 +29,16 @@ export function withAt(value, [name, ...rest], next) {
   return changed === undefined ? others : { ...value, [name]: changed };
 }
 
+const TEXTS = ['title', 'body', 'action_text', 'subject', 'text', 'html', 'alt', 'empty'];
+/** How many texts of a part readers see, those of its blocks included. */
+function textsIn(value) {
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.entries(value).reduce((sum, [name, one]) => sum + (TEXTS.includes(name) && typeof one === 'string' ? Number(one !== '') : textsIn(one)), 0);
+}
+
+/** How many texts a language has less than the default language. */
+export const missingTexts = (values, tag) => Object.keys(CHANNELS).reduce((sum, channel) => sum + Math.max(0, textsIn(values[channel]) - textsIn(at(values, placeOf(tag, channel)))), 0);
+
 /** Templates as a kind with drafts. */
 export const KIND = { plural: 'templates', name: 'template', differencesOf };
 

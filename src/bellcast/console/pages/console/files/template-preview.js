@@ -11,7 +11,8 @@ import { me } from './session.js';
 import { at, placeOf } from './template-model.js';
 import { SendTest } from './template-test.js';
 
-const PREVIEW_MS = 300;
+/** Pause after the last change. The next change cancels the request of a preview. */
+const PREVIEW_MS = 100;
 
 await loadStyle('template-editor.css');
 
@@ -29,7 +30,7 @@ export function usePreviewData({ path, values, isStored, mayRender }) {
   return { samples, sample, setSample, setData, data: text ?? JSON.stringify(sampleOf(values, declared), null, 2), isReady: !found.isLoading };
 }
 
-/** The rendered parts, 300 ms after the last change, with the data of `usePreviewData`. */
+/** The rendered parts, soon after the last change, with the data of `usePreviewData`. */
 export function usePreview({ path, values, shown: { data, sample, isReady }, locale, recipient, brandChanges, mayRender }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
   const isEmpty = !mayRender || Object.keys(values).length === 0; // a new template

@@ -1,20 +1,60 @@
 /**
  * The text fields of a template: they grow with their content, show the server's problem and insert variables.
  */
-import { html, useMemo, useRef } from './html.js';
+import { html, useMemo, useRef, useState } from './html.js';
 import { Popup } from './parts.js';
 
 /** The problem of a field, from the answer of the server. */
 export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
 
-/** A text that grows with its content. Variables are inserted where the cursor was last. */
+/** Maximum variables in a list below a text. */
+const MAX_SHOWN = 8;
+
+/** The beginning of a variable before the cursor, such as `data.cl` after `{{ data.cl`; null outside of one. */
+const begunIn = ({ value, selectionStart }) => /\{\{-?\s*([\w.]*)$/.exec(value.slice(0, selectionStart))?.[1] ?? null;
+
+/** The variables that complete what is typed after `{{`: keys and a list for a text field. */
+function useCompletion({ id, input, set, variables = [] }) {
+  const [begun, setBegun] = useState(null);
+  const [active, setActive] = useState(0);
+  const shown = begun === null ? [] : variables.filter(({ path }) => path.startsWith(begun) && path !== begun).slice(0, MAX_SHOWN);
+  const current = Math.min(active, shown.length - 1);
+  const choose = ({ path }) => {
+    const { value, selectionStart: end } = input.current, rest = value.slice(end);
+    const text = `${value.slice(0, end - begun.length)}${path}${/^\s*\}\}/.test(rest) ? '' : ' }}'}`;
+    set(text + rest);
+    setBegun(null);
+    requestAnimationFrame(() => input.current?.setSelectionRange(text.length, text.length));
+  };
+  const commands = { ArrowDown: () => setActive((current + 1) % shown.length), ArrowUp: () => setActive((current + shown.length - 1) % shown.length), Enter: () => choose(shown[current]), Tab: () => choose(shown[current]), Escape: () => setBegun(null) };
+  const keys = (event) => {
+    const command = shown.length > 0 && !event.shiftKey && !event.altKey && !event.ctrlKey && commands[event.key];
+    if (!command) return;
+    event.preventDefault();
+    event.stopPropagation();
+    command();
+  };
+  return {
+    look: () => { setBegun(begunIn(input.current)); setActive(0); },
+    attributes: { 'aria-autocomplete': 'list', 'aria-controls': shown.length > 0 ? `${id}-variables` : null, 'aria-activedescendant': shown.length > 0 ? `${id}-${current}` : null, onKeyDown: keys, onBlur: () => setBegun(null) },
+    list: shown.length > 0 && html`<div class="completion" role="listbox" aria-label="Variables" id=${`${id}-variables`}>${shown.map((one, index) => html`<div key=${one.path} class="option" role="option" id=${`${id}-${index}`} aria-selected=${String(index === current)} onPointerDown=${(event) => { event.preventDefault(); choose(one); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></div>`)}</div>`,
+  };
+}
+
+/** A text that grows with its content. Variables are inserted where the cursor was last, and completed after `{{`. */
 export function TextInput({ label, value, set, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
   const input = useRef(null);
   const focus = () => { focused.current = { input: input.current, set }; };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
-  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: (event) => { focus(); set(event.currentTarget.value); }, ...attributes };
+  const completion = useCompletion({ id, input, set, variables });
+  const change = (event) => {
+    focus();
+    set(event.currentTarget.value);
+    completion.look();
+  };
+  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: change, ...completion.attributes, ...attributes };
   return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
-    ${isLong ? html`<div class="grows" data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}
+    ${isLong ? html`<div class="grows" data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}${completion.list}
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
 }
 
