@@ -57,9 +57,10 @@ def create_app(
     key: str,
     libraries: Path = LIBRARIES,
 ) -> Starlette:
-    """Create the site; its database is `leadwell.db` in the folder. A new database gets the given Pusher credentials."""
+    """Create the site; its database is `leadwell.db` in the folder. The given Pusher credentials apply until the admin chooses others."""
     bell = Bellcast(bellcast_url, secret)
-    database = Database(data / "leadwell.db", accounts.SCHEMA + leads_table.SCHEMA + settings.SCHEMA)
+    schema = accounts.SCHEMA + leads_table.SCHEMA + settings.SCHEMA
+    database = Database(data / "leadwell.db", schema, leads_table.ADDED | settings.ADDED)
     with database.transaction() as connection:
         Leads(connection).seed()
         settings.seed(connection, bellcast_url, app_id, key, secret)
@@ -180,9 +181,10 @@ async def send_request(request: Request) -> Response:
     form = await _form(request)
     if request.app.state.forms.acquire(request.client.host if request.client else ""):
         return _public_page(request, 429, form=form, problem="Too many requests. Please wait a minute.")
-    fields: dict[str, Any] = {name: form[name] for name in ("customer", "service", "city", "requestId") if name in form}
+    names = ("customer", "contact", "service", "city", "requestId")
+    fields: dict[str, Any] = {name: form[name] for name in names if name in form}
     try:
-        _, background = _add(request, fields, FORM)
+        _, background = _add(request, {"contact": "", **fields}, FORM)
     except HTTPException as refusal:
         return _public_page(request, 422, form=form, problem=refusal.detail)
     return RedirectResponse(request.scope["root_path"] + "/request?sent", 303, background=background)

@@ -72,7 +72,7 @@ def broadcast(settings: PusherSettings, change: Change, *, is_new: bool, socket_
     names += [LEAD_STATUS_UPDATED] if change.is_moved and not is_new else []
     try:
         for name in names:
-            settings.client().trigger(channels, name, lead.shown(), socket_id)
+            settings.client().trigger(channels, name, lead.published(), socket_id)
         if change.is_assigned and change.old_provider:
             settings.client().trigger(_channel(change.old_provider), LEAD_WITHDRAWN, {"id": lead.id}, socket_id)
     except (PusherError, ValueError, OSError) as error:

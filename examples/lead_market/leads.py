@@ -20,10 +20,11 @@ CREATE TABLE IF NOT EXISTS leads (
   request_id TEXT UNIQUE  -- sender and id of the form: a form that is sent twice is one lead
 );
 """
+ADDED = {"leads.contact": "TEXT NOT NULL DEFAULT ''"}
 SAMPLES = [
-    ("Priya Nair", "Leaking tap", "Leeds", "42"),
-    ("Tom Baker", "Loose tiles", "York", "43"),
-    ("Sofia Rossi", "New boiler", "Leeds", None),
+    ("Priya Nair", "priya@example.com", "Leaking tap", "Leeds", "42"),
+    ("Tom Baker", "01632 960 144", "Loose tiles", "York", "43"),
+    ("Sofia Rossi", "01632 960 145", "New boiler", "Leeds", None),
 ]
 
 
@@ -31,6 +32,7 @@ SAMPLES = [
 class Lead:
     id: int
     customer: str
+    contact: str
     service: str
     city: str
     status: str
@@ -39,9 +41,13 @@ class Lead:
     changes: int
 
     def shown(self) -> dict[str, Any]:
-        """Return the JSON form for pages and events."""
+        """Return the JSON form for pages of the admin and of its provider."""
         named = CAST[self.provider].name if self.provider else None
         return {**asdict(self), "provider_name": named}
+
+    def published(self) -> dict[str, Any]:
+        """Return the JSON form for events, without the contact: the admins' channel is public."""
+        return {name: value for name, value in self.shown().items() if name != "contact"}
 
 
 class Change(NamedTuple):
@@ -71,18 +77,19 @@ class Leads:
         if self._connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'leads'").fetchone():
             return
         self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('leads', ?)", [FIRST_LEAD - 1])
-        for customer, service, city, provider in SAMPLES:
-            self._insert(customer, service, city, provider, None)
+        for customer, contact, service, city, provider in SAMPLES:
+            self._insert(customer, contact, service, city, provider, None)
 
     def add(self, fields: dict[str, Any], by: str) -> tuple[Lead, bool]:
         """Add a lead. Return it and whether it is new, since a form that got no response is sent again. `by` is the sender: another
         sender's form may have the same id."""
         customer, service, city = (_text(fields, name) for name in ("customer", "service", "city"))
+        contact = _text(fields, "contact") if "contact" in fields else ""
         request_id = f"{by}/{_text(fields, 'requestId')}" if "requestId" in fields else None
         row = self._connection.execute("SELECT * FROM leads WHERE request_id = ?", [request_id]).fetchone()
         if row is not None:
             return _lead(row), False
-        return self._insert(customer, service, city, _provider(fields), request_id), True
+        return self._insert(customer, contact, service, city, _provider(fields), request_id), True
 
     def change(self, lead: Lead, fields: dict[str, Any]) -> Change:
         """Assign a provider, remove it, or set the status. A new provider sets the status unless the fields have one."""
@@ -119,11 +126,14 @@ class Leads:
             for row in self._connection.execute(f"SELECT * FROM leads WHERE {where} ORDER BY id DESC", params)
         ]
 
-    def _insert(self, customer: str, service: str, city: str, provider: str | None, request_id: str | None) -> Lead:
+    def _insert(
+        self, customer: str, contact: str, service: str, city: str, provider: str | None, request_id: str | None
+    ) -> Lead:
         status, made_at = "assigned" if provider else "new", datetime.now(UTC).isoformat()
         id = self._connection.execute(
-            "INSERT INTO leads (customer, service, city, status, provider, made_at, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [customer, service, city, status, provider, made_at, request_id],
+            "INSERT INTO leads (customer, contact, service, city, status, provider, made_at, request_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [customer, contact, service, city, status, provider, made_at, request_id],
         ).lastrowid
         assert id is not None
         return self.get(id)
@@ -131,8 +141,8 @@ class Leads:
 
 def _lead(row: Row) -> Lead:
     return Lead(
-        row["id"], row["customer"], row["service"], row["city"], row["status"], row["provider"], row["made_at"],
-        row["changes"],
+        row["id"], row["customer"], row["contact"], row["service"], row["city"], row["status"], row["provider"],
+        row["made_at"], row["changes"],
     )  # fmt: skip
 
 

@@ -15,11 +15,12 @@ from starlette.exceptions import HTTPException
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pusher_settings (
   id INTEGER PRIMARY KEY CHECK (id = 1), enabled INTEGER NOT NULL, app_id TEXT NOT NULL, key TEXT NOT NULL,
-  secret TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL,
-  private_admin INTEGER NOT NULL DEFAULT 0
+  secret TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS api_key (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL);
 """
+# `is_chosen`: the admin has saved other credentials than those of the last start.
+ADDED = {f"pusher_settings.{name}": "INTEGER NOT NULL DEFAULT 0" for name in ("private_admin", "is_chosen")}
 LONGEST = 200
 KEY_BYTES = 24
 
@@ -39,6 +40,10 @@ class PusherSettings:
     def admin_channel(self) -> str:
         return "private-admin" if self.private_admin else "admin"
 
+    @property
+    def credentials(self) -> tuple[str | int, ...]:
+        return self.app_id, self.key, self.secret, self.host, self.port, self.tls
+
     def client(self) -> pusher.Pusher:
         """Return the stock client of the Python SDK. Raises ValueError for credentials that the SDK rejects."""
         return pusher.Pusher(self.app_id, self.key, self.secret, host=self.host, port=self.port, ssl=self.tls)
@@ -49,13 +54,15 @@ class PusherSettings:
 
 
 def seed(connection: Connection, bellcast_url: str, app_id: str, key: str, secret: str) -> None:
-    """Fill a new database with the credentials of the Bellcast project."""
+    """Store the credentials of the Bellcast project and the place of its server, unless the admin has chosen others."""
     place = urlsplit(bellcast_url)
     tls = place.scheme == "https"
-    if "private_admin" not in {row["name"] for row in connection.execute("PRAGMA table_info(pusher_settings)")}:
-        connection.execute("ALTER TABLE pusher_settings ADD COLUMN private_admin INTEGER NOT NULL DEFAULT 0")
-    values = [1, True, app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls, False]
-    connection.execute("INSERT OR IGNORE INTO pusher_settings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute(
+        "INSERT INTO pusher_settings (id, enabled, app_id, key, secret, host, port, tls) VALUES (1, 1, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET app_id = excluded.app_id, key = excluded.key, secret = excluded.secret, "
+        "host = excluded.host, port = excluded.port, tls = excluded.tls WHERE NOT is_chosen",
+        [app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls],
+    )
 
 
 def read(connection: Connection) -> PusherSettings:
@@ -84,9 +91,10 @@ def of_form(connection: Connection, form: dict[str, str]) -> PusherSettings:
 
 
 def store(connection: Connection, settings: PusherSettings) -> None:
-    columns = asdict(settings)
+    columns, is_other = asdict(settings), settings.credentials != read(connection).credentials
     connection.execute(
-        f"UPDATE pusher_settings SET {', '.join(f'{name} = ?' for name in columns)}", [*columns.values()]
+        f"UPDATE pusher_settings SET {', '.join(f'{name} = ?' for name in columns)}, is_chosen = is_chosen OR ?",
+        [*columns.values(), is_other],
     )
 
 

@@ -177,11 +177,13 @@ def test_leads_reach_the_board_over_the_private_channel(context: BrowserContext)
     ruth, customer = desk(context, "ruth"), context.new_page()
     expect(ruth.locator(".line")).to_have_text("Live")
     customer.goto("/request")
-    for label, text in (("Your name", "Joan Clarke"), ("What do you need?", "Blocked drain"), ("City", "York")):
+    fields = {"Your name": "Joan Clarke", "Phone or e-mail": "joan@example.com", "What do you need?": "Blocked drain"}
+    for label, text in {**fields, "City": "York"}.items():
         customer.get_by_label(label).fill(text)
     customer.get_by_role("button", name="Send request").click()
     expect(customer.get_by_role("status")).to_contain_text("Thank you")
-    expect(lead(ruth, "Joan Clarke")).to_be_visible()
+    contact = lead(ruth, "Joan Clarke").get_by_role("link", name="joan@example.com")
+    expect(contact).to_have_attribute("href", "mailto:joan@example.com")
     assert violations(customer) == violations(page) == []
     page.get_by_label("Private channel for admins").uncheck()
     with page.expect_navigation():

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bellcast.client import Bellcast
+from bellcast.examples.app_kit import Database
+from bellcast.examples.lead_market import create_app, settings
 from tests.faults.raw_sockets import eventually
 from tests.lead_market_app import Market
 from tests.sqlite_dump import sqlite_dump
@@ -159,7 +162,7 @@ def test_closed_lead_is_not_reassigned_by_accident(ruth: httpx.Client):
 
 
 def test_request_form_makes_leads_without_a_sign_in(market: Market, ruth: httpx.Client):
-    fields = {"service": "Blocked drain", "city": "York"}
+    fields = {"contact": "01632 960 146", "service": "Blocked drain", "city": "York"}
     with httpx.Client(base_url=market.url, timeout=60) as customer:
         assert "Request a quote" in customer.get("/request").text
         for _ in range(2):  # a double click
@@ -167,6 +170,8 @@ def test_request_form_makes_leads_without_a_sign_in(market: Market, ruth: httpx.
             assert sent.headers["location"] == "/request?sent"
         assert "Thank you" in customer.get("/request?sent").text
         assert customer.post("/request", data={"customer": "", **fields}).status_code == 422
+        unreachable = customer.post("/request", data={"customer": "No Contact", **fields, "contact": ""})
+        assert (unreachable.status_code, "contact: must have" in unreachable.text) == (422, True)
         forged = customer.post("/request", data={"customer": "Forged", "provider": "42", **fields})
         assert forged.status_code == 303
         while customer.post("/request", data={"customer": "Many", **fields}).status_code != 429:
@@ -175,6 +180,19 @@ def test_request_form_makes_leads_without_a_sign_in(market: Market, ruth: httpx.
     named = {lead["customer"]: lead for lead in ruth.get("/leads").json()}
     assert (named["Joan Clarke"]["provider"], named["Forged"]["provider"]) == (None, None)
     assert eventually(lambda: market.titles("ruth").count("Lead from Joan Clarke") == 1)
+
+
+def test_contact_of_a_lead_reaches_its_provider_and_is_in_no_event(
+    market: Market, ruth: httpx.Client, plumber: httpx.Client
+):
+    with bare(market.server) as live:
+        live.subscribe("private-provider.42")
+        add(ruth, "Dorothy Vaughan", contact="01632 960 147", provider="42")
+        published = json.loads(live.until("lead.assigned")["data"])
+    assert (published["customer"], "contact" in published) == ("Dorothy Vaughan", False)
+    for desk in (ruth, plumber):
+        shown = {lead["customer"]: lead["contact"] for lead in desk.get("/leads").json()}
+        assert shown["Dorothy Vaughan"] == "01632 960 147"
 
 
 def test_partner_sends_leads_with_the_api_key(market: Market, ruth: httpx.Client, plumber: httpx.Client):
@@ -222,6 +240,28 @@ def test_settings_are_stored_tested_and_never_shown(market: Market, ruth: httpx.
     ruth.post("/admin/settings", data={**form, "secret": market.server.secret})
     assert ruth.post("/admin/settings/test", data=form).json()["ok"] is True
     assert "signature" in ruth.get("/admin/troubleshooting").text
+
+
+def test_settings_follow_the_server_of_each_start_until_the_admin_chooses_others(tmp_path: Path):
+    def started(port: int, key: str) -> settings.PusherSettings:
+        url, secret = f"http://127.0.0.1:{port}", "a secret of at least forty characters in all"
+        create_app(url, secret, tmp_path, app_id="1", key=key)
+        with database.transaction() as connection:
+            return settings.read(connection)
+
+    def save(stored: settings.PusherSettings, **changes: object) -> None:
+        with database.transaction() as connection:
+            settings.store(connection, replace(stored, **changes))
+
+    database = Database(tmp_path / "leadwell.db", "")
+    started(8787, "first")
+    stored = started(49152, "second")
+    assert (stored.port, stored.key) == (49152, "second")
+    save(stored, private_admin=True)  # no credentials
+    stored = started(8787, "third")
+    assert (stored.port, stored.key, stored.private_admin) == (8787, "third", True)
+    save(stored, host="push.example")
+    assert started(49152, "fourth").host == "push.example"
 
 
 @pytest.mark.thorough

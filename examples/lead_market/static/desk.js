@@ -54,6 +54,10 @@ function card(lead, lit) {
   $('.customer', item).textContent = lead.customer;
   $('.service', item).textContent = lead.service;
   $('.place', item).textContent = `${lead.city} · no. ${lead.id}`;
+  const contact = $('.contact', item);
+  contact.textContent = lead.contact;
+  contact.href = (lead.contact.includes('@') ? 'mailto:' : 'tel:') + lead.contact;
+  contact.hidden = !lead.contact;
   $('.status', item).textContent = lead.status;
   const assign = $('.assign', item);
   if (assign) {
@@ -80,12 +84,14 @@ function reassign(lead, assign) {
 
 const change = (role, lead, fields) => send('PATCH', `${root}/api/${role}/leads/${lead.id}`, fields);
 
+const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
+
 // One id per form: a request that is repeated adds one lead.
 let requestId = crypto.randomUUID();
 $('.new')?.addEventListener('submit', async (event) => {
   event.preventDefault();
   const form = event.target;
-  if (!(await send('POST', `${root}/api/leads`, { ...Object.fromEntries(new FormData(form)), requestId }))) return;
+  if (!(await send('POST', `${root}/api/leads`, { ...filled(form), requestId }))) return;
   requestId = crypto.randomUUID();
   form.reset();
 });
