@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from .shop import views
 
@@ -19,6 +20,8 @@ urlpatterns = [
     path("system/", views.system, name="system"),
     path("preferences/", views.preferences, name="preferences"),
     path("classic/", views.classic, name="classic"),
+    # The site's own page limits wrong passwords; that of the admin does not.
+    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
     path("api/notifications/", include("bellcast.contrib.django.urls")),
 ]

@@ -49,6 +49,36 @@ def test_wrong_passwords_of_a_person_are_limited_in_the_suite(suite):
         assert (refused.status_code, "Too many wrong passwords" in refused.text) == (429, True)
 
 
+def test_admin_has_the_sign_in_of_the_suite_with_its_limit(suite):
+    with httpx.Client(base_url=suite.url, timeout=60, follow_redirects=True) as http:
+        page = http.get("/admin/")
+        assert (page.url.path, "People of this demo" in page.text) == ("/login", True)
+        signed_in = Visitor(http).submit(str(page.url), username="nadia", password="bellcast")
+        assert signed_in.url.path == "/admin/"
+    with suite.visitor("omar") as omar:
+        assert "Omar has no access to that page" in omar.http.get("/admin/").text
+
+
+@pytest.mark.thorough
+def test_entering_with_a_changed_password_is_limited(tmp_path: Path):
+    # A suite of its own: the limit lasts for five minutes.
+    with Suite(tmp_path) as suite, suite.visitor("omar") as omar, httpx.Client(base_url=suite.url, timeout=60) as http:
+        omar.submit("/security/", old_password="bellcast", new_password1="long enough 1", new_password2="long enough 1")
+        for _ in range(MOST_WRONG + 3):
+            assert http.get("/login?enter=omar").status_code == 200
+        omar.submit("/security/", old_password="long enough 1", new_password1="bellcast", new_password2="bellcast")
+        assert http.get("/login?enter=omar").status_code == 200  # still counted as wrong
+        assert http.get("/login?enter=sasha").status_code == 200  # a person of no shop
+        assert http.get("/login?enter=petra").status_code == 302
+
+
+def test_superuser_without_a_shop_is_sent_to_the_admin(suite):
+    with suite.visitor("sasha") as sasha:
+        for path in ("/sales/", "/inventory/", "/customers/", "/system/"):
+            assert sasha.http.get(path).url.path == "/admin/", path
+        assert sasha.submit("/preferences/", "/system/", message="Maintenance").url.path == "/admin/"
+
+
 @pytest.mark.thorough
 def test_passwords_are_stored_as_scrypt_hashes(suite):
     stored = sqlite_dump(suite.data / "suite.db")
@@ -167,6 +197,12 @@ def test_form_sent_twice_is_one_sale(suite):
         for _ in range(2):
             petra.submit("/sales/", product=product(petra, "Hand grinder"), quantity=1, token=token)
         assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
+
+
+def test_customer_form_without_an_id_adds_a_customer(suite):
+    with suite.visitor("petra") as petra:
+        assert petra.submit("/customers/", name="No Id & Sons", email="", token="").status_code == 200
+        assert "No Id &amp; Sons" in petra.http.get("/customers/").text
 
 
 def test_customer_form_sent_twice_is_one_customer(suite):
