@@ -1,7 +1,7 @@
 """The editor of workflows: drafts, conflicts, test runs, publishing, and versions with their runs."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -34,14 +34,58 @@ def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], o
         assert f"for: {expected}" in mine.yaml()
 
 
-@pytest.mark.thorough
-def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, owner: Console) -> None:
-    owner.send("PUT", "/v1/workflows/offline-flow", {"steps": BUILT})
+@pytest.fixture
+def leave(chromium: Browser, owner: Console) -> Iterator[Callable[[str], Editor]]:
+    """Opens the editor of BUILT. The page asks before it is left; here the operator leaves anyway."""
     context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
-    editor = Editor(context.new_page(), "offline-flow")
-    # The page asks before it is left. Here the operator leaves anyway.
-    editor.page.on("dialog", lambda dialog: dialog.accept())
-    editor.page.goto("/console/workflows/offline-flow?edit=yes")
+
+    def open_editor(key: str) -> Editor:
+        owner.send("PUT", f"/v1/workflows/{key}", {"steps": BUILT})
+        editor = Editor(context.new_page(), key)
+        editor.page.on("dialog", lambda dialog: dialog.accept())
+        editor.page.goto(f"/console/workflows/{key}?edit=yes")
+        return editor
+
+    yield open_editor
+    context.close()
+
+
+def test_unsaved_changes_replace_those_of_another_operator_only_on_purpose(
+    leave: Callable[[str], Editor], owner: Console
+) -> None:
+    mine = leave("left-flow")
+    draft = "/v1/workflows/left-flow/draft"
+
+    def change_offline(wait: str) -> None:
+        mine.page.route("**/draft", lambda route: route.abort() if route.request.method == "PUT" else route.fallback())
+        mine.step("wait").dblclick()
+        mine.page.locator(".inspector").get_by_label("For", exact=True).fill(wait)
+        expect(mine.save).to_have_attribute("data-save", "offline")
+
+    change_offline("5m")
+    owner.send("PUT", "/v1/workflows/left-flow", {"steps": [{**BELL, "title": "Theirs"}, WAIT]})
+    mine.page.reload()
+    expect(mine.card("wait")).to_contain_text("5 minutes")
+    mine.page.unroute("**/draft")
+    mine.expect_saved()
+    assert owner.send("GET", draft)["base"] == 1  # publishing it asks for a comparison with version 2
+    change_offline("6m")
+    owner.send("PUT", draft, {"values": {"steps": [WAIT]}, "base": 2})
+    for _ in range(2):
+        mine.page.reload()
+        dialog = mine.page.get_by_role("dialog", name="Changed in the meantime")
+        expect(dialog).to_contain_text("project secret saved this draft")
+        expect(mine.card("wait")).to_contain_text("6 minutes")
+    assert owner.send("GET", draft)["values"] == {"steps": [WAIT]}
+    mine.page.unroute("**/draft")
+    dialog.get_by_role("button", name="Keep mine").click()
+    mine.expect_saved()
+    assert owner.send("GET", draft)["values"]["steps"][1]["for"] == "6m"
+
+
+@pytest.mark.thorough
+def test_nothing_is_lost_while_the_server_is_stopped(leave: Callable[[str], Editor], owner: Console) -> None:
+    editor = leave("offline-flow")
     editor.step("wait").focus()
     editor.type("Enter")
     field = editor.page.locator(".inspector").get_by_label("For", exact=True)
@@ -52,7 +96,6 @@ def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, owner: C
     expect(editor.card("wait")).to_contain_text("45 minutes")
     editor.expect_saved()
     assert owner.send("GET", "/v1/workflows/offline-flow/draft")["values"]["steps"][1]["for"] == "45m"
-    context.close()
 
 
 def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[..., Editor], owner: Console) -> None:

@@ -84,6 +84,9 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   };
   const isDirty = () => saved.value !== values.value && !(saved.value === null && history.value.past.length === 0);
 
+  /** Keep the values in this tab until they are saved, with what they change. */
+  const keep = () => session.setItem(stored, JSON.stringify({ values: values.value, base: base.value, tag: etag }));
+
   /** Change the values. Changes of the same `field` in quick succession are undone together. */
   function change(next, field = null) {
     if (refusal.value) return;
@@ -99,7 +102,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
 
   function set(next) {
     values.value = next;
-    session.setItem(stored, JSON.stringify({ values: next, base: base.value }));
+    keep();
     if (save.value.state !== 'conflict') save.value = { state: save.value.state === 'offline' ? 'offline' : 'saving', text: save.value.state === 'offline' ? save.value.text : 'Saving…' };
     later('check', CHECK_MS, check);
     later('save', SAVE_MS, write);
@@ -155,6 +158,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
           }
         });
         if (sent === values.value) session.removeItem(stored);
+        else keep();
       } catch (problem) {
         if (abort.signal.aborted) return;
         if (problem.status === 412) await conflict();
@@ -176,12 +180,17 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     return { draft: found?.value ?? null, tag: found?.response.headers.get('etag') ?? null };
   };
 
+  /** Let the operator choose between their changes and those of another operator; `withoutDraft` are the values if the draft is gone. */
+  const showTheirs = (found, withoutDraft) => batch(() => {
+    theirs.value = found.draft ? found : { ...found, draft: { values: withoutDraft, by: null } };
+    save.value = { state: 'conflict', text: `Changed by ${found.draft?.by ?? 'a publication'} in the meantime` };
+  });
+
   /** Another operator has saved or published the draft. */
   async function conflict() {
     try {
       const found = await readDraft();
-      theirs.value = found.draft ? found : { ...found, draft: { values: valuesOf(await get(url(''))), by: null } };
-      save.value = { state: 'conflict', text: `Changed by ${found.draft?.by ?? 'a publication'} in the meantime` };
+      showTheirs(found, found.draft ? null : valuesOf(await withoutNotFound(get(url(''))) ?? {}));
     } catch (problem) {
       save.value = { state: 'offline', text: `Not saved: ${problem.message}` };
       later('save', retry, write);
@@ -245,8 +254,16 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     return value;
   }
 
+  /** Continue with changes that this tab has not saved. Another operator may have saved the draft since then. */
+  function resume(kept) {
+    if (kept.tag !== tag) showTheirs({ draft, tag }, values.value);
+    etag = kept.tag;
+    base.value = kept.base;
+    change(kept.values);
+  }
+
   const kept = JSON.parse(session.getItem(stored) ?? 'null');
-  if (kept && JSON.stringify(kept.values) !== JSON.stringify(values.value)) change(kept.values);
+  if (kept && JSON.stringify(kept.values) !== JSON.stringify(values.value)) resume(kept);
   else if (draft === null) saved.value = values.value;
   const warn = (event) => { if (isDirty()) event.preventDefault(); };
   addEventListener('beforeunload', warn);
