@@ -276,6 +276,20 @@ def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Edito
     expect(editor.card("wait")).to_contain_text("5 minutes")
 
 
+def test_draft_with_parts_that_no_form_has_is_shown(edit: Callable[..., Editor], owner: Console) -> None:
+    steps = [{**BELL, "if": {"all": "data.a"}}, {**MAIL, "if": {"any": [None]}}]
+    values = {"steps": steps, "data": {"type": "object", "required": "a"}}
+    owner.send("PUT", "/v1/workflows/shapeless-flow/draft", {"values": values})
+    editor = edit("shapeless-flow")
+    inspector = editor.page.locator(".inspector")
+    for key, text in (("bell", '"all": "data.a"'), ("mail", '"any": ')):
+        editor.step(key).click()
+        expect(inspector.get_by_label("Key", exact=True)).to_have_value(key)
+        expect(inspector.locator("textarea[data-field$='.if']")).to_have_value(re.compile(text))
+    editor.page.locator("[data-line=trigger]").click()
+    expect(inspector.get_by_label("Schema as JSON")).to_have_value(re.compile('"required": "a"'))
+
+
 def test_renaming_and_deleting_a_step_consider_references(edit: Callable[..., Editor]) -> None:
     waits = {"key": "unread", "type": "wait_for", "step": "bell", "event": "read"}
     editor = edit(

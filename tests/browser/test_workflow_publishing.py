@@ -1,7 +1,9 @@
 """The editor of workflows: drafts, conflicts, test runs, publishing, and versions with their runs."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -81,6 +83,50 @@ def test_unsaved_changes_replace_those_of_another_operator_only_on_purpose(
     dialog.get_by_role("button", name="Keep mine").click()
     mine.expect_saved()
     assert owner.send("GET", draft)["values"]["steps"][1]["for"] == "6m"
+
+
+def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Editor], owner: Console) -> None:
+    editor = leave("wrong-yaml")
+    page = editor.page
+    publish = page.get_by_role("button", name="Review and publish")
+    text = page.get_by_label("Definition as YAML")
+
+    def stored() -> Any:
+        return owner.send("GET", "/v1/workflows/wrong-yaml/draft")["values"]["steps"]
+
+    page.get_by_role("button", name="YAML").click()
+    text.fill("--- \n# Waits\nsteps:\n- {key: wait, type: delay, for: soon}\n- text\n")
+    editor.expect_saved()
+    assert stored() == [{**WAIT, "for": "soon"}, "text"]
+    expect(page.locator(".gutter mark")).to_have_text(["4", "5"])
+    expect(text).to_have_value(re.compile("# Waits"))
+    expect(publish).to_be_disabled()
+    page.get_by_role("button", name="Canvas").click()
+    expect(editor.step("wait")).to_have_attribute("data-problems", "1")
+    page.get_by_role("button", name="YAML").click()
+    text.fill(f"steps: [{json.dumps(BELL)}]")
+    editor.expect_saved()
+    expect(publish).to_be_enabled()
+    text.fill("steps:\n- {{ no }}\n")
+    expect(editor.save).to_have_attribute("data-save", "refused")
+    expect(editor.save).to_have_text("Not saved: line 2")
+    page.reload()
+    expect(text).to_have_value("steps:\n- {{ no }}\n")
+    expect(editor.save).to_have_text("Not saved: line 2")
+    expect(publish).to_be_disabled()
+    page.get_by_role("button", name="Canvas").click()
+    editor.step("bell").focus()
+    editor.type("Delete", "Control+z")
+    expect(page.get_by_role("note")).to_contain_text("The YAML is not read (line 2)")
+    assert violations(page) == []
+    page.get_by_role("button", name="Correct the text").click()
+    with page.expect_event("dialog"):
+        page.reload()
+    assert stored() == [BELL]
+    text.fill("steps:\n- {key: wait, type: delay, for: 30m}\n")
+    editor.expect_saved()
+    expect(publish).to_be_enabled()
+    assert stored() == [WAIT]
 
 
 @pytest.mark.thorough

@@ -2,14 +2,14 @@
  * The parts that editors of drafts share: whether it is saved, review and publish, a conflict, and the definition as YAML.
  */
 import { html, useEffect, useRef, useState } from './html.js';
-import { prepare } from './draft.js';
+import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
 import { relativeTime } from './format.js';
 import { loadStyle } from './load.js';
 import { Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go } from './router.js';
-import { exchange, withQuery } from './server.js';
+import { withQuery } from './server.js';
 import { me } from './session.js';
 import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
@@ -93,55 +93,23 @@ export function ConflictDialog({ draft }) {
   const { draft: found } = draft.theirs.value;
   return html`<${Dialog} label="Changed in the meantime" close=${() => {}} isWide=${isComparing}>
     <p>${found.by ? `${found.by} saved this draft ${found.updated_at ? relativeTime(found.updated_at) : ''} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
-    ${isComparing && html`<${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${toYaml(draft.values.value)} />`}
+    ${isComparing && html`<${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
     <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>Take theirs</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
 }
 
-/** The definition as YAML. While it cannot be read, the draft keeps the last definition; `note` says so. */
-export function DraftYaml({ draft, isReadOnly, note }) {
-  const shown = toYaml(draft.values.value);
-  const [text, setText] = useState(() => draft.unreadText() ?? shown);
-  const [problem, setProblem] = useState(null);
-  const known = useRef(shown);
+/** What the other view of a draft shows while its YAML cannot be read. */
+export const YamlNote = ({ draft, view, open }) => draft.yamlProblem.value && html`<p class="editor-note" role="note">The YAML is not read (${reasonOf(draft.yamlProblem.value).replace(/\.$/, '')}): the ${view} shows the last definition without errors, and cannot be changed. <button type="button" onClick=${open}>Correct the text</button></p>`;
+
+/** The definition as YAML. While it cannot be read, the draft keeps the last definition. */
+export function DraftYaml({ draft, isReadOnly }) {
+  const text = draft.yamlText.value;
+  const problem = draft.yamlProblem.value;
   const area = useRef(null);
   const gutter = useRef(null);
-  const timer = useRef(0);
   const leaves = useRef(false);
-  const latest = useRef(text);
-  // The definition has changed elsewhere: by undo, or by another operator.
-  if (known.current !== shown) {
-    known.current = shown;
-    latest.current = shown;
-    if (text !== shown) setText(shown);
-    if (problem) setProblem(null);
-  }
-  const check = async () => {
-    const sent = latest.current;
-    let values = null;
-    let failed = null;
-    try {
-      values = valuesOf((await exchange('PUT', draft.url('', { dry_run: true }), { type: 'application/yaml', body: sent })).value);
-    } catch (refused) {
-      failed = refused;
-    }
-    if (sent !== latest.current) return;
-    setProblem(failed);
-    draft.keepText(failed ? sent : null);
-    if (values && JSON.stringify(values) !== JSON.stringify(draft.values.value)) {
-      draft.change(values, 'yaml');
-      known.current = toYaml(values);
-    }
-  };
-  const input = ({ currentTarget: { value } }) => {
-    setText(value);
-    latest.current = value;
-    draft.keepText(value);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(check, 500);
-  };
-  useEffect(() => { if (text !== shown) check(); }, []);
+  useEffect(() => () => { if (draft.isUnread.value) draft.write(); }, []);
   const lines = text.split('\n').length;
-  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: lineOf(text, draft.values.value, one.field) }));
+  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: one.line ?? lineOf(text, draft.values.value, one.field) }));
   const marked = new Set(errors.map(({ line }) => line));
   const goTo = (line) => {
     const start = text.split('\n').slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
@@ -150,10 +118,9 @@ export function DraftYaml({ draft, isReadOnly, note }) {
   };
   return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
     <div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${Array.from({ length: lines }, (_, index) => (marked.has(index + 1) ? html`<mark key=${index}>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
-      <textarea id="draft-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" value=${text} onInput=${input}
+      <textarea id="draft-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" value=${text} onInput=${({ currentTarget }) => draft.changeYaml(currentTarget.value)}
         onScroll=${() => { gutter.current.scrollTop = area.current.scrollTop; }} onKeyDown=${(event) => { if (!((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); }}></textarea></div>
-    <div id="draft-yaml-errors" role="alert">${problem && html`<p class="muted">${note}</p>`}
-      ${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
+    <div id="draft-yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
 }
 
 /** The line of a field in the YAML of the values: a mark in its place shows it. */

@@ -4,7 +4,7 @@
 import { batch, computed, signal } from './html.js';
 import { Problem, exchange, get, path, withQuery } from './server.js';
 import { session } from './storage.js';
-import { valuesOf } from './yaml.js';
+import { toYaml, valuesOf } from './yaml.js';
 
 const CHECK_MS = 500;
 const SAVE_MS = 1000;
@@ -47,6 +47,10 @@ export async function readDrafted({ plural }, key, tenant, signal) {
   const isOwn = published !== null && (published.tenant ?? '') === tenant;
   return { published: isOwn ? published : null, inherited: isOwn ? null : published, draft: draft?.value ?? null, tag: draft?.response.headers.get('etag') ?? null };
 }
+/** Why something is not saved, in short. */
+export const reasonOf = ({ message, errors }) => (errors?.[0]?.line ? `line ${errors[0].line}` : message);
+/** The YAML of an object as the `values` of a draft. The document separator of a file has no place in it. */
+const yamlOfDraft = (text, base) => `base: ${base}\nvalues:\n${text.replace(/^---[ \t]*$/m, '').replace(/^(?=.)/gm, '  ')}\n`;
 const isTemporary = ({ status }) => status === 0 || status === 429 || status >= 500;
 
 /** @param {{kind: Kind, key: string, tenant: string, me: any, published: any, inherited: any, draft: any, tag: string | null}} of `published` is the current version, or null; `draft` that of the server, or null */
@@ -64,13 +68,19 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   const problems = signal(draft?.errors ?? []);
   /** The object as the server would store it, if the values have no problems. */
   const checked = signal(null);
+  /** The YAML as it was edited: `values` are those that were read from it, null while it is not read. */
+  const yaml = signal(null);
+  const isUnread = computed(() => yaml.value !== null && yaml.value.values === null);
+  const yamlText = computed(() => (isUnread.value || yaml.value?.values === values.value ? yaml.value.text : toYaml(values.value)));
+  /** Why the YAML is not read. */
+  const yamlProblem = signal(null);
   /** Why nothing can be edited. */
   const refusal = signal(null);
   const mark = (found) => { if (found.length + problems.value.length > 0) problems.value = found; };
   const history = signal({ past: [], future: [] });
   const isNew = computed(() => current.value === null);
   const changes = computed(() => differencesOf(current.value === null ? {} : valuesOf(current.value), values.value));
-  const isChanged = computed(() => JSON.stringify(values.value) !== JSON.stringify(current.value === null ? {} : valuesOf(current.value)));
+  const isChanged = computed(() => isUnread.value || JSON.stringify(values.value) !== JSON.stringify(current.value === null ? {} : valuesOf(current.value)));
   const timers = {};
   const abort = new AbortController();
   let lastTyping = null;
@@ -82,38 +92,91 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     clearTimeout(timers[name]);
     timers[name] = setTimeout(act, ms);
   };
-  const isDirty = () => saved.value !== values.value && !(saved.value === null && history.value.past.length === 0);
+  const isDirty = () => isUnread.value || saved.value !== values.value && !(saved.value === null && history.value.past.length === 0);
 
-  /** Keep the values in this tab until they are saved, with what they change. */
-  const keep = () => session.setItem(stored, JSON.stringify({ values: values.value, base: base.value, tag: etag }));
+  const isOther = (next) => JSON.stringify(next) !== JSON.stringify(values.value);
 
-  /** Change the values. Changes of the same `field` in quick succession are undone together. */
-  function change(next, field = null) {
-    if (refusal.value) return;
+  /** Keep the changes in this tab until they are saved, with what they change. */
+  const keep = () => session.setItem(stored, JSON.stringify({ values: values.value, base: base.value, tag: etag, text: isUnread.value ? yaml.value.text : null }));
+
+  /** Let the values be undone. Changes of the same `field` in quick succession are undone together. */
+  function remember(field) {
     const now = performance.now();
     const isTyping = field !== null && lastTyping?.field === field && now - lastTyping.at < TYPING_MS;
     lastTyping = { field, at: now };
+    const { past } = history.value;
+    history.value = { past: isTyping ? past : [...past, values.value].slice(-MAX_UNDO), future: [] };
+  }
+
+  function change(next, field = null) {
+    if (refusal.value) return;
     batch(() => {
-      const { past } = history.value;
-      history.value = { past: isTyping ? past : [...past, values.value].slice(-MAX_UNDO), future: [] };
+      remember(field);
       set(next);
     });
   }
 
   function set(next) {
     values.value = next;
-    keep();
-    if (save.value.state !== 'conflict') save.value = { state: save.value.state === 'offline' ? 'offline' : 'saving', text: save.value.state === 'offline' ? save.value.text : 'Saving…' };
+    forgetYaml();
+    saveLater(SAVE_MS);
     later('check', CHECK_MS, check);
-    later('save', SAVE_MS, write);
+  }
+
+  function forgetYaml() {
+    yaml.value = null;
+    yamlProblem.value = null;
+  }
+
+  function saveLater(ms) {
+    keep();
+    if (!['conflict', 'offline'].includes(save.value.state)) save.value = { state: 'saving', text: 'Saving…' };
+    later('save', ms, write);
+  }
+
+  /** Change the YAML. Its values are those that the server reads. */
+  function changeYaml(text) {
+    if (refusal.value) return;
+    clearTimeout(timers.check);
+    batch(() => {
+      yaml.value = { text, values: null };
+      saveLater(CHECK_MS);
+    });
+  }
+
+  /** Read the YAML; it may have errors, then the values are also saved. Throws Problem. */
+  async function readYaml() {
+    const { text } = yaml.value;
+    let next = null;
+    let found = [];
+    try {
+      next = valuesOf((await exchange('PUT', url('', { dry_run: true }), { type: 'application/yaml', body: text, signal: abort.signal })).value);
+    } catch (problem) {
+      if (problem.status !== 422) throw problem;
+      found = problem.errors;
+      // The lines of its errors are those of another text.
+      next = (await put('application/yaml', yamlOfDraft(text, base.value)).catch((refused) => { throw refused.status === 422 ? problem : refused; })).values;
+    }
+    if (yaml.value?.text !== text) return;
+    batch(() => {
+      if (isOther(next)) {
+        remember('yaml');
+        values.value = next;
+      }
+      if (found.length > 0) saved.value = values.value;
+      yaml.value = { text, values: values.value };
+      yamlProblem.value = null;
+      mark(found);
+      keep();
+    });
   }
 
   const step = (from, to) => () => {
-    const one = history.value[from].at(-1);
+    const one = isUnread.value ? values.value : history.value[from].at(-1);
     if (one === undefined || refusal.value) return false;
     lastTyping = null;
     batch(() => {
-      history.value = { [from]: history.value[from].slice(0, -1), [to]: [...history.value[to], values.value] };
+      if (!isUnread.value) history.value = { [from]: history.value[from].slice(0, -1), [to]: [...history.value[to], values.value] };
       set(one);
     });
     return true;
@@ -140,37 +203,50 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     return isSaving;
   }
 
+  /** Save the draft as a body has it, and return it. Throws Problem. */
+  async function put(type, body) {
+    const headers = etag === null ? { 'if-none-match': '*' } : { 'if-match': etag };
+    const { value, response } = await exchange('PUT', url('/draft'), { type, body, headers, signal: abort.signal });
+    etag = response.headers.get('etag');
+    created = null;
+    retry = RETRY_MS[0];
+    saver.value = { by: value.by, at: value.updated_at };
+    return value;
+  }
+
+  async function saveValues() {
+    const sent = values.value;
+    const { errors } = await put('application/json', JSON.stringify({ values: sent, base: base.value }));
+    batch(() => {
+      saved.value = sent;
+      if (sent === values.value) mark(errors);
+      keep();
+    });
+  }
+
   async function attempt() {
     while (isDirty() && save.value.state !== 'conflict') {
-      const sent = values.value;
       try {
-        const headers = etag === null ? { 'if-none-match': '*' } : { 'if-match': etag };
-        const { value, response } = await exchange('PUT', url('/draft'), { type: 'application/json', body: JSON.stringify({ values: sent, base: base.value }), headers, signal: abort.signal });
-        etag = response.headers.get('etag');
-        created = null;
-        retry = RETRY_MS[0];
-        batch(() => {
-          saved.value = sent;
-          saver.value = { by: value.by, at: value.updated_at };
-          if (sent === values.value) {
-            mark(value.errors);
-            save.value = { state: 'saved', text: 'Saved' };
-          }
-        });
-        if (sent === values.value) session.removeItem(stored);
-        else keep();
+        await (isUnread.value ? readYaml() : saveValues());
       } catch (problem) {
         if (abort.signal.aborted) return;
         if (problem.status === 412) await conflict();
-        else if (isTemporary(problem)) {
-          save.value = { state: 'offline', text: `Not saved: ${problem.message}` };
-          later('save', retry, write);
-          retry = Math.min(retry * 2, RETRY_MS[1]);
-        } else save.value = { state: 'refused', text: `Not saved: ${problem.message}` };
+        else fail(problem);
         return;
       }
     }
-    if (!isDirty() && save.value.state === 'saving') save.value = { state: 'saved', text: 'Saved' };
+    if (isDirty() || save.value.state === 'saved') return;
+    save.value = { state: 'saved', text: 'Saved' };
+    session.removeItem(stored);
+  }
+
+  function fail(problem) {
+    const text = `Not saved: ${reasonOf(problem)}`;
+    if (isUnread.value) yamlProblem.value = problem;
+    save.value = { state: isTemporary(problem) ? 'offline' : 'refused', text };
+    if (!isTemporary(problem)) return;
+    later('save', retry, write);
+    retry = Math.min(retry * 2, RETRY_MS[1]);
   }
 
   const isStored = () => current.value !== null || inherited !== null;
@@ -192,14 +268,14 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
       const found = await readDraft();
       showTheirs(found, found.draft ? null : valuesOf(await withoutNotFound(get(url(''))) ?? {}));
     } catch (problem) {
-      save.value = { state: 'offline', text: `Not saved: ${problem.message}` };
-      later('save', retry, write);
+      fail(problem);
     }
   }
 
   function adopt({ draft: found, tag: foundTag }) {
     etag = foundTag;
     batch(() => {
+      forgetYaml();
       values.value = found.values;
       saved.value = found.values;
       history.value = { past: [], future: [] };
@@ -231,6 +307,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     const one = await readPublished();
     batch(() => {
       current.value = one;
+      forgetYaml();
       base.value = one?.version ?? null;
       etag = null;
       values.value = one ? valuesOf(one) : {};
@@ -259,22 +336,21 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     if (kept.tag !== tag) showTheirs({ draft, tag }, values.value);
     etag = kept.tag;
     base.value = kept.base;
-    change(kept.values);
+    if (isOther(kept.values)) change(kept.values);
+    if (kept.text !== null) changeYaml(kept.text);
   }
 
   const kept = JSON.parse(session.getItem(stored) ?? 'null');
-  if (kept && JSON.stringify(kept.values) !== JSON.stringify(values.value)) resume(kept);
-  else if (draft === null) saved.value = values.value;
+  if (draft === null) saved.value = values.value;
+  if (kept && (kept.text !== null || isOther(kept.values))) resume(kept);
+  else session.removeItem(stored);
   const warn = (event) => { if (isDirty()) event.preventDefault(); };
   addEventListener('beforeunload', warn);
   later('poll', POLL_MS, poll);
 
   return {
-    kind, key, tenant, url, values, checked, save, saver, theirs, problems, refusal, history, current, base, isNew, isChanged, changes,
-    change, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
-    /** A text that is no definition yet stays in this tab. */
-    keepText: (text) => (text === null ? session.removeItem(`${stored} text`) : session.setItem(`${stored} text`, text)),
-    unreadText: () => session.getItem(`${stored} text`),
+    kind, key, tenant, url, values, checked, save, saver, theirs, problems, yamlText, yamlProblem, isUnread, refusal, history, current, base, isNew, isChanged, changes,
+    change, changeYaml, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
     /** Whether a draft is stored, or will be. */
     hasDraft: () => etag !== null || isDirty(),
     keepMine: () => {

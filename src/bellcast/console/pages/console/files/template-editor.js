@@ -3,7 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from './draft-parts.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNote } from './draft-parts.js';
 import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
@@ -71,7 +71,7 @@ function Editor({ page, tenant, found }) {
   const problems = draft.problems.value;
   const findings = useFindings({ path: draft.url, values, problems, mayCheck: mayRender });
   useEffect(() => { if (embedded && draft.save.value.state === 'saved' && draft.hasDraft()) embedded.emit('save', { template: page.key }); }, [draft.save.value]);
-  const mayPublish = mayRender && may('publish') && !isLocked(draft.current.value) && problems.length === 0 && !hasErrors(findings) && draft.isChanged.value;
+  const mayPublish = mayRender && may('publish') && !isLocked(draft.current.value) && problems.length === 0 && !draft.yamlProblem.value && !hasErrors(findings) && draft.isChanged.value;
   const review = () => { if (mayPublish) setDialog('review'); };
 
   const keys = (event) => {
@@ -127,10 +127,11 @@ function Editor({ page, tenant, found }) {
     ${draft.refusal.value && html`<p class="editor-note" role="note">${draft.refusal.value}</p>`}
     ${!mayEdit && !draft.refusal.value && html`<p class="editor-note" role="note">You can read this template. Changes need ${embedded ? 'the right to edit' : 'the role developer'}.</p>`}
     ${found.inherited && draft.isNew.value && !embedded && mayEdit && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
-    ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The design shows the last definition without errors." />`
+    ${view !== 'yaml' && mayEdit && html`<${YamlNote} draft=${draft} view="design" open=${() => show('yaml')} />`}
+    ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} />`
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
         : isEmpty && mayEdit ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
-          : html`<div class="editor-body"><div class="parts-bar">
+          : html`<div class="editor-body" inert=${draft.isUnread.value}><div class="parts-bar">
       <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${languages.some((tag) => at(values, placeOf(tag, one))) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${title}</button>`)}</div>
       <${Languages} ...${{ values, change: mayEdit && change, languages, locale, beside }} />
     </div>

@@ -10,7 +10,7 @@ import { go, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState } from './draft-parts.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNote } from './draft-parts.js';
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
@@ -79,6 +79,9 @@ function Editor({ page, tenant, found }) {
   const mayEdit = page.may(BUILDERS) && !isNarrow && !draft.refusal.value;
   const values = draft.values.value;
   const view = page.query.get('view') === 'yaml' ? 'yaml' : 'canvas';
+  const setView = (next) => setQuery({ view: next }, { isQuiet: true });
+  // A change of the steps would replace the YAML that cannot be read.
+  const mayChange = mayEdit && !draft.isUnread.value;
   const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
   const isTesting = test.isOpen.value && view === 'canvas' && hasSteps && !isNarrow;
   const [selected, setSelected] = useState(() => (page.query.get('step') === null ? null : pathOfKey(values, page.query.get('step'))));
@@ -222,7 +225,7 @@ function Editor({ page, tenant, found }) {
     return true;
   };
   const review = () => {
-    if (mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && draft.isChanged.value) setDialog({ kind: 'review' });
+    if (mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && !draft.yamlProblem.value && draft.isChanged.value) setDialog({ kind: 'review' });
   };
   const chooseType = (type, isPointer) => {
     const { list, index } = menu;
@@ -247,7 +250,7 @@ function Editor({ page, tenant, found }) {
       const key = event.key.toLowerCase();
       const isUndo = isControl && key === 'z' && !event.shiftKey;
       const isRedo = isControl && (key === 'y' || (key === 'z' && event.shiftKey));
-      if ((isUndo || isRedo) && !event.target.closest?.('.yaml') && mayEdit) {
+      if ((isUndo || isRedo) && !event.target.closest?.('.yaml') && mayChange) {
         event.preventDefault();
         if (isUndo) act.undo();
         else act.redo();
@@ -260,7 +263,7 @@ function Editor({ page, tenant, found }) {
       }
     };
     const paste = (event) => {
-      if (isText(event) || !mayEdit || document.querySelector('dialog[open]')) return;
+      if (isText(event) || !mayChange || document.querySelector('dialog[open]')) return;
       const text = event.clipboardData?.getData('text/plain') || sessionStorage.getItem(COPIED);
       if (text) act.paste(text);
     };
@@ -301,30 +304,31 @@ function Editor({ page, tenant, found }) {
   const canHaveRuns = !draft.isNew.value || found.inherited;
   const runs = useRunCounts(page, tenant, view === 'canvas' && canHaveRuns);
   const tested = isTesting ? statesOf(test) : undefined;
-  const canvas = { values, schema, selected, isReadOnly: !mayEdit, problems, states: tested?.states ?? null, lane: tested?.lane, zoom, closed, runs: runs.isShown && !isTesting ? runs : null };
+  const canvas = { values, schema, selected, isReadOnly: !mayChange, problems, states: tested?.states ?? null, lane: tested?.lane, zoom, closed, runs: runs.isShown && !isTesting ? runs : null };
   const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
   return html`<div class=${`workflow-editor ${isTesting ? 'testing' : isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
     <header class="editor-bar">
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
       <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
-      <div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setQuery({ view: null }, { isQuiet: true })}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div>
+      <div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setView(null)}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setView('yaml')}>YAML</button></div>
       <div class="editor-tools">${hasSteps && view === 'canvas' && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
         ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}</button>`}
-        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${problems.length > 0 || !draft.isChanged.value} onClick=${review}>Review and publish</button>`}`}</div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${problems.length > 0 || draft.yamlProblem.value || !draft.isChanged.value} onClick=${review}>Review and publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
     <${ManagedBanner} page=${page} kind="workflows" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
     ${draft.refusal.value && html`<p class="editor-note" role="note">${/code/.test(draft.refusal.value) ? 'Defined in code: change it there.' : draft.refusal.value}</p>`}
+    ${view === 'canvas' && mayEdit && html`<${YamlNote} draft=${draft} view="canvas" open=${() => setView('yaml')} />`}
     <div class="editor-main">
-      ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} note="The canvas shows the last definition without errors." />`
-        : !hasSteps && mayEdit ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
+      ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} />`
+        : !hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
-      ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayEdit} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
+      ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
       ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
     </div>
     ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => { const path = stepPathOf(field); if (path) { setSelected(path); setInspecting(true); } }}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}

@@ -298,6 +298,10 @@ function Json({ attributes, value, change }) {
   return html`<textarea ...${attributes} class="code" rows=${Math.min(12, Math.max(3, text.split('\n').length))} spellcheck=${false} value=${text} onInput=${input} />${problem && html`<p class="error" role="status">${problem}</p>`}`;
 }
 
+const isObject = (value) => value !== null && typeof value === 'object';
+/** Whether a schema can be shown as fields; that of a draft may be anything. */
+const hasFields = (schema) => isObject(schema) && Array.isArray(schema.required ?? []) && isObject(schema.properties ?? {}) && Object.values(schema.properties ?? {}).every(isObject);
+
 /** The schema of the data as fields, or as JSON, with a proposal from the last triggers. */
 function DataSchema({ attributes, value, change, isReadOnly, id, page, draft }) {
   const [isJson, setJson] = useState(false);
@@ -313,7 +317,7 @@ function DataSchema({ attributes, value, change, isReadOnly, id, page, draft }) 
   };
   const shown = value === undefined ? html`<p class="muted">Triggers may have any data. A schema refuses wrong data, and lists the variables of conditions and templates.</p>` : isReadOnly ? html`<${SchemaTable} schema=${value} />` : html`<${SchemaForm} schema=${value} change=${change} />`;
   return html`<div class="data-schema" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}>
-    ${isJson ? html`<${Json} attributes=${{ ...attributes, 'aria-label': 'Schema as JSON' }} value=${value} change=${change} />` : shown}
+    ${isJson || (value !== undefined && !hasFields(value)) ? html`<${Json} attributes=${{ ...attributes, 'aria-label': 'Schema as JSON' }} value=${value} change=${change} />` : shown}
     ${note && html`<p class="muted" role="status">${note}</p>`}
     ${!isReadOnly && html`<div class="panel-tools">${value === undefined && html`<button type="button" onClick=${() => change({ type: 'object', properties: {} })}>Add fields</button>`}<button type="button" onClick=${infer}>Infer from the last triggers</button>
       <button type="button" class="quiet" aria-pressed=${String(isJson)} onClick=${() => setJson(!isJson)}>JSON</button>${value !== undefined && html`<button type="button" class="quiet" onClick=${() => { setNote(''); change(undefined); }}>Remove</button>`}</div>`}</div>`;
@@ -342,7 +346,12 @@ function Recipients({ attributes, value, change }) {
 // --- conditions
 
 const BLANK = { var: 'data.', op: 'eq', value: '' };
-const depthOf = (value) => (value?.all ?? value?.any ? 1 + Math.max(0, ...(value.all ?? value.any).map(depthOf)) : value?.not ? 1 + depthOf(value.not) : 0);
+/** Whether the form has the parts of a condition; a draft may have others. */
+function fitsForm(value, depth = 0) {
+  const parts = value?.all ?? value?.any;
+  if (parts === undefined) return typeof value?.var === 'string' || (depth > 0 && value?.not !== undefined);
+  return depth < MAX_FORM_DEPTH && Array.isArray(parts) && parts.every((part) => fitsForm(part, depth + 1));
+}
 
 /** Whether the bells before a step were read or seen: [text, condition]. Bells in other lanes did not run. */
 function readyConditions(values, field) {
@@ -368,7 +377,7 @@ function Condition({ attributes, value, change, isReadOnly, id, field, values })
     isReplaced.current = false;
   }, [value === undefined]);
   if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ref=${shown} ...${attributes} onClick=${() => set(ready[0]?.[1] ?? BLANK)}><${Icon} name="plus" /> Add a condition</button>`;
-  if (depthOf(value) > MAX_FORM_DEPTH || value.not) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
+  if (!fitsForm(value)) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
   return html`<div class="condition" role="group" ref=${shown} aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${set} isReadOnly=${isReadOnly} ready=${ready} depth=${0} /></div>`;
 }
 

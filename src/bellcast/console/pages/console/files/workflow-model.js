@@ -187,10 +187,13 @@ export function copyOf(values, step) {
 
 const inTemplates = (key) => new RegExp(`(\\bsteps\\.)${key.replaceAll('-', '\\-')}(?![\\w-])`, 'g');
 
+/** The conditions of a step's branches. */
+const conditionsOf = (step) => (Array.isArray(step?.branches) ? step.branches.map((branch) => branch?.if) : []);
+
 /** The keys of the steps that name a step: in what they wait for, in conditions, variables and templates. */
 export function usersOf(values, key) {
   const pattern = inTemplates(key);
-  const names = ({ branches, else: otherwise, ...step }) => step.step === key || JSON.stringify([step, (branches ?? []).map((branch) => branch?.if)]).search(pattern) >= 0;
+  const names = ({ branches, else: otherwise, ...step }) => step.step === key || JSON.stringify([step, conditionsOf({ branches })]).search(pattern) >= 0;
   return stepsOf(values).filter(({ step }) => step && step.key !== key && names(step)).map(({ step }) => step.key);
 }
 
@@ -278,7 +281,7 @@ export function laneOf(values, { list }) {
 }
 
 function fieldsOf(before, after) {
-  const own = (step) => ({ ...step, branches: (step?.branches ?? []).map((branch) => branch?.if), else: step?.else !== undefined });
+  const own = (step) => ({ ...step, branches: conditionsOf(step), else: step?.else !== undefined });
   const [one, other] = [own(before), own(after)];
   return [...new Set([...Object.keys(one), ...Object.keys(other)])].filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 }
