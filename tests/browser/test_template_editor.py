@@ -354,6 +354,18 @@ def test_text_typed_while_the_server_is_stopped_survives_a_reload(
     context.close()
 
 
+def test_escape_does_not_leave_the_editor(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes")
+    subject = page.get_by_label("Subject")
+    expect(subject).to_be_visible()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    subject.fill("Still here")
+    assert saved(page, owner)["email"]["subject"] == "Still here"
+
+
 def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:

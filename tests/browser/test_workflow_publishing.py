@@ -52,26 +52,44 @@ def leave(chromium: Browser, owner: Console) -> Iterator[Callable[[str], Editor]
     context.close()
 
 
+def change_offline(editor: Editor, wait: str) -> None:
+    """Change the step `wait` while the draft cannot be saved."""
+    editor.page.route("**/draft", lambda route: route.abort() if route.request.method == "PUT" else route.fallback())
+    editor.step("wait").dblclick()
+    editor.page.locator(".inspector").get_by_label("For", exact=True).fill(wait)
+    expect(editor.save).to_have_attribute("data-save", "offline")
+
+
+@pytest.mark.thorough
+def test_unsaved_draft_is_left_and_signed_out_from_only_after_a_question(leave: Callable[[str], Editor]) -> None:
+    editor = leave("asked-flow")
+    page = editor.page
+    change_offline(editor, "5m")
+    with page.expect_event("dialog") as asked:
+        page.get_by_role("link", name="Back to the workflow").click()
+    assert asked.value.message.startswith("Leave this page?")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asked-flow")
+    page.route("**/v1/session", lambda route: route.fulfill(status=204))
+    with page.expect_event("dialog") as asked:
+        page.get_by_role("button", name="olive@example.com").click()
+        page.get_by_role("button", name="Sign out").click()
+    assert asked.value.message.startswith("Sign out?")
+    page.wait_for_function("sessionStorage.length === 0")
+
+
 def test_unsaved_changes_replace_those_of_another_operator_only_on_purpose(
     leave: Callable[[str], Editor], owner: Console
 ) -> None:
     mine = leave("left-flow")
     draft = "/v1/workflows/left-flow/draft"
-
-    def change_offline(wait: str) -> None:
-        mine.page.route("**/draft", lambda route: route.abort() if route.request.method == "PUT" else route.fallback())
-        mine.step("wait").dblclick()
-        mine.page.locator(".inspector").get_by_label("For", exact=True).fill(wait)
-        expect(mine.save).to_have_attribute("data-save", "offline")
-
-    change_offline("5m")
+    change_offline(mine, "5m")
     owner.send("PUT", "/v1/workflows/left-flow", {"steps": [{**BELL, "title": "Theirs"}, WAIT]})
     mine.page.reload()
     expect(mine.card("wait")).to_contain_text("5 minutes")
     mine.page.unroute("**/draft")
     mine.expect_saved()
     assert owner.send("GET", draft)["base"] == 1  # publishing it asks for a comparison with version 2
-    change_offline("6m")
+    change_offline(mine, "6m")
     owner.send("PUT", draft, {"values": {"steps": [WAIT]}, "base": 2})
     for _ in range(2):
         mine.page.reload()

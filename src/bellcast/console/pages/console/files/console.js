@@ -8,7 +8,7 @@ import { Palette, ShortcutList, openDialogById } from './palette.js';
 import { Empty, Heading } from './parts.js';
 import { pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
-import { BASE, arrival, go, goBack, here, leave, localPath } from './router.js';
+import { BASE, arrival, go, goBack, here, leave, localPath, mayEnd } from './router.js';
 import { ResourcePage } from './resource-page.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
 import { SIGNED_IN, applyTheme, me } from './session.js';
@@ -61,6 +61,7 @@ function enter(operator) {
 }
 
 async function signOut() {
+  if (!mayEnd()) return;
   try {
     await request('DELETE', '/v1/session');
   } catch (problem) {
@@ -219,8 +220,8 @@ function escape() {
   }
   const close = document.querySelector('.pane-bar button');
   const page = pageOf(localPath());
-  // A text that is edited would be lost.
-  if (!page || localPath() === page.path || document.querySelector('#main .yaml')) return;
+  // Escape ends an entry, not the work on an object.
+  if (!page || localPath() === page.path || here.value.searchParams.has('edit')) return;
   if (close) close.click();
   else goBack(pageUrl(page.path));
 }

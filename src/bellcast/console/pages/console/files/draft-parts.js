@@ -21,7 +21,7 @@ export function SaveState({ draft, isReadOnly }) {
   const { state, text } = draft.save.value;
   const saver = draft.saver.value;
   const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
-  return html`<span class="save-state" data-save=${state} role="status">${words}</span>`;
+  return html`<span class="save-state" data-save=${state} data-unsaved=${['offline', 'conflict', 'refused'].includes(state) ? '' : null} role="status">${words}</span>`;
 }
 
 /** The page that names a new object. */

@@ -37,10 +37,13 @@ export function go(target, { isQuiet = false } = {}) {
 /** What decides which forms a page has. */
 const formsOf = (url) => [url.pathname, ...['new', 'edit', 'tenant'].map((name) => url.searchParams.get(name))].join();
 
-const isUnsaved = () => document.querySelector('form[data-unsaved]') !== null;
+const isUnsaved = () => document.querySelector('[data-unsaved]') !== null;
 
-/** Whether a URL may be shown: what was entered in a form and not saved is left only on purpose. */
+/** Whether a URL may be shown: what was entered in a form or an editor and not saved is left only on purpose. */
 const mayLeave = (next) => !isUnsaved() || formsOf(next) === formsOf(here.value) || confirm('Leave this page? What you entered is not saved.');
+
+/** Whether the session may end, with what this tab has not saved: in a form, or of drafts. */
+export const mayEnd = () => !(isUnsaved() || Object.keys(sessionStorage).some((key) => key.startsWith('draft '))) || confirm('Sign out? What you entered is not saved, and is deleted.');
 
 /** Show a URL of the console that the operator chose, unless they stay with what they entered. */
 export function leave(target, options) {
