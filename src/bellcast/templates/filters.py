@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, Undefined, filters, pass_environment, pass_eval_context
 from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from bellcast.templates.budget import MAX_BYTES, RENDERING, TOO_LARGE, VALUE_SIZE, BoundExceeded, charge, charge_each
@@ -61,7 +62,9 @@ TEXT_FILTERS = frozenset(
     | {"truncate", "upper", "urlencode", "wordcount", "date", "time", "datetime", "number", "money", "link"}
 )
 SCALARS = (str, int, float, type(None), Undefined)
-NOT_JSON = "outputs a value that is not text, a number, a list or an object: use a filter such as list"
+# Those whose arguments may be any value, because they only return them: a list that `map` makes, for example.
+DEFAULTS = frozenset({"d", "default"})
+NOT_JSON = "uses a value that is not text, a number, a list or an object: use a filter such as list"
 TESTS = [
     "boolean",
     "defined",
@@ -99,7 +102,7 @@ TESTS = [
 
 
 def check_json(value: Any) -> Any:
-    """Return a value of which a text is made. Raises BoundExceeded for one that is not JSON, such as a generator or a function,
+    """Return a value of which a text or the message of an error is made. Raises BoundExceeded for one that is not JSON, such as a generator or a function,
     whose text contains an address of the process."""
     parts = [value]
     while parts:
@@ -118,13 +121,29 @@ def of_json(filter: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(filter)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        values = args[1:] if isinstance(args[0], Environment | EvalContext) else args
-        for value in values[:1]:
+        for value in _values(args)[:1]:
             if not isinstance(value, str):
                 check_json(value)
         return filter(*args, **kwargs)
 
     return checked
+
+
+def with_json_arguments(filter: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a filter or test so that it refuses arguments that are not JSON. A range is a list of numbers."""
+
+    @wraps(filter)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if arguments := [*_values(args)[1:], *kwargs.values()]:
+            check_json([one for one in arguments if not isinstance(one, range)])
+        return filter(*args, **kwargs)
+
+    return checked
+
+
+def _values(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the value and the arguments of a filter, without what Jinja passes before them."""
+    return args[1:] if isinstance(args[0], Environment | EvalContext | Context) else args
 
 
 def bounded(filter: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,6 +28,8 @@ CACHED_TEXTS = 1000
 MAX_INLINE_CHARACTERS = 500
 # Maximum characters of a text that is returned without rendering: far below the size limit of a rendering.
 LONGEST_STATIC = 10_000
+# The address of an object in its representation, which Python's and Jinja's messages can have.
+ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 NOT_SHARED: Any = object()
 STOPPED = (
     f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {tenant_budget.MAX_SLOW} times in a row: simplify "
@@ -47,8 +49,8 @@ class TemplateError(Exception):
     """A text that cannot be rendered. `line` is set for syntax errors, `variable` for a variable without a value."""
 
     def __init__(self, message: str, *, line: int | None = None, variable: str | None = None) -> None:
-        super().__init__(message if variable is None else f"{variable} {message}")
-        self.message = message
+        self.message = ADDRESS.sub("", message)
+        super().__init__(self.message if variable is None else f"{variable} {self.message}")
         self.line = line
         self.variable = variable
 

@@ -459,8 +459,38 @@ def test_shared_text_that_fails_fails_for_each_recipient() -> None:
 )
 def test_value_that_is_not_json_is_not_output(source: str) -> None:
     """Its text would contain an address of the process."""
-    with pytest.raises(TemplateError, match="outputs a value that is not"):
+    with pytest.raises(TemplateError, match="uses a value that is not"):
         Renderer(Variables(values={"data": ["a"]})).render(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("{{ data[range] }}", "{{ data[data.items | map('upper')] }}", "{{ range(1)[range] }}", "{{ data[[range]] }}"),
+        *("{{ data.items | groupby(range) }}", "{{ data.items | map(attribute=range) | list }}"),
+        *("{{ 5 | money(range) }}", "{{ 5 | number(range) }}", "{{ data.when | date(range) }}"),
+        *("{{ data.items | select(range) | list }}", "{{ data.items | rejectattr('name', range) | list }}"),
+        *(
+            "{{ data.items | sum(attribute=range) }}",
+            "{{ data.items | max(attribute=range) }}",
+            "{{ 'a' | join(range) }}",
+        ),
+        *("{{ 1 is divisibleby range }}", "{{ data.items | select('in', [range]) | list }}"),
+    ],
+)
+def test_argument_that_is_not_json_is_refused(source: str) -> None:
+    """Messages of errors contain it, with an address of the process."""
+    with pytest.raises(TemplateError, match="uses a value that is not"):
+        render(source)
+
+
+def test_range_is_an_argument_of_filters_and_tests() -> None:
+    assert render("{{ [1, 5] | select('in', range(3)) | list }}{{ 1 is in range(3) }}") == "[1]True"
+    assert render("{{ data.nothing | default(data.items | map(attribute='name')) | list }}") == "['Portrait', 'Frame']"
+
+
+def test_error_of_a_template_has_no_address() -> None:
+    assert str(TemplateError(f"no test named {object()!r}")) == "no test named <object object>"
 
 
 @pytest.mark.parametrize("name", ["_loop", "_charge", "loop values", "charge value"])
