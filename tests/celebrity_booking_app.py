@@ -48,9 +48,9 @@ class Agency(Site):
     def options(self) -> list[str]:
         return ["--libraries", str(installed())]
 
-    def move_to(self, day: date, booking: int) -> None:
+    def move_to(self, day: date, booking: int, time: str = "") -> None:
         with closing(sqlite3.connect(self.data / self.database, timeout=60)) as connection, connection:
-            connection.execute("UPDATE bookings SET day = ? WHERE id = ?", [day.isoformat(), booking])
+            connection.execute("UPDATE bookings SET day = ?, time = ? WHERE id = ?", [day.isoformat(), time, booking])
 
     @contextmanager
     def visitor(self, person: str) -> Iterator["Visitor"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from sqlite3 import Connection, Row
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -49,7 +49,7 @@ ACTIONS = {
     "complete": Action(("admin",), ("confirmed",), "completed"),
     "cancel": Action(("admin", "client"), ("pending", "confirmed"), "cancelled"),
 }
-# Actions until the end of the day. A request of a day that has passed is declined, and a confirmed booking is completed.
+# Actions until it begins. A request that is too late is declined, and a confirmed booking is completed.
 BEFOREHAND = ("confirm", "cancel")
 # Rows of the event `dashboard_data`, and of a page of the list.
 MOST_STREAMED, MOST_SHOWN = 10, 20
@@ -95,9 +95,7 @@ class Booking:
 
     @property
     def begins_at(self) -> datetime:
-        """Its beginning; without a time, the end of the day."""
-        clock = time.fromisoformat(self.time) if self.time else time(23, 59)
-        return datetime.combine(date.fromisoformat(self.date), clock, ZoneInfo(TIMEZONE))
+        return _begins_at(self.date, self.time)
 
     def shown(self, role: str) -> dict[str, Any]:
         """Return the JSON for pages and events, with the actions that a person of the role may take now."""
@@ -129,8 +127,8 @@ class Ledger:
     ) -> Booking:
         if client.role != "client":
             raise NotPossible("Only clients book celebrities.", 403)
-        if day < today():
-            raise NotPossible("That day has passed. Please choose another.")
+        if _begins_at(day.isoformat(), time) < now():
+            raise NotPossible("That time has passed. Please choose another.")
         if day > today() + MOST_AHEAD:
             raise NotPossible("Please choose a day within the next two years.")
         own_id = f"{client.key}/{request_id}"  # another person’s form with the same id is another booking
@@ -235,8 +233,18 @@ MAX_ID = 2**63 - 1
 SELECT = "SELECT b.*, c.name, c.fee FROM bookings b JOIN celebrities c ON c.key = b.celebrity"
 
 
+def now() -> datetime:
+    """Return the agency's local time."""
+    return datetime.now(ZoneInfo(TIMEZONE))
+
+
 def today() -> date:
-    return datetime.now(ZoneInfo(TIMEZONE)).date()
+    return now().date()
+
+
+def _begins_at(day: str, clock: str) -> datetime:
+    """Return the beginning of a booking; without a time, the end of the day."""
+    return datetime.fromisoformat(f"{day}T{clock or '23:59'}").replace(tzinfo=ZoneInfo(TIMEZONE))
 
 
 def _refusal(booking: Booking, action: str, role: str) -> NotPossible | None:
@@ -246,9 +254,9 @@ def _refusal(booking: Booking, action: str, role: str) -> NotPossible | None:
         return NotPossible("Only the agency is allowed to do this.", 403)
     if booking.status not in allowed:
         return NotPossible(f"This booking is {booking.status}; it cannot become {becomes}.")
-    if action == "complete" and booking.date > today().isoformat():
+    if action == "complete" and booking.begins_at > now():
         return NotPossible(f"This booking is on {booking.when}; complete it afterwards.")
-    if action in BEFOREHAND and booking.date < today().isoformat():
+    if action in BEFOREHAND and booking.begins_at < now():
         return NotPossible(f"This booking was on {booking.when}; it cannot become {becomes} afterwards.")
     return None
 

@@ -101,6 +101,10 @@ class Booking:
         return self.starts_at + timedelta(hours=self.kind.hours)
 
     @property
+    def has_begun(self) -> bool:
+        return self.starts_at <= now_here()
+
+    @property
     def when(self) -> str:
         return f"{self.starts_at:%A} {self.starts_at.day} {self.starts_at:%B, %H:%M}"
 
@@ -144,6 +148,8 @@ class Diary:
             raise Refused("Please choose one of our photographers.")
         if booking.work or booking.closed:
             raise Refused(f"This session is {booking.status}.")
+        if booking.has_begun:
+            raise Refused("The time of this session has passed.")
         rows = self._connection.execute(
             f"{SELECT} WHERE photographer = ? AND closed IS NULL AND id <> ?", [photographer.key, booking.id]
         )
@@ -265,6 +271,8 @@ def close(booking: Booking, by: Person) -> bool:
         return False
     if booking.work or booking.closed:
         raise Refused(f"This session is {booking.status}.")
+    if booking.photographer and by == booking.client and booking.has_begun:
+        raise Refused("The session has begun. Please call the front desk.")
     booking.closed = CLOSED_BY[by.role]
     return True
 

@@ -44,9 +44,12 @@ def _refusal(booking: Booking, name: str, by: Person) -> str | None:
     """Return the key of the reason for which the person may not make the transition now."""
     if (by.role, booking.status) not in MOVES[name].allowed:
         return "error.move"
-    if name == "accept" and booking.has_begun:
+    if not booking.has_begun:
+        return "error.not_begun" if name == "complete" else None
+    if name == "accept":
         return "error.begun"
-    return "error.not_begun" if name == "complete" and not booking.has_begun else None
+    is_client_of_work = name == "cancel" and by == booking.client and booking.status == "accepted"
+    return "error.under_way" if is_client_of_work else None
 
 
 def may_pay(booking: Booking, person: Person) -> bool:

@@ -441,6 +441,24 @@ def test_client_cancels_and_the_front_desk_declines(browsers, studio, bell):
     assert "Declined" in clara.get("/bookings").text
 
 
+def test_session_that_has_begun_is_neither_cancelled_by_the_client_nor_assigned(browsers, studio):
+    clara, mira = browsers["clara"], browsers["mira"]
+    assigned, requested = booked(clara), booked(clara)
+    assert assign(mira, assigned).status_code == 200
+    form = 'data-form="{}"'.format
+    assert form("close") in clara.get(f"/bookings/{assigned}").text
+    assert form("assign") in mira.get(f"/bookings/{requested}").text
+    for booking in (assigned, requested):
+        studio.begin(booking)
+        assert assign(mira, booking, "ines").json()["error"] == "The time of this session has passed."
+        assert form("assign") not in mira.get(f"/bookings/{booking}").text
+    refused = clara.delete(f"/api/bookings/{assigned}")
+    assert (refused.status_code, refused.json()["error"][:22]) == (422, "The session has begun.")
+    assert form("close") not in clara.get(f"/bookings/{assigned}").text
+    assert clara.delete(f"/api/bookings/{requested}").status_code == 200
+    assert mira.delete(f"/api/bookings/{assigned}").json()["status"] == "declined"
+
+
 def subjects(bell, person):
     """The subjects of a person's e-mails."""
     found = bell.messages.list(channel="email", tenant="oriel", recipient=person).messages

@@ -108,6 +108,20 @@ def test_request_is_accepted_only_before_its_time(site, browsers):
     assert change_booking(ben, booking, "decline").json() == {"status": "declined"}
 
 
+def test_client_cancels_accepted_work_only_before_it_begins(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    booking = book(nora)
+    change_booking(ben, booking, "accept")
+    pay(nora, booking)
+    cancel = 'value="cancel"'
+    assert cancel in nora.get(f"/bookings/{booking}").text
+    site.begin(booking)
+    refused = change_booking(nora, booking, "cancel")
+    assert (refused.status_code, refused.json()["error"][:20]) == (422, "The work has begun; ")
+    assert cancel not in nora.get(f"/bookings/{booking}").text
+    assert change_booking(ben, booking, "cancel").json() == {"status": "cancelled"}
+
+
 def test_form_offers_the_days_of_the_sites_clock(browsers):
     today = datetime.now().astimezone().date()
     first = re.search(r'name="day" type="date" required min="([\d-]+)"', browsers["nora"].get("/services/tap").text)
