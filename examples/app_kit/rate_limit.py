@@ -5,6 +5,8 @@ from collections import deque
 
 MAX_MESSAGES = 20
 WINDOW_SECONDS = 10.0
+# Persons and addresses in memory; those that have sent nothing for longest are removed first.
+MOST_KEYS = 10_000
 
 
 class RateLimit:
@@ -18,7 +20,9 @@ class RateLimit:
     def acquire(self, key: str) -> float:
         """Count a message and return 0, or return the seconds to wait if it is over the limit."""
         now = time.monotonic()
-        times = self._times.setdefault(key, deque())
+        times = self._times[key] = self._times.pop(key, deque())
+        if len(self._times) > MOST_KEYS:
+            del self._times[next(iter(self._times))]
         while times and times[0] <= now - self._window:
             times.popleft()
         if len(times) >= self._max_messages:

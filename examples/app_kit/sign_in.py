@@ -26,6 +26,7 @@ from bellcast.client import Bellcast, BellcastError
 from .accounts import Accounts, Session
 from .attempts import WrongPasswords
 from .person import DEMO_PASSWORD, Person
+from .request_body import read_body
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -156,8 +157,7 @@ class SignIn:
         return self._page(request)
 
     async def sign_in(self, request: Request) -> Response:
-        body = await request.body()
-        form = dict(parse_qsl(body[:MAX_FORM_BYTES].decode(errors="replace")))
+        form = dict(parse_qsl((await read_body(request, MAX_FORM_BYTES)).decode(errors="replace")))
         user_name, password = form.get("username", ""), form.get("password", "")
         address = request.client.host if request.client else ""
         if wait := self._wrong_passwords.wait(user_name, address):

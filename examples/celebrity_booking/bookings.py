@@ -7,7 +7,7 @@ from sqlite3 import Connection, Row
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from bellcast.examples.app_kit import Database, Person
+from bellcast.examples.app_kit import MAX_ID, Database, Person
 
 from .identity import TIMEZONE
 from .notifications import NotificationManager
@@ -229,7 +229,6 @@ class Ledger:
         )  # fmt: skip
 
 
-MAX_ID = 2**63 - 1
 SELECT = "SELECT b.*, c.name, c.fee FROM bookings b JOIN celebrities c ON c.key = b.celebrity"
 
 

@@ -1,5 +1,6 @@
 """The REST API: list, book, confirm, decline, cancel, complete, change availability, send an alert. Each request carries the JWT."""
 
+import json
 import uuid
 from dataclasses import asdict
 from datetime import date, time
@@ -10,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bellcast.examples.app_kit import NotSignedIn, Person, visit_of
+from bellcast.examples.app_kit import MOST_DIGITS, NotSignedIn, Person, read_body, visit_of
 
 from . import tokens
 from .bookings import MOST_SHOWN, Ledger
 
 LONGEST_TEXT = 200
+MOST_BYTES = 16 * 1024
 
 
 async def token(request: Request) -> Response:
@@ -40,7 +42,7 @@ def page_data(ledger: Ledger, person: Person, before: int | None = None) -> dict
 
 async def list_bookings(request: Request) -> Response:
     before = request.query_params.get("before", "")
-    if before and not before.isdecimal():
+    if before and not (before.isdecimal() and len(before) <= MOST_DIGITS):
         raise HTTPException(422, "before must be the id of a booking.")
     shown = page_data(_ledger(request), _person(request), int(before) if before else None)
     return JSONResponse(shown, headers={"Cache-Control": "no-store"})
@@ -104,7 +106,7 @@ def _admin(request: Request) -> Person:
 
 async def _fields(request: Request) -> dict[str, Any]:
     try:
-        fields = await request.json()
+        fields = json.loads(await read_body(request, MOST_BYTES))
     except ValueError as error:
         raise HTTPException(400, "The body must be JSON.") from error
     return fields if isinstance(fields, dict) else {}
@@ -133,8 +135,8 @@ routes = [
     Route("/api/token", token),
     Route("/api/bookings", list_bookings),
     Route("/api/bookings", book, methods=["POST"]),
-    Route("/api/bookings/{booking:int}", read_booking),
-    Route("/api/bookings/{booking:int}", act, methods=["PATCH"]),
+    Route("/api/bookings/{booking:id}", read_booking),
+    Route("/api/bookings/{booking:id}", act, methods=["PATCH"]),
     Route("/api/celebrities/{celebrity}", availability, methods=["PATCH"]),
     Route("/api/alerts", alert, methods=["POST"]),
 ]

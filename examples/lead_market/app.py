@@ -27,6 +27,7 @@ from bellcast.examples.app_kit import (
     RateLimit,
     accounts,
     mount_with_sessions,
+    read_body,
     signed_in_person,
 )
 from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in, visit_of
@@ -44,6 +45,7 @@ PUSHER_JS, ECHO_JS = "pusher-js/dist/web/pusher.min.js", "laravel-echo/dist/echo
 TENANT = None
 # Requests of one address through the public form.
 MAX_FORMS, FORM_WINDOW_SECONDS = 5, 60.0
+MOST_BYTES = 16 * 1024
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -99,8 +101,8 @@ def _routes(libraries: Path) -> list[Route | Mount]:
         Route("/request", request_form),
         Route("/request", send_request, methods=["POST"]),
         Route("/api/leads", new_lead, methods=["POST"]),
-        Route("/api/admin/leads/{id:int}", change_as_admin, methods=["PATCH", "PUT"]),
-        Route("/api/provider/leads/{id:int}", change_as_provider, methods=["PATCH", "PUT"]),
+        Route("/api/admin/leads/{id:id}", change_as_admin, methods=["PATCH", "PUT"]),
+        Route("/api/provider/leads/{id:id}", change_as_provider, methods=["PATCH", "PUT"]),
         Route("/admin/settings", pusher_settings),
         Route("/admin/settings", save_settings, methods=["POST"]),
         Route("/admin/settings/test", try_settings, methods=["POST"]),
@@ -271,7 +273,7 @@ async def troubleshooting(request: Request) -> Response:
 
 async def _fields(request: Request) -> dict[str, Any]:
     try:
-        fields = await request.json()
+        fields = json.loads(await read_body(request, MOST_BYTES))
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise HTTPException(400, "The body must be JSON.") from None
     if not isinstance(fields, dict):
@@ -280,7 +282,7 @@ async def _fields(request: Request) -> dict[str, Any]:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    return dict(parse_qsl((await request.body()).decode(errors="replace")))
+    return dict(parse_qsl((await read_body(request, MOST_BYTES)).decode(errors="replace")))
 
 
 def _page(request: Request, template: str, status: int = 200, **values: Any) -> Response:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from bellcast.client import InboxPage, Notification, Unavailable
 from bellcast.contrib.fastapi import Bell
+from bellcast.examples.app_kit import MAX_ID
 
 from . import notifications
 from .bookings import Booking
@@ -26,7 +27,7 @@ SERVER_FIELDS = frozenset({"recipient", "tenant", "audience"})
 
 
 class Announcement(BaseModel):
-    booking: int = Field(alias="bookingId")
+    booking: int = Field(alias="bookingId", ge=0, le=MAX_ID)
 
 
 def get_announced_booking(fields: Announcement, person: SignedIn, database: Data) -> Booking:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
+from bellcast.examples.app_kit import read_body
+
 from . import bookings, notifications
 from .bookings import KINDS, Diary, Photo
 from .dependencies import Data, SignedIn, find_booking
@@ -53,7 +55,7 @@ def book(fields: NewBooking, person: SignedIn, database: Data) -> dict[str, Any]
     return {"id": booking.id}
 
 
-@router.put("/{number:int}/photographer")
+@router.put("/{number:id}/photographer")
 def assign(number: int, fields: Assignment, person: SignedIn, database: Data) -> dict[str, Any]:
     photographer = CAST.get(fields.photographer)
     with database.transaction() as connection:
@@ -72,7 +74,7 @@ def assign(number: int, fields: Assignment, person: SignedIn, database: Data) ->
     return {"id": booking.id, "status": booking.status}
 
 
-@router.post("/{number:int}/photos", status_code=201)
+@router.post("/{number:id}/photos", status_code=201)
 async def upload(
     number: int,
     request: Request,
@@ -85,24 +87,14 @@ async def upload(
         find_booking(connection, number, person)
     if media_type not in PICTURES:
         raise HTTPException(415, "The picture must be JPEG, PNG, WebP, GIF or AVIF.")
-    photo = Photo(await _read_body(request, bookings.MOST_BYTES), media_type)
+    photo = Photo(await read_body(request, bookings.MOST_BYTES), media_type)
     with database.transaction() as connection:
         booking = find_booking(connection, number, person)
         Diary(connection).add_photo(booking, person, photo, request_id)
     return {"photos": booking.uploads}
 
 
-async def _read_body(request: Request, most: int) -> bytes:
-    """Return the body. Raise 413 as soon as it exceeds the limit."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise HTTPException(413, f"The file is larger than {most // 1024 // 1024} MB.")
-    return bytes(body)
-
-
-@router.post("/{number:int}/work", status_code=201)
+@router.post("/{number:id}/work", status_code=201)
 def finish(number: int, fields: Gallery, person: SignedIn, database: Data) -> dict[str, Any]:
     with database.transaction() as connection:
         booking = find_booking(connection, number, person)
@@ -113,7 +105,7 @@ def finish(number: int, fields: Gallery, person: SignedIn, database: Data) -> di
     return {"id": booking.id, "status": booking.status}
 
 
-@router.delete("/{number:int}")
+@router.delete("/{number:id}")
 def close(number: int, person: SignedIn, database: Data) -> dict[str, Any]:
     """Cancel a booking as its client, or decline it as the front desk."""
     with database.transaction() as connection:

@@ -70,7 +70,7 @@ def new_booking(request: Request, person: SignedIn) -> Response:
     return render_for(request, person, "book.html", kinds=KINDS.values(), first_day=first_day, last_day=last_day)
 
 
-@router.get("/bookings/{number:int}")
+@router.get("/bookings/{number:id}")
 def booking(number: int, request: Request, person: SignedIn, database: Data) -> Response:
     with database.transaction() as connection:
         shown = find_booking(connection, number, person)
@@ -81,7 +81,7 @@ def booking(number: int, request: Request, person: SignedIn, database: Data) -> 
     )  # fmt: skip
 
 
-@router.get("/bookings/{number:int}/photos/{picture:int}")
+@router.get("/bookings/{number:id}/photos/{picture:id}")
 def photo(number: int, picture: int, request: Request, person: SignedIn, database: Data) -> Response:
     """Return a picture of a finished gallery: the uploaded one, or a placeholder."""
     with database.transaction() as connection:

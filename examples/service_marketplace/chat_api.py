@@ -143,7 +143,7 @@ def _to_json(message: Message) -> dict[str, Any]:
 
 routes = [
     Route("/api/device", show_key, methods=["PUT"]),
-    Route("/api/bookings/{booking:int}/chat", open_chat),
-    Route("/api/bookings/{booking:int}/messages", write, methods=["POST"]),
-    Route("/api/bookings/{booking:int}/read", mark_read, methods=["POST"]),
+    Route("/api/bookings/{booking:id}/chat", open_chat),
+    Route("/api/bookings/{booking:id}/messages", write, methods=["POST"]),
+    Route("/api/bookings/{booking:id}/read", mark_read, methods=["POST"]),
 ]

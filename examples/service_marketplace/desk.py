@@ -133,7 +133,7 @@ def _moment(fields: dict[str, Any]) -> datetime:
 routes = [
     Route("/api/bookings", bookings),
     Route("/api/bookings", book, methods=["POST"]),
-    Route("/api/bookings/{booking:int}/payment", pay, methods=["POST"]),
-    Route("/api/bookings/{booking:int}/refund", refund, methods=["POST"]),
-    Route("/api/bookings/{booking:int}/{move}", move, methods=["PUT"]),
+    Route("/api/bookings/{booking:id}/payment", pay, methods=["POST"]),
+    Route("/api/bookings/{booking:id}/refund", refund, methods=["POST"]),
+    Route("/api/bookings/{booking:id}/{move}", move, methods=["PUT"]),
 ]

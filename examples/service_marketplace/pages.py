@@ -139,7 +139,7 @@ routes = [
     Route("/services/{service}", service),
     Route("/today", today),
     Route("/bookings", bookings),
-    Route("/bookings/{booking:int}", booking),
+    Route("/bookings/{booking:id}", booking),
     Route("/payments", payments),
     Route("/account", account),
 ]

@@ -6,6 +6,8 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from bellcast.examples.app_kit import read_body
+
 from .bookings import Refused
 
 T = TypeVar("T")
@@ -42,10 +44,4 @@ def text(fields: dict[str, Any], name: str) -> str:
 
 
 async def body(request: Request) -> bytes:
-    """Read the body. Raises 413."""
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MOST_BYTES:
-            raise HTTPException(413, f"The body is larger than {MOST_BYTES // 1024} kB.")
-    return bytes(content)
+    return await read_body(request, MOST_BYTES)

@@ -285,7 +285,10 @@ def test_wrong_request_is_refused_with_a_reason(dana: Visitor, iris: Visitor):
     assert book(dana, "For the agency").json()["error"] == "Only clients book celebrities."
     assert act(iris, early, "complete").status_code == 403
     assert act(dana, early, "explode").status_code == 422
-    assert dana.send("PATCH", "/api/bookings/999", action="confirm").status_code == 404
+    for id in (999, 10**20):
+        assert dana.send("PATCH", f"/api/bookings/{id}", action="confirm").status_code == 404
+    assert dana.send("GET", f"/api/bookings?before={10**20}").status_code == 422
+    assert book(iris, "x" * 20_000).status_code == 413
     assert dana.send("PATCH", "/api/celebrities/ghost", available=True).status_code == 404
     assert dana.send("PATCH", "/api/celebrities/okoro", available="yes").status_code == 422
 

@@ -15,7 +15,7 @@ import pytest
 
 from bellcast import settings
 from bellcast.examples import celebrity_booking, lead_market
-from bellcast.examples.app_kit import attempts, command_line
+from bellcast.examples.app_kit import attempts, command_line, rate_limit
 
 BELLCAST = "http://127.0.0.1:8787"
 
@@ -114,6 +114,15 @@ async def test_wrong_passwords_of_a_person_are_limited(tmp_path: Path) -> None:
         assert (refused.status_code, "Please wait 5 minutes" in refused.text) == (429, True)
         assert 0 < int(refused.headers["retry-after"]) <= attempts.PERIOD_SECONDS
         assert (await http.post("/login", data={"username": "42", "password": "bellcast"})).status_code == 303
+
+
+def test_rate_limit_forgets_the_senders_that_were_silent_for_longest() -> None:
+    limit = rate_limit.RateLimit(max_messages=1, window=60)
+    assert [limit.acquire(key) == 0 for key in ("first", "second", "first")] == [True, True, False]
+    for number in range(rate_limit.MOST_KEYS - 1):
+        assert limit.acquire(str(number)) == 0
+    assert limit.acquire("first") > 0
+    assert limit.acquire("second") == 0  # it was removed
 
 
 def test_wrong_passwords_are_forgotten_after_the_period_or_a_sign_in() -> None:

@@ -90,6 +90,8 @@ def test_wrong_change_is_refused(ruth: httpx.Client, fields: dict[str, object]):
     refused = ruth.patch("/api/admin/leads/101", json=fields)
     assert (refused.status_code, bool(refused.json()["message"])) == (422, True)
     assert add(ruth, "").status_code == 422
+    assert add(ruth, "x" * 20_000).status_code == 413
+    assert ruth.patch(f"/api/admin/leads/{10**20}", json=fields).status_code == 404
 
 
 def test_admin_receives_every_lead_and_a_provider_its_own(market: Market, ruth: httpx.Client):
@@ -174,6 +176,8 @@ def test_request_form_makes_leads_without_a_sign_in(market: Market, ruth: httpx.
         assert (unreachable.status_code, "contact: must have" in unreachable.text) == (422, True)
         forged = customer.post("/request", data={"customer": "Forged", "provider": "42", **fields})
         assert forged.status_code == 303
+        for page in ("/request", "/login"):
+            assert customer.post(page, data={"customer": "x" * 20_000}).status_code == 413
         while customer.post("/request", data={"customer": "Many", **fields}).status_code != 429:
             pass
         assert customer.post("/api/leads", json={"customer": "X", **fields}).status_code == 401

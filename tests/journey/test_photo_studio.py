@@ -322,6 +322,8 @@ def test_three_people_can_share_a_browser(studio):
         ("/api/notifications/booking-created", {}, 422),
         ("/api/notifications/booking-created", {"bookingId": "x"}, 422),
         ("/api/notifications/booking-created", {"bookingId": 99999999}, 404),
+        ("/api/notifications/booking-created", {"bookingId": 10**20}, 422),
+        (f"/api/bookings/{10**20}/work", {"title": "A day", "photos": 1}, 404),
         ("/api/notifications/booking-created", b"{", 400),
         ("/api/notifications/booking-created", b"[]", 400),
         ("/api/bookings", {"kind": "passport"}, 422),

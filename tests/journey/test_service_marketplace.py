@@ -384,6 +384,8 @@ def test_action_needs_the_right_person_and_state(browsers):
     assert change_booking(nora, booking, "accept").status_code == 422
     assert pay(nora, booking).status_code == 422
     assert change_booking(ben, booking, "vanish").status_code == 404
+    assert change_booking(ben, 10**20, "accept").status_code == 404
+    assert ben.get(f"/bookings/{10**20}").status_code == 404
     change_booking(ben, booking, "accept")
     assert change_booking(ben, booking, "decline").status_code == 422
     assert pay(ben, booking).status_code == 422
