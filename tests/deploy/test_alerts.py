@@ -39,7 +39,7 @@ HEALTHY = {
     "bellcast_outbox_refused": "0",
     'process_open_fds{job="bellcast",instance="a"}': "100",
     'process_max_fds{job="bellcast",instance="a"}': "1000",
-    'bellcast_build_info{job="bellcast",instance="a",version="1.0.0"}': "1",
+    'bellcast_build_info{job="bellcast",instance="a",version="1.0.0+5f0c2a1b"}': "1",
     **{f"bellcast_delivery_seconds_bucket{{{bound}}}": f"0+{count}" for bound, count in BUCKETS.items()},
     **{
         f'bellcast_request_seconds_bucket{{method="POST",route="/v1/notifications",{bound}}}': f"0+{count}"
@@ -70,7 +70,7 @@ SITUATIONS = {
     "BellcastOutboxLate": {"bellcast_outbox_oldest_seconds": "30"},
     "BellcastOutboxRefused": {"bellcast_outbox_refused": "2"},
     "BellcastOpenFiles": {'process_open_fds{job="bellcast",instance="a"}': "950"},
-    "BellcastVersionsDiffer": {'bellcast_build_info{job="bellcast",instance="b",version="1.1.0"}': "1"},
+    "BellcastVersionsDiffer": {'bellcast_build_info{job="bellcast",instance="b",version="1.0.0+7d1e9c44"}': "1"},
 }
 MINUTES = 90
 

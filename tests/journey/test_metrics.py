@@ -11,7 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
-from bellcast import __version__
+from bellcast import build
 from tests.journey.channels_app import eventually
 from tests.servers import ServerProcess
 from tests.smtp_server import Mailbox, smtp_server
@@ -198,6 +198,6 @@ async def test_state_of_the_server_is_exported(tmp_path: Path) -> None:
     async with server(tmp_path) as bell:
         found = await bell.metrics()
         assert (found["store_up",], found["broker_up",], found["queue_age_seconds",]) == (1, 1, 0)
-        assert found["build_info", "", __version__] == 1
+        assert found["build_info", "", build.version()] == 1
         assert found["process_resident_memory_bytes",] > 10_000_000
         assert found["process_open_fds",] < found["process_max_fds",]

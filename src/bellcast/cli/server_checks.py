@@ -40,12 +40,14 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
         try:
             response = http.get("/readyz")
             body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
+            version = build.shown(body.get("version", ""), body.get("commit"))
             if response.status_code != 200 or "version" not in body:
                 yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
             elif body["version"] != build.version():
-                yield diagnoses.finding("other_version", url=url, version=body["version"], own=build.version())
+                ours = build.shown(build.version(), build.commit())
+                yield diagnoses.finding("other_version", url=url, version=version, own=ours)
             else:
-                yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
+                yield Finding("server", "ok", f"{url} is ready, version {version}")
             if "date" in response.headers:
                 own = time.time()  # noqa: TID251  the check is about this machine's clock
                 skew = own - parsedate_to_datetime(response.headers["date"]).timestamp()

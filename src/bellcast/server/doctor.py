@@ -155,4 +155,4 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
 
 
 def _build(report: NodeReport) -> str:
-    return f"{report.version} ({report.commit})" if report.commit else report.version
+    return build.shown(report.version, report.commit)

@@ -19,8 +19,7 @@ from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bellcast import __version__
-from bellcast.build import commit
+from bellcast import build
 from bellcast.console.types.stats import BUCKETS
 from bellcast.live.hub.dispatch import Histogram
 from bellcast.live.hub.survey import ConnectionSurvey
@@ -236,6 +235,6 @@ class MetricsExporter:
             yield HistogramMetricFamily(
                 f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
             )
-        labels, running = ("version", "commit"), (__version__, commit() or "")
+        labels, running = ("version", "commit"), (build.version(), build.commit() or "")
         yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
         yield from self._process.collect()

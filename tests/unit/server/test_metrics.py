@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.server import metrics
 
 
@@ -128,7 +128,7 @@ def test_metrics_of_a_worker_killed_during_export_are_omitted(requests):
 def test_each_worker_reports_its_process_and_version(requests):
     values = samples(requests, {"7": exporter(requests).own(), "8": exporter(requests).own()})
     for worker in ("7", "8"):
-        assert values["bellcast_build_info", "", __version__, worker] == 1
+        assert values["bellcast_build_info", "", build.version(), worker] == 1
         assert values["bellcast_accepted_total", worker, "notification"] == 9
         for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds"):
             assert values[f"process_{name}", worker] > 0
