@@ -66,10 +66,9 @@ def assign(number: int, fields: Assignment, person: SignedIn, database: Data) ->
         if booking.photographer != replaced:
             diary.save(booking)
             notifications.for_photographer_of_assignment(booking).add(connection)
+            notifications.for_client_of_assignment(booking, replaced).add(connection)
             if replaced is not None:
                 notifications.for_replaced_photographer(booking, replaced).add(connection)
-            else:
-                notifications.for_client_accepted(booking).add(connection)
             notifications.show_change(connection, booking, replaced)
     return {"id": booking.id, "status": booking.status}
 

@@ -74,12 +74,13 @@ def for_replaced_photographer(booking: Booking, replaced: Person) -> Message:
     )  # fmt: skip
 
 
-def for_client_accepted(booking: Booking) -> Message:
+def for_client_of_assignment(booking: Booking, replaced: Person | None) -> Message:
     assert booking.photographer, "the booking was assigned"
+    type = "photographer-changed" if replaced else "booking-accepted"
+    title = "Another photographer for your session" if replaced else "Your booking is accepted"
     return _message(
-        [booking.client], "booking-accepted", booking, booking.assigned_at, "Your booking is accepted",
-        f"{booking.photographer.name} photographs your {booking.kind.name.lower()} session: {booking.when}, {booking.place}",
-        action_text="See the booking",
+        [booking.client], type, booking, booking.assigned_at, title, action_text="See the booking",
+        body=f"{booking.photographer.name} photographs your {booking.kind.name.lower()} session: {booking.when}, {booking.place}",
     )  # fmt: skip
 
 
@@ -99,11 +100,11 @@ def for_others_of_end(booking: Booking) -> list[Message]:
     others = [booking.photographer] if booking.photographer else []
     if booking.closed == "declined":
         title, body = "We can’t take your booking", f"{about}. Perhaps another day suits?"
-        told = [_message([booking.client], "booking-declined", booking, booking.made_at, title, body)]
+        messages = [_message([booking.client], "booking-declined", booking, booking.made_at, title, body)]
     else:
-        told, others = [], [*identity.with_role("administrator"), *others]
+        messages, others = [], [*identity.with_role("administrator"), *others]
     title = f"The booking of {booking.client.name} is {booking.closed}"
-    return told + [
+    return messages + [
         _message([person], f"booking-{booking.closed}", booking, booking.made_at, title, about, channels=["inbox", "push"])
         for person in others
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from .messages import BookingType, BookingUpdate, General, PaymentType, PaymentU
 # Types that need the person's attention, and those that are sent by e-mail, too. E-mails and push messages follow the
 # recipient's preferences and quiet hours.
 HIGH = frozenset({"new_booking", "payment_failed"})
-BY_EMAIL = frozenset({"booking_accepted", "booking_declined", "booking_cancelled"})
+BY_EMAIL = frozenset({"new_booking", "booking_accepted", "booking_declined", "booking_cancelled"})
 
 
 def configure(bell: Bellcast) -> None:

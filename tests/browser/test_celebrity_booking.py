@@ -105,7 +105,7 @@ def test_refused_booking_shows_the_reason(page: Page) -> None:
     sign_in(page, "noah")
     page.locator("[data-day]").evaluate("(input) => input.removeAttribute('min')")
     book(page, "Rico Castellano", "Too late", "2020-01-01")
-    expect(page.locator("[data-problem]")).to_contain_text("That day has passed")
+    expect(page.locator("[data-problem]")).to_contain_text("That time has passed")
 
 
 @pytest.mark.thorough

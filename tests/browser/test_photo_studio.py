@@ -268,3 +268,25 @@ def test_booking_without_a_place_is_not_continued(page):
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_label("Place")).to_be_focused()
     expect(page.get_by_text("Step 2 of 3")).to_be_visible()
+
+
+@pytest.mark.thorough
+def test_failed_request_is_explained_in_its_form(chromium, studio):
+    context = chromium.new_context(base_url=studio)
+    context.set_default_timeout(40_000)
+    page = context.new_page()
+    page.on("dialog", lambda dialog: dialog.accept())
+    sign_in(page, "Clara Jensen")
+    page.goto("/bookings/1044")
+    answers = {
+        "The studio can’t be reached. Please try again.": lambda route: route.abort(),
+        "Something went wrong. Please try again.": lambda route: route.fulfill(
+            status=500, body="Internal Server Error"
+        ),
+    }
+    for text, answer in answers.items():
+        page.unroute_all()
+        page.route("**/api/bookings/1044", answer)
+        page.get_by_role("button", name="Cancel this booking").click()
+        expect(page.get_by_role("alert")).to_have_text(text)
+    context.close()

@@ -541,6 +541,17 @@ def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_
 
 
 @pytest.mark.thorough
+def test_double_click_on_the_second_of_two_buttons_sends_one_request(sign_in):
+    path = book(sign_in("nora"))
+    ben = sign_in("ben", path)
+    sent = []
+    ben.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    ben.get_by_role("button", name="Decline").dblclick()
+    expect(ben.locator(".chip").first).to_have_text("Declined")
+    assert [url.rpartition("/")[2] for url in sent if "/bookings/" in url] == ["decline"]
+
+
+@pytest.mark.thorough
 def test_marketplace_is_usable_by_keyboard(sign_in):
     nora = sign_in("nora")
     nora.keyboard.press("Tab")

@@ -194,17 +194,17 @@ def test_stream_belongs_to_one_person(browsers):
 
 
 def test_open_page_receives_changes_without_a_notification(browsers, studio):
-    clara, mira = browsers["clara"], browsers["mira"]
+    clara, mira, theo = (browsers[key] for key in ("clara", "mira", "theo"))
     booking = booked(clara)
     mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
     studio.empty_outbox()
-    assert unread_and_titles(clara) == (1, ["Your booking is accepted"])
-    with follow_events(clara) as events:
+    assert unread_and_titles(mira) == (1, ["New booking from Clara Jensen"])
+    with follow_events(mira) as events:
         next_event(events, "ready")
-        mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "ines"})
+        theo.post(f"/api/bookings/{booking}/work", json={"title": "In the park", "photos": 3})
         _, event = next_event(events, "event")
     assert (event["name"], event["data"]) == ("booking-changed", {"bookingId": booking})
-    assert unread_and_titles(clara)[0] == 1
+    assert unread_and_titles(mira)[0] == 1
 
 
 def test_closed_page_leaves_no_connection(browsers, bell):
@@ -354,7 +354,7 @@ def test_upload_accepts_only_images_of_limited_size(browsers):
     assert [upload(PNG, "image/png") for _ in range(13)] == [201] * 12 + [422]
 
 
-def test_replaced_photographer_is_notified(browsers):
+def test_replaced_photographer_and_the_client_are_notified(browsers, bell):
     clara, mira, theo, ines = (browsers[key] for key in ("clara", "mira", "theo", "ines"))
     booking = booked(clara)
     for key in ("theo", "theo", "ines"):
@@ -362,6 +362,9 @@ def test_replaced_photographer_is_notified(browsers):
     expected = ["Ines takes over a session of yours", "Family session for Clara Jensen"]
     assert eventually(lambda: unread_and_titles(theo) == (2, expected))
     assert eventually(lambda: unread_and_titles(ines) == (1, ["Family session for Clara Jensen"]))
+    expected = ["Another photographer for your session", "Your booking is accepted"]
+    assert eventually(lambda: unread_and_titles(clara) == (2, expected))
+    assert eventually(lambda: expected[0] in subjects(bell, "clara"))
 
 
 def test_form_that_is_sent_twice_is_one_session(browsers, studio):

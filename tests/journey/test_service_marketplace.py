@@ -11,6 +11,7 @@ import pytest
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database
 from bellcast.examples.service_marketplace import notifications
+from bellcast.examples.service_marketplace.languages import LANGUAGES
 from tests.faults.raw_sockets import eventually
 from tests.journey.marketplace_client import (
     book,
@@ -158,7 +159,8 @@ def test_refund_after_the_clients_cancellation_names_no_provider(site, browsers)
             else:
                 ben.post(f"/api/bookings/{booking}/refund", json={})
             titles = [to_nora.next_notification()["title"] for _ in range(3)]
-            assert titles == ["Ben accepted your booking", "You paid Ben", refunded]
+            assert titles[0].startswith("Ben accepted your booking: ")
+            assert titles[1:] == ["You paid Ben", refunded]
 
 
 def test_form_that_is_sent_twice_is_one_job(site, browsers):
@@ -202,15 +204,18 @@ def test_provider_is_not_booked_twice_by_simultaneous_requests(browsers):
     assert sorted(statuses) == [200, 422, 422, 422]
 
 
-def test_accepted_booking_is_confirmed_by_e_mail(site, browsers):
-    change_booking(browsers["lucia"], book(browsers["samir"], "windows"), "accept")
+def test_request_and_its_acceptance_are_reported_by_e_mail_with_their_time(site, browsers):
+    at = free_time()
+    when = LANGUAGES["en"].date(datetime.fromisoformat(at))
+    change_booking(browsers["lucia"], book(browsers["samir"], "windows", starts_at=at), "accept")
     with Bellcast(site.server.url, site.server.secret) as bell:
 
-        def subjects():
-            found = bell.messages.list(channel="email", tenant="gable", recipient="samir").messages
+        def subjects(person):
+            found = bell.messages.list(channel="email", tenant="gable", recipient=person).messages
             return [bell.messages.get(one.id, tenant="gable").content["subject"] for one in found]
 
-        assert eventually(lambda: "Lucia accepted your booking" in subjects())
+        assert eventually(lambda: f"Samir requested {when}" in subjects("lucia"))
+        assert eventually(lambda: f"Lucia accepted your booking: {when}" in subjects("samir"))
 
 
 def test_accepted_work_has_reminders_for_both_sides_until_it_is_cancelled(site, browsers):

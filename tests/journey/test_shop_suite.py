@@ -143,7 +143,7 @@ def test_low_stock_reaches_the_manager_by_e_mail_and_an_empty_shelf_by_text_mess
         number = product(omar, "Espresso beans, 1 kg")
 
         def alert(left):
-            return f"Espresso beans, 1 kg is running low: {left} left"
+            return f"Espresso beans, 1 kg is {f'running low: {left} left' if left else 'sold out'}"
 
         def sent(channel, left):
             return [to for to, text in messages(suite, channel) if alert(left) in text]
@@ -197,6 +197,16 @@ def test_form_sent_twice_is_one_sale(suite):
         for _ in range(2):
             petra.submit("/sales/", product=product(petra, "Hand grinder"), quantity=1, token=token)
         assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
+
+
+def test_notice_that_is_sent_twice_is_one_announcement(suite):
+    with suite.visitor("nadia") as nadia:
+        token = str(uuid.uuid4())
+        for _ in range(2):
+            nadia.submit("/system/", message="Back at noon", token=token)
+        nadia.submit("/system/", message="All is well")
+        assert eventually(lambda: "All is well" in nadia.texts())
+        assert nadia.texts().count("Back at noon") == 1
 
 
 def test_customer_form_without_an_id_adds_a_customer(suite):

@@ -7,9 +7,10 @@ export const root = document.documentElement.dataset.root;
 /** Send a request to the site. Throws an error with a message for the user. */
 export async function send(method, path, body, type = 'application/json') {
   const options = body === undefined ? { method } : { method, headers: { 'Content-Type': type }, body: type === 'application/json' ? JSON.stringify(body) : body };
-  const response = await fetch(root + path, options);
-  const result = await response.json();
-  if (!response.ok) throw new Error(result.error);
+  const response = await fetch(root + path, options).catch(() => null);
+  if (!response) throw new Error('The studio can’t be reached. Please try again.');
+  const result = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(result.error ?? 'Something went wrong. Please try again.');
   return result;
 }
 

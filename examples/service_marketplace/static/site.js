@@ -24,15 +24,16 @@ export async function send(method, path, body) {
 /** Run a form's submission once at a time, and show its error in the form. */
 export async function submit(form, work) {
   const problem = form.querySelector('.problem');
-  const button = form.querySelector('button:not([type=button])');
+  const buttons = [...form.querySelectorAll('button:not([type=button])')];
+  const enable = (isEnabled) => buttons.forEach((button) => (button.disabled = !isEnabled));
   problem.textContent = '';
-  button.disabled = true;
+  enable(false);
   try {
     await work(Object.fromEntries(new FormData(form)));
   } catch (error) {
     problem.textContent = error instanceof Refused ? error.message : text('error.no_connection');
   }
-  button.disabled = false;
+  enable(true);
 }
 
 /** Enable the forms. Until then they are inert: without its script a form would only reload the page. */

@@ -32,4 +32,5 @@ class CustomerForm(forms.ModelForm):
 
 
 class NoticeForm(forms.Form):
+    token = forms.UUIDField(widget=forms.HiddenInput)
     message = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2}))

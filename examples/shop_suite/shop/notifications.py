@@ -1,6 +1,7 @@
 """The notifications of a shop. Each function is called in the transaction of the change."""
 
 from typing import Any
+from uuid import UUID
 
 from bellcast.contrib.django import NotificationService, publish
 
@@ -27,7 +28,7 @@ def stock_is_low(product: Product) -> None:
     alert: dict[str, Any] = {
         "tenant": product.tenant,
         "title": "Low Stock Alert",
-        "message": f"{product.name} is running low: {product.stock} left",
+        "message": f"{product.name} is {'sold out' if is_sold_out else f'running low: {product.stock} left'}",
         "notification_type": "inventory",
         "priority": "urgent" if is_sold_out else "high",
         "action_url": "/inventory/",
@@ -60,9 +61,15 @@ def customer_saved(customer: Customer, *, is_new: bool) -> None:
     )
 
 
-def maintenance_announced(tenant: Tenant, message: str) -> None:
+def maintenance_announced(tenant: Tenant, message: str, token: UUID) -> None:
+    """Announce it once, even if the form with this id is sent twice."""
     NotificationService.send_tenant_notification(
-        tenant=tenant, title="System notice", message=message, notification_type="system", announce=True
+        tenant=tenant,
+        title="System notice",
+        message=message,
+        notification_type="system",
+        announce=True,
+        idempotency_key=f"suite-notice-{token}",
     )
 
 

@@ -164,10 +164,11 @@ def security(request: HttpRequest) -> HttpResponse:
 @in_shop
 def system(request: HttpRequest) -> HttpResponse:
     """Announce maintenance to everyone in the shop."""
-    form = NoticeForm(request.POST or None)
+    form = NoticeForm(request.POST or None, initial={"token": uuid.uuid4()})
     if request.method == "POST" and form.is_valid():
+        token = stock.of_person(form.cleaned_data["token"], request.user)
         with transaction.atomic():
-            notifications.maintenance_announced(models.of(request), form.cleaned_data["message"])
+            notifications.maintenance_announced(models.of(request), form.cleaned_data["message"], token)
         messages.success(request, "The notice was sent.")
         return redirect("system")
     return render(request, "shop/system.html", {"form": form})
