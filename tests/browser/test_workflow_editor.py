@@ -31,7 +31,7 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
         typed.type("Enter", "Enter")
         for number, text in enumerate(fields):
             if number:
-                typed.type("Tab")
+                typed.type("Tab", "Tab")  # past the button that inserts a variable
             typed.type("Control+a")
             typed.page.keyboard.type(text)
         typed.type("Escape")
@@ -274,6 +274,21 @@ def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Edito
     expect(editor.page.locator(".gutter mark")).to_have_count(0)
     editor.page.get_by_role("button", name="Canvas").click()
     expect(editor.card("wait")).to_contain_text("5 minutes")
+
+
+def test_variable_is_inserted_into_the_text_of_a_step(edit: Callable[..., Editor]) -> None:
+    mail = {**MAIL, "subject": "New booking of ", "text": "{{ data.client }} booked."}
+    editor = edit("variable-flow", [WAIT, mail])
+    editor.step("mail").click()
+    inspector = editor.page.locator(".inspector")
+    subject = inspector.get_by_label("Subject", exact=True)
+    subject.press("End")
+    field = inspector.locator(".form-field").filter(has=editor.page.get_by_label("Subject", exact=True))
+    field.get_by_role("button", name="Insert a variable").click()
+    assert violations(editor.page) == []
+    field.get_by_role("button", name="data.client").click()
+    expect(subject).to_be_focused()
+    expect(subject).to_have_value("New booking of {{ data.client }}")
 
 
 def test_draft_with_parts_that_no_form_has_is_shown(edit: Callable[..., Editor], owner: Console) -> None:

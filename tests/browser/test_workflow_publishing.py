@@ -103,6 +103,18 @@ def test_unsaved_changes_replace_those_of_another_operator_only_on_purpose(
     assert owner.send("GET", draft)["values"]["steps"][1]["for"] == "6m"
 
 
+def test_refused_save_names_its_request_and_is_repeated(edit: Callable[..., Editor]) -> None:
+    editor = edit("refused-flow", BUILT)
+    refusal = {"status": 403, "json": {"title": "Not now."}, "headers": {"x-request-id": "r-17"}}
+    editor.page.route("**/draft", lambda route: route.fulfill(**refusal))
+    editor.step("wait").focus()
+    editor.type("d")
+    expect(editor.save).to_have_text("Not saved: Not now. Request r-17")
+    editor.page.unroute("**/draft")
+    editor.page.get_by_role("button", name="Retry").click()
+    editor.expect_saved()
+
+
 def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Editor], owner: Console) -> None:
     editor = leave("wrong-yaml")
     page = editor.page

@@ -18,10 +18,11 @@ await loadStyle('draft.css');
 
 /** Whether the draft is saved, as a word. */
 export function SaveState({ draft, isReadOnly }) {
-  const { state, text } = draft.save.value;
+  const { state, text, requestId } = draft.save.value;
+  const mayRetry = !isReadOnly && (state === 'offline' || (state === 'refused' && !draft.yamlProblem.value));
   const saver = draft.saver.value;
   const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
-  return html`<span class="save-state" data-save=${state} data-unsaved=${['offline', 'conflict', 'refused'].includes(state) ? '' : null} role="status">${words}</span>`;
+  return html`<span class="save-state" data-save=${state} data-unsaved=${['offline', 'conflict', 'refused'].includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}`;
 }
 
 /** The page that names a new object. */

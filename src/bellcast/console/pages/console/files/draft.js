@@ -243,7 +243,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   function fail(problem) {
     const text = `Not saved: ${reasonOf(problem)}`;
     if (isUnread.value) yamlProblem.value = problem;
-    save.value = { state: isTemporary(problem) ? 'offline' : 'refused', text };
+    save.value = { state: isTemporary(problem) ? 'offline' : 'refused', text, requestId: problem.requestId };
     if (!isTemporary(problem)) return;
     later('save', retry, write);
     retry = Math.min(retry * 2, RETRY_MS[1]);

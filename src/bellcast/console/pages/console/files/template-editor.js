@@ -18,7 +18,7 @@ import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
-import { TextInput, problemAt } from './text-input.js';
+import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
 
 const STARTERS = [
@@ -93,14 +93,7 @@ function Editor({ page, tenant, found }) {
     document.addEventListener('keydown', press);
     return () => document.removeEventListener('keydown', press);
   }, []);
-  const insert = (text) => {
-    const { input, set } = focused.current ?? {};
-    if (!input?.isConnected) return;
-    const { selectionStart: start, selectionEnd: end, value } = input;
-    set(value.slice(0, start) + text + value.slice(end));
-    input.focus();
-    requestAnimationFrame(() => input.setSelectionRange(start + text.length, start + text.length));
-  };
+  const insert = (text) => { if (focused.current?.input.isConnected) insertText(focused.current, text); };
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
   const columns = [locale, ...(beside !== null ? [beside] : [])];
   const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), { tenant });

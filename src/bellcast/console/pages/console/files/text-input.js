@@ -58,5 +58,13 @@ export function TextInput({ label, value, set, problem, isLong = false, isCode =
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
 }
 
+/** Insert a text where the cursor of a field was last. */
+export function insertText({ input, set }, text) {
+  const { selectionStart: start, selectionEnd: end, value } = input;
+  set(value.slice(0, start) + text + value.slice(end));
+  input.focus();
+  requestAnimationFrame(() => input.setSelectionRange(start + text.length, start + text.length));
+}
+
 /** A button that inserts a variable. */
 export const InsertVariable = ({ variables, choose }) => html`<${Popup} label="Insert a variable" buttonClass="quiet insert" button=${html`<span aria-hidden="true">{ }</span>`}>${(close) => variables.map((one) => html`<button key=${one.path} type="button" class="option" onClick=${() => { close(); choose(`{{ ${one.path} }}`); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></button>`)}<//>`;

@@ -5,8 +5,10 @@ import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } fr
 import { count } from './format.js';
 import { useLoad } from './load.js';
 import { Icon } from './parts.js';
+import { sampleOf, variablesOf } from './sample-data.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { exchange, get, path, withQuery } from './server.js';
+import { InsertVariable, insertText } from './text-input.js';
 import { SENDING, conditionText, durationText, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
 const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
@@ -98,24 +100,27 @@ function Panel({ title, note, icon, tone, close, form, actions, children }) {
 }
 
 function Fields({ draft, page, path, properties, label = {}, isReadOnly, values }) {
+  const variables = useMemo(() => textVariables(values), [values]);
   return Object.entries(properties).map(([name, schema]) => {
     const field = path ? `${path}.${name}` : name;
-    const shared = { key: name, name, field, schema, draft, page, values, isReadOnly, label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
+    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
     return html`<${FormField} ...${shared} change=${(value) => draft.change(withValue(draft.values.value, field, value), field)} />`;
   });
 }
 
 /** A field with its label, its errors, and a switch between a value and a variable. */
-function FormField({ label, name, field, schema, value, change, isReadOnly, draft, ...more }) {
+function FormField({ label, name, field, schema, value, change, isReadOnly, draft, variables, ...more }) {
   const id = useId();
   const errors = draft.problems.value.filter((one) => one.field === field || (one.field.startsWith(`${field}.`) && !['branches', 'else'].includes(name)));
   const canRefer = schema.anyOf !== undefined;
   const isReference = canRefer && value?.var !== undefined;
   const Widget = isReference ? Variable : WIDGETS[schema['x-widget']] ?? Text;
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : null, disabled: isReadOnly };
+  const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
   const isGroup = Widget === Condition || Widget === Branches || Widget === DataSchema;
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
+      ${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
     <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}</div>`;
@@ -441,11 +446,20 @@ const WIDGETS = {
   condition: Condition, json: Json, 'data-schema': DataSchema, 'template-key': keyOf('templates'), layout: Text, 'type-key': keyOf('types'), 'workflow-key': keyOf('workflows'), 'sending-step': SendingStep, event: Event, recipients: Recipients,
 };
 
+/** Variables of the steps. */
+const stepVariables = (values) => stepsOf(values).map(({ step }) => `steps.${step?.key}.${SENDING.includes(step?.type) ? 'read_at' : 'result'}`).sort();
+
+/** Variables that a text can have, each with an example: those of the data, of every send, and of the steps. */
+function textVariables(values) {
+  const declared = Object.entries(values.data?.properties ?? {}).map(([name, one]) => ({ path: `data.${name}`, type: one?.type, example: one?.examples?.[0] ?? name }));
+  const more = ['digest.count', ...stepVariables(values)].map((path) => ({ path, example: '' }));
+  return [...variablesOf(values, JSON.stringify(sampleOf(values, declared))), ...more];
+}
+
 /** Variables that conditions and fields can name, as suggestions. */
 export function Variables({ values }) {
   const properties = Object.keys(values.data?.properties ?? {}).map((name) => `data.${name}`);
-  const steps = stepsOf(values).map(({ step }) => `steps.${step?.key}.${SENDING.includes(step?.type) ? 'read_at' : 'result'}`).sort();
-  const all = [...properties, ...steps, ...ROOTS];
+  const all = [...properties, ...stepVariables(values), ...ROOTS];
   return useMemo(() => html`<datalist id="workflow-variables">${all.map((one) => html`<option key=${one} value=${one} />`)}</datalist>`, [all.join()]);
 }
 
