@@ -276,6 +276,87 @@ def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Edito
     expect(editor.card("wait")).to_contain_text("5 minutes")
 
 
+def gate(*lanes: dict[str, Any]) -> dict[str, Any]:
+    """Return a step with a branch for each of these steps; its else waits."""
+    branches = [
+        {"if": {"var": f"data.{number}", "op": "exists"}, "steps": [step]} for number, step in enumerate(lanes)
+    ]
+    return {"key": "gate", "type": "branch", "branches": branches, "else": [WAIT]}
+
+
+def test_deleting_a_branch_considers_references_to_its_steps(edit: Callable[..., Editor]) -> None:
+    waits = {"key": "unread", "type": "wait_for", "step": "bell", "event": "read"}
+    editor = edit("gated-flow", [gate(BELL), waits])
+    editor.step("gate").focus()
+    editor.type("Delete")
+    expect(editor.page.get_by_role("dialog", name="Delete gate?")).to_contain_text("it or a step in it: unread")
+    editor.page.get_by_role("button", name="Cancel").click()
+    editor.tree.get_by_role("treeitem", name="branch 1 of 1").dblclick()
+    editor.page.get_by_role("button", name="Delete this branch").click()
+    dialog = editor.page.get_by_role("dialog", name="Delete branch 1 of gate?")
+    expect(dialog).to_contain_text("unread")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(editor.step("gate")).to_be_focused()
+    assert "branches:" not in editor.yaml()
+    editor.tree.get_by_role("treeitem", name="else").focus()
+    editor.type("Delete")
+    expect(editor.tree.locator("[data-lane=gate]")).to_have_count(0)
+
+
+def test_branches_are_ordered_and_steps_pasted_into_them(edit: Callable[..., Editor]) -> None:
+    editor = edit("ordered-flow", [gate(BELL, MAIL), {"key": "end", "type": "stop"}])
+    status = editor.page.get_by_role("status")
+    editor.step("end").focus()
+    editor.type("Control+c", "Alt+ArrowDown")
+    expect(status.filter(has_text="end is not moved: it is the last")).to_have_count(1)
+    lanes = editor.tree.locator("[data-lane=gate]")
+    lanes.first.click()
+    editor.type("Control+v")
+    expect(editor.step("end-2")).to_have_attribute("data-path", "steps.0.branches.0.steps.0")
+    lanes.first.focus()
+    editor.type("Alt+ArrowDown")
+    expect(status.filter(has_text="branch 1 of gate moved to 2 of 2")).to_have_count(1)
+    expect(editor.step("bell")).to_have_attribute("data-path", "steps.0.branches.1.steps.1")
+    expect(lanes.nth(1)).to_be_focused()
+    editor.type("Alt+ArrowDown")
+    expect(status.filter(has_text="branch 2 of gate is not moved: it is the last")).to_have_count(1)
+    lanes.last.focus()
+    editor.type("Alt+ArrowUp")
+    expect(status.filter(has_text="else of gate is not moved: else is always the last")).to_have_count(1)
+    editor.step("mail").focus()
+    editor.type("Enter", "Escape")
+    editor.card("mail").locator(".step-more").click()
+    menu = editor.page.get_by_role("menu")
+    assert violations(editor.page) == []
+    menu.get_by_role("menuitem", name="Undo").click()
+    expect(editor.step("bell")).to_have_attribute("data-path", "steps.0.branches.0.steps.1")
+    editor.card("mail").locator(".step-more").click()
+    menu.get_by_role("menuitem", name="Review and publish").click()
+    expect(editor.page.get_by_role("dialog")).to_contain_text("end-2")
+
+
+def test_each_problem_leads_to_its_field(edit: Callable[..., Editor], owner: Console) -> None:
+    steps = [{**WAIT, "key": "first", "for": "soon"}, gate({**MAIL, "subject": "{{ x"})]
+    steps[1]["branches"][0]["if"]["op"] = "like"
+    schema = {"type": "object", "properties": {"total": {"type": "figure"}}}
+    owner.send("PUT", "/v1/workflows/problem-flow/draft", {"values": {"data": schema, "steps": steps}})
+    editor = edit("problem-flow")
+    editor.step("gate").focus()
+    editor.type("ArrowLeft")
+    expect(editor.step("mail")).to_have_count(0)
+    for focused in ("steps.1.branches.0", "steps.1.branches.0.steps.0", "trigger", "steps.0"):
+        editor.type("F8")
+        expect(editor.page.locator(f"[data-path='{focused}']")).to_be_focused()
+    problems = editor.page.get_by_role("region", name="Problems")
+    for item, field in (
+        ("data", "data"), ("first", "steps.0.for"), ("gate", "steps.1.branches.0.if"),
+        ("mail", "steps.1.branches.0.steps.0.subject"),
+    ):  # fmt: skip
+        problems.get_by_role("button", name=re.compile(f"^{item}")).click()
+        control = editor.page.locator(f"[data-field='{field}']")
+        expect(control.or_(control.locator("*")).and_(editor.page.locator(":focus"))).to_have_count(1)
+
+
 def test_variable_is_inserted_into_the_text_of_a_step(edit: Callable[..., Editor]) -> None:
     mail = {**MAIL, "subject": "New booking of ", "text": "{{ data.client }} booked."}
     editor = edit("variable-flow", [WAIT, mail])

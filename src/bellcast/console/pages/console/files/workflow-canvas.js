@@ -4,7 +4,7 @@
 import { Fragment, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Icon } from './parts.js';
 import { CardRuns, runsText } from './workflow-counts.js';
-import { SENDING, conditionText, lanesOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
+import { SENDING, conditionText, lanesOf, listOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
 
 /** A press becomes a drag after this distance, in px. */
 const DRAG_PX = 5;
@@ -53,7 +53,7 @@ export function Flow({ canvas, act }) {
 
 /** What starts the workflow. */
 function Trigger({ values, act, isSelected, total }) {
-  return html`<button type="button" class="step-card trigger-card" data-line="trigger" aria-pressed=${String(isSelected)} onClick=${() => act.open('trigger')}>
+  return html`<button type="button" class="step-card trigger-card" data-line="trigger" data-path="trigger" aria-pressed=${String(isSelected)} onClick=${() => act.open('trigger')}>
     <span class="step-icon tone-6"><${Icon} name="playground" /></span>
     <span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">${values.type ? values.type : 'Each trigger starts a run'}</span></span>
     ${total !== undefined && html`<span class="step-count">${total}</span>`}</button>`;
@@ -239,7 +239,7 @@ function keys(event, tree, act, isReadOnly) {
     return; // paste is an event of the document, and undo is handled by the editor
   }
   if (altKey) {
-    if ((key === 'ArrowUp' || key === 'ArrowDown') && isStep && !isReadOnly) handle(() => act.moveBy(path, key === 'ArrowUp' ? -1 : 1));
+    if ((key === 'ArrowUp' || key === 'ArrowDown') && !isReadOnly) handle(() => act.moveBy(path, key === 'ArrowUp' ? -1 : 1));
     return;
   }
   switch (key) {
@@ -262,17 +262,14 @@ function keys(event, tree, act, isReadOnly) {
   }
   if (isReadOnly) return;
   if (key === 'a' || key === 'A') {
-    const { list, index } = isStep ? placeOf(path) : { list: laneList(item), index: 0 };
+    const { list, index } = isStep ? placeOf(path) : { list: listOf(path), index: 0 };
     handle(() => act.openMenu({ list, index: isStep && key === 'a' ? index + 1 : index, anchor: item }));
-  } else if (!isStep) return;
+  } else if (key === 'Delete' || key === 'Backspace') handle(() => act.remove(path));
+  else if (!isStep) return;
   else if (key === 'd') handle(() => act.duplicate(path));
-  else if (key === 'Delete' || key === 'Backspace') handle(() => act.remove(path));
   else if (key === 'F2') handle(() => act.rename(path));
   else if (key === 'ContextMenu' || (shiftKey && key === 'F10')) handle(() => act.openActions(path, item));
 }
-
-/** The path of a lane's steps. */
-const laneList = ({ dataset: { path } }) => (path.endsWith('.else') ? path : `${path}.steps`);
 
 // --- dragging
 

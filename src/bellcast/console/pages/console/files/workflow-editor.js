@@ -14,7 +14,7 @@ import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNo
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
-import { copyOf, differencesOf, freeKey, inserted, laneOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersOf, valueAt } from './workflow-model.js';
+import { copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt } from './workflow-model.js';
 import { Recorded } from './workflow-run.js';
 import { TestPanel, createTest, statesOf } from './workflow-test.js';
 import { valuesOf } from './yaml.js';
@@ -93,17 +93,19 @@ function Editor({ page, tenant, found }) {
   const [closed, setClosed] = useState(new Set());
   const root = useRef(null);
   const focusNext = useRef(null);
-  const isEntering = useRef(false);
+  /** The field whose control gets the focus when its form is shown; an empty text for the first one. */
+  const fieldNext = useRef(null);
   const [, redraw] = useState(0);
 
   // A change can move the card that has the focus.
   useLayoutEffect(() => {
-    if (isEntering.current) {
-      isEntering.current = false;
-      root.current?.querySelector('.inspector-fields :is([data-field], [data-field] input)')?.focus();
+    const form = root.current?.querySelector('.inspector-fields');
+    if (form && fieldNext.current !== null) {
+      controlOf(form, fieldNext.current)?.focus();
+      fieldNext.current = null;
     }
     if (focusNext.current === null) return;
-    const item = root.current?.querySelector(`[role=treeitem][data-path="${CSS.escape(focusNext.current)}"]`);
+    const item = root.current?.querySelector(`[data-path="${CSS.escape(focusNext.current)}"]`);
     focusNext.current = null;
     item?.focus();
     item?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
@@ -123,22 +125,32 @@ function Editor({ page, tenant, found }) {
     focusNext.current = path;
     setSelected(path);
   };
+  /** Show an item on the canvas, also in a branch that is closed. */
+  const reveal = (path) => {
+    setView(null);
+    if ([...closed].some((one) => path.startsWith(`${one}.`))) setClosed(new Set([...closed].filter((one) => !path.startsWith(`${one}.`))));
+  };
   const keyAt = (path) => valueAt(draft.values.value, path)?.key;
+  const nameOf = (path) => keyAt(path) ?? laneOf(draft.values.value, { list: listOf(path) });
   const where = (all, path) => {
     const place = placeOf(path);
     const lane = laneOf(all, place);
     return `${place.index + 1} of ${valueAt(all, place.list).length}${lane ? `, ${lane}` : ''}`;
   };
   const apply = (result, words) => {
-    if (result === null) return;
-    const key = valueAt(result.values, result.path).key;
     draft.change(result.values);
     focus(result.path);
-    say(words(key, where(result.values, result.path)));
+    say(`${words} ${where(result.values, result.path)}`);
+  };
+  /** Why a step or a branch cannot be moved. */
+  const obstacle = (path, step) => {
+    if (path.endsWith('.else')) return 'else is always the last';
+    if (!isLane(path) && valueAt(draft.values.value, placeOf(path).list).length === 1) return 'it is the only step there';
+    return `it is the ${step < 0 ? 'first' : 'last'}`;
   };
   const add = (list, index, step) => {
     const all = draft.values.value;
-    apply({ values: inserted(all, list, index, step), path: `${list}.${index}` }, (key, place) => `${key} added at ${place}`);
+    apply({ values: inserted(all, list, index, step), path: `${list}.${index}` }, `${step.key} added at`);
   };
   const act = {
     select: (path) => {
@@ -149,12 +161,17 @@ function Editor({ page, tenant, found }) {
       setSelected(path);
       if (!isTesting) setInspecting(true);
     },
-    edit: (path) => {
+    edit: (path, field = '') => {
       test.isOpen.value = false;
       setSelected(path);
       setInspecting(true);
       redraw((last) => last + 1);
-      isEntering.current = true;
+      fieldNext.current = field;
+    },
+    /** Show a problem in the form of its item. */
+    correct: ({ field }) => {
+      reveal(itemOf(field));
+      act.edit(itemOf(field), field);
     },
     close: () => closeInspector(),
     fold: (path, isOpen) => {
@@ -169,28 +186,35 @@ function Editor({ page, tenant, found }) {
       setSelected(path);
       setMenu({ kind: 'actions', path, anchor });
     },
-    moveBy: (path, step) => apply(movedBy(draft.values.value, path, step), (key, place) => `${key} moved to ${place}`),
-    move: (path, list, index) => apply(moved(draft.values.value, path, list, index), (key, place) => `${key} moved to ${place}`),
+    moveBy: (path, step) => {
+      const result = movedBy(draft.values.value, path, step);
+      if (result) apply(result, `${nameOf(path)} moved to`);
+      else say(`${nameOf(path)} is not moved: ${obstacle(path, step)}`);
+    },
+    move: (path, list, index) => {
+      const result = moved(draft.values.value, path, list, index);
+      if (result) apply(result, `${nameOf(path)} moved to`);
+    },
     duplicate: (path) => {
       const all = draft.values.value;
       const { list, index } = placeOf(path);
       add(list, index + 1, copyOf(all, valueAt(all, path)));
     },
     remove: (path) => {
-      const users = usersOf(draft.values.value, keyAt(path));
+      const users = usersBelow(draft.values.value, path);
       if (users.length > 0) setDialog({ kind: 'remove', path, users });
       else act.removeNow(path);
     },
     removeNow: (path) => {
       const all = draft.values.value;
       const { list, index } = placeOf(path);
-      const key = keyAt(path);
+      const name = nameOf(path);
       const count = valueAt(all, list).length;
       draft.change(removed(all, path));
-      const next = count > 1 ? `${list}.${Math.min(index, count - 2)}` : stepPathOf(list) ?? null;
+      const next = count > 1 && !isLane(path) ? `${list}.${Math.min(index, count - 2)}` : stepPathOf(list) ?? null;
       setSelected(next);
       focusNext.current = next;
-      say(`${key} deleted`);
+      say(`${name} deleted`);
     },
     copy: (path) => {
       const step = valueAt(draft.values.value, path);
@@ -203,15 +227,16 @@ function Editor({ page, tenant, found }) {
       try { step = JSON.parse(text); } catch { /* another text */ }
       if (typeof step?.type !== 'string' || typeof step.key !== 'string') return;
       const all = draft.values.value;
-      const place = target && valueAt(all, target)?.type ? placeOf(target) : { list: 'steps', index: (all.steps?.length ?? 0) - 1 };
+      const place = target && isLane(target) ? { list: listOf(target), index: -1 } : target && valueAt(all, target)?.type ? placeOf(target) : { list: 'steps', index: (all.steps?.length ?? 0) - 1 };
       add(place.list, place.index + 1, copyOf(all, step));
     },
     rename: (path) => setDialog({ kind: 'rename', path }),
     nextProblem: (step) => {
-      const paths = [...new Set(draft.problems.value.map(({ field }) => stepPathOf(field)).filter(Boolean))];
-      if (paths.length === 0) return;
-      const order = stepsOf(draft.values.value).map(({ path }) => path).filter((path) => paths.includes(path));
-      focus(order[(order.indexOf(selected) + step + order.length) % order.length]);
+      const order = [...new Set(draft.problems.value.map(({ field }) => itemOf(field)))].sort((one, other) => (isBefore(one, other) ? -1 : 1));
+      if (order.length === 0) return;
+      const next = step > 0 ? order.find((one) => selected && isBefore(selected, one)) ?? order[0] : order.findLast((one) => selected && isBefore(one, selected)) ?? order.at(-1);
+      reveal(next);
+      focus(next);
     },
     undo: () => { if (rewind(draft.undo)) say('Undone'); },
     redo: () => { if (rewind(draft.redo)) say('Redone'); },
@@ -224,9 +249,8 @@ function Editor({ page, tenant, found }) {
     if (path && keyAt(path) !== key) focus(pathOfKey(draft.values.value, key) ?? stepsOf(draft.values.value)[Math.max(0, index - 1)]?.path ?? null);
     return true;
   };
-  const review = () => {
-    if (mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && !draft.yamlProblem.value && draft.isChanged.value) setDialog({ kind: 'review' });
-  };
+  const mayReview = mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && !draft.yamlProblem.value && draft.isChanged.value;
+  const review = () => { if (mayReview) setDialog({ kind: 'review' }); };
   const chooseType = (type, isPointer) => {
     const { list, index } = menu;
     setMenu(null);
@@ -240,7 +264,10 @@ function Editor({ page, tenant, found }) {
     ['Move up', 'Alt+↑', () => act.moveBy(path, -1)], ['Move down', 'Alt+↓', () => act.moveBy(path, 1)], ['Rename', 'F2', () => act.rename(path)],
     ['Duplicate', 'D', () => act.duplicate(path)], ['Copy', 'Ctrl+C', () => act.copy(path)], ['Cut', 'Ctrl+X', () => act.cut(path)],
     ['Paste after', 'Ctrl+V', () => act.paste(sessionStorage.getItem(COPIED), path)], ['Delete', 'Del', () => act.remove(path), 'danger'],
-  ];
+    draft.history.value.past.length > 0 && ['Undo', 'Ctrl+Z', act.undo], draft.history.value.future.length > 0 && ['Redo', 'Ctrl+Y', act.redo],
+    ...(draft.problems.value.length > 0 ? [['Next problem', 'F8', () => act.nextProblem(1)], ['Previous problem', 'Shift+F8', () => act.nextProblem(-1)]] : []),
+    mayReview && ['Review and publish', 'Ctrl+Enter', review],
+  ].filter(Boolean);
 
   useLayoutEffect(() => {
     const isText = ({ target }) => target.closest?.('input, textarea, select, [contenteditable]');
@@ -317,7 +344,7 @@ function Editor({ page, tenant, found }) {
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}</button>`}
-        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${problems.length > 0 || draft.yamlProblem.value || !draft.isChanged.value} onClick=${review}>Review and publish</button>`}`}</div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} onClick=${review}>Review and publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
     <${ManagedBanner} page=${page} kind="workflows" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
@@ -328,21 +355,28 @@ function Editor({ page, tenant, found }) {
         : !hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
-      ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} select=${act.edit} openActions=${act.openActions} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
+      ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} act=${act} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
       ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
     </div>
-    ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => { const path = stepPathOf(field); if (path) { setSelected(path); setInspecting(true); } }}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}
+    ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => act.correct({ field })}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}
     <p class="hidden" role="status">${announced}</p>
     <${Variables} values=${values} />
     ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${sessionStorage.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(sessionStorage.getItem(COPIED)))); })} />`}
     ${menu?.kind === 'actions' && html`<${ActionMenu} anchor=${menu.anchor} label=${`Actions for ${keyAt(menu.path)}`} actions=${actionsOf(menu.path)} close=${closeMenu} />`}
     ${dialog?.kind === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${say} />`}
-    ${dialog?.kind === 'remove' && html`<${Dialog} label=${`Delete ${keyAt(dialog.path)}?`} close=${() => setDialog(null)}><p>${dialog.users.length === 1 ? 'This step names it' : 'These steps name it'}: ${dialog.users.join(', ')}. They must be changed before the workflow can be published.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => { setDialog(null); act.removeNow(dialog.path); }}>Delete</button></div><//>`}
+    ${dialog?.kind === 'remove' && html`<${Dialog} label=${`Delete ${nameOf(dialog.path)}?`} close=${() => setDialog(null)}><p>${dialog.users.length === 1 ? 'This step names' : 'These steps name'} it or a step in it: ${dialog.users.join(', ')}. They must be changed before the workflow can be published.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => { setDialog(null); act.removeNow(dialog.path); }}>Delete</button></div><//>`}
     ${dialog?.kind === 'rename' && html`<${Rename} draft=${draft} path=${dialog.path} close=${() => { focusNext.current = dialog.path; setDialog(null); }} done=${(key) => { say(`Renamed to ${key}`); }} />`}
     ${dialog?.kind === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => { setDialog(null); setSelected(null); }, (problem) => setDialog({ kind: 'failed', problem }))}>Discard</button></div><//>`}
     ${dialog?.kind === 'failed' && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
     ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
   </div>`;
+}
+
+/** The control of a field in a form, or of the field that contains it; else the first one. */
+function controlOf(form, field) {
+  const fields = [...form.querySelectorAll('[data-field]')];
+  const best = fields.findLast(({ dataset: { field: one } }) => `${field}.`.startsWith(`${one}.`)) ?? fields[0];
+  return best?.matches('[role=group]') ? best.querySelector('input, select, textarea, button') : best;
 }
 
 function Rename({ draft, path, close, done }) {

@@ -9,7 +9,7 @@ import { sampleOf, variablesOf } from './sample-data.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { exchange, get, path, withQuery } from './server.js';
 import { InsertVariable, insertText } from './text-input.js';
-import { SENDING, conditionText, durationText, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
+import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
 const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
 const OPERATORS = [['eq', 'is'], ['ne', 'is not'], ['gt', 'is more than'], ['gte', 'is at least'], ['lt', 'is less than'], ['lte', 'is at most'], ['contains', 'contains'], ['in', 'is one of'], ['exists', 'exists'], ['empty', 'is empty']];
@@ -18,33 +18,28 @@ const WITHOUT_VALUE = new Set(['exists', 'empty']);
 const MAX_FORM_DEPTH = 3;
 const ROOTS = ['data.', 'recipient.name', 'recipient.email', 'recipient.locale', 'recipient.data.', 'actor.name', 'tenant.name', 'digest.count', 'event.', 'run.id'];
 
-/** @param {{draft: any, path: string, schema: any, page: any, isReadOnly: boolean, run: any, close: () => void, rename: (path: string, key: string) => void}} of */
-export function Inspector({ draft, path, schema, page, isReadOnly, state, close, select, openActions, more }) {
+/** @param {{draft: any, path: string, schema: any, page: any, isReadOnly: boolean, run: any, close: () => void, act: any}} of `act` has the commands of the editor */
+export function Inspector({ draft, path, schema, page, isReadOnly, state, close, act, more }) {
   const values = draft.values.value;
   const form = useRef(null);
-  const lane = /\.(branches\.\d+|else)$/.test(path);
   const shared = { draft, page, isReadOnly, values };
   if (path === 'trigger') return html`<${Panel} title="Workflow" icon="playground" tone="6" close=${close} form=${form}><${Fields} path="" properties=${pick(schema.properties, ['type', 'note', 'data'])} ...${shared} /><//>`;
-  if (lane) {
+  if (isLane(path)) {
     const branch = path.endsWith('.else') ? path.slice(0, -5) : path.replace(/\.branches\.\d+$/, '');
     const one = lanesOf(valueAt(values, branch), branch).find((other) => other.path === path);
     if (!one) return null;
     return html`<${Panel} title=${one.isElse ? 'Else' : `Branch ${one.number} of ${one.count}`} icon="branch" tone="4" close=${close} form=${form}>
       ${one.isElse ? html`<p class="muted">These steps run if no branch above was chosen.</p>` : html`<${Fields} path=${path} properties=${{ if: schema.$defs.branch.properties.if }} label=${{ if: 'Take this branch if' }} ...${shared} />`}
-      ${!isReadOnly && html`<div class="panel-tools"><button type="button" class="danger" onClick=${() => {
-        if (!one.isElse && one.count === 1) draft.change(withValue(values, branch, undefined));
-        else draft.change(withValue(values, path, undefined));
-        select(branch);
-      }}>Delete this branch</button></div>`}<//>`;
+      ${!isReadOnly && html`<div class="panel-tools">${one.count > 1 && html`<button type="button" onClick=${() => act.moveBy(path, -1)}>Move up</button><button type="button" onClick=${() => act.moveBy(path, 1)}>Move down</button>`}<button type="button" class="danger" onClick=${() => act.remove(path)}>Delete this branch</button></div>`}<//>`;
   }
   const step = valueAt(values, path);
   if (!step) return null;
   const own = schema.$defs[step.type];
   const type = typeOf(step);
-  return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => openActions(path, anchor)]}>
+  return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => act.openActions(path, anchor)]}>
     ${WAYS[step.type] && !isReadOnly && html`<${Ways} step=${step} path=${path} draft=${shared.draft} />`}
     <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
-    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${select} ...${shared} />`}${more}<//>`;
+    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}${more}<//>`;
 }
 
 /** Fields of which a step has only those of one way: its name, and their first values. */

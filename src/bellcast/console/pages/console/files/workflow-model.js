@@ -41,6 +41,11 @@ export function placeOf(path) {
 /** The path of the step that contains a path, or of the lane. */
 export const stepPathOf = (field) => /^(steps\.\d+(?:\.(?:branches\.\d+\.steps|else)\.\d+)*)/.exec(field)?.[1] ?? null;
 
+/** Whether a path is that of a lane: a branch of a step, or its else. */
+export const isLane = (path) => /\.(branches\.\d+|else)$/.test(path);
+/** The path of a lane's steps. */
+export const listOf = (path) => (path.endsWith('.else') ? path : `${path}.steps`);
+
 /** The lanes of a branch: a path, the path of its steps, a name and a condition. */
 export function lanesOf(step, path) {
   const branches = Array.isArray(step?.branches) ? step.branches : [];
@@ -104,10 +109,11 @@ export function inserted(values, list, index, ...steps) {
   return withValue(values, list, all);
 }
 
-export const removed = (values, path) => {
-  const { list, index } = placeOf(path);
-  return withValue(values, list, valueAt(values, list).filter((_, place) => place !== index));
-};
+/** The values without a step or a lane; the last branch takes their list with it. */
+export function removed(values, path) {
+  const { list } = placeOf(path);
+  return withValue(values, isLane(path) && valueAt(values, list).length === 1 ? list : path, undefined);
+}
 
 /** Move a step to a place of a list. Return the values and the new path; null if the place is within the step itself. */
 export function moved(values, path, list, index) {
@@ -126,8 +132,12 @@ export function moved(values, path, list, index) {
   return { values: inserted(removed(values, path), list, index, step), path: `${list}.${index}` };
 }
 
+/** The path of the item whose form has a field: a step, a branch for its condition, or the trigger. */
+export const itemOf = (field) => /^(.*\.branches\.\d+)\.if\b/.exec(field)?.[1] ?? stepPathOf(field) ?? 'trigger';
+
 /** Whether a path comes before another in the document. */
-function isBefore(one, other) {
+export function isBefore(one, other) {
+  if ([one, other].includes('trigger')) return other !== 'trigger';
   const [a, b] = [partsOf(one), partsOf(other)];
   for (let place = 0; place < Math.min(a.length, b.length); place++) {
     if (a[place] === b[place]) continue;
@@ -159,9 +169,11 @@ function places(values, path) {
   return found;
 }
 
-/** Move a step one place up (-1) or down (1) in document order, into and out of branches. A list keeps at least one step. Null at the ends. */
+/** Move a step one place up (-1) or down (1) in document order, into and out of branches, or a branch among those of its step. A list
+ * keeps at least one step, and else is the last. Null at the ends. */
 export function movedBy(values, path, step) {
   const { list, index } = placeOf(path);
+  if (isLane(path)) return valueAt(values, `${list}.${index + step}`) === undefined ? null : moved(values, path, list, step > 0 ? index + 2 : index - 1);
   if (valueAt(values, list).length === 1) return null;
   // The places directly before and after the step are where it is.
   const all = places(values, path).filter((one) => one.list !== list || one.index !== index + 1);
@@ -185,7 +197,7 @@ export function copyOf(values, step) {
 
 // --- references between steps
 
-const inTemplates = (key) => new RegExp(`(\\bsteps\\.)${key.replaceAll('-', '\\-')}(?![\\w-])`, 'g');
+const inTemplates = (key) => new RegExp(`(\\bsteps\\.)${String(key).replaceAll('-', '\\-')}(?![\\w-])`, 'g');
 
 /** The conditions of a step's branches. */
 const conditionsOf = (step) => (Array.isArray(step?.branches) ? step.branches.map((branch) => branch?.if) : []);
@@ -195,6 +207,12 @@ export function usersOf(values, key) {
   const pattern = inTemplates(key);
   const names = ({ branches, else: otherwise, ...step }) => step.step === key || JSON.stringify([step, conditionsOf({ branches })]).search(pattern) >= 0;
   return stepsOf(values).filter(({ step }) => step && step.key !== key && names(step)).map(({ step }) => step.key);
+}
+
+/** The keys of the steps that name a step at or below a path, and are not below it. */
+export function usersBelow(values, path) {
+  const keys = stepsOf(values).filter(({ path: one }) => `${one}.`.startsWith(`${path}.`)).map(({ step }) => step?.key);
+  return [...new Set(keys.flatMap((key) => usersOf(values, key)))].filter((key) => !keys.includes(key));
 }
 
 /** The values after a step was renamed, with all references to it. */

@@ -51,6 +51,6 @@ export function Recorded({ page, tenant, copy }) {
       <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), { tenant }) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), { tenant })} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
         <span class="save-state">Version ${version}${run && `, for ${run.recipient}`}</span>${run && html`<${State} of=${run.state} />`}
         <div class="editor-tools"><a class="button" href=${withQuery(page.path, { tenant, edit: 'yes' })}>Edit the workflow</a></div></header>
-      <div class="editor-main"><${Picture} ...${{ values, schema, selected, states, lane: run ? lane : undefined, copy }} select=${setSelected} edit=${setSelected} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} select=${setSelected} openActions=${() => {}} />`}</div></div>`;
+      <div class="editor-main"><${Picture} ...${{ values, schema, selected, states, lane: run ? lane : undefined, copy }} select=${setSelected} edit=${setSelected} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} act=${{ edit: setSelected }} />`}</div></div>`;
   }}<//>`;
 }
