@@ -278,9 +278,7 @@ def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Edito
 
 def gate(*lanes: dict[str, Any]) -> dict[str, Any]:
     """Return a step with a branch for each of these steps; its else waits."""
-    branches = [
-        {"if": {"var": f"data.{number}", "op": "exists"}, "steps": [step]} for number, step in enumerate(lanes)
-    ]
+    branches = [{"if": {"var": f"data.{number}", "op": "exists"}, "steps": [step]} for number, step in enumerate(lanes)]
     return {"key": "gate", "type": "branch", "branches": branches, "else": [WAIT]}
 
 
@@ -355,6 +353,33 @@ def test_each_problem_leads_to_its_field(edit: Callable[..., Editor], owner: Con
         problems.get_by_role("button", name=re.compile(f"^{item}")).click()
         control = editor.page.locator(f"[data-field='{field}']")
         expect(control.or_(control.locator("*")).and_(editor.page.locator(":focus"))).to_have_count(1)
+
+
+def test_next_times_of_a_digest_are_in_its_zone(edit: Callable[..., Editor]) -> None:
+    digest = {"key": "digest", "type": "digest", "cron": "0 9 * * *", "timezone": "Pacific/Kiritimati"}
+    editor = edit("zoned-flow", [digest], timezone_id="America/New_York")
+    editor.page.clock.set_fixed_time("2026-03-10T20:00:00Z")  # the 11th, 10:00 there
+    editor.step("digest").click()
+    times = editor.page.locator(".inspector [data-widget=cron] small")
+    expect(times).to_contain_text(re.compile("^Next, Pacific/Kiritimati: Thu, Mar 12, 09:00 AM · Fri"))
+    editor.page.get_by_label("Time zone").fill("")
+    expect(times).to_contain_text(re.compile("^Next, in the zone of the recipient: Wed, Mar 11, 09:00 AM"))
+
+
+def test_negated_condition_is_edited_in_the_form(edit: Callable[..., Editor], owner: Console) -> None:
+    paid = {"var": "data.paid", "op": "exists"}
+    editor = edit("negated-flow", [{**BELL, "if": {"not": {"any": [paid, {"not": paid}]}}}])
+    editor.step("bell").click()
+    condition = editor.page.locator(".inspector .condition")
+    expect(condition).to_contain_text("not")
+    condition.get_by_label("Variable").last.fill("data.late")
+    editor.expect_saved()
+    step = owner.send("GET", "/v1/workflows/negated-flow/draft")["values"]["steps"][0]
+    assert step["if"] == {"not": {"any": [paid, {"not": {**paid, "var": "data.late"}}]}}
+    assert violations(editor.page) == []
+    condition.get_by_role("button", name="Delete this condition").first.click()
+    condition.get_by_role("button", name="Delete this condition").click()
+    expect(editor.page.locator(".inspector").get_by_role("button", name="Add a condition")).to_be_visible()
 
 
 def test_variable_is_inserted_into_the_text_of_a_step(edit: Callable[..., Editor]) -> None:

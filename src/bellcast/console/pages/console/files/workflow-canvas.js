@@ -43,7 +43,7 @@ export function Flow({ canvas, act }) {
   return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${(event) => { if (!isReadOnly) startDrag(event, stable); }} onClick=${(event) => { if (event.target === event.currentTarget && event.detail < 2) act.select(null); }}>
     <div class=${`flow ${states ? 'shows-states' : ''}`} style=${{ zoom: zoom / 100 }}>
       <${Lines} watch=${[values, zoom, canvas.closed, states]} />
-      <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} total=${canvas.total} />
+      <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} />
       <div class="tree" role="tree" aria-label="Steps" ref=${tree} onKeyDown=${(event) => keys(event, tree.current, act, isReadOnly)}>
         ${steps}
       </div>
@@ -52,11 +52,10 @@ export function Flow({ canvas, act }) {
 }
 
 /** What starts the workflow. */
-function Trigger({ values, act, isSelected, total }) {
+function Trigger({ values, act, isSelected }) {
   return html`<button type="button" class="step-card trigger-card" data-line="trigger" data-path="trigger" aria-pressed=${String(isSelected)} onClick=${() => act.open('trigger')}>
     <span class="step-icon tone-6"><${Icon} name="playground" /></span>
-    <span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">${values.type ? values.type : 'Each trigger starts a run'}</span></span>
-    ${total !== undefined && html`<span class="step-count">${total}</span>`}</button>`;
+    <span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">${values.type ? values.type : 'Each trigger starts a run'}</span></span></button>`;
 }
 
 /** Steps of a list; sends that follow each other stand side by side. */

@@ -157,14 +157,25 @@ const Select = ({ attributes, schema, value, change }) => html`<select ...${attr
 
 const Whole = ({ attributes, schema, value, change }) => html`<input ...${attributes} type="number" min=${schema.minimum} max=${schema.maximum} value=${value ?? ''} onInput=${({ currentTarget: { value: text } }) => change(text === '' ? undefined : Number(text))} />`;
 
-function Cron({ attributes, value, change }) {
-  const times = typeof value === 'string' ? nextTimes(value, 3) : [];
+function Cron({ attributes, value, change, values, field }) {
+  const zone = valueAt(values, field.replace(/\.cron$/, '.timezone')) ?? 'recipient';
+  const now = localNow(zone);
+  const times = typeof value === 'string' && now ? nextTimes(value, 3, now) : [];
   return html`<input ...${attributes} class="code" autoComplete="off" spellcheck=${false} placeholder="0 8 * * 1-5" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
-    ${times.length > 0 && html`<small class="muted">Next: ${times.map((one) => one.toLocaleString([], { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`}`;
+    ${times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString([], { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`}`;
 }
 
-/** The next local times of a cron expression of five fields. The server decides; this is an aid. */
-export function nextTimes(text, count, from = new Date()) {
+/** The current date and time in a zone, as if it were UTC, or null without such a zone; the browser's zone stands for the recipient's. */
+function localNow(zone) {
+  try {
+    return new Date(`${new Date().toLocaleString('sv', { timeZone: zone === 'recipient' ? undefined : zone }).replace(' ', 'T')}Z`);
+  } catch {
+    return null;
+  }
+}
+
+/** The next local times of a cron expression of five fields, as if they were UTC. The server decides; this is an aid. */
+function nextTimes(text, count, from) {
   const fields = text.trim().split(/\s+/);
   if (fields.length !== 5) return [];
   const ranges = [[0, 59], [0, 23], [1, 31], [1, 12], [0, 7]];
@@ -173,16 +184,16 @@ export function nextTimes(text, count, from = new Date()) {
   const [minutes, hours, days, months, weekdays] = sets;
   if (weekdays.has(7)) weekdays.add(0);
   const isDay = (day) => {
-    const ofMonth = days.has(day.getDate());
-    const ofWeek = weekdays.has(day.getDay());
-    return months.has(day.getMonth() + 1) && (fields[2] !== '*' && fields[4] !== '*' ? ofMonth || ofWeek : ofMonth && ofWeek);
+    const ofMonth = days.has(day.getUTCDate());
+    const ofWeek = weekdays.has(day.getUTCDay());
+    return months.has(day.getUTCMonth() + 1) && (fields[2] !== '*' && fields[4] !== '*' ? ofMonth || ofWeek : ofMonth && ofWeek);
   };
   const found = [];
-  const day = new Date(from.getFullYear(), from.getMonth(), from.getDate());
-  for (let tries = 0; tries < 1500 && found.length < count; tries++, day.setDate(day.getDate() + 1)) {
+  const day = new Date(from);
+  for (let tries = 0; tries < 1500 && found.length < count; tries++, day.setUTCDate(day.getUTCDate() + 1)) {
     if (!isDay(day)) continue;
     for (const hour of hours) for (const minute of minutes) {
-      const one = new Date(day.getFullYear(), day.getMonth(), day.getDate(), hour, minute);
+      const one = new Date(new Date(day).setUTCHours(hour, minute, 0, 0));
       if (one > from && found.length < count) found.push(one);
     }
   }
@@ -348,8 +359,8 @@ function Recipients({ attributes, value, change }) {
 const BLANK = { var: 'data.', op: 'eq', value: '' };
 /** Whether the form has the parts of a condition; a draft may have others. */
 function fitsForm(value, depth = 0) {
-  const parts = value?.all ?? value?.any;
-  if (parts === undefined) return typeof value?.var === 'string' || (depth > 0 && value?.not !== undefined);
+  const parts = value?.not === undefined ? value?.all ?? value?.any : [value.not];
+  if (parts === undefined) return typeof value?.var === 'string';
   return depth < MAX_FORM_DEPTH && Array.isArray(parts) && parts.every((part) => fitsForm(part, depth + 1));
 }
 
@@ -383,7 +394,7 @@ function Condition({ attributes, value, change, isReadOnly, id, field, values })
 
 function ConditionPart({ value, change, isReadOnly, ready, depth }) {
   const group = value.all ? 'all' : value.any ? 'any' : null;
-  if (value.not) return html`<div class="condition-row"><code>${conditionText(value)}</code><button type="button" class="quiet" aria-label="Delete this condition" onClick=${() => change(undefined)}><${Icon} name="close" /></button></div>`;
+  if (value.not) return html`<div class="condition-group"><span>not</span><div><${ConditionPart} value=${value.not} depth=${depth + 1} isReadOnly=${isReadOnly} ready=${ready} change=${(one) => change(one && { not: one })} /></div></div>`;
   if (group === null) return html`<${ConditionRow} value=${value} change=${change} isReadOnly=${isReadOnly} ready=${ready} and=${depth === 0 ? (kind) => change({ [kind]: [value, BLANK] }) : null} />`;
   const parts = value[group];
   const set = (index, one) => {
