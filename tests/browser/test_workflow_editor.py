@@ -140,6 +140,30 @@ def test_editor_is_accessible(edit: Callable[..., Editor], theme: str) -> None:
     assert violations(editor.page) == []
 
 
+@pytest.mark.thorough
+def test_editor_is_used_at_200_percent_and_in_forced_colors(edit: Callable[..., Editor]) -> None:
+    zoomed = edit("zoomed-flow", BUILT, viewport={"width": 640, "height": 450}, device_scale_factor=2)
+    zoomed.step("wait").click()
+    zoomed.page.locator(".inspector").get_by_label("For", exact=True).fill("45m")
+    zoomed.expect_saved()
+    assert zoomed.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(zoomed.page) == []
+    zoomed.page.get_by_role("button", name="Review and publish").click()
+    expect(zoomed.page.get_by_role("button", name="Publish", exact=True)).to_be_in_viewport()
+
+    forced = edit("zoomed-flow", forced_colors="active")
+    forced.step("wait").focus()
+    forced.type("ArrowUp", "Enter")
+    look = "card => { const { borderColor, outlineStyle } = getComputedStyle(card); return [borderColor, outlineStyle].join() }"
+    selected, other = (forced.card(key).locator(".step-card").evaluate(look) for key in ("bell", "wait"))
+    assert selected != other
+    colors = forced.page.locator(".lines path").first.evaluate(
+        "line => [getComputedStyle(line).stroke, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert colors[0] != colors[1]
+    assert violations(forced.page) == []
+
+
 def deep_definition() -> list[dict[str, Any]]:
     """Return MAX_STEPS steps of all types, nested as deep as allowed, with fields that no form shows."""
     condition = {

@@ -115,6 +115,51 @@ def test_refused_save_names_its_request_and_is_repeated(edit: Callable[..., Edit
     editor.expect_saved()
 
 
+COMMENTED = """
+# Reminds of a booking
+
+steps:
+# First the bell
+- type: inbox
+  key: bell   # Its name
+  title: "Room #7 # 8"
+- {key: gate, type: branch, branches: [{if: {var: data.a, op: exists}, steps: [{key: end, type: stop}]}]} # Ways
+- type: branch
+  key: size
+  branches:
+  # Large bookings
+  - if: {var: data.total, op: gte, value: 100}
+    steps:
+    - {key: wait, type: delay, for: 30m}
+    #
+    - key: mail
+      type: email
+      subject: New booking
+      text: |
+        # Hello
+        # You
+  # Small ones
+  else: [{key: none, type: stop}]
+"""
+
+
+def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("commented-flow", [WAIT])
+    editor.page.get_by_role("button", name="YAML").click()
+    editor.page.get_by_label("Definition as YAML").fill(COMMENTED)
+    expect(editor.page.get_by_role("note")).to_contain_text("6 comments will not be stored")
+    assert violations(editor.page) == []
+    editor.page.get_by_role("button", name="Make notes").click()
+    editor.expect_saved()
+    expect(editor.page.get_by_role("note")).to_have_count(0)
+    values = owner.send("GET", "/v1/workflows/commented-flow/draft")["values"]
+    bell, gate, size = values["steps"]
+    assert [one.get("note") for one in (values, bell, gate, size)] == [
+        "Reminds of a booking", "First the bell\nIts name", "Ways", "Large bookings\nSmall ones",
+    ]  # fmt: skip
+    assert str(values).count("'note'") == 4
+
+
 def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Editor], owner: Console) -> None:
     editor = leave("wrong-yaml")
     page = editor.page

@@ -4,7 +4,7 @@
 import { html, useEffect, useRef, useState } from './html.js';
 import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
-import { relativeTime } from './format.js';
+import { count, relativeTime } from './format.js';
 import { loadStyle } from './load.js';
 import { Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
@@ -109,8 +109,10 @@ export function DraftYaml({ draft, isReadOnly }) {
   const gutter = useRef(null);
   const leaves = useRef(false);
   useEffect(() => () => { if (draft.isUnread.value) draft.write(); }, []);
+  const { values: { value: values }, kind } = draft;
+  const comments = isReadOnly || draft.isUnread.value ? [] : kind.commentsOf?.(text, values) ?? [];
   const lines = text.split('\n').length;
-  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: one.line ?? lineOf(text, draft.values.value, one.field) }));
+  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: one.line ?? lineOf(text, values, one.field) }));
   const marked = new Set(errors.map(({ line }) => line));
   const goTo = (line) => {
     const start = text.split('\n').slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
@@ -121,6 +123,7 @@ export function DraftYaml({ draft, isReadOnly }) {
     <div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${Array.from({ length: lines }, (_, index) => (marked.has(index + 1) ? html`<mark key=${index}>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
       <textarea id="draft-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" value=${text} onInput=${({ currentTarget }) => draft.changeYaml(currentTarget.value)}
         onScroll=${() => { gutter.current.scrollTop = area.current.scrollTop; }} onKeyDown=${(event) => { if (!((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); }}></textarea></div>
+    ${comments.length > 0 && html`<p class="muted" role="note">${count(comments.length, 'comment')} will not be stored: notes of steps and of the workflow are. <button type="button" onClick=${() => draft.change(kind.withNotes(values, comments))}>Make notes</button></p>`}
     <div id="draft-yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
 }
 

@@ -14,7 +14,7 @@ import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNo
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
-import { copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt } from './workflow-model.js';
+import { commentsOf, copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, withNotes } from './workflow-model.js';
 import { Recorded } from './workflow-run.js';
 import { TestPanel, createTest, statesOf } from './workflow-test.js';
 import { valuesOf } from './yaml.js';
@@ -34,7 +34,7 @@ function copy(step) {
 }
 
 /** Workflows as a kind with drafts. */
-const KIND = { plural: 'workflows', name: 'workflow', differencesOf };
+const KIND = { plural: 'workflows', name: 'workflow', differencesOf, commentsOf, withNotes };
 
 /** The page that names a new workflow. */
 export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['workflows', 'Start with a pattern', 'A reminder, a digest, or an empty canvas.'], ['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
@@ -263,10 +263,10 @@ function Editor({ page, tenant, found }) {
     ['Add a step after', 'A', () => act.openMenu({ list: placeOf(path).list, index: placeOf(path).index + 1, anchor: menu.anchor })],
     ['Move up', 'Alt+↑', () => act.moveBy(path, -1)], ['Move down', 'Alt+↓', () => act.moveBy(path, 1)], ['Rename', 'F2', () => act.rename(path)],
     ['Duplicate', 'D', () => act.duplicate(path)], ['Copy', 'Ctrl+C', () => act.copy(path)], ['Cut', 'Ctrl+X', () => act.cut(path)],
-    ['Paste after', 'Ctrl+V', () => act.paste(sessionStorage.getItem(COPIED), path)], ['Delete', 'Del', () => act.remove(path), 'danger'],
+    ['Paste after', 'Ctrl+V', () => act.paste(sessionStorage.getItem(COPIED), path)],
     draft.history.value.past.length > 0 && ['Undo', 'Ctrl+Z', act.undo], draft.history.value.future.length > 0 && ['Redo', 'Ctrl+Y', act.redo],
     ...(draft.problems.value.length > 0 ? [['Next problem', 'F8', () => act.nextProblem(1)], ['Previous problem', 'Shift+F8', () => act.nextProblem(-1)]] : []),
-    mayReview && ['Review and publish', 'Ctrl+Enter', review],
+    mayReview && ['Review and publish', 'Ctrl+Enter', review], ['Delete', 'Del', () => act.remove(path), 'danger'],
   ].filter(Boolean);
 
   useLayoutEffect(() => {

@@ -22,6 +22,8 @@ export const TYPES = {
   http: { icon: 'webhooks', tone: 3, key: 'call', group: 'Call', text: 'A request to a URL', fields: { url: 'https://' } },
   python: { icon: 'code', tone: 3, key: 'function', group: 'Call', text: 'A function of your app', fields: { function: '' } },
 };
+/** Maximum characters of a note. */
+const MAX_NOTE = 500;
 export const SENDING = ['inbox', 'email', 'sms', 'push', 'chat'];
 const UNKNOWN_TYPE = { icon: 'info', tone: 'grey', key: 'step', fields: {} };
 export const typeOf = (step) => TYPES[step?.type] ?? UNKNOWN_TYPE;
@@ -227,6 +229,43 @@ export function renamed(values, path, key) {
   const changed = before ? { ...values, steps: change(values.steps) } : values;
   return withValue(changed, `${path}.key`, key);
 }
+
+// --- comments
+
+const indentOf = (line) => /^ */.exec(line)[0].length;
+
+/** Where each step begins in a YAML text: at the item of a list that has its key. */
+function startsOf(lines, values) {
+  const keys = new Set(stepsOf(values).map(({ step }) => step?.key));
+  return lines.flatMap((line, index) => {
+    const [whole, key] = /^.*?\bkey["']?:\s*["']?([\w-]+)/.exec(line) ?? [];
+    if (!keys.delete(key)) return [];
+    const at = lines.findLastIndex((one, number) => number <= index && /^ *- /.test(one) && indentOf(one) < whole.search(/\bkey/));
+    return at < 0 ? [] : [{ key, at, indent: indentOf(lines[at]) }];
+  });
+}
+
+/** The comments of a YAML text: [key of a step or null, text]. One directly above a step is that of the step. What the values have is none. */
+export function commentsOf(text, values) {
+  const lines = text.split('\n');
+  const starts = startsOf(lines, values);
+  const known = JSON.stringify(values);
+  const isContent = (line) => !/^\s*(#|$)/.test(line);
+  return lines.flatMap((line, index) => {
+    const [, comment] = /(?:^|\s)(#.*)$/.exec(line) ?? [];
+    const words = comment?.replace(/^#+\s*/, '').trim();
+    if (!words || known.includes(JSON.stringify(comment.replace(/["'\]}\s,]+$/, '')).slice(1, -1))) return [];
+    const next = isContent(line) ? index : lines.findIndex((one, number) => number > index && isContent(one));
+    const owner = starts.find(({ at }) => at === next) ?? starts.findLast(({ at, indent }) => at < index && indent < indentOf(line));
+    return [[owner?.key ?? null, words]];
+  });
+}
+
+/** The values with comments as notes of their steps and of the workflow. */
+export const withNotes = (values, comments) => comments.reduce((all, [key, words]) => {
+  const path = key === null ? 'note' : `${pathOfKey(all, key)}.note`;
+  return withValue(all, path, [valueAt(all, path), words].filter(Boolean).join('\n').slice(0, MAX_NOTE));
+}, values);
 
 // --- words
 
