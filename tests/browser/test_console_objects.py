@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.console import HOSTILE, Console, add_filter
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
@@ -365,13 +365,64 @@ def test_owner_infers_the_schema_of_a_type_and_sees_what_it_would_refuse(
     assert violations(page) == []
 
 
-def test_owner_connects_an_agent(open_console: Callable[..., Page]) -> None:
+def test_fields_of_a_type_do_not_undo_what_another_operator_saved(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/shared-data", {"name": "Before"})
+    page = open_console("/types/shared-data")
+    page.get_by_role("button", name="Add fields").click()
+    page.get_by_role("button", name="Add a field").click()
+    page.get_by_label("Name", exact=True).fill("total")
+    owner.send("PUT", "/v1/types/shared-data", {"name": "Theirs"})
+    page.get_by_role("button", name="Check with the last sends").click()
+    expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    page.get_by_role("button", name="Keep mine").click()
+    expect(page.get_by_text("None of the last sends would be refused.")).to_be_visible()
+    expect(page.locator("form[data-unsaved]")).to_have_count(1)  # a check saves nothing
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("cell", name="total")).to_be_visible()
+    expect(page.locator("form[data-unsaved]")).to_have_count(0)
+    stored = owner.send("GET", "/v1/types/shared-data")
+    assert (stored["name"], list(stored["data"]["properties"])) == ("Theirs", ["total"])
+
+
+def serve_below(page: Page, root: str) -> None:
+    """Serve the console below a path too, as behind a proxy that removes the path."""
+
+    def answer(route: Route) -> None:
+        response = route.fetch(url=route.request.url.replace(f"{root}/", "/", 1))
+        if "text/html" not in response.headers.get("content-type", ""):
+            route.fulfill(response=response)
+        else:
+            route.fulfill(response=response, body=response.text().replace('"/', f'"{root}/'))
+
+    page.route(f"**{root}/**", answer)
+
+
+def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/keys")
+    serve_below(page, "/bell")
+    page.goto("/bell/console/keys")
     page.get_by_role("link", name="Connect an agent").click()
     page.get_by_label("Name", exact=True).fill("helper of tests")
+    expect(page.get_by_label("Ends")).to_have_value("90d")
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text('"Authorization": "Bearer bc_')).to_be_visible()
+    expect(page.get_by_text(f'"url": "{owner.server.url}/bell/mcp"')).to_be_visible()
+    expect(page.get_by_text(f'"BELLCAST_URL": "{owner.server.url}/bell"')).to_be_visible()
     assert violations(page) == []
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_key_gets_an_end_in_the_console(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/keys?new=yes")
+    page.get_by_label("Name", exact=True).fill("for a month")
+    page.get_by_label("Ends").select_option("after 30 days")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_text("Copy the key of for a month now")).to_be_visible()
+    (key,) = (one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "for a month")
+    created, ends = (datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
+    assert ends - created == timedelta(days=30)
 
 
 @pytest.mark.thorough

@@ -10,7 +10,7 @@ import { Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon,
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
-import { get, path, readAll, request, withQuery } from './server.js';
+import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { MfaSetup, RecoveryCodes } from './sign-in.js';
 
@@ -23,6 +23,7 @@ const newButton = (target, text) => (page) => html`<a class="button primary" hre
 
 /** What an agent's key may do by default, and for how long. */
 const AGENT = { scopes: ['agent', 'read', 'observe'], ttl: '90d' };
+const TTLS = { '': 'never', '30d': 'after 30 days', '90d': 'after 90 days', '365d': 'after a year' };
 const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
 
 export const keys = {
@@ -40,22 +41,24 @@ export const keys = {
 
 function NewKey({ page }) {
   const [made, setMade] = useState(null);
-  if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} />`}`;
+  if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" send=${async ({ name, tenants }, sent) => {
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" send=${async ({ name, tenants, ttl }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
-    setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: scopes.includes('agent') ? AGENT.ttl : null }) });
+    setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
   }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
-    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." /><//>`;
+    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." />
+    <${Field} label="Ends" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /><//>`;
 }
 
 /** How to configure an agent with its key. */
-function AgentSetup({ secret }) {
-  const bridge = JSON.stringify({ mcpServers: { bellcast: { command: 'bellcast', args: ['mcp'], env: { BELLCAST_URL: location.origin, BELLCAST_SECRET: secret } } } }, null, 2);
-  const http = JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${location.origin}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2);
-  return html`<${Card} title="Configure the agent"><p class="muted">The server needs <code>BELLCAST_MCP=on</code>. The key ends in 90 days; every call is in the audit log.</p>
+function AgentSetup({ secret, expires }) {
+  const url = `${location.origin}${ROOT}`;
+  const bridge = JSON.stringify({ mcpServers: { bellcast: { command: 'bellcast', args: ['mcp'], env: { BELLCAST_URL: url, BELLCAST_SECRET: secret } } } }, null, 2);
+  const http = JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${url}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2);
+  return html`<${Card} title="Configure the agent"><p class="muted">The server needs <code>BELLCAST_MCP=on</code>. The key ${expires ? html`ends <${Moment} at=${expires} />` : 'has no end'}; every call is in the audit log.</p>
     <h3>Over HTTP</h3><pre tabIndex="0"><code>${http}</code></pre><${Copy} what="the configuration over HTTP" text=${http} />
     <h3>As a program</h3><pre tabIndex="0"><code>${bridge}</code></pre><${Copy} what="the configuration as a program" text=${bridge} /><//>`;
 }

@@ -1,11 +1,11 @@
 /**
  * The schema of the data of a type: its fields as a form, a proposal from the last sends, and what the last sends would fail.
  */
-import { html, useState } from './html.js';
+import { html, useRef, useState } from './html.js';
 import { apiPath } from './definition.js';
 import { count } from './format.js';
 import { refresh } from './load.js';
-import { Card, Icon } from './parts.js';
+import { Card, Form, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { get, getTagged, putYaml, withQuery } from './server.js';
@@ -13,8 +13,8 @@ import { valuesOf } from './yaml.js';
 
 const CHECKS = { refuse: 'refuse it', warn: 'accept it, and warn in the live feed' };
 
-/** @param {{page: any, kind: any, one: any}} of `one` is the type as it was read */
-export function DataSchema({ page, kind, one }) {
+/** @param {{page: any, kind: any, one: any, tag: string}} of `one` is the type as it was read, with its ETag `tag` */
+export function DataSchema({ page, kind, one, tag }) {
   const [draft, setDraft] = useState(null);
   const [seen, setSeen] = useState(0);
   const [problem, setProblem] = useState(null);
@@ -31,35 +31,35 @@ export function DataSchema({ page, kind, one }) {
   };
   const close = () => { setDraft(null); setSeen(0); setProblem(null); };
   const start = () => { setSeen(0); setDraft(one.data ?? { type: 'object', properties: {} }); };
-  if (draft) return html`<${Card} title="Data"><${Editor} key=${seen} page=${page} kind=${kind} one=${one} schema=${draft} seen=${seen} close=${close} /><//>`;
+  if (draft) return html`<${Card} title="Data"><${Editor} key=${seen} page=${page} kind=${kind} read=${{ value: one, tag }} schema=${draft} seen=${seen} close=${close} /><//>`;
   return html`<${Card} title="Data">
     ${one.data ? html`<p class="muted">Other data: ${CHECKS[one.data_check]}. It also applies to workflows of this type without a schema.</p><${SchemaTable} schema=${one.data} />` : html`<p class="muted">Sends of this type may have any data. A schema refuses wrong data before it reaches a recipient, and lists the variables of templates.</p>`}
     ${problem && html`<p class="error" role="alert">${problem}</p>`}
     ${mayEdit && html`<div class="choice"><button type="button" onClick=${start}>${one.data ? 'Edit fields' : 'Add fields'}</button><button type="button" onClick=${infer}>Infer from the last sends</button></div>`}<//>`;
 }
 
-function Editor({ page, kind, one, schema: proposed, seen, close }) {
+function Editor({ page, kind, read, schema: proposed, seen, close }) {
   const [schema, setSchema] = useState(proposed);
-  const [check, setCheck] = useState(one.data_check ?? 'refuse');
+  const [check, setCheck] = useState(read.value.data_check ?? 'refuse');
   const [effects, setEffects] = useState(null);
-  const [problem, setProblem] = useState(null);
-  const put = async (isDry) => {
-    setProblem(null);
-    try {
-      const { tag } = await getTagged(apiPath(page, kind));
-      const body = { ...valuesOf(one), data: schema, data_check: check };
-      const written = await putYaml(withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}`, { tenant: page.query.get('tenant'), dry_run: isDry || null }), JSON.stringify(body), { 'if-match': tag });
-      if (isDry) setEffects(written.effects);
-      else { close(); refresh(); }
-    } catch (failed) {
-      setProblem(failed.message);
+  // The type that these entries change. Its other fields are sent as they were read.
+  const base = useRef(read);
+  const put = async (_, _form, isMine) => {
+    if (isMine) base.current = await getTagged(apiPath(page, kind));
+    const isDry = effects === null;
+    const body = { ...valuesOf(base.current.value), data: schema, data_check: check };
+    const written = await putYaml(withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}`, { tenant: page.query.get('tenant'), dry_run: isDry || null }), JSON.stringify(body), { 'if-match': base.current.tag });
+    if (!isDry) {
+      close();
+      refresh();
+      return true;
     }
+    setEffects(written.effects);
+    return false;
   };
-  return html`<form class="schema" onSubmit=${(event) => { event.preventDefault(); put(effects === null); }}>
+  return html`<${Form} isGuarded class="schema" button=${effects === null ? 'Check with the last sends' : 'Save'} send=${put} more=${html`<button type="button" onClick=${close}>Cancel</button>`}>
     ${seen > 0 && html`<p class="notice">Proposed from the last ${count(seen, 'send')}: their shapes, not their values.</p>`}
     <${SchemaForm} schema=${schema} change=${(next) => { setEffects(null); setSchema(next); }} />
     <div class="field"><label for="data-check">Other data</label><select id="data-check" value=${check} onChange=${(event) => { setEffects(null); setCheck(event.target.value); }}>${Object.entries(CHECKS).map(([name, words]) => html`<option key=${name} value=${name}>${words}</option>`)}</select></div>
-    <div role="status" data-effects>${effects && (effects.length > 0 ? effects.map((effect) => html`<p key=${effect.code} class="notice warn"><${Icon} name="warn" /> ${effect.text}</p>`) : html`<p class="notice">None of the last sends would be refused.</p>`)}</div>
-    ${problem && html`<p class="error" role="alert">${problem}</p>`}
-    <div class="choice"><button class="primary" type="submit">${effects === null ? 'Check with the last sends' : 'Save'}</button><button type="button" onClick=${close}>Cancel</button></div></form>`;
+    <div role="status" data-effects>${effects && (effects.length > 0 ? effects.map((effect) => html`<p key=${effect.code} class="notice warn"><${Icon} name="warn" /> ${effect.text}</p>`) : html`<p class="notice">None of the last sends would be refused.</p>`)}</div><//>`;
 }

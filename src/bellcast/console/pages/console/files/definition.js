@@ -22,7 +22,7 @@ export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownT
  * @param {(one: any) => any} [definition.note] below the heading
  * @param {(one: any) => [string, any][]} definition.facts
  * @param {(one: any, tag: string) => any} [definition.actions] further buttons; `tag` is the ETag
- * @param {(one: any) => any} [definition.children] further parts
+ * @param {(one: any, tag: string) => any} [definition.children] further parts
  */
 export function Definition({ page, kind, facts, actions, children }) {
   const one = useLoad((signal) => getTagged(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
@@ -35,7 +35,7 @@ export function Definition({ page, kind, facts, actions, children }) {
     <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
-    ${children?.(value)}
+    ${children?.(value, tag)}
     <${Yaml} of=${value} isOpen />`}<//>`;
 }
 

@@ -175,7 +175,7 @@ let replaced = null;
 
 /**
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
- * is not left without a question while its entries are not saved. If the object
+ * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. If the object
  * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
 export function Form({ button, send, children, more, isInline = false, isGuarded = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
@@ -198,8 +198,8 @@ export function Form({ button, send, children, more, isInline = false, isGuarded
     setProblem(null);
     form.querySelectorAll('[aria-invalid]').forEach((input) => input.removeAttribute('aria-invalid'));
     try {
-      await send(Object.fromEntries(new FormData(form)), form, isConflict);
-      form.removeAttribute('data-unsaved');
+      const isSaved = await send(Object.fromEntries(new FormData(form)), form, isConflict);
+      if (isSaved !== false) form.removeAttribute('data-unsaved');
     } catch (failed) {
       setProblem({ ...failed, message: failed.status === 412 && failed.errors.length === 0 ? CONFLICT : inWordsOf(form, failed) });
     }
