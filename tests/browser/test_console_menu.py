@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import Console, open_own_menu, state_of_operator, wait_loaded
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -113,6 +113,66 @@ def test_viewer_reads_workflows_templates_and_providers_only(
     page.goto("/console/workflows/evil")
     expect(page.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
     owner.send("DELETE", "/v1/providers/viewed")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("access log", ["Setting access_log"]),
+        ("named-", [f"{kind} named-one" for kind in ("Type", "Schedule", "Event source", "Provider")]),
+        ("hooks.example/named", ["Webhook https://hooks.example/named"]),
+        ("olive", ["Operator olive@example.com"]),
+    ],
+)
+def test_palette_finds_what_is_set_up_by_its_name(
+    open_console: Callable[..., Page], owner: Console, text: str, found: list[str]
+) -> None:
+    schedule = {"cron": "0 9 * * *", "notification": {"to": "alice", "title": "x"}}
+    source = {"event": "order", "notification": {"to": "alice", "title": "x"}}
+    for path, body in (
+        ("/v1/types/named-one", {"name": "Named"}),
+        ("/v1/schedules/named-one", schedule),
+        ("/v1/sources/named-one", source),
+        ("/v1/providers/named-one", {"channel": "email", "url": "smtp://mail.example.com:25"}),
+    ):
+        owner.send("PUT", path, body)
+    if not owner.send("GET", "/v1/webhooks")["webhooks"]:
+        owner.send("POST", "/v1/webhooks", {"url": "https://hooks.example/named", "events": ["message.failed"]})
+    page = open_console("/account")
+    wait_loaded(page)
+    page.keyboard.press("Control+k")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "/v1/settings" in request.url else None)
+    page.get_by_label("Page, action or id").fill(text[:-1])
+    options = page.get_by_role("dialog", name="Go to").get_by_role("option").filter(has=page.locator(".muted"))
+    expect(options.first).to_be_visible()
+    page.get_by_label("Page, action or id").fill(text)
+    expect(options).to_have_text([re.compile(f"^{re.escape(one)}") for one in found])
+    assert len(requests) == 1
+    options.first.click()
+    expect(page.locator("h1, .pane").first).to_be_visible()
+    expect(page.get_by_text("does not exist")).to_have_count(0)
+
+
+def test_icon_of_the_tab_has_a_dot_while_there_are_failures(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    failures = 0
+
+    def answer(route: Route) -> None:
+        route.fulfill(json={"failures": [], "next": None, "total": {"value": failures, "exact": True}})
+
+    page.route("**/v1/failures?*", answer)
+    icon = page.locator("link[rel=icon]")
+    page.reload()
+    wait_loaded(page)
+    expect(icon).to_have_attribute("href", "/favicon.svg")
+    failures = 2
+    page.reload()
+    expect(icon).to_have_attribute("href", re.compile(r"^data:image/svg\+xml,.*circle.*e5342b"))
+    failures = 0
+    page.reload()
+    wait_loaded(page)
+    expect(icon).to_have_attribute("href", "/favicon.svg")
 
 
 def test_palette_finds_only_what_exists(open_console: Callable[..., Page], owner: Console) -> None:

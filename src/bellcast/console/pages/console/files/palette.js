@@ -12,8 +12,9 @@ import { ownPages, pageUrl } from './shell.js';
 const TYPING_MS = 200;
 const SUGGESTED = 5;
 const RECENT = 5;
-/** Short lists of definitions are read once and searched here. */
+/** Short lists of definitions are read once each time the palette is opened, and searched here. */
 const MAX_DEFINITIONS = 200;
+const lists = new Map();
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
 const REQUEST_ID = /^[0-9a-f]{16}$/;
 const KEYS = [
@@ -21,7 +22,12 @@ const KEYS = [
   ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['?', 'Show these shortcuts'],
 ];
 
-const definitions = (list, rows) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: MAX_DEFINITIONS }), signal))[rows].filter((one) => [one.key, one.name].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
+async function readOnce(url, rows) {
+  if (!lists.has(url)) lists.set(url, get(url));
+  return (await lists.get(url))[rows];
+}
+
+const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.name?.replaceAll('_', ' '), one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
 const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal))[rows] });
 const byId = (list) => ({ list, only: ID, search: async (text, signal) => [await get(withQuery(`/v1${list}/${encodeURIComponent(text)}`, { tenant: shownTenant() }), signal)] });
 
@@ -32,19 +38,27 @@ const SOURCES = [
   { ...byPrefix('/tenants', 'tenants', 'prefix'), noun: 'Tenant', isOfAll: true },
   { ...definitions('/workflows', 'workflows'), noun: 'Workflow' },
   { ...definitions('/templates', 'templates'), noun: 'Template' },
+  { ...definitions('/types', 'types'), noun: 'Type' },
+  { ...definitions('/schedules', 'schedules'), noun: 'Schedule' },
+  { ...definitions('/sources', 'sources'), noun: 'Event source' },
+  { ...definitions('/providers', 'providers'), noun: 'Provider' },
+  { ...definitions('/webhooks', 'webhooks'), noun: 'Webhook' },
+  { ...definitions('/operators', 'operators', { limit: MAX_DEFINITIONS }), noun: 'Operator', isOfAll: true },
+  { ...definitions('/settings', 'settings', {}), noun: 'Setting', isOfAll: true, queryOf: ({ name }) => ({ find: name }) },
   { ...byId('/notifications'), noun: 'Notification' },
   { ...byId('/messages'), noun: 'Message' },
   { ...byId('/runs'), noun: 'Run' },
   { list: '/requests', only: REQUEST_ID, noun: 'Request', search: async (text, signal) => (await get(withQuery('/v1/requests', { id: text, tenant: '*' }), signal)).requests },
 ];
 
-const titleOf = (one) => one.title ?? one.key ?? one.topic ?? one.to ?? (one.method ? `${one.method} ${one.path}` : one.workflow ?? one.id);
+const titleOf = (one) => one.title ?? one.key ?? one.topic ?? one.to ?? one.url ?? (one.method ? `${one.method} ${one.path}` : one.workflow ?? one.name ?? one.id);
 const idOf = (one) => one.key ?? one.topic ?? one.id;
 
 /** An object as an option; viewers cannot open objects. */
-function optionOf({ list, noun, isOfAll }, one) {
-  const target = `${list}/${encodeURIComponent(idOf(one))}`;
-  return { icon: list.slice(1), section: 'Objects', name: titleOf(one), kind: noun, note: [one.name, isOfAll ? null : one.tenant].filter(Boolean).join(' · '), url: withQuery(pageUrl(target).split('?')[0], { tenant: isOfAll ? '' : one.tenant ?? shownTenant() }) };
+function optionOf({ list, noun, isOfAll, queryOf }, one) {
+  const name = titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
+  const query = queryOf?.(one) ?? { tenant: isOfAll ? '' : one.tenant ?? shownTenant() };
+  return { icon: list.slice(1), section: 'Objects', name, kind: noun, note: [one.name, isOfAll ? null : one.tenant].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
 }
 
 async function search(text, signal) {
@@ -117,6 +131,7 @@ export function Palette({ actions }) {
     text.value = '';
     active.value = 0;
     opened.value += 1;
+    lists.clear();
     dialog.current.showModal();
     input.current.focus();
   };

@@ -16,6 +16,8 @@ const COUNTS_MS = 30_000;
 const DAY_MS = 86_400_000;
 /** Tenants in the switcher: as many as one response can contain. */
 const MAX_TENANTS = 200;
+/** What the mark gets for the tab icon. */
+const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
 /** Whether the menu of a small screen is open. */
 export const isMenuOpen = signal(false);
@@ -35,6 +37,7 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
   const menu = useRef(null);
   const isOpen = isMenuOpen.value;
   useCounts();
+  useTabIcon();
   const toggle = () => {
     isMenuOpen.value = !isOpen;
     if (!isOpen) setTimeout(() => (menu.current.querySelector('[aria-current]') ?? menu.current.querySelector('a')).focus());
@@ -98,6 +101,20 @@ function useCounts() {
       abort.abort();
     };
   }, [tenant]);
+}
+
+/** The icon of the tab has a red dot while there are failures, also for operators who look at another tab. */
+function useTabIcon() {
+  const hasFailures = counts.value['/failures'] > 0;
+  useEffect(() => {
+    if (!hasFailures) return undefined;
+    const icon = document.querySelector('link[rel=icon]'), { href } = icon, abort = new AbortController();
+    fetch(href, { signal: abort.signal }).then((response) => response.text()).then((mark) => { icon.href = `data:image/svg+xml,${encodeURIComponent(mark.replace('</svg>', `${DOT}</svg>`))}`; }).catch(() => {}); // the icon stays as it is
+    return () => {
+      abort.abort();
+      icon.href = href;
+    };
+  }, [hasFailures]);
 }
 
 /** Choose the tenant of all pages. */
