@@ -144,6 +144,16 @@ async def test_confirmation_is_used_once_and_expires(tmp_path: Path) -> None:
         confirmed = {**draft, "confirm": planned["confirm"]}
         assert [(await agent.call("draft", **confirmed))[0] for _ in range(2)] == [False, True]
         assert (await agent.world.get("/v1/workflows/booking/draft"))["by"].startswith("key:")
+        _, again = await agent.call("draft", **draft)
+        saved = await agent.world.client.get("/v1/workflows/booking/draft")
+        assert planned["would"]["replaces"] is None
+        assert again["would"]["replaces"].keys() == {"by", "updated_at"}
+        theirs = {"values": {"steps": []}, "base": None}
+        await agent.world.client.put("/v1/workflows/booking/draft", json=theirs)
+        is_error, answer = await agent.call("draft", **draft, confirm=again["confirm"])
+        assert (is_error, answer["code"]) == (True, "conflict")
+        assert (await agent.world.get("/v1/workflows/booking/draft"))["values"] == theirs["values"]
+        assert saved.json()["values"] != theirs["values"]
         mail = {**draft, "kind": "template", "values": {"email": {"subject": "Booked", "html": "<p>Hello</p>"}}}
         _, planned = await agent.call("draft", **mail)
         assert not (await agent.call("draft", **mail, confirm=planned["confirm"]))[0]
@@ -315,6 +325,7 @@ async def test_hostile_messages_are_refused_and_the_next_one_is_answered(tmp_pat
         ("runs", {"recipient": "a\0"}, "recipient"),
         ("workflow", {"key": "a\0"}, "key"),
         ("cancel", {"workflow": "a\0", "cancel_key": "a"}, "workflow"),
+        ("cancel", {"cancel_key": "a"}, "run"),
         ("draft", {"key": "a\0", "values": {}, "base": None}, "key"),
         ("draft", {"key": "a", "values": {"steps": [{"key": "-"}]}, "base": None}, "values.steps.0.type"),
         ("draft", {"key": "a", "values": [], "base": None}, "values"),

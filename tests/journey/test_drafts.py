@@ -140,6 +140,22 @@ async def test_dry_run_states_the_effects_and_changes_nothing(rest):
     assert (await rest.app.get(DRAFT)).headers["etag"] == saved.headers["etag"]
 
 
+async def test_dry_run_counts_the_schedules_that_the_new_schema_refuses(rest):
+    await rest.app.put("/v1/workflows/booking", json=values(BELL))
+    for key, more in (
+        ("nightly", {}),
+        ("paused", {"active": False}),
+        ("right", {"data": {"total": 1}}),
+    ):
+        body = {"cron": "0 3 * * *", "workflow": "booking", "to": "alice", **more}
+        assert (await rest.app.put(f"/v1/schedules/{key}", json=body)).status_code == 201
+    schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "integer"}}}
+    saved = await save(rest, values(BELL, data=schema), base=1)
+    planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
+    text = "Triggers of 1 schedule would be refused: nightly, data.total is missing."
+    assert planned["effects"] == [{"code": "triggers_refused", "text": text, "n": 1}]
+
+
 async def test_list_shows_drafts_and_with_a_parameter_those_never_published(rest):
     for key in ("a", "c"):
         await rest.app.put(f"/v1/workflows/{key}", json=values(BELL))

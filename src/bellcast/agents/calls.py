@@ -239,6 +239,8 @@ class Agents:
         """Return what a write would do and its confirmation; with a valid one, do it."""
         confirm = arguments.pop("confirm", None)
         would = await self._json(authorization, preview(arguments))
+        if tool.replaced is not None:
+            would["replaces"] = await self._replaced(authorization, tool.replaced(arguments))
         if confirm is None:
             end = self._clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
@@ -257,6 +259,16 @@ class Agents:
         if not await Documents(self._db).change(CONFIRMATIONS, PROJECT, name, None, b"{}", now):
             raise Conflict("This confirmation was used: call without `confirm` again.")
         return _encode({"done": marked(await self._json(authorization, request(arguments)))})
+
+    async def _replaced(self, authorization: str, current: ToolRequest) -> dict[str, Any] | None:
+        """Return who saved what a write replaces, and when; None if it replaces nothing."""
+        try:
+            found = await self._json(authorization, current)
+        except ToolError as missing:
+            if missing.status != NotFound.status:
+                raise
+            return None
+        return {name: found[name] for name in ("by", "updated_at")}
 
     def _confirmation(
         self, tool: Tool, caller: Caller, arguments: Mapping[str, Any], would: Any, end: int, nonce: bytes

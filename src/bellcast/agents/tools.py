@@ -8,6 +8,7 @@ from urllib.parse import quote
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import KeyScope
 from bellcast.workflows.types.simulations import MAX_RECIPIENTS
 
@@ -30,7 +31,7 @@ class ToolRequest(Struct, frozen=True):
 
 class Tool(Struct, frozen=True, kw_only=True):
     """A tool: who may call it, its parameters as JSON Schema, and its request. A tool that writes has two: `preview` returns
-    what would happen, and its response is the state that a confirmation is valid for."""
+    what would happen, and its response is the state that a confirmation is valid for, with what `replaced` reads, if it exists."""
 
     name: str
     title: str
@@ -40,6 +41,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     required: tuple[str, ...] = ()
     request: Callable[[Arguments], ToolRequest] | None = None
     preview: Callable[[Arguments], ToolRequest] | None = None
+    replaced: Callable[[Arguments], ToolRequest] | None = None
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -109,6 +111,8 @@ def _retry(arguments: Arguments, **more: Any) -> ToolRequest:
 
 
 def _cancel(arguments: Arguments) -> ToolRequest:
+    if "run" not in arguments and "workflow" not in arguments:
+        raise Invalid.of("run", "is missing: name a run, or a workflow and its cancel_key")
     if "run" in arguments:
         return ToolRequest("DELETE", _path("runs", arguments["run"]), _only(arguments, "tenant"))
     path = _path("workflows", arguments.get("workflow", ""), "cancel")
@@ -123,9 +127,12 @@ def _cancelled(arguments: Arguments) -> ToolRequest:
     return replace(planned, query={**planned.query, "dry_run": "true"})
 
 
+def _current_draft(arguments: Arguments) -> ToolRequest:
+    return ToolRequest("GET", _path(_kind(arguments), arguments["key"], "draft"), _only(arguments, "tenant"))
+
+
 def _draft(arguments: Arguments) -> ToolRequest:
-    path = _path(_kind(arguments), arguments["key"], "draft")
-    return ToolRequest("PUT", path, _only(arguments, "tenant"), _only(arguments, "values", "base"))
+    return replace(_current_draft(arguments), method="PUT", body=_only(arguments, "values", "base"))
 
 
 def _drafted(arguments: Arguments) -> ToolRequest:
@@ -233,7 +240,7 @@ TOOLS = (
         title="List or read templates",
         scope="read",
         text="Read a template by its key, or list all.",
-        parameters={"key": TEXT, **PAGE, **TENANT},
+        parameters={"key": TEXT, "version": {"type": "integer", "minimum": 1}, **PAGE, **TENANT},
         request=_listed("templates", "key"),
     ),
     Tool(
@@ -321,6 +328,7 @@ TOOLS = (
         required=("key", "values", "base"),
         request=_draft,
         preview=_drafted,
+        replaced=_current_draft,
     ),
 )
 BY_NAME = {tool.name: tool for tool in TOOLS}

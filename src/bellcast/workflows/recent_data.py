@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from time import thread_time
 from typing import Any, TypeVar
 
@@ -24,8 +25,10 @@ from bellcast.rest.objects import PublishEffect
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import definitions, workflow_catalog
 from bellcast.workflows.definitions import Definition
+from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 T = TypeVar("T")
@@ -172,7 +175,10 @@ async def effects(
     db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
     after, current = definitions.of_valid(value), await Documents(db).get(WORKFLOWS, tenant, key)
     before = None if current is None else workflow_catalog.stored(current, tenant).current.definition
-    found = [await _kept_runs(db, tenant, key), await _refused_data(db, then, tenant, key, after)]
+    found = [await _kept_runs(db, tenant, key)]
+    if (schema := await _schema(then, tenant, after)) is not None:
+        found.append(await refused(tenant, of_workflow(db, tenant, key), schema, "triggers"))
+        found.append(await _refused_schedules(then, tenant, key, schema))
     channels = frozenset() if before is None else definitions.of_valid(before).channels
     for name in CHANNELS:
         if name in channels - after.channels:
@@ -195,11 +201,30 @@ async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
     return PublishEffect("runs_keep_version", text, n=count)
 
 
-async def _refused_data(db: Engine, planned: Engine, tenant: str, key: str, after: Definition) -> PublishEffect | None:
-    schema = after.schema
-    if schema is None and after.type is not None:
-        table = Documents(planned)
-        found = await table.get(TYPES, tenant, after.type) or await table.get(TYPES, PROJECT, after.type)
-        type = NO_TYPE if found is None else msgspec.json.decode(found.body, type=NotificationType)
-        schema = type.data if type.data_check == "refuse" else None
-    return None if schema is None else await refused(tenant, of_workflow(db, tenant, key), schema, "triggers")
+async def _schema(planned: Engine, tenant: str, after: Definition) -> Any:
+    """Return the schema that will refuse data; None without one."""
+    if after.schema is not None or after.type is None:
+        return after.schema
+    table = Documents(planned)
+    found = await table.get(TYPES, tenant, after.type) or await table.get(TYPES, PROJECT, after.type)
+    type = NO_TYPE if found is None else msgspec.json.decode(found.body, type=NotificationType)
+    return type.data if type.data_check == "refuse" else None
+
+
+async def _refused_schedules(db: Engine, tenant: str, key: str, schema: Any) -> PublishEffect | None:
+    """Return the effect of a new schema on the active schedules of a workflow, each of which has its data."""
+    wrong, compared = list[str](), 0
+    async for _, document in Documents(db).every(SCHEDULES, tenant or None):
+        compared += 1
+        schedule = msgspec.json.decode(document.body, type=StoredSchedule)
+        if schedule.active and schedule.workflow == key:
+            errors = data_schemas.errors_of("data", schedule.data, schema)
+            wrong += [f"{document.key}, {error.field} {error.message}" for error in islice(errors, 1)]
+        if compared >= MAX_COMPARED:
+            break
+    if not wrong:
+        return None
+    noun = "schedule" if len(wrong) == 1 else "schedules"
+    return PublishEffect(
+        "triggers_refused", f"Triggers of {len(wrong):,} {noun} would be refused: {wrong[0]}.", n=len(wrong)
+    )
