@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from bellcast.server.wire_engines import BUILT_IN_SLOTS
+from bellcast.workflows.calls import HTTP_SLOTS
 from tests.push_browser import Browser
 from tests.servers import ServerProcess
 from tests.smtp_server import smtp_server
@@ -135,4 +136,18 @@ async def test_push_service_that_hangs_delays_no_other(tmp_path: Path) -> None:
                 await post(app, "/v1/notifications/bulk", [{"to": key, **push} for key in keys[:-1]], 200)
                 await seconds_until(lambda: running_calls(tmp_path, "message") >= BUILT_IN_SLOTS, 20)
                 await post(app, "/v1/notifications", {"to": keys[-1], **push}, 201)
+                await seconds_until(lambda: len(healthy.requests) == 1, 20)
+
+
+async def test_http_step_that_hangs_delays_no_other_server_of_its_tenant(tmp_path: Path) -> None:
+    async with hanging_server() as hanging, vendor_server() as healthy:
+        with ServerProcess(tmp_path, {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}) as server:
+            async with httpx.AsyncClient(base_url=server.url, headers=server.as_app(), timeout=60) as app:
+                assert (await app.put("/v1/workflows/call", json={"steps": [CALL]})).status_code == 201
+                for number in range(HTTP_SLOTS + 8):
+                    body = {"to": f"r{number}", "data": {"url": f"http://127.0.0.1:{hanging}/step"}}
+                    await post(app, "/v1/workflows/call/trigger", body, 202)
+                await seconds_until(lambda: running_calls(tmp_path) >= HTTP_SLOTS, 20)
+                target = {"to": "last", "data": {"url": f"http://{healthy.host}/step"}}
+                await post(app, "/v1/workflows/call/trigger", target, 202)
                 await seconds_until(lambda: len(healthy.requests) == 1, 20)

@@ -60,7 +60,7 @@ class Handlers:
             if inspect.iscoroutinefunction(function):
                 reply = await function(call)
             else:
-                reply = await daemon_threads.call_function(function, call)
+                reply = await daemon_threads.call_function(function, call, call.tenant)
                 reply = await reply if inspect.isawaitable(reply) else reply
             msgspec.json.encode(reply)  # a value that cannot be encoded is the handler's error
         except Refused:

@@ -7,14 +7,18 @@ import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 T = TypeVar("T")
 
-# Maximum concurrent functions of the app; others wait. They mostly wait for the app's database and other servers.
+# Maximum concurrent calls of one function of the app; others wait. They mostly wait for the app's database and other servers.
 FUNCTION_THREADS = 64
+# Those of one tenant: half, so that its calls that hang leave the others.
+TENANT_THREADS = FUNCTION_THREADS // 2
 
-_free_threads = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
+# By function, and by function and tenant, while calls use them.
+FreeThreads = WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore]
+_free_threads = WeakKeyDictionary[asyncio.AbstractEventLoop, FreeThreads]()
 
 
 def start(name: str, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
@@ -47,15 +51,23 @@ def start(name: str, function: Callable[..., T], *args: Any) -> asyncio.Future[T
     return returned
 
 
-async def call_function(function: Callable[..., Any], argument: Any) -> Any:
-    """Call a function of the app, with the context variables of the caller. A call that is cancelled keeps its thread until the
-    function returns."""
-    free = _free_threads.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(FUNCTION_THREADS))
-    await free.acquire()
+async def call_function(function: Callable[..., Any], argument: Any, tenant: str | None = None) -> Any:
+    """Call a function of the app for a tenant, with the context variables of the caller. Calls of a function that hangs delay no
+    other function, and those of one tenant no other tenant: a call that is cancelled keeps its thread until the function returns."""
+    known = _free_threads.setdefault(asyncio.get_running_loop(), FreeThreads())
+    of_tenant = known.setdefault((function, tenant), asyncio.Semaphore(TENANT_THREADS))
+    of_all = known.setdefault((function,), asyncio.Semaphore(FUNCTION_THREADS))
+    await of_tenant.acquire()
+    try:
+        await of_all.acquire()
+    except asyncio.CancelledError:
+        of_tenant.release()
+        raise
     call = start("bellcast-function", contextvars.copy_context().run, function, argument)
 
     def finish(ended: asyncio.Future[Any]) -> None:
-        free.release()
+        of_tenant.release()
+        of_all.release()
         ended.exception()  # avoids a warning after a timeout, when nothing reads the result
 
     call.add_done_callback(finish)

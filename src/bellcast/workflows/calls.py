@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -13,12 +14,12 @@ from msgspec import Struct
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import daemon_threads, retries
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import MAX_REASON, BellcastError
+from bellcast.kernel.errors import MAX_REASON, BellcastError, Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.destinations import Destination, Destinations, server_of
 from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key, tenant_signing_key
-from bellcast.templates.rendering import Renderer
+from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
@@ -29,10 +30,9 @@ log = structlog.get_logger(__name__)
 TYPES = frozenset({"http", "python"})
 HTTP_TIMEOUT_MS = 10_000
 FUNCTION_TIMEOUT_MS = 60_000
-# Concurrent `http` steps of one tenant, and concurrent functions: half of the threads, so that those of one tenant that hang
-# leave the others.
+# Concurrent `http` steps of one tenant, at each server, and concurrent calls of one function.
 HTTP_SLOTS = 64
-FUNCTION_SLOTS = daemon_threads.FUNCTION_THREADS // 2
+FUNCTION_SLOTS = daemon_threads.TENANT_THREADS
 FUNCTION_LINE = "python "
 # RFC 9110 §5.5: no control character but the tab.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -85,11 +85,21 @@ class StepCalls(Struct, eq=False):
         """Return False for the line of a function that this process does not have: its jobs wait for a process that has it."""
         return not line.startswith(FUNCTION_LINE) or line.removeprefix(FUNCTION_LINE) in self.functions
 
-    def destination(self, step: Step, tenant: str) -> Destination:
-        """Return the destination of the step's call."""
+    def destination(self, step: Step, run: RunState, context: RunContext, tenant: str) -> Destination:
+        """Return the destination of the step's call: one server, or one function."""
         if step.type == "python":
-            return self.destinations.of("functions", tenant, FUNCTION_SLOTS)
-        return self.destinations.of("http steps", tenant, HTTP_SLOTS)
+            return self._function_slots(step, tenant)
+        server = server_of(step.fields["url"])
+        if not server or "{" in server:
+            with suppress(TemplateError):  # the call fails
+                server = server_of(Renderer(engine.variables_of(run, context)).render(step.fields["url"]))
+        return self._server_slots(server, tenant)
+
+    def _function_slots(self, step: Step, tenant: str) -> Destination:
+        return self.destinations.of(f"function {step.fields['function']}", tenant, FUNCTION_SLOTS)
+
+    def _server_slots(self, server: str, tenant: str) -> Destination:
+        return self.destinations.of("http steps", tenant, HTTP_SLOTS).of_server(server)
 
     async def call(self, step: Step, run: RunState, context: RunContext, stored: StoredRun) -> StepOutcome:
         """Make one attempt. Raises InvalidValue and TemplateError."""
@@ -123,8 +133,9 @@ class StepCalls(Struct, eq=False):
         headers |= sign(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
+        server = server_of(url)
         try:
-            async with self.destination(step, stored.tenant).call(server_of(url)):
+            async with self._server_slots(server, stored.tenant).call(server):
                 response = await self.http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
@@ -170,17 +181,25 @@ class StepCalls(Struct, eq=False):
         )
         function, timeout = self.functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
         try:
-            async with self.destination(step, stored.tenant).call(), asyncio.timeout(timeout):
-                if inspect.iscoroutinefunction(function):
-                    result = await function(argument)
-                else:
-                    result = await daemon_threads.call_function(function, argument)
+            async with self._function_slots(step, stored.tenant).call():
+                result = await _result(function, argument, stored.tenant, timeout)
             return msgspec.json.decode(msgspec.json.encode(result))
-        except TimeoutError:
-            raise CallFailed(f"no result within {timeout:g} s", is_temporary=True) from None
+        except Unavailable as error:
+            raise CallFailed(error.detail, is_temporary=True) from None
         except Exception as error:
             log.exception("step_function_failed", function=step.fields["function"], run=stored.id)
             raise CallFailed(engine.described(error), is_temporary=True) from None
+
+
+async def _result(function: StepFunction, argument: FunctionRun, tenant: str, seconds: float) -> Any:
+    """Return the result of a function. Raises Unavailable without one in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            if inspect.iscoroutinefunction(function):
+                return await function(argument)
+            return await daemon_threads.call_function(function, argument, tenant)
+    except TimeoutError:
+        raise Unavailable(f"no result within {seconds:g} s", is_timeout=True) from None
 
 
 def _header(name: str, value: str) -> str:

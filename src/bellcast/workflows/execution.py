@@ -135,7 +135,9 @@ class RunExecutor(Struct, eq=False):
         line = self.calls.line(execution.call, execution.stored.owner)
         if not self.calls.serves(line):
             return Again(self.clock.now(), line=line)
-        destination = self.calls.destination(execution.call, execution.stored.tenant)
+        tenant = execution.stored.tenant
+        destination = self.calls.destination(execution.call, execution.state, execution.context, tenant)
+        line = f"{line} {destination.server}".strip()
         return DestinationCall(destination, line, partial(self._call, job, execution, execution.call))
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:

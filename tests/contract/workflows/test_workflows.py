@@ -14,8 +14,9 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.jobs.destinations import MAX_TIMEOUTS
 from bellcast.kernel.outbound.port import Response
-from bellcast.workflows import event_reactions
+from bellcast.workflows import calls, event_reactions
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
@@ -569,6 +570,29 @@ async def test_python_step_uses_no_thread_of_asyncio(store: Store, clock: FakeCl
     await world.settle()
     _, state = await world.run(id)
     assert state.step("a").result.startswith("bellcast-function")
+
+
+async def test_function_that_hangs_is_skipped_like_a_server(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "FUNCTION_TIMEOUT_MS", 1)
+
+    async def hang(run: Any) -> None:
+        await asyncio.Event().wait()
+
+    world = WorkflowWorld(store, clock, {"f": hang, "g": lambda run: 7})
+    for key in ("f", "g"):
+        await world.put(key, {"key": "a", "type": "python", "function": key})
+    hanging = []
+    for _ in range(MAX_TIMEOUTS + 1):
+        hanging.append(await world.trigger("f"))
+        await world.runner.run_due()
+    healthy = await world.trigger("g")
+    await world.runner.run_due()
+    reasons = [(await world.run(id))[1].step("a").reason for id in hanging]
+    assert reasons[:-1] == ["no result within 0.001 s"] * MAX_TIMEOUTS
+    assert "did not respond to the last calls" in (reasons[-1] or "")
+    assert (await world.run(healthy))[1].step("a").result == 7
 
 
 async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,15 +34,52 @@ async def test_function_that_raises_what_a_future_refuses_has_an_error(ending: t
         await daemon_threads.call_function(function, None)
 
 
-async def test_function_keeps_its_thread_until_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon_threads, "FUNCTION_THREADS", 1)
-    end = threading.Event()
-    cancelled = asyncio.ensure_future(daemon_threads.call_function(lambda _: end.wait(), None))
-    await asyncio.sleep(0)
-    cancelled.cancel()
-    waiting = asyncio.ensure_future(daemon_threads.call_function(str, 7))
+def hang(end: threading.Event) -> None:
+    end.wait()
+
+
+async def has_waited(call: "asyncio.Future[Any]") -> bool:
     for _ in range(10):
         await asyncio.sleep(0)
-    assert not waiting.done()
+    return not call.done()
+
+
+@pytest.fixture
+def end() -> Iterator[threading.Event]:
+    """Return the end of calls of `hang`."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def test_function_keeps_its_thread_until_it_returns(
+    monkeypatch: pytest.MonkeyPatch, end: threading.Event
+) -> None:
+    monkeypatch.setattr(daemon_threads, "FUNCTION_THREADS", 1)
+    cancelled = asyncio.ensure_future(daemon_threads.call_function(hang, end))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    waiting = asyncio.ensure_future(daemon_threads.call_function(hang, end, "acme"))
+    assert await has_waited(waiting)
     end.set()
-    assert await waiting == "7"
+    await waiting
+
+
+async def test_calls_that_hang_delay_no_other_tenant_and_no_other_function(
+    monkeypatch: pytest.MonkeyPatch, end: threading.Event
+) -> None:
+    monkeypatch.setattr(daemon_threads, "TENANT_THREADS", 2)
+    hanging = [asyncio.ensure_future(daemon_threads.call_function(hang, end, "acme")) for _ in range(3)]
+    for call in hanging[:2]:
+        await has_waited(call)
+        call.cancel()
+    assert await has_waited(hanging[2])
+    returned = threading.Event()
+    returned.set()
+    await daemon_threads.call_function(hang, returned, "globex")
+    assert await daemon_threads.call_function(str, 7, "acme") == "7"
+    end.set()
+    await hanging[2]
+    del hanging, call
+    gc.collect()
+    assert len(daemon_threads._free_threads[asyncio.get_running_loop()]) == 0
