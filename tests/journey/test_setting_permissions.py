@@ -60,6 +60,8 @@ ROWS = {
     # what recipients of all tenants receive
     "newcomers": Row("owner", "3d"),
     "simulate": Row("owner", "email"),
+    "retries": Row("owner", "10,60"),
+    "brand": Row("owner", '{"name": "Shop", "color": "#0a5c36"}'),
     # when data of all tenants is deleted
     "retention": Row("owner", "90d", minimum="1d"),
     "run_retention": Row("owner", "7d", minimum="1d"),
@@ -69,10 +71,8 @@ ROWS = {
     # the rest can be taken back
     "access_log": Row("configure", "errors"),
     "log_requests": Row("configure", "on"),
-    "retries": Row("configure", "10,60"),
     "locale": Row("configure", "de"),
     "locales": Row("configure", "en,de"),
-    "brand": Row("configure", '{"name": "Shop", "color": "#0a5c36"}'),
     "timezone": Row("configure", "Europe/Vienna"),
     "pusher_enabled": Row("configure", "off"),
     "pusher_activity_timeout": Row("configure", "90"),

@@ -43,9 +43,12 @@ OWNER_ONLY = (
     # where data and recipients of all tenants are sent
     "HANDLER_URL",
     "APP_URL",
-    # what recipients receive: a simulated message is not sent later, and an announcement in an inbox stays there
+    # what recipients receive: a simulated message is not sent later, nor is one without retries; an announcement in an inbox stays
+    # there; the brand is in each e-mail
     "NEWCOMERS",
     "SIMULATE",
+    "RETRIES",
+    "BRAND",
     # when data of all tenants is deleted
     "RETENTION",
     "RUN_RETENTION",
@@ -59,10 +62,8 @@ EDITABLE = (
     *OWNER_ONLY,
     "ACCESS_LOG",
     "LOG_REQUESTS",
-    "RETRIES",
     "LOCALE",
     "LOCALES",
-    "BRAND",
     "TIMEZONE",
     *(name for one in DIALECTS if one.is_editable for name in one.settings),
     *(one.name for one in table.GROUPS["limits"] if one.name not in OWNER_ONLY),
