@@ -39,6 +39,22 @@ def prefix(tmp_path: Path) -> list[str]:
     return ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", MOUNT, str(resolv)]
 
 
+PEERS = {
+    "redis": {"BELLCAST_BROKER": "redis://redis.silent.test:6379"},
+    "nats": {"BELLCAST_BROKER": "nats://nats.silent.test"},
+    "outbox": {"BELLCAST_DATABASE_URL": "postgresql://outbox.silent.test/app"},
+}
+
+
+def stop_at_a_question(server: ServerProcess, questions: socket.socket, name: str) -> None:
+    """Stop a server that waits for the address of a name."""
+    while name.encode() not in questions.recv(512):
+        pass
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < GRACE_SECONDS
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("target", ["mail", pytest.param("webhook", marks=pytest.mark.thorough)])
 def test_lookup_without_a_response_does_not_delay_the_end_of_the_server(
@@ -52,8 +68,15 @@ def test_lookup_without_a_response_does_not_delay_the_end_of_the_server(
             hook = {"url": "https://webhook.silent.test/", "events": ["notification.created"]}
             assert app.post("/v1/webhooks", json=hook).status_code == 201
         assert app.post("/v1/notifications", json=DRAFTS[target]).is_success
-        while target.encode() not in questions.recv(512):
-            pass
-        began = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - began < GRACE_SECONDS
+        stop_at_a_question(server, questions, target)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("peer", PEERS)
+def test_lookup_of_a_broker_or_an_outbox_does_not_delay_the_end_of_the_server(
+    tmp_path: Path, questions: socket.socket, prefix: list[str], peer: str
+) -> None:
+    server = ServerProcess(tmp_path / "data", PEERS[peer])
+    server.prefix = prefix
+    with server:
+        stop_at_a_question(server, questions, peer)

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from math import ceil
 from types import FrameType
@@ -31,6 +33,8 @@ GC_THRESHOLD = 200_000
 THREAD_SECONDS = 0.000_5
 MIGRATION_POLL_SECONDS = 0.1
 TICK_SECONDS = 1.0
+# How long a process whose app has stopped may take to end.
+END_SECONDS = 3.0
 
 
 class UvicornServer(uvicorn.Server):
@@ -44,6 +48,10 @@ class UvicornServer(uvicorn.Server):
         self._protocol_class = protocol_class
         self._ready = ready
         self._stopping = asyncio.Event()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        _end_in_time()
 
     async def main_loop(self) -> None:
         """Wait for a signal. uvicorn's looks for one ten times a second, which was a fifth of the CPU time of a node at rest."""
@@ -169,3 +177,11 @@ async def _work(app: App, ready: Callable[[], None]) -> None:
     ready()
     await stopping.wait()
     await app.stop()
+    _end_in_time()
+
+
+def _end_in_time() -> None:
+    """End the process although the event loop waits for a lookup of a host name, such as the broker's: no lookup can be ended."""
+    end = threading.Timer(END_SECONDS, os._exit, (0,))
+    end.daemon = True
+    end.start()
