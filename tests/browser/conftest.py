@@ -1,14 +1,13 @@
 """Fixtures of the browser tests: Chromium, and a shop page with a bell under a strict Content-Security-Policy."""
 
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
-from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner
+from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, started
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.browser.workflow_editor import Editor
 from tests.servers import ServerProcess
@@ -91,10 +90,8 @@ def page(shop: Shop) -> Page:
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    with ServerProcess(tmp_path_factory.mktemp("console") / "data") as server:
-        code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
-        assert code
-        yield Console(server, code[1])
+    with started(tmp_path_factory.mktemp("console") / "data") as console:
+        yield console
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """A console in Chromium: its setup, and the shared parts of its tests."""
 
+import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -67,6 +70,15 @@ class Console:
         response = httpx.request(method, f"{self.server.url}{path}", headers=self.server.as_app(), json=body)
         assert response.is_success, response.text
         return response.json() if response.content else None
+
+
+@contextmanager
+def started(data: Path, environ: dict[str, str] | None = None, *options: str) -> Iterator[Console]:
+    """Start a server whose console has not been set up."""
+    with ServerProcess(data, environ or {}, *options) as server:
+        code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
+        assert code
+        yield Console(server, code[1])
 
 
 def create_owner(console: Console, chromium: Browser) -> None:

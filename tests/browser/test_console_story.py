@@ -7,10 +7,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console, check_looks, wait_loaded
+from tests.browser.console import Console, check_looks, started, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
-from tests.servers import ServerProcess, free_port
+from tests.servers import free_port
 
 REFUSALS = {"dave": "554 5.7.1 Message refused by policy", "gone": "550 5.1.1 No such mailbox here"}
 
@@ -34,10 +34,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         "BELLCAST_EMAIL": f"smtp://127.0.0.1:{mail.port}?from=bells@example.com",
         "BELLCAST_HTTP_ALLOW": "127.0.0.1",
     }
-    with ServerProcess(tmp_path_factory.mktemp("story") / "data", environ) as server:
-        code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
-        assert code
-        yield Console(server, code[1])
+    with started(tmp_path_factory.mktemp("story") / "data", environ) as console:
+        yield console
     mail.stop()
 
 

@@ -14,7 +14,7 @@ def test_workflows_in_code_run_and_are_read_only(tmp_path: Path) -> None:
         httpx.Client(base_url=server.url, headers=server.as_app()) as app,
     ):
         shown = app.get("/v1/workflows/booking-created").json()
-        assert (shown["type"], shown["version"]) == ("booking", 1)
+        assert (shown["type"], shown["version"], shown["in_code"]) == ("booking", 1, True)
         assert shown["steps"][1]["if"] == {"var": "data.total", "op": "gte", "value": 100}
         assert app.put("/v1/workflows/booking-created", json={"steps": shown["steps"]}).status_code == 409
         assert app.put("/v1/workflows/booking-created?dry_run=true", json={"steps": shown["steps"]}).status_code == 409

@@ -73,7 +73,16 @@ async def test_viewer_lists_everything_without_its_content(filled: Rest, tenant:
     assert found["runs"]["runs"][0]["workflow"] == "w"
     assert all(found[name][name] for name in (*LISTS[:7], *LISTS[-5:]))
     assert found["workflows"]["workflows"] == [
-        {"key": "w", "tenant": "acme", "version": 1, "active": True, "steps": [], "draft": None, "managed": None}
+        {
+            "key": "w",
+            "tenant": "acme",
+            "version": 1,
+            "active": True,
+            "in_code": False,
+            "steps": [],
+            "draft": None,
+            "managed": None,
+        }
     ]
     (template,) = found["templates"]["templates"]
     assert (template["email"], template["translations"]) == ({}, {})

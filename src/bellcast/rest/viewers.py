@@ -23,7 +23,7 @@ HIDDEN: dict[str, Any] = {
     **dict.fromkeys(("actions", "attempts"), ()),
 }
 # Fields of workflows and templates that a viewer reads. Their other fields are content.
-DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "type", "uses", "draft", "managed"})
+DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "in_code", "type", "uses", "draft", "managed"})
 
 
 def page_for(request: ApiRequest, page: T, *, shown: Collection[str] = ()) -> T:

@@ -62,6 +62,7 @@ class Workflow(Struct, frozen=True, kw_only=True):
         """The workflow as the API returns it."""
         current = self.current
         added = {"key": self.key, "tenant": self.owner or None, "version": current.version, "active": current.active}
+        added["in_code"] = current.is_code
         return {**current.definition, **added}
 
 

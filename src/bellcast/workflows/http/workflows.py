@@ -68,12 +68,13 @@ class WorkflowDefinition(Struct, frozen=True, kw_only=True):
 
 class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     """A workflow with its key. `tenant` is null for the project's own. `version` is 0 for a draft that was never
-    published. Reads and lists have who saved the `draft` of the tenant, and when, or null."""
+    published; one that is `in_code` is changed there only. Reads and lists have who saved the `draft` of the tenant, and when, or null."""
 
     key: str
     tenant: str | None
     version: int
     active: bool
+    in_code: bool
     managed: ManagedBy | None
     draft: DraftInfo | UnsetType | None = UNSET
 
@@ -319,13 +320,13 @@ KIND = WorkflowKind(
     tag="Workflows",
     type=WorkflowDefinition,
     example=EXAMPLE,
-    added={"active": bool},
+    added={"active": bool, "in_code": bool},
     find_uses=references.of_workflows,
     describe=_describe,
     is_open_to_viewers=True,
     is_versioned=True,
     lists_own=True,
-    unpublished={"active": False, "steps": []},
+    unpublished={"active": False, "in_code": False, "steps": []},
     object_types=(WorkflowObject, PublishedWorkflow),
 )
 

@@ -11,6 +11,8 @@ import { toYaml, valuesOf } from './yaml.js';
 /** Whether only a push may write the object. */
 export const isLocked = (one) => Boolean(one?.managed?.lock && !one.managed.unlocked_at);
 
+export const IN_CODE = 'Defined in code: change it there.';
+
 /** The files of an object in the folder of `bellcast pull`, by name. The HTML of e-mails is beside its template. */
 function filesOf(kind, key, values) {
   if (kind !== 'templates') return { [`${encodeURIComponent(key) || kind}.yaml`]: toYaml(values) };

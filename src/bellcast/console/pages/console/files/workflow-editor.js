@@ -3,7 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
-import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
+import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { Field, Form, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, setQuery } from './router.js';
@@ -76,7 +76,8 @@ function Editor({ page, tenant, found }) {
   const test = useMemo(() => createTest({ draft, key: page.key, tenant }), []);
   const width = useWidth();
   const isNarrow = width < READ_ONLY_PX;
-  const mayEdit = page.may(BUILDERS) && !isNarrow && !draft.refusal.value;
+  const inCode = draft.current.value?.in_code;
+  const mayEdit = page.may(BUILDERS) && !isNarrow && !draft.refusal.value && !inCode;
   const values = draft.values.value;
   const view = page.query.get('view') === 'yaml' ? 'yaml' : 'canvas';
   const setView = (next) => setQuery({ view: next }, { isQuiet: true });
@@ -348,7 +349,7 @@ function Editor({ page, tenant, found }) {
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
     <${ManagedBanner} page=${page} kind="workflows" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
-    ${draft.refusal.value && html`<p class="editor-note" role="note">${/code/.test(draft.refusal.value) ? 'Defined in code: change it there.' : draft.refusal.value}</p>`}
+    ${(inCode || draft.refusal.value) && html`<p class="editor-note" role="note">${inCode ? IN_CODE : draft.refusal.value}</p>`}
     ${view === 'canvas' && mayEdit && html`<${YamlNote} draft=${draft} view="canvas" open=${() => setView('yaml')} />`}
     <div class="editor-main">
       ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} />`

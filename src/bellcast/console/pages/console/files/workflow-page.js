@@ -7,7 +7,7 @@ import { CHANNEL_NAMES, outcomeOf } from './explain.js';
 import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
-import { ManagedBanner, isLocked } from './managed.js';
+import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
@@ -27,16 +27,16 @@ export function Workflow({ page }) {
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
-    const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant;
+    const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
     const word = one.active ? 'Switch off' : 'Switch on';
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="muted">Version ${number(one.version)}${one.tenant ? ` of ${one.tenant}` : ''}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="muted">Version ${number(one.version)}${one.tenant ? ` of ${one.tenant}` : ''}</span>`}>${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} />`}${isOwn && html`
         <${Confirm} label=${`${word} ${one.key}`} word=${word} act=${async () => {
       await request('PATCH', url(), { active: !one.active });
       refresh();
     }} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
       await request('DELETE', url());
       go(withQuery(page.url('/workflows'), tenant));
-    }} />`}`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} /><${Together}>
+    }} />`}`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
         <div><${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} />`}</div></div>
       <${Yaml} of=${one} isInFiles /><//>`;
