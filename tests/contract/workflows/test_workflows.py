@@ -580,7 +580,10 @@ async def test_function_that_hangs_is_skipped_like_a_server(
     async def hang(run: Any) -> None:
         await asyncio.Event().wait()
 
-    world = WorkflowWorld(store, clock, {"f": hang, "g": lambda run: 7})
+    async def count(run: Any) -> int:
+        return 7
+
+    world = WorkflowWorld(store, clock, {"f": hang, "g": count})
     for key in ("f", "g"):
         await world.put(key, {"key": "a", "type": "python", "function": key})
     hanging = []

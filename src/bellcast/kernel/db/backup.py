@@ -56,6 +56,7 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
             for suffix in LOG_SUFFIXES:
                 database.with_name(database.name + suffix).unlink(missing_ok=True)
             ready.replace(database)
+            lock.note(is_in_use=False)
         finally:
             discard(ready)
         _sync(database.parent)
@@ -64,9 +65,11 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
 def renew_positions(database: Path) -> None:
     """Make all positions unknown, for a store that was restored by other means while no server runs."""
     open_database(database).close()  # the file must exist
-    with stopped(database) as lock, closing(connect(database)) as store:
-        migrations.pending(store)  # not another program's, and not newer
-        sqlite_identity.renew(store, lock, replaced=True)
+    with stopped(database) as lock:
+        with closing(connect(database)) as store:
+            migrations.pending(store)  # not another program's, and not newer
+            sqlite_identity.renew(store, lock, replaced=True)
+        lock.note(is_in_use=False)
 
 
 @contextmanager

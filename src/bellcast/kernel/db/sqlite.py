@@ -54,11 +54,14 @@ class SqliteEngine(WritingEngine):
             self._lock.acquire()
             backup.discard_restore(self._path)
             sqlite_identity.check_log(self._path, self._lock)
-            await asyncio.to_thread(self._migrate)
+            # Before a connection creates a log.
+            is_replaced = sqlite_identity.is_log_missing(self._path, self._lock)
+            await asyncio.to_thread(self._migrate, is_replaced=is_replaced)
             known = texts()
             self._reader = SqliteConnection(connect(self._path), known)
             self._background = SqliteConnection(connect(self._path), known, off_loop=True)
             self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE), known))
+            self._lock.note(is_in_use=sqlite_identity.log_of(self._path).exists())
         except BaseException as error:
             await self.close()
             if not isinstance(error, sqlite3.Error | OSError):
@@ -67,12 +70,14 @@ class SqliteEngine(WritingEngine):
             is_known = isinstance(failure, BellcastError)
             raise type(failure)(f"{self._path.absolute()}: {failure}") if is_known else failure from error
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, is_replaced: bool) -> None:
+        if is_replaced:
+            sqlite_identity.warn_replaced()
         first = connect(self._path)
         try:
             if migrations.pending(first):
                 migrations.migrate(first, self.schema)
-            sqlite_identity.renew(first, self._lock)
+            sqlite_identity.renew(first, self._lock, replaced=is_replaced)
         finally:
             first.close()
             self.schema.migration = None
@@ -122,6 +127,8 @@ class SqliteEngine(WritingEngine):
             for connection in (self._background, self._reader):
                 if connection is not None:
                     connection.close()
+            if self._reader is not None:
+                self._lock.note(is_in_use=False)
             self._background = self._reader = None
         self._lock.release()
 

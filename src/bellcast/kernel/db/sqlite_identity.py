@@ -2,7 +2,8 @@
 have.
 
 The file and the lock file of its folder contain the same random number. Each server replaces it when it starts and when it
-stops, so a copy from before has another one. A copy of the whole folder is not detected."""
+stops, so a copy from before has another one. A copy from the time of a server that was killed has the same; but such a server
+leaves a write-ahead log, which belongs to no copy. A copy of the whole folder is not detected."""
 
 import fcntl
 import os
@@ -16,7 +17,8 @@ import structlog
 from bellcast.kernel.db import statements
 from bellcast.kernel.errors import Conflict
 
-PAIR_BYTES = 40  # two identities of 19 digits, a space and a line feed
+# Two numbers of 19 digits, a space and a line feed: the identities, and then that of the file and whether a server uses it.
+PAIR_BYTES = 40
 
 
 class FolderLock:
@@ -57,10 +59,17 @@ class FolderLock:
         first, second, in_file = [*self._numbers(), -1, -1, -1][:3]
         return in_file in (first, second)
 
-    def note_in_file(self) -> None:
-        """Write that the file itself has the identity. The lock must be held, and both identities be the same."""
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a server has opened the store and not closed it: it runs, or was killed."""
+        return bool([*self._numbers(), 0, 0, 0, 0][3])
+
+    def note(self, *, in_file: int | None = None, is_in_use: bool) -> None:
+        """Write the identity of the file itself, if it is known, and whether a server uses it. The lock must be held."""
         if self._file is not None:
-            os.pwrite(self._file, f"{self.identities[0]:019d}\n".encode(), PAIR_BYTES)
+            known = [*self._numbers(), 0, 0, 0][2]
+            pair = f"{known if in_file is None else in_file:019d} {int(is_in_use):019d}\n"
+            os.pwrite(self._file, pair.encode(), PAIR_BYTES)
             os.fsync(self._file)
 
     def _numbers(self) -> list[int]:
@@ -85,7 +94,7 @@ def renew(connection: sqlite3.Connection, lock: FolderLock, *, replaced: bool = 
     known, new = lock.identities, secrets.randbits(IDENTITY_BITS)
     current = new if stored is None else int(stored[0])
     if not replaced and (stored is not None or known) and current not in known:
-        log.warning("store_replaced", effect="live clients fetch their inboxes again")
+        warn_replaced()
         replaced = True
     lock.write_identities(new if replaced else current, new)
     connection.execute("BEGIN IMMEDIATE")
@@ -99,7 +108,7 @@ def renew(connection: sqlite3.Connection, lock: FolderLock, *, replaced: bool = 
 def check_log(database: Path, lock: FolderLock) -> None:
     """Raise Conflict if the file was replaced but the write-ahead log of the earlier file is still beside it: SQLite would
     apply that log to the copy, which restores nothing and can damage it."""
-    log_file = database.with_name(database.name + "-wal")
+    log_file = log_of(database)
     if not lock.is_in_file or not log_file.exists() or log_file.stat().st_size == 0:
         return
     try:
@@ -114,11 +123,24 @@ def check_log(database: Path, lock: FolderLock) -> None:
         )
 
 
+def warn_replaced() -> None:
+    log.warning("store_replaced", effect="live clients fetch their inboxes again")
+
+
+def is_log_missing(database: Path, lock: FolderLock) -> bool:
+    """True if a server was killed, but the write-ahead log that it left is not there: the file was replaced."""
+    return lock.is_in_use and not log_of(database).exists()
+
+
 def note_in_file(database: Path, lock: FolderLock) -> None:
     """Note that the file has its identity, if closing its last connection has emptied the write-ahead log."""
-    log_file = database.with_name(database.name + "-wal")
+    log_file = log_of(database)
     if not log_file.exists() or log_file.stat().st_size == 0:
-        lock.note_in_file()
+        lock.note(in_file=lock.identities[0], is_in_use=False)
+
+
+def log_of(database: Path) -> Path:
+    return database.with_name(database.name + "-wal")
 
 
 def write(connection: sqlite3.Connection, identity: int | None = None) -> None:

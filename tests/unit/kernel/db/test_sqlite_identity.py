@@ -125,6 +125,28 @@ async def test_log_of_a_killed_server_is_not_applied_to_a_copy(
     await after.close()
 
 
+async def test_positions_are_unknown_after_a_copy_from_the_time_of_a_killed_server(
+    app: App, engine: SqliteEngine, database: Path, copy: Path
+) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    backup.backup(database, copy, lambda *_: None)
+    await app.send("alice")
+    killed = database.parent.with_name("killed")
+    shutil.copytree(database.parent, killed)
+    shutil.copy(copy, killed / database.name)
+    for suffix in ("-wal", "-shm"):
+        (killed / f"{database.name}{suffix}").unlink()
+    after = SqliteEngine(killed / database.name, FakeClock())
+    restored = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
+    epochs: list[int] = []
+    for _ in range(3):
+        await after.open()
+        epochs.append(await epoch(restored))
+        await after.close()
+    assert before != epochs[0] == epochs[1] == epochs[2]
+
+
 async def test_copy_with_the_log_of_a_killed_server_is_refused_until_both_are_restored(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
