@@ -40,7 +40,7 @@ from tests.contract.kernel.test_topic_history import shared_history
 from tests.thoroughness import sampled
 from tests.unit.live.fakes import FakeConnection, connect, notification
 
-ENGINES = ["memory", "redis", "postgres", "nats"]
+ENGINES = ["memory", "redis", "postgres", "nats", "nats-cluster"]
 RULES = model.parse_rules(["short=1m/4", "*=1m"])
 TOPICS = ["short", "long", "quiet"]
 STEPS = 40
