@@ -16,7 +16,7 @@ from tests.faults.nodes import Cluster
 from tests.faults.proxy import Proxy
 from tests.servers import ServerProcess
 
-# Recipients have two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_three_*.py` is the full size.
+# Recipients have two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_cluster_*.py --thorough` is the full size.
 BROKERS = ("redis", "postgres", "nats", "nats-cluster")
 CLIENTS = int(os.environ.get("FAULTS_CLIENTS", "200"))
 FULL = CLIENTS >= 2_000
