@@ -16,7 +16,7 @@ BAD = """<div style="display:flex">
 <a href="http://shop.example/x">Open</a>
 <a href="/x">Relative</a>
 <a href="https://evil.example/">www.bank.example</a>
-<a href="{{ data.url }}">Yours</a>
+<a href="{{ data.url | link }}">Yours</a>
 </div>"""
 
 
@@ -58,6 +58,40 @@ async def test_check_finds_what_recipients_would_see(tmp_path: Path) -> None:
     assert [one["severity"] for one in findings] == sorted(
         (one["severity"] for one in findings), key=["error", "warning", "info"].index
     )
+
+
+CODE = """<a href="{{ data.u }}">x</a>
+<form action='{% if data.x %}{% endif %}{{ data.v }}'><input formaction={{-data.w-}}></form>
+<a {{ data.a }}="{{ data.b }}" {% if data.x %}class="c"{% endif %}>x</a>
+{% set raw = data.h | safe %}{{ raw }}
+<a href="{{ data.u | link }}" title="{{ data.t }}">{{ data.t }}</a> <a href="{{ preferences_url }}">x</a>
+{# {{ data.x | safe }} #}{% raw %}<a href="{{ x }}">{% endraw %}"""
+
+
+async def test_check_warns_of_values_that_can_become_code(tmp_path: Path) -> None:
+    blocks = [
+        {"type": "html", "html": "\n<a href='{{ data.u }}'>x</a>", "key": "raw"},
+        {"type": "text", "text": "\n{{ data.h | safe }}"},
+    ]
+    values = {
+        "email": {"subject": "x", "html": CODE, "layout": None},
+        "translations": {"de": {"email": {"subject": "x", "blocks": blocks}}},
+    }
+    async with app(tmp_path) as (_, client):
+        findings = [one for one in await found(client, values) if one["code"] == "link_invalid"]
+        shown = await post(client, "/v1/templates/booking/preview", {"values": values, "data": {}})
+    assert {one["severity"] for one in findings} == {"warning"}
+    places = [(one["locale"], one["block"], one["line"], one["message"].partition(": ")[2]) for one in findings]
+    assert sorted(places, key=str) == [
+        ("de", "1", None, "data.h | safe can be HTML that runs code."),
+        ("de", "raw", 2, "data.u can be a URL that runs code."),
+        (None, None, 1, "data.u can be a URL that runs code."),
+        (None, None, 2, "data.v can be a URL that runs code."),
+        (None, None, 2, "data.w can be a URL that runs code."),
+        (None, None, 3, "data.a can be an attribute that runs code."),
+        (None, None, 4, "set raw = data.h | safe can be HTML that runs code."),
+    ]
+    assert "translations.de.email.blocks, 1: Write this without the filter safe" in str(shown["warnings"])
 
 
 @pytest.mark.parametrize(("size", "is_found"), [(102_000, False), (102_001, True)])

@@ -96,10 +96,10 @@ async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path:
     }
     async with app(tmp_path) as (_, client):
         shown = await post(client, "/v1/templates/new/preview", {"values": template, "data": {}})
-    places = [warning.partition(": write")[0] for warning in shown["warnings"]]
+    places = [warning.partition(": Write")[0] for warning in shown["warnings"]]
     lines = [f"email.html: line {number}" for number in (2, 3, 4, 8)]
     assert places == [*lines, "translations.de.email.html: line 1"]
-    assert shown["warnings"][0].endswith("{{ data.url | link }}: data.a can be a URL that runs code")
+    assert shown["warnings"][0].endswith("{{ data.url | link }}: data.a can be a URL that runs code.")
 
 
 async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tmp_path: Path) -> None:

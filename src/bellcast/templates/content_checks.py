@@ -21,6 +21,7 @@ from bellcast.templates.types import (
     ListBlock,
     Parts,
     Template,
+    TemplateEmail,
     TextBlock,
     locales_of,
 )
@@ -118,6 +119,25 @@ def of_source(template: Template) -> Iterator[Finding]:
             for problem in _of_block(block):
                 line = problem.line if isinstance(block, HtmlBlock) else None
                 yield _of_problem(problem._replace(line=line), locale, name)
+
+
+def of_code(template: Template) -> list[Finding]:
+    """Return the places of e-mails that the data of a send can turn into HTML or URLs that run code."""
+    return [
+        _of_problem(problem._replace(line=problem.line if is_html else None), locale, name)
+        for locale, parts in (("", template), *template.translations.items())
+        if parts.email is not None
+        for name, is_html, source in _sources(parts.email)
+        for problem in email_checks.of_code(source)
+    ]
+
+
+def _sources(mail: TemplateEmail) -> Iterator[tuple[str | None, bool, str]]:
+    """Yield the texts of an e-mail from which its HTML is made, with the names of their blocks, and whether they are HTML."""
+    if mail.html:
+        yield None, True, mail.html
+    for name, block in _blocks(mail.blocks or ()):
+        yield from ((name, isinstance(block, HtmlBlock), text) for _, text in email_blocks.texts(block))
 
 
 def of_rendered(own: Parts, locale: str, rendered: Mapping[Channel, Any], layout: Template | None) -> list[Finding]:

@@ -38,6 +38,14 @@ NESTED = frozenset(["function", "() block", "[] block", "{} block"])
 # Selectors that are compared, such as `p`, `.note`, `p.note` and `#top`; others never apply.
 SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
 LONGEST_EXCERPT = 60
+# Attributes whose URL can run code.
+URLS = ("href", "xlink:href", "action", "formaction")
+# Expressions that are safe in them: the filter, and the variables whose URLs the server makes.
+CHECKED_URL = re.compile(r"(?s)(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?")
+UNESCAPED = re.compile(r"(?:\||\bfilter\b)\s*safe\b")
+# Around the expression of a tag.
+MARKS = "-+ \t\r\n"
+EXPRESSION = re.compile(rf"{BLANK}(\d+){BLANK}")
 
 
 class MailProblem(NamedTuple):
@@ -124,6 +132,47 @@ def of_html(source: str) -> Iterator[MailProblem]:
         elif token.name == "a" and link is not None:
             yield from of_link(link[0], "".join(link[2]), link[1])
             link = None
+
+
+def of_code(source: str) -> Iterator[MailProblem]:
+    """Yield the places of valid HTML of a template where a value can become code: URLs without the filter `link`, names of
+    attributes, and values that are not escaped."""
+    expressions: list[str] = []
+    texts: list[str] = []
+    line = 1
+    for is_tag, piece in rendering.pieces(source) if "{" in source else ():
+        if is_tag and UNESCAPED.search(piece) and not piece.startswith("{#"):
+            yield _can_run("HTML", "this without the filter safe", piece[2:-2], line)
+        if is_tag and piece.startswith("{{"):
+            texts.append(f"{BLANK}{len(expressions)}{BLANK}")
+            expressions.append(piece[2:-2])
+        texts.append("\n" * piece.count("\n") if is_tag else piece.replace(BLANK, ""))
+        line += piece.count("\n")
+    yield from _of_code("".join(texts), expressions) if expressions else ()
+
+
+def _of_code(text: str, expressions: Sequence[str]) -> Iterator[MailProblem]:
+    """Yield the tags whose names or URLs are expressions, of which the text has the numbers."""
+    line, counted = 1, 0
+    for position, token in html_tokens.located(text):
+        if not isinstance(token, StartTag):
+            continue
+        line, counted = line + text.count("\n", counted, position), position
+        for name in (token.name, *token.attributes):
+            if found := EXPRESSION.search(name):
+                yield _can_run(
+                    "an attribute", "the name of this attribute without a variable", expressions[int(found[1])], line
+                )
+        for name in URLS:
+            found = EXPRESSION.match(token.attributes.get(name, "").lstrip())
+            if found and not CHECKED_URL.fullmatch(expressions[int(found[1])].strip(MARKS)):
+                advice = f"the URL of this {name} with the filter link, as in {{{{ data.url | link }}}}"
+                yield _can_run("a URL", advice, expressions[int(found[1])], line)
+
+
+def _can_run(what: str, advice: str, expression: str, line: int) -> MailProblem:
+    shown = expression.strip(MARKS)[:100]
+    return MailProblem("warning", "link_invalid", f"Write {advice}: {shown} can be {what} that runs code.", line)
 
 
 def _host(url: str) -> str:

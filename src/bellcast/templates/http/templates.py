@@ -29,7 +29,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import email_blocks, email_imports, lengths, rendering, tenant_budget
+from bellcast.templates import content_checks, email_blocks, email_imports, lengths, rendering, tenant_budget
 from bellcast.templates.content_checks import Finding
 from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
@@ -42,10 +42,6 @@ T = TypeVar("T", bound=Struct)
 
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-# An attribute whose value begins with an expression, which determines its scheme. Blocks before it have no output of their own.
-HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?:\s|\{([%#])(?:(?!\1\}).){0,300}\1\})*\{\{(.{1,300}?)\}\}""")
-# Expressions that are safe there: the filter, and the variables whose URLs the server makes.
-CHECKED_URL = re.compile(r"(?s)[-\s]*(?:(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?)[-\s]*")
 # The condition of a style rule for one color scheme.
 COLOR_SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", re.IGNORECASE)
 ALWAYS, NEVER = "(min-width:0)", "(max-width:0)"
@@ -95,17 +91,10 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
                     yield from _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
 
 
-def _warnings(template: Template) -> list[str]:
-    """Return a warning for each URL in HTML that a send's data can turn into one that runs code."""
-    parts = {"": template, **{f"translations.{locale}.": one for locale, one in template.translations.items()}}
-    return [
-        f"{prefix}email.html: line {html.count(chr(10), 0, found.start()) + 1}: write the URL of this href with the filter "
-        f"link, as in {{{{ data.url | link }}}}: {found[2].strip()[:100]} can be a URL that runs code"
-        for prefix, one in parts.items()
-        if one.email is not None and (html := one.email.html)
-        for found in HREF.finditer(html)
-        if CHECKED_URL.fullmatch(found[2]) is None
-    ]
+def _warning(finding: Finding) -> str:
+    place = "html" if finding.block is None else f"blocks, {finding.block}"
+    line = "" if finding.line is None else f" line {finding.line}:"
+    return f"{f'translations.{finding.locale}.' if finding.locale else ''}email.{place}:{line} {finding.message}"
 
 
 def compiled(template: Template) -> Template:
@@ -324,7 +313,9 @@ async def preview(change: Change[bytes]) -> Any:
     preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     subject = await _subject_of(change.request, change.body)
     parts, missing = await change.ctx[Previews].preview(subject)
-    warnings = _warnings(subject.template)
+    warnings = [
+        _warning(one) for one in await checking.charged(subject.tenant, content_checks.of_code, subject.template)
+    ]
     if "sms" in parts:
         parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
     if "push" in parts:
