@@ -335,6 +335,21 @@ async def test_hanging_server_is_a_temporary_error() -> None:
         assert (await failure(smtp)).is_temporary
 
 
+@pytest.mark.parametrize("command", ["EHLO", "MAIL", "RCPT"])
+async def test_command_before_the_body_has_less_time_than_the_body(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(smtp_provider, "COMMAND_SECONDS", 0.1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not (await reader.readline()).startswith(command.encode()):
+            writer.write(b"250 OK\r\n")
+        await reader.read()
+
+    async with server_that(serve) as url, asyncio.timeout(30):
+        assert (await failure(from_url(url, timeout=60))).is_timeout
+
+
 async def test_unavailable_server_is_a_temporary_error() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)

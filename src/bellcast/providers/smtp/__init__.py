@@ -30,6 +30,8 @@ SUBMISSIONS_PORT = 465  # RFC 8314
 IDLE_SECONDS = 60.0
 # For TCP, and for TLS with the greeting: servers delay it by up to 6 s against spam.
 CONNECT_SECONDS = 10.0
+# For the response to each command before the body: until then, an attempt that ends cannot have sent the e-mail.
+COMMAND_SECONDS = 10.0
 # A message may take this many times the timeout of one response: only the response to its body should take long, because
 # servers scan it; the other commands together, which may be eight, have as long. Else a server that answers each of them just
 # in time occupies a slot for minutes.
@@ -138,7 +140,7 @@ class SMTPProvider:
             try:
                 await connection.client.rcpt(recipient, encoding=encoding)
                 _check_cancelled()
-                code, response = await connection.client.data(body)
+                code, response = await connection.client.data(body, timeout=self._settings.timeout)
             except BaseException:
                 connection.abort()
                 raise
@@ -235,7 +237,7 @@ class SMTPProvider:
             start_tls=None if url.uses_tls else False,  # None: if the server offers it
             # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
             validate_certs=settings.needs_tls or settings.has_implicit_tls,
-            timeout=settings.timeout,
+            timeout=min(settings.timeout, COMMAND_SECONDS),
             local_hostname=await _own_name(),
         )
         with ExitStack() as opened:
