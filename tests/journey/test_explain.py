@@ -231,6 +231,18 @@ async def test_recipient_alone_is_explained_by_the_last_notification_and_its_fac
         assert (later["verdict"], later["facts"]) == ("nothing_sent", [])
 
 
+async def test_key_that_only_a_waiting_run_names_is_explained_by_the_run(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        assert "Check the key and the tenant" in (await explain(client))["text"]
+        steps = [{"key": "wait", "type": "delay", "for": "1h"}, {"key": "bell", "type": "inbox", "title": "Hi"}]
+        await client.put("/v1/workflows/welcome", json={"steps": steps})
+        run = (await client.post("/v1/workflows/welcome/trigger", json={"to": "alice"})).json()["run"]
+        found = await explain(client)
+        assert found["verdict"] == "unknown_recipient"
+        assert f"The run {run} of the workflow welcome is " in found["text"]
+        assert (await explain(client, recipient="bob"))["text"].count("run") == 0
+
+
 async def test_facts_of_a_type_or_a_notification_begin_with_since(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)

@@ -58,11 +58,8 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     start = now - times.DAY_MS if since is None else times.milliseconds(since)
     inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, "", [recipient], ())
     if recipient not in inputs.profiles:
-        text = (
-            f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
-            " Check the key and the tenant."
-        )
-        return Explanation(verdict="unknown_recipient", text=text)
+        text = f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
+        return Explanation(verdict="unknown_recipient", text=f"{text} {await _of_unknown(ctx, tenant, recipient)}")
     found = await _recent(ctx, tenant, recipient, start)
     presence = _presence(found.connections)
     if not found.items:
@@ -72,6 +69,18 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     sent_at = f"{found.items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
     text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
     return replace(last, text=text, facts=found.facts)
+
+
+async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
+    """Return what is known about a key that is not a recipient's yet: the newest run that names it."""
+    query = ListQuery(tenants=[tenant], limit=1, filters={"recipient": recipient})
+    found = (await Runs(ctx.engines.db).page(query)).items
+    if not found:
+        return "Check the key and the tenant. A send at a later time creates the recipient when it is sent."
+    (run,) = found
+    return (
+        f"The run {run.id} of the workflow {run.workflow} is {run.state}: its first notification creates the recipient."
+    )
 
 
 async def _recent(
