@@ -37,7 +37,7 @@ from bellcast.kernel.jobs.destinations import Destination, server_of
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
 from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
 
@@ -152,6 +152,7 @@ class MessageDelivery(Struct, eq=False):
         outgoing = OutgoingMessage(id=message.id, to=to, content=content_of(message))
         update: MessageUpdate | None = None
         last: DeliveryError | None = None
+        is_refused = False  # by a provider that this node can use
         retry_after: float | None = None
         usable_at = 0  # when one of those above their rate may be used
         for number, named in enumerate(providers, 1):
@@ -185,13 +186,14 @@ class MessageDelivery(Struct, eq=False):
                     ended = with_outcome(message, state=state, reason=error.response)
                     update = MessageUpdate(message=ended, suppress=suppress)
                     break
+                is_refused |= not isinstance(named.provider, UnusableProvider)
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
                 attempt = self._attempt(message, named, "accepted", accepted)
                 changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
                 update = MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
                 break
-        update = update or self._postponed(message, last, retry_after, usable_at)
+        update = update or self._postponed(message, last, retry_after, usable_at, is_refused=is_refused)
         if message.channel == "push" and update.message.state == "bounced":
             await PushEndpoints(self.db).delete_gone(message.tenant, message.address)
         await self._finish([update])
@@ -218,19 +220,27 @@ class MessageDelivery(Struct, eq=False):
         )
 
     def _postponed(
-        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, usable_at: int
+        self,
+        message: StoredMessage,
+        error: DeliveryError | None,
+        retry_after: float | None,
+        usable_at: int,
+        *,
+        is_refused: bool,
     ) -> MessageUpdate:
         """End a round in which every provider failed or is over its rate. The next one is not due before one of the latter
-        may be used again (0: none)."""
+        may be used again (0: none). A round that no provider refused does not count, because another node may send the message."""
         if error is None and usable_at:
             return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         reason = None if error is None else error.response
-        delay = retries.next_delay(message.rounds + 1, self.retry_delays(), retry_after)
+        delays, rounds = self.retry_delays(), message.rounds + is_refused
+        failures = rounds if is_refused else min(len(message.attempts), len(delays))
+        delay = retries.next_delay(failures, delays, retry_after)
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
         due_at = max(self.clock.now() + int(delay * 1000), usable_at)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
-        return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
+        return MessageUpdate(message=with_outcome(message, rounds=rounds, **changes))
 
 
 def delivery_error(provider: str, error: Exception) -> DeliveryError:

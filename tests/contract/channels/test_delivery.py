@@ -28,7 +28,7 @@ from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress
+from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress, UnusableProvider
 from bellcast.webhooks.types import NoWebhooks
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
@@ -162,6 +162,20 @@ async def test_failed_round_counts_while_the_backup_is_above_its_rate(
         message = await world.deliver()
         rounds += 1
     assert (message.state, rounds, main.calls) == ("failed", len(RETRIES) + 1, rounds)
+
+
+async def test_message_waits_for_another_node_if_this_one_cannot_use_its_provider(
+    store: Store, clock: FakeClock
+) -> None:
+    unusable = UnusableProvider("sms", "sms", "was encrypted with another key")
+    world = World(store, clock, [NamedProvider("main", unusable, Destination("main", 10, Destinations(clock)))])
+    await world.add()
+    for _ in range(len(RETRIES) + 2):
+        message = await world.deliver()
+    assert (message.state, message.rounds) == ("queued", 0)
+    assert message.due_at - clock.now() >= RETRIES[-1] * 1000 * 0.9  # later each time
+    world.providers.append(named("backup", BusyProvider()))
+    assert (await world.deliver()).rounds == 1
 
 
 class OvertakenProvider(BusyProvider):
