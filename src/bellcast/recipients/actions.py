@@ -38,7 +38,9 @@ async def get(engines: Context, tenant: str, key: str) -> Recipient:
 
 
 async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
-    """Erase a recipient and its data, close its connections and revoke its sessions."""
+    """Erase a recipient and its data, close its connections and revoke its sessions. If the process is killed after the commit,
+    the reconcilers of other nodes close the connections, and only live events of the last milliseconds before it remain, until
+    the history ends."""
     # This comes first: if the history cannot be reached, the erasure fails as a whole and can be repeated.
     await engines.history.clear(tenant, inbox_stream(tenant, key))
     # Also revokes sessions of the current millisecond, as `revoke` does.

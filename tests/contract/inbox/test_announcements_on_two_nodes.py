@@ -52,24 +52,29 @@ class Node:
         )
         self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
         config: Any = SimpleNamespace(limits=Limits(), grants=set())
-        self._reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
+        self.reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
         self.broker.listen(self.hub.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 
     def _receive(self, event: Event) -> None:
         if isinstance(event, AnnouncementChanged):
-            self._reconciler.materialize(event)
+            self.reconciler.materialize(event)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def connect(self, key: str) -> None:
-        inbox = (await self.app.open(key)).inbox
-        device = connect(self.hub, key, Principal(recipient=key))
+    async def connect(self, key: str, tenant: str = "") -> None:
+        inbox = (await self.app.open(key, tenant)).inbox
+        device = connect(self.hub, key, Principal(recipient=key, tenant=tenant))
         device.inbox, device.epoch, device.revision = inbox.number, inbox.state.epoch, inbox.state.revision
         self.devices[key] = device
+
+    async def end_tasks(self) -> None:
+        while self.tasks:
+            await asyncio.gather(*self.tasks)
+            await asyncio.sleep(0)
 
     async def announce(self) -> None:
         await self.app.announce()

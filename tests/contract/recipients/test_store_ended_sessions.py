@@ -9,8 +9,11 @@ import pytest
 
 from bellcast.inbox.types.inboxes import ResumeFrom, SessionRevoked
 from bellcast.inbox.types.positions import Position
+from bellcast.kernel.events import inbox_stream
+from bellcast.live.connection.connection import Phase
 from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App, engine_of
+from tests.contract.inbox.test_announcements_on_two_nodes import KEYS, Node
 from tests.contract.tenants.test_store_tenants import all_rows
 
 RESUME = ResumeFrom(Position(1, 0), 100)
@@ -49,6 +52,21 @@ async def test_revoked_session_writes_nothing(
     assert refused.value.before == app.now
     assert await all_rows(app.store, tmp_path) == before
     assert (await app.open("alice", "acme", issued_at=app.now)).inbox.roles == ()
+
+
+@pytest.mark.parametrize("end_sessions", REVOCATIONS)
+async def test_session_that_a_killed_node_has_ended_is_closed_by_the_others(
+    app: App, end_sessions: Callable[[App], Coroutine[Any, Any, None]]
+) -> None:
+    """A kill after the commit loses its events: the reconciler of each node reads the ends from the store."""
+    node = Node(app)
+    for key in KEYS:
+        await node.connect(key, "acme" if key == "alice" else "")
+    app.clock.advance(1)
+    await end_sessions(app)
+    node.reconciler.mark_suspect([inbox_stream("acme", "alice"), inbox_stream("", "bob")])
+    await node.end_tasks()
+    assert {key: one.phase is Phase.CLOSED for key, one in node.devices.items()} == {"alice": True, "bob": False}
 
 
 @pytest.mark.parametrize(("first", "second"), [*itertools.product(REVOCATIONS, REVOCATIONS)])
