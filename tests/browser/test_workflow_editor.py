@@ -520,7 +520,7 @@ def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Edi
         "bell was not read", "bell was read", "bell was not seen", "bell was seen", "Another condition",
     ]  # fmt: skip
     expect(editor.page.locator(".step-if")).to_have_text("if bell was not read")
-    expect(inspector.get_by_label("Variable")).to_have_count(0)
+    expect(inspector.get_by_label("Variable", exact=True)).to_have_count(0)
     inspector.get_by_label("Template", exact=True).fill("booking")
     inspector.get_by_role("button", name="Remove subject, text").click()
     expect(inspector.get_by_label("Template", exact=True)).to_be_focused()  # the button is gone
@@ -530,10 +530,10 @@ def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Edi
     yaml = editor.yaml()
     assert ("var: steps.bell.seen_at" in yaml, "op: exists" in yaml) == (True, True)
     choice.select_option("Another condition")
-    expect(inspector.get_by_label("Variable")).to_have_value("data.")
+    expect(inspector.get_by_label("Variable", exact=True)).to_have_value("data.")
     editor.step("bell").dblclick()
     inspector.get_by_role("button", name="Add a condition").click()
-    expect(inspector.get_by_label("Variable")).to_have_value("data.")
+    expect(inspector.get_by_label("Variable", exact=True)).to_have_value("data.")
     expect(choice).to_have_count(0)
     inspector.get_by_role("button", name="Delete this condition").click()
     expect(inspector.get_by_role("button", name="Add a condition")).to_be_focused()
