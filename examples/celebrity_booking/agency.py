@@ -46,7 +46,7 @@ TEMPLATES = {
 # have not seen it after an hour.
 FIGURES = (
     "{{ data.pending }} {{ 'request waits' if data.pending == 1 else 'requests wait' }} for an answer. "
-    "{{ 'Today: ' + data.today | join('; ') if data.today else 'No bookings today.' }}"
+    "{{ data.day | date('full') }}: {{ data.bookings | join('; ') if data.bookings else 'no bookings' }}."
 )
 DAY_PLAN: dict[str, Any] = {
     "type": "day_plan",
@@ -97,7 +97,8 @@ class DayPlan:
         figures = self._ledger.figures(next(person for person in CAST if person.role == "admin"))
         data = {
             "pending": figures.get("pending", 0),
-            "today": [
+            "day": day.isoformat(),  # named in the text: if the site does not run overnight, these are the figures of a day before
+            "bookings": [
                 f"{one.celebrity}, {one.time or 'no time yet'}, {one.place or 'no place yet'}" for one in confirmed
             ],
         }

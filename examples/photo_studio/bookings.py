@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection, Row
 
-from .identity import CAST, Person
+from .identity import CAST, ZONE, Person
 
 MOST_PHOTOS = 60
 # A phone's photograph has 3 to 6 MB. The pictures are in the database, so the limits are low.
@@ -312,4 +312,4 @@ def _at(days: int, hour: int) -> datetime:
 
 def now_here() -> datetime:
     """Return the studio's local time. Sessions are booked in local time, without a time zone."""
-    return datetime.now().astimezone().replace(tzinfo=None)
+    return datetime.now(ZONE).replace(tzinfo=None)

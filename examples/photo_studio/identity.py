@@ -1,10 +1,13 @@
 """The seeded users, and the signed-in one."""
 
+from zoneinfo import ZoneInfo
+
 from bellcast.examples.app_kit import NotSignedIn, Person, signed_in_person
 
-__all__ = ["CAST", "TENANT", "NotSignedIn", "Person", "signed_in_person", "with_role"]
+__all__ = ["CAST", "TENANT", "ZONE", "NotSignedIn", "Person", "signed_in_person", "with_role"]
 
 TENANT = "oriel"
+ZONE = ZoneInfo("Europe/Berlin")  # where the studio is; a container has UTC
 CAST = {
     person.key: person
     for person in [

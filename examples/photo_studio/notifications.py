@@ -13,7 +13,7 @@ from bellcast.examples.app_kit import Database, Reminder
 
 from . import identity
 from .bookings import Booking, Diary
-from .identity import CAST, TENANT, Person
+from .identity import CAST, TENANT, ZONE, Person
 
 # E-mails and push messages follow the recipient's preferences and quiet hours.
 EVERYWHERE = ["inbox", "email", "push"]
@@ -113,7 +113,7 @@ def for_others_of_end(booking: Booking) -> list[Message]:
 def reminders(database: Database, now: datetime) -> Iterator[Reminder]:
     """Return the reminders of the assigned sessions: for client and photographer, a day before."""
     with closing(database.connect()) as connection:  # a transaction would wake the outbox, which has called this
-        upcoming = Diary(connection).upcoming(now.astimezone().replace(tzinfo=None))
+        upcoming = Diary(connection).upcoming(now.astimezone(ZONE).replace(tzinfo=None))
     for booking in upcoming:
         assert booking.photographer, "an upcoming session is assigned"
         content = {
@@ -121,7 +121,7 @@ def reminders(database: Database, now: datetime) -> Iterator[Reminder]:
             "title": f"Reminder: {booking.kind.name} session, {booking.when}", "action_url": f"/bookings/{booking.id}",
             "body": f"{booking.place}. {booking.photographer.name} photographs {booking.client.name}.",
         }  # fmt: skip
-        at = (booking.starts_at - timedelta(days=1)).astimezone()
+        at = (booking.starts_at - timedelta(days=1)).replace(tzinfo=ZONE)
         for person in (booking.client, booking.photographer):
             yield Reminder(f"reminder-{booking.id}-{person.key}", at, {"to": person.key, **content})
 

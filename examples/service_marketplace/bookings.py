@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection, Row
 from typing import Any
 
-from .identity import CAST, Person
+from .identity import CAST, ZONE, Person
 
 
 class Refused(Exception):
@@ -249,4 +249,4 @@ def _at(days: int, hour: int) -> datetime:
 
 def now_here() -> datetime:
     """Return the local time. Work is booked in local time, without a time zone."""
-    return datetime.now().astimezone().replace(tzinfo=None)
+    return datetime.now(ZONE).replace(tzinfo=None)

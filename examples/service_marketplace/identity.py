@@ -1,10 +1,13 @@
 """The seeded users, and the signed-in one."""
 
+from zoneinfo import ZoneInfo
+
 from bellcast.examples.app_kit import NotSignedIn, Person, signed_in_person
 
-__all__ = ["CAST", "TENANT", "NotSignedIn", "Person", "signed_in_person", "with_role"]
+__all__ = ["CAST", "TENANT", "ZONE", "NotSignedIn", "Person", "signed_in_person", "with_role"]
 
 TENANT = "gable"
+ZONE = ZoneInfo("Europe/Berlin")  # where the work is done; a container has UTC
 
 
 # The hue is the number of a color in the style sheet: the pages allow no inline styles.

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from bellcast.examples.app_kit import Database, Reminder
 
 from .bookings import Bookings
+from .identity import ZONE
 from .languages import recipient_language
 
 
 def upcoming(database: Database, now: datetime) -> Iterator[Reminder]:
     """Return the reminders of all work that has been accepted and has not begun."""
-    here = now.astimezone().replace(tzinfo=None)
+    here = now.astimezone(ZONE).replace(tzinfo=None)
     with closing(database.connect()) as connection:  # a transaction would wake the outbox, which has called this
         accepted = [booking for booking in Bookings(connection).accepted(here) if booking.starts_at > here]
         languages = {
@@ -31,4 +32,4 @@ def upcoming(database: Database, now: datetime) -> Iterator[Reminder]:
                 "action_url": f"/bookings/{booking.id}", "group": f"booking:{booking.id}",
                 "email": {"text": f"{body}\n\n{booking.address}"}, "channels": ["inbox", "email", "push"],
             }  # fmt: skip
-            yield Reminder(f"reminder-{booking.id}-{person.key}", at.astimezone(), notification)
+            yield Reminder(f"reminder-{booking.id}-{person.key}", at.replace(tzinfo=ZONE), notification)

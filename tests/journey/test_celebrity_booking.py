@@ -248,10 +248,11 @@ def test_daily_workflow_has_the_figures_of_the_day(dana: Visitor, iris: Visitor)
         dana.http.post("/schedules/day-plan")
         return [str(one["body"]) for one in dana.inbox() if one["type"] == "day_plan"]
 
-    expected = f"{pending} request{' waits' if pending == 1 else 's wait'} for an answer."
-    assert eventually(
-        lambda: any(plan.startswith(expected) and "Rico Castellano, 23:59, Old Mill" in plan for plan in plans())
+    expected = re.compile(
+        f"{pending} request{' waits' if pending == 1 else 's wait'} for an answer. "
+        f"{day_ahead(0):%A}, .*{day_ahead(0).year}: .*Rico Castellano, 23:59, Old Mill"
     )
+    assert eventually(lambda: any(expected.match(plan) for plan in plans()))
 
 
 def test_activity_is_logged(dana: Visitor, iris: Visitor):

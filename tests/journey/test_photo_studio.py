@@ -4,13 +4,14 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import jwt
 import pytest
 
 from bellcast.client import Bellcast
+from bellcast.examples.photo_studio.bookings import now_here
 from tests.app_servers import app_server
 from tests.example_apps import PASSWORD, Browsers
 from tests.faults.raw_sockets import eventually
@@ -511,7 +512,7 @@ def test_session_has_a_reminder_for_both_sides_until_it_ends(browsers, studio, b
 
 def test_session_within_a_day_reminds_at_once(browsers):
     clara, mira, ines = (browsers[key] for key in ("clara", "mira", "ines"))
-    soon = datetime.now().astimezone() + timedelta(hours=3)
+    soon = now_here() + timedelta(hours=3)
     assign(mira, booked(clara, starts_at=f"{soon:%Y-%m-%dT%H:%M}"), "ines")
     expected = f"Reminder: Family session, {soon:%A} {soon.day} {soon:%B, %H:%M}"
     assert eventually(lambda: all(expected in unread_and_titles(browser)[1] for browser in (clara, ines)))

@@ -1,5 +1,6 @@
 """The reminders of the example apps: schedules in Bellcast that follow the appointments."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,27 @@ def test_reading_the_appointments_does_not_wake_the_outbox(tmp_path: Path, app: 
     upcoming = studio_reminders if app is photo_studio else marketplace_reminders
     assert len(list(upcoming(database, now))) == (2 if app is photo_studio else 4)  # the sample bookings
     assert commits == []
+
+
+@pytest.fixture
+def distant_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The time zone of the process is not that of the apps."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("distant_process")
+@pytest.mark.parametrize(
+    ("app", "file", "hours"), [(photo_studio, "oriel.db", {15}), (service_marketplace, "gable.db", {8, 10})]
+)
+def test_appointments_are_in_the_time_zone_of_the_app(tmp_path: Path, app: Any, file: str, hours: set[int]):
+    app.create_app("http://127.0.0.1:1", "a secret of at least forty characters in all", tmp_path)
+    upcoming = studio_reminders if app is photo_studio else marketplace_reminders
+    reminders = upcoming(Database(tmp_path / file, ""), datetime.now(UTC))
+    assert {one.at.astimezone(ZoneInfo("Europe/Berlin")).hour for one in reminders} == hours
 
 
 @pytest.fixture(scope="module")

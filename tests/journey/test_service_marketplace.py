@@ -11,6 +11,7 @@ import pytest
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database
 from bellcast.examples.service_marketplace import notifications
+from bellcast.examples.service_marketplace.bookings import now_here
 from bellcast.examples.service_marketplace.languages import LANGUAGES
 from tests.faults.raw_sockets import eventually
 from tests.journey.marketplace_client import (
@@ -124,7 +125,7 @@ def test_client_cancels_accepted_work_only_before_it_begins(site, browsers):
 
 
 def test_form_offers_the_days_of_the_sites_clock(browsers):
-    today = datetime.now().astimezone().date()
+    today = now_here().date()
     first = re.search(r'name="day" type="date" required min="([\d-]+)"', browsers["nora"].get("/services/tap").text)
     assert first is not None
     assert first[1] in {f"{today + timedelta(days=days)}" for days in (1, 2)}  # midnight may have passed
@@ -243,7 +244,7 @@ def test_accepted_work_has_reminders_for_both_sides_until_it_is_cancelled(site, 
 
 
 def test_work_within_a_day_reminds_at_once(site, browsers):
-    soon = datetime.now().astimezone() + timedelta(hours=5)
+    soon = now_here() + timedelta(hours=5)
     with open_live(site, browsers["lucia"]) as to_lucia:
         booking = book(browsers["nora"], "windows", starts_at=f"{soon:%Y-%m-%dT%H:%M}")
         change_booking(browsers["lucia"], booking, "accept")
