@@ -170,12 +170,14 @@ class Ledger:
             NotificationManager(connection).broadcast("celebrity_update", asdict(celebrity), durable=False)
             return celebrity
 
-    def alert(self, admin: Person, message: str, request_id: str) -> None:
-        """Notify everyone in the agency and all clients."""
+    def alert(self, admin: Person, message: str, request_id: str, *, to_clients: bool) -> None:
+        """Notify everyone in the agency, and all clients."""
         with self._database.transaction() as connection:
-            _log(connection, admin, "alert", message)
+            _log(connection, admin, "alert" if to_clients else "agency alert", message)
             data = {"title": message, "body": f"From {admin.name}", "priority": "high", "level": "warning"}
-            NotificationManager(connection).broadcast("system_alert", data, key=f"starlight-alert-{request_id}")
+            manager = NotificationManager(connection)
+            send = manager.broadcast if to_clients else manager.notify_admins
+            send("system_alert", data, key=f"starlight-alert-{request_id}")
 
     def celebrities(self) -> list[Celebrity]:
         return [_celebrity(row) for row in self._database.rows("SELECT * FROM celebrities ORDER BY name")]

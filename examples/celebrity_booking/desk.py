@@ -17,6 +17,7 @@ from . import tokens
 from .bookings import MOST_SHOWN, Ledger
 
 LONGEST_TEXT = 200
+ALERTED = ("everyone", "agency")
 MOST_BYTES = 16 * 1024
 
 
@@ -84,7 +85,10 @@ async def availability(request: Request) -> Response:
 
 async def alert(request: Request) -> Response:
     admin, fields = _admin(request), await _fields(request)
-    _ledger(request).alert(admin, _text(fields, "message"), _request_id(fields))
+    to = fields.get("to", "everyone")
+    if to not in ALERTED:
+        raise HTTPException(422, f"to must be one of: {', '.join(ALERTED)}.")
+    _ledger(request).alert(admin, _text(fields, "message"), _request_id(fields), to_clients=to == "everyone")
     return JSONResponse({"ok": True}, 202)
 
 

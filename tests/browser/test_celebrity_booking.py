@@ -92,7 +92,7 @@ def test_lists_and_alerts_reach_every_desk(page: Page) -> None:
     dana.get_by_role("listitem").filter(has_text="Vera Marlowe").get_by_role("button").click()
     for desk in (iris, noah):
         expect(desk.locator("[data-celebrity=marlowe]")).to_contain_text("Fully booked")
-    dana.get_by_label("Alert everyone").fill("The phones are down")
+    dana.get_by_label("Alert").fill("The phones are down")
     dana.get_by_role("button", name="Send").click()
     for desk in (dana, iris, noah):
         expect(desk.locator("[data-alerts]")).to_contain_text("The phones are down")

@@ -255,6 +255,16 @@ def test_daily_workflow_has_the_figures_of_the_day(dana: Visitor, iris: Visitor)
     assert eventually(lambda: any(expected.match(plan) for plan in plans()))
 
 
+def test_alert_goes_to_everyone_or_to_the_agency_only(dana: Visitor, iris: Visitor):
+    assert iris.send("POST", "/api/alerts", message="From a client").status_code == 403
+    assert dana.send("POST", "/api/alerts", message="To whom", to="nowhere").status_code == 422
+    for message, to in (("The safe is open", "agency"), ("Closed on Monday", "everyone")):
+        assert dana.send("POST", "/api/alerts", message=message, to=to).status_code == 202
+    assert eventually(lambda: {"The safe is open", "Closed on Monday"} <= set(dana.titles()))
+    assert eventually(lambda: "Closed on Monday" in iris.titles())
+    assert "The safe is open" not in iris.titles()
+
+
 def test_activity_is_logged(dana: Visitor, iris: Visitor):
     book(iris, "A premiere", celebrity="lindgren")
     page = dana.http.get("/activity").text
