@@ -264,8 +264,8 @@ function keys(event, tree, act, isReadOnly) {
     const { list, index } = isStep ? placeOf(path) : { list: listOf(path), index: 0 };
     handle(() => act.openMenu({ list, index: isStep && key === 'a' ? index + 1 : index, anchor: item }));
   } else if (key === 'Delete' || key === 'Backspace') handle(() => act.remove(path));
+  else if (key === 'd' && !path.endsWith('.else')) handle(() => act.duplicate(path));
   else if (!isStep) return;
-  else if (key === 'd') handle(() => act.duplicate(path));
   else if (key === 'F2') handle(() => act.rename(path));
   else if (key === 'ContextMenu' || (shiftKey && key === 'F10')) handle(() => act.openActions(path, item));
 }

@@ -149,9 +149,9 @@ function Editor({ page, tenant, found }) {
     if (!isLane(path) && valueAt(draft.values.value, placeOf(path).list).length === 1) return 'it is the only step there';
     return `it is the ${step < 0 ? 'first' : 'last'}`;
   };
-  const add = (list, index, step) => {
+  const add = (list, index, step, name = step.key) => {
     const all = draft.values.value;
-    apply({ values: inserted(all, list, index, step), path: `${list}.${index}` }, `${step.key} added at`);
+    apply({ values: inserted(all, list, index, step), path: `${list}.${index}` }, `${name} added at`);
   };
   const act = {
     select: (path) => {
@@ -199,7 +199,9 @@ function Editor({ page, tenant, found }) {
     duplicate: (path) => {
       const all = draft.values.value;
       const { list, index } = placeOf(path);
-      add(list, index + 1, copyOf(all, valueAt(all, path)));
+      const one = valueAt(all, path);
+      if (isLane(path)) add(list, index + 1, copyOf(all, { branches: [one] }).branches[0], 'branch');
+      else add(list, index + 1, copyOf(all, one));
     },
     remove: (path) => {
       const users = usersBelow(draft.values.value, path);

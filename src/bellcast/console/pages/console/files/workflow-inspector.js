@@ -30,7 +30,7 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
     if (!one) return null;
     return html`<${Panel} title=${one.isElse ? 'Else' : `Branch ${one.number} of ${one.count}`} icon="branch" tone="4" close=${close} form=${form}>
       ${one.isElse ? html`<p class="muted">These steps run if no branch above was chosen.</p>` : html`<${Fields} path=${path} properties=${{ if: schema.$defs.branch.properties.if }} label=${{ if: 'Take this branch if' }} ...${shared} />`}
-      ${!isReadOnly && html`<div class="panel-tools">${one.count > 1 && html`<button type="button" onClick=${() => act.moveBy(path, -1)}>Move up</button><button type="button" onClick=${() => act.moveBy(path, 1)}>Move down</button>`}<button type="button" class="danger" onClick=${() => act.remove(path)}>Delete this branch</button></div>`}<//>`;
+      ${!isReadOnly && html`<div class="panel-tools">${one.count > 1 && html`<button type="button" onClick=${() => act.moveBy(path, -1)}>Move up</button><button type="button" onClick=${() => act.moveBy(path, 1)}>Move down</button>`}${!one.isElse && html`<button type="button" onClick=${() => act.duplicate(path)}>Duplicate</button>`}<button type="button" class="danger" onClick=${() => act.remove(path)}>Delete this branch</button></div>`}<//>`;
   }
   const step = valueAt(values, path);
   if (!step) return null;
