@@ -8,7 +8,7 @@ from tests.app_servers import app_server
 from tests.browser.push import endpoints, push_to
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import dark_violations, violations
-from tests.photo_studio_app import Studio
+from tests.photo_studio_app import Studio, free_time
 from tests.push_browser import stand_in
 
 from bellcast.client import Bellcast
@@ -66,6 +66,8 @@ def book(desk, place):
     desk.get_by_role("link", name="Book a session").first.click()
     desk.get_by_text("Family", exact=True).click()
     desk.get_by_role("button", name="Continue").click()
+    # A session within a day would send its reminder at once.
+    desk.get_by_label("Day").fill(free_time().partition("T")[0])
     desk.get_by_label("Place").fill(place)
     desk.get_by_role("button", name="Continue").click()
     expect(desk.locator(".summary")).to_contain_text(place)
