@@ -63,6 +63,22 @@ def test_bad_time_of_day_is_refused(text: str) -> None:
         local_times.parse_time(text)
 
 
-@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe", "\x00", "a" * 300])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localtime",
+        "posixrules",
+        "Factory",
+        "posix/UTC",
+        "right/UTC",
+        "Mars/Olympus",
+        "",
+        "../etc/passwd",
+        "/etc/localtime",
+        "Europe",
+        "\x00",
+        "a" * 300,
+    ],
+)
 def test_unknown_zone_is_none(name: str) -> None:
     assert local_times.find_zone(name) is None
