@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_014),
+    "lines": (0, 94_018),
     "modules": (0, 577),
     "classes": (0, 1_337),
     "functions": (0, 6_194),
