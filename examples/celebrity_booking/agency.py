@@ -31,7 +31,7 @@ TEMPLATES = {
     ),
     "booking-withdrawn": (
         "You cancelled {{ data.booking.celebrity }}",
-        "<p>As you asked, we cancelled this booking. You pay nothing.</p>" + DETAILS,
+        "<p>As you requested, we cancelled this booking. You pay nothing.</p>" + DETAILS,
     ),
     "booking-cancelled": (
         "Your booking of {{ data.booking.celebrity }} was cancelled",
