@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console
+from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, excess_width
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -284,6 +284,29 @@ def test_problem_of_a_block_is_shown_at_its_field(
     assert published(owner)["email"] == stored["email"]
     field.fill("{{ data.x }}")
     expect(field).not_to_have_attribute("aria-invalid", "true")
+
+
+@pytest.mark.thorough
+def test_editor_fits_and_is_accessible_in_each_look(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes&locale=de", color_scheme="dark")
+    place(page, "blocks.0").press("F2")
+    expect(page.get_by_label("Key", exact=True)).to_have_value("title")
+    check_looks(page, "editor")
+    # A zoom of 200 % halves the width in CSS pixels.
+    page.set_viewport_size({"width": DESKTOP["width"] // 2, "height": DESKTOP["height"] // 2})
+    assert excess_width(page) == 0
+    assert violations(page) == []
+    page.emulate_media(forced_colors="active")
+    pressed, other = (
+        page.get_by_role("tab", name=name, exact=True).evaluate("tab => getComputedStyle(tab).outlineStyle")
+        for name in ("de", "Default")
+    )
+    assert (pressed, other) == ("solid", "none")
+    name = place(page, "blocks.0")
+    name.focus()
+    assert name.evaluate("name => getComputedStyle(name).outlineStyle") == "solid"
 
 
 @pytest.mark.thorough

@@ -101,6 +101,29 @@ async def test_check_finds_html_that_gmail_cuts(tmp_path: Path, size: int, is_fo
     assert ("size_clip" in codes(findings)) is is_found
 
 
+IMAGE = "<img src='https://cdn.example/sale.png' alt='Sale'>"
+PARAGRAPH = "<p>All chairs are cheaper until Sunday, and tables cost half in our shops and on our pages.</p>"
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("<div style='height:1px'></div>", {"text_missing"}),
+        (IMAGE, {"image_only"}),
+        (f"{IMAGE}<p>Sale</p>", {"image_only"}),
+        (IMAGE.replace("Sale", ""), {"text_missing", "image_only"}),
+        (IMAGE + PARAGRAPH, set()),
+        (PARAGRAPH, set()),
+    ],
+    ids=["empty", "image", "image and word", "decoration", "image and text", "text"],
+)
+async def test_check_finds_emails_without_text(tmp_path: Path, html: str, expected: set[str]) -> None:
+    async with app(tmp_path) as (_, client):
+        for mail in ({"html": html}, {"blocks": [{"type": "html", "html": html}]}):
+            findings = await found(client, {"email": {"subject": "x", "layout": None, **mail}})
+            assert codes(findings) & {"text_missing", "image_only"} == expected
+
+
 async def test_check_names_blocks(tmp_path: Path) -> None:
     blocks = [
         {"type": "text", "text": "See [here](http://x.example/)", "key": "intro"},
