@@ -20,7 +20,7 @@ from tests.browser.console import (
     open_own_menu,
     wait_loaded,
 )
-from tests.browser.shop import PHONE
+from tests.browser.shop import PHONE, wait_page
 from tests.browser.test_accessibility import violations
 
 from bellcast.console.pages import console
@@ -43,6 +43,34 @@ WITHOUT_RING = """() => {
     return document.activeElement !== one || outlineStyle === 'none' || parseFloat(outlineWidth) < 2 || !isOnScreen;
   }).map((one) => one.outerHTML.slice(0, 120));
 }"""
+
+
+# Lets each response arrive later than the one before, counts those that are awaited, and records what moves without input.
+WATCH_SHIFTS = """globalThis.shifts = []; globalThis.awaited = 0; (() => {
+  new PerformanceObserver((list) => { for (const { value, hadRecentInput, sources } of list.getEntries()) if (!hadRecentInput)
+    shifts.push([value, ...sources.map(({ node, previousRect, currentRect }) => [(node?.parentElement ?? node)?.outerHTML.slice(0, 120), previousRect, currentRect])]) }).observe({ type: 'layout-shift', buffered: true });
+  const { fetch } = globalThis; let number = 0;
+  globalThis.fetch = async (...given) => { awaited++; await new Promise((done) => setTimeout(done, 100 + 50 * (number++ % 4))); return fetch(...given).finally(() => awaited--) } })()"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_moves_while_a_page_loads(
+    open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
+) -> None:
+    of_objects = [f"/{kind}/evil" for kind in ("recipients", "workflows", "templates", "tenants", "topics")]
+    of_activity = [f"/notifications/{owner.notification}", f"/messages/{owner.message}", f"/runs/{owner.run}"]
+    page = open_console("/account", viewport=viewport)
+    page.add_init_script(WATCH_SHIFTS)
+    moved = {}
+    for path in (*PAGES, *of_objects, *of_activity, *(f"{editor}?edit=yes" for editor in EDITORS)):
+        page.goto(f"/console{path}")
+        wait_loaded(page)
+        wait_page(page, "awaited === 0")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if shifts := page.evaluate("shifts"):
+            moved[path] = shifts
+    assert moved == {}
 
 
 @pytest.mark.parametrize("part", thoroughness.sampled(range(PARTS)))

@@ -69,7 +69,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} /></div>
-        <div class="tools">${page.may(CONTENT) && list.count > 0 && html`<${Export} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
+        <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
@@ -159,7 +159,8 @@ function Fresh({ of: { fresh, isMany, first } }) {
   }}><${Icon} name="up" /> ${number(fresh)}${isMany ? '+' : ''} new</button>`;
 }
 
-function Export({ resource, parameters }) {
+/** While it is hidden, it keeps its room: the other tools do not move when the rows arrive. */
+function Export({ resource, parameters, isHidden }) {
   const [problem, setProblem] = useState(null);
   const name = resource.path.split('/').at(-1);
   const save = async (close, kind, type) => {
@@ -171,7 +172,7 @@ function Export({ resource, parameters }) {
       setProblem(failed);
     }
   };
-  return html`<${Popup} buttonClass="quiet" label="Export" title="Export these rows" button=${html`<${Icon} name="download" />`}>${(close) => html`<div class="options">
+  return html`<${Popup} buttonClass="quiet" label="Export" title="Export these rows" style=${isHidden ? { visibility: 'hidden' } : null} button=${html`<${Icon} name="download" />`}>${(close) => html`<div class="options">
     <${Option} choose=${() => save(close, 'csv', 'text/csv')}>As CSV<//><${Option} choose=${() => save(close, 'ndjson', 'application/x-ndjson')}>As NDJSON, a JSON object a line<//>
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}</div>`}<//>`;
 }
