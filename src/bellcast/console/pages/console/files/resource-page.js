@@ -172,7 +172,7 @@ function Export({ resource, parameters, isHidden }) {
       setProblem(failed);
     }
   };
-  return html`<${Popup} buttonClass="quiet" label="Export" title="Export these rows" style=${isHidden ? { visibility: 'hidden' } : null} button=${html`<${Icon} name="download" />`}>${(close) => html`<div class="options">
+  return html`<${Popup} buttonClass="quiet" label="Export" title="Export these rows" disabled=${isHidden} style=${isHidden ? { visibility: 'hidden' } : null} button=${html`<${Icon} name="download" />`}>${(close) => html`<div class="options">
     <${Option} choose=${() => save(close, 'csv', 'text/csv')}>As CSV<//><${Option} choose=${() => save(close, 'ndjson', 'application/x-ndjson')}>As NDJSON, a JSON object a line<//>
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}</div>`}<//>`;
 }
