@@ -147,7 +147,7 @@ async def test_large_data_is_compared_in_part(rest, monkeypatch, bound, value):
         assert (await rest.app.get("/v1/types/order/inferred-schema")).json()["seen"] == effect["n"]
 
 
-@pytest.mark.parametrize("checked", ["send", "trigger", "publication"])
+@pytest.mark.parametrize("checked", ["send", "trigger", "publication", "schedules"])
 async def test_check_of_data_is_charged_to_its_tenant(rest, monkeypatch, checked):
     """Otherwise 40 triggers with a schema that takes 0.15 s to check stop the server for 6 s."""
     await put_type(rest)
@@ -156,7 +156,11 @@ async def test_check_of_data_is_charged_to_its_tenant(rest, monkeypatch, checked
         "send": ("POST", "/v1/notifications", to_alice({"total": 1}, tenant="acme")),
         "trigger": ("POST", "/v1/workflows/order/trigger", {"to": "alice", "data": {"total": 1}, "tenant": "acme"}),
         "publication": ("PUT", "/v1/types/order?tenant=acme&dry_run=true", {"data": SCHEMA}),
+        "schedules": ("PUT", "/v1/workflows/daily?tenant=acme&dry_run=true", {"steps": STEPS, "data": SCHEMA}),
     }
+    await rest.app.put("/v1/workflows/daily?tenant=acme", json={"steps": STEPS})
+    daily = {"cron": "0 3 * * *", "workflow": "daily", "to": "alice", "data": {"total": 1}}
+    assert (await rest.app.put("/v1/schedules/daily?tenant=acme", json=daily)).status_code == 201
     await rest.app.request(*request["send"][:2], json=request["send"][2])
     seconds = itertools.count()
     for module in (tenant_budget, recent_data):

@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -238,9 +239,9 @@ class Agents:
     ) -> str:
         """Return what a write would do and its confirmation; with a valid one, do it."""
         confirm = arguments.pop("confirm", None)
-        would = await self._json(authorization, preview(arguments))
+        would, condition = await self._json(authorization, preview(arguments)), dict[str, str]()
         if tool.replaced is not None:
-            would["replaces"] = await self._replaced(authorization, tool.replaced(arguments))
+            would["replaces"], condition = await self._replaced(authorization, tool.replaced(arguments))
         if confirm is None:
             end = self._clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
@@ -258,17 +259,18 @@ class Agents:
         name = hashlib.sha256(confirm.encode()).hexdigest()
         if not await Documents(self._db).change(CONFIRMATIONS, PROJECT, name, None, b"{}", now):
             raise Conflict("This confirmation was used: call without `confirm` again.")
-        return _encode({"done": marked(await self._json(authorization, request(arguments)))})
+        done, _ = await self._exchange(authorization, request(arguments), condition)
+        return _encode({"done": marked(done)})
 
-    async def _replaced(self, authorization: str, current: ToolRequest) -> dict[str, Any] | None:
-        """Return who saved what a write replaces, and when; None if it replaces nothing."""
+    async def _replaced(self, authorization: str, current: ToolRequest) -> tuple[dict[str, Any] | None, dict[str, str]]:
+        """Return who saved what a write replaces, and when, and the condition of the write; None if it replaces nothing."""
         try:
-            found = await self._json(authorization, current)
+            found, tag = await self._exchange(authorization, current)
         except ToolError as missing:
             if missing.status != NotFound.status:
                 raise
-            return None
-        return {name: found[name] for name in ("by", "updated_at")}
+            return None, {"if-none-match": "*"}
+        return {name: found[name] for name in ("by", "updated_at")}, {"if-match": tag}
 
     def _confirmation(
         self, tool: Tool, caller: Caller, arguments: Mapping[str, Any], would: Any, end: int, nonce: bytes
@@ -280,9 +282,15 @@ class Agents:
 
     async def _json(self, authorization: str, wanted: ToolRequest) -> Any:
         """Return the response of a request. Raises its error."""
+        return (await self._exchange(authorization, wanted))[0]
+
+    async def _exchange(
+        self, authorization: str, wanted: ToolRequest, condition: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[Any, str]:
+        """Return the response of a request, and its ETag or an empty text. Raises its error."""
         import httpx  # at the first call: it takes 4 MB
 
-        headers = {"authorization": authorization, "accept": "application/json"}
+        headers = {"authorization": authorization, "accept": "application/json", **condition}
         query = {name: one for name, one in wanted.query.items() if one is not None}
         async with httpx.AsyncClient(transport=self._transport(), base_url="http://agents.internal") as client:
             response = await client.request(
@@ -290,7 +298,7 @@ class Agents:
             )
         value = response.json() if response.content else {}
         if response.is_success:
-            return value
+            return value, response.headers.get("etag", "")
         # The error of a problem document.
         found = value if isinstance(value, dict) else {}
         fields = [(one["field"], one["message"]) for one in found.get("errors", ())]

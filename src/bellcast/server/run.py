@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from math import ceil
 from types import FrameType
 
+import structlog
 import uvicorn
 import uvloop
 
@@ -20,6 +21,8 @@ from bellcast.server.app import App
 from bellcast.server.wire_live import RESERVED_FILES, default_connections
 from bellcast.settings import credentials
 from bellcast.settings.groups import ServerSettings
+
+log = structlog.get_logger(__name__)
 
 # Listen backlog: 10,000 reconnecting clients arrive faster than one event loop iteration accepts them.
 BACKLOG = 8_192
@@ -182,6 +185,13 @@ async def _work(app: App, ready: Callable[[], None]) -> None:
 
 def _end_in_time() -> None:
     """End the process although the event loop waits for a lookup of a host name, such as the broker's: no lookup can be ended."""
-    end = threading.Timer(END_SECONDS, os._exit, (0,))
+
+    def force() -> None:
+        log.warning("process_end_forced", after_s=END_SECONDS)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    end = threading.Timer(END_SECONDS, force)
     end.daemon = True
     end.start()

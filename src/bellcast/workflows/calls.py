@@ -193,12 +193,15 @@ class StepCalls(Struct, eq=False):
 
 async def _result(function: StepFunction, argument: FunctionRun, tenant: str, seconds: float) -> Any:
     """Return the result of a function. Raises Unavailable without one in time."""
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             if inspect.iscoroutinefunction(function):
                 return await function(argument)
             return await daemon_threads.call_function(function, argument, tenant)
     except TimeoutError:
+        if not limit.expired():  # the function's own
+            raise
         raise Unavailable(f"no result within {seconds:g} s", is_timeout=True) from None
 
 

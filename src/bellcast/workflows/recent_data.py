@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from itertools import islice
 from time import thread_time
 from typing import Any, TypeVar
 
@@ -35,6 +34,8 @@ T = TypeVar("T")
 
 # Data that is compared with a schema, the newest first: 20 ms.
 MAX_COMPARED = 1_000
+# Schedules that are read to find those of a workflow: 0.1 s.
+MAX_SCHEDULES = 10_000
 # Bytes of its JSON: a thousand items of 16 KB took a second to read and infer from, and five to check.
 MAX_COMPARED_BYTES = 2_000_000
 # CPU time for a schema that takes long to check, 0.2 s of each item at most.
@@ -105,21 +106,29 @@ async def _bounded(data: Data) -> Data:
 
 async def refused(tenant: str, data: Data, schema: Any, noun: str) -> PublishEffect | None:
     """Return the effect of a new schema of a tenant on data such as the last; `noun` names its origin, such as `triggers`."""
-    seen, number, reason, seconds, budget = 0, 0, "", 0.0, budget_of(tenant)
+    seen, wrong = await _compared(tenant, (("", one) async for one in _bounded(data)), schema)
+    if not wrong:
+        return None
+    text = f"Of the last {seen:,} {noun}, {len(wrong):,} would be refused: {wrong[0][1]}."
+    return PublishEffect("data_refused", text, n=len(wrong))
+
+
+async def _compared(
+    tenant: str, named: AsyncIterator[tuple[str, Mapping[str, Any]]], schema: Any
+) -> tuple[int, list[tuple[str, str]]]:
+    """Compare data with a schema, at the expense of the tenant. Return how many were seen, and the names of those that it refuses
+    with the reasons."""
+    seen, wrong, seconds, budget = 0, list[tuple[str, str]](), 0.0, budget_of(tenant)
     await budget.wait()
-    async for one in _bounded(data):
+    async for name, one in named:
         seen, started = seen + 1, thread_time()
         if (error := next(data_schemas.errors_of("data", one, schema), None)) is not None:
-            number += 1
-            reason = reason or f"{error.field} {error.message}"
+            wrong.append((name, f"{error.field} {error.message}"))
         seconds += (spent := thread_time() - started)
         budget.charge(spent)
         if seconds > MAX_COMPARED_SECONDS:
             break
-    if not number:
-        return None
-    text = f"Of the last {seen:,} {noun}, {number:,} would be refused: {reason}."
-    return PublishEffect("data_refused", text, n=number)
+    return seen, wrong
 
 
 async def inferred(data: Data) -> InferredSchema | None:
@@ -213,18 +222,27 @@ async def _schema(planned: Engine, tenant: str, after: Definition) -> Any:
 
 async def _refused_schedules(db: Engine, tenant: str, key: str, schema: Any) -> PublishEffect | None:
     """Return the effect of a new schema on the active schedules of a workflow, each of which has its data."""
-    wrong, compared = list[str](), 0
-    async for _, document in Documents(db).every(SCHEDULES, tenant or None):
-        compared += 1
-        schedule = msgspec.json.decode(document.body, type=StoredSchedule)
-        if schedule.active and schedule.workflow == key:
-            errors = data_schemas.errors_of("data", schedule.data, schema)
-            wrong += [f"{document.key}, {error.field} {error.message}" for error in islice(errors, 1)]
-        if compared >= MAX_COMPARED:
-            break
+    _, wrong = await _compared(tenant, _schedules(db, tenant, key), schema)
     if not wrong:
         return None
-    noun = "schedule" if len(wrong) == 1 else "schedules"
-    return PublishEffect(
-        "triggers_refused", f"Triggers of {len(wrong):,} {noun} would be refused: {wrong[0]}.", n=len(wrong)
-    )
+    noun, (name, reason) = "schedule" if len(wrong) == 1 else "schedules", wrong[0]
+    text = f"Triggers of {len(wrong):,} {noun} would be refused: {name}, {reason}."
+    return PublishEffect("triggers_refused", text, n=len(wrong))
+
+
+async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the keys of the active schedules of a workflow, with their data: of a tenant, or for the project of all tenants that have
+    no workflow of their own with this key."""
+    pauses, seen, found, has_own = Pauses(), 0, 0, dict[str, bool]()
+    async for owner, document in Documents(db).every(SCHEDULES, tenant or None):
+        await pauses.pause_if_due()
+        seen += 1
+        schedule = msgspec.json.decode(document.body, type=StoredSchedule)
+        if schedule.active and schedule.workflow == key:
+            if owner not in has_own:
+                has_own[owner] = owner != tenant and await Documents(db).get(WORKFLOWS, owner, key) is not None
+            if not has_own[owner]:
+                found += 1
+                yield document.key, schedule.data
+        if seen >= MAX_SCHEDULES or found >= MAX_COMPARED:
+            return

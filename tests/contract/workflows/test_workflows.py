@@ -598,6 +598,21 @@ async def test_function_that_hangs_is_skipped_like_a_server(
     assert (await world.run(healthy))[1].step("a").result == 7
 
 
+async def test_timeout_that_a_function_raises_is_its_error(store: Store, clock: FakeClock) -> None:
+    async def fetch(run: Any) -> None:
+        raise TimeoutError("the database")
+
+    world = WorkflowWorld(store, clock, {"f": fetch})
+    await world.put("booking", {"key": "a", "type": "python", "function": "f"})
+    ids = []
+    for _ in range(MAX_TIMEOUTS + 1):
+        ids.append(await world.trigger("booking"))
+        await world.runner.run_due()
+    reasons = {(await world.run(id))[1].step("a").reason for id in ids}
+    assert len(reasons) == 1
+    assert "the database" in (reasons.pop() or "")
+
+
 async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
     await world.store.documents.put(event_reactions.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())

@@ -98,6 +98,22 @@ async def test_node_that_missed_a_connect_answers_its_repetition(cluster: Cluste
     assert GROUP_MESSAGES & cluster.published.keys() == {"group"}
 
 
+async def test_first_follower_removes_a_node_that_ended_in_silence(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    follow(first, "one")
+    await cluster.pass_seconds(10)
+    follow(second, "two")
+    await cluster.pass_seconds(10)
+    assert first.hub.subscriptions.total(INBOX) == 2
+    for stream in (INBOX, ROOM):
+        del second.followed[stream]  # its leave messages are lost, and the node lives
+    for of_groups in (second.hub.groups._groups, second.hub.groups.followed, second.hub.groups._repeat_at):
+        of_groups.clear()
+    await cluster.pass_seconds((groups.SILENT_MS + 2 * groups.REPEAT_MS) / 1000)
+    assert first.hub.subscriptions.total(INBOX) == 1
+    assert len(first.hub.groups) == 0
+
+
 async def test_node_alone_on_a_stream_keeps_nothing_about_it(cluster: Cluster) -> None:
     first, second = await cluster.start(2)
     for number in range(10):

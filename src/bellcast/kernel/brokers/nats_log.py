@@ -81,6 +81,9 @@ class NatsLog(TopicLog):
     """A log on the servers of a transport. A server that restarts begins new logs, because it may have lost the last two
     minutes; a cluster keeps three copies."""
 
+    # They share the connection. One to a stream without a leader waits for five seconds.
+    max_appends = 256
+
     def __init__(self, transport: NatsTransport, limit_bytes: Callable[[], int], rules: KeepRules) -> None:
         self._transport = transport
         transport.has_log = True

@@ -1,7 +1,7 @@
 """Ports: the transport of events between processes, and the log of live events on an engine that several processes share."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
@@ -86,7 +86,10 @@ class TopicLog(Protocol):
     """Ordered logs of live events, one per tenant. Each call is atomic; all raise Unavailable if the engine cannot be
     reached, and LogUnsupported if the engine cannot store a log.
 
-    An engine that may have lost acknowledged events begins a new log, with another epoch."""
+    An engine that may have lost acknowledged events begins a new log, with another epoch. `max_appends` is the number of concurrent
+    appends of different tenants."""
+
+    max_appends: ClassVar[int] = 8  # each takes a connection
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         """Append entries and publish them to all processes, in log order. Return their ids. Raises LogFull if the engine

@@ -35,8 +35,6 @@ log = structlog.get_logger(__name__)
 
 # Maximum events per append: about 5 ms of Redis time, and one transaction of PostgreSQL.
 MAX_APPEND_EVENTS = 500
-# Maximum concurrent appends of different tenants; each takes a connection.
-MAX_APPENDS = 8
 # Streams per read after an interruption: a few milliseconds of Redis time.
 STREAMS_PER_READ = 500
 
@@ -70,7 +68,7 @@ class RemoteHistory:
         # Events that wait for their tenant's append, which is in progress for each tenant in it.
         self._pending: dict[str, list[PendingAppend]] = {}
         self._appending: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(MAX_APPENDS)
+        self._slots = asyncio.Semaphore(topic_log.max_appends)
         self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
         self._has_swept = False
         self._is_supported = True

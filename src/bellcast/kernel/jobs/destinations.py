@@ -1,4 +1,4 @@
-"""The destinations of calls: a provider, a webhook, a tenant's `http` steps, the app's functions.
+"""The destinations of calls: a provider, a webhook, a server of a tenant's `http` steps, a function of the app.
 
 A call occupies a slot of its destination, and none of the slots that other jobs need. Calls to a server that did not
 respond to several calls in a row fail at once, until a probe succeeds: a server that hangs is treated like one that is down."""
@@ -36,7 +36,8 @@ MAX_BREAKERS = 100
 # Servers with slots of their own, of a destination to which addresses of recipients lead: there are four large push services.
 # The others share slots, because a recipient can register any server.
 MAX_SERVERS = 16
-SERVER = re.compile(r"(https?://)(?:[^/?#]*@)?([^/?#]*)", re.IGNORECASE)
+# A host name has at most 253 characters.
+SERVER = re.compile(r"(https?://)(?:[^/?#]*@)?([!-~]{1,300}?)(?=[/?#]|$)", re.IGNORECASE)
 
 
 class Breaker(Struct, eq=False):
@@ -59,7 +60,8 @@ class Breaker(Struct, eq=False):
     def call(self) -> Iterator[None]:
         """Observe a call; one that is cancelled decides nothing. Raises Unavailable if the server is skipped."""
         if self.is_skipped:
-            raise Unavailable("The server did not respond to the last calls, and is skipped for now.")
+            where = self.names["server"] or self.names["destination"]
+            raise Unavailable(f"{where} did not respond to the last calls, and is skipped for now.")
         self._calls += 1
         try:
             yield
@@ -118,7 +120,7 @@ class Destination(Struct, eq=False):
         """Return the destination of a server, with slots of its own; this one if all places are taken."""
         if server not in self._servers:
             if len(self._servers) >= MAX_SERVERS:
-                self._servers = {known: one for known, one in self._servers.items() if one.jobs or one.calls}
+                self._servers = {known: one for known, one in self._servers.items() if not one.is_idle}
             if not server or len(self._servers) >= MAX_SERVERS:
                 return self
             self._servers[server] = Destination(self.name, self.most, self.all_destinations, self.tenant, server)

@@ -390,6 +390,7 @@ class Groups:
         peer = group.peers.get(state.node)
         if peer is None:
             peer = group.peers[state.node] = Peer()
+            self._repeat_at.setdefault(stream, self._clock.now() + REPEAT_MS)  # also finds that it is silent
         peer.heard_at = self._clock.now()
         delta = peer.apply(state)
         if delta is None:

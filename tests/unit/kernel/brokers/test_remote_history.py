@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY, EventId, parse_rules
+from bellcast.kernel.brokers.nats_log import NatsLog
 from bellcast.kernel.brokers.port import NewEntry, TopicLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
@@ -18,7 +19,9 @@ from tests.unit.kernel.brokers.test_remote_broker import Transport
 
 
 class Log:
-    """A log in which the tenant `stuck` has no leader until `fails` is set."""
+    """A log in which tenants named `stuck` have no leader until `fails` is set."""
+
+    max_appends = NatsLog.max_appends
 
     def __init__(self) -> None:
         self.appends: list[tuple[str, int]] = []
@@ -28,7 +31,7 @@ class Log:
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         self.appends.append((tenant, len(entries)))
         self.began.set()
-        if tenant == "stuck":
+        if tenant.startswith("stuck"):
             await self.fails.wait()
             self.fails.clear()
             raise Unavailable("no leader")
@@ -56,6 +59,16 @@ async def test_tenant_that_cannot_be_written_delays_no_other() -> None:
     log.fails.set()
     with pytest.raises(Unavailable, match="no leader"):
         await stuck
+
+
+async def test_many_tenants_that_cannot_be_written_delay_no_other() -> None:
+    log = Log()
+    history = history_of(log)
+    stuck = [append(history, f"stuck{number}") for number in range(NatsLog.max_appends - 1)]
+    (event,) = await asyncio.wait_for(append(history, "acme"), 60)
+    assert event.id is not None
+    for one in stuck:
+        one.cancel()
 
 
 async def test_events_that_waited_for_a_failed_append_fail_with_it() -> None:

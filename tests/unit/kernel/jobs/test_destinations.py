@@ -204,6 +204,20 @@ def test_url_names_its_server_by_scheme_host_and_port(url: str, server: str) -> 
     assert server_of(url) == server
 
 
+async def test_skipped_server_stays_skipped_when_others_are_called(all_destinations: Destinations) -> None:
+    one = all_destinations.of("http steps", "acme", 10)
+    for _ in range(MAX_TIMEOUTS):
+        await fail(one.of_server("https://hangs"), TIMEOUTS[0], "https://hangs")
+    for number in range(MAX_SERVERS + 1):
+        await succeed(one.of_server(f"https://{number}"), f"https://{number}")
+    assert one.of_server("https://hangs").is_skipped("https://hangs")
+
+
+def test_url_with_a_server_that_no_name_has_names_none() -> None:
+    for url in (f"https://{'a' * 301}/", "https://a\nb/", "https://ä/"):
+        assert server_of(url) == ""
+
+
 async def test_calls_wait_for_a_slot_in_their_order(all_destinations: Destinations) -> None:
     one, began = all_destinations.of("webhook 1", "", 2), list[int]()
     ends = [asyncio.Event() for _ in range(5)]
