@@ -237,10 +237,16 @@ async def test_key_that_only_a_waiting_run_names_is_explained_by_the_run(tmp_pat
         steps = [{"key": "wait", "type": "delay", "for": "1h"}, {"key": "bell", "type": "inbox", "title": "Hi"}]
         await client.put("/v1/workflows/welcome", json={"steps": steps})
         run = (await client.post("/v1/workflows/welcome/trigger", json={"to": "alice"})).json()["run"]
+        later = (await client.post("/v1/workflows/welcome/trigger", json={"to": "alice"})).json()["run"]
+        assert (await client.delete(f"/v1/runs/{later}")).status_code == 204
         found = await explain(client)
         assert found["verdict"] == "unknown_recipient"
         assert f"The run {run} of the workflow welcome is " in found["text"]
+        assert "its first notification creates the recipient" in found["text"]
         assert (await explain(client, recipient="bob"))["text"].count("run") == 0
+        assert (await client.delete(f"/v1/runs/{run}")).status_code == 204
+        text = f"The run {later} of the workflow welcome is cancelled and has sent it no notification."
+        assert text in (await explain(client))["text"]
 
 
 async def test_facts_of_a_type_or_a_notification_begin_with_since(tmp_path: Path) -> None:

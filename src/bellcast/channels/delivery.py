@@ -2,6 +2,7 @@
 
 import asyncio
 import traceback
+from bisect import bisect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 # How long a message waits for the previous one to its address. Of a flood to one address, the others leave together then.
 ORDER_SECONDS = 5.0
+# How long a message waits for a node that can use its provider: for a day, in which an operator can add a missing key.
+UNUSABLE_SECONDS = 86_400
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
 
@@ -178,7 +181,9 @@ class MessageDelivery(Struct, eq=False):
                     temporary=error.is_temporary,
                 )
                 attempt = self._attempt(message, named, "temporary" if error.is_temporary else "permanent", error)
-                message = with_outcome(message, attempt, provider=named.key)
+                is_unusable = isinstance(named.provider, UnusableProvider)
+                is_repeated = is_unusable and _is_known(attempt, message.attempts[-len(providers) :])
+                message = with_outcome(message, None if is_repeated else attempt, provider=named.key)
                 if not error.is_temporary:
                     state = "bounced" if error.is_bounce else "failed"
                     # A push endpoint is deleted instead.
@@ -186,7 +191,7 @@ class MessageDelivery(Struct, eq=False):
                     ended = with_outcome(message, state=state, reason=error.response)
                     update = MessageUpdate(message=ended, suppress=suppress)
                     break
-                is_refused |= not isinstance(named.provider, UnusableProvider)
+                is_refused |= not is_unusable
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
                 attempt = self._attempt(message, named, "accepted", accepted)
@@ -233,14 +238,27 @@ class MessageDelivery(Struct, eq=False):
         if error is None and usable_at:
             return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         reason = None if error is None else error.response
-        delays, rounds = self.retry_delays(), message.rounds + is_refused
-        failures = rounds if is_refused else min(len(message.attempts), len(delays))
-        delay = retries.next_delay(failures, delays, retry_after)
+        rounds = message.rounds + is_refused
+        delay = (
+            retries.next_delay(rounds, self.retry_delays(), retry_after) if is_refused else self._usable_delay(message)
+        )
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
         due_at = max(self.clock.now() + int(delay * 1000), usable_at)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=rounds, **changes))
+
+    def _usable_delay(self, message: StoredMessage) -> float | None:
+        """Return the seconds until the next round of a message with providers that this node cannot use; None after
+        UNUSABLE_SECONDS."""
+        waited = (self.clock.now() - times.milliseconds(message.attempts[-1].at)) / 1000
+        round = 1 + bisect(retries.RETRIES[:-1], waited)
+        return None if waited >= UNUSABLE_SECONDS else retries.next_delay(round, retries.RETRIES, None)
+
+
+def _is_known(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
+    """True if one of the attempts has the same provider and response."""
+    return any((one.provider, one.response) == (attempt.provider, attempt.response) for one in attempts)
 
 
 def delivery_error(provider: str, error: Exception) -> DeliveryError:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -164,16 +164,34 @@ async def test_failed_round_counts_while_the_backup_is_above_its_rate(
     assert (message.state, rounds, main.calls) == ("failed", len(RETRIES) + 1, rounds)
 
 
-async def test_message_waits_for_another_node_if_this_one_cannot_use_its_provider(
+def unusable(clock: FakeClock) -> NamedProvider:
+    provider = UnusableProvider("sms", "sms", "was encrypted with another key")
+    return NamedProvider("main", provider, Destination("main", 10, Destinations(clock)))
+
+
+@pytest.mark.parametrize("delays", [RETRIES, ()])
+async def test_message_waits_a_day_for_a_node_that_can_use_its_provider(
+    store: Store, clock: FakeClock, delays: Sequence[float]
+) -> None:
+    world = World(store, clock, [unusable(clock)])
+    world.delivery.retry_delays = lambda: delays
+    await world.add()
+    started, waits = clock.now(), []
+    while (message := await world.deliver()).state == "queued":
+        assert (message.rounds, len(message.attempts)) == (0, 1)
+        waits.append(message.due_at - clock.now())
+    assert max(waits) >= RETRIES[-1] * 1000 * 0.9  # later each time
+    assert (message.state, message.reason) == ("failed", "the provider's URL was encrypted with another key")
+    assert 24 * HOUR <= clock.now() - started <= 27 * HOUR
+
+
+async def test_round_of_a_node_that_cannot_use_a_provider_counts_if_another_provider_refuses(
     store: Store, clock: FakeClock
 ) -> None:
-    unusable = UnusableProvider("sms", "sms", "was encrypted with another key")
-    world = World(store, clock, [NamedProvider("main", unusable, Destination("main", 10, Destinations(clock)))])
+    world = World(store, clock, [unusable(clock)])
     await world.add()
     for _ in range(len(RETRIES) + 2):
-        message = await world.deliver()
-    assert (message.state, message.rounds) == ("queued", 0)
-    assert message.due_at - clock.now() >= RETRIES[-1] * 1000 * 0.9  # later each time
+        assert (await world.deliver()).state == "queued"
     world.providers.append(named("backup", BusyProvider()))
     assert (await world.deliver()).rounds == 1
 

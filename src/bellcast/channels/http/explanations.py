@@ -72,15 +72,16 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
 
 
 async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
-    """Return what is known about a key that is not a recipient's yet: the newest run that names it."""
-    query = ListQuery(tenants=[tenant], limit=1, filters={"recipient": recipient})
+    """Return what is known about a key that is not a recipient's yet: the newest run that names it, an open one if any is."""
+    query = ListQuery(tenants=[tenant], limit=MAX_NOTIFICATIONS, filters={"recipient": recipient})
     found = (await Runs(ctx.engines.db).page(query)).items
     if not found:
         return "Check the key and the tenant. A send at a later time creates the recipient when it is sent."
-    (run,) = found
-    return (
-        f"The run {run.id} of the workflow {run.workflow} is {run.state}: its first notification creates the recipient."
-    )
+    run = next((one for one in found if one.state not in runs.ENDED), found[0])
+    about = f"The run {run.id} of the workflow {run.workflow} is {run.state}"
+    if run.state in runs.ENDED:
+        return f"{about} and has sent it no notification."
+    return f"{about}: its first notification creates the recipient."
 
 
 async def _recent(

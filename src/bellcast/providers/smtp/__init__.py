@@ -30,7 +30,8 @@ SUBMISSIONS_PORT = 465  # RFC 8314
 IDLE_SECONDS = 60.0
 # For TCP, and for TLS with the greeting: servers delay it by up to 6 s against spam.
 CONNECT_SECONDS = 10.0
-# For the response to each command before the body: until then, an attempt that ends cannot have sent the e-mail.
+# For the response to each command before DATA, which the client sends with the body: until then, an attempt that ends cannot
+# have sent the e-mail.
 COMMAND_SECONDS = 10.0
 # A message may take this many times the timeout of one response: only the response to its body should take long, because
 # servers scan it; the other commands together, which may be eight, have as long. Else a server that answers each of them just
