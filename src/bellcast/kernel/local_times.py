@@ -13,20 +13,23 @@ ONE_SECOND = timedelta(seconds=1)
 # Maximum cached zones. A process uses few; a recipient's zone is validated before.
 CACHED_ZONES = 1000
 UTC_ZONE = ZoneInfo("UTC")
-# Files beside those of the zones: the machine's own zone, a default rule and a placeholder. `posix/` and `right/` hold copies.
-NO_ZONES = re.compile(r"localtime|posixrules|Factory|(?:posix|right)/.*", re.IGNORECASE)
+# Files beside those of the zones: the machine's own zone, a default rule and a placeholder.
+NO_ZONES = ("localtime", "posixrules", "factory")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 @lru_cache(CACHED_ZONES)
 def find_zone(name: str) -> ZoneInfo | None:
     """Return the zone with this IANA name, or None."""
-    if NO_ZONES.fullmatch(name):
-        return None
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder of zones is an OSError
         return None
+
+
+def is_zone(name: str) -> bool:
+    """True for the name of a zone that is the same on every machine."""
+    return name.lower() not in NO_ZONES and find_zone(name) is not None
 
 
 def parse_time(text: str) -> time:

@@ -15,7 +15,7 @@ from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.local_times import find_zone
+from bellcast.kernel.local_times import is_zone
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
 # A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
@@ -140,7 +140,7 @@ def url(field: str, value: object, limits: Limits) -> FieldErrors:
 
 def timezone(field: str, value: object) -> FieldErrors:
     """Check the name of a time zone. An empty text is none."""
-    if isinstance(value, str) and value and (len(value) > MAX_LABEL or find_zone(value) is None):
+    if isinstance(value, str) and value and (len(value) > MAX_LABEL or not is_zone(value)):
         return [FieldError(field, "must be an IANA time zone such as Europe/Vienna")]
     return ()
 

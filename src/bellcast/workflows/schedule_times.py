@@ -92,7 +92,7 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
     if (schedule.cron is None) == (schedule.at is None):
         yield FieldError("cron", "must have either cron or at")
         return
-    if not schedule.is_by_zone and local_times.find_zone(schedule.timezone or "UTC") is None:
+    if not schedule.is_by_zone and not local_times.is_zone(schedule.timezone or "UTC"):
         yield FieldError("timezone", "must be an IANA time zone such as Europe/Vienna, or recipient")
     if schedule.cron is not None:
         if not cron.is_cron(schedule.cron):

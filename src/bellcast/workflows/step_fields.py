@@ -321,9 +321,7 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
             "timezone": Field(
                 _must(
                     'an IANA time zone such as Europe/Vienna, or "recipient"',
-                    lambda value: (
-                        value == "recipient" or (isinstance(value, str) and local_times.find_zone(value) is not None)
-                    ),
+                    lambda value: value == "recipient" or (isinstance(value, str) and local_times.is_zone(value)),
                 ),
                 "timezone",
                 "Time zone",

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellcast.kernel import local_times
+from bellcast.kernel import local_times, validation
 from bellcast.kernel.times import milliseconds
 
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -66,11 +66,6 @@ def test_bad_time_of_day_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "localtime",
-        "posixrules",
-        "Factory",
-        "posix/UTC",
-        "right/UTC",
         "Mars/Olympus",
         "",
         "../etc/passwd",
@@ -82,3 +77,18 @@ def test_bad_time_of_day_is_refused(text: str) -> None:
 )
 def test_unknown_zone_is_none(name: str) -> None:
     assert local_times.find_zone(name) is None
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "Mars/Olympus"])
+def test_file_that_is_no_zone_is_refused(name: str) -> None:
+    assert not local_times.is_zone(name)
+    assert [one.field for one in validation.timezone("timezone", name)] == ["timezone"]
+
+
+@pytest.mark.parametrize("name", ["posix/UTC", "right/UTC", "UTC", "Europe/Berlin"])
+def test_zone_of_the_database_is_accepted(name: str) -> None:
+    assert local_times.is_zone(name) == (local_times.find_zone(name) is not None)
+
+
+def test_stored_name_that_is_refused_now_is_still_read() -> None:
+    assert local_times.find_zone("Factory") is not None
