@@ -22,10 +22,10 @@ def commit() -> str | None:
 
 def name() -> str:
     """Return the version and the commit, such as `0.1.0 (7ee7e95)`. Without a commit, return `version`."""
-    return shown(__version__ if commit() else version(), commit())
+    return label(__version__ if commit() else version(), commit())
 
 
-def shown(version: str, commit: str | None) -> str:
+def label(version: str, commit: str | None) -> str:
     """Return what names a build: its version, and its commit if that is known."""
     return f"{version} ({commit})" if commit else version
 

@@ -79,7 +79,14 @@ async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path:
 
 async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path: Path) -> None:
     unsafe = ["{{ data.a }}", "{% if data.x %}{{ data.b | upper }}{% endif %}", "{# why #} {{- data.link }}/x"]
+    partly = [
+        "{{ data.url ~ data.b | link }}",
+        "{{ data.a if data.b else data.c | link }}",
+        "{{ data.a or data.b | link }}",
+    ]
     safe = [
+        "{{ (data.a ~ data.b) | link }}",
+        "{{ preferences_url ~ data.a }}",
         "{{ data.a | link }}",
         "{{data.a|default('/')|link|trim}}",
         "https://x.example/{{ data.a }}",
@@ -87,7 +94,7 @@ async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path:
     ]
     html = (
         "<p>{{ data.a }}</p>"
-        + "".join(f"\n<a class=x HREF = '{url}'>x</a>" for url in (*unsafe, *safe))
+        + "".join(f"\n<a class=x HREF = '{url}'>x</a>" for url in (*unsafe, *partly, *safe))
         + "<a href={{data.c}}>"
     )
     template = {
@@ -97,7 +104,7 @@ async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path:
     async with app(tmp_path) as (_, client):
         shown = await post(client, "/v1/templates/new/preview", {"values": template, "data": {}})
     places = [warning.partition(": Write")[0] for warning in shown["warnings"]]
-    lines = [f"email.html: line {number}" for number in (2, 3, 4, 8)]
+    lines = [f"email.html: line {number}" for number in (*range(2, 8), 13)]
     assert places == [*lines, "translations.de.email.html: line 1"]
     assert shown["warnings"][0].endswith("{{ data.url | link }}: data.a can be a URL that runs code.")
 

@@ -96,7 +96,7 @@ class Catalog:
         type = await self.type(tenant, key)
         if type.data is None:
             return
-        async with budget_of(tenant).charged():
+        async with budget_of(tenant).charging():
             errors = list(data_schemas.errors_of("data", data, type.data))
         if not errors:
             return

@@ -40,11 +40,11 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
         try:
             response = http.get("/readyz")
             body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
-            version = build.shown(body.get("version", ""), body.get("commit"))
+            version = build.label(body.get("version", ""), body.get("commit"))
             if response.status_code != 200 or "version" not in body:
                 yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
             elif body["version"] != build.version():
-                ours = build.shown(build.version(), build.commit())
+                ours = build.label(build.version(), build.commit())
                 yield diagnoses.finding("other_version", url=url, version=version, own=ours)
             else:
                 yield Finding("server", "ok", f"{url} is ready, version {version}")

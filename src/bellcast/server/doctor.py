@@ -155,4 +155,4 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
 
 
 def _build(report: NodeReport) -> str:
-    return build.shown(report.version, report.commit)
+    return build.label(report.version, report.commit)

@@ -36,7 +36,7 @@ GC_THRESHOLD = 200_000
 THREAD_SECONDS = 0.000_5
 MIGRATION_POLL_SECONDS = 0.1
 TICK_SECONDS = 1.0
-# How long a process whose app has stopped may take to end.
+# How long a process may take to end after its app has stopped.
 END_SECONDS = 3.0
 
 

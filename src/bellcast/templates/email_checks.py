@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from jinja2 import nodes
+
 from bellcast.templates import html_tokens, rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
 from bellcast.templates.html import HIDDEN, luminance
@@ -38,10 +40,10 @@ NESTED = frozenset(["function", "() block", "[] block", "{} block"])
 # Selectors that are compared, such as `p`, `.note`, `p.note` and `#top`; others never apply.
 SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
 LONGEST_EXCERPT = 60
-# Attributes whose URL can run code.
+# Attributes with URLs that can run code.
 URLS = ("href", "xlink:href", "action", "formaction")
-# Expressions that are safe in them: the filter, and the variables whose URLs the server makes.
-CHECKED_URL = re.compile(r"(?s)(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?")
+# Variables with URLs that the server makes, which are safe in them.
+OWN_URLS = ("unsubscribe_url", "preferences_url")
 UNESCAPED = re.compile(r"(?:\||\bfilter\b)\s*safe\b")
 # Around the expression of a tag.
 MARKS = "-+ \t\r\n"
@@ -75,7 +77,7 @@ def without_expressions(source: str) -> str:
 
 
 def of_link(url: str, label: str, line: int | None = None) -> Iterator[MailProblem]:
-    """Yield the problems of a link whose expressions are blank."""
+    """Yield the problems of a link, with blank expressions."""
     url, label = url.strip(), " ".join(label.split())
     shown = url[:LONGEST_EXCERPT].replace(BLANK, "…")
     if url.startswith(BLANK):
@@ -152,7 +154,7 @@ def of_code(source: str) -> Iterator[MailProblem]:
 
 
 def _of_code(text: str, expressions: Sequence[str]) -> Iterator[MailProblem]:
-    """Yield the tags whose names or URLs are expressions, of which the text has the numbers."""
+    """Yield the tags with expressions as names or URLs, of which the text has the numbers."""
     line, counted = 1, 0
     for position, token in html_tokens.located(text):
         if not isinstance(token, StartTag):
@@ -165,9 +167,20 @@ def _of_code(text: str, expressions: Sequence[str]) -> Iterator[MailProblem]:
                 )
         for name in URLS:
             found = EXPRESSION.match(token.attributes.get(name, "").lstrip())
-            if found and not CHECKED_URL.fullmatch(expressions[int(found[1])].strip(MARKS)):
+            if found and not _is_checked(expressions[int(found[1])].strip(MARKS)):
                 advice = f"the URL of this {name} with the filter link, as in {{{{ data.url | link }}}}"
                 yield _can_run("a URL", advice, expressions[int(found[1])], line)
+
+
+def _is_checked(expression: str) -> bool:
+    """True if all of the URL passes the filter `link`, or it begins with one that the server makes."""
+    node = next(rendering.parse("{{ " + expression + " }}", is_html=False).find_all(nodes.Output)).nodes[0]
+    while isinstance(node, nodes.Filter) and node.node is not None:
+        if node.name == "link":
+            return True
+        node = node.node
+    first = node.nodes[0] if isinstance(node, nodes.Concat) else node.left if isinstance(node, nodes.Add) else node
+    return isinstance(first, nodes.Name) and first.name in OWN_URLS
 
 
 def _can_run(what: str, advice: str, expression: str, line: int) -> MailProblem:

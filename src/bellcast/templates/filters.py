@@ -56,13 +56,13 @@ PLAIN_FILTERS = [
     "urlencode",
     "wordcount",
 ]
-# Those whose result has the text of their value.
+# Those with a result that has the text of their value.
 TEXT_FILTERS = frozenset(
     {"capitalize", "e", "escape", "forceescape", "lower", "replace", "safe", "string", "striptags", "title", "trim"}
     | {"truncate", "upper", "urlencode", "wordcount", "date", "time", "datetime", "number", "money", "link"}
 )
 SCALARS = (str, int, float, type(None), Undefined)
-# Those whose arguments may be any value, because they only return them: a list that `map` makes, for example.
+# Those with arguments that may be any value, because they only return them: a list that `map` makes, for example.
 DEFAULTS = frozenset({"d", "default"})
 NOT_JSON = "uses a value that is not text, a number, a list or an object: use a filter such as list"
 TESTS = [
@@ -103,7 +103,7 @@ TESTS = [
 
 def check_json(value: Any) -> Any:
     """Return a value of which a text or the message of an error is made. Raises BoundExceeded for one that is not JSON, such as a generator or a function,
-    whose text contains an address of the process."""
+    with a text that contains an address of the process."""
     parts = [value]
     while parts:
         part = parts.pop()

@@ -49,7 +49,7 @@ class TenantBudget:
             seconds = self.seconds_to_wait()  # others that waited may have used the time
 
     @asynccontextmanager
-    async def charged(self) -> AsyncIterator[None]:
+    async def charging(self) -> AsyncIterator[None]:
         """Wait until the tenant may render, and charge the CPU time of the block, which does not wait."""
         await self.wait()
         started = thread_time()

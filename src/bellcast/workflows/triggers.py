@@ -140,7 +140,7 @@ class Triggers(Struct, eq=False):
         """Compare the data of a trigger with the workflow's schema, or else with that of its type. Raises Invalid."""
         schema, type = definition.get("data"), definition.get("type")
         if schema is not None:
-            async with budget_of(tenant).charged():
+            async with budget_of(tenant).charging():
                 validation.check(data_schemas.errors_of("data", data, schema))
         elif type is not None:
             await self.check_type_data(tenant, type, data)

@@ -72,7 +72,7 @@ async def test_charged_block_waits_for_the_time_and_uses_it(monkeypatch: pytest.
     acme, seconds = budget_of("acme"), itertools.count()
     monkeypatch.setattr(tenant_budget, "thread_time", lambda: next(seconds))
     acme.charge(CPU_SHARE + 0.02)
-    async with acme.charged():
+    async with acme.charging():
         assert acme.seconds_to_wait() == 0
     assert acme.seconds_to_wait() > 1
 

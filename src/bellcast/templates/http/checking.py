@@ -59,7 +59,7 @@ async def check(
             *content_checks.of_code(template),
         ]
 
-    found = await charged(tenant, written)
+    found = await run_charged(tenant, written)
     layouts = await ctx[Catalog].layouts(tenant, template, None)
     values = _examples(declared) if data is None else dict(data)
     for locale in ["", *template.translations][:MAX_RENDERED]:
@@ -82,7 +82,7 @@ async def check(
                 found.append(content_checks.finding("error", "template_error", text, None, locale))
             continue
         layout = None if own.email is None else layouts.get(own.email.layout or "")
-        found += await charged(tenant, content_checks.of_rendered, own, locale, rendered, layout)
+        found += await run_charged(tenant, content_checks.of_rendered, own, locale, rendered, layout)
         for path in missing if data is not None else ():
             text = f"{path} has no value in this data: the send would be refused."
             found.append(content_checks.finding("error", "missing_variable", text, None, None))
@@ -102,7 +102,7 @@ async def errors(ctx: ApiContext, tenant: str, key: str, template: Template) -> 
     ]
 
 
-async def charged(tenant: str, check: Callable[..., list[Finding]], *args: Any) -> list[Finding]:
+async def run_charged(tenant: str, check: Callable[..., list[Finding]], *args: Any) -> list[Finding]:
     """Run checks in a thread, because those of a large e-mail take a second, and charge the time to the tenant's templates:
     the next rendering waits."""
 

@@ -314,7 +314,7 @@ async def preview(change: Change[bytes]) -> Any:
     subject = await _subject_of(change.request, change.body)
     parts, missing = await change.ctx[Previews].preview(subject)
     warnings = [
-        _warning(one) for one in await checking.charged(subject.tenant, content_checks.of_code, subject.template)
+        _warning(one) for one in await checking.run_charged(subject.tenant, content_checks.of_code, subject.template)
     ]
     if "sms" in parts:
         parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
