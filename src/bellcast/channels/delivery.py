@@ -182,7 +182,8 @@ class MessageDelivery(Struct, eq=False):
                 )
                 attempt = self._attempt(message, named, "temporary" if error.is_temporary else "permanent", error)
                 is_unusable = isinstance(named.provider, UnusableProvider)
-                is_repeated = is_unusable and _is_known(attempt, message.attempts[-len(providers) :])
+                recent = [(one.provider, one.response) for one in message.attempts[-len(providers) :]]
+                is_repeated = is_unusable and (attempt.provider, attempt.response) in recent
                 message = with_outcome(message, None if is_repeated else attempt, provider=named.key)
                 if not error.is_temporary:
                     state = "bounced" if error.is_bounce else "failed"
@@ -254,11 +255,6 @@ class MessageDelivery(Struct, eq=False):
         waited = (self.clock.now() - times.milliseconds(message.attempts[-1].at)) / 1000
         round = 1 + bisect(retries.RETRIES[:-1], waited)
         return None if waited >= UNUSABLE_SECONDS else retries.next_delay(round, retries.RETRIES, None)
-
-
-def _is_known(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
-    """True if one of the attempts has the same provider and response."""
-    return any((one.provider, one.response) == (attempt.provider, attempt.response) for one in attempts)
 
 
 def delivery_error(provider: str, error: Exception) -> DeliveryError:
