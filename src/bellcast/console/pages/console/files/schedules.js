@@ -2,6 +2,7 @@
  * Schedules: when each sends next, and one with its next times, to run it now or pause it.
  */
 import { html } from './html.js';
+import { cronText } from './format.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
@@ -16,7 +17,7 @@ const KIND = {
 };
 
 const stateOf = (one) => (one.last_error ? 'failed' : !one.active ? 'paused' : one.next_at ? 'active' : 'done');
-const ruleOf = (one) => one.cron ?? 'once';
+const ruleOf = (one) => (one.cron ? html`<span title=${one.cron}>${cronText(one.cron)}</span>` : 'once');
 /** What it sends, and to whom. */
 const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : one.notification?.title);
 
@@ -24,7 +25,7 @@ export const schedules = {
   path: '/v1/schedules', rows: 'schedules', link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'State', kind: 'state', of: stateOf }, { name: 'Schedule', kind: 'title', of: (one) => one.key, text: (one) => one.last_error ?? effectOf(one) },
-    { name: 'Type', kind: 'type', of: (one) => one.notification?.type }, { name: 'Repeats', of: (one) => html`<code>${ruleOf(one)}</code>`, width: '8rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.notification?.type }, { name: 'Repeats', of: ruleOf, width: '11rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at }, { name: 'Next', kind: 'time', of: (one) => one.next_at },
   ],
   none: { text: 'No schedule exists. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
@@ -42,7 +43,7 @@ export function Schedule({ page }) {
     await request('POST', apiPath(page, KIND, '/run'));
     refresh();
   };
-  return html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Repeats', html`<code>${ruleOf(one)}</code>`], ['Time zone', one.timezone], ['Sends', effectOf(one)], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
+  return html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Repeats', ruleOf(one)], ['Time zone', one.timezone], ['Sends', effectOf(one)], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     actions=${(one, tag) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => toggle(one, tag)} />`}>
     ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
 }

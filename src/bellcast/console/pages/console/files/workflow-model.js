@@ -3,7 +3,7 @@
  *
  * A path is that of the server's errors: `steps.1.branches.0.steps.0`. Fields that are not known here stay as they are.
  */
-import { count } from './format.js';
+import { count, cronText } from './format.js';
 
 /** Types of steps in the order of the menu, with their icons, colours and first fields. */
 export const TYPES = {
@@ -297,7 +297,7 @@ export function durationText(value) {
 export function summaryOf(step) {
   switch (step?.type) {
     case 'delay': return step.until !== undefined ? `${step.offset === undefined ? 'Until' : `${durationText(step.offset) ?? step.offset} ${String(step.offset).startsWith('-') ? 'before' : 'after'}`} ${step.until?.var ?? step.until}` : durationText(step.for) ?? String(step.for ?? '');
-    case 'digest': return step.cron ? `Until ${step.cron}` : `For ${durationText(step.window) ?? step.window ?? '…'}`;
+    case 'digest': return step.cron ? cronText(step.cron) : `For ${durationText(step.window) ?? step.window ?? '…'}`;
     case 'throttle': return `${step.limit ?? 1} per ${durationText(step.window) ?? step.window ?? '…'}`;
     case 'wait_for': return `${step.event ?? '…'}${step.step ? ` of ${step.step}` : ''}${step.timeout ? `, at most ${durationText(step.timeout) ?? step.timeout}` : ''}`;
     case 'branch': return count((step.branches ?? []).length + (step.else ? 1 : 0), 'way');
