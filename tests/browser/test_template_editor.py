@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, excess_width
+from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, excess_width, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -653,10 +653,17 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
 
 
 @pytest.mark.thorough
-def test_brand_of_the_default_tenant_is_chosen_in_the_settings(
-    owner: Console, open_console: Callable[..., Page]
+def test_brand_of_the_default_tenant_is_chosen_in_the_settings_by_owners(
+    owner: Console, open_console: Callable[..., Page], chromium: Browser
 ) -> None:
     owner.send("PUT", "/v1/templates/branded", {"email": {"subject": "x", "text": "x"}})
+    developer = open_console(
+        "/templates/branded?edit=yes", state=state_of_operator(owner, chromium, "dora", "developer")
+    )
+    expect(developer.get_by_role("button", name="Review and publish")).to_be_visible()
+    expect(developer.get_by_role("link", name="Brand")).to_have_count(0)
+    developer.goto("/console/settings?find=brand")
+    expect(developer.locator(".setting", has_text="brand").first).to_contain_text("owners only")
     page = open_console("/templates/branded?edit=yes", viewport={"width": 1280, "height": 900})
     page.get_by_role("link", name="Brand").click()
     setting = page.locator(".setting", has_text="brand").first

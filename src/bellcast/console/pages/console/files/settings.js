@@ -93,7 +93,7 @@ function Setting({ one, value, isLocked, change }) {
 /** The brand of the default tenant: JSON, as fields. */
 function BrandSetting({ one, value, isLocked, change }) {
   const brand = brandOf(value);
-  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code></b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code></b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}${one.is_owner_only && ' · owners only'}</small></div>
     <details open=${value !== one.default}><summary>${brand.name || 'Edit the brand'}</summary><${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(JSON.stringify(next))} /></details></div>`;
 }
 
