@@ -250,6 +250,16 @@ def test_types_of_blocks_are_offered_where_the_server_accepts_them(
         page.keyboard.press("Escape")
 
 
+def test_block_with_the_content_of_a_layout_is_not_duplicated(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    owner.send("PUT", "/v1/templates/designed", {"email": {"subject": "Booking", "blocks": [{"type": "content"}]}})
+    page = open_console("/templates/designed?edit=yes")
+    place(page, "blocks.0").press("d")
+    expect(page.get_by_text("Content cannot be placed here")).to_have_count(1)
+    expect(page.locator(".block-content")).to_have_count(1)
+
+
 @pytest.mark.thorough
 def test_twenty_changes_are_undone_and_redone(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
@@ -377,6 +387,25 @@ def test_text_typed_while_the_server_is_stopped_survives_a_reload(
     context.close()
 
 
+def test_changes_kept_by_an_earlier_build_are_continued(
+    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+) -> None:
+    page = open_console("/account")
+    me = page.evaluate("fetch('/v1/me').then((response) => response.json())")
+    values = {"email": {"subject": "Kept", "blocks": BLOCKS}}
+    page.evaluate(
+        """([name, values]) => {
+            sessionStorage.setItem(name, JSON.stringify({ values, base: 1 }));
+            sessionStorage.setItem(`${name} text`, 'steps: []');
+        }""",
+        [f"draft {me['id']} templates/designed ", values],
+    )
+    page.goto("/console/templates/designed?edit=yes")
+    expect(page.get_by_label("Subject")).to_have_value("Kept")
+    assert saved(page, owner) == values
+    assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('draft '))") == []
+
+
 def test_escape_does_not_leave_the_editor(
     owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
 ) -> None:
@@ -487,6 +516,10 @@ def test_variable_is_completed_while_it_is_typed(
     page.keyboard.press("Escape")
     expect(variables).to_have_count(0)
     expect(heading).to_be_focused()
+    page.keyboard.type("a")
+    expect(variables).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(variables).to_have_count(0)  # it would complete another text than the one before the cursor
 
 
 @pytest.mark.thorough

@@ -32,7 +32,11 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
     say(`${nameOf(valueAt(result.values, result.path))} ${verb} ${whereIs(result.values, result.path)}`);
   };
   const add = (list, index, block) => apply({ values: inserted(mail, list, index, block), path: `${list}.${index}` }, 'added at');
-  const after = (path, block) => add(placeOf(path).list, placeOf(path).index + 1, block);
+  const addCopy = (path, block) => {
+    const { list, index } = placeOf(path), copy = copyOf(mail, block);
+    if (mayHold(mail, list, copy)) add(list, index + 1, copy);
+    else say(`${nameOf(block)} cannot be placed here`);
+  };
   const act = {
     create: (list, index, type) => {
       add(list, index, TYPES[type].make());
@@ -44,7 +48,7 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
     },
     move: (path, list, index) => apply(movedTo(mail, path, list, index), 'moved to'),
     moveBy: (path, step) => apply(movedBy(mail, path, step), 'moved to'),
-    duplicate: (path) => after(path, copyOf(mail, valueAt(mail, path))),
+    duplicate: (path) => addCopy(path, valueAt(mail, path)),
     remove: (path) => {
       const next = removed(mail, path), { list, index } = placeOf(path), left = valueAt(next, list).length;
       change(place, next);
@@ -62,9 +66,7 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
     paste: (path, text = session.getItem(COPIED)) => {
       let block = null;
       try { block = JSON.parse(text); } catch { /* another text */ }
-      if (!isBlock(block)) return;
-      if (mayHold(mail, placeOf(path).list, block)) after(path, copyOf(mail, block));
-      else say(`${nameOf(block)} cannot be placed here`);
+      if (isBlock(block)) addCopy(path, block);
     },
     showSettings: (path) => {
       showSettings(path === settings ? null : path);

@@ -20,8 +20,8 @@ function useCompletion({ id, input, set, variables = [] }) {
   const shown = begun === null ? [] : variables.filter(({ path }) => path.startsWith(begun) && path !== begun).slice(0, MAX_SHOWN);
   const current = Math.min(active, shown.length - 1);
   const choose = ({ path }) => {
-    const { value, selectionStart: end } = input.current, rest = value.slice(end);
-    const text = `${value.slice(0, end - begun.length)}${path}${/^\s*\}\}/.test(rest) ? '' : ' }}'}`;
+    const { value, selectionStart: end } = input.current, rest = value.slice(end), typed = begunIn(input.current) ?? '';
+    const text = `${value.slice(0, end - typed.length)}${path}${/^\s*\}\}/.test(rest) ? '' : ' }}'}`;
     set(text + rest);
     setBegun(null);
     requestAnimationFrame(() => input.current?.setSelectionRange(text.length, text.length));
@@ -36,7 +36,7 @@ function useCompletion({ id, input, set, variables = [] }) {
   };
   return {
     look: () => { setBegun(begunIn(input.current)); setActive(0); },
-    attributes: { 'aria-autocomplete': 'list', 'aria-controls': shown.length > 0 ? `${id}-variables` : null, 'aria-activedescendant': shown.length > 0 ? `${id}-${current}` : null, onKeyDown: keys, onBlur: () => setBegun(null) },
+    attributes: { 'aria-autocomplete': 'list', 'aria-controls': shown.length > 0 ? `${id}-variables` : null, 'aria-activedescendant': shown.length > 0 ? `${id}-${current}` : null, onKeyDown: keys, onBlur: () => setBegun(null), onselectionchange: () => setBegun((last) => (last === begunIn(input.current) ? last : null)) },
     list: shown.length > 0 && html`<div class="completion" role="listbox" aria-label="Variables" id=${`${id}-variables`}>${shown.map((one, index) => html`<div key=${one.path} class="option" role="option" id=${`${id}-${index}`} aria-selected=${String(index === current)} onPointerDown=${(event) => { event.preventDefault(); choose(one); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></div>`)}</div>`,
   };
 }
