@@ -110,8 +110,9 @@ def test_viewer_reads_workflows_templates_and_providers_only(
     page.keyboard.type("evil")
     dialog = page.get_by_role("dialog", name="Go to")
     expect(dialog.get_by_text("Nothing is called evil.")).to_be_visible()
-    page.goto("/console/workflows/evil")
-    expect(page.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
+    for path in ("workflows/evil", "workflows/evil?edit=yes", "templates/evil?edit=yes", "templates?edit=yes"):
+        page.goto(f"/console/{path}")
+        expect(page.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
     owner.send("DELETE", "/v1/providers/viewed")
 
 

@@ -62,18 +62,18 @@ def change_offline(editor: Editor, wait: str) -> None:
 
 @pytest.mark.thorough
 def test_unsaved_draft_is_left_and_signed_out_from_only_after_a_question(leave: Callable[[str], Editor]) -> None:
-    editor = leave("asked-flow")
+    editor = leave("left-flow-2")
     page = editor.page
     change_offline(editor, "5m")
-    with page.expect_event("dialog") as asked:
+    with page.expect_event("dialog") as question:
         page.get_by_role("link", name="Back to the workflow").click()
-    assert asked.value.message.startswith("Leave this page?")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("asked-flow")
+    assert question.value.message.startswith("Leave this page?")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("left-flow-2")
     page.route("**/v1/session", lambda route: route.fulfill(status=204))
-    with page.expect_event("dialog") as asked:
+    with page.expect_event("dialog") as question:
         page.get_by_role("button", name="olive@example.com").click()
         page.get_by_role("button", name="Sign out").click()
-    assert asked.value.message.startswith("Sign out?")
+    assert question.value.message.startswith("Sign out?")
     page.wait_for_function("sessionStorage.length === 0")
 
 
@@ -158,6 +158,21 @@ def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Conso
         "Reminds of a booking", "First the bell\nIts name", "Ways", "Large bookings\nSmall ones",
     ]  # fmt: skip
     assert str(values).count("'note'") == 4
+
+
+def test_comment_longer_than_a_note_is_kept_as_a_note_with_a_problem(
+    edit: Callable[..., Editor], owner: Console
+) -> None:
+    editor = edit("long-comment", [WAIT])
+    editor.page.get_by_role("button", name="YAML").click()
+    words = "Reminds of a booking. " * 30
+    editor.page.get_by_label("Definition as YAML").fill(f"# {words}\nsteps:\n- {{key: wait, type: delay, for: 5m}}\n")
+    editor.page.get_by_role("button", name="Make notes").click()
+    editor.expect_saved()
+    draft = owner.send("GET", "/v1/workflows/long-comment/draft")
+    assert draft["values"]["note"] == words.strip()
+    assert [one["field"] for one in draft["errors"]] == ["note"]
+    expect(editor.page.get_by_role("alert")).to_contain_text("note")
 
 
 def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Editor], owner: Console) -> None:

@@ -22,8 +22,6 @@ export const TYPES = {
   http: { icon: 'webhooks', tone: 3, key: 'call', group: 'Call', text: 'A request to a URL', fields: { url: 'https://' } },
   python: { icon: 'code', tone: 3, key: 'function', group: 'Call', text: 'A function of your app', fields: { function: '' } },
 };
-/** Maximum characters of a note. */
-const MAX_NOTE = 500;
 export const SENDING = ['inbox', 'email', 'sms', 'push', 'chat'];
 const UNKNOWN_TYPE = { icon: 'info', tone: 'grey', key: 'step', fields: {} };
 export const typeOf = (step) => TYPES[step?.type] ?? UNKNOWN_TYPE;
@@ -134,7 +132,7 @@ export function moved(values, path, list, index) {
   return { values: inserted(removed(values, path), list, index, step), path: `${list}.${index}` };
 }
 
-/** The path of the item whose form has a field: a step, a branch for its condition, or the trigger. */
+/** The path of the item with the form of a field: a step, a branch for its condition, or the trigger. */
 export const itemOf = (field) => /^(.*\.branches\.\d+)\.if\b/.exec(field)?.[1] ?? stepPathOf(field) ?? 'trigger';
 
 /** Whether a path comes before another in the document. */
@@ -264,7 +262,7 @@ export function commentsOf(text, values) {
 /** The values with comments as notes of their steps and of the workflow. */
 export const withNotes = (values, comments) => comments.reduce((all, [key, words]) => {
   const path = key === null ? 'note' : `${pathOfKey(all, key)}.note`;
-  return withValue(all, path, [valueAt(all, path), words].filter(Boolean).join('\n').slice(0, MAX_NOTE));
+  return withValue(all, path, [valueAt(all, path), words].filter(Boolean).join('\n'));
 }, values);
 
 // --- words
