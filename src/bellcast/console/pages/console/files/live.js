@@ -142,7 +142,7 @@ export function Live({ page }) {
     setOpened(null);
     changed();
   };
-  return html`<${Heading} title="Live"><span class=${connection.text.startsWith('Connection lost') ? 'warn' : 'muted'} role="status">${status}</span><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
+  return html`<${Heading} title="Live"><span class=${`feed-state ${connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status}</span><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
     <div class="resource"><${FilterBar} filters=${FILTERS} query=${query} chosen=${null} rows=${current.rows.map(headOf)} /></div>
     ${connection.problem && html`<${Failure} problem=${connection.problem} retry=${refresh} />`}
     ${current.left > 0 && html`<p class="muted">${number(current.left)} events were omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}
