@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
-from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, started
+from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, start_console
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.browser.workflow_editor import Editor
 from tests.servers import ServerProcess
@@ -90,7 +90,7 @@ def page(shop: Shop) -> Page:
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    with started(tmp_path_factory.mktemp("console") / "data") as console:
+    with start_console(tmp_path_factory.mktemp("console") / "data") as console:
         yield console
 
 

@@ -73,8 +73,8 @@ class Console:
 
 
 @contextmanager
-def started(data: Path, environ: dict[str, str] | None = None, *options: str) -> Iterator[Console]:
-    """Start a server whose console has not been set up."""
+def start_console(data: Path, environ: dict[str, str] | None = None, *options: str) -> Iterator[Console]:
+    """Start a server with a console that has not been set up."""
     with ServerProcess(data, environ or {}, *options) as server:
         code = re.search(r"/console/setup#code=(\S+)", server.log.read_text())
         assert code

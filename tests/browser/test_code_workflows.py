@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console, started
+from tests.browser.console import Console, start_console
 
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     data = tmp_path_factory.mktemp("code") / "data"
-    with started(data, None, "--workflows", "tests.journey.flows_app") as console:
+    with start_console(data, None, "--workflows", "tests.journey.flows_app") as console:
         yield console
 
 

@@ -7,7 +7,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console, check_looks, started, wait_loaded
+from tests.browser.console import Console, check_looks, start_console, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import free_port
@@ -34,7 +34,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         "BELLCAST_EMAIL": f"smtp://127.0.0.1:{mail.port}?from=bells@example.com",
         "BELLCAST_HTTP_ALLOW": "127.0.0.1",
     }
-    with started(tmp_path_factory.mktemp("story") / "data", environ) as console:
+    with start_console(tmp_path_factory.mktemp("story") / "data", environ) as console:
         yield console
     mail.stop()
 

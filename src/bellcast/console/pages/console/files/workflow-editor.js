@@ -94,7 +94,7 @@ function Editor({ page, tenant, found }) {
   const [closed, setClosed] = useState(new Set());
   const root = useRef(null);
   const focusNext = useRef(null);
-  /** The field whose control gets the focus when its form is shown; an empty text for the first one. */
+  /** The field that gets the focus when its form is shown; an empty text for the first one. */
   const fieldNext = useRef(null);
   const [, redraw] = useState(0);
 
