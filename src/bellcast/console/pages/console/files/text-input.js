@@ -20,11 +20,9 @@ function useCompletion({ id, input, set, variables = [] }) {
   const shown = begun === null ? [] : variables.filter(({ path }) => path.startsWith(begun) && path !== begun).slice(0, MAX_SHOWN);
   const current = Math.min(active, shown.length - 1);
   const choose = ({ path }) => {
-    const { value, selectionStart: end } = input.current, rest = value.slice(end), typed = begunIn(input.current) ?? '';
-    const text = `${value.slice(0, end - typed.length)}${path}${/^\s*\}\}/.test(rest) ? '' : ' }}'}`;
-    set(text + rest);
+    const { value, selectionStart: end } = input.current, typed = begunIn(input.current) ?? '';
+    replace(input.current, set, /^\s*\}\}/.test(value.slice(end)) ? path : `${path} }}`, end - typed.length, end);
     setBegun(null);
-    requestAnimationFrame(() => input.current?.setSelectionRange(text.length, text.length));
   };
   const commands = { ArrowDown: () => setActive((current + 1) % shown.length), ArrowUp: () => setActive((current + shown.length - 1) % shown.length), Enter: () => choose(shown[current]), Tab: () => choose(shown[current]), Escape: () => setBegun(null) };
   const keys = (event) => {
@@ -60,10 +58,14 @@ export function TextInput({ label, value, set, problem, isLong = false, isCode =
 
 /** Insert a text where the cursor of a field was last. */
 export function insertText({ input, set }, text) {
-  const { selectionStart: start, selectionEnd: end, value } = input;
-  set(value.slice(0, start) + text + value.slice(end));
+  replace(input, set, text, input.selectionStart, input.selectionEnd);
   input.focus();
-  requestAnimationFrame(() => input.setSelectionRange(start + text.length, start + text.length));
+}
+
+/** Replace a range of a field at once, also its cursor: the operator may already type the next character. */
+function replace(input, set, text, start, end) {
+  input.setRangeText(text, start, end, 'end');
+  set(input.value);
 }
 
 /** A button that inserts a variable. */
