@@ -1,12 +1,16 @@
 """The shop suite example as a process, with a Bellcast server."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 
 from tests.example_apps import PASSWORD, Site
+from tests.servers import PROJECT
 
 
 class Suite(Site):
@@ -15,6 +19,12 @@ class Suite(Site):
 
     def settings(self) -> dict[str, str]:
         return {"BELLCAST_ORIGINS": self.url}
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command of Django's `manage.py`; return its output."""
+        code = f"from pathlib import Path\nfrom {self.module} import project\nproject.manage(Path({str(self.data)!r}), {list(arguments)})"
+        command, environment = [sys.executable, "-c", code], os.environ | {"BELLCAST_PROJECT": ":".join(PROJECT)}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     @contextmanager
     def visitor(self, person: str) -> Iterator["Visitor"]:

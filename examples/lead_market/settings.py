@@ -19,8 +19,11 @@ CREATE TABLE IF NOT EXISTS pusher_settings (
 );
 CREATE TABLE IF NOT EXISTS api_key (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL);
 """
-# `is_chosen`: the admin has saved other credentials than those of the last start.
-ADDED = {f"pusher_settings.{name}": "INTEGER NOT NULL DEFAULT 0" for name in ("private_admin", "is_chosen")}
+# `is_chosen`: the admin has saved other credentials than those of the last start; -1: a version without the column saved them.
+ADDED = {
+    "pusher_settings.private_admin": "INTEGER NOT NULL DEFAULT 0",
+    "pusher_settings.is_chosen": "INTEGER NOT NULL DEFAULT -1",
+}
 LONGEST = 200
 KEY_BYTES = 24
 
@@ -57,11 +60,17 @@ def seed(connection: Connection, bellcast_url: str, app_id: str, key: str, secre
     """Store the credentials of the Bellcast project and the place of its server, unless the admin has chosen others."""
     place = urlsplit(bellcast_url)
     tls = place.scheme == "https"
+    given = [app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls]
     connection.execute(
-        "INSERT INTO pusher_settings (id, enabled, app_id, key, secret, host, port, tls) VALUES (1, 1, ?, ?, ?, ?, ?, ?) "
+        "UPDATE pusher_settings SET is_chosen = (app_id, key, secret, host, port, tls) <> (?, ?, ?, ?, ?, ?) WHERE is_chosen < 0",
+        given,
+    )
+    connection.execute(
+        "INSERT INTO pusher_settings (id, is_chosen, enabled, app_id, key, secret, host, port, tls) "
+        "VALUES (1, 0, 1, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET app_id = excluded.app_id, key = excluded.key, secret = excluded.secret, "
         "host = excluded.host, port = excluded.port, tls = excluded.tls WHERE NOT is_chosen",
-        [app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls],
+        given,
     )
 
 

@@ -268,6 +268,20 @@ def test_settings_follow_the_server_of_each_start_until_the_admin_chooses_others
     assert started(49152, "fourth").host == "push.example"
 
 
+@pytest.mark.parametrize(("key", "expected"), [("chosen", ("chosen", "chosen")), ("first", ("first", "second"))])
+def test_credentials_from_before_the_column_are_chosen_if_they_differ(
+    tmp_path: Path, key: str, expected: tuple[str, str]
+):
+    database = Database(tmp_path / "leadwell.db", settings.SCHEMA)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO pusher_settings VALUES (1, 1, '1', ?, 'secret', '127.0.0.1', 8787, 0)", [key])
+    database = Database(tmp_path / "leadwell.db", settings.SCHEMA, settings.ADDED)
+    for given, kept in zip(("first", "second"), expected, strict=True):
+        with database.transaction() as connection:
+            settings.seed(connection, "http://127.0.0.1:8787", "1", given, "secret")
+            assert settings.read(connection).key == kept
+
+
 @pytest.mark.thorough
 def test_outage_of_leadwell_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with (

@@ -209,6 +209,13 @@ def test_notice_that_is_sent_twice_is_one_announcement(suite):
         assert nadia.texts().count("Back at noon") == 1
 
 
+def test_notice_without_an_id_is_sent_and_one_without_a_text_is_refused(suite):
+    with suite.visitor("nadia") as nadia:
+        assert nadia.submit("/system/", message="", token="").status_code == 422
+        assert nadia.submit("/system/", message="Closed on Sunday", token="").status_code == 200
+        assert eventually(lambda: "Closed on Sunday" in nadia.texts())
+
+
 def test_customer_form_without_an_id_adds_a_customer(suite):
     with suite.visitor("petra") as petra:
         assert petra.submit("/customers/", name="No Id & Sons", email="", token="").status_code == 200
@@ -248,6 +255,17 @@ def test_customer_that_is_saved_without_a_change_does_not_notify(suite):
             petra.submit(page, name=name, email="")
         petra.submit("/customers/", name="The last one", email="")
         assert eventually(lambda: petra.texts()[:3] == ["The last one", "Loud Café", "Quiet Café"])
+
+
+def test_rows_that_loaddata_writes_do_not_notify(suite, tmp_path: Path):
+    file = tmp_path / "customers.json"
+    with suite.visitor("petra") as petra:
+        petra.submit("/customers/", name="Before the import", email="")
+        file.write_text(suite.manage("dumpdata", "shop.customer").replace("Before the import", "Imported Café"))
+        suite.manage("loaddata", str(file))
+        assert "Imported Café" in petra.http.get("/customers/").text
+        petra.submit("/customers/", name="After the import", email="")
+        assert eventually(lambda: petra.texts()[:2] == ["After the import", "Before the import"])
 
 
 @pytest.mark.thorough

@@ -32,5 +32,5 @@ class CustomerForm(forms.ModelForm):
 
 
 class NoticeForm(forms.Form):
-    token = forms.UUIDField(widget=forms.HiddenInput)
+    token = forms.UUIDField(widget=forms.HiddenInput, required=False)
     message = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2}))

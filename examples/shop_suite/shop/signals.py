@@ -17,9 +17,9 @@ def connect() -> None:
     post_save.connect(customer_saved, sender=Customer)
 
 
-def read_stored(sender: Any, instance: Any, **_: Any) -> None:
-    """Keep the stored row, which the saved one is compared with."""
-    instance.stored = sender.objects.filter(pk=instance.pk).first()
+def read_stored(sender: Any, instance: Any, raw: bool, **_: Any) -> None:
+    """Keep the stored row, which the saved one is compared with. For rows of `loaddata` (`raw`), that is the saved one."""
+    instance.stored = instance if raw else sender.objects.filter(pk=instance.pk).first()
 
 
 def product_saved(instance: Any, **_: Any) -> None:
@@ -35,5 +35,6 @@ def customer_saved(instance: Any, **_: Any) -> None:
         notifications.customer_saved(instance, is_new=before is None)
 
 
-def row_changed(instance: Any, **_: Any) -> None:
-    notifications.show_change(instance.tenant)
+def row_changed(instance: Any, *, raw: bool = False, **_: Any) -> None:
+    if not raw:
+        notifications.show_change(instance.tenant)

@@ -166,12 +166,12 @@ def system(request: HttpRequest) -> HttpResponse:
     """Announce maintenance to everyone in the shop."""
     form = NoticeForm(request.POST or None, initial={"token": uuid.uuid4()})
     if request.method == "POST" and form.is_valid():
-        token = stock.of_person(form.cleaned_data["token"], request.user)
+        token = stock.of_person(form.cleaned_data["token"] or uuid.uuid4(), request.user)
         with transaction.atomic():
             notifications.maintenance_announced(models.of(request), form.cleaned_data["message"], token)
         messages.success(request, "The notice was sent.")
         return redirect("system")
-    return render(request, "shop/system.html", {"form": form})
+    return render(request, "shop/system.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @login_required
