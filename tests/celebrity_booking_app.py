@@ -18,9 +18,14 @@ from tests.wire.socketio_client import installed
 _days = itertools.count(30)
 
 
+def day_in_hours(hours: int) -> date:
+    """The day in the agency's time zone after this many hours of wall-clock time."""
+    return (datetime.now(ZoneInfo(TIMEZONE)) + timedelta(hours=hours)).date()
+
+
 def day_ahead(days: int) -> date:
     """A day in the agency's time zone; 0 is today."""
-    return datetime.now(ZoneInfo(TIMEZONE)).date() + timedelta(days=days)
+    return day_in_hours(24 * days)
 
 
 def free_day() -> date:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 # Digits of the largest id: SQLite's integers have 64 bits.
 MOST_DIGITS = 18
 MAX_ID = 10**MOST_DIGITS - 1
+MEGABYTE = 1024 * 1024
 
 
 class IdConvertor(IntegerConvertor):
@@ -24,5 +25,6 @@ async def read_body(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise HTTPException(413, f"The request is larger than {most // 1024:,} kB.")
+            size = f"{most // MEGABYTE} MB" if most >= MEGABYTE else f"{most // 1024} kB"
+            raise HTTPException(413, f"The request is larger than {size}.")
     return bytes(body)
