@@ -442,7 +442,7 @@ function Branches({ step, path, draft, isReadOnly, select }) {
     draft.change(withValue(values, path, next));
     select(name === 'else' ? `${path}.else` : `${path}.branches.${(step.branches ?? []).length}`);
   };
-  return html`<div class="form-field"><div class="form-label"><span>Branches</span></div><p class="muted">The first one whose condition is true runs.</p>
+  return html`<div class="form-field"><div class="form-label"><span>Branches</span></div><p class="muted">The first branch with a true condition runs.</p>
     <ul class="branch-list">${lanes.map((lane) => html`<li key=${lane.path}><button type="button" class="branch-link" onClick=${() => select(lane.path)}><span>${lane.isElse ? 'Else' : html`<b>If</b> ${conditionText(lane.condition, false)}`}</span><${Icon} name="chevron" /></button></li>`)}</ul>
     ${!isReadOnly && html`<div class="panel-tools"><button type="button" onClick=${() => add('branches')}><${Icon} name="plus" /> Add a branch</button>${step.else === undefined && html`<button type="button" onClick=${() => add('else')}><${Icon} name="plus" /> Add else</button>`}</div>`}</div>`;
 }

@@ -181,7 +181,7 @@ export function movedBy(values, path, step) {
   return target ? moved(values, path, target.list, target.index) : null;
 }
 
-/** A copy of a step whose keys are free. */
+/** A copy of a step with free keys. */
 export function copyOf(values, step) {
   let known = values;
   const renamed = (one) => {

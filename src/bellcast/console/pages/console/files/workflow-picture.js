@@ -1,5 +1,5 @@
 /**
- * A workflow that is only looked at: its flow, whose branches fold, as wide as its place.
+ * A workflow that is only looked at: its flow with branches that fold, as wide as its place.
  */
 import { html, useLayoutEffect, useRef, useState } from './html.js';
 import { loadStyle } from './load.js';

@@ -14,7 +14,7 @@ await loadStyle('workflow-test.css');
 /** Recipients of one test: the limit of the server. */
 const MAX_RECIPIENTS = 10;
 const MAX_SUGGESTED = 8;
-/** Triggers whose data is offered. */
+/** Triggers that offer their data. */
 const MAX_RECENT = 10;
 /** Suggestions follow the input after this pause. */
 const TYPING_MS = 200;
