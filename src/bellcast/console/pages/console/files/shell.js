@@ -37,7 +37,6 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
   const menu = useRef(null);
   const isOpen = isMenuOpen.value;
   useCounts();
-  useTabIcon();
   const toggle = () => {
     isMenuOpen.value = !isOpen;
     if (!isOpen) setTimeout(() => (menu.current.querySelector('[aria-current]') ?? menu.current.querySelector('a')).focus());
@@ -62,6 +61,7 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
 }
 
 function Menu({ place }) {
+  useTabIcon();
   const shown = pageOf(localPath());
   useEffect(() => place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' }), [shown]);
   const pages = ownPages().filter((one) => !one.isPersonal);
