@@ -121,7 +121,7 @@ class App:
             engines.real_clock,
             self.feed,
             lambda: settings.server.logged_requests,
-            lambda path: self._api.token_paths.hide(path),  # noqa: PLW0108  the API is built below
+            self._hide,
         )
         self._time_travel = (
             None
@@ -371,6 +371,10 @@ class App:
         if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
             endpoint = partial(websocket_response.serve, self._serve_api)
         await self.request_log.serve(endpoint, scope, receive, send, adds_id=False)
+
+    def _hide(self, path: str) -> str:
+        """Hide the credentials in a path for the log. The paths of nearly all connections have no place for one."""
+        return path if path in self._live.paths.fixed else self._api.token_paths.hide(path)
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an

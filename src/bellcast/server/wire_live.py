@@ -54,6 +54,7 @@ class LivePaths:
         self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
         self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
         self._starts = tuple(self._prefixes)
+        self.fixed = frozenset(path for path in paths if not path.endswith("*"))
         self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
 
     def find(self, path: str) -> ASGIApp | None:
