@@ -213,6 +213,7 @@ def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Call
     page.route("**/v1/tenants*", hold)
     page.clock.install()
     page.clock.pause_at(time.time() + 60)
+    page.wait_for_load_state("networkidle")  # the jump starts what the page does from time to time
     page.get_by_role("link", name="Tenants").click()
     expect(page.locator("h1")).to_have_text("Tenants")
     expect(page.locator("h1")).to_be_hidden()
