@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
 from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, start_console
 from tests.browser.shop import POLICY, WIDE, Shop
+from tests.browser.template_editor import store_designed
 from tests.browser.workflow_editor import Editor
 from tests.servers import ServerProcess
 
@@ -100,6 +101,12 @@ def owner(console: Console, chromium: Browser) -> Console:
     create_owner(console, chromium)
     add_hostile_texts(console)
     return console
+
+
+@pytest.fixture
+def designed(owner: Console) -> dict[str, Any]:
+    """The template `designed`, which has blocks and no draft."""
+    return store_designed(owner)
 
 
 @pytest.fixture

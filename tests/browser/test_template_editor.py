@@ -8,71 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, excess_width, state_of_operator
 from tests.browser.shop import PHONE
+from tests.browser.template_editor import BLOCKS, COLUMNS, HEADING, TEXT, block, place, publish, published, saved
 from tests.browser.test_accessibility import violations
 
 from bellcast.console.pages import console as pages
 
 FILES = Path(pages.__file__).parent / "files"
 HIT = "top.hit = 1"
-HEADING = {"type": "heading", "text": "See you, {{ data.client }}", "key": "title"}
-TEXT = {
-    "type": "text",
-    "text": "Confirmed for **{{ data.when | date }}**.",
-    "if": {"var": "data.client", "op": "exists"},
-}
-LIST = {"type": "list", "each": "data.items", "blocks": [{"type": "text", "text": "{{ item.name }}"}], "empty": "None"}
-COLUMNS = {
-    "type": "columns",
-    "columns": [{"blocks": [{"type": "divider"}]}, {"blocks": [{"type": "html", "html": "<i>x</i>"}]}],
-}
-BUTTON = {"type": "button", "text": "Open", "url": "https://shop.example/{{ data.id }}", "align": "center"}
-BLOCKS: list[dict[str, Any]] = [HEADING, TEXT, LIST, COLUMNS, BUTTON]
-
-
-@pytest.fixture
-def stored(owner: Console) -> dict[str, Any]:
-    german = {"email": {"subject": "Buchung", "blocks": [{"type": "heading", "text": "Bis bald", "key": "title"}]}}
-    template = {
-        "inbox": {"title": "Booked"},
-        "email": {"subject": "Booking", "blocks": BLOCKS},
-        "translations": {"de": german},
-    }
-    written: dict[str, Any] = owner.send("PUT", "/v1/templates/designed", template)
-    owner.send("PUT", "/v1/templates/designed/draft", {"values": {}})
-    owner.send("DELETE", "/v1/templates/designed/draft")  # of another test
-    return written
-
-
-def published(console: Console, **query: Any) -> dict[str, Any]:
-    values: dict[str, Any] = console.send("GET", "/v1/templates/designed", **query)
-    return values
-
-
-def saved(page: Page, console: Console) -> dict[str, Any]:
-    """Return the values of the draft once all changes are saved."""
-    expect(page.locator("[data-save]")).to_contain_text("Draft saved")
-    values: dict[str, Any] = console.send("GET", "/v1/templates/designed/draft")["values"]
-    return values
-
-
-def publish(page: Page, note: str = "") -> None:
-    """Review the draft and publish it."""
-    page.get_by_role("button", name="Review and publish").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Note").fill(note)
-    dialog.get_by_role("button", name="Publish").click()
-    expect(dialog).to_have_count(0)
-
-
-def block(page: Page, number: int) -> Any:
-    return page.locator(".email-blocks > .blocks-of > .blocks > .block").nth(number)
 
 
 def test_email_is_changed_in_two_languages_and_the_preview_follows(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 900})
     frame = page.frame_locator("iframe[name=template-preview]")
@@ -86,183 +35,18 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
     page.get_by_role("button", name="Side by side").click()
     expect(page.locator(".mail-frame iframe")).to_have_attribute("style", re.compile("zoom"))  # as wide as its place
     page.get_by_role("button", name="Side by side").click()
-    assert published(owner)["email"] == stored["email"]
+    assert published(owner)["email"] == designed["email"]
     publish(page)
     values = published(owner)
-    assert values["version"] == stored["version"] + 1
+    assert values["version"] == designed["version"] + 1
     assert values["email"]["blocks"] == [{**HEADING, "text": "Welcome, {{ data.client }}"}, *BLOCKS[1:]]
     assert values["translations"]["de"]["email"]["blocks"][0]["text"] == "Willkommen"
-    assert values["inbox"] == stored["inbox"]
-
-
-def place(page: Page, path: str) -> Locator:
-    """Return the name of a block in the first e-mail, on which keys act."""
-    return page.locator(f".editor [data-path='{path}'] > .block-bar .block-name").first
-
-
-def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
-) -> None:
-    page = open_console("/templates/designed?edit=yes")
-    announced = page.locator(".template-editor > [role=status]")
-    place(page, "blocks.0").focus()
-    for key, text in (
-        ("d", "title-2 added at 2 of 6"),
-        ("Delete", "title-2 deleted"),
-        ("Control+c", "Text copied"),
-        ("ArrowDown", ""),
-        ("Control+v", "Text added at 4 of 6"),
-        ("Control+x", "Text deleted"),
-        ("Control+z", "Undone"),
-        ("Control+z", "Undone"),
-        ("Control+y", "Redone"),
-        ("Control+z", "Undone"),
-    ):
-        page.keyboard.press(key)
-        expect(announced).to_contain_text(text)
-        expect(page.locator(".block-name:focus")).to_have_count(1)
-    expect(block(page, 5)).to_have_count(0)
-    place(page, "blocks.0").press("a")
-    page.get_by_label("Type of the block").fill("div")
-    page.keyboard.press("Enter")
-    expect(announced).to_contain_text("Divider added at 2 of 6")
-    place(page, "blocks.0").press("Shift+A")
-    page.get_by_label("Type of the block").fill("text")
-    page.keyboard.press("Enter")
-    expect(block(page, 0).get_by_role("textbox", name="Text")).to_be_focused()
-    page.keyboard.type("Bye")  # replaces the text that a block begins with
-    page.keyboard.press("Escape")
-    expect(place(page, "blocks.0")).to_be_focused()
-    page.keyboard.press("F2")
-    page.get_by_label("Key", exact=True).fill("bye")
-    assert saved(page, owner)["email"]["blocks"] == [
-        {"type": "text", "text": "Bye", "key": "bye"},
-        HEADING,
-        {"type": "divider"},
-        *BLOCKS[1:],
-    ]
-    assert violations(page) == []
-
-
-@pytest.mark.thorough
-def test_blocks_move_into_and_out_of_lists_and_columns_by_keyboard(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
-) -> None:
-    page = open_console("/templates/designed?edit=yes")
-    announced = page.locator(".template-editor > [role=status]")
-    button = block(page, BLOCKS.index(BUTTON))
-    button.get_by_role("textbox", name="Label").press("Alt+ArrowUp")
-    expect(announced).to_contain_text("Button moved to 2 of 2, column 2 of Columns")
-    expect(place(page, "blocks.3.columns.1.blocks.1")).to_be_focused()
-    assert saved(page, owner)["email"]["blocks"][3]["columns"][1]["blocks"] == [
-        *COLUMNS["columns"][1]["blocks"],
-        BUTTON,
-    ]
-    for text in ("1 of 2, column 2", "2 of 2, column 1", "1 of 2, column 1", "4 of 5", "2 of 2, in List"):
-        page.keyboard.press("Alt+ArrowUp")
-        expect(announced).to_contain_text(f"Button moved to {text}")
-    assert saved(page, owner)["email"]["blocks"][2]["blocks"][1] == BUTTON
-    # Columns may be in a list, and not in a column.
-    page.keyboard.press("ArrowLeft")
-    expect(place(page, "blocks.2")).to_be_focused()
-    page.keyboard.press("Alt+ArrowDown")
-    expect(announced).to_contain_text("List moved to 1 of 2, column 1 of Columns")
-    page.keyboard.press("Control+z")
-    place(page, "blocks.3").press("Alt+ArrowUp")
-    expect(announced).to_contain_text("Columns moved to 3 of 3, in List")
-    for _ in range(3):
-        page.keyboard.press("Control+z")
-    expect(place(page, "blocks.3.columns.1.blocks.0")).to_be_visible()
-
-
-@pytest.mark.thorough
-def test_block_is_dragged_into_a_column(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
-) -> None:
-    page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 1400})
-    target = page.locator("[data-path='blocks.3.columns.0.blocks.0']")
-    place(page, "blocks.0").drag_to(target, target_position={"x": 40, "y": 4})
-    expect(page.locator("[data-drop]")).to_have_count(0)
-    blocks = saved(page, owner)["email"]["blocks"]
-    assert blocks[:2] == BLOCKS[1:3]
-    assert blocks[2]["columns"][0]["blocks"] == [HEADING, {"type": "divider"}]
-
-
-@pytest.mark.thorough
-def test_block_has_the_fields_that_few_need(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
-) -> None:
-    image = {"type": "image", "src": "{{ data.logo }}", "alt": ""}
-    blocks = [image, LIST, COLUMNS]
-    owner.send("PUT", "/v1/templates/designed", {"email": {"subject": "Booking", "blocks": blocks}})
-    page = open_console("/templates/designed?edit=yes")
-
-    def fill(kind: str, **fields: str) -> None:
-        page.get_by_role("button", name=re.compile(f"^More fields of block .*{kind}")).click()
-        for label, value in fields.items():
-            page.get_by_label(label.replace("_", " "), exact=True).fill(value)
-
-    fill("Image", Width_in_px="900", Link="https://shop.example", Key="logo")
-    width = page.get_by_label("Width in px")
-    expect(width).to_have_attribute("aria-invalid", "true")
-    width.fill("200")
-    page.get_by_label("Align").select_option("left")
-    fill("List", At_most_items="5")
-    page.get_by_role("button", name=re.compile("^More fields of block .*Columns")).click()
-    page.get_by_role("button", name="Add a column").click()
-    expect(page.locator(".columns-of > .blocks-of")).to_have_count(3)
-    for number, percent in enumerate(("50", "30", "20"), start=1):
-        page.get_by_label(f"Width of column {number} in %").fill(percent)
-    assert violations(page) == []
-    columns = [
-        {**column, "width": width}
-        for column, width in zip(
-            [*COLUMNS["columns"], {"blocks": [{"type": "text", "text": "Text"}]}], (50, 30, 20), strict=True
-        )
-    ]
-    assert saved(page, owner)["email"]["blocks"] == [
-        {**image, "width": 200, "url": "https://shop.example", "key": "logo", "align": "left"},
-        {**LIST, "limit": 5},
-        {**COLUMNS, "columns": columns},
-    ]
-
-
-@pytest.mark.thorough
-def test_types_of_blocks_are_offered_where_the_server_accepts_them(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
-) -> None:
-    deep = {"type": "list", "each": "data.items", "blocks": [COLUMNS]}
-    blocks = [deep, {"type": "columns", "columns": [{"blocks": [LIST]}, {"blocks": []}]}, {"type": "content"}]
-    owner.send("PUT", "/v1/templates/designed", {"email": {"subject": "Booking", "blocks": blocks}})
-    page = open_console("/templates/designed?edit=yes")
-    inner = {"Heading", "Text", "Button", "Image", "Divider", "HTML"}
-    for end, more in {
-        "blocks.3": {"List", "Columns"},
-        "blocks.0.blocks.1": {"List", "Columns"},
-        "blocks.0.blocks.0.columns.0.blocks.1": set(),
-        "blocks.1.columns.1.blocks.0": {"List"},
-        "blocks.1.columns.0.blocks.0.blocks.1": set(),
-    }.items():
-        page.locator(f"[data-end='{end}'] > .popup > button").click()
-        expect(page.get_by_label("Type of the block")).to_be_focused()
-        offered = page.locator(".popup-panel:popover-open .option > span").all_text_contents()
-        assert set(offered) == inner | more, end
-        page.keyboard.press("Escape")
-
-
-def test_block_with_the_content_of_a_layout_is_not_duplicated(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
-) -> None:
-    owner.send("PUT", "/v1/templates/designed", {"email": {"subject": "Booking", "blocks": [{"type": "content"}]}})
-    page = open_console("/templates/designed?edit=yes")
-    place(page, "blocks.0").press("d")
-    expect(page.get_by_text("Content cannot be placed here")).to_have_count(1)
-    expect(page.locator(".block-content")).to_have_count(1)
+    assert values["inbox"] == designed["inbox"]
 
 
 @pytest.mark.thorough
 def test_twenty_changes_are_undone_and_redone(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     for _ in range(10):
@@ -281,7 +65,7 @@ def test_twenty_changes_are_undone_and_redone(
 
 @pytest.mark.thorough
 def test_problem_of_a_block_is_shown_at_its_field(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     field = block(page, 1).get_by_role("textbox", name="Text")
@@ -291,14 +75,14 @@ def test_problem_of_a_block_is_shown_at_its_field(
     expect(page.get_by_role("status", name="Problems")).to_contain_text("unknown variable 'dota'")
     expect(page.get_by_role("button", name="Review and publish")).to_be_disabled()
     assert saved(page, owner)["email"]["blocks"][1]["text"] == "{{ dota.x }}"
-    assert published(owner)["email"] == stored["email"]
+    assert published(owner)["email"] == designed["email"]
     field.fill("{{ data.x }}")
     expect(field).not_to_have_attribute("aria-invalid", "true")
 
 
 @pytest.mark.thorough
 def test_editor_fits_and_is_accessible_in_each_look(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes&locale=de", color_scheme="dark")
     place(page, "blocks.0").press("F2")
@@ -321,7 +105,7 @@ def test_editor_fits_and_is_accessible_in_each_look(
 
 @pytest.mark.thorough
 def test_checks_stop_a_publication_and_lead_to_the_block(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     expect(page.get_by_role("button", name=re.compile("^Checks: "))).to_be_visible()
@@ -348,11 +132,11 @@ def test_checks_stop_a_publication_and_lead_to_the_block(
     ("choice", "text"), [("Take theirs", "Theirs"), pytest.param("Keep mine", "Mine", marks=pytest.mark.thorough)]
 )
 def test_two_editors_of_a_template_choose_whose_text_stays(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], choice: str, text: str
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any], choice: str, text: str
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     expect(page.get_by_label("Subject")).to_have_value("Booking")
-    theirs = {"values": {"email": {"subject": "Theirs", "blocks": BLOCKS}}, "base": stored["version"]}
+    theirs = {"values": {"email": {"subject": "Theirs", "blocks": BLOCKS}}, "base": designed["version"]}
     owner.send("PUT", "/v1/templates/designed/draft", theirs)
     page.get_by_label("Subject").fill("Mine")
     dialog = page.get_by_role("dialog", name="Changed in the meantime")
@@ -367,7 +151,7 @@ def test_two_editors_of_a_template_choose_whose_text_stays(
 
 @pytest.mark.thorough
 def test_text_typed_while_the_server_is_stopped_survives_a_reload(
-    owner: Console, chromium: Browser, stored: dict[str, Any]
+    owner: Console, chromium: Browser, designed: dict[str, Any]
 ) -> None:
     context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
     page = context.new_page()
@@ -388,7 +172,7 @@ def test_text_typed_while_the_server_is_stopped_survives_a_reload(
 
 
 def test_changes_kept_by_an_earlier_build_are_continued(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/account")
     me = page.evaluate("fetch('/v1/me').then((response) => response.json())")
@@ -407,7 +191,7 @@ def test_changes_kept_by_an_earlier_build_are_continued(
 
 
 def test_escape_does_not_leave_the_editor(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     subject = page.get_by_label("Subject")
@@ -419,7 +203,7 @@ def test_escape_does_not_leave_the_editor(
 
 
 def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     block(page, 0).get_by_role("textbox", name="Heading").press("Alt+ArrowDown")
@@ -433,19 +217,19 @@ def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     dialog.get_by_role("button", name="Publish").click()
     expect(dialog).to_have_count(0)
     page.get_by_role("link", name="Back to the template").click()
-    row = page.locator(".rows-of li", has_text=f"Version {stored['version'] + 1}")
+    row = page.locator(".rows-of li", has_text=f"Version {designed['version'] + 1}")
     expect(row).to_contain_text("Shorter")
-    page.get_by_role("button", name=f"Make current: version {stored['version']}", exact=True).click()
-    page.get_by_role("button", name=f"Make current: version {stored['version']}", exact=True).click()
+    page.get_by_role("button", name=f"Make current: version {designed['version']}", exact=True).click()
+    page.get_by_role("button", name=f"Make current: version {designed['version']}", exact=True).click()
     expect(page.locator(".rows-of li").filter(has=page.locator(".state.ok"))).to_contain_text(
-        f"Version {stored['version']}"
+        f"Version {designed['version']}"
     )
-    assert published(owner)["email"] == stored["email"]
+    assert published(owner)["email"] == designed["email"]
 
 
 @pytest.mark.thorough
 def test_blocks_are_edited_as_yaml_and_converted_to_html_once(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes&view=yaml")
     text = page.get_by_label("Definition as YAML")
@@ -465,7 +249,7 @@ def test_blocks_are_edited_as_yaml_and_converted_to_html_once(
 
 @pytest.mark.thorough
 def test_language_is_added_with_the_texts_of_the_default_language(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     page.get_by_role("button", name="Add a language").click()
@@ -474,12 +258,12 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     french = page.get_by_role("region", name="E-mail, French")
     expect(french.get_by_label("Subject")).to_be_focused()
     french.get_by_label("Subject").fill("Réservation")
-    email = {"subject": "Réservation", "blocks": stored["email"]["blocks"]}
+    email = {"subject": "Réservation", "blocks": designed["email"]["blocks"]}
     assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
 def test_tab_of_a_language_has_the_number_of_its_missing_texts(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes&locale=de")
     german = page.get_by_role("tab", name="de", exact=True)
@@ -493,7 +277,7 @@ def test_tab_of_a_language_has_the_number_of_its_missing_texts(
 
 
 def test_variable_is_completed_while_it_is_typed(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     heading = block(page, 0).get_by_role("textbox", name="Heading")
@@ -524,13 +308,13 @@ def test_variable_is_completed_while_it_is_typed(
 
 @pytest.mark.thorough
 def test_earlier_version_is_looked_at_in_the_history(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     changed = {"email": {"subject": "Other", "blocks": [TEXT]}, "inbox": {"title": "Other"}}
     owner.send("PUT", "/v1/templates/designed", changed)
     page = open_console("/templates/designed", viewport={"width": 1280, "height": 900})
-    page.get_by_role("button", name=f"Look at version {stored['version']}", exact=True).click()
-    shown = page.get_by_role("region", name=f"As recipients saw version {stored['version']}")
+    page.get_by_role("button", name=f"Look at version {designed['version']}", exact=True).click()
+    shown = page.get_by_role("region", name=f"As recipients saw version {designed['version']}")
     frame = shown.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="See you, client")).to_be_visible()
     expect(shown.get_by_text("Booking", exact=True)).to_be_visible()
@@ -541,7 +325,7 @@ def test_earlier_version_is_looked_at_in_the_history(
 
 @pytest.mark.thorough
 def test_import_shows_what_it_removes_fills_the_draft_and_runs_nothing(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any], tmp_path: Path
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any], tmp_path: Path
 ) -> None:
     page = open_console("/templates/designed?edit=yes&locale=de")
     page.get_by_role("button", name="Import", exact=True).click()
@@ -617,7 +401,7 @@ def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
 
 @pytest.mark.thorough
 def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     texts = {
         "push": {"title": "Booked", "body": "{{ data.client }} " + "x" * 200},
@@ -657,7 +441,7 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
 
 @pytest.mark.thorough
 def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
-    owner: Console, open_console: Callable[..., Page], stored: dict[str, Any]
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 900})
     block(page, 0).get_by_role("textbox", name="Heading").fill("Draft for {{ data.client }}")

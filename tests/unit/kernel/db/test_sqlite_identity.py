@@ -12,6 +12,7 @@ from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict, NotFound
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.store import Store
 
 
 async def epoch(app: App) -> int:
@@ -41,7 +42,7 @@ async def test_positions_stay_valid_after_a_kill(app: App, engine: SqliteEngine,
     shutil.copytree(database.parent, killed)
     after = SqliteEngine(killed / database.name, FakeClock())
     await after.open()
-    app_after = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
+    app_after = App(Store(after), FakeClock())
     assert await epoch(app_after) == before
     await after.close()
 
@@ -120,7 +121,7 @@ async def test_log_of_a_killed_server_is_not_applied_to_a_copy(
         (killed / f"{database.name}{suffix}").unlink()
     after = SqliteEngine(killed / database.name, FakeClock())
     await after.open()
-    restored = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
+    restored = App(Store(after), FakeClock())
     assert (await restored.inbox("alice")).state.unread == 1
     await after.close()
 
@@ -138,7 +139,7 @@ async def test_positions_are_unknown_after_a_copy_from_the_time_of_a_killed_serv
     for suffix in ("-wal", "-shm"):
         (killed / f"{database.name}{suffix}").unlink()
     after = SqliteEngine(killed / database.name, FakeClock())
-    restored = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
+    restored = App(Store(after), FakeClock())
     epochs: list[int] = []
     for _ in range(3):
         await after.open()
@@ -180,7 +181,7 @@ async def test_positions_are_unknown_in_another_folder(app: App, engine: SqliteE
     shutil.copy(database, elsewhere)
     other = SqliteEngine(elsewhere, FakeClock())
     await other.open()
-    app_elsewhere = App(type(app.store)(other), FakeClock())  # type: ignore[call-arg]  # Store
+    app_elsewhere = App(Store(other), FakeClock())
     assert await epoch(app_elsewhere) != before
     await other.close()
 
