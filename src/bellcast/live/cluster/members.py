@@ -24,15 +24,14 @@ TURN_SECONDS = 0.5
 BEAT_MS = 2_000
 # A node sends its beat when the list arrives: the keeper reads those of all nodes at once. Without a list, it is sent this much later.
 LATE_MS = 500
-# Silence after which a node is dead: with the turn that notices it and the messages, presence is right within 10 s of its end. A node
-# that was busy for 6 s lives: its beat is due after 2.5 s at the latest.
-NODE_TIMEOUT_MS = 8_500
+# Silence after which a node is dead: presence is right within 10 s of its end, and a node that was busy for 6 s lives.
+NODE_TIMEOUT_MS = 9_000
 # Silence after which the keeper is replaced: three lists.
 KEEPER_TIMEOUT_MS = 6_000
 # How long claims are collected.
 CLAIM_MS = 500
 # A new keeper waits this long for the beats of nodes that sent theirs to the previous one. A node that died with it is
-# then dead after 8.5 s too.
+# then dead after 9 s too.
 GRACE_MS = NODE_TIMEOUT_MS - KEEPER_TIMEOUT_MS - CLAIM_MS
 # Time between two ticks after which this process was suspended, and knows nothing about the silence of others. Two seconds
 # less than the timeout, for what was silent already.
