@@ -64,56 +64,6 @@ async def test_connect_reaches_the_nodes_that_follow_the_inbox_and_no_others(clu
     assert [node.hub.subscriptions.total(INBOX) for node in nodes[:3]] == [3] * 3
 
 
-async def test_connect_costs_each_node_of_its_group_two_messages(cluster: Cluster) -> None:
-    nodes = await cluster.start(20)
-    for node in nodes[1:]:
-        follow(node, "one")
-    await cluster.pass_seconds(10)
-    for node in nodes:
-        node.received.clear()
-    follow(nodes[0], "new")
-    for _ in range(4):
-        cluster.fake_clock.advance(groups.ANSWER_MS / 2_000)  # an answer arrives in time
-        await cluster.settle()
-    await cluster.pass_seconds(10)
-    messages = sum(node.received[kind] for node in nodes for kind in GROUP_MESSAGES)
-    # Of the inbox and of the topic: a question and its repetition to 19 nodes, and one answer.
-    assert messages == 2 * (2 * 19 + 1)
-
-
-async def test_node_that_missed_a_connect_answers_its_repetition(cluster: Cluster) -> None:
-    first, second, third = await cluster.start(3)
-    for node in (second, third):
-        node.observe("alice")
-    await cluster.pass_seconds(10)
-    del third.followed[INBOX]  # the question is lost
-    connect(first.hub, "new")
-    await cluster.pass_seconds(1)
-    third.followed[INBOX] = 1
-    assert third.hub.subscriptions.total(INBOX) == 0
-    cluster.published.clear()
-    await cluster.pass_seconds(5)
-    assert third.hub.subscriptions.total(INBOX) == 1
-    assert first.hub.groups.is_followed_elsewhere(INBOX)
-    assert GROUP_MESSAGES & cluster.published.keys() == {"group"}
-
-
-async def test_first_follower_removes_a_node_that_ended_in_silence(cluster: Cluster) -> None:
-    first, second = await cluster.start(2)
-    follow(first, "one")
-    await cluster.pass_seconds(10)
-    follow(second, "two")
-    await cluster.pass_seconds(10)
-    assert first.hub.subscriptions.total(INBOX) == 2
-    for stream in (INBOX, ROOM):
-        del second.followed[stream]  # its leave messages are lost, and the node lives
-    for of_groups in (second.hub.groups._groups, second.hub.groups.followed, second.hub.groups._repeat_at):
-        of_groups.clear()
-    await cluster.pass_seconds((groups.SILENT_MS + 2 * groups.REPEAT_MS) / 1000)
-    assert first.hub.subscriptions.total(INBOX) == 1
-    assert len(first.hub.groups) == 0
-
-
 async def test_node_alone_on_a_stream_keeps_nothing_about_it(cluster: Cluster) -> None:
     first, second = await cluster.start(2)
     for number in range(10):

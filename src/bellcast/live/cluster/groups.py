@@ -258,7 +258,9 @@ class Groups:
                     is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
                     if is_silent and await self._members.is_reachable():
                         self._ask(stream)
-                    self._repeat(stream, group)
+                    # Of many members none: a node that does not know the number asks.
+                    self._send(stream, group, frozenset())
+                    self._repeat_at[stream] = now + REPEAT_MS
                 else:
                     del self._repeat_at[stream]
         changed, self._changed = self._changed, {}
@@ -326,16 +328,6 @@ class Groups:
         state = self._state(stream, group, members, previous)
         self._outgoing.append(GroupUpdate(stream, state, asks, known if asks else {}, has_left))
 
-    def _repeat(self, stream: Stream, group: StreamGroup) -> None:
-        """Send the last state again, of many members none: a node that does not know its number asks. The others answer only if
-        this node does not know their numbers."""
-        members = self._members_here(stream, None)
-        previous = group.number if len(members) > MAX_FULL_MEMBERS else None
-        state = self._state(stream, group, members if previous is None else (), previous)
-        known = {id: peer.number for id, peer in group.peers.items()}
-        self._repeat_at[stream] = self._clock.now() + REPEAT_MS
-        self._outgoing.append(GroupUpdate(stream, state, 2, known))
-
     def _answer(self, stream: Stream, group: StreamGroup, question: GroupState, *, is_whole: bool) -> None:
         group.number = group.number or next(self._numbers)
         states = [self._state(stream, group, self._members_here(stream, None), None)]
@@ -378,7 +370,7 @@ class Groups:
                 # A node that does not know the others itself has only its own state to tell
                 self._answer(stream, group, event.state, is_whole=stream not in self._asking)
             elif event.asks and group.number != event.known.get(
-                self._members.id, None if event.asks == 2 else group.number
+                self._members.id, 0 if event.asks == 2 else group.number
             ):
                 self._answer(stream, group, event.state, is_whole=False)
 
@@ -390,7 +382,7 @@ class Groups:
         peer = group.peers.get(state.node)
         if peer is None:
             peer = group.peers[state.node] = Peer()
-            self._repeat_at.setdefault(stream, self._clock.now() + REPEAT_MS)  # also finds that it is silent
+            self._repeat_at[stream] = self._clock.now() + FIRST_REPEAT_MS  # it may not know the state of this node
         peer.heard_at = self._clock.now()
         delta = peer.apply(state)
         if delta is None:
