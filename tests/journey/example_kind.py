@@ -1,6 +1,6 @@
 """A kind of object, as an example: labels with a title and a color.
 
-In the package, this is a room with `types.py` and `http.py`. One more line adds HANDLERS to `server/api_app.py`, and one adds
+In the package, this is a room with `types.py` and `http.py`. One more line adds it to MODULES of `server/api_app.py`, and one adds
 `add_to` to the command line."""
 
 from typing import Annotated

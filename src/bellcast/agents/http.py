@@ -144,9 +144,7 @@ def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
     )(show)
 
 
-HANDLERS = [
-    serve,
-    page,
+TEXTS = [
     _text("/llms.txt", documentation.overview, "The documentation for language models: an overview."),
     _text("/llms-full.txt", documentation.full, "The documentation for language models: all pages as one text."),
 ]

@@ -41,6 +41,3 @@ async def rotate(request: ApiRequest) -> ASGIApp:
     Streams the progress as NDJSON, or returns it as one JSON array with `Accept: application/json`. Safe to interrupt and to
     repeat."""
     return await responses.respond_list(request, context.of(request)[StoredSecrets].rotate())
-
-
-HANDLERS = (keys, rotate)

@@ -387,4 +387,3 @@ BUNDLE = BundleKind(
     written=_written,
 )
 FIELDS = request_body.Shape(ProviderFields, None, {"channel": "email", "url": "smtp://mail.example.com"})
-HANDLERS = [page, read, write, delete, test, receive]

@@ -91,9 +91,6 @@ async def delete(change: Change[None]) -> bool:
     return await Jobs(change.ctx.engines.db).delete_dead(change.tenant, *change.key)
 
 
-JOB_HANDLERS = [page_of_jobs, retry, delete]
-
-
 FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
 
 
@@ -254,9 +251,6 @@ def _failure(failure: StoredFailure) -> Failure:
     return responses.item(Failure, failure, webhook=webhook_of(failure), cause=cause_of(failure.reason))
 
 
-FAILURE_HANDLERS = [failure_page, causes]
-
-
 REPLAYS = Resource("replays", "/{id:str}", tag="Messages", unknown="There is no replay with this id.")
 
 
@@ -400,4 +394,3 @@ def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
 
 
 START = request_body.Shape(StartReplayRequest, _check)
-HANDLERS = [start, page, read, cancel]

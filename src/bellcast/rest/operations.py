@@ -1,6 +1,5 @@
 """Declarations of operations: path, required scope, request and response types. Routing, guards and the OpenAPI
-document are derived from the same declaration, so they cannot disagree. `app.py` lists the operations, or HANDLERS of
-their modules."""
+document are derived from the same declaration, so they cannot disagree. `server/api_app.py` lists the modules with operations."""
 
 import functools
 import re

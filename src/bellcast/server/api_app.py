@@ -1,14 +1,16 @@
 """The API as one ASGI application."""
 
 import functools
+from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from bellcast.agents import http as agents_http
+from bellcast.agents import http as agents
 from bellcast.auth import http as tokens
 from bellcast.channels.http import explanations, mailbox, messages, notification_types, unsubscribe
-from bellcast.channels.suppressions import http as suppressions_http
+from bellcast.channels.suppressions import http as suppressions
 from bellcast.console.http import connections, live_feed, nodes, settings, stats
 from bellcast.console.pages import browser_files, check, console, embed, error_pages, landing
 from bellcast.documents import http as stored_secrets
@@ -26,6 +28,7 @@ from bellcast.recipients.http import push_endpoints, recipients
 from bellcast.replays import http as replays
 from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import ApiEndpoint
 from bellcast.rest.router import ApiRouter, TokenPaths
 from bellcast.server import health, metrics, openapi
 from bellcast.server.middleware import ApiMiddleware
@@ -47,79 +50,27 @@ BUNDLES = bundles.operations(
         preferences.BUNDLE,
     ]
 )
-HANDLERS = [
-    *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, topics.publish),
-    *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
-    recipients.write_many,
-    bulk.load_imports,
-    *(notifications.notification_page, notifications.announcement_page),
-    *(
-        export.export,
-        tenants.page,
-        tenants.read,
-        tenants.write,
-        tenants.erase,
-        export.export_tenant,
-        tokens.make,
-        tenants.create_key,
-        tenants.page_of_keys,
-        tenants.revoke_key,
-    ),
-    *(
-        topics.subscribe,
-        topics.unsubscribe,
-        topics.page,
-        topics.all_topics,
-        topics.of_recipient,
-        topics.presence,
-        topics.events,
-        topics.clear,
-        connections.page,
-        connections.close,
-        connections.stats,
-    ),
-    *inbox.HANDLERS,
-    *(
-        *explanations.HANDLERS,
-        *suppressions_http.HANDLERS,
-        *replays.JOB_HANDLERS,
-        *nodes.CLOCK_HANDLERS,
-        *workflows.HANDLERS,
-        *simulations.HANDLERS,
-        *runs.HANDLERS,
-        *replays.FAILURE_HANDLERS,
-        *replays.HANDLERS,
-        *schedules.HANDLERS,
-        *sources.HANDLERS,
-        *schemas.HANDLERS,
-    ),
-    *(
-        *messages.HANDLERS,
-        *notification_types.HANDLERS,
-        *templates.HANDLERS,
-        *editor_tokens.HANDLERS,
-        *preferences.HANDLERS,
-        *BUNDLES,
-    ),
-    *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
-    *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *browser_files.ICON_HANDLERS),
-    *(*account.HANDLERS, account.change_email),
-    *oidc.HANDLERS,
-    *passkeys.HANDLERS,
-    *operators.HANDLERS,
-    *live_feed.HANDLERS,
-    *stats.HANDLERS,
-    *nodes.HANDLERS,
-    *nodes.DOCTOR_HANDLERS,
-    *stored_secrets.HANDLERS,
-    *settings.HANDLERS,
-    *(handler for api in DIALECT_APIS for handler in api.operations),
-    *agents_http.HANDLERS,
-    *(*console.HANDLERS, *embed.HANDLERS),
-    *check.HANDLERS,
-    *(health.alive, health.ready, health.metrics, *console.REFERENCE_HANDLERS, *error_pages.HANDLERS),
-    *(*browser_files.HANDLERS, *landing.HANDLERS),
-]
+# Those with operations, in the order of the documentation.
+MODULES = (
+    *(notifications, bulk, topics, recipients, export, tenants, tokens, connections, inbox),
+    *(explanations, suppressions, replays, workflows, simulations, runs, schedules, sources, schemas),
+    *(messages, notification_types, templates, editor_tokens, preferences),
+    *(unsubscribe, push_endpoints, providers, webhooks, preferences_page, mailbox),
+    *(account, oidc, passkeys, operators, live_feed, stats, nodes, stored_secrets, settings, agents),
+    *(console, embed, check, health, error_pages, browser_files, landing),
+)
+
+
+def endpoints_of(modules: Iterable[ModuleType]) -> list[ApiEndpoint]:
+    """Return the operations of modules: their attributes, and the elements of their lists."""
+    found: dict[int, ApiEndpoint] = {}
+    for value in (one for module in modules for one in vars(module).values()):
+        listed = value if isinstance(value, list | tuple) else [value]
+        found |= {id(one): one for one in listed if isinstance(one, ApiEndpoint)}
+    return list(found.values())
+
+
+HANDLERS = [*endpoints_of(MODULES), *BUNDLES, *(handler for api in DIALECT_APIS for handler in api.operations)]
 
 
 def build(context: ApiContext) -> ApiMiddleware:

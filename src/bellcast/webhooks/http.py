@@ -220,6 +220,3 @@ def _audited(webhook: Webhook) -> dict[str, Any]:
 
 def _item(owner: str, id: str, webhook: Webhook) -> WebhookObject:
     return responses.item(WebhookObject, webhook, tenant=owner, id=id, events=list(webhook.events))
-
-
-HANDLERS = [create, page, read, change, delete, rotate, replay]

@@ -297,6 +297,3 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         explained += explanations.explain_sent(decisions, messages, zone).channels
     joined = explanations.joined(explained)
     return explanations.with_actions(joined, recipient, unprovided=missing, messages=sent_messages)
-
-
-HANDLERS = [explain]

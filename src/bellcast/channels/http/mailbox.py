@@ -219,6 +219,3 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; fo
   iframe { flex-basis: 60vh; min-height: 60vh }
 }
 """
-
-
-HANDLERS = [create, show]

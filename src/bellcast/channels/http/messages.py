@@ -249,4 +249,3 @@ def item(message: StoredMessage) -> Message:
 
 
 RETRY = request_body.Shape(RetryRequest)
-HANDLERS = [page, read, raw, eml, attempts, html, retry_many, retry, release]

@@ -71,4 +71,4 @@ async def inferred_schema_types(wanted: Change[None]) -> InferredSchema | None:
     return await recent_data.inferred(recent_data.of_type(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
 
 
-HANDLERS = [*objects.operations(KIND), inferred_schema_types]
+OPERATIONS = objects.operations(KIND)

@@ -84,6 +84,3 @@ async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
 async def _read(request: ApiRequest) -> Unsubscription:
     token = request_body.path(request, "token")
     return await link_pages.accepted(request, links.read_unsubscribe_token(context.of(request).project, token))
-
-
-HANDLERS = [show, confirm]

@@ -54,6 +54,3 @@ async def suppress(change: Change[SuppressionReason]) -> tuple[SuppressedAddress
 async def allow(change: Change[None]) -> bool:
     """Allow an address again."""
     return await Suppressions(change.ctx.engines.db).delete(change.tenant, *change.key)
-
-
-HANDLERS = [page, suppress, allow]

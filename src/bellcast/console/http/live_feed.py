@@ -274,6 +274,3 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
         errors = [WrongField(wrong.field, wrong.message) for wrong in one.errors]
         items.append(responses.item(RequestItem, one, errors=errors, body=body))
     return RequestPage(items, following, total)
-
-
-HANDLERS = (watch, page)

@@ -91,9 +91,6 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     return responses.json(NodeList(items, following))
 
 
-HANDLERS = (nodes,)
-
-
 # Restricted scope, because findings contain paths and URLs of the server's machine.
 READERS: tuple[Role, ...] = ("owner", "developer", "support")
 
@@ -133,9 +130,6 @@ async def _finding_items(findings: AsyncGenerator[Finding]) -> AsyncGenerator[Fi
     async with aclosing(findings):
         async for finding in findings:
             yield FindingItem(*finding)
-
-
-DOCTOR_HANDLERS = (run_doctor,)
 
 
 class ClockTime(Struct, frozen=True):
@@ -182,6 +176,3 @@ def _clock(ctx: ApiContext) -> TimeTravel:
     if clock is None:
         raise NotFound("This server runs with the system time: start it with --test-clock.")
     return clock
-
-
-CLOCK_HANDLERS = [read_clock, advance_clock]

@@ -173,6 +173,3 @@ def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
 def _author(request: ApiRequest) -> str:
     caller = guards.caller(request)
     return caller.operator or caller.key or "project secret"
-
-
-HANDLERS = (read, change, history, roll_back)

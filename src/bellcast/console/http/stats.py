@@ -120,6 +120,3 @@ async def series(request: ApiRequest) -> ASGIApp:
         return result
 
     return responses.json(Series(step, names, await asyncio.to_thread(rows)))
-
-
-HANDLERS = (series,)

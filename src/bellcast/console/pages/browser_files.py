@@ -106,7 +106,3 @@ def _file(request: ApiRequest, name: str) -> ASGIApp:
     if result is None:
         raise NotFound("The browser client has no such file.")
     return result.respond(request, HEADERS)
-
-
-ICON_HANDLERS = (svg, ico, touch)
-HANDLERS = (entry, module, push_worker, loader)

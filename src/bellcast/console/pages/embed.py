@@ -69,6 +69,3 @@ async def preview(request: ApiRequest) -> ASGIApp:
 async def module(request: ApiRequest) -> ASGIApp:
     """Return a module of the embedded editor."""
     return console.file(request, {"cache-control": "no-cache", "cross-origin-resource-policy": "same-origin"})
-
-
-HANDLERS = (show, preview, module)

@@ -373,4 +373,3 @@ ACTIONS = [
     _action("unarchive", "unarchive", "Restore from the archive."),
     _action("delete", "delete", "Delete many notifications."),
 ]
-HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS, snooze, back, take_action]

@@ -323,18 +323,6 @@ SIGN_IN = request_body.Shape(SignInRequest, None, VALID)
 CHECK = request_body.Shape(PasswordCheck, None, {"password": "x"})
 CODE = request_body.Shape(MfaCode, None, {"code": "123456"})
 PASSWORD = request_body.Shape(PasswordChange, None, {"password": VALID["password"], "current": "x"})
-MFA_HANDLERS = (begin_mfa, confirm_mfa, replace_recovery_codes, end_mfa)
-HANDLERS = (
-    setup_state,
-    set_up,
-    make_setup_code,
-    sign_in,
-    sign_out,
-    me,
-    change_own_password,
-    verify_password,
-    *MFA_HANDLERS,
-)
 
 
 SUBJECT = "Your code for Bellcast"

@@ -114,4 +114,3 @@ def _sign_in(request: ApiRequest) -> OidcSignIn:
 
 
 BEGIN = request_body.Shape(ProviderSignIn)
-HANDLERS = (begin, finish)

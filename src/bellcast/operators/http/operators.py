@@ -332,4 +332,3 @@ def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
 
 
 CHANGE = request_body.Shape(OperatorChange, _check_change)
-HANDLERS = (page, create, change, delete, end_sessions, reset_mfa, audit_page, verify_audit)

@@ -138,4 +138,3 @@ def _options(begun: Begun) -> ASGIApp:
 VALID = {"ceremony": "x", "credential": {}}
 SIGN_IN = request_body.Shape(PasskeySignIn)
 CREATION = request_body.Shape(PasskeyCreation, None, {**VALID, "name": "x"})
-HANDLERS = (begin_sign_in, sign_in, page, begin, create, delete)

@@ -406,7 +406,3 @@ BUNDLE = BundleKind(
         ctx, tenant, values.get("workflows"), None if before is None else before.body
     ),
 )
-HANDLERS = [
-    *(read_own, replace_own, change_own, read, replace, change),
-    *(read_defaults, replace_defaults, change_defaults, delete_defaults),
-]

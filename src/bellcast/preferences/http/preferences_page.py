@@ -341,6 +341,3 @@ async def _page(
     script = f"<script>{SCRIPT}</script>"
     content = f"<main>\n{link_pages.logo(brand) * bool(brand.logo_url)}<h1>{title}</h1>{script}{saved}{form}\n</main>"
     return link_pages.page(title, content, language, brand, script=SCRIPT)
-
-
-HANDLERS = [create, show, save, change]

@@ -226,6 +226,3 @@ def _item(endpoint: PushEndpoint) -> PushEndpointItem:
         token=None if is_browser else endpoint.address,
         created_at=times.to_rfc3339(endpoint.registered_at),
     )
-
-
-HANDLERS = [register, page, public_key, delete, register_for, page_of, public_key_for, delete_of]

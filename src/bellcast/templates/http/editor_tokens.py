@@ -194,4 +194,3 @@ TOKEN = request_body.Shape(
     lambda body, _: validation.check(_errors(body)),
     {"tenant": "x", "templates": ["x"], "can": ["edit"], "origin": "https://app.example.com", "name": "x"},
 )
-HANDLERS = (make, end, read_brand, write_brand)

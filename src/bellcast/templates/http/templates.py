@@ -609,7 +609,7 @@ PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 CHECK = request_body.Shape(CheckRequest, _check_preview)
 IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
 TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
-HANDLERS = [
+OPERATIONS = [
     *objects.operations(KIND),
     objects.declare(
         "PATCH",
@@ -626,12 +626,4 @@ HANDLERS = [
         example={"version": 1},
     ),
     *drafts.operations(KIND),
-    import_email,
-    preview,
-    html,
-    draft_html,
-    check,
-    recent_samples,
-    list_variables,
-    test,
 ]

@@ -225,6 +225,3 @@ async def item(request: ApiRequest, run: StoredRun) -> RunDetails:
         of_definition = {"key": one.key, "type": one.type, "messages": list(step.messages)}
         steps.append(responses.item(RunStep, step, state=step_state, reason=reason, due_at=due_at, **of_definition))
     return responses.item(RunDetails, run, data=state.data, steps=steps)
-
-
-HANDLERS = [page, stats, read, cancel, retry]

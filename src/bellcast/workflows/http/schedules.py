@@ -190,4 +190,3 @@ async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, Any]:
 SCHEDULE = request_body.Shape(
     Schedule, lambda schedule, ctx: schedule_times.check(schedule, ctx.engines.clock.now(), ctx.limits)
 )
-HANDLERS = [page, read, write, delete, run, following]

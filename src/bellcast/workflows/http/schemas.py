@@ -139,6 +139,3 @@ async def read(request: ApiRequest) -> ASGIApp:
     if schema is None:
         raise NotFound(f"There is no schema with this name: expected {', '.join(SCHEMAS)}.")
     return responses.json(schema())
-
-
-HANDLERS = [read]

@@ -167,4 +167,3 @@ def _step_errors(value: SimulationRequest, definition: Definition) -> Iterator[F
 REQUEST = request_body.Shape(
     SimulationRequest, lambda value, ctx: validation.check(_errors(value, ctx.limits)), {"to": ["x"]}
 )
-HANDLERS = [simulate]

@@ -43,4 +43,4 @@ KIND = objects.Kind(
     describe=_describe,
     changed=lambda ctx: ctx[Sources].forget(),
 )
-HANDLERS = objects.operations(KIND)
+OPERATIONS = objects.operations(KIND)

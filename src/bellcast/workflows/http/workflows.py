@@ -369,4 +369,4 @@ BUNDLE = BundleKind(
 
 
 CHANGE = request_body.Shape(WorkflowChange)
-HANDLERS = [*objects.operations(KIND), change, inferred_schema, *drafts.operations(KIND), trigger, cancel]
+OPERATIONS = [*objects.operations(KIND), *drafts.operations(KIND)]

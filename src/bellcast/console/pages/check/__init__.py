@@ -182,6 +182,3 @@ def _file(request: ApiRequest, name: str, headers: Mapping[str, str]) -> ASGIApp
     if file is None:
         raise NotFound("There is no such file.")
     return file.respond(request, headers)
-
-
-HANDLERS = (show, asset, script, answer, ring)

@@ -136,7 +136,3 @@ async def show_reference(request: ApiRequest) -> ASGIApp:
 async def reference_file(request: ApiRequest) -> ASGIApp:
     """Return a file of the API reference."""
     return file(request, REFERENCE_HEADERS)
-
-
-HANDLERS = (show, show_page)
-REFERENCE_HANDLERS = (document, show_reference, reference_file)

@@ -140,6 +140,3 @@ def _bullets(sentences: Sequence[str]) -> str:
 
 def _meaning(one: type[BellcastError]) -> str:
     return " ".join((one.__doc__ or "").split())
-
-
-HANDLERS = (all_errors, error)

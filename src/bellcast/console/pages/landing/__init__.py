@@ -254,6 +254,3 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str
         script=script if is_trial else "",
     )
     return filled.encode()
-
-
-HANDLERS = (show, send, show_theme)
