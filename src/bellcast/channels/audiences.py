@@ -92,27 +92,22 @@ async def run(
     lost the job moved the fan-out in the meantime, the rest begins there."""
     id = job.payload.decode()
     fanout = await _running(db, id)
-    if fanout is not None and (await _commit_each(prepare(fanout)) or await _running(db, id) is not None):
-        return clock.now()
-    return None
-
-
-async def _running(db: Engine, id: str) -> NewFanout | None:
-    fanout = await Fanouts(db).get(id)
-    return None if fanout is None or fanout.state != "running" else fanout
-
-
-async def _commit_each(pages: AsyncGenerator[PageCommit]) -> bool:
-    """Commit each page while the next one is prepared. Return False if a commit did."""
-    async with aclosing(pages):
+    if fanout is None:
+        return None
+    async with aclosing(prepare(fanout)) as pages:
         commit = await anext(pages, None)
         while commit is not None:
-            preparing = asyncio.ensure_future(anext(pages, None))
+            preparing = asyncio.ensure_future(anext(pages, None))  # while this page is committed
             try:
                 is_running = await commit()
             finally:
                 await asyncio.wait((preparing,))
             commit = preparing.result()
             if not is_running:
-                return False
-    return True
+                return None if await _running(db, id) is None else clock.now()
+    return clock.now()
+
+
+async def _running(db: Engine, id: str) -> NewFanout | None:
+    fanout = await Fanouts(db).get(id)
+    return None if fanout is None or fanout.state != "running" else fanout

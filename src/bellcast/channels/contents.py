@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from bellcast.channels import email, links
 from bellcast.channels.email import Headline
@@ -29,10 +29,22 @@ T = TypeVar("T")
 ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
-class ContentContext(Struct, frozen=True, kw_only=True):
-    """Input for rendering contents, charged to the tenant `tenant_key`. `layouts` are the layout templates of e-mails. `links` are variables with URLs.
-    `roots` returns the variables of a workflow's step. `shared` has results that are the same for all recipients of
-    this draft. A preview (`is_strict` False) renders missing variables as empty."""
+class StoredEmail(EmailContent, frozen=True, kw_only=True):
+    """The stored content of an e-mail, including the data for its headers and for a digest."""
+
+    to_name: str | None = None
+    unsubscribe_url: str | None = None
+
+
+PUSH_BUTTONS = 2  # Notification.maxActions of Chromium
+
+
+class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
+    """Renders the content of each channel on demand, charged to the tenant `tenant_key`. Raises Invalid with the field's name.
+
+    `layouts` are the layout templates of e-mails. `links` are variables with URLs. `roots` returns the variables of a
+    workflow's step. `shared` has results that are the same for all recipients of this draft. A preview (`is_strict` False)
+    renders missing variables as empty."""
 
     draft: Draft
     content: Content
@@ -46,39 +58,12 @@ class ContentContext(Struct, frozen=True, kw_only=True):
     roots: Callable[[], Mapping[str, Any]] | None = None
     shared: SharedResults | None = None
 
-
-class StoredEmail(EmailContent, frozen=True, kw_only=True):
-    """The stored content of an e-mail, including the data for its headers and for a digest."""
-
-    to_name: str | None = None
-    unsubscribe_url: str | None = None
-
-    def own_text(self) -> str:
-        """Return the text without its footer."""
-        return (self.text or "").partition(FOOTER)[0].rstrip()
-
-
-FOOTER = "\n-- \n"
-PUSH_BUTTONS = 2  # Notification.maxActions of Chromium
-
-
-class Contents:
-    """Renders the content of each channel on demand. Raises Invalid with the field's name."""
-
-    def __init__(self, occasion: ContentContext) -> None:
-        self._occasion = occasion
-
-    @property
-    def missing(self) -> list[str]:
-        """Variables without a value that a preview has used."""
-        return self._renderer.missing
-
     def inbox(self) -> Content:
         """Return the content of the inbox item."""
         return self._shared("inbox", ("inbox",), self._checked_inbox)
 
     def _checked_inbox(self) -> Content:
-        content = self._inbox_content
+        content = self.inbox_fields
         if not content.title:
             raise Invalid.of("template", "has no title for the inbox, and the send has none")
         # Variables can turn a template's text into any URL.
@@ -88,10 +73,6 @@ class Contents:
         )
         return content
 
-    def inbox_fields(self) -> Content:
-        """Return the content of the inbox item; the title can be empty."""
-        return self._inbox_content
-
     def external(self, channel: ExternalChannel) -> bytes:
         """Return the content of a message, as JSON."""
         if channel == "email":
@@ -99,14 +80,14 @@ class Contents:
         part, headline = self._merged(channel), self._headline
         content: dict[str, Any] = {name: value for name, value in _fields(part).items() if value is not None}
         if channel == "push":
-            content.setdefault("title", title_with_actor(headline.title, self._inbox_content.actor))
+            content.setdefault("title", title_with_actor(headline.title, self.inbox_fields.actor))
             if headline.body:
                 content.setdefault("body", headline.body)
             required = content["title"]
-            content |= {"url": headline.url, "priority": self._occasion.content.priority}
+            content |= {"url": headline.url, "priority": self.content.priority}
             # The first links among the actions. A service worker has no session, so it cannot call handlers.
-            app_url = self._occasion.tenant.app_url
-            urls = [(action, html.absolute_url(action.url, app_url)) for action in self._inbox_content.actions]
+            app_url = self.tenant.app_url
+            urls = [(action, html.absolute_url(action.url, app_url)) for action in self.inbox_fields.actions]
             if buttons := [{"key": one.key, "label": one.label, "url": url} for one, url in urls if url]:
                 content["actions"] = buttons[:PUSH_BUTTONS]
         else:
@@ -117,18 +98,29 @@ class Contents:
         return msgspec.json.encode(content)
 
     def _email(self) -> StoredEmail:
-        occasion = self._occasion
         complete = self._shared("email", ("inbox", "email"), self._complete_email)
-        subject, inner = complete.subject or "", complete.html or ""
-        shown = links.footer(occasion.links, self._locales)
-        layout = self._layout(complete.layout, shown)
+        subject, inner, name = complete.subject or "", complete.html or "", complete.layout
+        shown = links.footer(self.links, self._locales)
+        # Without a layout, the text is sent as it is written, like the HTML.
+        footer = "" if name is None else email.text_footer(shown)
+        if name is None:
+            whole = self._bare(inner, subject)
+        elif name is UNSET or name == BASE_LAYOUT:
+            whole = html.page(inner, subject=subject, language=self._locale, brand=self.tenant.brand, links=shown)
+        else:
+            template = self.layouts.get(name)
+            source = None if template is None else rendering.layout_html(template, self._locales)
+            if source is None:
+                text = f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}"
+                raise Invalid.of("email.layout", text)
+            rules, inner = parted(inner)
+            whole = self._bare(self._text(source, "email", "layout", content=inner), subject, rules)
         return StoredEmail(
             subject=subject,
-            # Without a layout, the text is sent as it is written, like the HTML.
-            text=(complete.text or "") + ("" if layout is None else email.text_footer(shown)),
-            html=self._bare(inner, subject) if layout is None else layout(inner, subject),
-            to_name=occasion.profile.name,
-            unsubscribe_url=occasion.links.get("unsubscribe_url") or None,
+            text=(complete.text or "") + footer,
+            html=whole,
+            to_name=self.profile.name,
+            unsubscribe_url=self.links.get("unsubscribe_url") or None,
         )
 
     def _complete_email(self) -> EmailContent:
@@ -136,25 +128,7 @@ class Contents:
         part: EmailContent = self._merged("email") or EmailContent()
         if not (part.subject or self._headline.title):
             raise _empty("email")
-        return email.complete(part, self._headline, self._occasion.tenant.brand)
-
-    def _layout(self, name: str | UnsetType | None, shown: dict[str, str]) -> email.Layout | None:
-        occasion = self._occasion
-        if name is None:
-            return None
-        if name is UNSET or name == BASE_LAYOUT:
-            return email.base_layout(occasion.tenant.brand, language=self._locale, links=shown)
-        template = occasion.layouts.get(name)
-        html = None if template is None else rendering.layout_html(template, self._locales)
-        if html is None:
-            raise Invalid.of("email.layout", f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}")
-        source = html
-
-        def laid_out(inner: str, subject: str) -> str:
-            rules, inner = parted(inner)
-            return self._bare(self._text(source, "email", "layout", content=inner), subject, rules)
-
-        return laid_out
+        return email.complete(part, self._headline, self.tenant.brand)
 
     def _bare(self, inner: str, subject: str, rules: str = "") -> str:
         """Return HTML as it is; sections of blocks become a document."""
@@ -165,7 +139,7 @@ class Contents:
 
     def _merged(self, channel: Channel) -> Any:
         """Return the send's fields, else the template's rendered ones."""
-        content = getattr(self._occasion.draft, channel)
+        content = getattr(self.draft, channel)
         part = self._part(channel)
         if part is None:
             return content
@@ -173,29 +147,27 @@ class Contents:
         return msgspec.structs.replace(self._rendered(part, channel, own), **own)
 
     def _part(self, channel: Channel) -> Any:
-        template = self._occasion.template
-        return None if template is None else template.part(channel, self._locales)
+        return None if self.template is None else self.template.part(channel, self._locales)
 
     @property
     def _locales(self) -> list[str]:
-        return locales_of(self._occasion.profile.locale, self._occasion.tenant.locale)
+        return locales_of(self.profile.locale, self.tenant.locale)
 
     @property
     def _locale(self) -> str:
-        return self._occasion.profile.locale or self._occasion.tenant.locale
+        return self.profile.locale or self.tenant.locale
 
     @property
     def _zone(self) -> str:
-        return self._occasion.profile.timezone or self._occasion.tenant.timezone
+        return self.profile.timezone or self.tenant.timezone
 
     def _shared(self, name: str, channels: Sequence[Channel], make: Callable[[], T]) -> T:
         """Return the result of `make` for the parts of these channels. It is shared by all recipients with the same
         language and time zone, if nothing in the parts depends on the recipient."""
-        occasion = self._occasion
-        if occasion.shared is None:
+        if self.shared is None:
             return make()
-        key = (name, id(occasion.template), self._locale, self._zone)
-        return occasion.shared.find(key, lambda: self._sources(channels), make)
+        key = (name, id(self.template), self._locale, self._zone)
+        return self.shared.find(key, lambda: self._sources(channels), make)
 
     def _sources(self, channels: Sequence[Channel]) -> Iterator[tuple[str, bool]]:
         """Return the texts of the template's parts, and whether each is HTML."""
@@ -207,12 +179,12 @@ class Contents:
                 yield from ((text, False) for text in _action_texts(action).values())
 
     @cached_property
-    def _inbox_content(self) -> Content:
-        occasion = self._occasion
+    def inbox_fields(self) -> Content:
+        """The content of the inbox item; the title can be empty."""
         part: InboxContent | None = self._part("inbox")
         if part is None:
-            return occasion.content
-        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(occasion.draft, name))}
+            return self.content
+        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(self.draft, name))}
         if "body" not in own:
             own.pop("body_format", None)  # the format belongs to the body
         rendered = self._rendered(part, "inbox", own)
@@ -220,11 +192,11 @@ class Contents:
         fields["title"] = fields["title"] or ""
         fields["body_format"] = fields["body_format"] or "plain"
         fields["actions"] = tuple(fields["actions"] or ())
-        return msgspec.structs.replace(occasion.content, **fields)
+        return msgspec.structs.replace(self.content, **fields)
 
     @cached_property
     def _headline(self) -> Headline:
-        content, app_url = self._inbox_content, self._occasion.tenant.app_url
+        content, app_url = self.inbox_fields, self.tenant.app_url
         body, is_markdown = content.body, content.body_format == "markdown"
         return Headline(
             # "commented on …" needs its actor; "New comment" is a subject without it.
@@ -236,43 +208,48 @@ class Contents:
         )
 
     @cached_property
-    def _renderer(self) -> Renderer:
-        occasion = self._occasion
-        content = occasion.content
+    def renderer(self) -> Renderer:
+        """Renders the texts; in a preview, it has the variables without a value."""
+        brand, content = self.tenant.brand, self.content
+        own = self.roots or (lambda: own_roots(self.draft, content, self.tenant, self.profile))
         values = {
-            "brand": {**msgspec.to_builtins(occasion.tenant.brand), "style": style(occasion.tenant.brand)},
+            "brand": {**msgspec.to_builtins(brand), "style": style(brand)},
             "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
-            **occasion.links,
-            **(own_roots(occasion) if occasion.roots is None else occasion.roots()),
+            **self.links,
+            **own(),
         }
-        variables = Variables(values=values, locale=self._locale, zone=self._zone, tenant=occasion.tenant_key)
-        return Renderer(variables, is_strict=occasion.is_strict)
+        variables = Variables(values=values, locale=self._locale, zone=self._zone, tenant=self.tenant_key)
+        return Renderer(variables, is_strict=self.is_strict)
 
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send overrides."""
         texts = {name: text for name, text in _texts(part).items() if name not in own}
         rendered: dict[str, Any] = {name: self._text(text, channel, name) for name, text in texts.items()}
         if isinstance(part, InboxContent) and part.actions and "actions" not in own:
-            rendered["actions"] = tuple(self._rendered_action(action) for action in part.actions)
+            rendered["actions"] = tuple(
+                msgspec.structs.replace(
+                    action,
+                    **{
+                        name: self._text(text, "inbox", f"actions.{name}")
+                        for name, text in _action_texts(action).items()
+                    },
+                )
+                for action in part.actions
+            )
         return msgspec.structs.replace(part, **rendered)
 
     def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
-        shared, is_html = self._occasion.shared, name in HTML_FIELDS
+        shared, is_html = self.shared, name in HTML_FIELDS
         try:
             if shared is None or content is not None:
-                return self._renderer.render(source, is_html=is_html, content=content)
+                return self.renderer.render(source, is_html=is_html, content=content)
             key = (source, is_html, self._locale, self._zone)
-            return shared.find(
-                key, lambda: ((source, is_html),), lambda: self._renderer.render(source, is_html=is_html)
-            )
+            return shared.find(key, lambda: ((source, is_html),), lambda: self.renderer.render(source, is_html=is_html))
         except TemplateError as error:
-            raise _invalid(error, channel, name) from None
-
-    def _rendered_action(self, action: ActionButton) -> ActionButton:
-        texts = _action_texts(action)
-        return msgspec.structs.replace(
-            action, **{name: self._text(text, "inbox", f"actions.{name}") for name, text in texts.items()}
-        )
+            if error.variable is None:
+                raise TemplateFailed.of("template", f"{channel}.{name} {error.message}") from None
+            problem = f"is missing: {channel}.{name} of the template uses it without default()"
+            raise Invalid.of(error.variable, problem) from None
 
 
 HTML_FIELDS = frozenset({"html", "layout"})
@@ -280,13 +257,13 @@ RECIPIENT_FIELDS = ("key", "name", "email", "phone", "chat", "locale", "timezone
 NOTIFICATION_FIELDS = ("type", "priority", "title", "body", "action_url", "tags", "group")
 
 
-def own_roots(occasion: ContentContext) -> dict[str, Any]:
-    """Return the variables of a send without a workflow."""
+def own_roots(draft: Draft, content: Content, tenant: TenantSettings, profile: Profile | None) -> dict[str, Any]:
+    """Return the variables of a send without a workflow, to one recipient or to all."""
     return {
-        "data": occasion.draft.data,
-        "recipient": recipient_variable(recipient_values(occasion.profile)),
-        "actor": msgspec.to_builtins(occasion.content.actor),
-        "tenant": occasion.tenant.values,
+        "data": draft.data,
+        "recipient": {} if profile is None else recipient_variable(recipient_values(profile)),
+        "actor": msgspec.to_builtins(content.actor),
+        "tenant": tenant.values,
     }
 
 
@@ -323,12 +300,6 @@ class NoContent(Invalid):
 
 def _empty(channel: Channel) -> Invalid:
     return NoContent.of("title", f"is required: neither the send nor its template has content for {channel}")
-
-
-def _invalid(error: TemplateError, channel: Channel, name: str) -> Invalid:
-    if error.variable is not None:
-        return Invalid.of(error.variable, f"is missing: {channel}.{name} of the template uses it without default()")
-    return TemplateFailed.of("template", f"{channel}.{name} {error.message}")
 
 
 def title_with_actor(title: str, actor: Actor | None) -> str:

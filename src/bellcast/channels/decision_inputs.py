@@ -10,6 +10,7 @@ from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.types import NewDecision
 from bellcast.kernel import local_times
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
@@ -53,7 +54,9 @@ class DecisionInputs(Struct, frozen=True):
             address_problem=addresses.problem(profile, channel, self.suppressed),
             is_digest_due=is_digest_due,
         )
-        layers = Layers(recipient=preferences_of(profile), tenant=tenant, project=project, rules=self.type.rules)
+        own = profile.preferences
+        recipient = NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
+        layers = Layers(recipient=recipient, tenant=tenant, project=project, rules=self.type.rules)
         return decide(occasion, layers)
 
 
@@ -119,11 +122,30 @@ async def read(
     )
 
 
-def preferences_of(profile: Profile) -> Preferences:
-    """Return a recipient's own preferences."""
-    if profile.preferences is None:
-        return NO_PREFERENCES
-    return msgspec.json.decode(profile.preferences, type=Preferences)
+def record(
+    decision: Decision,
+    tenant: str,
+    notification: str,
+    recipient: str,
+    channel: Channel,
+    now: int,
+    *,
+    message: str | None = None,
+    due_at: int | None = None,
+) -> NewDecision:
+    """Return a decision as it is stored. `due_at` is when its message is due, by default at the end of a hold."""
+    return NewDecision(
+        tenant=tenant,
+        notification=notification,
+        recipient=recipient,
+        channel=channel,
+        outcome=decision.outcome,
+        rule=decision.rule,
+        source=decision.by,
+        message=message,
+        due_at=decision.at if due_at is None else due_at,
+        decided_at=now,
+    )
 
 
 def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:

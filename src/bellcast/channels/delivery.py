@@ -17,7 +17,7 @@ from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.push import PushTarget
-from bellcast.channels.release import Release, is_held, suppression_update, to_current_address
+from bellcast.channels.release import Release, is_held
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
@@ -123,15 +123,12 @@ class MessageDelivery(Struct, eq=False):
         if ended is not None:
             return ended
         if is_held(message):
-            released = await self.release.decide(message)
-            if isinstance(released, MessageUpdate):
-                return released
-            message = released
-        elif message.attempts:  # the address may have been corrected or suppressed since
-            message = await to_current_address(self.db, message)
-            suppressed = await suppression_update(self.db, message, self.clock.now())
-            if suppressed is not None:
-                return suppressed
+            decided = await self.release.decide(message)
+        else:
+            decided = await self.release.recheck(message) if message.attempts else message
+        if isinstance(decided, MessageUpdate):
+            return decided
+        message = decided
         target = await target_of(self.db, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
@@ -240,21 +237,17 @@ class MessageDelivery(Struct, eq=False):
             return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         reason = None if error is None else error.response
         rounds = message.rounds + is_refused
-        delay = (
-            retries.next_delay(rounds, self.retry_delays(), retry_after) if is_refused else self._usable_delay(message)
-        )
+        if is_refused:
+            delay = retries.next_delay(rounds, self.retry_delays(), retry_after)
+        else:  # by providers that this node cannot use
+            waited = (self.clock.now() - times.milliseconds(message.attempts[-1].at)) / 1000
+            round = 1 + bisect(retries.RETRIES[:-1], waited)
+            delay = None if waited >= UNUSABLE_SECONDS else retries.next_delay(round, retries.RETRIES, None)
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
         due_at = max(self.clock.now() + int(delay * 1000), usable_at)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=rounds, **changes))
-
-    def _usable_delay(self, message: StoredMessage) -> float | None:
-        """Return the seconds until the next round of a message with providers that this node cannot use; None after
-        UNUSABLE_SECONDS."""
-        waited = (self.clock.now() - times.milliseconds(message.attempts[-1].at)) / 1000
-        round = 1 + bisect(retries.RETRIES[:-1], waited)
-        return None if waited >= UNUSABLE_SECONDS else retries.next_delay(round, retries.RETRIES, None)
 
 
 def delivery_error(provider: str, error: Exception) -> DeliveryError:

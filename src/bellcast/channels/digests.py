@@ -14,7 +14,7 @@ from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import EmailContent, MessageUpdate, NewMessage, StoredMessage
+from bellcast.channels.types import MessageUpdate, NewMessage, StoredMessage
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -77,18 +77,15 @@ class Digests(Struct, eq=False):
         urls = links.links(self.config, self.project, tenant, recipient, types, now)
         brand = inputs.tenant.brand
         shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
-        layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=shown)
-        # Subject, text and HTML without the layout
         items = [_title_and_text(member) for member in members]
         count = f"{len(items)} new notifications"
         subject = items[0][0] if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
-        complete = EmailContent(
-            subject=email.one_line(subject),
-            text="\n\n\n".join("\n\n".join(filter(None, item)) for item in items),
-            html=f'\n<hr style="{RULE}">\n'.join(
-                f'<h2 style="{TITLE}">{escape(title)}</h2>\n{html.from_text(text)}' for title, text in items
-            ),
+        subject = email.one_line(subject)
+        text = "\n\n\n".join("\n\n".join(filter(None, item)) for item in items)
+        inner = f'\n<hr style="{RULE}">\n'.join(
+            f'<h2 style="{TITLE}">{escape(title)}</h2>\n{html.from_text(text)}' for title, text in items
         )
+        language = profile.locale or inputs.tenant.locale
         return NewMessage(
             id=id,
             digest=id,
@@ -103,9 +100,9 @@ class Digests(Struct, eq=False):
             created_at=now,
             content=msgspec.json.encode(
                 StoredEmail(
-                    subject=complete.subject,
-                    text=(complete.text or "") + email.text_footer(shown),
-                    html=layout(complete.html or "", complete.subject or ""),
+                    subject=subject,
+                    text=text + email.text_footer(shown),
+                    html=html.page(inner, subject=subject, language=language, brand=brand, links=shown),
                     to_name=profile.name,
                     unsubscribe_url=urls["unsubscribe_url"],
                 )
@@ -115,6 +112,6 @@ class Digests(Struct, eq=False):
 
 def _title_and_text(message: StoredMessage) -> tuple[str, str]:
     content = msgspec.json.decode(message.content, type=StoredEmail)
-    title, text = content.subject or "", content.own_text()
+    title, text = content.subject or "", (content.text or "").partition(email.FOOTER)[0].rstrip()
     # An e-mail without its own content begins with the title.
     return title, text.removeprefix(title).strip()

@@ -1,7 +1,6 @@
 """E-mail: from a notification's content to a message in the format of RFC 5322."""
 
 from binascii import b2a_qp
-from collections.abc import Callable
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, quote
@@ -43,10 +42,6 @@ class Headline(Struct, frozen=True, kw_only=True):
     url_label: str | None = None
 
 
-# Wraps the HTML of an e-mail with this subject in a layout.
-Layout = Callable[[str, str], str]
-
-
 def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailContent:
     """Fill in absent fields. The subject defaults to the title. Text and HTML are generated from each other, or from
     title, body and link."""
@@ -68,15 +63,13 @@ def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailCo
     return EmailContent(subject=subject, text=text or "", html=inner, layout=content.layout)
 
 
-def base_layout(brand: Brand, *, language: str, links: dict[str, str]) -> Layout:
-    """Bellcast's own layout."""
-    return lambda inner, subject: html.page(inner, subject=subject, language=language, brand=brand, links=links)
+FOOTER = "\n-- \n"
 
 
 def text_footer(links: dict[str, str]) -> str:
     """Return the links as a signature block, which mail programs separate from the text."""
     footer = "\n".join(f"{label}: {url}" for label, url in links.items())
-    return f"\n\n-- \n{footer}" if footer else ""
+    return f"\n{FOOTER}{footer}" if footer else ""
 
 
 def one_line(text: str) -> str:

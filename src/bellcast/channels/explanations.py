@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from bellcast.channels.timeline import TimelineEntry
-from bellcast.channels.types import OPEN_STATES, Attempt, NewDecision, State, StoredMessage
+from bellcast.channels.types import OPEN_STATES, NewDecision, State, StoredMessage
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import local_times, times
 from bellcast.preferences.decision import Decision
@@ -291,9 +291,11 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
         return "was routed"
     last = message.attempts[-1] if message.attempts else None
     if last is not None and message.state == "queued":
+        # The provider's own words; without a response, the kind of failure.
+        response = " ".join(part for part in (last.code, last.response) if part).rstrip(".")
         return RETRIED.format(
             at=local_times.describe(times.milliseconds(last.at), zone, digits=SECONDS),
-            reason=f"{last.provider}{' responded' if last.code else ':'} {_response(last)}",
+            reason=f"{last.provider}{' responded' if last.code else ':'} {response or f'{last.outcome} failure'}",
             next_at=local_times.describe(message.due_at, zone, digits=SECONDS),
         )
     at = times.milliseconds(last.at) if last is not None and message.state == "sent" else message.due_at
@@ -304,12 +306,6 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
         to=message.address,
         reason=reason or "no reason was given",
     )
-
-
-def _response(attempt: Attempt) -> str:
-    """Return the provider's own words; without a response, the kind of failure."""
-    words = " ".join(part for part in (attempt.code, attempt.response) if part)
-    return words.rstrip(".") or f"{attempt.outcome} failure"
 
 
 def facts_of(item: SentItem, entries: Sequence[TimelineEntry]) -> list[Fact]:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import addresses, contents, decision_inputs, links
+from bellcast.channels import addresses, decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import Contents, NoContent, StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
@@ -61,14 +61,14 @@ class Previews(Struct, eq=False):
         parts: dict[Channel, dict[str, Any]] = {}
         for channel in CHANNELS:
             if channel == "inbox" and subject.template.has("inbox"):
-                item = rendered.inbox_fields()
+                item = rendered.inbox_fields
                 fields = {name: getattr(item, name) for name in InboxContent.__struct_fields__}
                 shown = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
                 parts[channel] = shown
             elif channel != "inbox" and subject.template.has(channel):
                 part = msgspec.json.decode(rendered.external(channel))
                 parts[channel] = {name: value for name, value in part.items() if name not in ADDED}
-        return parts, rendered.missing
+        return parts, rendered.renderer.missing
 
     async def message(
         self, subject: Subject, channel: ExternalChannel, id: str, own: Profile | None = None
@@ -120,16 +120,16 @@ class Previews(Struct, eq=False):
             to=subject.recipient, data=dict(subject.data), actor=None if is_strict else Actor(name=EXAMPLE_ACTOR)
         )
         project = self.project if is_strict else None  # links that work are in messages only
-        context = contents.ContentContext(
+        layouts = await self.catalog.layouts(subject.tenant, subject.template, None)
+        await budget_of(subject.tenant).wait()
+        return Contents(
             draft=draft,
             content=content(draft),
             template=subject.template,
-            layouts=await self.catalog.layouts(subject.tenant, subject.template, None),
+            layouts=layouts,
             profile=profile,
             tenant_key=subject.tenant,
             tenant=inputs.tenant,
             links=links.links(self.config, project, subject.tenant, profile.key, (GENERAL,), subject.now),
             is_strict=is_strict,
         )
-        await budget_of(subject.tenant).wait()
-        return Contents(context)

@@ -64,23 +64,18 @@ class Release(Struct, eq=False):
             changed = with_outcome(message, state=state, reason=decision.rule)
         return MessageUpdate(message=changed, decision=_record(message, decision, now))
 
-
-async def to_current_address(db: Engine, message: StoredMessage) -> StoredMessage:
-    """Return a retried message with the address that its recipient has now, if its channel has one address."""
-    if message.rounds or message.channel not in SINGLE_ADDRESS:
-        return message
-    profile = (await Recipients(db).profiles(message.tenant, [message.recipient])).get(message.recipient)
-    current = profile and (profile.email if message.channel == "email" else profile.phone)
-    return replace(message, address=current) if current else message
-
-
-async def suppression_update(db: Engine, message: StoredMessage, now: int) -> MessageUpdate | None:
-    """Return the update that ends a message if its address was suppressed after it was queued."""
-    if not await Suppressions(db).find(message.tenant, [(message.channel, message.address)]):
-        return None
-    decision = Decision("skip", "suppressed", None, None)
-    ended = with_outcome(message, state="suppressed", reason="suppressed")
-    return MessageUpdate(message=ended, decision=_record(message, decision, now))
+    async def recheck(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
+        """Return an attempted message, a retried one with the address that its recipient has now if its channel has one
+        address, or the update that ends it if its address was suppressed."""
+        if not message.rounds and message.channel in SINGLE_ADDRESS:
+            profile = (await Recipients(self.db).profiles(message.tenant, [message.recipient])).get(message.recipient)
+            current = profile and (profile.email if message.channel == "email" else profile.phone)
+            message = replace(message, address=current) if current else message
+        if not await Suppressions(self.db).find(message.tenant, [(message.channel, message.address)]):
+            return message
+        decision = Decision("skip", "suppressed", None, None)
+        ended = with_outcome(message, state="suppressed", reason="suppressed")
+        return MessageUpdate(message=ended, decision=_record(message, decision, self.clock.now()))
 
 
 def is_held(message: StoredMessage) -> bool:
@@ -92,15 +87,5 @@ def is_held(message: StoredMessage) -> bool:
 def _record(message: StoredMessage, decision: Decision, now: int) -> NewDecision | None:
     if message.notification is None:
         return None
-    return NewDecision(
-        tenant=message.tenant,
-        notification=message.notification,
-        recipient=message.recipient,
-        channel=message.channel,
-        outcome=decision.outcome,
-        rule=decision.rule,
-        source=decision.by,
-        message=message.id,
-        due_at=decision.at,
-        decided_at=now,
-    )
+    place = message.tenant, message.notification, message.recipient, message.channel
+    return decision_inputs.record(decision, *place, now, message=message.id)

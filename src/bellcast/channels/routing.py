@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, field
 
 from bellcast.channels import audiences, contents, decision_inputs, links
 from bellcast.channels.catalog import Catalog, NotificationType, no_template
+from bellcast.channels.contents import Contents
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
@@ -22,7 +23,7 @@ from bellcast.kernel.contention import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Project
-from bellcast.preferences.decision import Decision
+from bellcast.preferences.decision import SEND, Decision
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import NO_PREFERENCES, Channel
 from bellcast.recipients.types import Profile
@@ -94,17 +95,13 @@ class Router(Struct, eq=False):
 
     def without_effects(self, new_id: Callable[[int], str]) -> "Router":
         """Return a router that decides in the same way, without reports and links of recipients."""
-        return Router(
-            self.db,
-            self.clock,
-            self.catalog,
-            self.config,
-            None,
-            new_id,
-            lambda: None,
-            NoWebhooks(),
-            self.find_simulated,
-            self.reports,
+        return msgspec.structs.replace(
+            self,
+            project=None,
+            new_id=new_id,
+            messages_added=lambda: None,
+            webhooks=NoWebhooks(),
+            _inbox_only={},
         )
 
     def forget(self) -> None:
@@ -169,15 +166,8 @@ class Router(Struct, eq=False):
         number, keys = await audiences.first(self.db, tenant, audience, limit)
         decided: dict[str, list[NewDecision]] = {key: [] for key in keys}
         if "inbox" in await self.channels(draft, tenant):
-            row = NewDecision(
-                tenant=tenant,
-                notification="",
-                recipient="",
-                channel="inbox",
-                outcome="send",
-                decided_at=self.clock.now(),
-            )
-            decided = {key: [msgspec.structs.replace(row, recipient=key)] for key in keys}
+            now = self.clock.now()
+            decided = {key: [decision_inputs.record(SEND, tenant, "", key, "inbox", now)] for key in keys}
         for one in (await self.route_page(draft, tenant, "", keys, Pauses())).decisions:
             decided[one.recipient].append(one)
         return number, [one for decisions in decided.values() for one in decisions]
@@ -202,18 +192,18 @@ class Router(Struct, eq=False):
         template = await self.template(tenant, key)
         if not request.has_row:
             return request.content
-        context = contents.ContentContext(
+        settings = await self.catalog.tenant(tenant)
+        await budget_of(tenant).wait()
+        return Contents(
             draft=draft,
             content=request.content,
             template=template,
             profile=Profile(key=""),
             tenant_key=tenant,
-            tenant=await self.catalog.tenant(tenant),
+            tenant=settings,
             links={},
-        )
-        roots = {**contents.own_roots(context), "recipient": {}}
-        await budget_of(tenant).wait()
-        return contents.Contents(msgspec.structs.replace(context, roots=lambda: roots)).inbox()
+            roots=lambda: contents.own_roots(draft, request.content, settings, None),
+        ).inbox()
 
     async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str], pauses: Pauses) -> SendRequest:
         """Return the messages and decisions of an announcement's other channels for a page of its recipients. If a
@@ -249,20 +239,15 @@ class Router(Struct, eq=False):
             if decision.outcome == "skip":
                 decisions.append(_record(request, id, key, entry.channel, decision, None))
                 continue
-            failed = NewMessage(
+            failed = msgspec.structs.replace(
+                self._message(route, request, profile, id, None, entry, decision, NO_CONTENT),
                 id=self.new_id(request.created_at),
-                tenant=request.tenant,
-                recipient=key,
-                notification=id,
-                channel=entry.channel,  # type: ignore[arg-type]  # the caller has dropped the inbox
-                type=route.draft.type,
-                priority=route.draft.priority,
                 address=next(iter(route.inputs.addresses(profile, entry.channel)), ""),
                 state="failed",
                 reason=error.reason,
+                unless=None,
                 due_at=request.created_at,
-                created_at=request.created_at,
-                content=NO_CONTENT,
+                expires_at=None,
             )
             messages.append(failed)
             decisions.append(_record(request, id, key, entry.channel, decision, failed))
@@ -295,20 +280,11 @@ class Router(Struct, eq=False):
         now, type = self.clock.now(), type or GENERAL
         inputs = await decision_inputs.read(self.db, self.catalog, tenant, type, recipients, channels, workflow)
         return [
-            NewDecision(
-                tenant=tenant,
-                notification="",
-                recipient=key,
-                channel=channel,
-                outcome=decision.outcome,
-                rule=decision.rule,
-                source=decision.by,
-                due_at=decision.at,
-                decided_at=now,
+            decision_inputs.record(
+                inputs.decide(inputs.profile(key), channel, "normal", now), tenant, "", key, channel, now
             )
             for key in recipients
             for channel in channels
-            for decision in (inputs.decide(inputs.profile(key), channel, "normal", now),)
         ]
 
     async def tenant(self, key: str) -> TenantSettings:
@@ -401,10 +377,10 @@ class Router(Struct, eq=False):
         for entry in route.channels:
             with contextlib.suppress(Invalid):  # without their values, the content may be empty
                 if entry.channel == "inbox":
-                    rendered.inbox_fields()
+                    _ = rendered.inbox_fields
                 elif entry.channel in EXTERNAL_CHANNELS:
                     rendered.external(entry.channel)
-        return rendered.missing
+        return rendered.renderer.missing
 
     def _contents(
         self,
@@ -414,12 +390,12 @@ class Router(Struct, eq=False):
         variables: Callable[[], Mapping[str, Any]] | None,
         *,
         is_strict: bool = True,
-    ) -> contents.Contents:
+    ) -> Contents:
         urls: Mapping[str, str] = {}
         if route.uses_links:
             types = () if route.inputs.type.rules.requires("email") else (route.draft.type,)
             urls = links.links(self.config, self.project, request.tenant, profile.key, types, request.created_at)
-        context = contents.ContentContext(
+        return Contents(
             draft=route.draft,
             content=route.content,
             template=route.template,
@@ -432,7 +408,6 @@ class Router(Struct, eq=False):
             roots=variables,
             shared=route.shared,
         )
-        return contents.Contents(context)
 
     def _message(
         self,
@@ -480,15 +455,8 @@ def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -
 def _record(
     request: SendRequest, id: str, key: str, channel: Channel, decision: Decision, message: NewMessage | None
 ) -> NewDecision:
-    return NewDecision(
-        tenant=request.tenant,
-        notification=id,
-        recipient=key,
-        channel=channel,
-        outcome=decision.outcome,
-        rule=decision.rule,
-        source=decision.by,
-        message=None if message is None else message.id,
-        due_at=decision.at if message is None or message.state in ("queued", "simulated") else message.due_at,
-        decided_at=request.created_at,
-    )
+    place, now = (request.tenant, id, key, channel), request.created_at
+    if message is None:
+        return decision_inputs.record(decision, *place, now)
+    due_at = None if message.state in ("queued", "simulated") else message.due_at
+    return decision_inputs.record(decision, *place, now, message=message.id, due_at=due_at)

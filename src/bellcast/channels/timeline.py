@@ -51,10 +51,21 @@ def timeline(
     entries = [
         *([accepted] if decisions or item.announcement or not item.has_row else ()),
         *(_inbox_entries(item, now) if item.has_row else ()),
-        *map(_write_entry, writes),
+        *(
+            TimelineEntry(at=times.to_rfc3339(one.at), what="written", detail=_written(one), channel="inbox")
+            for one in writes
+        ),
         *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
-        *map(_action_entry, actions),
+        *(
+            TimelineEntry(
+                at=times.to_rfc3339(one.at),
+                what=one.what,
+                detail=None if one.until is None else _until(one.until),
+                channel="inbox" if one.what == "snoozed" else None,
+            )
+            for one in actions
+        ),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -78,24 +89,10 @@ def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
         yield TimelineEntry(at=notification.acted.at, what="acted", detail=notification.acted.key, channel="inbox")
 
 
-def _write_entry(write: NotificationWrite) -> TimelineEntry:
+def _written(write: NotificationWrite) -> str:
     recipients = f" of {write.recipients:,} recipients" if write.recipients > 1 else ""
     connections = "1 connection" if write.connections == 1 else f"{write.connections:,} connections"
-    return TimelineEntry(
-        at=times.to_rfc3339(write.at),
-        what="written",
-        detail=f"to {connections}{recipients} on node {write.node}",
-        channel="inbox",
-    )
-
-
-def _action_entry(action: RecordedAction) -> TimelineEntry:
-    return TimelineEntry(
-        at=times.to_rfc3339(action.at),
-        what=action.what,
-        detail=None if action.until is None else _until(action.until),
-        channel="inbox" if action.what == "snoozed" else None,
-    )
+    return f"to {connections}{recipients} on node {write.node}"
 
 
 def _decision_entry(decision: NewDecision) -> TimelineEntry:

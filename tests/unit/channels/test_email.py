@@ -152,7 +152,6 @@ def test_content_is_made_from_title_body_and_link() -> None:
         title="New <booking>", body="Saturday\n14:00", url="https://app.example/b/7", url_label="Open it"
     )
     links = {"Unsubscribe": "https://u"}
-    layout = email.base_layout(Brand(name="Shop"), language="en", links=links)
     made = email.complete(EmailContent(), headline, Brand(name="Shop"))
     assert made.subject == "New <booking>"
     assert made.text is not None
@@ -160,11 +159,11 @@ def test_content_is_made_from_title_body_and_link() -> None:
     assert "Saturday\n14:00" in made.text
     assert made.text.endswith("https://app.example/b/7")
     assert email.text_footer(links).endswith("Unsubscribe: https://u")
-    html = layout(made.html, made.subject)
-    assert "New &lt;booking&gt;" in html
-    assert 'href="https://app.example/b/7"' in html
-    assert "Saturday<br>" in html
-    assert html.index("Shop") < html.index("Unsubscribe")
+    shown = html.page(made.html, subject=made.subject, language="en", brand=Brand(name="Shop"), links=links)
+    assert "New &lt;booking&gt;" in shown
+    assert 'href="https://app.example/b/7"' in shown
+    assert "Saturday<br>" in shown
+    assert shown.index("Shop") < shown.index("Unsubscribe")
 
 
 @pytest.mark.parametrize(

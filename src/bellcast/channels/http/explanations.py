@@ -1,11 +1,10 @@
 """Explain why a recipient gets or does not get a notification through a channel."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-import msgspec
 from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
@@ -14,7 +13,7 @@ from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.timeline import timeline
-from bellcast.channels.types import EXTERNAL_CHANNELS, MAX_DECISIONS, MAX_MESSAGES, NewDecision, StoredMessage
+from bellcast.channels.types import EXTERNAL_CHANNELS, MAX_DECISIONS, MAX_MESSAGES, StoredMessage
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems
@@ -29,6 +28,7 @@ from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.live_feed import RequestFilter
+from bellcast.preferences.decision import SEND
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import context, tenants
@@ -43,15 +43,6 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
 
 
-class RecentDeliveries(NamedTuple):
-    """A recipient's last notifications with their explanations, its connections, and the facts about all of them."""
-
-    items: Sequence[SentItem]
-    explained: Sequence[Explanation]
-    connections: Sequence[ConnectionInfo]
-    facts: list[Fact]
-
-
 async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
     """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
@@ -60,15 +51,15 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     if recipient not in inputs.profiles:
         text = f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
         return Explanation(verdict="unknown_recipient", text=f"{text} {await _of_unknown(ctx, tenant, recipient)}")
-    found = await _recent(ctx, tenant, recipient, start)
-    presence = _presence(found.connections)
-    if not found.items:
+    items, explained, connections, facts = await _recent(ctx, tenant, recipient, start)
+    presence = _presence(connections)
+    if not items:
         text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
-        return Explanation(verdict="nothing_sent", text=text, facts=found.facts)
-    last = found.explained[0]
-    sent_at = f"{found.items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
+        return Explanation(verdict="nothing_sent", text=text, facts=facts)
+    last = explained[0]
+    sent_at = f"{items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
     text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
-    return replace(last, text=text, facts=found.facts)
+    return replace(last, text=text, facts=facts)
 
 
 async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
@@ -86,7 +77,8 @@ async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
 
 async def _recent(
     ctx: ApiContext, tenant: str, recipient: str, start: int, type: str | None = None
-) -> RecentDeliveries:
+) -> tuple[Sequence[SentItem], Sequence[Explanation], Sequence[ConnectionInfo], list[Fact]]:
+    """Return a recipient's last notifications with their explanations, its connections, and the facts about all of them."""
     query = ListQuery(
         tenants=[tenant],
         limit=MAX_NOTIFICATIONS,
@@ -105,8 +97,16 @@ async def _recent(
     )
     explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
     facts = [fact for one in explained for fact in one.facts]
-    facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
-    return RecentDeliveries(items, explained, connections, ordered(facts, times.to_rfc3339(start)))
+    for one in connections:
+        facts.append(_fact(one.connected_at, "connected", f"{one.protocol} over {one.transport}"))
+        if one.closed_at is not None:
+            facts.append(_fact(one.closed_at, "disconnected", one.reason, None if one.code is None else str(one.code)))
+    # Refused requests of the recipient's pages on this node.
+    refused = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
+    for request in ctx[ClusterFeed].feed.requests(refused, None)[:MAX_REFUSALS]:
+        detail = f"{request.method} {request.path}: {request.detail or request.status}"
+        facts.append(_fact(request.at, "refused", detail, request.code))
+    return items, explained, connections, ordered(facts, times.to_rfc3339(start))
 
 
 async def _explain(
@@ -118,10 +118,7 @@ async def _explain(
     # Announcements record no decision for the inbox, and sends to every inbox and no other channel none at all.
     decided, created_at = decisions, times.milliseconds(item.notification.created_at)
     if item.has_row and (item.announcement or not decisions):
-        inbox = NewDecision(
-            tenant=tenant, notification=id, recipient=recipient, channel="inbox", outcome="send", decided_at=created_at
-        )
-        decided = [inbox, *decisions]
+        decided = [decision_inputs.record(SEND, tenant, id, recipient, "inbox", created_at), *decisions]
     query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
     messages = (await Messages(db).page(query)).items
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())
@@ -143,23 +140,6 @@ async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
         for one in EXTERNAL_CHANNELS
         if one not in simulated and (one in ("push", "chat") or not await providers.can_deliver(tenant, one))
     ]
-
-
-def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
-    for one in connections:
-        how = f"{one.protocol} over {one.transport}"
-        yield _fact(one.connected_at, "connected", how)
-        if one.closed_at is not None:
-            code = None if one.code is None else str(one.code)
-            yield _fact(one.closed_at, "disconnected", one.reason, code)
-
-
-def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
-    """Return refused requests of the recipient's pages on this node."""
-    wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
-    for one in ctx[ClusterFeed].feed.requests(wanted, None)[:MAX_REFUSALS]:
-        detail = f"{one.method} {one.path}: {one.detail or one.status}"
-        yield _fact(one.at, "refused", detail, one.code)
 
 
 def _fact(at: int, what: str, detail: str | None, rule: str | None = None) -> Fact:
@@ -232,27 +212,25 @@ async def explain(request: ApiRequest) -> ASGIApp:
         return _response(query, await _explain(ctx, tenant, query.recipient, item, writes))
     if query.type is None:
         return responses.json(await explain_recipient(ctx, tenant, query.recipient, query.since))
-    type = query.type or ""
+    type = query.type
     validation.check(validation.text("type", type, ctx.limits.type))
     channels = CHANNELS if query.channel is None else (query.channel,)
-    engines = ctx.engines
-    inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, type, [query.recipient], channels)
+    inputs = await decision_inputs.read(ctx.engines.db, ctx[Catalog], tenant, type, [query.recipient], channels)
     if query.recipient not in inputs.profiles:
         raise NotFound("There is no recipient with this key.")
-    profile, now = inputs.profile(query.recipient), engines.clock.now()
+    profile, now = inputs.profile(query.recipient), ctx.engines.clock.now()
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
     explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
     if query.since is not None:
-        recent = await _recent(ctx, tenant, query.recipient, times.milliseconds(query.since), type)
-        explained = msgspec.structs.replace(explained, facts=recent.facts)
+        *_, facts = await _recent(ctx, tenant, query.recipient, times.milliseconds(query.since), type)
+        explained = replace(explained, facts=facts)
     missing = await unprovided(ctx, tenant)
     return responses.json(explanations.with_actions(explained, query.recipient, type, unprovided=missing))
 
 
 def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
     if query.since is not None:
-        facts = ordered(explained.facts, query.since)
-        explained = msgspec.structs.replace(explained, facts=facts)
+        explained = replace(explained, facts=ordered(explained.facts, query.since))
     return responses.json(explained)
 
 
@@ -268,7 +246,7 @@ async def _without_row(
         raise NotFound(f"This recipient has no notification with this id.{unopened}")
     item = announced if announced is not None and announced.announcement else None
     item = item or await sent.find_outside(ctx.engines, tenant, notification)
-    return msgspec.structs.replace(item, recipient=recipient, has_row=False)
+    return replace(item, recipient=recipient, has_row=False)
 
 
 async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:

@@ -46,37 +46,17 @@ SETTLED_STATES: tuple[State, ...] = (*PROVIDER_OUTCOMES, "delivered")
 
 _attempts = msgspec.json.Decoder(tuple[Attempt, ...])
 
-
-def of_row(row: Row) -> StoredMessage:
-    """Create a message from the columns of `messages`, with or without the state of its inbox item after them."""
-    id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
-    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]
-    seen_at, read_at = item or (None, None)
-    return StoredMessage(
-        id=id,
-        tenant=tenant,
-        recipient=recipient,
-        notification=notification,
-        run=run,
-        channel=channel,
-        type=type,
-        priority=priority,
-        address=address,
-        state=state,
-        reason=reason,
-        unless=unless,
-        due_at=due_at,
-        created_at=created_at,
-        expires_at=expires_at,
-        provider=provider,
-        reference=reference,
-        content=content.encode(),
-        attempts=() if attempts == "[]" else _attempts.decode(attempts),
-        rounds=rounds,
-        digest=digest,
-        seen_at=seen_at,
-        read_at=read_at,
-    )
+# From the columns of `messages`, with or without the state of the inbox item after them.
+of_row = columns.reader(
+    StoredMessage,
+    "id tenant recipient notification run channel type priority address state reason unless due_at created_at expires_at "
+    "provider reference content attempts rounds digest seen_at read_at",
+    content=str.encode,
+    attempts=lambda attempts: () if attempts == "[]" else _attempts.decode(attempts),
+)
+_decision = columns.reader(
+    NewDecision, "recipient channel outcome rule source message due_at decided_at tenant notification"
+)
 
 
 LIST = KeysetList(
@@ -172,9 +152,7 @@ class Messages(StoreTable):
                     for update in others
                 ],
             )
-            yield from _record(others)
-            yield from _wake_runs([update.message for update in others])
-            yield from _add_events(others, now)
+            yield from _record(others, now)
         return True
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> list[MessageUpdate]:
@@ -227,21 +205,7 @@ class Messages(StoreTable):
         """Return the decisions for a notification, ordered by recipient and time."""
         params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
         found = yield Statement("decisions_of", params)
-        return [
-            NewDecision(
-                tenant=tenant,
-                notification=notification,
-                recipient=key,
-                channel=channel,
-                outcome=outcome,
-                rule=rule,
-                source=source,
-                message=message,
-                due_at=due_at,
-                decided_at=decided_at,
-            )
-            for key, channel, outcome, rule, source, message, due_at, decided_at in found
-        ]
+        return [_decision((*row, tenant, notification)) for row in found]
 
     @read
     def actions(
@@ -265,7 +229,25 @@ class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
         return 1
 
     def script(self) -> Script[list[bool]]:
-        return _finish([update for update, _ in self.items], self.items[0][1])
+        outcomes, now = [update for update, _ in self.items], self.items[0][1]
+        ids = sorted({update.message.id for update in outcomes})
+        states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": columns.to_json(ids)})))
+        counts = [_may_become(states.get(one.message.id), one.message.state) for one in outcomes]
+        updates = list(compress(outcomes, counts))
+        if not updates:
+            return counts
+        yield Statement("message_update", many=[update_params(update.message) for update in updates])
+        for update in updates:
+            if update.message.digest == update.message.id:
+                # Set the state of a digest's messages to the digest's state.
+                members = [of_row(row) for row in (yield Statement("digest_update", update_params(update.message)))]
+                yield from _wake_runs(members)
+                yield from webhook_events.add(_state_events(members, update.report), now)
+        suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
+        if suppressed:
+            yield Statement("suppression_insert", many=suppressed)
+        yield from _record(updates, now)
+        return counts
 
 
 def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
@@ -354,41 +336,16 @@ def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> lis
     return [event for message in messages for event in report(f"message.{message.state}", as_change(message))]
 
 
-def _add_events(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
-    yield from webhook_events.add([event for update in updates for event in update.events], now)
-
-
-def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
-    """Store the decisions of updates, and the jobs of digests for which messages now wait."""
+def _record(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
+    """Wake the runs of updates, and store their decisions, the jobs of digests for which messages now wait, and the events."""
+    yield from _wake_runs([update.message for update in updates])
     decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
     if decisions:
         yield Statement("decision_insert", many=decisions)
     waiting = {str(job["id"]): job for job in (_digest_job(u.message) for u in updates if u.message.waits_for_digest)}
     if waiting:
         yield Statement("job_add", many=list(waiting.values()))
-
-
-def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[list[bool]]:
-    ids = sorted({update.message.id for update in outcomes})
-    states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": columns.to_json(ids)})))
-    counts = [_may_become(states.get(one.message.id), one.message.state) for one in outcomes]
-    updates = list(compress(outcomes, counts))
-    if not updates:
-        return counts
-    yield Statement("message_update", many=[update_params(update.message) for update in updates])
-    for update in updates:
-        if update.message.digest == update.message.id:
-            # Set the state of a digest's messages to the digest's state.
-            members = [of_row(row) for row in (yield Statement("digest_update", update_params(update.message)))]
-            yield from _wake_runs(members)
-            yield from webhook_events.add(_state_events(members, update.report), now)
-    suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
-    if suppressed:
-        yield Statement("suppression_insert", many=suppressed)
-    yield from _wake_runs([update.message for update in updates])
-    yield from _record(updates)
-    yield from _add_events(updates, now)
-    return counts
+    yield from webhook_events.add([event for update in updates for event in update.events], now)
 
 
 def _may_become(state: State | None, outcome: State) -> bool:

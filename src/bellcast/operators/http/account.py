@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
-from bellcast.channels import addresses, email
+from bellcast.channels import addresses
 from bellcast.channels.email import Email
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, MfaRequired, NotFound
@@ -380,7 +380,7 @@ async def _send_code(request: ApiRequest, address: str, code: str) -> bool:
     ctx = context.of(request)
     now = ctx.engines.clock.now()
     text = TEXT.format(code=code, minutes=EMAIL_CODE_MS // 60_000)
-    page = email.base_layout(Brand(name="Bellcast"), language="en", links={})(html.from_text(text), SUBJECT)
+    page = html.page(html.from_text(text), subject=SUBJECT, language="en", brand=Brand(name="Bellcast"), links={})
     id = ctx.engines.new_id(now)
     mail = Email(
         message_id=id, to=address, to_name=None, subject=SUBJECT, text=text, html=page, at=times.to_rfc3339(now)
