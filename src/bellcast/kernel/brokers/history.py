@@ -141,33 +141,40 @@ class HistoryPage(Struct, frozen=True):
 
 
 class TopicHistory(Protocol):
-    """Keeps live events until they expire. A reader that follows the streams in the event loop iteration in which a
-    read returns receives every later event live, and no earlier one.
+    """Keeps live events until they expire; by default, nothing. A reader that follows the streams in the event loop
+    iteration in which a read returns receives every later event live, and no earlier one.
 
     Reads, `confirm` and `append` raise Unavailable if the log cannot be reached."""
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         """Append the events that are kept. Return all events in order, stored ones with their ids. The caller publishes
         them in the same event loop iteration; a log shared by processes publishes stored events itself, in log order."""
+        return events
 
     def end(self, tenant: str) -> str | None:
         """Return the id of the tenant's newest event that this process has delivered; None without a history."""
+        return None
 
     async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
         """Return the events of the streams after an id."""
+        return PastEvents()
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         """Return the newest `count` events of each stream."""
+        return PastEvents()
 
     async def confirm(self, streams: Collection[Stream]) -> None:
         """Return once this process receives all later stored events of the streams, as it does without a log of several
         processes. For readers that need no past events."""
         return
 
-    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+        """Return at most `limit` events of a stream after an id, or the oldest ones."""
+        return HistoryPage((), has_more=False, epoch=None, recovered=after is None)
 
     async def clear(self, tenant: str, stream: Stream | None) -> None:
         """Remove the events of a stream, or of all streams if it is None."""
+        return
 
     async def count_logs(self) -> int | None:
         """Return the number of logs of all tenants; None if the engine does not limit it."""
@@ -180,31 +187,11 @@ class TopicHistory(Protocol):
 
     async def run(self) -> None:
         """Remove expired events until cancelled."""
+        return
 
 
 class NoHistory(TopicHistory):
     """Keeps nothing."""
-
-    async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-        return events
-
-    def end(self, tenant: str) -> str | None:
-        return None
-
-    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
-        return PastEvents()
-
-    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
-        return PastEvents()
-
-    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
-        return HistoryPage((), has_more=False, epoch=None, recovered=after is None)
-
-    async def clear(self, tenant: str, stream: Stream | None) -> None:
-        """Do nothing: there are no events."""
-
-    async def run(self) -> None:
-        """Return: there is nothing to remove."""
 
 
 NO_HISTORY = NoHistory()

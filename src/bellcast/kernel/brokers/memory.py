@@ -2,10 +2,9 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, islice, takewhile
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -21,18 +20,13 @@ from bellcast.kernel.brokers.history import (
     PastEvents,
     TopicHistory,
 )
+from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, LiveEvent, Stream
 
 
-class MemoryBroker:
-    """A Broker for one process. Events are delivered before `publish` returns, in the order published."""
-
-    def __init__(self) -> None:
-        self._listener: Callable[[Event], None] | None = None
-
-    async def open(self) -> None:
-        """Do nothing: this broker has no connection."""
+class MemoryBroker(Broker):
+    """A Broker for one process. Events are delivered before `publish` returns, in the order published, and never lost."""
 
     async def publish(self, *events: Event) -> None:
         """Deliver to the listener. Without a listener there are no connections, and the event is only in the store."""
@@ -40,32 +34,8 @@ class MemoryBroker:
             for event in events:
                 self._listener(event)
 
-    def deliver(self, event: Event) -> None:
-        """Deliver to the listener."""
-        if self._listener is not None:
-            self._listener(event)
-
     async def ping(self, *, writes: bool = False) -> None:
         """No-op: always available."""
-
-    def listen(
-        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
-    ) -> None:
-        """Deliver every event to `listener` from now on. Events are never lost."""
-        self._listener = listener
-
-    def follow(self, stream: Stream) -> None:
-        """No-op: every event is delivered."""
-
-    def unfollow(self, stream: Stream) -> None:
-        """No-op: every event is delivered."""
-
-    def counts(self) -> Mapping[str, Mapping[Any, float]]:
-        return {}  # no message leaves this process
-
-    async def close(self) -> None:
-        """Stop delivering events."""
-        self._listener = None
 
 
 # Within the range of the stores' signed 64-bit integers.

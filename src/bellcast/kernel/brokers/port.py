@@ -21,14 +21,20 @@ class Publisher(Protocol):
         """Raise Unavailable unless events can be published and, with `writes`, live events can be stored."""
 
 
-class Broker(Publisher, Protocol):
-    """A publisher whose events this process receives."""
+class Broker(Publisher):
+    """A publisher whose events this process receives; the base of all."""
+
+    def __init__(self) -> None:
+        self._listener: Callable[[Event], None] | None = None
+        self._on_gap: Callable[[Collection[Stream]], None] = lambda _: None
 
     async def open(self) -> None:
         """Start connecting. Never raises for an unreachable broker, which is retried until `close`."""
 
     def deliver(self, event: Event) -> None:
         """Deliver an event only to this process, because no other follows its stream."""
+        if self._listener is not None:
+            self._listener(event)
 
     def listen(
         self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
@@ -36,6 +42,8 @@ class Broker(Publisher, Protocol):
         """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub, which never
         raises: the event's change is committed, so its publisher must not fail. `on_gap` is called with streams that may
         have missed events of other processes, because they were newly followed or reconnected."""
+        self._listener = listener
+        self._on_gap = on_gap or self._on_gap
 
     def follow(self, stream: Stream) -> None:
         """Subscribe this process to a stream. Reference-counted."""
@@ -45,8 +53,11 @@ class Broker(Publisher, Protocol):
 
     def counts(self) -> Mapping[str, Mapping[Any, float]]:
         """Return counters of this process, by name and labels."""
+        return {}
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Stop delivering events."""
+        self._listener = None
 
 
 # Prefix of a stored event's message to other processes, followed by its id and a zero byte.

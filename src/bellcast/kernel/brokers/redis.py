@@ -9,7 +9,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import ConnectionPool, Redis
@@ -33,21 +33,8 @@ MAX_COMMANDS = 32
 COMMAND_ERRORS = (exceptions.RedisError, OSError, AttributeError)
 
 
-class CommandNames(NamedTuple):
-    """Command names. In a cluster a channel belongs to one shard, and each command names one channel."""
-
-    follow: bytes
-    unfollow: bytes
-    publish: bytes
-    message: bytes
-    followed: bytes
-    unfollowed: bytes
-    channels_per_command: int
-
-
-PLAIN = CommandNames(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", b"unsubscribe", CHANNELS)
-SHARDED = CommandNames(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", b"sunsubscribe", 1)
-
+# What the names of commands begin with. In a cluster a channel belongs to one shard, and each command names one channel.
+PLAIN, SHARDED = b"", b"S"
 
 SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end"
 
@@ -60,12 +47,12 @@ WRITABLE = "#!lua\nreturn 1"
 class Shard:
     """A Redis node: one connection subscribes, pooled connections publish."""
 
-    def __init__(self, pool: ConnectionPool, names: CommandNames) -> None:
+    def __init__(self, pool: ConnectionPool, prefix: bytes) -> None:
         self._pool = pool
         self._redis: Redis = Redis(connection_pool=pool)
         self._slots = asyncio.Semaphore(MAX_COMMANDS)
-        self._names = names
-        self._scripts = names is PLAIN  # in a cluster a script may use channels of one slot only
+        self._prefix = prefix
+        self._scripts = prefix == PLAIN  # in a cluster a script may use channels of one slot only
         self._listening: Any = None  # redis-py leaves it untyped
         self._reading: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -87,7 +74,9 @@ class Shard:
         self._reading = asyncio.get_running_loop().create_task(self._read(on_message))
 
     async def _read(self, on_message: Callable[[bytes], None]) -> None:
-        names = self._names
+        message, followed, unfollowed = [
+            self._prefix.lower() + name for name in (b"message", b"subscribe", b"unsubscribe")
+        ]
         while True:
             reply = await self._listening.read_response()
             self._last_received = True
@@ -95,15 +84,15 @@ class Shard:
                 self._pass_fence(reply)
                 continue
             kind, channel, *rest = reply
-            if kind == names.message:
+            if kind == message:
                 on_message(rest[0])
             elif kind == b"pong":
                 self._pass_fence(channel)
-            elif kind == names.followed:
+            elif kind == followed:
                 self._unconfirmed.discard(channel)
                 if not self._unconfirmed:
                     self._confirmed.set()
-            elif kind == names.unfollowed:
+            elif kind == unfollowed:
                 # Redis also ends subscriptions itself if their slot has moved to another node. In that case, raise Unavailable,
                 # which ends the connection: the next one reads the slots again.
                 if not self._unfollowing[channel]:
@@ -131,8 +120,8 @@ class Shard:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        """Acquire one of MAX_COMMANDS slots. Raises Unavailable after COMMAND_TIMEOUT, because hundreds of commands
-        would otherwise wait for minutes behind commands that time out."""
+        """Acquire one of MAX_COMMANDS slots. Raises Unavailable if a command fails, and after COMMAND_TIMEOUT, because hundreds of
+        commands would otherwise wait for minutes behind commands that time out."""
         acquiring = self._slots.acquire()
         try:
             await (asyncio.wait_for(acquiring, COMMAND_TIMEOUT) if self._slots.locked() else acquiring)
@@ -140,37 +129,36 @@ class Shard:
             raise Unavailable("Redis does not respond.") from None
         try:
             yield
+        except COMMAND_ERRORS as failure:
+            raise Unavailable.of("Redis", failure) from failure
         finally:
             self._slots.release()
+            if self._is_closed:  # a command has opened a connection after `close` had emptied the pool
+                await self._disconnect_pool()
 
     async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
         """Run a script by its hash; the first time on a server, by its text."""
         redis: Any = self._redis
-        sha = _sha1(script)
-        try:
-            async with self._slot():
+        async with self._slot():
+            try:
                 try:
-                    return await redis.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+                    return await redis.execute_command("EVALSHA", _sha1(script), len(keys), *keys, *args)
                 except exceptions.NoScriptError:
                     return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
-        except exceptions.NoPermissionError as failure:
-            raise LogUnsupported(str(failure)) from failure
-        except (exceptions.MovedError, exceptions.ReadOnlyError) as failure:
-            # Another node has the slot. The broker notices the end of the connection, and reads the slots again.
-            if self._reading is not None:
-                self._reading.cancel()
-            raise Unavailable.of("Redis", failure) from failure
-        except COMMAND_ERRORS as failure:
-            raise Unavailable.of("Redis", failure) from failure
-        finally:
-            await self._disconnect_if_closed()
+            except exceptions.NoPermissionError as failure:
+                raise LogUnsupported(str(failure)) from failure
+            except (exceptions.MovedError, exceptions.ReadOnlyError):
+                # Another node has the slot. The broker notices the end of the connection, and reads the slots again.
+                if self._reading is not None:
+                    self._reading.cancel()
+                raise
 
     async def follow(self, channels: Sequence[bytes]) -> None:
         """Subscribe to these channels. Returns once Redis has confirmed every subscription. Many take longer than COMMAND_TIMEOUT
         on a busy machine, so this is the time between two confirmations: with a limit for all, each attempt would fail."""
         self._unconfirmed.update(channels)
         self._confirmed.clear()
-        await self._command(self._names.follow, channels)
+        await self._command(self._prefix + b"SUBSCRIBE", channels)
         while not self._confirmed.is_set():
             before = self._unconfirmed.copy()
             with contextlib.suppress(TimeoutError):
@@ -181,10 +169,10 @@ class Shard:
     async def unfollow(self, channels: Sequence[bytes]) -> None:
         """Unsubscribe from these channels."""
         self._unfollowing.update(channels)
-        await self._command(self._names.unfollow, channels)
+        await self._command(self._prefix + b"UNSUBSCRIBE", channels)
 
     async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:
-        channels_per_command, listening = self._names.channels_per_command, self._listening
+        channels_per_command, listening = CHANNELS if self._prefix == PLAIN else 1, self._listening
         if listening is None:
             raise Unavailable("The connection to Redis was lost.")
         commands = [
@@ -203,27 +191,22 @@ class Shard:
 
     async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Send to channels in one round trip."""
-        try:
-            async with self._slot():
-                if not (self._scripts and await self._send_by_script(messages)):
-                    pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
-                    for channel, message in messages:
-                        pipeline.execute_command(self._names.publish, channel, message)
-                    await pipeline.execute()
-        except COMMAND_ERRORS as failure:
-            raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
-        finally:
-            await self._disconnect_if_closed()
-
-    async def _send_by_script(self, messages: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Publish with one script and one reply, since reading a reply takes 10 µs. False where scripts are not
-        allowed."""
         redis: Any = self._redis
-        try:
-            await redis.execute_command("EVAL", SEND_ALL, 0, *itertools.chain.from_iterable(messages))
-        except exceptions.ResponseError:
-            self._scripts = False
-        return self._scripts
+        async with self._slot():
+            try:
+                if self._scripts:  # with one reply, since reading a reply takes 10 µs
+                    try:
+                        await redis.execute_command("EVAL", SEND_ALL, 0, *itertools.chain.from_iterable(messages))
+                    except exceptions.ResponseError:  # scripts are not allowed
+                        self._scripts = False
+                    else:
+                        return
+                pipeline = redis.pipeline(transaction=False)  # its commands wait for `execute`
+                for channel, message in messages:
+                    pipeline.execute_command(self._prefix + b"PUBLISH", channel, message)
+                await pipeline.execute()
+            except COMMAND_ERRORS as failure:
+                raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
 
     async def wait_lost(self) -> None:
         """Raise when the listening connection is lost or does not respond to a ping."""
@@ -243,17 +226,11 @@ class Shard:
     async def ping(self, *, writes: bool) -> None:
         """Raise unless Redis responds and, with `writes`, can be written."""
         redis: Any = self._redis
-        try:
-            async with self._slot():
+        async with self._slot():
+            with contextlib.suppress(exceptions.NoPermissionError):  # no script may be run
                 await redis.ping()
                 if writes:
                     await redis.execute_command("EVAL", WRITABLE, 0)
-        except exceptions.NoPermissionError:
-            pass  # no script may be run
-        except COMMAND_ERRORS as failure:
-            raise Unavailable.of("Redis", failure) from failure
-        finally:
-            await self._disconnect_if_closed()
 
     async def close(self) -> None:
         """Close the connections. Raises nothing: Redis may be unreachable."""
@@ -270,11 +247,6 @@ class Shard:
             await listening.disconnect(nowait=True)  # its unsent commands are of no use
         await self._redis.aclose()
         await self._disconnect_pool()
-
-    async def _disconnect_if_closed(self) -> None:
-        """Close connections that a command opened after `close` had emptied the pool."""
-        if self._is_closed:
-            await self._disconnect_pool()
 
     async def _disconnect_pool(self) -> None:
         # redis-py raises TimeoutError after it has closed a connection whose commands could not be sent.
@@ -322,7 +294,8 @@ class RedisTransport:
                 raise result
 
     async def _slots(self) -> list[Address] | None:
-        """Return the node of each slot, or None without a cluster. Any previously known node may respond."""
+        """Return the master of each slot, or None without a cluster. Any previously known node may respond; in its reply, an empty
+        host is this node."""
         last_error: Exception | None = None
         for address in (None, *self._nodes):
             redis: Any = Redis(connection_pool=self._pool(address))
@@ -330,8 +303,14 @@ class RedisTransport:
                 if not (await redis.info("cluster")).get("cluster_enabled"):
                     return None
                 kwargs = self._seed.connection_kwargs
-                seed = kwargs.get("host", "localhost"), kwargs.get("port", 6379)
-                return _by_slot(await redis.execute_command("CLUSTER", "SLOTS"), address or seed)
+                queried = address or (kwargs.get("host", "localhost"), kwargs.get("port", 6379))
+                owners: dict[int, Address] = {}
+                for first, last, master, *_ in await redis.execute_command("CLUSTER", "SLOTS"):
+                    owner = (master[0].decode() if master[0] else queried[0], master[1])
+                    owners |= dict.fromkeys(range(first, last + 1), owner)
+                if len(owners) < SLOTS:
+                    raise Unavailable("The Redis cluster does not serve all of its slots.")
+                return [owners[slot] for slot in range(SLOTS)]
             except (exceptions.RedisError, OSError) as failure:
                 last_error = failure
             finally:
@@ -362,20 +341,22 @@ class RedisTransport:
         self, messages: Sequence[tuple[bytes, bytes]]
     ) -> Iterator[tuple[Shard, Sequence[tuple[bytes, bytes]]]]:
         """Group items by shard, in order."""
-        if not self._shards:
-            raise Unavailable("The connection to Redis was lost.")
+        shards = self._connected()
         if self._owners is None:
-            return iter([(self._shards[0], messages)])
+            return iter([(shards[0], messages)])
         parts: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
         for message in messages:
             parts[self._owners[key_slot(message[0])]].append(message)
-        return ((self._shards[number], items) for number, items in parts.items())
+        return ((shards[number], items) for number, items in parts.items())
+
+    def _connected(self) -> list[Shard]:
+        if not self._shards:
+            raise Unavailable("The connection to Redis was lost.")
+        return self._shards
 
     async def fence(self) -> None:
         """Return once every message before this call has been received."""
-        if not self._shards:
-            raise Unavailable("The connection to Redis was lost.")
-        await asyncio.gather(*(shard.fence() for shard in self._shards))
+        await asyncio.gather(*(shard.fence() for shard in self._connected()))
 
     async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
         """Run a script whose keys are in one slot. Raises Unavailable, or LogUnsupported if permission is missing."""
@@ -393,9 +374,7 @@ class RedisTransport:
 
     async def ping(self, *, writes: bool) -> None:
         """Raise unless every shard responds and, with `writes`, can be written."""
-        if not self._shards:
-            raise Unavailable("The connection to Redis was lost.")
-        await asyncio.gather(*(shard.ping(writes=writes) for shard in self._shards))
+        await asyncio.gather(*(shard.ping(writes=writes) for shard in self._connected()))
 
     async def close(self) -> None:
         shards, self._shards = self._shards, []
@@ -423,16 +402,4 @@ class RedisTransport:
 
     @property
     def publish_command(self) -> bytes:
-        return (PLAIN if self._owners is None else SHARDED).publish
-
-
-def _by_slot(ranges: Sequence[Any], queried: Address) -> list[Address]:
-    """Map each slot to its master's address, from CLUSTER SLOTS. An empty host is the node that was queried."""
-    owners: list[Address | None] = [None] * SLOTS
-    for first, last, master, *_ in ranges:
-        address = (master[0].decode() if master[0] else queried[0], master[1])
-        owners[first : last + 1] = [address] * (last + 1 - first)
-    assigned = [address for address in owners if address is not None]
-    if len(assigned) < SLOTS:
-        raise Unavailable("The Redis cluster does not serve all of its slots.")
-    return assigned
+        return (PLAIN if self._owners is None else SHARDED) + b"PUBLISH"

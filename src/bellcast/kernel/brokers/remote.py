@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers.port import KEPT_PREFIX
+from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import SettingsError, Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, UNENCODABLE, Event, LiveEvent, Stream
@@ -85,20 +85,19 @@ class LogReader(Protocol):
     async def closed(self) -> None: ...
 
 
-class RemoteBroker:
+class RemoteBroker(Broker):
     """A Broker over a PubSubTransport."""
 
     def __init__(
         self, transport: PubSubTransport, clock: Clock, event_type: Any, expendable: tuple[type[Event], ...] = ()
     ) -> None:
         """`event_type` is the union of the events that other processes send; of `expendable` ones, the queue holds fewer."""
+        super().__init__()
         self._decode: Callable[[memoryview], Event] = msgspec.msgpack.Decoder(event_type).decode
         self._expendable = expendable
         self.transport = transport
         self._clock = clock
         self._origin = secrets.token_bytes(ORIGIN_BYTES)
-        self._listener: Callable[[Event], None] | None = None
-        self._on_gap: Callable[[Collection[Stream]], None] = lambda _: None
         self._interest: Counter[Stream] = Counter({ANNOUNCEMENTS: 1})
         self._changed: set[Stream] = set()
         self._subscribing: set[Stream] = set()
@@ -127,22 +126,10 @@ class RemoteBroker:
         if self._task.done():
             await self._task  # raises the SettingsError
 
-    def listen(
-        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
-    ) -> None:
-        """Deliver every event to `listener` from now on, and call `on_gap` with streams that may have lost events."""
-        self._listener = listener
-        self._on_gap = on_gap or self._on_gap
-
     def read_log_with(self, reader: LogReader) -> None:
         """Pass stored events from other processes to `reader` from now on, in log order. The reader already has those
         that were published here."""
         self._log_reader = reader
-
-    def deliver(self, event: Event) -> None:
-        """Deliver an event to this process."""
-        if self._listener is not None:
-            self._listener(event)
 
     @property
     def followed(self) -> Collection[Stream]:
