@@ -195,13 +195,11 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
     """Materialize pending announcements. It counts as one row, so that connected clients do not wait behind bulk
     work."""
 
+    is_exclusive = True  # not merged with other work of the process, so that it can be one statement
+
     @property
     def tenant(self) -> str:
         return self.items[0].tenant
-
-    @property
-    def is_exclusive(self) -> bool:
-        return True  # not merged with other work of the process, so that it can be one statement
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset((tenant, key) for tenant, keys, _ in self.items for key in keys)

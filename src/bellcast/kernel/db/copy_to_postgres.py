@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
@@ -102,7 +101,10 @@ async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress
         named = ", ".join(f'"{column}"' for column in columns)
         cursor = source.execute(f"SELECT {named} FROM {table}")  # noqa: S608  our own tables
         while rows := cursor.fetchmany(COPY_BATCH_ROWS):
-            records = [tuple(map(_converted, row)) for row in rows]
+            records = [
+                tuple([one.replace(NUL, INSTEAD) if isinstance(one, str) and NUL in one else one for one in row])
+                for row in rows
+            ]
             await target.copy_records_to_table(table, records=records, columns=columns)
             done += len(rows)
             progress(done, total)
@@ -118,7 +120,3 @@ async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress
         if found != expected:
             raise BellcastError(f"{table}: expected {expected} rows, found {found}. Nothing was changed.")
     return counts
-
-
-def _converted(value: Any) -> Any:
-    return value.replace(NUL, INSTEAD) if isinstance(value, str) and NUL in value else value

@@ -158,7 +158,7 @@ class PostgresConnection:
 
     def __init__(self, raw: Raw, texts: dict[str, PostgresText]) -> None:
         self.raw = raw
-        self._texts = texts
+        self.texts = texts
 
     async def run(self, script: Script[T], pending: Statement | None = None) -> T:
         """Run a script to its end, from its pending statement if it has begun."""
@@ -166,7 +166,7 @@ class PostgresConnection:
             statement = pending or next(script)
             while True:
                 if statement.many is None:
-                    rows = await self._one(self._texts[statement.name], statement.params)
+                    rows = await self._one(self.texts[statement.name], statement.params)
                 else:
                     await self.execute_many(statement.name, statement.many)
                     rows = []
@@ -180,26 +180,14 @@ class PostgresConnection:
         await self.raw.execute(text.plain, *text.values(params))
         return []
 
-    def writes(self, name: str) -> bool:
-        """Return whether a statement changes rows."""
-        return self._texts[name].writes
-
     async def query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:
         """Run a statement once for each parameter set; return the rows of each."""
-        text = self._texts[name]
+        text = self.texts[name]
         if len(sets) == 1:
             return [await self._one(text, sets[0])]
         if not text.returns_rows:
             await self.execute_many(name, sets)
             return [[] for _ in sets]
-        found: list[list[Row]] = [[] for _ in sets]
-        for row in await self._rows_of_all(text, sets):
-            *columns, index = row
-            found[index].append(tuple(columns))
-        return found
-
-    async def _rows_of_all(self, text: PostgresText, sets: Sequence[Params]) -> list[Row]:
-        """Return the rows of all parameter sets; the last column is the index of the set."""
         of_all = None
         if not text.writes:
             if text.types is None:
@@ -207,13 +195,18 @@ class PostgresConnection:
                 text.types = tuple([parameter.name for parameter in prepared.get_parameters()])
             of_all = joined(text.plain, text.names, text.types)
         if of_all is not None:
-            return cast(list[Row], await self.raw.fetch(of_all, *text.by_column(sets)))
-        numbered = [(*text.values(params), index) for index, params in enumerate(sets)]
-        return cast(list[Row], await self.raw.fetchmany(text.numbered, numbered))
+            rows = await self.raw.fetch(of_all, *text.by_column(sets))
+        else:
+            numbered = [(*text.values(params), index) for index, params in enumerate(sets)]
+            rows = await self.raw.fetchmany(text.numbered, numbered)
+        found: list[list[Row]] = [[] for _ in sets]
+        for *columns, index in rows:
+            found[index].append(tuple(columns))
+        return found
 
     async def execute_many(self, name: str, sets: Sequence[Params]) -> None:
         """Run a statement once for each parameter set."""
-        text = self._texts[name]
+        text = self.texts[name]
         if text.columns:
             await self.raw.execute(text.plain, *text.by_column(sets))
         else:

@@ -54,8 +54,8 @@ class SqliteEngine(WritingEngine):
             self._lock.acquire()
             backup.discard_restore(self._path)
             sqlite_identity.check_log(self._path, self._lock)
-            # Before a connection creates a log.
-            is_replaced = sqlite_identity.is_log_missing(self._path, self._lock)
+            # A server was killed, but the log that it left is not there. Checked before a connection creates one.
+            is_replaced = self._lock.is_in_use and not sqlite_identity.log_of(self._path).exists()
             await asyncio.to_thread(self._migrate, is_replaced=is_replaced)
             known = texts()
             self._reader = SqliteConnection(connect(self._path), known)
@@ -81,7 +81,9 @@ class SqliteEngine(WritingEngine):
         finally:
             first.close()
             self.schema.migration = None
-        sqlite_identity.note_in_file(self._path, self._lock)
+        log_file = sqlite_identity.log_of(self._path)
+        if not log_file.exists() or log_file.stat().st_size == 0:  # closing the last connection has emptied it
+            self._lock.note(in_file=self._lock.identities[0], is_in_use=False)
 
     def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Run a script inline."""

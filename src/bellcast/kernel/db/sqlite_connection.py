@@ -93,17 +93,14 @@ def texts() -> dict[str, SqliteText]:
 def text(written: str) -> SqliteText:
     """Convert a statement with named parameters."""
     body = statements.body(written)
-    return SqliteText(statements.PARAMETER.sub("?", body), _values(statements.PARAMETER.findall(body)))
-
-
-def _values(names: list[str]) -> Callable[[Params], tuple[Any, ...]]:
-    match names:
+    plain = statements.PARAMETER.sub("?", body)
+    match statements.PARAMETER.findall(body):
         case []:
-            return lambda _: ()
+            return SqliteText(plain, lambda _: ())
         case [name]:
-            return lambda params: (params[name],)
-        case _:
-            return itemgetter(*names)
+            return SqliteText(plain, lambda params: (params[name],))
+        case names:
+            return SqliteText(plain, itemgetter(*names))
 
 
 class SqliteConnection:

@@ -54,10 +54,9 @@ class FolderLock:
         return self._numbers()[:2]
 
     @property
-    def is_in_file(self) -> bool:
-        """Whether the file itself, without its write-ahead log, has one of the identities."""
-        first, second, in_file = [*self._numbers(), -1, -1, -1][:3]
-        return in_file in (first, second)
+    def in_file(self) -> int:
+        """The identity of the file itself, without its write-ahead log; 0 if it is unknown."""
+        return [*self._numbers(), 0, 0, 0][2]
 
     @property
     def is_in_use(self) -> bool:
@@ -67,8 +66,7 @@ class FolderLock:
     def note(self, *, in_file: int | None = None, is_in_use: bool) -> None:
         """Write the identity of the file itself, if it is known, and whether a server uses it. The lock must be held."""
         if self._file is not None:
-            known = [*self._numbers(), 0, 0, 0][2]
-            pair = f"{known if in_file is None else in_file:019d} {int(is_in_use):019d}\n"
+            pair = f"{self.in_file if in_file is None else in_file:019d} {int(is_in_use):019d}\n"
             os.pwrite(self._file, pair.encode(), PAIR_BYTES)
             os.fsync(self._file)
 
@@ -109,7 +107,8 @@ def check_log(database: Path, lock: FolderLock) -> None:
     """Raise Conflict if the file was replaced but the write-ahead log of the earlier file is still beside it: SQLite would
     apply that log to the copy, which restores nothing and can damage it."""
     log_file = log_of(database)
-    if not lock.is_in_file or not log_file.exists() or log_file.stat().st_size == 0:
+    is_in_file = not lock.identities or lock.in_file in lock.identities
+    if not is_in_file or not log_file.exists() or log_file.stat().st_size == 0:
         return
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as alone:
@@ -125,18 +124,6 @@ def check_log(database: Path, lock: FolderLock) -> None:
 
 def warn_replaced() -> None:
     log.warning("store_replaced", effect="live clients fetch their inboxes again")
-
-
-def is_log_missing(database: Path, lock: FolderLock) -> bool:
-    """True if a server was killed, but the write-ahead log that it left is not there: the file was replaced."""
-    return lock.is_in_use and not log_of(database).exists()
-
-
-def note_in_file(database: Path, lock: FolderLock) -> None:
-    """Note that the file has its identity, if closing its last connection has emptied the write-ahead log."""
-    log_file = log_of(database)
-    if not log_file.exists() or log_file.stat().st_size == 0:
-        lock.note(in_file=lock.identities[0], is_in_use=False)
 
 
 def log_of(database: Path) -> Path:

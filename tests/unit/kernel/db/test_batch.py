@@ -113,12 +113,14 @@ async def test_one_statement_takes_a_limited_number_of_rows() -> None:
     waiting = await entries(FastShout(["a"]), FastShout(["b", "c"]), FastShout(["d"]))
     assert batch.next_statement(waiting, 3) == waiting[:2]
     assert batch.next_statement(waiting, 100) == waiting
-    statement = batch.single_statement([entry.command for entry in waiting])
+    whole = batch.joined([entry.command for entry in waiting])
+    assert whole is not None
+    statement = whole.single_statement()
     assert statement is not None
     with pytest.raises(StopIteration) as done:
         next(statement.script())
     assert done.value.value == ["A", "B", "C", "D"]
-    before = batch.prerequisite([entry.command for entry in waiting])
+    before = whole.prerequisite()
     assert before is not None
     assert before.lock_keys() == {("acme", key) for key in "abcd"}
 
@@ -155,5 +157,6 @@ async def test_entry_larger_than_a_statement_is_not_divided() -> None:
 async def test_entries_without_a_common_statement_share_a_transaction() -> None:
     for commands in ([shout("a"), shout("b")], [FastShout(["a"]), FastShout(["alone"])], [FastShout(["a"]), OTHER]):
         waiting = await entries(*commands)
-        assert batch.single_statement(commands) is None
+        whole = batch.joined(commands)
+        assert whole is None or whole.single_statement() is None
         assert batch.next_statement(waiting, 1) == waiting

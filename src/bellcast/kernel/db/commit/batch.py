@@ -126,8 +126,7 @@ def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
 def can_merge(commands: Sequence[WriteCommand[Any]]) -> bool:
     """Return whether the commands can run as one."""
     kind = type(commands[0])
-    merges = [type(command) is kind and command.is_mergeable for command in commands]
-    return all(merges)
+    return all(type(command) is kind and command.is_mergeable for command in commands)
 
 
 def runs(commands: Sequence[WriteCommand[Any]]) -> Iterator[list[WriteCommand[Any]]]:
@@ -142,7 +141,7 @@ def merge(run: Sequence[WriteCommand[Any]]) -> WriteCommand[Any]:
     first = run[0]
     if len(run) == 1 or not isinstance(first, ListCommand):
         return first
-    return first.with_items([item for command in run for item in _items(command)])
+    return first.with_items([item for command in run for item in command.items])
 
 
 def split_results(run: Sequence[WriteCommand[Any]], result: ScriptOutcome) -> list[ScriptOutcome]:
@@ -150,36 +149,20 @@ def split_results(run: Sequence[WriteCommand[Any]], result: ScriptOutcome) -> li
     if len(run) == 1 or isinstance(result, Exception):
         return [result] * len(run)
     following = iter(result)
-    return [[next(following) for _ in _items(command)] for command in run]
+    return [[next(following) for _ in command.items] for command in run]
 
 
 def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[QueuedCommand]:
     """Dequeue the entries that run next. If one statement can write all entries, take the rows of one statement, at
     least one entry; else take all entries, for one transaction."""
-    if single_statement([entry.command for entry in entries]) is None:
+    whole = joined([entry.command for entry in entries])
+    if whole is None or whole.single_statement() is None:
         return entries
     totals = accumulate(entry.rows for entry in entries)
     return entries[: max(1, sum(total <= rows for total in totals))]
 
 
-def single_statement(commands: Sequence[WriteCommand[Any]]) -> WriteCommand[Any] | None:
-    """Return a single statement that is equivalent to all commands, if there is one."""
-    joined = _joined(commands)
-    return None if joined is None else joined.single_statement()
-
-
-def prerequisite(commands: Sequence[WriteCommand[Any]]) -> WriteCommand[None] | None:
-    """Return the command that must run before `single_statement` can."""
-    joined = _joined(commands)
-    return None if joined is None else joined.prerequisite()
-
-
-def _joined(commands: Sequence[WriteCommand[Any]]) -> ListCommand[Any, Any] | None:
+def joined(commands: Sequence[WriteCommand[Any]]) -> ListCommand[Any, Any] | None:
+    """Return one command that is equivalent to all, if there is one."""
     merged = merge(commands) if can_merge(commands) else None
     return merged if isinstance(merged, ListCommand) else None
-
-
-def _items(command: WriteCommand[Any]) -> Sequence[Any]:
-    if not isinstance(command, ListCommand):
-        raise TypeError(f"{type(command).__name__} has no items")
-    return command.items

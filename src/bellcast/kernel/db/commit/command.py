@@ -6,9 +6,9 @@ many callers can share statements.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script, Statement, fetch
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -21,7 +21,14 @@ NO_TENANT = "\x00"
 
 
 class WriteCommand(ABC, Generic[T]):
-    """An atomic write."""
+    """An atomic write. It `is_exclusive` if its script needs its own transaction, and is retried after a conflict; `is_bulk` as a part
+    of bulk work, even if it has few rows; `is_housekeeping` as maintenance of bulk work: other bulk work is not slowed down
+    for it."""
+
+    items: Sequence[Any] = ()
+    is_exclusive: bool = False
+    is_bulk: bool = False
+    is_housekeeping: bool = False
 
     @abstractmethod
     def script(self) -> Script[T]:
@@ -32,11 +39,6 @@ class WriteCommand(ABC, Generic[T]):
         """Return the inboxes that the script writes to. An engine with many writers locks them before the script
         begins, in the same order in all writers, so that the script runs in isolation and writers do not deadlock. None
         if they are unknown: the command is then exclusive."""
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether the script needs its own transaction, and is retried after a conflict."""
-        return False
 
     @property
     def tenant(self) -> str:
@@ -54,16 +56,6 @@ class WriteCommand(ABC, Generic[T]):
         """Whether it can be merged with other commands of its class."""
         return False
 
-    @property
-    def is_bulk(self) -> bool:
-        """Whether it is part of bulk work, even if it has few rows."""
-        return False
-
-    @property
-    def is_housekeeping(self) -> bool:
-        """Whether it is maintenance of bulk work: other bulk work is not slowed down for it."""
-        return False
-
 
 class ScriptCommand(WriteCommand[T]):
     """A write of about one row. Without lock keys (None) it is exclusive."""
@@ -73,7 +65,8 @@ class ScriptCommand(WriteCommand[T]):
     ) -> None:
         self._script = script
         self._lock_keys = None if lock_keys is None else frozenset(lock_keys)
-        self._is_housekeeping = is_housekeeping
+        self.is_exclusive = lock_keys is None
+        self.is_housekeeping = is_housekeeping
 
     def script(self) -> Script[T]:
         return self._script()
@@ -81,38 +74,22 @@ class ScriptCommand(WriteCommand[T]):
     def lock_keys(self) -> frozenset[LockKey] | None:
         return self._lock_keys
 
-    @property
-    def is_exclusive(self) -> bool:
-        return self._lock_keys is None
-
-    @property
-    def is_housekeeping(self) -> bool:
-        return self._is_housekeeping
-
 
 class PageCommand(ScriptCommand[T]):
     """A write of one page of bulk work, which has this many rows of a tenant."""
 
+    tenant, rows, is_bulk = NO_TENANT, 1, True
+
     def __init__(self, script: Callable[[], Script[T]], lock_keys: Iterable[LockKey], tenant: str, rows: int) -> None:
         super().__init__(script, lock_keys)
-        self._tenant, self._rows = tenant, max(1, rows)
-
-    @property
-    def tenant(self) -> str:
-        return self._tenant
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def is_bulk(self) -> bool:
-        return True
+        self.tenant, self.rows = tenant, max(1, rows)
 
 
 class ListCommand(WriteCommand[list[T]], Generic[Item, T]):
     """A write with one result per item. Two consecutive runs are equivalent to one run with both lists of items, so
     batches can split and merge it freely."""
+
+    items: Sequence[Item]
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
@@ -147,9 +124,5 @@ class ListCommand(WriteCommand[list[T]], Generic[Item, T]):
         return not self.is_separate(self.items[0])
 
 
-def _probe() -> Script[None]:
-    yield Statement("probe")
-
-
 # It fails if the database cannot be written: a read-only transaction of PostgreSQL begins nevertheless.
-PROBE = ScriptCommand(_probe, None)
+PROBE = ScriptCommand(lambda: fetch(Statement("probe")), None)

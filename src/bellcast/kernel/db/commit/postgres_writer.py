@@ -127,8 +127,8 @@ class PostgresWriter(Writer):
     ) -> list[ScriptOutcome] | None:
         """Run commands as one statement; None if that is not possible. `waiting` is the rest of the batch, whose
         prerequisites run at the same time."""
-        statement = batch.single_statement(commands)
-        if statement is None:
+        whole = batch.joined(commands)
+        if whole is None or (statement := whole.single_statement()) is None:
             return None
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -141,7 +141,8 @@ class PostgresWriter(Writer):
                 return None
             if result is not None:
                 return batch.split_results(commands, result)
-            before = batch.prerequisite([entry.command for entry in waiting])
+            rest = batch.joined([entry.command for entry in waiting])
+            before = None if rest is None else rest.prerequisite()
             if before and (failure := await self._retried(before)) is not None:
                 return [failure for _ in commands]
         return None
@@ -177,6 +178,7 @@ class PostgresWriter(Writer):
         return translated(RETRYABLE_ERRORS[0]())
 
     async def _transaction(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
+        """Run commands in one transaction, those that share no inbox at the same time; return their results."""
         keys = [command.lock_keys() or frozenset() for command in commands]
         async with self._transacting() as connection:
             numbers = await _begin(connection, frozenset().union(*keys))
@@ -283,7 +285,7 @@ async def run_pipelined(connection: PostgresConnection, scripts: Iterable[Script
             groups.setdefault((statement.name, statement.many is not None), []).append((run, statement))
         for (name, is_many), pending in groups.items():
             for run, _ in pending:
-                run.has_written |= connection.writes(name)
+                run.has_written |= connection.texts[name].writes
             if is_many:
                 await connection.execute_many(
                     name, [params for _, statement in pending for params in statement.many or ()]

@@ -25,22 +25,14 @@ def may_share_transaction(one: QueuedCommand, other: QueuedCommand) -> bool:
 class TenantQueue:
     """The waiting work of one tenant, and its virtual time. `order` breaks ties in favour of the longest wait."""
 
-    __slots__ = ("bulk", "order", "small", "tenant", "time")
+    __slots__ = ("order", "tenant", "time", "works")
 
     def __init__(self, tenant: str, time: float, order: int) -> None:
         self.tenant = tenant
         self.time = time
         self.order = order
-        self.small: deque[QueuedCommand] = deque()
-        self.bulk: deque[QueuedCommand] = deque()
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.small and not self.bulk
-
-    def queue_of(self, *, small: bool) -> deque[QueuedCommand]:
-        """Return the queue of small or bulk work."""
-        return self.small if small else self.bulk
+        # Bulk work, and small work: by `is_small`.
+        self.works: tuple[deque[QueuedCommand], deque[QueuedCommand]] = (deque(), deque())
 
 
 class Turn:
@@ -83,7 +75,7 @@ class TurnHeap:
     def _current(self) -> Turn | None:
         while self._turns:
             turn = self._turns[0]
-            if not turn.queue.queue_of(small=self._small):
+            if not turn.queue.works[self._small]:
                 heappop(self._turns)
                 self._queues.discard(turn.queue)
             elif turn.time == turn.queue.time:
@@ -119,7 +111,7 @@ class FairQueue:
         if queue is None:
             time = max(self._now, self._idle_times.pop(work.tenant, 0.0))
             queue = self._waiting[work.tenant] = TenantQueue(work.tenant, time, next(self._orders))
-        queue.queue_of(small=work.is_small).append(work)
+        queue.works[work.is_small].append(work)
         (self._small if work.is_small else self._bulk).add(queue)
 
     def next(self, excluded: Collection[str] = (), *, bulk: bool = True) -> QueuedCommand | None:
@@ -128,16 +120,16 @@ class FairQueue:
         small_turn = self._small.first(excluded)
         bulk_turn = self._bulk.first() if bulk else None
         if small_turn is not None and (bulk_turn is None or not bulk_turn < small_turn):
-            return small_turn.queue.small[0]
-        return None if bulk_turn is None else bulk_turn.queue.bulk[0]
+            return small_turn.queue.works[True][0]
+        return None if bulk_turn is None else bulk_turn.queue.works[False][0]
 
     def dequeue(self, work: QueuedCommand) -> None:
         """Remove the work that `next` returned, and charge it to its tenant."""
         queue = self._waiting[work.tenant]
-        queue.queue_of(small=work.is_small).popleft()
+        queue.works[work.is_small].popleft()
         self._now = queue.time
         queue.time += work.rows / self.weights.get(work.tenant, 1.0)
-        if queue.is_idle:
+        if not any(queue.works):
             del self._waiting[work.tenant]
             self._idle_times[work.tenant] = queue.time
             if len(self._idle_times) > self._max_idle:
@@ -147,7 +139,7 @@ class FairQueue:
 
     def clear(self) -> list[QueuedCommand]:
         """Remove and return all work."""
-        found = [work for queue in self._waiting.values() for work in (*queue.small, *queue.bulk)]
+        found = [work for queue in self._waiting.values() for work in (*queue.works[True], *queue.works[False])]
         self._waiting.clear()
         self._small, self._bulk = TurnHeap(small=True), TurnHeap(small=False)
         return found
