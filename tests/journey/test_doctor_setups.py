@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from bellcast.console.types.diagnoses import Finding
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import SettingsError
@@ -32,14 +32,14 @@ from tests.smtp_server import smtp_server
 SECRET = "a secret of the project with forty letters"
 
 
-def problems(folder: Path, **settings: str) -> dict[str, Finding]:
+def problems(folder: Path, **settings: str) -> dict[str, FindingItem]:
     """Run the checks of this machine with these settings; return warnings and problems by check."""
     environment = {f"BELLCAST_{name}": value for name, value in settings.items()}
     checks = local_checks.check(load({"data": str(folder)}, environment))
     return {one.check: one for one in checks if one.state != "ok"}
 
 
-async def found(folder: Path, **settings: str) -> dict[str, Finding]:
+async def found(folder: Path, **settings: str) -> dict[str, FindingItem]:
     """Return the problems. The checks run event loops of their own, so they need another thread."""
     return await asyncio.to_thread(lambda: problems(folder, **settings))
 

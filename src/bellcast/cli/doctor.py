@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import asdict, replace
 
 from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.console.types.diagnoses import Finding
+    from bellcast.console.types.diagnoses import FindingItem
 
 EPILOG = """\
 [dim]Examples[/]
@@ -52,7 +53,7 @@ def doctor(
                     console.out().print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
     problems = sum(finding.state == "problem" for finding in findings)
     if json:
-        console.json({"ok": not problems, "findings": [finding._asdict() for finding in findings]})
+        console.json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
     else:
         warnings = sum(finding.state == "warning" for finding in findings)
         result = f"[bold red]{console.counted(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
@@ -60,10 +61,12 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
-def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
+def _run_checks(
+    ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]
+) -> Iterator["FindingItem"]:
     from bellcast.cli import server_checks
     from bellcast.console.types import diagnoses
-    from bellcast.console.types.diagnoses import Finding
+    from bellcast.console.types.diagnoses import FindingItem
     from bellcast.kernel.errors import SettingsError
     from bellcast.server import local_checks
 
@@ -72,10 +75,10 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     except SettingsError as error:
         yield diagnoses.finding("settings_invalid", error=error.detail)
         return
-    yield Finding("settings", "ok", "all settings are valid")
+    yield FindingItem("settings", "ok", "all settings are valid")
     for finding in local_checks.check(settings):
         is_of_settings = finding.check in local_checks.SETTINGS_CHECKS
-        yield finding._replace(what=SETTINGS_PREFIX + finding.what) if is_of_settings else finding
+        yield replace(finding, what=SETTINGS_PREFIX + finding.what) if is_of_settings else finding
     yield from local_checks.check_urls(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)

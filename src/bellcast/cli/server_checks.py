@@ -15,7 +15,7 @@ from bellcast.auth.browser_request import FOREIGN
 from bellcast.cli import remote, sse_follower
 from bellcast.cli.console import CommandError
 from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import Finding
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)
@@ -31,7 +31,7 @@ SKEW_S = 3
 TEST_RECIPIENT = "bellcast-doctor"
 
 
-def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -> Iterator[Finding]:
+def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -> Iterator[FindingItem]:
     """Run all checks of the server. `quick` skips the wait for a heartbeat. `progress` is called with each next
     step."""
     url = effective.url(settings)
@@ -47,7 +47,7 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
                 ours = build.label(build.version(), build.commit())
                 yield diagnoses.finding("other_version", url=url, version=version, own=ours)
             else:
-                yield Finding("server", "ok", f"{url} is ready, version {version}")
+                yield FindingItem("server", "ok", f"{url} is ready, version {version}")
             if "date" in response.headers:
                 own = time.time()  # noqa: TID251  the check is about this machine's clock
                 skew = own - parsedate_to_datetime(response.headers["date"]).timestamp()
@@ -80,7 +80,7 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
             yield diagnoses.finding("live_not_checked", problem=error.problem, hint=error.hint)
 
 
-def _inside(http: httpx.Client, settings: Settings) -> Iterator[Finding]:
+def _inside(http: httpx.Client, settings: Settings) -> Iterator[FindingItem]:
     """Yield the findings that only a running server has, and its mail servers if this shell names none."""
     headers = {"Authorization": f"Bearer {remote.credentials(settings).secret}", "Accept": "application/json"}
     checks = INSIDE if settings.channels.email else (*INSIDE, "mail server")
@@ -92,10 +92,10 @@ def _inside(http: httpx.Client, settings: Settings) -> Iterator[Finding]:
     if response.status_code != 200:
         yield diagnoses.finding("inside_not_checked", error=f"POST /v1/doctor returns {response.status_code}")
         return
-    yield from (Finding(**found) for found in response.json() if found["check"] in checks)
+    yield from (FindingItem(**found) for found in response.json() if found["check"] in checks)
 
 
-def _sse(http: httpx.Client, token: str) -> tuple[Finding, float]:
+def _sse(http: httpx.Client, token: str) -> tuple[FindingItem, float]:
     """Check the event stream. Return the finding and the heartbeat interval in seconds."""
     started = time.monotonic()
     try:
@@ -108,17 +108,17 @@ def _sse(http: httpx.Client, token: str) -> tuple[Finding, float]:
     delay = time.monotonic() - started
     if delay > BUFFERED_S:
         return diagnoses.finding("late_event", seconds=f"{delay:.1f}"), 0
-    return Finding("SSE", "ok", f"the first event takes {delay * 1000:.0f} ms"), ready.fields["heartbeat"]
+    return FindingItem("SSE", "ok", f"the first event takes {delay * 1000:.0f} ms"), ready.fields["heartbeat"]
 
 
-def _websocket(http: httpx.Client, token: str) -> Finding:
+def _websocket(http: httpx.Client, token: str) -> FindingItem:
     try:
         with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as response:
             status = response.status_code
     except httpx.TransportError as error:
         return diagnoses.finding("upgrade_failed", error=error)
     if status == 101:
-        return Finding("WebSocket", "ok", "the upgrade works")
+        return FindingItem("WebSocket", "ok", "the upgrade works")
     return diagnoses.finding("upgrade_refused", status=status)
 
 
@@ -135,7 +135,9 @@ def is_direct(url: str, response: httpx.Response) -> bool:
     return urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(response.headers)
 
 
-def check_idle(url: str, token: str, transports: Mapping[str, HoldConnection], heartbeat: float) -> Iterator[Finding]:
+def check_idle(
+    url: str, token: str, transports: Mapping[str, HoldConnection], heartbeat: float
+) -> Iterator[FindingItem]:
     """Keep a connection of each transport open until its first heartbeat, concurrently."""
     timeout = heartbeat + LATE_S
     with (
@@ -148,7 +150,7 @@ def check_idle(url: str, token: str, transports: Mapping[str, HoldConnection], h
         connections = " and ".join(f"{name} after {after:.1f} s" for name, after in closed.items())
         yield diagnoses.finding("idle_closed", connections=connections)
     elif transports:
-        yield Finding("idle", "ok", f"{' and '.join(transports)} stay open until the server's heartbeat")
+        yield FindingItem("idle", "ok", f"{' and '.join(transports)} stay open until the server's heartbeat")
 
 
 def hold_event_stream(http: httpx.Client, token: str, timeout: float) -> float | None:
@@ -184,9 +186,9 @@ ALLOWED = "access-control-allow-origin"
 UPLOAD_BYTES = 2_000_000
 
 
-def check_proxies(settings: Settings, http: httpx.Client, token: str, secret: str) -> Iterator[Finding]:
+def check_proxies(settings: Settings, http: httpx.Client, token: str, secret: str) -> Iterator[FindingItem]:
     """Run the checks. A failed request is a problem."""
-    checks: dict[str, Callable[[], Finding]] = {
+    checks: dict[str, Callable[[], FindingItem]] = {
         "own pages": lambda: _own_pages(effective.url(settings), http, token),
         "CORS": lambda: _cors(settings, http),
         "uploads": lambda: _uploads(http, secret),
@@ -198,7 +200,7 @@ def check_proxies(settings: Settings, http: httpx.Client, token: str, secret: st
             yield diagnoses.finding("proxy_no_response", check=name, error=error)
 
 
-def _own_pages(url: str, http: httpx.Client, token: str) -> Finding:
+def _own_pages(url: str, http: httpx.Client, token: str) -> FindingItem:
     """Send the server's own origin with a token, which matters with declared origins, and with a cookie, which matters
     with cookie sessions."""
     parts = urlsplit(url)
@@ -210,10 +212,10 @@ def _own_pages(url: str, http: httpx.Client, token: str) -> Finding:
     is_foreign = FOREIGN in http.delete("/v1/session", headers=own).text
     if 403 in statuses or is_foreign:
         return diagnoses.finding("own_pages_refused", origin=own["Origin"])
-    return Finding("own pages", "ok", f"pages of {own['Origin']} are accepted as same-origin")
+    return FindingItem("own pages", "ok", f"pages of {own['Origin']} are accepted as same-origin")
 
 
-def _cors(settings: Settings, http: httpx.Client) -> Finding:
+def _cors(settings: Settings, http: httpx.Client) -> FindingItem:
     response = http.get("/healthz", headers={"Origin": UNDECLARED_ORIGIN})
     allowed = response.headers.get_list(ALLOWED)
     # With declared origins, the response varies by origin and never allows "*".
@@ -223,7 +225,7 @@ def _cors(settings: Settings, http: httpx.Client) -> Finding:
     unknown = [origin for origin in settings.access.origins if not _is_allowed(http, origin)]
     if unknown:
         return diagnoses.finding("origins_differ", origins=", ".join(unknown))
-    return Finding("CORS", "ok", "the headers are the server's")
+    return FindingItem("CORS", "ok", "the headers are the server's")
 
 
 def _is_allowed(http: httpx.Client, origin: str) -> bool:
@@ -237,11 +239,11 @@ def _varies(response: httpx.Response) -> bool:
     return "origin" in response.headers.get("vary", "").lower()
 
 
-def _uploads(http: httpx.Client, secret: str) -> Finding:
+def _uploads(http: httpx.Client, secret: str) -> FindingItem:
     """Post an empty list padded with spaces, which sends nothing."""
     body = b"[" + b" " * UPLOAD_BYTES + b"]"
     headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
     response = http.post("/v1/notifications/bulk", content=body, headers=headers)
     if response.status_code == 413 and "problem" not in response.headers.get("content-type", ""):
         return diagnoses.finding("upload_rejected", megabytes=f"{UPLOAD_BYTES / 1e6:.0f}")
-    return Finding("uploads", "ok", f"{UPLOAD_BYTES / 1e6:.0f} MB are accepted")
+    return FindingItem("uploads", "ok", f"{UPLOAD_BYTES / 1e6:.0f} MB are accepted")

@@ -48,8 +48,8 @@ class Ceremony(Struct, frozen=True):
     expires_at: int
 
 
-class Begun(Struct, frozen=True):
-    """Options for the browser's `navigator.credentials`, and the encrypted ceremony to send back."""
+class PasskeyOptions(Struct, frozen=True):
+    """Options in the JSON of WebAuthn, and a `ceremony` to send back with the browser's credential."""
 
     options: dict[str, Any]
     ceremony: str
@@ -64,7 +64,7 @@ class Passkeys(Struct, eq=False):
     clock: Clock
     new_id: Callable[[int], str]
 
-    async def begin_creation(self, request: BrowserRequest, operator: Operator) -> Begun:
+    async def begin_creation(self, request: BrowserRequest, operator: Operator) -> PasskeyOptions:
         """Begin to create a passkey. Raises Conflict for an operator of an identity provider."""
         self.sessions.check_page(request)
         if operator.subject is not None:
@@ -82,7 +82,7 @@ class Passkeys(Struct, eq=False):
             user_verification=webauthn.UserVerificationRequirement.REQUIRED,
             challenge=secrets.token_bytes(CHALLENGE_BYTES),
         )
-        return Begun(dict(options.public_key), self._sealed("create", state["challenge"], operator.id))
+        return PasskeyOptions(dict(options.public_key), self._sealed("create", state["challenge"], operator.id))
 
     async def create(
         self, request: BrowserRequest, operator: Operator, ceremony: str, credential: dict[str, Any], name: str
@@ -119,7 +119,7 @@ class Passkeys(Struct, eq=False):
             raise Conflict(TAKEN)
         return passkey
 
-    def begin_sign_in(self, request: BrowserRequest) -> Begun:
+    def begin_sign_in(self, request: BrowserRequest) -> PasskeyOptions:
         """Begin a sign-in. The authenticator determines the operator."""
         self.sessions.check_page(request)
         from fido2.webauthn import UserVerificationRequirement
@@ -127,7 +127,7 @@ class Passkeys(Struct, eq=False):
         options, state = _server(request).authenticate_begin(
             user_verification=UserVerificationRequirement.REQUIRED, challenge=secrets.token_bytes(CHALLENGE_BYTES)
         )
-        return Begun(dict(options.public_key), self._sealed("get", state["challenge"], None))
+        return PasskeyOptions(dict(options.public_key), self._sealed("get", state["challenge"], None))
 
     async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn | None:
         """Start a session of the operator whose passkey signed the challenge. Return None, and write nothing, without a known

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
-from bellcast.console.types.diagnoses import Finding
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.context import Context
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
@@ -32,7 +32,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     access: AccessConfig
     nodes: Callable[[], Awaitable[Sequence[LiveNode]]]  # live nodes, by id
-    findings: Callable[[], AsyncGenerator[Finding]]  # those of the doctor
+    findings: Callable[[], AsyncGenerator[FindingItem]]  # those of the doctor
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes

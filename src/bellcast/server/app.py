@@ -420,7 +420,8 @@ class App:
             if is_mounted:
                 self.tasks.spawn(mounted.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
-                self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention))
+                sweeps = partial(maintenance.run, self.context, self.settings.store, self.settings.channels)
+                self.tasks.spawn_loop("maintenance", sweeps)
                 self.tasks.spawn_loop("jobs", self._engines.jobs.run)
                 self.tasks.spawn(self._engines.channels.reencrypt())
             self._event_loop = asyncio.get_running_loop()
@@ -453,11 +454,6 @@ class App:
             self._worker_metrics.close()
         await self.broker.close()
         await self.db.close()
-
-    def _retention(self) -> maintenance.Retention:
-        store = self.settings.store
-        messages = int(self.settings.channels.run_retention * 1000)
-        return maintenance.Retention(int(store.retention * 1000), int(store.tombstones * 1000), messages)
 
     async def offer_setup(self) -> None:
         """Create a code for the first set-up of the console, unless it has an owner."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import Finding
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel.brokers.history import KeepRules, parse_rules
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound, SettingsError, Unavailable
 from bellcast.kernel.events import node_stream
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.kernel.brokers.remote import PubSubTransport
 
 
-def check(settings: Settings, processes: int) -> Iterator[Finding]:
+def check(settings: Settings, processes: int) -> Iterator[FindingItem]:
     """Check the databases named in the settings, with the connections that a server uses. `processes` are those of all
     nodes."""
     for findings in (_store(settings.store, processes), _broker(settings), _outbox(settings.store)):
@@ -48,7 +48,7 @@ def check(settings: Settings, processes: int) -> Iterator[Finding]:
             yield diagnoses.finding("settings_invalid", error=error.detail)
 
 
-def _broker(settings: Settings) -> Iterator[Finding]:
+def _broker(settings: Settings) -> Iterator[FindingItem]:
     store, project = settings.store, NO_PROJECT
     with suppress(SettingsError):  # unreadable credentials are a finding of the local checks
         project = existing_project(settings) or NO_PROJECT
@@ -65,11 +65,11 @@ def _broker(settings: Settings) -> Iterator[Finding]:
             yield from _history(store.broker, project)
 
 
-def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -> Finding:
+def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -> FindingItem:
     return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error.detail)
 
 
-def _store(store: StoreSettings, processes: int) -> Iterator[Finding]:
+def _store(store: StoreSettings, processes: int) -> Iterator[FindingItem]:
     url, connections = store.url, processes * (store.connections + OTHER_CONNECTIONS)
     if url is None or not url.startswith(POSTGRES):
         return
@@ -94,7 +94,7 @@ def _store(store: StoreSettings, processes: int) -> Iterator[Finding]:
     if version < latest:
         yield diagnoses.finding("store_old", store="the PostgreSQL store", version=version, latest=latest)
     else:
-        yield Finding("store", "ok", f"PostgreSQL, version {version}, can be written")
+        yield FindingItem("store", "ok", f"PostgreSQL, version {version}, can be written")
 
 
 async def _value(url: str, query: str) -> Any:
@@ -132,7 +132,7 @@ async def _write(url: str, *, is_migrated: bool) -> None:
         raise server.translated(error) from error
 
 
-def _transport(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
+def _transport(url: str, transport: "PubSubTransport") -> Iterator[FindingItem]:
     engine = "Redis" if url.startswith(REDIS) else "NATS" if url.startswith(NATS) else POSTGRESQL
     try:
         if engine == "NATS":  # it tells no time
@@ -145,14 +145,14 @@ def _transport(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
         return
     try:
         asyncio.run(_publish(transport))
-        yield Finding("broker", "ok", f"{engine} passes messages on, and can be written")
+        yield FindingItem("broker", "ok", f"{engine} passes messages on, and can be written")
     except TimeoutError:
         yield diagnoses.finding("broker_unusable", error=f"a message did not arrive within {MESSAGE_SECONDS:.0f} s")
     except BellcastError as error:
         yield diagnoses.finding("broker_unusable", error=error.detail)
 
 
-def _history(url: str, project: Project) -> Iterator[Finding]:
+def _history(url: str, project: Project) -> Iterator[FindingItem]:
     """Check that JetStream can keep live events."""
     from bellcast.kernel.brokers.nats import NatsTransport
     from bellcast.kernel.brokers.nats_log import NatsLog
@@ -205,15 +205,15 @@ def _redis_time(url: str) -> float:
     return float(seconds + microseconds / 1e6)
 
 
-def _skew(check: str, engine_time: float) -> Iterator[Finding]:
+def _skew(check: str, engine_time: float) -> Iterator[FindingItem]:
     skew = time.time() - engine_time  # noqa: TID251  the check is about this machine's clock
     if abs(skew) > SKEW_S:
         yield diagnoses.finding("clock_differs", check=check, seconds=f"{abs(skew):.0f}")
     else:
-        yield Finding(check, "ok", "agrees with this machine's clock")
+        yield FindingItem(check, "ok", "agrees with this machine's clock")
 
 
-def _outbox(store: StoreSettings) -> Iterator[Finding]:
+def _outbox(store: StoreSettings) -> Iterator[FindingItem]:
     """Check the outbox. In the store's database it is optional; in BELLCAST_DATABASE_URL it is expected."""
     if (url := store.outbox_url) is None:
         return
@@ -241,4 +241,4 @@ def _outbox(store: StoreSettings) -> Iterator[Finding]:
     elif outbox.refused:
         yield diagnoses.finding("outbox_refused", rows=outbox.refused)
     else:
-        yield Finding("outbox", "ok", "no row is late or refused")
+        yield FindingItem("outbox", "ok", "no row is late or refused")

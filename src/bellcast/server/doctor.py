@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from bellcast import build
 from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import Finding
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http
@@ -47,7 +47,7 @@ class Doctor(Struct, eq=False):
     unreadable: Callable[[], Awaitable[Sequence[str]]]
     _threads: list[Future[None]] = field(default_factory=list)
 
-    async def findings(self) -> AsyncGenerator[Finding]:
+    async def findings(self) -> AsyncGenerator[FindingItem]:
         """Yield the finding of each check when it ends, within a bounded time. Raises TooMany while another run is in progress."""
         from bellcast.server import local_checks
 
@@ -55,9 +55,9 @@ class Doctor(Struct, eq=False):
         if any(not thread.done() for thread in self._threads):
             raise TooMany("The doctor is running: one run at a time.", retry_after=5)
         nodes = await self.nodes()
-        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Finding | None]()
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[FindingItem | None]()
 
-        def check(findings: Iterator[Finding]) -> None:
+        def check(findings: Iterator[FindingItem]) -> None:
             for finding in findings:
                 loop.call_soon_threadsafe(queue.put_nowait, finding)
 
@@ -87,13 +87,13 @@ class Doctor(Struct, eq=False):
         finally:
             ended.cancel()
 
-    async def _check_inside(self, nodes: Sequence[LiveNode], report: Callable[[Finding], None]) -> None:
+    async def _check_inside(self, nodes: Sequence[LiveNode], report: Callable[[FindingItem], None]) -> None:
         from bellcast.server import local_checks
 
         try:
             for probe in self.probes:
                 await probe()
-            report(Finding("server", "ok", f"ready, version {build.name()}"))
+            report(FindingItem("server", "ok", f"ready, version {build.name()}"))
         except BellcastError as error:
             report(diagnoses.finding("not_ready", error=error.detail))
         for finding in check_nodes(nodes):
@@ -114,7 +114,7 @@ class Doctor(Struct, eq=False):
         if url is not None:
             report(await self._check_public_url(url))
 
-    async def _check_public_url(self, url: str) -> Finding:
+    async def _check_public_url(self, url: str) -> FindingItem:
         from bellcast.server import local_checks
 
         shown = local_checks.shown(url)
@@ -127,10 +127,10 @@ class Doctor(Struct, eq=False):
             project = msgspec.json.decode(response.body, type=dict[str, object]).get("project")
         if response.status != OK or project != self.project.key:
             return diagnoses.finding("public_url_elsewhere", url=shown, status=response.status)
-        return Finding("public URL", "ok", f"{shown} reaches this project")
+        return FindingItem("public URL", "ok", f"{shown} reaches this project")
 
 
-def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
+def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[FindingItem]:
     """Compare the versions, commits and settings revisions of the nodes with each other, and name those of other builds than this one."""
     reports = [one.report for one in nodes]
     builds = {(report.version, report.commit) for report in reports}
@@ -144,14 +144,14 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
         yield diagnoses.finding("revisions_differ", revisions=", ".join(map(str, revisions)))
     else:
         what = "this one only" if len(nodes) == 1 else f"{len(nodes)}, with equal versions and settings revisions"
-        yield Finding("nodes", "ok", what)
+        yield FindingItem("nodes", "ok", what)
     oldest = max((report.queue_age or 0 for report in reports), default=0)
     if not any(report.runs_jobs for report in reports):
         yield diagnoses.finding("no_jobs")
     elif oldest > MAX_QUEUE_AGE_MS:
         yield diagnoses.finding("jobs_late", seconds=f"{oldest / 1000:.0f}")
     else:
-        yield Finding("queue", "ok", "no job is late")
+        yield FindingItem("queue", "ok", "no job is late")
 
 
 def _build(report: NodeReport) -> str:

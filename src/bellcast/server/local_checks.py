@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import Finding
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel import patterns
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations
@@ -51,7 +51,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 MIN_SECRET_CHARACTERS = 32
 
 
-def check(settings: Settings, store_seconds: float | None = None, processes: int = 1) -> Iterator[Finding]:
+def check(settings: Settings, store_seconds: float | None = None, processes: int = 1) -> Iterator[FindingItem]:
     """Run all checks that need no server. The check of the store's file stops after `store_seconds`. `processes` are those
     of all nodes."""
     yield from _readable("data folder", _folder(settings))
@@ -68,7 +68,7 @@ def check(settings: Settings, store_seconds: float | None = None, processes: int
     yield from _proxies(settings)
 
 
-def _readable(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+def _readable(check: str, findings: Iterator[FindingItem]) -> Iterator[FindingItem]:
     """Yield the findings of one check, or a problem if it cannot read a file."""
     try:
         yield from findings
@@ -78,7 +78,7 @@ def _readable(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         )
 
 
-def _folder(settings: Settings) -> Iterator[Finding]:
+def _folder(settings: Settings) -> Iterator[FindingItem]:
     data = settings.store.data
     if not data.is_dir():
         yield diagnoses.finding("no_folder", path=data)
@@ -87,24 +87,24 @@ def _folder(settings: Settings) -> Iterator[Finding]:
     elif stat.S_IMODE(data.stat().st_mode) & 0o007:
         yield diagnoses.finding("folder_readable", path=data)
     else:
-        yield Finding("data folder", "ok", str(data))
+        yield FindingItem("data folder", "ok", str(data))
 
 
-def _credentials(settings: Settings) -> Iterator[Finding]:
+def _credentials(settings: Settings) -> Iterator[FindingItem]:
     path = credentials_file(settings)
     if settings.project is not None and len(settings.project.secret) < MIN_SECRET_CHARACTERS:
         yield diagnoses.finding("weak_secret", length=len(settings.project.secret))
     elif settings.project is not None:
-        yield Finding("credentials", "ok", "from BELLCAST_PROJECT")
+        yield FindingItem("credentials", "ok", "from BELLCAST_PROJECT")
     elif not path.exists():
         yield diagnoses.finding("no_credentials")
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield diagnoses.finding("credentials_readable", path=path)
     else:
-        yield Finding("credentials", "ok", f"{path}, readable by its owner only")
+        yield FindingItem("credentials", "ok", f"{path}, readable by its owner only")
 
 
-def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
+def _store(path: Path, seconds: float | None = None) -> Iterator[FindingItem]:
     if not path.exists():
         yield diagnoses.finding("no_store", path=path)
         return
@@ -127,34 +127,34 @@ def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
     if version < latest:
         yield diagnoses.finding("store_old", store=path, version=version, latest=latest)
     else:
-        yield Finding("store", "ok", f"{path} is intact, version {version}")
+        yield FindingItem("store", "ok", f"{path} is intact, version {version}")
 
 
-def _disk(settings: Settings) -> Iterator[Finding]:
+def _disk(settings: Settings) -> Iterator[FindingItem]:
     path = settings.store.path if settings.store.is_file else credentials_file(settings)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     gigabytes = f"{free / 1e9:.1f}"
     if free >= DISK_WARNING:
-        yield Finding("disk", "ok", f"{gigabytes} GB free for {folder}")
+        yield FindingItem("disk", "ok", f"{gigabytes} GB free for {folder}")
     else:
         code = "disk_full" if free < DISK_PROBLEM else "disk_low"
         yield diagnoses.finding(code, gigabytes=gigabytes, path=folder)
 
 
-def _files() -> Iterator[Finding]:
+def _files() -> Iterator[FindingItem]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        yield Finding("open files", "ok", "no limit")
+        yield FindingItem("open files", "ok", "no limit")
         return
     limit, connections = f"{hard:,}", f"{hard - OWN_FILES:,}"
     if hard < MIN_FILES:
         yield diagnoses.finding("few_files", limit=limit, connections=connections)
     else:
-        yield Finding("open files", "ok", f"at most {limit}: enough for about {connections} live connections")
+        yield FindingItem("open files", "ok", f"at most {limit}: enough for about {connections} live connections")
 
 
-def _clock(settings: Settings) -> Iterator[Finding]:
+def _clock(settings: Settings) -> Iterator[FindingItem]:
     now = time.time()  # noqa: TID251  the check is about this machine's clock
     path = settings.store.path if settings.store.is_file else credentials_file(settings)
     written = path.stat().st_mtime if path.exists() else 0
@@ -163,10 +163,10 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     elif written > now + CLOCK_LEEWAY_S:
         yield diagnoses.finding("clock_set_back", path=path)
     else:
-        yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+        yield FindingItem("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
 
-def _public_topics(settings: Settings) -> Iterator[Finding]:
+def _public_topics(settings: Settings) -> Iterator[FindingItem]:
     public = settings.access.public_topics
     personal = [
         pattern
@@ -176,10 +176,10 @@ def _public_topics(settings: Settings) -> Iterator[Finding]:
     if personal:
         yield diagnoses.finding("personal_topics", topics=", ".join(personal))
     else:
-        yield Finding("public topics", "ok", (", ".join(public) or "none"))
+        yield FindingItem("public topics", "ok", (", ".join(public) or "none"))
 
 
-def _origins(settings: Settings) -> Iterator[Finding]:
+def _origins(settings: Settings) -> Iterator[FindingItem]:
     declared = settings.access.origins
     without_tls = [
         origin for origin in declared if origin.startswith("http://") and urlsplit(origin).hostname not in LOCAL
@@ -189,20 +189,20 @@ def _origins(settings: Settings) -> Iterator[Finding]:
     elif settings.access.session_url and not declared:
         yield diagnoses.finding("no_origins")
     else:
-        yield Finding("origins", "ok", (", ".join(declared) or "any page with a session token"))
+        yield FindingItem("origins", "ok", (", ".join(declared) or "any page with a session token"))
 
 
-def _proxies(settings: Settings) -> Iterator[Finding]:
+def _proxies(settings: Settings) -> Iterator[FindingItem]:
     trusted = settings.server.trusted_proxies
     if any(network.endswith("/0") for network in trusted):
         yield diagnoses.finding("all_trusted")
     elif settings.server.host not in LOCAL and not trusted:
         yield diagnoses.finding("no_proxy", host=settings.server.host)
     else:
-        yield Finding("proxies", "ok", (", ".join(trusted) or "none"))
+        yield FindingItem("proxies", "ok", (", ".join(trusted) or "none"))
 
 
-def check_mail_settings(settings: Settings) -> Iterator[Finding]:
+def check_mail_settings(settings: Settings) -> Iterator[FindingItem]:
     """Check the mail servers in BELLCAST_EMAIL, concurrently."""
     servers: dict[str, Provider] = {}
     # Names that hang do not delay the end of the command, as those of the event loop's resolver do.
@@ -216,12 +216,12 @@ def check_mail_settings(settings: Settings) -> Iterator[Finding]:
     yield from asyncio.run(check_mail_servers("mail server", servers))
 
 
-async def check_mail_servers(name: str, servers: Mapping[str, Provider]) -> list[Finding]:
+async def check_mail_servers(name: str, servers: Mapping[str, Provider]) -> list[FindingItem]:
     """Return the finding of each server."""
     return await asyncio.gather(*(_check_mail_server(name, key, server) for key, server in servers.items()))
 
 
-async def _check_mail_server(name: str, key: str, server: Provider) -> Finding:
+async def _check_mail_server(name: str, key: str, server: Provider) -> FindingItem:
     label = key if server.server is None else f"{key} at {server.server.host}:{server.server.port}"
     try:
         async with asyncio.timeout(MAIL_SECONDS):
@@ -229,14 +229,14 @@ async def _check_mail_server(name: str, key: str, server: Provider) -> Finding:
     except (TimeoutError, DeliveryError) as error:
         reason = str(error) or f"no response in {MAIL_SECONDS:.0f} s"
         return diagnoses.finding("mail_unusable", check=name, server=label, error=reason)
-    return Finding(name, "ok", f"{label} can be used")
+    return FindingItem(name, "ok", f"{label} can be used")
 
 
 # The server itself waits about as long.
 URL_SECONDS = 3
 
 
-def check_urls(settings: Settings) -> Iterator[Finding]:
+def check_urls(settings: Settings) -> Iterator[FindingItem]:
     """Call each configured URL without credentials, which changes nothing."""
     if settings.access.session_url:
         yield _check_url("session URL", settings.access.session_url, "BELLCAST_SESSION_URL", (200, 401, 403))
@@ -247,7 +247,7 @@ def check_urls(settings: Settings) -> Iterator[Finding]:
         yield _check_url("handler URL", settings.server.handler_url, "BELLCAST_HANDLER_URL", (200, 400, 401, 403, 405))
 
 
-def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -> Finding:
+def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -> FindingItem:
     try:
         status = _get(url).status
     except Unavailable as error:
@@ -256,10 +256,10 @@ def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -
         return diagnoses.finding("url_fails", check=check, url=shown(url), status=status)
     if status not in expected:
         return diagnoses.finding("url_unexpected", check=check, url=shown(url), status=status, variable=variable)
-    return Finding(check, "ok", f"{shown(url)} returns {status}")
+    return FindingItem(check, "ok", f"{shown(url)} returns {status}")
 
 
-def _check_jwks(url: str) -> Finding:
+def _check_jwks(url: str) -> FindingItem:
     try:
         response = _get(url)
         keys = len(msgspec.json.decode(response.body)["keys"]) if response.status == 200 else 0
@@ -269,7 +269,7 @@ def _check_jwks(url: str) -> Finding:
         return diagnoses.finding("no_key_set", url=shown(url))
     if not keys:
         return diagnoses.finding("no_keys", url=shown(url), status=response.status)
-    return Finding("JWKS", "ok", f"{shown(url)} has {keys} keys")
+    return FindingItem("JWKS", "ok", f"{shown(url)} has {keys} keys")
 
 
 def _get(url: str) -> Response:
@@ -286,7 +286,7 @@ def _get(url: str) -> Response:
     return asyncio.run(get())
 
 
-def _unreachable(check: str, url: str, variable: str, error: Exception) -> Finding:
+def _unreachable(check: str, url: str, variable: str, error: Exception) -> FindingItem:
     return diagnoses.finding("url_unreachable", check=check, url=shown(url), error=error, variable=variable)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
-from msgspec import Struct
 
 from bellcast.audit.types import AUDIT_MS
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, DRAFT_MS, DRAFTED, draft_kind
@@ -17,6 +17,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.operators.store import Operators
 from bellcast.operators.types import FAILURES_MS, SESSION_MS
+from bellcast.settings.groups import StoreSettings
 from bellcast.tenants.store import Tenants
 from bellcast.topics.store import JoinedTopics
 
@@ -35,14 +36,6 @@ HEAD_SECONDS = 3600
 MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
 
-class Retention(Struct, frozen=True):
-    """Lifetimes of rows in milliseconds; 0 means without limit."""
-
-    notifications: int
-    tombstones: int
-    messages: int = 0
-
-
 async def expire(engines: Context) -> None:
     """Remove all expired rows, then wake the snoozed ones that are due."""
     now = engines.clock.now()
@@ -52,9 +45,10 @@ async def expire(engines: Context) -> None:
             await _attempt(step.__name__, _repeat(engines, partial(step, now, MAINTENANCE_BATCH_ROWS)))
 
 
-async def sweep(engines: Context, retention: Retention) -> None:
+async def sweep(engines: Context, store: StoreSettings, run_retention: float) -> None:
     """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics. Their
-    content, and that of recalled rows, also leaves the log. An error in one of these steps does not prevent the others."""
+    content, and that of recalled rows, also leaves the log. An error in one of these steps does not prevent the others.
+    Ended messages and runs live for `run_retention` seconds; without a retention, rows are kept."""
     now = engines.clock.now()
     # Tenants with a retention rule use it; all others use the server's retention.
     rules = await Tenants(engines.db).rules()
@@ -62,18 +56,18 @@ async def sweep(engines: Context, retention: Retention) -> None:
     for tenant, days in own.items():
         if days:
             await _attempt("retire_tenant", _retire_older(engines, now, days * times.DAY_MS, tenant=tenant))
-    if retention.notifications:
-        await _attempt("retire", _retire_older(engines, now, retention.notifications, but=tuple(own)))
+    if store.retention:
+        await _attempt("retire", _retire_older(engines, now, int(store.retention * 1000), but=tuple(own)))
     forget = partial(
         Maintenance(engines.db).delete_forgotten,
         now,
-        tombstones_before=now - retention.tombstones if retention.tombstones else 0,
+        tombstones_before=now - int(store.tombstones * 1000) if store.tombstones else 0,
         keys_before=now - IDEMPOTENCY_MS,
         limit=MAINTENANCE_BATCH_ROWS,
     )
     await _attempt("forget", _repeat(engines, forget))
-    if retention.messages:
-        older_than = now - retention.messages
+    if run_retention:
+        older_than = now - int(run_retention * 1000)
         delete = partial(Maintenance(engines.db).delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
         await _attempt("delete_messages", _repeat(engines, delete))
     for plural in DRAFTED:
@@ -108,8 +102,8 @@ async def _retire_older(
         await engines.broker.publish(*events)
 
 
-async def run(engines: Context, retention: Callable[[], Retention]) -> None:
-    """Run until cancelled, with the current retention."""
+async def run(engines: Context, store: StoreSettings, channels: ChannelConfig) -> None:
+    """Run until cancelled, with the current retention of the settings."""
     swept = headed = 0
     while True:
         await _attempt("expire", expire(engines))
@@ -118,7 +112,7 @@ async def run(engines: Context, retention: Callable[[], Retention]) -> None:
             await _attempt("audit_head", log_audit_head(engines))
         if _is_due(swept, SWEEP_SECONDS, engines.clock.now()):
             swept = engines.clock.now()
-            await _attempt("sweep", sweep(engines, retention()))
+            await _attempt("sweep", sweep(engines, store, channels.run_retention))
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)
 
 

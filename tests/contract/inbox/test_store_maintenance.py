@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.inbox.store import maintenance
 from bellcast.inbox.store.maintenance import RowCounts
 from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationDeleted
@@ -12,10 +13,12 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance as server_maintenance
+from bellcast.settings.groups import StoreSettings
 from tests.contexts import idle_context
 from tests.contract.app import App
 
 DAY = 24 * 3600
+KEPT = StoreSettings(retention=0, tombstones=0)
 
 
 async def test_next_expiry_is_the_earliest_of_both_kinds(app: App) -> None:
@@ -174,24 +177,6 @@ async def test_stats_of_a_tenant_count_up_to_a_limit(app: App, monkeypatch: pyte
     assert stats.at_least == {"recipients", "notifications", "tombstones"}
 
 
-async def test_large_counts_are_repeated_after_a_minute(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = [0.0]
-    monkeypatch.setattr(maintenance, "monotonic", lambda: seconds[0])
-    monkeypatch.setattr(maintenance, "LARGE_COUNT", 4)
-
-    async def counted() -> int:
-        return (await app.store.maintenance.stats()).by_kind["notifications"]
-
-    await app.send("alice")
-    assert await counted() == 1  # with tenant and recipient, 3 rows
-    await app.send("alice")
-    assert await counted() == 2
-    await app.send("alice")
-    assert await counted() == 2
-    seconds[0] = maintenance.LARGE_COUNT_SECONDS
-    assert await counted() == 3
-
-
 async def test_open_store_answers_a_ping(app: App) -> None:
     await app.store.ping()
 
@@ -211,9 +196,9 @@ async def test_sweep_runs_after_its_interval_and_after_the_clock_was_set_back(
 
     monkeypatch.setattr(app.clock, "sleep", advance)
     monkeypatch.setattr(server_maintenance, "sweep", sweep)
-    retention = server_maintenance.Retention(notifications=0, tombstones=0)
+    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
     with pytest.raises(asyncio.CancelledError):
-        await server_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+        await server_maintenance.run(engines, KEPT, ChannelConfig(run_retention=0))
     assert swept == [5, 3, 1]
 
 
@@ -239,9 +224,9 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     monkeypatch.setattr(type(app.store.joined_topics), "sweep", staticmethod(fail))
     monkeypatch.setattr(type(app.store.operators), "sweep", staticmethod(sweep_operators))
     monkeypatch.setattr(app.clock, "sleep", end)
-    retention = server_maintenance.Retention(notifications=0, tombstones=0)
+    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
     with pytest.raises(asyncio.CancelledError):
-        await server_maintenance.run(idle_context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+        await server_maintenance.run(engines, KEPT, ChannelConfig(run_retention=0))
     assert done == ["operators"]
 
 
@@ -250,6 +235,6 @@ async def test_sweep_keeps_an_idempotency_key_until_it_expires(app: App) -> None
     engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
     for seconds, is_repeated in ((DAY - 1, True), (1, False)):
         app.clock.advance(seconds)
-        await server_maintenance.sweep(engines, server_maintenance.Retention(notifications=0, tombstones=0))
+        await server_maintenance.sweep(engines, KEPT, 0)
         again = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
         assert (again.response == first.response) is is_repeated

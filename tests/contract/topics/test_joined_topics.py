@@ -3,7 +3,7 @@
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance
-from bellcast.server.maintenance import Retention
+from bellcast.settings.groups import StoreSettings
 from bellcast.topics.store import (
     EXPIRED_TOPICS_MS,
     JOINED_TOPICS_LIFETIME_MS,
@@ -69,7 +69,7 @@ async def test_maintenance_sweeps_joined_topics(app: App) -> None:
         await topics.save(JoinedBy(alice, str(number)), "hall", app.now)
     app.clock.advance((JOINED_TOPICS_LIFETIME_MS + EXPIRED_TOPICS_MS) / 1000 + 1)
     engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
-    await maintenance.sweep(engines, Retention(notifications=0, tombstones=0))
+    await maintenance.sweep(engines, StoreSettings(retention=0, tombstones=0), 0)
     assert await topics.get(JoinedBy(alice, "0")) is None
 
 

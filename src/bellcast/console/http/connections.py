@@ -174,8 +174,8 @@ async def stats(request: ApiRequest) -> ASGIApp:
 
     Connections by protocol and transport on all nodes, and rows in the store by kind. With `tenant`, the numbers are
     those of one tenant (empty: the default tenant), else of all. For one tenant, at most 100,000 rows of each kind are
-    counted: `at_least` lists the kinds that may have more. Counts of millions of rows may be a minute old; on
-    PostgreSQL they are the planner's estimates."""
+    counted: `at_least` lists the kinds that may have more. On PostgreSQL, counts of millions of rows are the planner's
+    estimates."""
     ctx = context.of(request)
     query = request_body.query(request, TenantQuery)
     connections: Counter[tuple[str, str]] = Counter()

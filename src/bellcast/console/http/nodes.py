@@ -1,13 +1,11 @@
 """The live nodes of the cluster."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
 
-from bellcast.console.types.diagnoses import Finding, FindingState
+from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel import times
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.field_limits import lasting
@@ -95,15 +93,6 @@ async def nodes(request: ApiRequest) -> ASGIApp:
 READERS: tuple[Role, ...] = ("owner", "developer", "support")
 
 
-class FindingItem(Struct, frozen=True):
-    """The result of a check. `fix` is empty if the state is `ok`."""
-
-    check: str
-    state: FindingState
-    what: str
-    fix: str
-
-
 @operation(
     "POST",
     "/v1/doctor",
@@ -123,13 +112,7 @@ async def run_doctor(request: ApiRequest) -> ASGIApp:
     NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
     seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
     refused (429). Callers that are restricted to tenants are refused."""
-    return await responses.respond_list(request, _finding_items(context.of(request).findings()))
-
-
-async def _finding_items(findings: AsyncGenerator[Finding]) -> AsyncGenerator[FindingItem]:
-    async with aclosing(findings):
-        async for finding in findings:
-            yield FindingItem(*finding)
+    return await responses.respond_list(request, context.of(request).findings())
 
 
 class ClockTime(Struct, frozen=True):

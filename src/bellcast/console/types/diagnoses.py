@@ -5,7 +5,7 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,8 +15,8 @@ VALUE = re.compile(r"\{(\w+)\}")
 FindingState = Literal["ok", "warning", "problem"]
 
 
-class Finding(NamedTuple):
-    """Result of one check. `fix` is empty if the state is ok."""
+class FindingItem(Struct, frozen=True):
+    """The result of a check. `fix` is empty if the state is `ok`."""
 
     check: str
     state: FindingState
@@ -41,9 +41,9 @@ def groups() -> dict[str, dict[str, Diagnosis]]:
     return msgspec.convert(tomllib.loads(text), dict[str, dict[str, Diagnosis]])
 
 
-def finding(code: str, /, **values: object) -> Finding:
+def finding(code: str, /, **values: object) -> FindingItem:
     """Return the finding of a problem, with these values in its texts. The value `check` is needed if several checks find
     it. Raises KeyError for an unknown code or a missing value."""
     one = {code: one for group in groups().values() for code, one in group.items()}[code]
     what, fix = (VALUE.sub(lambda name: str(values[name[1]]), text) for text in (one.what, one.fix))
-    return Finding(str(values.get("check", one.check)), one.state, what, fix)
+    return FindingItem(str(values.get("check", one.check)), one.state, what, fix)

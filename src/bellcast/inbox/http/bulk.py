@@ -5,7 +5,7 @@ request: a body of 16 MB can name three million. Only the encoded results are ke
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -37,14 +37,6 @@ PART_BYTES = 4_194_304
 
 RawItem = bytes | msgspec.Raw
 D = TypeVar("D", bound=Draft)
-
-
-class BulkRequest(NamedTuple):
-    """The items of a request, not decoded."""
-
-    items: Sequence[RawItem]
-    tenant: str | None
-    key: str | None
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
@@ -128,10 +120,10 @@ async def send(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
     item without one. A dry run plans each item, for the first 100 recipients of the request."""
-    ctx, received, is_dry_run = context.of(request), await read(request), request_body.is_dry_run(request)
+    ctx, is_dry_run = context.of(request), request_body.is_dry_run(request)
     results, named = EncodedResults(), set[str | None]()
     planned, bulk_send = 0, sending.BulkSend(ctx.engines, ctx.limits)
-    async for drafts in parts(ctx, received, notifications.DRAFT):
+    async for drafts in parts(request, notifications.DRAFT):
         named.update(map(_tenant_of, drafts))
         if is_dry_run:
             # Plan items, of which the first has this number, for at most `limit` recipients
@@ -173,22 +165,14 @@ def _tenant_of(draft: Draft | BellcastError) -> str | None:
     return draft.tenant if is_same else None
 
 
-async def read(request: ApiRequest) -> BulkRequest:
-    """Read the items of a request without decoding them, with its tenant and idempotency key."""
+async def parts(request: ApiRequest, shape: request_body.Shape[D]) -> AsyncIterator[list[D | BellcastError]]:
+    """Decode the items of a request, and yield them in parts. The result of an invalid item is its refusal."""
     ctx = context.of(request)
     tenant = request_body.query(request, TenantQuery).tenant
     key = request_body.header(request, b"idempotency-key")
     if key is not None:
         validation.check(validation.key("Idempotency-Key", key, ctx.limits))
     items = await bulk_items.read(request, ctx.limits.bulk, ctx.limits.bulk_items, ctx.engines.pace)
-    return BulkRequest(items, tenant, key)
-
-
-async def parts(
-    ctx: ApiContext, received: BulkRequest, shape: request_body.Shape[D]
-) -> AsyncIterator[list[D | BellcastError]]:
-    """Decode the items, and yield them in parts. The result of an invalid item is its refusal."""
-    items, tenant, key = received
     suggestions = Suggestions()
     part: list[D | BellcastError] = []
     recipients = size = 0
@@ -292,9 +276,9 @@ async def load_imports(request: ApiRequest) -> ASGIApp:
     message, toast or webhook. A repeated `idempotency_key` imports nothing: within 24 hours as in a bulk send, and
     later for as long as the inbox has the notification and `created_at` is the same. `existing` is the number of such
     items. A dry run returns the number of recipients of each item."""
-    ctx, received, is_dry_run = context.of(request), await read(request), request_body.is_dry_run(request)
+    ctx, is_dry_run = context.of(request), request_body.is_dry_run(request)
     results, bulk_import = EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
-    async for drafts in parts(ctx, received, IMPORTED):
+    async for drafts in parts(request, IMPORTED):
         if is_dry_run:
             planned = await imports.plan_many(ctx.engines, ctx.limits, drafts)
             results.add(

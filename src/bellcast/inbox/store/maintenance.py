@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from time import monotonic
 from typing import NamedTuple
 
 from bellcast.inbox.store import announcements, marking, sent
@@ -13,9 +12,8 @@ from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.script import Params, Row, Script, Statement, fetch
-from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.db.script import Row, Script, Statement, fetch
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.webhooks import store as webhook_events
@@ -28,10 +26,8 @@ class RowCounts(NamedTuple):
     at_least: frozenset[str] = frozenset()
 
 
-# Maximum counted rows: this takes 20 ms on SQLite, and is repeated after a minute. PostgreSQL takes longer, so it
-# estimates larger tables.
+# Maximum counted rows on PostgreSQL, which estimates larger tables: SQLite counts as many in 20 ms.
 LARGE_COUNT = 1_000_000
-LARGE_COUNT_SECONDS = 60.0
 # Maximum counted rows of each kind for one tenant: an index lookup for each of as many recipients takes 0.5 s.
 MAX_COUNTED_ROWS = 100_000
 # Old rows found by one read: it skips the rows of all tenants that keep theirs longer, a second per million.
@@ -42,10 +38,6 @@ IN_INBOXES = ("notifications", "tombstones")
 
 class Maintenance(StoreTable):
     """Maintenance of the store, in bounded steps so that other writers do not wait."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._large_count: tuple[float, RowCounts] | None = None  # with the monotonic time of the count in seconds
 
     def clear_log(self) -> None:
         """Soon delete content from the database's log that is no longer in its tables, if the store has the log."""
@@ -60,13 +52,15 @@ class Maintenance(StoreTable):
 
     async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Remove at most `limit` due rows; return their number and the events."""
-        inboxes = await self._inboxes(_due(now, limit))
-        return await self._engine.write(ScriptCommand(lambda: _expire(now, limit, inboxes), inboxes))
+        due = Statement("due_notifications", {"now": now, "limit": limit})
+        inboxes = await self._inboxes(due)
+        return await self._engine.write(ScriptCommand(lambda: _expire(due, now, limit, inboxes), inboxes))
 
     async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Wake at most `limit` due snoozed rows; return their number and the events."""
-        inboxes = await self._inboxes(_due_snoozed(now, limit))
-        return await self._engine.write(ScriptCommand(lambda: _wake(now, limit, inboxes), inboxes))
+        due = Statement("due_snoozed", {"now": now, "limit": limit})
+        inboxes = await self._inboxes(due)
+        return await self._engine.write(ScriptCommand(lambda: _wake(due, now, inboxes), inboxes))
 
     async def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
@@ -114,43 +108,28 @@ class Maintenance(StoreTable):
         )
         return max(tombstones, others), events
 
-    async def stats(self, tenant: str | None = None) -> RowCounts:
+    @read_in_background
+    def stats(self, tenant: str | None = None) -> Script[RowCounts]:
         """Count the rows of a tenant by kind, up to a limit; None counts the rows of all tenants, and the tenants. Counts of
-        millions of rows are estimates, or a minute old."""
-        return await self._stats_of_all() if tenant is None else await self._stats_of(tenant)
-
-    async def _stats_of_all(self) -> RowCounts:
-        if self._large_count is not None and monotonic() - self._large_count[0] < LARGE_COUNT_SECONDS:
-            return self._large_count[1]
-        counted = RowCounts(dict(await self._count("stats", {"large": LARGE_COUNT})))
-        if sum(counted.by_kind.values()) >= LARGE_COUNT:
-            self._large_count = (monotonic(), counted)
-        return counted
-
-    async def _stats_of(self, tenant: str) -> RowCounts:
+        millions of rows may be estimates."""
+        if tenant is None:
+            return RowCounts(dict((yield Statement("stats", {"large": LARGE_COUNT}, heavy=True))))
         limit = {"limit": MAX_COUNTED_ROWS + 1}
-        counted: dict[str, int] = dict(await self._count("stats_of_tenant", {"tenant": tenant, **limit}))
+        counted: dict[str, int] = dict((yield Statement("stats_of_tenant", {"tenant": tenant, **limit}, heavy=True)))
         at_least = {kind for kind, number in counted.items() if number > MAX_COUNTED_ROWS}
         if "recipients" in at_least:
             at_least.update(IN_INBOXES)
         by_kind = {kind: min(number, MAX_COUNTED_ROWS) for kind, number in counted.items()}
         return RowCounts(by_kind, frozenset(at_least))
 
-    async def _count(self, name: str, params: Params) -> list[Row]:
-        return await self._engine.read_in_background(fetch, Statement(name, params, heavy=True))
-
     async def _inboxes(self, statement: Statement) -> frozenset[int]:
         """Return the inboxes of a statement's rows: its first column."""
         return frozenset(inbox for inbox, *_ in await self._engine.read(fetch, statement))
 
 
-def _due(now: int, limit: int) -> Statement:
-    return Statement("due_notifications", {"now": now, "limit": limit})
-
-
-def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+def _expire(due_rows: Statement, now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
     """Remove expired rows of these locked inboxes, and expired announcements. Other inboxes follow in the next step."""
-    due = [row for row in (yield _due(now, limit)) if row[0] in inboxes]
+    due = [row for row in (yield due_rows) if row[0] in inboxes]
     events = yield from _remove(due, now)
     due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(due)})
     ended = yield due_announcements
@@ -162,13 +141,9 @@ def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, 
     return len(due) + len(ended), events
 
 
-def _due_snoozed(now: int, limit: int) -> Statement:
-    return Statement("due_snoozed", {"now": now, "limit": limit})
-
-
-def _wake(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+def _wake(due_rows: Statement, now: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
     """Wake due rows of these locked inboxes."""
-    due = [row for row in (yield _due_snoozed(now, limit)) if row[0] in inboxes]
+    due = [row for row in (yield due_rows) if row[0] in inboxes]
     events: list[Event] = []
     for inbox, id, is_snoozed in due:
         if is_snoozed:
@@ -221,15 +196,6 @@ def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
     return events
 
 
-def _delete_forgotten(
-    now: int, tombstones_before: int, keys_before: int, limit: int
-) -> Script[tuple[int, list[Event]]]:
-    keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
-    announced, events = yield from _delete_announcements(now, tombstones_before, limit)
-    erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
-    return max(len(keys), announced, len(erased)), events
-
-
 def _delete_tombstones(old: Statement, inboxes: frozenset[int]) -> Script[int]:
     found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
     swept = [row for row in found if row["inbox"] in inboxes]
@@ -239,11 +205,15 @@ def _delete_tombstones(old: Statement, inboxes: frozenset[int]) -> Script[int]:
     return len(swept)
 
 
-def _delete_announcements(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
-    """Delete recalled announcements that are in no inbox. Inboxes that still contain one are materialized, which
-    removes their row."""
+def _delete_forgotten(
+    now: int, tombstones_before: int, keys_before: int, limit: int
+) -> Script[tuple[int, list[Event]]]:
+    """Delete old keys and marks of erased recipients, and recalled announcements that are in no inbox. Inboxes that still contain
+    one are materialized, which removes their row."""
+    keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
+    erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
     dropped, events = 0, list[Event]()
-    for seq, held in (yield Statement("recalled_announcements", {"older_than": older_than, "limit": limit})):
+    for seq, held in (yield Statement("recalled_announcements", {"older_than": tombstones_before, "limit": limit})):
         if dropped >= limit:
             break
         if held:
@@ -254,4 +224,4 @@ def _delete_announcements(now: int, older_than: int, limit: int) -> Script[tuple
         else:
             yield Statement("announcement_delete", {"seq": seq})
             dropped += 1
-    return dropped, events
+    return max(len(keys), dropped, len(erased)), events

@@ -13,7 +13,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators import passkeys
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, own_operation, public_operation
-from bellcast.operators.passkeys import Begun, Passkeys
+from bellcast.operators.passkeys import PasskeyOptions, Passkeys
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator
 from bellcast.rest import audit, context, guards
@@ -21,13 +21,6 @@ from bellcast.rest import audit, context, guards
 # The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown passkey"
 sensitive = functools.partial(own_operation, is_sensitive=True, refusals=(Conflict, NotFound))
-
-
-class PasskeyOptions(Struct, frozen=True):
-    """Options in the JSON of WebAuthn, and a `ceremony` to send back with the browser's credential."""
-
-    options: dict[str, Any]
-    ceremony: str
 
 
 class PasskeyCreation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +58,8 @@ async def begin_sign_in(request: ApiRequest) -> ASGIApp:
     """Begin a sign-in with a passkey.
 
     Only for pages of this server, under a host name."""
-    return _options(_passkeys(request).begin_sign_in(guards.browser_request(request)))
+    begun = _passkeys(request).begin_sign_in(guards.browser_request(request))
+    return responses.json(begun, 200, NO_STORE)
 
 
 @public_operation("POST", "/v1/session/passkey", body=PasskeySignIn, response_types={200: console_session.Account})
@@ -100,7 +94,7 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def begin(request: ApiRequest) -> ASGIApp:
     """Begin to create a passkey."""
     begun = await _passkeys(request).begin_creation(guards.browser_request(request), await console_session.own(request))
-    return _options(begun)
+    return responses.json(begun, 200, NO_STORE)
 
 
 @sensitive("POST", "/v1/me/passkeys", body=PasskeyCreation, response_types={201: PasskeyItem})
@@ -129,10 +123,6 @@ async def delete(request: ApiRequest) -> ASGIApp:
 def _passkeys(request: ApiRequest) -> Passkeys:
     console_session.sessions(request)  # without the console there are no passkeys
     return context.of(request)[Passkeys]
-
-
-def _options(begun: Begun) -> ASGIApp:
-    return responses.json(PasskeyOptions(begun.options, begun.ceremony), 200, NO_STORE)
 
 
 VALID = {"ceremony": "x", "credential": {}}

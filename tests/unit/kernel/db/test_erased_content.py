@@ -10,7 +10,7 @@ from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientFields
 from bellcast.server import maintenance
-from bellcast.server.maintenance import Retention
+from bellcast.settings.groups import StoreSettings
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App
@@ -85,7 +85,7 @@ async def test_log_is_emptied_after_a_sweep(app: App, engine: SqliteEngine, data
     await asyncio.gather(*(app.send("bob", f"{number}" * 100) for number in range(200)))
     assert log_size(database) > 0
     engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
-    await maintenance.sweep(engines, Retention(notifications=0, tombstones=0))
+    await maintenance.sweep(engines, StoreSettings(retention=0, tombstones=0), 0)
     await wait_and_clear(engine, clock)
     assert log_size(database) == 0
     assert (await app.counts("bob"))[0] == 200
