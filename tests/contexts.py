@@ -19,7 +19,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live_feed import FeedEvent, SimpleFeedKind
 from bellcast.preferences.types import Channel
-from bellcast.webhooks.types import NoWebhooks
+from bellcast.webhooks.types import WebhookSink
 
 
 class NoFeed:
@@ -130,7 +130,7 @@ def idle_context(db: Engine, broker: Publisher, clock: Clock, new_id: Callable[[
         "quotas": Unlimited(),
         "rates": TokenBuckets(),
         "router": InboxOnly(),
-        "webhooks": NoWebhooks(),
+        "webhooks": WebhookSink(),
         "scheduler": NoScheduler(),
         "reactions": NoReactions(),
         "feed": NO_FEED,

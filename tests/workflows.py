@@ -29,7 +29,7 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_engines import WorkflowParts
-from bellcast.webhooks.types import NoWebhooks
+from bellcast.webhooks.types import WebhookSink
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
@@ -97,12 +97,12 @@ class WorkflowWorld:
             PROJECT,
             ids.new,
             self.runner.wake,
-            NoWebhooks(),
+            WebhookSink(),
             self._simulated,
             self.reports,
         )
         release = Release(store, clock, self.catalog, store.runs.workflow_of)
-        delivery = MessageDelivery(store, clock, self._providers, release, NoWebhooks(), self.reports)
+        delivery = MessageDelivery(store, clock, self._providers, release, WebhookSink(), self.reports)
         self.runner.register_pages(JOB_KIND, delivery.run_page)
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
         self._parts: Any = SimpleNamespace(

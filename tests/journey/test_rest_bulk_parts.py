@@ -11,7 +11,7 @@ from bellcast.inbox.http import bulk
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Unavailable
-from bellcast.webhooks.types import NoWebhooks
+from bellcast.webhooks.types import WebhookSink
 
 NAMES = [f"name-{n}" for n in range(1_000)]
 
@@ -144,7 +144,7 @@ async def test_unreadable_webhooks_refuse_an_announcement_and_the_items_after_it
     async def fail(*_):
         raise Unavailable
 
-    monkeypatch.setattr(NoWebhooks, "events", fail)
+    monkeypatch.setattr(WebhookSink, "events", fail)
     body = [{"to": "alice", "title": "1"}, {"to": {"role": "admin"}, "title": "2"}, {"to": "alice", "title": "3"}]
     first, *others = await results(rest, body)
     assert first["id"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
 from bellcast.kernel import times
@@ -146,7 +147,7 @@ async def test_inherited_are_the_defaults_of_tenant_and_project(rest: Rest) -> N
 
 async def test_links_set_the_time(rest: Rest) -> None:
     page = (await rest.app.post("/v1/recipients/alice/preferences-link")).json()["url"]
-    token = links.unsubscribe_token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news"))
+    token = link_tokens.sign(PROJECT, links.UNSUBSCRIBE_PURPOSE, Unsubscription("", "alice", rest.clock.now(), "news"))
     for path in (page, f"/u/{token}"):
         before, now = await updated_at(rest), after_a_minute(rest)
         assert (await rest.anonymous.get(path)).status_code == 200
@@ -173,7 +174,7 @@ async def test_unsubscribe_link_says_which_types_are_required_now(rest: Rest) ->
     await rest.app.put("/v1/recipients/alice", json={})
     await rest.app.put("/v1/types/bill", json={"required": ["email"]})
     digest, single = (
-        f"/u/{links.unsubscribe_token(PROJECT, Unsubscription('', 'alice', rest.clock.now(), *types))}"
+        f"/u/{link_tokens.sign(PROJECT, links.UNSUBSCRIBE_PURPOSE, Unsubscription('', 'alice', rest.clock.now(), *types))}"
         for types in (("bill", ("news",)), ("bill",))
     )
     for method in ("GET", "POST", "POST"):
@@ -191,7 +192,9 @@ async def test_unsubscribe_page_shows_the_names_of_types(rest: Rest) -> None:
     await rest.app.put("/v1/recipients/alice", json={})
     await rest.app.put("/v1/types/news", json={"name": "News & offers"})
     await rest.app.put("/v1/types/bill", json={"name": "Bills", "required": True})
-    token = links.unsubscribe_token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news", ("bill", "tips")))
+    token = link_tokens.sign(
+        PROJECT, links.UNSUBSCRIBE_PURPOSE, Unsubscription("", "alice", rest.clock.now(), "news", ("bill", "tips"))
+    )
     for method, text in (
         ("GET", "E-mails of type “News &amp; offers”, “Tips” will no longer"),
         ("POST", "E-mails of type “News &amp; offers”, “Tips” are off."),
@@ -208,7 +211,9 @@ async def test_unsubscribe_page_shows_the_names_of_types(rest: Rest) -> None:
 async def test_preferences_with_too_many_types_of_links_can_be_changed(rest: Rest) -> None:
     await rest.app.put("/v1/recipients/alice", json={})
     types = [f"type-{number}" for number in range(MAX_ENTRIES + 2)]
-    token = links.unsubscribe_token(PROJECT, Unsubscription("", "alice", rest.clock.now(), types[0], tuple(types[1:])))
+    token = link_tokens.sign(
+        PROJECT, links.UNSUBSCRIBE_PURPOSE, Unsubscription("", "alice", rest.clock.now(), types[0], tuple(types[1:]))
+    )
     assert (await rest.anonymous.post(f"/u/{token}", headers=FORM)).status_code == 200
     stored = (await rest.app.get(OWN)).json()
     assert len(stored["types"]) == len(types)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import bellcast
-from bellcast.auth import tokens
+from bellcast.auth import link_tokens, tokens
 from bellcast.calls import Call
 from bellcast.calls.callbacks import CallbackContext
 from bellcast.calls.http_callback import HttpCallback
@@ -62,7 +62,7 @@ async def statuses(server: App, client: httpx.AsyncClient, secret: str) -> set[i
         await client.put("/v1/recipients/alice", json={}, headers=bearer(secret)),
         await client.get("/v1/inbox", headers=bearer(token(secret))),
         await client.get(pusher_path(secret), headers={}),
-        await client.get(f"/u/{links.unsubscribe_token(of(secret), link)}"),
+        await client.get(f"/u/{link_tokens.sign(of(secret), links.UNSUBSCRIBE_PURPOSE, link)}"),
     ]
     return {one.status_code // 100 for one in responses}
 

@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.auth import link_tokens
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.identities import Project
+from bellcast.recipients.types import RecipientOfLink
 
 UNSUBSCRIBE_PURPOSE = b"bellcast unsubscribe\x00"
 
 
-class Unsubscription(Struct, frozen=True, array_like=True):
-    """The recipient and the type of e-mail that a link turns off, and when the link was issued (UTC milliseconds). The
-    link of a digest turns off `others` too."""
+class Unsubscription(RecipientOfLink, frozen=True, array_like=True):
+    """The type of e-mail that a link turns off. The link of a digest turns off `others` too. It stays valid: mail programs
+    use it years later (RFC 8058), and it only turns e-mail off."""
 
-    tenant: str
-    recipient: str
-    issued_at: int
     type: str
     others: tuple[str, ...] = ()
 
@@ -29,13 +27,12 @@ PREFERENCES_PATH = "/preferences"
 PREFERENCES_TTL_MS = 30 * 86_400_000
 
 
-class PreferencesGrant(Struct, frozen=True, array_like=True):
-    """The recipient whose preferences a link shows, from `issued_at` until `expires_at` (UTC milliseconds)."""
+class PreferencesGrant(RecipientOfLink, frozen=True, array_like=True):
+    """A link that shows the recipient's preferences until `expires_at` (UTC milliseconds)."""
 
-    tenant: str
-    recipient: str
-    issued_at: int
     expires_at: int
+
+    ends_with_sessions: ClassVar[bool] = True
 
 
 PLACEHOLDER = "hidden-in-previews"
@@ -57,7 +54,7 @@ def links(
     unsubscribe_url = ""
     if types:
         unsubscription = Unsubscription(tenant, recipient, now, types[0], tuple(types[1:]))
-        unsubscribe_url = f"{base}/u/{unsubscribe_token(project, unsubscription)}"
+        unsubscribe_url = f"{base}/u/{link_tokens.sign(project, UNSUBSCRIBE_PURPOSE, unsubscription)}"
     return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_url(base, project, grant)}
 
 
@@ -75,19 +72,3 @@ def footer(links: Mapping[str, str], locales: Sequence[str]) -> dict[str, str]:
 def preferences_url(base: str, project: Project, grant: PreferencesGrant) -> str:
     """Return a link to the page of the server at `base`."""
     return f"{base}{PREFERENCES_PATH}/{link_tokens.sign(project, PREFERENCES_PURPOSE, grant)}"
-
-
-def read_preferences_token(project: Project, text: str, now: int) -> PreferencesGrant | None:
-    """Read a token; None if it was not signed here or has expired."""
-    grant = link_tokens.read(project, PREFERENCES_PURPOSE, text, PreferencesGrant)
-    return grant if grant is not None and grant.expires_at > now else None
-
-
-def unsubscribe_token(project: Project, unsubscription: Unsubscription) -> str:
-    """Sign a token."""
-    return link_tokens.sign(project, UNSUBSCRIBE_PURPOSE, unsubscription)
-
-
-def read_unsubscribe_token(project: Project, text: str) -> Unsubscription | None:
-    """Read a token; None if it was not signed here."""
-    return link_tokens.read(project, UNSUBSCRIBE_PURPOSE, text, Unsubscription)

@@ -30,7 +30,7 @@ from bellcast.recipients.types import Profile
 from bellcast.templates.rendering import SharedResults
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
-from bellcast.webhooks.types import NoWebhooks, WebhookEvent, WebhookSink
+from bellcast.webhooks.types import WebhookEvent, WebhookSink
 
 CREATED = "notification.created"
 # Webhook events of new messages, by state.
@@ -100,7 +100,7 @@ class Router(Struct, eq=False):
             project=None,
             new_id=new_id,
             messages_added=lambda: None,
-            webhooks=NoWebhooks(),
+            webhooks=WebhookSink(),
             _inbox_only={},
         )
 

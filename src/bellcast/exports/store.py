@@ -161,7 +161,7 @@ class Exports(StoreTable):
 
     async def _items(self, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
         own = await self._engine.read(preferences.find, tenant, key)
-        if own is not None:
+        if own.document is not None:
             updated_at = times.to_rfc3339_or_null(own.updated_at)
             yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
         kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few

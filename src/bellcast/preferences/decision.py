@@ -130,7 +130,13 @@ def is_muted(recipient: Preferences, type: str, now: int) -> bool:
 def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Source | None]:
     """Return one of the three switches, and the document that set it. It is on if no document sets it."""
     for source, document in layers.documents():
-        value = _value(rule, occasion, document)
+        if rule == "channel":
+            switches = document.channels
+        elif rule == "type":
+            switches = document.types.get(occasion.type, {})
+        else:
+            switches = document.workflows.get(occasion.workflow or "", {})
+        value = switches.get(occasion.channel)
         if value is not None:
             return _is_on(value, occasion), source
     if rule == "type" and (default := layers.rules.defaults.get(occasion.channel)) is not None:
@@ -140,16 +146,6 @@ def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Sour
 
 def _is_on(value: SwitchValue, occasion: Occasion) -> bool:
     return occasion.priority == "urgent" if value == URGENT_ONLY else bool(value)
-
-
-def _value(rule: Switch, occasion: Occasion, document: Preferences) -> SwitchValue | None:
-    if rule == "channel":
-        return document.channels.get(occasion.channel)
-    if rule == "type":
-        return document.types.get(occasion.type, {}).get(occasion.channel)
-    if occasion.workflow is None:
-        return None
-    return document.workflows.get(occasion.workflow, {}).get(occasion.channel)
 
 
 def _digest(occasion: Occasion, layers: Layers) -> Decision | None:

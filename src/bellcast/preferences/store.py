@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.table import StoreTable, on_table, read, write, write_to_recipient
+from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_recipient
 from bellcast.recipients.store import ensure
 from bellcast.recipients.types import OwnPreferences, RecipientOfLink
 from bellcast.webhooks import store as webhook_events
@@ -14,10 +14,12 @@ from bellcast.webhooks.types import WebhookEvent
 CLOCK_SKEW_MS = 60_000
 
 
-def find(tenant: str, key: str) -> Script[OwnPreferences | None]:
-    """Return a recipient's own preferences; None for an unknown recipient, or one without preferences."""
+def find(tenant: str, key: str) -> Script[OwnPreferences]:
+    """Return a recipient's own preferences; those of an unknown recipient are None."""
     found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
-    return next((OwnPreferences(text.encode(), at) for text, at in found if text is not None), None)
+    return next(
+        (OwnPreferences(text.encode(), at) for text, at in found if text is not None), OwnPreferences(None, None)
+    )
 
 
 class OwnPreferencesTable(StoreTable):
@@ -35,30 +37,24 @@ class OwnPreferencesTable(StoreTable):
         *,
         switches_inbox: bool,
         events: Sequence[WebhookEvent] = (),
-        before: bytes | None = None,
-    ) -> Script[bool]:
+        before: bytes = b"",
+        link: RecipientOfLink | None = None,
+    ) -> Script[bool | None]:
         """Replace a recipient's own preferences, changed `now`; creates the recipient. `switches_inbox`: they switch
         off the inbox in some case. `events` are committed with them. `before` is the document that was read, empty if
-        there was none: if the stored one differs, return False and write neither preferences nor events."""
-        inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
-        return (yield from _write(inbox, document, now, events, before, switches_inbox=switches_inbox))
-
-    @write(locks=lambda link, *_, **__: [(link.tenant, link.recipient)])
-    def put_by_link(
-        self,
-        link: RecipientOfLink,
-        document: bytes,
-        now: int,
-        *,
-        switches_inbox: bool,
-        events: Sequence[WebhookEvent] = (),
-        before: bytes | None = None,
-    ) -> Script[bool | None]:
-        """Like `put`, but never creates a recipient. Return None, and write nothing, if the link is not accepted."""
-        inbox = yield from _inbox_of_link(link)
+        there was none: if the stored one differs, return False and write neither preferences nor events. By a link, no
+        recipient is created: return None, and write nothing, if the link is not accepted."""
+        if link is None:
+            inbox: int | None = (yield from ensure.ensure_recipient(tenant, key, now))[0]
+        else:
+            inbox = yield from _inbox_of_link(link)
         if inbox is None:
             return None
-        return (yield from _write(inbox, document, now, events, before, switches_inbox=switches_inbox))
+        params = {"inbox": inbox, "preferences": document.decode(), "before": before.decode(), "now": now}
+        if not (yield Statement("preferences_write", {**params, "switches_inbox": int(switches_inbox)})):
+            return False
+        yield from webhook_events.add(events, now)
+        return True
 
     @read
     def accepts_link(self, link: RecipientOfLink) -> Script[bool]:
@@ -83,21 +79,3 @@ def _inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
     params |= ensure.digests(link.tenant, link.recipient)
     found = yield Statement("recipient_of_link", params)
     return int(found[0][0]) if found else None
-
-
-def _write(
-    inbox: int, document: bytes, now: int, events: Sequence[WebhookEvent], before: bytes | None, *, switches_inbox: bool
-) -> Script[bool]:
-    """Write the preferences of an inbox in place of `before`: empty for none, None for any."""
-    params = {
-        "inbox": inbox,
-        "preferences": document.decode(),
-        "switches_inbox": int(switches_inbox),
-        "before": (before or b"").decode(),
-        "any_before": int(before is None),
-        "now": now,
-    }
-    if not (yield Statement("preferences_write", params)):
-        return False
-    yield from webhook_events.add(events, now)
-    return True

@@ -1,7 +1,7 @@
 """Recipients: their record, what callers write, and what reaches them outside the inbox."""
 
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -105,21 +105,22 @@ class SubscriptionGrant(NamedTuple):
     topic: str
 
 
-class RecipientOfLink(NamedTuple):
+class RecipientOfLink(Struct, frozen=True, array_like=True):
     """The recipient of a signed link, and when the link was issued (UTC milliseconds). A link that opens more than one
     switch `ends_with_sessions`, when they are revoked."""
 
     tenant: str
     recipient: str
     issued_at: int
-    ends_with_sessions: bool = False
+
+    ends_with_sessions: ClassVar[bool] = False
 
 
 class OwnPreferences(NamedTuple):
-    """A recipient's own preferences as JSON, and when they last changed (UTC milliseconds); None: before Bellcast recorded
-    it."""
+    """A recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None: before
+    Bellcast recorded it."""
 
-    document: bytes
+    document: bytes | None
     updated_at: int | None
 
 

@@ -1,7 +1,7 @@
 """Webhooks as they are stored, and the events for them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
@@ -56,28 +56,18 @@ def no_report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
     return ()
 
 
-class WebhookSink(Protocol):
-    """Accepts events for webhooks."""
+class WebhookSink:
+    """Accepts events for webhooks. This one is for changes that no webhook learns of."""
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
         """True if a webhook subscribes to this type."""
+        return False
 
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
         """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
+        return ()
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         """Return a function that creates the events of changes of these types, for changes that are known only in their
         transaction; `no_report` itself if no webhook subscribes to them."""
-
-
-class NoWebhooks(WebhookSink):
-    """A sink for changes that no webhook learns of."""
-
-    async def is_wanted(self, tenant: str, type: str) -> bool:
-        return False
-
-    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        return ()
-
-    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         return no_report

@@ -26,7 +26,7 @@ from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
 from bellcast.live_feed import Feed, FeedEvent, redact_url
 from bellcast.webhooks.store import WebhookEvents
-from bellcast.webhooks.types import EventReport, Webhook, WebhookDelivery, WebhookEvent, no_report
+from bellcast.webhooks.types import EventReport, Webhook, WebhookDelivery, WebhookEvent, WebhookSink, no_report
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +73,8 @@ REPLAY_BATCH = 500
 MAX_ERROR = 500
 
 
-class Webhooks:
-    """The `WebhookSink` of the server, the deliveries to webhooks, and the webhooks as objects."""
+class Webhooks(WebhookSink):
+    """The sink of the server, the deliveries to webhooks, and the webhooks as objects."""
 
     def __init__(
         self,
@@ -101,19 +101,15 @@ class Webhooks:
     # --- events
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
-        """True if a webhook subscribes to this type."""
         return bool(await self._matching(tenant, type))
 
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
         if not changes or not await self._matching(tenant, type):
             return ()
         now = self._clock.now()
         return tuple(self._event(tenant, type, change, now) for change in changes)
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """Return a function that creates the events of changes of these types, for changes that are known only in their
-        transaction."""
         wanted = {type for type in types if await self._matching(tenant, type)}
         if not wanted:
             return no_report
@@ -252,11 +248,6 @@ class Webhooks:
         document = await Documents(self._db).get(KIND, tenant, id)
         return None if document is None else msgspec.json.decode(document.body, type=Webhook)
 
-    async def page(self, tenant: str, after: str, limit: int) -> list[tuple[str, Webhook]]:
-        """Return webhooks by id, after the id `after`."""
-        found = await Documents(self._db).page(KIND, tenant, after, limit)
-        return [(one.key, msgspec.json.decode(one.body, type=Webhook)) for one in found]
-
     async def change(self, tenant: str, id: str, **changes: Any) -> Webhook | None:
         """Change fields; None if there is no such webhook."""
         if changes.get("active"):
@@ -312,7 +303,11 @@ class Webhooks:
         ]
 
     async def _of(self, owner: str) -> list[tuple[str, Webhook]]:
-        return await self._known.get(owner, lambda: self.page(owner, "", MAX_OF_KIND))
+        async def read() -> list[tuple[str, Webhook]]:
+            found = await Documents(self._db).page(KIND, owner, "", MAX_OF_KIND)
+            return [(one.key, msgspec.json.decode(one.body, type=Webhook)) for one in found]
+
+        return await self._known.get(owner, read)
 
     async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
         """Apply a change to the current state of a webhook; None if it does not exist."""

@@ -19,7 +19,7 @@ from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.tenant_budget import budget_of
-from bellcast.webhooks.types import NoWebhooks, WebhookEvent, WebhookSink
+from bellcast.webhooks.types import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
@@ -88,7 +88,7 @@ class Triggers(Struct, eq=False):
 
     def without_effects(self, clock: Clock, new_id: Callable[[int], str]) -> "Triggers":
         """Return triggers at the time of another clock, which no webhook learns of."""
-        return Triggers(self.db, clock, self.workflow_catalog, new_id, NoWebhooks(), self.check_type_data)
+        return Triggers(self.db, clock, self.workflow_catalog, new_id, WebhookSink(), self.check_type_data)
 
     async def trigger(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None

@@ -29,7 +29,7 @@ from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress, UnusableProvider
-from bellcast.webhooks.types import NoWebhooks
+from bellcast.webhooks.types import WebhookSink
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.store import Store
@@ -91,7 +91,7 @@ class World:
         self.store, self.clock, self.providers = store, clock, providers
         release = Release(store, clock, Catalog(store, clock, ChannelConfig(), NO_FEED), store.runs.workflow_of)
         self.reports = MessageReports(clock, NO_FEED)
-        self.delivery = MessageDelivery(store, clock, self._find, release, NoWebhooks(), self.reports)
+        self.delivery = MessageDelivery(store, clock, self._find, release, WebhookSink(), self.reports)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:
         return self.providers

@@ -17,7 +17,7 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import OptOut, ProviderFields, Receipt
-from bellcast.webhooks.types import NoWebhooks, no_report
+from bellcast.webhooks.types import WebhookSink, no_report
 from tests.clock import FakeClock
 from tests.store import Store
 
@@ -39,7 +39,7 @@ class Texts:
             store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets(), Destinations(clock)
         )
         self.jobs = JobRunner(store.jobs, clock, self.ids.new)
-        self.receipts = Receipts(store, self.providers.find, clock, NoWebhooks(), self.jobs)
+        self.receipts = Receipts(store, self.providers.find, clock, WebhookSink(), self.jobs)
 
     async def add(self, tenant: str, channel: ExternalChannel = "sms") -> str:
         """Add a queued message; return its id."""

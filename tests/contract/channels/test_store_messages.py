@@ -229,7 +229,7 @@ async def test_profiles_and_preferences_of_recipients(app: App) -> None:
     recipients = app.store.recipients
     await app.store.preferences.put("", "alice", b'{"channels":{"inbox":false}}', NOW, switches_inbox=True)
     assert await app.store.preferences.get("", "alice") == (b'{"channels":{"inbox":false}}', NOW)
-    assert await app.store.preferences.get("", "bob") is None
+    assert await app.store.preferences.get("", "bob") == (None, None)
     found = await recipients.profiles("", ["alice", "bob"])
     assert set(found) == {"alice"}
     assert found["alice"].preferences == b'{"channels":{"inbox":false}}'

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.auth.store import ApiKey
+from bellcast.channels.links import PreferencesGrant
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Forbidden
@@ -153,27 +154,28 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
 async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) -> None:
     store = app.store.recipients
     link = RecipientOfLink("acme", "alice", app.now)
-    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.preferences.put("acme", "alice", b"{}", app.now, switches_inbox=False, link=link) is None
     assert await app.store.tenants.get("acme") is await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     app.clock.advance(1)
     assert await app.store.preferences.accepts_link(link)
-    assert await app.store.preferences.put_by_link(link, b'{"a":1}', app.now, switches_inbox=True)
+    assert await app.store.preferences.put("acme", "alice", b'{"a":1}', app.now, switches_inbox=True, link=link)
     assert await app.store.preferences.get("acme", "alice") == (b'{"a":1}', app.now)
     assert await app.store.preferences.any_switches_inbox("acme")
     await store.revoke("acme", "alice", app.now)
     assert await app.store.preferences.accepts_link(link)
-    of_sessions = link._replace(ends_with_sessions=True)
+    of_sessions = PreferencesGrant("acme", "alice", link.issued_at, app.now)
     assert not await app.store.preferences.accepts_link(of_sessions)
-    assert await app.store.preferences.put_by_link(of_sessions, b"{}", app.now, switches_inbox=False) is None
-    assert await app.store.preferences.accepts_link(of_sessions._replace(issued_at=app.now))
+    put = partial(app.store.preferences.put, "acme", "alice", now=app.now, switches_inbox=False, before=b'{"a":1}')
+    assert await put(b"{}", link=of_sessions) is None
+    assert await app.store.preferences.accepts_link(PreferencesGrant("acme", "alice", app.now, app.now))
     await store.delete("acme", "alice", app.now)
-    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.preferences.put("acme", "alice", b"{}", app.now, switches_inbox=False, link=link) is None
     assert await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     assert not await app.store.preferences.accepts_link(link)
-    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
-    assert await app.store.preferences.get("acme", "alice") is None
+    assert await app.store.preferences.put("acme", "alice", b"{}", app.now, switches_inbox=False, link=link) is None
+    assert await app.store.preferences.get("acme", "alice") == (None, None)
     assert await app.store.preferences.accepts_link(RecipientOfLink("acme", "alice", app.now))
 
 
@@ -183,9 +185,9 @@ async def test_preferences_are_replaced_only_as_they_were_read(app: App) -> None
     assert not await write(b'{"a":2}', before=b"")
     assert not await write(b'{"a":2}', before=b'{"a":0}')
     assert await write(b'{"a":2}', before=b'{"a":1}')
-    assert await write(b'{"a":3}')
+    assert await write(b'{"a":3}', before=b'{"a":2}')
     link = RecipientOfLink("acme", "alice", app.now + 1)
-    by_link = partial(app.store.preferences.put_by_link, link, now=app.now, switches_inbox=False)
+    by_link = partial(write, link=link)
     assert await by_link(b'{"a":4}', before=b'{"a":2}') is False
     assert await by_link(b'{"a":4}', before=b'{"a":3}')
     assert await app.store.preferences.get("acme", "alice") == (b'{"a":4}', app.now)
@@ -194,7 +196,7 @@ async def test_preferences_are_replaced_only_as_they_were_read(app: App) -> None
 async def test_preferences_have_the_time_of_their_last_change(app: App) -> None:
     store = app.store.recipients
     await app.open("alice", "acme")
-    assert await app.store.preferences.get("acme", "alice") is None
+    assert await app.store.preferences.get("acme", "alice") == (None, None)
     app.clock.advance(60)
     await app.store.preferences.put("acme", "alice", b'{"a":1}', app.now, switches_inbox=False)
     changed_at = app.now
@@ -204,7 +206,8 @@ async def test_preferences_have_the_time_of_their_last_change(app: App) -> None:
     assert await app.store.preferences.get("acme", "alice") == (b'{"a":1}', changed_at)
     link = RecipientOfLink("acme", "alice", app.now)
     app.clock.advance(60)
-    await app.store.preferences.put_by_link(link, b'{"a":1}', app.now, switches_inbox=False)
+    put = partial(app.store.preferences.put, "acme", "alice", b'{"a":1}', app.now, switches_inbox=False)
+    await put(before=b'{"a":1}', link=link)
     assert await app.store.preferences.get("acme", "alice") == (b'{"a":1}', app.now)
     assert changed_at < app.now
 
@@ -215,7 +218,7 @@ async def test_link_ends_with_its_tenant(app: App) -> None:
     app.clock.advance(1)
     while (await app.store.tenants.erase("acme", app.now, 10))[0]:
         pass
-    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.preferences.put("acme", "alice", b"{}", app.now, switches_inbox=False, link=link) is None
     assert await app.store.tenants.get("acme") is None
     await app.open("alice", "acme")
     assert not await app.store.preferences.accepts_link(link)

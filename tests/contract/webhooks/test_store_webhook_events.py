@@ -149,9 +149,13 @@ async def test_failing_event_leaves_the_rows_as_they_were(app: App, is_bulk: boo
 async def test_preferences_and_announcements_commit_with_their_events(app: App) -> None:
     await app.store.preferences.put("", "alice", b"{}", NOW, switches_inbox=False, events=[event(1)])
     link = RecipientOfLink("", "alice", NOW + 1)
-    assert await app.store.preferences.put_by_link(link, b"{}", NOW, switches_inbox=False, events=[event(2)])
+    assert await app.store.preferences.put(
+        "", "alice", b"{}", NOW, switches_inbox=False, events=[event(2)], before=b"{}", link=link
+    )
     stranger = RecipientOfLink("", "bob", NOW + 1)
-    assert not await app.store.preferences.put_by_link(stranger, b"{}", NOW, switches_inbox=False, events=[event(3)])
+    assert not await app.store.preferences.put(
+        "", "bob", b"{}", NOW, switches_inbox=False, events=[event(3)], link=stranger
+    )
     request = replace(app.announce_request(key="k"), events=(event(4),))
     await app.store.sends.announce(request)
     again = replace(request, events=(event(5),))

@@ -8,8 +8,8 @@ from msgspec import Struct
 from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
-from bellcast.channels.links import Unsubscription
-from bellcast.kernel.http import ASGIApp, request_body
+from bellcast.channels.links import UNSUBSCRIBE_PURPOSE, Unsubscription
+from bellcast.kernel.http import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
 from bellcast.preferences.types import Preferences, merge_patch
@@ -43,7 +43,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
     This changes nothing, because mail programs open links to check them."""
-    page = await _page(request, await _read(request))
+    page = await _page(request, await link_pages.read(request, UNSUBSCRIBE_PURPOSE, Unsubscription))
     if not page.optional:
         return page.response("needed", "")
     label = links.TEXTS[page.language]["unsubscribe"]
@@ -56,7 +56,7 @@ async def confirm(request: ApiRequest) -> ASGIApp:
 
     Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
     digest turns off every type in it."""
-    link = await _read(request)
+    link = await link_pages.read(request, UNSUBSCRIBE_PURPOSE, Unsubscription)
     page = await _page(request, link)
     if not page.optional:
         return page.response("needed", "")
@@ -67,7 +67,7 @@ async def confirm(request: ApiRequest) -> ASGIApp:
         merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
         return msgspec.convert(merged, Preferences)
 
-    await preference_changes.change_preferences_by_link(engines, link_pages.recipient(link), unsubscribed)
+    await preference_changes.change_preferences(engines, link.tenant, link.recipient, unsubscribed, link)
     return page.response("ended", "off")
 
 
@@ -81,6 +81,4 @@ async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
     return page
 
 
-async def _read(request: ApiRequest) -> Unsubscription:
-    token = request_body.path(request, "token")
-    return await link_pages.accepted(request, links.read_unsubscribe_token(context.of(request).project, token))
+HANDLERS = [show, confirm]

@@ -303,9 +303,9 @@ SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <
   AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
 
 -- name: preferences_write
--- Replace a recipient's own preferences; only those `before`, empty for none, unless `any_before` is 1.
+-- Replace a recipient's own preferences `before`, empty for none.
 UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox, preferences_updated_at = :now
-WHERE id = :inbox AND (:any_before = 1 OR COALESCE(preferences, '') = :before)
+WHERE id = :inbox AND COALESCE(preferences, '') = :before
 RETURNING id
 
 -- name: inbox_switches

@@ -36,7 +36,7 @@ from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import ChatAddresses
+from bellcast.recipients.types import ChatAddresses, RecipientOfLink
 from bellcast.rest import bundles, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
@@ -196,8 +196,7 @@ async def delete_defaults(change: Change[None]) -> bool:
 async def _shown(wanted: Change[None]) -> dict[str, Any]:
     ctx, tenant, (key,) = wanted.ctx, wanted.tenant, wanted.key
     own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
-    preferences = decode(None if own is None else own.document)
-    return await with_effective(ctx, tenant, key, preferences, None if own is None else own.updated_at)
+    return await with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
 
 
 async def with_effective(
@@ -256,18 +255,31 @@ async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence
 
 async def _write(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
     ctx, tenant, (key,), document = change.ctx, change.tenant, change.key, change.body
-    own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
-    stored = None if own is None else own.document
+    return await write(ctx, tenant, key, document, merge=merge, is_dry_run=change.is_dry_run)
+
+
+async def write(
+    ctx: ApiContext,
+    tenant: str,
+    key: str,
+    document: dict[str, Any],
+    *,
+    merge: bool,
+    is_dry_run: bool,
+    link: RecipientOfLink | None = None,
+) -> dict[str, Any]:
+    """Write a recipient's own preferences: a document, or a merge patch. Return them as EffectivePreferences. Raises Invalid."""
+    stored = (await OwnPreferencesTable(ctx.engines.db).get(tenant, key)).document
     await check_workflows(ctx, tenant, document.get("workflows"), stored)
     types = await types_of(ctx, tenant)
 
     def apply(before: bytes | None) -> Preferences:
         return apply_document(ctx, document, before, types, merge=merge)
 
-    if change.is_dry_run:
+    if is_dry_run:
         preferences, now = apply(stored), ctx.engines.clock.now()
     else:
-        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply)
+        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply, link)
     return await with_effective(ctx, tenant, key, preferences, now)
 
 
@@ -342,7 +354,7 @@ def apply_document(
     stored = decode(before)
 
     def check(value: Preferences, _: ApiContext) -> None:
-        validation.check(_errors(value, stored), _required_errors(value, stored, types))
+        validation.check(_errors(value, stored, types))
 
     return request_body.json(msgspec.json.encode(cleaned), request_body.Shape(Preferences, check), ctx)
 
@@ -364,7 +376,7 @@ async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before
     validation.check(errors)
 
 
-def _errors(value: Preferences, before: Preferences) -> validation.FieldErrors:
+def _errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
     for field in ("types", "workflows", "digest", "muted"):
         # Links in e-mails may have added more: the other preferences must stay changeable.
         if len(getattr(value, field)) > max(MAX_ENTRIES, len(getattr(before, field))):
@@ -372,11 +384,8 @@ def _errors(value: Preferences, before: Preferences) -> validation.FieldErrors:
     for name, until in value.muted.items():
         if until is not True:
             yield from validation.moment(f"muted.{name[:100]}", until)
-
-
-def _required_errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
-    """Return the errors of switches that turn off a required channel. Those that were stored before the type required
-    it may stay: they have no effect."""
+    # Switches that turn off a required channel. Those that were stored before the type required it may stay: they have no
+    # effect.
     for name, switches in value.types.items():
         rules, stored = types.get(name, NO_RULES), before.types.get(name, {})
         for channel, is_on in switches.items():

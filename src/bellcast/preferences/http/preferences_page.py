@@ -13,7 +13,7 @@ from msgspec import Struct
 from bellcast.channels import decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
-from bellcast.channels.links import PreferencesGrant
+from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import local_times, times
@@ -31,7 +31,6 @@ from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientFields
 from bellcast.rest import context
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 
@@ -127,8 +126,10 @@ def form_html(
         if "email" in channels
         else ""
     )
-    is_muted, until = _mute(layers.recipient, now, zone)
-    end = texts["until"].format(time=escape(until)) if until else texts["until_off"]
+    is_muted, until = decision.is_muted(layers.recipient, EVERY_TYPE, now), layers.recipient.muted.get(EVERY_TYPE, True)
+    end = texts["until_off"]
+    if is_muted and until is not True:
+        end = texts["until"].format(time=escape(local_times.describe(times.milliseconds(until), zone)))
     # Without autocompletion: on a reload, Firefox would show the old input in the new form.
     return f"""<form method="post" autocomplete="off">
 <div class=card>
@@ -173,24 +174,17 @@ def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Laye
     label = f"{name}: {texts[channel]}" + (f" ({texts['required']})" if is_required else "")
     box = f'<input type=checkbox class=switch name=on value="{value}" aria-label="{label}"{state}>'
     has_digest = channel == "email" and type != ALL_TYPES and not is_required  # no digest applies to required e-mails
-    often = _frequencies(name, type, layers, texts) if has_digest else ""
+    often = ""
+    if has_digest:
+        chosen = next(
+            (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant"
+        )
+        options = "".join(
+            f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
+        )
+        field = _digest_field(type)
+        often = f'<select name="{field}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(field, chosen)}'
     return f"<div class=cell>{box}{was}{often}</div>"
-
-
-def _frequencies(name: str, type: str, layers: Layers, texts: Mapping[str, str]) -> str:
-    chosen = next((found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant")
-    options = "".join(
-        f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
-    )
-    return f'<select name="{_digest_field(type)}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(_digest_field(type), chosen)}'
-
-
-def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> tuple[bool, str]:
-    """Return whether everything is muted, and until when; empty if until the recipient turns it off."""
-    is_muted, until = decision.is_muted(recipient, EVERY_TYPE, now), recipient.muted.get(EVERY_TYPE, True)
-    if not is_muted or until is True:
-        return is_muted, ""
-    return True, local_times.describe(times.milliseconds(until), zone)
 
 
 def _switch_box(name: str, *, is_on: bool) -> str:
@@ -255,12 +249,13 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the preferences page.
 
     For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
-    ctx, grant = context.of(request), await _read(request)
+    ctx, grant = context.of(request), await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
     own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
-    stored = preferences.decode(None if own is None else own.document)
+    stored = preferences.decode(own.document)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
-        return await _json(ctx, grant, stored, None if own is None else own.updated_at)
+        document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, stored, own.updated_at)
+        return responses.json(document, headers=link_pages.HEADERS)
     return await _page(request, grant, stored, await preferences.types_of(ctx, grant.tenant), is_saved=False)
 
 
@@ -279,17 +274,10 @@ async def change(request: ApiRequest) -> ASGIApp:
 
     A merge patch (RFC 7396), which the preferences page sends for each change."""
     document = await preferences.read_document(request)
-    ctx, grant = context.of(request), await _read(request)
-    own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
-    stored = None if own is None else own.document
-    await preferences.check_workflows(ctx, grant.tenant, document.get("workflows"), stored)
-    types = await preferences.types_of(ctx, grant.tenant)
-
-    def apply(before: bytes | None) -> Preferences:
-        return preferences.apply_document(ctx, document, before, types, merge=True)
-
-    changed, now = await changes.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), apply)
-    return await _json(ctx, grant, changed, now)
+    grant = await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
+    place = context.of(request), grant.tenant, grant.recipient
+    changed = await preferences.write(*place, document, merge=True, is_dry_run=False, link=grant)
+    return responses.json(changed, headers=link_pages.HEADERS)
 
 
 @link_pages.link_page("POST", "/preferences/{token:str}", Invalid)
@@ -297,7 +285,7 @@ async def save(request: ApiRequest) -> ASGIApp:
     """Save the form of the preferences page.
 
     Only changed fields are written."""
-    ctx, grant = context.of(request), await _read(request)
+    ctx, grant = context.of(request), await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
     if request_body.media_type(request) != request_body.FORM:
         raise Invalid.of("", f"expected {request_body.FORM}")
     text = await request_body.raw(request, ctx.limits.request)
@@ -307,19 +295,8 @@ async def save(request: ApiRequest) -> ASGIApp:
     def change(before: bytes | None) -> Preferences:
         return apply_form(preferences.decode(before), fields, rules)
 
-    changed, _ = await changes.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
+    changed, _ = await changes.change_preferences(ctx.engines, grant.tenant, grant.recipient, change, grant)
     return await _page(request, grant, changed, rules, is_saved=True)
-
-
-async def _read(request: ApiRequest) -> PreferencesGrant:
-    ctx = context.of(request)
-    token, now = request_body.path(request, "token"), ctx.engines.clock.now()
-    return await link_pages.accepted(request, links.read_preferences_token(ctx.project, token, now))
-
-
-async def _json(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, updated_at: int | None) -> ASGIApp:
-    document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, own, updated_at)
-    return responses.json(document, headers=link_pages.HEADERS)
 
 
 async def _page(

@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import TypeVar
 
+from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.links import PreferencesGrant, Unsubscription
+from bellcast.channels.links import PreferencesGrant
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -22,7 +23,7 @@ from bellcast.rest.operations import ApiEndpoint, Handler, Method, operation
 from bellcast.templates import html
 from bellcast.templates.types import Brand, locales_of
 
-Link = TypeVar("Link", PreferencesGrant, Unsubscription)
+Link = TypeVar("Link", bound=RecipientOfLink)
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 # A page loads no resources but its icon, the brand's logo and the preferences element; its form posts to the page itself.
@@ -57,20 +58,18 @@ def link_page(method: Method, path: str, *refusals: type[BellcastError]) -> Call
     return declared
 
 
-def recipient(link: PreferencesGrant | Unsubscription) -> RecipientOfLink:
-    """Return the recipient for the store's check. An unsubscribe link stays valid: mail programs use it years later
-    (RFC 8058), and it only turns e-mail off."""
-    return RecipientOfLink(link.tenant, link.recipient, link.issued_at, isinstance(link, PreferencesGrant))
+async def read(request: ApiRequest, purpose: bytes, form: type[Link]) -> Link:
+    """Return the link whose token is in the path. Raises NotFound for one that was not signed here for this purpose, has
+    expired, or is not accepted by the store."""
+    engines, token = context.of(request).engines, request_body.path(request, "token")
+    link = link_tokens.read(context.of(request).project, purpose, token, form)
+    has_ended = isinstance(link, PreferencesGrant) and link.expires_at <= engines.clock.now()
+    if link is None or has_ended or not await OwnPreferencesTable(engines.db).accepts_link(link):
+        raise NotFound("This link is no longer valid.")
+    return link
 
 
-async def accepted(request: ApiRequest, link: Link | None) -> Link:
-    """Return a link that the store accepts. Raises NotFound for another one, and for a token that is no link."""
-    if link is not None and await OwnPreferencesTable(context.of(request).engines.db).accepts_link(recipient(link)):
-        return link
-    raise NotFound("This link is no longer valid.")
-
-
-async def reader(request: ApiRequest, link: PreferencesGrant | Unsubscription) -> tuple[Profile, TenantSettings, str]:
+async def reader(request: ApiRequest, link: RecipientOfLink) -> tuple[Profile, TenantSettings, str]:
     """Return the recipient of a link, the settings of its tenant, and the language of its page: the recipient's locale, else
     what the browser accepts, else the tenant's."""
     ctx = context.of(request)
