@@ -202,7 +202,7 @@ async def opened(
         nothing_simulated,
         MessageReports(clock, NO_FEED),
     )
-    schedules = Schedules(lambda: engines, workflow_catalog, triggers, catalog.tenant, router.plan_steps, limits)
+    schedules = Schedules(lambda: engines, workflow_catalog, triggers, router, limits)
     sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
     engines = idle_context(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
@@ -227,7 +227,7 @@ async def opened(
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
         ProviderDirectory: providers,
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
-        ScheduleFiring: ScheduleFiring(lambda: engines, schedules, triggers, catalog.tenant, limits),
+        ScheduleFiring: ScheduleFiring(schedules),
         Schedules: schedules,
         Sources: sources,
         StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),

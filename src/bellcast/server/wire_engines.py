@@ -227,10 +227,8 @@ class WorkflowParts:
         jobs.register_pages(
             run_commits.JOB_KIND, executor.run_page, serves=calls.serves, when_dead=run_commits.WHEN_DEAD, is_timed=True
         )
-        self.schedules = Schedules(
-            engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
-        )
-        self.schedule_firing = ScheduleFiring(engines, self.schedules, self.triggers, router.tenant, limits)
+        self.schedules = Schedules(engines, self.workflow_catalog, self.triggers, router, limits)
+        self.schedule_firing = ScheduleFiring(self.schedules)
         self.tasks = ScheduledTasks(engines, defined.tasks, self.schedules.trigger, limits, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)

@@ -35,7 +35,6 @@ from bellcast.workflows.types.runs import (
     ENDED,
     MAX_RUN,
     BegunPage,
-    BegunRun,
     RunCommit,
     RunState,
     StepFacts,
@@ -98,20 +97,13 @@ class RunExecutor(Struct, eq=False):
         definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         opened = [(one.run, definition) for one in page.runs]
         executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
-        begun: list[BegunRun] = []
-        events = list(page.events)
+        begun: list[RunCommit] = []
         pauses = Pauses(self.pace)
         for execution in executions:
             while await self.steps.perform_next(execution):
                 await pauses.pause_if_due()
-            before, stored = execution.stored, self._with_state(execution)
-            due_at = execution.due_at if execution.call is None else self.clock.now()
-            effects = BegunRun(
-                run=stored, due_at=due_at, sends=tuple(execution.sends), watched=tuple(execution.watched)
-            )
-            begun.append(effects)
-            events += await self._events(before, stored)
-        return msgspec.structs.replace(page, runs=begun, events=events)
+            begun.append(await self._commit_of(execution))
+        return msgspec.structs.replace(page, runs=begun)
 
     async def add(self, page: BegunPage) -> bool:
         """Commit a page of a fan-out, and move the fan-out. Return False, and write nothing, if it no longer runs, has
@@ -124,7 +116,7 @@ class RunExecutor(Struct, eq=False):
         for one in page.runs:
             self.router.committed(one.sends)
             if one.run.state != "running":
-                self.feed.emit(_feed_event(one.run, one.run.created_at))
+                self.feed.emit(_feed_event(one.run, one.now))
         await self._resume_activated(one.run for one in page.runs)
         return True
 
@@ -206,25 +198,7 @@ class RunExecutor(Struct, eq=False):
         """Write runs with their effects, publish their inbox rows, and begin to deliver their messages. Returns an error for
         each run that was not written: StaleRun, or another."""
         changed = [execution for execution in executions if not execution.is_unchanged]
-        commits: list[RunCommit] = []
-        for execution in changed:
-            waits = run_steps.new_waits(execution)
-            stored = self._with_state(execution)
-            commits.append(
-                RunCommit(
-                    run=stored,
-                    now=self.clock.now(),
-                    ignores_events=ignores_events or execution.state.status != "waiting",
-                    sends=tuple(execution.sends),
-                    counters=tuple(execution.counters),
-                    triggers=tuple(execution.triggers),
-                    watched=tuple(execution.watched),
-                    waits=waits,
-                    has_waits=bool(execution.definition.live_waits),
-                    has_counters=execution.definition.has_counters,
-                    events=await self._events(execution.stored, stored),
-                )
-            )
+        commits = [await self._commit_of(execution, ignores_events=ignores_events) for execution in changed]
         results = await Runs(self.db).commit(commits)
         await self.broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
@@ -242,15 +216,29 @@ class RunExecutor(Struct, eq=False):
         await self._resume_activated(one.stored for one in changed if one.stored.id not in errors)
         return [errors.get(execution.stored.id) for execution in executions]
 
-    async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
-        """Return the webhook events of the commit, if the state is new."""
-        if run.state == before.state:
-            return ()
-        return await self.router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
+    async def _commit_of(self, execution: Execution, *, ignores_events: bool = False) -> RunCommit:
+        """Return the new state of a run with the effects of its steps."""
+        waits, now = run_steps.new_waits(execution), self.clock.now()
+        run, events = self._with_state(execution, now), tuple[WebhookEvent, ...]()
+        if run.state != execution.stored.state:
+            events = await self.router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
+        return RunCommit(
+            run=run,
+            now=now,
+            due_at=execution.due_at if execution.call is None else now,
+            ignores_events=ignores_events or execution.state.status != "waiting",
+            sends=tuple(execution.sends),
+            counters=tuple(execution.counters),
+            triggers=tuple(execution.triggers),
+            watched=tuple(execution.watched),
+            waits=waits,
+            has_waits=bool(execution.definition.live_waits),
+            has_counters=execution.definition.has_counters,
+            events=events,
+        )
 
-    def _with_state(self, execution: Execution) -> StoredRun:
+    def _with_state(self, execution: Execution, now: int) -> StoredRun:
         """Return the stored run with the new state. A run that became too large fails."""
-        now = self.clock.now()
         state = execution.state = execution.state.timed(now)
         body = runs.encode(state)
         if len(body) > MAX_RUN:

@@ -22,7 +22,7 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types.runs import BegunPage, BegunRun, TriggerRequest
+from bellcast.workflows.types.runs import BegunPage, RunCommit, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
@@ -99,5 +99,5 @@ class RunFanout(Struct, eq=False):
 
 def _with_jobs(fanout: NewFanout, position: str | None, request: TriggerRequest) -> BegunPage:
     """Return a page of runs that start with their jobs, so that only the run that fails is affected."""
-    runs = [BegunRun(run=run, due_at=run.created_at) for run in request.runs]
+    runs = [RunCommit(run=run, now=run.created_at, due_at=run.created_at) for run in request.runs]
     return BegunPage(fanout=fanout, position=position, runs=runs, waits=request.waits, events=request.events)

@@ -4,7 +4,7 @@ The definition and the progress of a schedule are separate documents, so that a 
 do not overwrite each other."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import audiences, decision_inputs
-from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.routing import Router
 from bellcast.channels.types import NewDecision
 from bellcast.context import Context
 from bellcast.documents.store import Documents
@@ -25,7 +25,7 @@ from bellcast.kernel.errors import FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
-from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
@@ -37,6 +37,7 @@ from bellcast.workflows.types.runs import (
     GENERATED_PREFIX,
     PROGRESS,
     SCHEDULES,
+    FiredSchedule,
     NewSchedule,
     TriggerRequest,
 )
@@ -52,23 +53,10 @@ CANCEL_PAGE = 100
 NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
 
 
-# Plans the decisions for a tenant, a workflow, the type of its notifications, recipients and channels.
-PlanSteps = Callable[[str, str, str | None, Sequence[str], Sequence[Channel]], Awaitable[Sequence[NewDecision]]]
-
-
-class ScheduleName(Struct, frozen=True, array_like=True):
-    """The payload of a schedule's job."""
-
-    tenant: str
-    key: str
-
-
-class FoundSchedule(Struct, frozen=True):
-    """A schedule and its progress, with their stored bodies. Without a stored progress, it starts when the schedule was
-    created."""
+class FoundSchedule(FiredSchedule, frozen=True):
+    """A schedule and its progress, as they were read. Without a stored progress, it starts when the schedule was created."""
 
     schedule: StoredSchedule
-    body: bytes
     progress: ScheduleProgress
     progress_body: bytes | None
 
@@ -79,8 +67,7 @@ class Schedules(Struct, eq=False):
     engines: Callable[[], Context]
     workflow_catalog: WorkflowCatalog
     triggers: Triggers
-    settings_of: Callable[[str], Awaitable[TenantSettings]]
-    plan_steps: PlanSteps
+    router: Router
     limits: Limits
 
     # --- writing
@@ -117,7 +104,7 @@ class Schedules(Struct, eq=False):
         job = Job(
             id=f"{JOB_KIND} {tenant} {key}",
             kind=JOB_KIND,
-            payload=msgspec.json.encode(ScheduleName(tenant, key)),
+            payload=msgspec.json.encode((tenant, key)),
             run_at=max(now, world[0]) if world is not None else min(following, default=now),
             created_at=now,
             tenant=tenant,
@@ -151,11 +138,10 @@ class Schedules(Struct, eq=False):
             found = await documents.get(SCHEDULES, tenant, key)
         if found is None:
             return None
-        schedule = msgspec.json.decode(found.body, type=StoredSchedule)
-        if progress is None:
-            return FoundSchedule(schedule, found.body, ScheduleProgress(until=found.created_at), None)
+        saved = None if progress is None else progress.body
+        state = ScheduleProgress(until=found.created_at) if saved is None else _decode_progress(saved)
         return FoundSchedule(
-            schedule, found.body, msgspec.json.decode(progress.body, type=ScheduleProgress), progress.body
+            tenant, key, found.body, msgspec.json.decode(found.body, type=StoredSchedule), state, saved
         )
 
     async def next_times(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
@@ -190,7 +176,7 @@ class Schedules(Struct, eq=False):
             keys = [to] if isinstance(to, str) else to
             known = await Recipients(db).profiles(tenant, keys)
             profiles = [known.get(key) or Profile(key=key) for key in keys]
-        settings = await self.settings_of(tenant)
+        settings = await self.router.tenant(tenant)
         zones = {zone.key: zone for zone in (decision_inputs.zone_of(one, settings) for one in profiles)}
         return list(zones.values())
 
@@ -251,7 +237,7 @@ class Schedules(Struct, eq=False):
         definition = await self.workflow_catalog.definition(started.owner, workflow, started.version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]
-        return number, await self.plan_steps(started.tenant, workflow, definition.type, keys, channels)
+        return number, await self.router.plan_steps(started.tenant, workflow, definition.type, keys, channels)
 
     async def cancel(
         self,
@@ -348,6 +334,9 @@ class Schedules(Struct, eq=False):
         )
         engines.router.messages_added()
         return response
+
+
+_decode_progress = msgspec.json.Decoder(ScheduleProgress).decode
 
 
 def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:

@@ -10,7 +10,8 @@ from msgspec import UNSET
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import idempotency, outside, sends
+from bellcast.inbox.store import idempotency, outside
+from bellcast.inbox.store.sends import add_claim
 from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
@@ -29,9 +30,9 @@ from bellcast.workflows.types.runs import (
     PROGRESS,
     SCHEDULES,
     BegunPage,
-    BegunRun,
     CounterKey,
     CounterUpdate,
+    NewSchedule,
     NewWait,
     RunCommit,
     ScheduleChanged,
@@ -75,49 +76,45 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
 
     def script(self) -> Script[list[bytes]]:
         first = self.items[0]
-        if self.is_separate(first):
-            stored = yield from idempotency.response_to(first.tenant, first)
-            if stored is not None:
-                return [stored]
-            fired = first.schedule
-            if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
-                raise ScheduleChanged
-            yield from _add(first)
-            yield from idempotency.store_response(first.tenant, first)
-            return [first.response]
-        yield from _insert([_begun(run) for request in self.items for run in request.runs], NORMAL)
-        yield from _put_waits([wait for request in self.items for wait in request.waits])
-        yield from webhook_events.add([event for request in self.items for event in request.events], first.created_at)
+        stored = yield from idempotency.response_to(first.tenant, first)
+        if stored is not None:
+            return [stored]
+        fired = first.schedule
+        if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
+            raise ScheduleChanged
+        yield from _add(self.items)
+        yield from idempotency.store_response(first.tenant, first)
         return [request.response for request in self.items]
 
 
-def _add(request: TriggerRequest) -> Script[None]:
-    """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
-    if request.claim is not None:
-        yield from sends.add_claim(request.tenant, request.claim, {run.recipient for run in request.runs})
-    yield from _insert([_begun(run) for run in request.runs], NORMAL)
-    yield from _put_waits(request.waits)
-    yield from webhook_events.add(request.events, request.created_at)
-    if request.fanout is not None:
-        yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
-    for schedule in request.schedules:
-        if schedule.replaces is not UNSET:
-            name = {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}
-            if not (yield from documents.replace(name, schedule.replaces, schedule.body, request.created_at)):
-                raise PreconditionFailed
-        for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
-            name = {"kind": kind, "tenant": request.tenant, "key": schedule.key}
-            yield Statement("document_write", {**name, "body": body.decode(), "now": request.created_at})
-        if schedule.cancel_name is not None:
-            name = {"kind": CANCEL_NAMES, "tenant": request.tenant, "key": schedule.cancel_name}
-            yield Statement("document_write", {**name, "body": schedule.key, "now": request.created_at})
-        if schedule.job is not None:
-            yield Statement("job_add", many=[new_job_params(schedule.job)])
+def _add(requests: Sequence[TriggerRequest]) -> Script[None]:
+    """Add the runs, the fan-outs or the schedules of triggers, with their jobs."""
+    for request in requests:
+        if request.claim is not None:
+            yield from add_claim(request.tenant, request.claim, {run.recipient for run in request.runs})
+    yield from _insert([(run, run.created_at) for request in requests for run in request.runs], NORMAL)
+    yield from _put_waits([wait for request in requests for wait in request.waits])
+    yield from webhook_events.add([event for request in requests for event in request.events], requests[0].created_at)
+    for request in requests:
+        if request.fanout is not None:
+            yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
+        for schedule in request.schedules:
+            yield from _put_schedule(request, schedule)
 
 
-def _begun(run: StoredRun) -> BegunRun:
-    """Return a new run whose job is due."""
-    return BegunRun(run=run, due_at=run.created_at)
+def _put_schedule(request: TriggerRequest, schedule: NewSchedule) -> Script[None]:
+    name, now = {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}, request.created_at
+    if schedule.replaces is not UNSET and not (
+        yield from documents.replace(name, schedule.replaces, schedule.body, now)
+    ):
+        raise PreconditionFailed
+    yield Statement("document_write", {**name, "body": schedule.body.decode(), "now": now})
+    yield Statement("document_write", {**name, "kind": PROGRESS, "body": schedule.progress.decode(), "now": now})
+    if schedule.cancel_name is not None:
+        name |= {"kind": CANCEL_NAMES, "key": schedule.cancel_name}
+        yield Statement("document_write", {**name, "body": schedule.key, "now": now})
+    if schedule.job is not None:
+        yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
@@ -126,10 +123,11 @@ def _rows_of(sends: Sequence[SendRequest]) -> int:
     return 1 + 2 * len(sends)
 
 
-def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
-    for some in chunks(runs, STATEMENT_ROWS):
-        yield Statement("run_insert", many=[new_run_params(one.run) for one in some])
-        added = [job_params(one.run, one.due_at, priority) for one in some if one.due_at is not None]
+def _insert(new: Sequence[tuple[StoredRun, int | None]], priority: int) -> Script[None]:
+    """Add runs, each with the time when its job is due; None: it needs none."""
+    for some in chunks(new, STATEMENT_ROWS):
+        yield Statement("run_insert", many=[new_run_params(run) for run, _ in some])
+        added = [job_params(run, due_at, priority) for run, due_at in some if due_at is not None]
         if added:
             yield Statement("job_add", many=added)
 
@@ -171,11 +169,10 @@ def add_page(page: BegunPage) -> PageCommand[CommitResult]:
             is_current = yield from fanouts.move(fanout.id, fanout.position, page.position)
         if not is_current:
             return None
-        yield from _insert(runs, FANOUT)
-        events = yield from _send([(one.run.id, request) for one in runs for request in one.sends])
-        yield from _watch([(one.run, id) for one in runs for id in one.watched])
+        yield from _insert([(one.run, one.due_at) for one in runs], FANOUT)
         yield from _put_waits(page.waits)
         yield from webhook_events.add(page.events, fanout.created_at)
+        events = yield from _add_effects(runs)
         return tuple(event for some in events.values() for event in some)
 
     inboxes = [(one.run.tenant, one.run.recipient) for one in runs if one.sends]
@@ -212,19 +209,15 @@ class CommitRuns(ListCommand[RunCommit, CommitResult]):
         for commit in current:
             for update in commit.counters:
                 yield _counter_statement(update)
-        events = yield from _send([(commit.run.id, request) for commit in current for request in commit.sends])
-        yield from _watch([(commit.run, id) for commit in current for id in commit.watched])
-        yield from _put_waits([wait for commit in current for wait in commit.waits])
+        events = yield from _add_effects(current)
         ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
         if ended:
             yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
         ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
         if ended:
             yield from leave_digests(ended)
-        for commit in current:
-            for request in commit.triggers:
-                yield from _add(request)
-        yield from webhook_events.add([event for commit in current for event in commit.events], commits[0].now)
+        if triggers := [request for commit in current for request in commit.triggers]:
+            yield from _add(triggers)
         results = zip(commits, is_current, strict=True)
         return [tuple(events.get(commit.run.id, ())) if one else None for commit, one in results]
 
@@ -238,19 +231,13 @@ def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
         run = commit.run
         revision, woken = versions.get(run.id, (None, None))
         is_current = revision == run.revision and (commit.ignores_events or woken == run.woken)
-        found.append(is_current and (yield from _has_counters(commit.counters)))
-        if found[-1]:
+        for update in commit.counters if is_current else ():
+            counter = yield from find_counter(update.key)
+            is_current = is_current and (0 if counter is None else counter.revision) == update.revision
+        found.append(is_current)
+        if is_current:
             versions.pop(run.id)  # a second commit of this run is not current
     return found
-
-
-def _has_counters(updates: Sequence[CounterUpdate]) -> Script[bool]:
-    """True if the counters are unchanged since they were read."""
-    for update in updates:
-        found = yield from find_counter(update.key)
-        if (0 if found is None else found.revision) != update.revision:
-            return False
-    return True
 
 
 def state_params(run: StoredRun) -> dict[str, object]:
@@ -274,30 +261,31 @@ def _counter_statement(update: CounterUpdate) -> Statement:
     return Statement("counter_write", {**key, **values, "expires_at": update.expires_at})
 
 
-def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[Event]]]:
-    """Add the inbox rows and messages of runs; return the events of the rows by run."""
+def _add_effects(commits: Sequence[RunCommit]) -> Script[dict[str, list[Event]]]:
+    """Add the inbox rows, messages, waits and webhook events of runs; return the events of the rows by run."""
     events = defaultdict[str, list[Event]](list)
-    with_rows = [(run, request) for run, request in requests if request.recipients]
+    sends = [(commit.run.id, request) for commit in commits for request in commit.sends]
+    requests = [request for _, request in sends]
+    with_rows = [(run, request) for run, request in sends if request.recipients]
     if with_rows:
         plan = InsertPlan((yield from read_heads([request for _, request in with_rows])))
         for run, request in with_rows:
             events[run] += plan.add(request).events
         yield from plan.write()
-    yield from outside.add([request for _, request in requests])
+    yield from outside.add(requests)
     yield from messages.add(
-        [message for _, request in requests for message in request.messages],
-        [decision for _, request in requests for decision in request.decisions],
+        [message for request in requests for message in request.messages],
+        [decision for request in requests for decision in request.decisions],
     )
-    reported = [event for _, request in requests for event in request.events]
-    yield from webhook_events.add(reported, requests[0][1].created_at if reported else 0)
-    return events
-
-
-def _watch(items: Sequence[tuple[StoredRun, str]]) -> Script[None]:
-    """Register inbox items whose changes wake runs."""
-    if items:
-        params = [{"run": run.id, "tenant": run.tenant, "recipient": run.recipient, "id": id} for run, id in items]
+    watched = [(commit.run, id) for commit in commits for id in commit.watched]
+    if watched:
+        params = [{"run": run.id, "tenant": run.tenant, "recipient": run.recipient, "id": id} for run, id in watched]
         yield Statement("notification_watch", many=params)
+    yield from _put_waits([wait for commit in commits for wait in commit.waits])
+    reported = [event for request in requests for event in request.events]
+    reported += [event for commit in commits for event in commit.events]
+    yield from webhook_events.add(reported, commits[0].now if commits else 0)
+    return events
 
 
 def find_counter(key: CounterKey) -> Script[StoredCounter | None]:

@@ -326,10 +326,12 @@ class RunCommit(Struct, frozen=True, kw_only=True):
     """The new state of a run with all effects of the steps that led to it. `run.revision` and `run.woken` are the
     values that were read; `run.woken` is None if later events do not matter. `watched` are the inbox items whose
     changes wake the run. `waits` are new waits for live events. `has_waits`: when the run ends, its waits are deleted.
-    `has_counters`: when the run ends, another run takes over the digests that it collects."""
+    `has_counters`: when the run ends, another run takes over the digests that it collects. `due_at` is when the job of a
+    new run is due, None if it needs none."""
 
     run: StoredRun
     now: int
+    due_at: int | None = None
     ignores_events: bool = False
     sends: tuple[SendRequest, ...] = ()
     counters: tuple[CounterUpdate, ...] = ()
@@ -341,23 +343,13 @@ class RunCommit(Struct, frozen=True, kw_only=True):
     events: tuple[WebhookEvent, ...] = ()
 
 
-class BegunRun(Struct, frozen=True, kw_only=True):
-    """A new run with the effects of its first steps, if it has executed some. `due_at` is when its job is due, None if it
-    needs none; `watched` are the inbox items whose changes wake it."""
-
-    run: StoredRun
-    due_at: int | None
-    sends: tuple[SendRequest, ...] = ()
-    watched: tuple[str, ...] = ()
-
-
 class BegunPage(Struct, frozen=True, kw_only=True):
     """A page of a fan-out: new runs with the effects of their first steps, their waits, and the events for webhooks.
     `position` is the key of its last recipient; None ends the fan-out."""
 
     fanout: NewFanout
     position: str | None
-    runs: Sequence[BegunRun]
+    runs: Sequence[RunCommit]
     waits: Sequence[NewWait]
     events: Sequence[WebhookEvent]
 
