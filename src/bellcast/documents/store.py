@@ -13,7 +13,6 @@ from bellcast.documents.types import (
     MAX_CACHED,
     MAX_OF_KIND,
     PROJECT,
-    AuditRecord,
     Document,
     StoredVersion,
     draft_kind,
@@ -33,8 +32,6 @@ MAX_COMPARED = 200
 READ_OBJECTS = 100
 # Kind, tenant and key of an object.
 Place: TypeAlias = tuple[str, str, str]
-# Writes one object; returns False, and writes nothing, if it has changed.
-WriteScript: TypeAlias = Script[bool]
 P = ParamSpec("P")
 T = TypeVar("T")
 FIND, PAGE, OWN_PAGE = "document_find", "documents", "documents_of_tenant"
@@ -124,39 +121,12 @@ class Documents(StoreTable):
         return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
 
     @write(audit.LOCK)
-    def revise(
-        self,
-        kind: str,
-        tenant: str,
-        key: str,
-        before: bytes | None,
-        after: bytes,
-        revision: tuple[str, str, bytes],
-        record: AuditRecord | None,
-        now: int,
-    ) -> Script[bool]:
-        """Change an object, write its revision (kind, key, body) and append to the audit log, all in one transaction.
-        Return False, and write nothing, as `change` does."""
-        name = {"kind": kind, "tenant": tenant, "key": key}
-        revision_kind, revision_key, body = revision
-        written = {"kind": revision_kind, "tenant": tenant, "key": revision_key, "body": body.decode(), "now": now}
-        if not (yield from replace(name, before, after, now)):
-            return False
-        yield Statement("document_write", written)
-        if record is not None:
-            yield from audit.append(record.entry, record.sign)
-        return True
-
-    @write(audit.LOCK)
-    def apply(self, scripts: Sequence[Callable[[], WriteScript]], record: AuditRecord | None) -> Script[bool]:
-        """Run these scripts and append to the audit log, all in one transaction. Raises PreconditionFailed, and writes
-        nothing, if one of them returns False."""
+    def apply(self, scripts: Sequence[Callable[[], Script[bool | None]]]) -> Script[None]:
+        """Run these scripts in one transaction, for example with `audit.append`. Raises PreconditionFailed, and writes nothing,
+        if one of them returns False."""
         for script in scripts:
-            if not (yield from script()):
+            if (yield from script()) is False:
                 raise PreconditionFailed
-        if record is not None:
-            yield from audit.append(record.entry, record.sign)
-        return True
 
     @write()
     def expire(self, kind: str, before: int, limit: int) -> Script[int]:
@@ -169,7 +139,7 @@ class Documents(StoreTable):
         return (kind,) in (yield Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key}))
 
 
-def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> WriteScript:
+def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> Script[bool]:
     """Replace the body of an object (kind, tenant, key) as `change` does, for a source that pushes it."""
     return replace(name, before, after, now)
 
@@ -293,7 +263,7 @@ def push_version(
     now: int,
     current: Callable[[int], bytes] | None = None,
     events: Sequence[Params] = (),
-) -> WriteScript:
+) -> Script[bool]:
     """Publish a version of an object (kind, tenant, key) as `publish` does. Without `added`, delete the object and its draft.
     Return False, and write nothing, if its body is not `before`."""
     if added is None:

@@ -1,11 +1,9 @@
 """Objects that the app defines by key: types, templates, workflows, preference defaults and others."""
 
-from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
-from bellcast.audit.types import AuditEntry
 from bellcast.kernel.identities import DEFAULT_TENANT
 
 # Short, so that someone who saves a template and sends a test gets the new version.
@@ -87,13 +85,6 @@ class StoredDraft(Struct, frozen=True, kw_only=True):
     base: int | None
     by: str
     saved_at: int
-
-
-class AuditRecord(Struct, frozen=True):
-    """An entry of the audit log, and the function that computes its `mac`."""
-
-    entry: AuditEntry
-    sign: Callable[[AuditEntry], bytes]
 
 
 def is_cached(until: int, now: int) -> bool:

@@ -2,14 +2,15 @@
 support, changes to operators and keys made with API keys, and refused attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from bellcast.audit import types
+from bellcast.audit import store, types
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import origins
-from bellcast.documents.types import AuditRecord
+from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import ASGIApp
@@ -111,11 +112,11 @@ async def record(request: ApiRequest, actor: str, outcome: str, *, action: str =
     )
 
 
-def committed(request: ApiRequest) -> AuditRecord:
-    """Return the entry of a successful request, to be committed with its change."""
+def committed(request: ApiRequest) -> Callable[[], Script[None]]:
+    """Return the script that appends the entry of a successful request, to be committed with its change."""
     request.scope["state"][IS_COMMITTED] = True
     entry = _entry(request, actor(request), OK)
-    return AuditRecord(entry, types.entry_signer(context.of(request).project))
+    return partial(store.append, entry, types.entry_signer(context.of(request).project))
 
 
 def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", target: str = "") -> AuditEntry:

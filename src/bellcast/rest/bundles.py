@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.context import Context
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents, OverlaidReads, Place, WriteScript
+from bellcast.documents.store import Documents, OverlaidReads, Place
 from bellcast.documents.types import (
     MANAGED,
     MAX_OBJECT_KEY,
@@ -23,6 +23,7 @@ from bellcast.documents.types import (
     managed_place,
 )
 from bellcast.kernel import errors, validation
+from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME, Limit
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
@@ -65,7 +66,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
     find_effects: objects.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
-    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
+    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], Script[bool | None]] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     services: Callable[[Context], Mapping[type[Any], Any]] = lambda engines: {}
 
@@ -246,7 +247,7 @@ def of(kind: objects.Kind[Any]) -> BundleKind:
 
 def _write_version(
     name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
-) -> WriteScript:
+) -> Script[bool]:
     added = None if after is None else StoredVersion(0, after, now, by, note)
     return documents.push_version(name, before, added, now)
 
@@ -548,7 +549,7 @@ async def _apply(
     now, note = ctx.engines.clock.now(), push.source
     if push.commit is not None:
         note += f" @ {push.commit[: errors.SHORT_COMMIT]}"
-    scripts: list[Callable[[], WriteScript]] = []
+    scripts: list[Callable[[], Script[bool | None]]] = []
     for one in planned:
         kind, tenant, key = one.place
         name = {"kind": kind, "tenant": tenant, "key": key}
@@ -567,7 +568,7 @@ async def _apply(
             before, after = None if by_now is None else msgspec.json.encode(by_now), msgspec.json.encode(by_then)
             scripts.append(functools.partial(documents.replace, of_manager, before, after, now))
     audit.note_changes(request, {}, {"source": push.source, "commit": push.commit})
-    await Documents(ctx.engines.db).apply(scripts, audit.committed(request))
+    await Documents(ctx.engines.db).apply([*scripts, audit.committed(request)])
     ctx.engines.router.forget()
     for plural, pushed in kinds.items():
         changed = [

@@ -1,7 +1,7 @@
 """Settings in the database, stored with their history and applied while the server runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -9,13 +9,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, AuditRecord
+from bellcast.documents.store import Documents, replace
+from bellcast.documents.types import PROJECT
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.db.script import Script
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.live.dialects import DIALECTS
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.settings import Settings, as_text, table
@@ -122,7 +123,7 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
 
 # Called with the owner-only settings in a change. Raises Forbidden.
 CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
-RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], AuditRecord | None]
+RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], Callable[[], Script[None]]]
 
 
 class StoredValues(Struct, frozen=True):
@@ -266,9 +267,13 @@ class DatabaseSettings:
         if dry_run:
             return revision
         new, old = msgspec.json.encode(after), msgspec.json.encode(before) if before.revision else None
-        stored = (HISTORY_KIND, _key(after.revision), msgspec.json.encode(revision))
-        if not await self._documents.revise(KIND, PROJECT, CURRENT, old, new, stored, record(changes), now):
-            raise Conflict("The settings have changed in the meantime: read them again.")
+        place, stored = {"kind": KIND, "tenant": PROJECT, "key": CURRENT}, msgspec.json.encode(revision)
+        of_history = {**place, "kind": HISTORY_KIND, "key": _key(after.revision)}
+        scripts = [partial(replace, place, old, new, now), partial(replace, of_history, None, stored, now)]
+        try:
+            await self._documents.apply([*scripts, record(changes)])
+        except PreconditionFailed:
+            raise Conflict("The settings have changed in the meantime: read them again.") from None
         self._apply(after)
         await self._announce(after.revision)
         self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)

@@ -8,7 +8,7 @@ false. A value can be `{"var": "data.limit"}`.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from bellcast.kernel.errors import FieldError, Invalid
@@ -123,7 +123,7 @@ def roots_of(condition: Condition) -> set[str]:
     return {path.partition(".")[0] for path in paths_of(condition)}
 
 
-def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -> None:
+def check(field: str, condition: Any, step_keys: Collection[str] = frozenset()) -> None:
     """Raise Invalid with the path of each wrong part. `step_keys` are the steps to which the condition may refer."""
     errors = list(errors_of(field, condition, step_keys))
     if errors:
@@ -131,7 +131,7 @@ def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -
 
 
 def errors_of(
-    field: str, condition: Any, step_keys: frozenset[str], roots: frozenset[str] = ROOTS
+    field: str, condition: Any, step_keys: Collection[str], roots: frozenset[str] = ROOTS
 ) -> Iterator[FieldError]:
     """Return the errors of a condition. Its variables must begin with one of the roots."""
     parts: list[tuple[str, Any, int]] = [(field, condition, 0)]
@@ -169,7 +169,7 @@ def errors_of(
 
 
 def variable_errors(
-    path: str, variable: Any, step_keys: frozenset[str], roots: frozenset[str] = ROOTS
+    path: str, variable: Any, step_keys: Collection[str], roots: frozenset[str] = ROOTS
 ) -> Iterator[FieldError]:
     """Check a dotted path: it must begin with a known root, and `steps` must be followed by a known step."""
     if not isinstance(variable, str) or not all(variable.split(".")):

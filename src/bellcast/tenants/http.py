@@ -112,16 +112,14 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
         named = (tenant,)
     found = await (table.page(query) if named is None else table.named_page(named, query))
     # The sends of today are those of the daily budgets, else those of the statistics.
-    keys = [one.tenant.key or "" for one in found.items]
+    keys = [one.key or "" for one, _ in found.items]
     recorder = ctx.find(StatsRecorder)
     counted = {} if recorder is None else await recorder.sends_today(keys)
     sends = {**counted, **await table.usage(ctx.engines.clock.now() // times.DAY_MS)}
     return found.of(
         [
-            ListedTenant(
-                **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
-            )
-            for one in found.items
+            ListedTenant(**structs.asdict(one), recipients=recipients, sends_today=sends.get(one.key or ""))
+            for one, recipients in found.items
         ]
     )
 

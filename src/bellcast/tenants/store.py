@@ -10,24 +10,27 @@ from msgspec.structs import replace
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
-from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.recipients.store import ensure
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.tenants.types import Tenant, TenantRules, TenantSummary
+from bellcast.tenants.types import Tenant, TenantRules
 
 _tenant_rules = msgspec.json.Decoder(TenantRules)
 
 
-def _summary(row: Row) -> TenantSummary:
-    *of_tenant, recipients = row
-    return TenantSummary(tenant=tenant(tuple(of_tenant)), recipients=recipients)
-
-
-# By key; never the default tenant.
-LIST = KeysetList("tenants", ("key",), _summary)
+tenant = columns.reader(
+    Tenant,
+    "key name settings created_at erasing_since",
+    key=lambda key: key or None,
+    settings=columns.json_object,
+    created_at=times.to_rfc3339,
+    erasing_since=times.to_rfc3339_or_null,
+)
+# Tenants with their numbers of recipients, up to 10,000, by key; never the default tenant.
+LIST = KeysetList("tenants", ("key",), lambda row: (tenant(row[:-1]), int(row[-1])))
 
 # All that is stored about a tenant without recipients.
 ERASE_STATEMENTS = (
@@ -61,17 +64,17 @@ class Tenants(StoreTable):
     page = pages(LIST)
 
     @read_in_background
-    def named_page(self, keys: Sequence[str], query: ListQuery) -> Script[ListPage[TenantSummary]]:
+    def named_page(self, keys: Sequence[str], query: ListQuery) -> Script[ListPage[tuple[Tenant, int]]]:
         """Return those of some tenants that the query means, by key."""
-        found: list[TenantSummary] = []
+        found: list[tuple[Tenant, int]] = []
         after = query.after[0] if query.after else ""
         for key in sorted(key for key in keys if key.startswith(query.prefix) and key > after):
             # For a complete key as prefix, the first match is the tenant with this key.
             of_key = replace(query, prefix=key, after=None, limit=1, is_counted=False)
-            found += [one for one in (yield from LIST.page(of_key)).items if one.tenant.key == key]
+            found += [one for one in (yield from LIST.page(of_key)).items if one[0].key == key]
         return ListPage(
             found[: query.limit],
-            (found[query.limit - 1].tenant.key or "",) if len(found) > query.limit else None,
+            (found[query.limit - 1][0].key or "",) if len(found) > query.limit else None,
             total=ListTotal(min(len(found), query.limit + 1), exact=len(found) <= query.limit) if not after else None,
         )
 
@@ -150,16 +153,6 @@ class Tenants(StoreTable):
         for name in ERASE_STATEMENTS:
             yield Statement(name, {"tenant": key}, heavy=True)
         yield Statement("erased_keep", {"digest": ensure.tenant_digest(key), "before": now})
-
-
-tenant = columns.reader(
-    Tenant,
-    "key name settings created_at erasing_since",
-    key=lambda key: key or None,
-    settings=columns.json_object,
-    created_at=times.to_rfc3339,
-    erasing_since=times.to_rfc3339_or_null,
-)
 
 
 def tenant_rules(settings: str) -> TenantRules:

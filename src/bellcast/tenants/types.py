@@ -1,7 +1,7 @@
 """Tenants, and the API keys of the project."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
@@ -14,13 +14,6 @@ class Tenant(Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     created_at: datetime
     erasing_since: datetime | None = None
-
-
-class TenantSummary(NamedTuple):
-    """A tenant and its number of recipients, up to 10,000."""
-
-    tenant: Tenant
-    recipients: int
 
 
 class TenantRules(Struct, frozen=True, kw_only=True):

@@ -71,17 +71,13 @@ class Definition(Struct, frozen=True, kw_only=True):
         return not self.has_counters and not self.live_waits and all(step.type != "trigger" for step in self.ordered)
 
 
-def _flattened(steps: Sequence[Step]) -> Iterator[Step]:
+def flattened(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield these steps and all steps in their branches."""
     for step in steps:
         yield step
         for branch in step.branches:
-            yield from _flattened(branch.steps)
-        yield from _flattened(step.otherwise)
-
-
-def steps_below(steps: Sequence[Step]) -> Iterator[str]:
-    """Return the keys of these steps and of all steps in their branches."""
-    return (step.key for step in _flattened(steps))
+            yield from flattened(branch.steps)
+        yield from flattened(step.otherwise)
 
 
 def parse(value: Any) -> Definition:
@@ -94,8 +90,8 @@ def parse(value: Any) -> Definition:
 
 def of_valid(value: Mapping[str, Any]) -> Definition:
     """Return the definition of a value that was checked when it was stored."""
-    steps = _steps(value["steps"])
-    ordered = tuple(_flattened(steps))
+    steps = tuple(map(_step, value["steps"]))
+    ordered = tuple(flattened(steps))
     awaited = frozenset(step.fields["step"] for step in ordered if step.type == "wait_for" and "step" in step.fields)
     text = encode(value)
     return Definition(
@@ -109,10 +105,6 @@ def of_valid(value: Mapping[str, Any]) -> Definition:
         refers_to_events=bool(awaited) or b"seen_at" in text or b"read_at" in text,
         has_counters=any(step.type in ("throttle", "digest") for step in ordered),
     )
-
-
-def _steps(values: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
-    return tuple(_step(value) for value in values)
 
 
 STRUCTURE = ("key", "type", "if", "note", "branches", "else")
@@ -132,9 +124,9 @@ def _step(value: Mapping[str, Any]) -> Step:
         fields=fields,
         content=content,
         branches=tuple(
-            Branch(condition=branch["if"], steps=_steps(branch["steps"])) for branch in value.get("branches", ())
+            Branch(condition=one["if"], steps=tuple(map(_step, one["steps"]))) for one in value.get("branches", ())
         ),
-        otherwise=_steps(value.get("else", ())),
+        otherwise=tuple(map(_step, value.get("else", ()))),
     )
 
 
@@ -154,10 +146,10 @@ def _definition_errors(value: Any) -> Errors:
         yield FieldError("data", "must be an object: a JSON Schema")
     elif value.get("data") is not None:
         yield from data_schemas.schema_errors(value["data"])
-    seen = SeenSteps(types={})
+    seen: SeenSteps = {}
     yield from _list_errors("steps", value.get("steps"), seen, 0)
-    if len(seen.types) > MAX_STEPS:
-        yield FieldError("steps", f"must be at most {MAX_STEPS} steps with those in branches, got {len(seen.types)}")
+    if len(seen) > MAX_STEPS:
+        yield FieldError("steps", f"must be at most {MAX_STEPS} steps with those in branches, got {len(seen)}")
 
 
 def _list_errors(path: str, value: Any, seen: SeenSteps, depth: int) -> Errors:
@@ -183,7 +175,7 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
         yield FieldError(f"{path}.key", "is missing: each step needs a key of its own, such as reminder")
     elif not isinstance(key, str) or not 1 <= len(key) <= MAX_OBJECT_KEY or not KEY_CHARACTERS.issuperset(key):
         yield FieldError(f"{path}.key", f"must have 1 to {MAX_OBJECT_KEY} characters of A-Z a-z 0-9 _ -")
-    elif key in seen.types:
+    elif key in seen:
         yield FieldError(f"{path}.key", f"must be unique in the workflow: another step has the key {key!r}")
     kind = step.get("type")
     if not isinstance(kind, str) or kind not in STEP_TYPES:
@@ -191,7 +183,7 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
         yield FieldError(f"{path}.type", f"{missing}must be one of: {', '.join(STEP_TYPES)}")
         return
     if "if" in step:
-        yield from conditions.errors_of(f"{path}.if", step["if"], seen.keys())
+        yield from conditions.errors_of(f"{path}.if", step["if"], seen)
     known, required = STEP_TYPES[kind]
     yield from unknown_fields(path, step, {"key", "type", "if", "note", *known})
     yield from _note_errors(f"{path}.note", step)
@@ -203,7 +195,7 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
             yield from field.rule(f"{path}.{name}", step[name], seen)
     yield from _combination_errors(path, kind, step, seen)
     if isinstance(step.get("key"), str):
-        seen.types[step["key"]] = kind
+        seen[step["key"]] = kind
     if kind == "branch":
         yield from _branch_errors(path, step, seen, depth)
 
@@ -224,7 +216,7 @@ def _branch_errors(path: str, step: Mapping[str, Any], seen: SeenSteps, depth: i
             yield FieldError(inner, 'must be {"if": condition, "steps": [...]}')
             continue
         yield from unknown_fields(inner, branch, {"if", "steps"})
-        yield from conditions.errors_of(f"{inner}.if", branch.get("if"), seen.keys())
+        yield from conditions.errors_of(f"{inner}.if", branch.get("if"), seen)
         yield from _list_errors(f"{inner}.steps", branch.get("steps"), seen, depth + 1)
     if "else" in step:
         yield from _list_errors(f"{path}.else", step["else"], seen, depth + 1)
@@ -273,7 +265,7 @@ def _wait_errors(path: str, step: Mapping[str, Any], seen: SeenSteps) -> Errors:
     for name in ("topic", "match"):
         if name in step:
             yield FieldError(f"{path}.{name}", "must be absent with step")
-    kind = seen.types.get(target) if isinstance(target, str) else None
+    kind = seen.get(target) if isinstance(target, str) else None
     if kind is None:
         yield FieldError(f"{path}.step", f"names an unknown earlier step {str(target)[:100]!r}")
     elif kind not in CHANNELS:

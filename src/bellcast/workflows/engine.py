@@ -172,8 +172,8 @@ def _waiting(run: RunState) -> RunState:
 
 def _skip(run: RunState, steps: Sequence[Step]) -> RunState:
     """Skip steps and all steps in their branches, because of a condition."""
-    for key in definitions.steps_below(steps):
-        run = run.with_step(key, state="skipped", reason="condition")
+    for step in definitions.flattened(steps):
+        run = run.with_step(step.key, state="skipped", reason="condition")
     return run
 
 

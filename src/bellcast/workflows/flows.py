@@ -18,6 +18,7 @@ def score(run):
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partialmethod
 from typing import Any, TypeVar
 
 from bellcast.kernel import setting_values
@@ -66,25 +67,16 @@ class FlowValue:
     def __getitem__(self, name: str | int) -> "FlowValue":
         return FlowValue(f"{self._path}.{name}")
 
-    def __eq__(self, other: object) -> FlowCondition:  # type: ignore[override]  # a description, not a comparison
-        return self._compared("eq", other)
+    def _compared(self, operator: str, value: object) -> FlowCondition:
+        return FlowCondition({"var": self._path, "op": operator, "value": plain(value)})
 
-    def __ne__(self, other: object) -> FlowCondition:  # type: ignore[override]  # as above
-        return self._compared("ne", other)
-
+    __eq__ = partialmethod(_compared, "eq")  # type: ignore[assignment]  # a description, not a comparison
+    __ne__ = partialmethod(_compared, "ne")  # type: ignore[assignment]  # as above
     __hash__ = None  # type: ignore[assignment]  # as above
-
-    def __lt__(self, other: object) -> FlowCondition:
-        return self._compared("lt", other)
-
-    def __le__(self, other: object) -> FlowCondition:
-        return self._compared("lte", other)
-
-    def __gt__(self, other: object) -> FlowCondition:
-        return self._compared("gt", other)
-
-    def __ge__(self, other: object) -> FlowCondition:
-        return self._compared("gte", other)
+    __lt__ = partialmethod(_compared, "lt")
+    __le__ = partialmethod(_compared, "lte")
+    __gt__ = partialmethod(_compared, "gt")
+    __ge__ = partialmethod(_compared, "gte")
 
     def is_in(self, values: object) -> FlowCondition:
         """True if the value is one of these values, or a part of this text."""
@@ -101,9 +93,6 @@ class FlowValue:
     def is_empty(self) -> FlowCondition:
         """True if it is missing, null, or empty."""
         return FlowCondition({"var": self._path, "op": "empty"})
-
-    def _compared(self, operator: str, value: object) -> FlowCondition:
-        return FlowCondition({"var": self._path, "op": operator, "value": plain(value)})
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self._path} is known when the workflow runs: compare it, in flow.when")

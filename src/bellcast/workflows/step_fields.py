@@ -47,13 +47,8 @@ SET_HEADERS = frozenset(
 Errors = Iterator[FieldError]
 
 
-class SeenSteps(Struct):
-    """The preceding steps: their types by key, for references to earlier steps."""
-
-    types: dict[str, str] = {}
-
-    def keys(self) -> frozenset[str]:
-        return frozenset(self.types)
+# The types of the preceding steps by key, for references to them.
+SeenSteps = dict[str, str]
 
 
 def unknown_fields(path: str, value: Mapping[str, Any], names: set[str]) -> Errors:
@@ -86,7 +81,7 @@ def _is_reference(value: Any) -> bool:
 
 def _reference_errors(path: str, value: Mapping[str, Any], seen: SeenSteps) -> Errors:
     yield from unknown_fields(path, value, {"var"})
-    yield from conditions.variable_errors(f"{path}.var", value["var"], seen.keys())
+    yield from conditions.variable_errors(f"{path}.var", value["var"], seen)
 
 
 def _or_reference(rule: FieldRule) -> FieldRule:
@@ -364,12 +359,7 @@ STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
             "event": Field(_text, "event"),
             "step": Field(_text, "sending-step", "Of the step"),
             "topic": Field(_template_text, "template"),
-            "match": Field(
-                lambda path, value, seen: conditions.errors_of(path, value, seen.keys()),
-                "condition",
-                "That matches",
-                OBJECT,
-            ),
+            "match": Field(conditions.errors_of, "condition", "That matches", OBJECT),
             "timeout": _span(MAX_WAIT_SECONDS, "At most"),
             "on_match": _choice("stop", "continue", label="When it happens"),
             "on_timeout": _choice("stop", "continue", label="When it does not"),

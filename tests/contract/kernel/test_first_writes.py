@@ -2,8 +2,8 @@
 
 import asyncio
 
+from bellcast.audit.store import append
 from bellcast.audit.types import AuditEntry
-from bellcast.documents.types import AuditRecord
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import Ids
 from bellcast.settings import Settings
@@ -57,7 +57,7 @@ async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store,
                 "owner",
                 dry_run=False,
                 check_owner=lambda _: None,
-                record=lambda _, entry=entries[number]: AuditRecord(entry, lambda one: b"mac"),
+                record=lambda _, entry=entries[number]: lambda: append(entry, lambda one: b"mac"),
             )
             for number, node in enumerate(nodes)
         ),

@@ -38,7 +38,7 @@ async def interrupted(app: App, context: Context) -> None:
 
 async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Context) -> None:
     await interrupted(app, context)
-    (shown,) = [one.tenant for one in (await app.store.tenants.page(ListQuery(prefix="acme"))).items]
+    (shown,) = [one for one, _ in (await app.store.tenants.page(ListQuery(prefix="acme"))).items]
     assert shown.erasing_since is not None
     (job,) = await app.lease(app.now, app.now + 1000, 10)
     assert job.kind == erasure.ERASURE_JOB_KIND

@@ -124,7 +124,7 @@ async def test_schedule_by_zone_reaches_more_recipients_than_one_send_may_name(
     keys = [f"r{number}" for number in range(5)]
     for key in keys:
         await world.recipient(key, timezone="Europe/Vienna")
-    monkeypatch.setattr(world.workflows.schedule_firing, "limits", Limits(to=2))
+    monkeypatch.setattr(world.workflows.schedules, "limits", Limits(to=2))
     notification = {"to": {"all": True}, "title": "Hi"}
     await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
     await world.advance(DAY)

@@ -1,13 +1,13 @@
 """Settings in the database: read, change and roll back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bellcast.documents.types import AuditRecord
+from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
@@ -158,7 +158,7 @@ def _text_of(name: str, value: str | float | list[str]) -> str:
     return ",".join(value)
 
 
-def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> AuditRecord:
+def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> Callable[[], Script[None]]:
     for one in changes:
         audit.note_change(request, one.name, one.before, one.after)
     return audit.committed(request)

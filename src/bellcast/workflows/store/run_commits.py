@@ -11,8 +11,8 @@ from msgspec import UNSET
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
 from bellcast.inbox.store import idempotency, outside
-from bellcast.inbox.store.sends import add_claim
 from bellcast.inbox.store.insert import InsertPlan, read_heads
+from bellcast.inbox.store.sends import add_claim
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
