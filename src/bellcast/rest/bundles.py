@@ -66,7 +66,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
     find_effects: objects.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
-    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], Script[bool | None]] = documents.push
+    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], Script[bool]] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     services: Callable[[Context], Mapping[type[Any], Any]] = lambda engines: {}
 
