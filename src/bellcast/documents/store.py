@@ -32,6 +32,8 @@ MAX_COMPARED = 200
 READ_OBJECTS = 100
 # Kind, tenant and key of an object.
 Place: TypeAlias = tuple[str, str, str]
+# Writes one object, and returns False, and writes nothing, if it has changed; or appends to the audit log.
+WriteScript: TypeAlias = Script[bool | None]
 P = ParamSpec("P")
 T = TypeVar("T")
 FIND, PAGE, OWN_PAGE = "document_find", "documents", "documents_of_tenant"
@@ -121,7 +123,7 @@ class Documents(StoreTable):
         return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
 
     @write(audit.LOCK)
-    def apply(self, scripts: Sequence[Callable[[], Script[bool | None]]]) -> Script[None]:
+    def apply(self, scripts: Sequence[Callable[[], WriteScript]]) -> Script[None]:
         """Run these scripts in one transaction, for example with `audit.append`. Raises PreconditionFailed, and writes nothing,
         if one of them returns False."""
         for script in scripts:
@@ -139,7 +141,7 @@ class Documents(StoreTable):
         return (kind,) in (yield Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key}))
 
 
-def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> Script[bool]:
+def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> WriteScript:
     """Replace the body of an object (kind, tenant, key) as `change` does, for a source that pushes it."""
     return replace(name, before, after, now)
 
@@ -263,7 +265,7 @@ def push_version(
     now: int,
     current: Callable[[int], bytes] | None = None,
     events: Sequence[Params] = (),
-) -> Script[bool]:
+) -> WriteScript:
     """Publish a version of an object (kind, tenant, key) as `publish` does. Without `added`, delete the object and its draft.
     Return False, and write nothing, if its body is not `before`."""
     if added is None:

@@ -10,7 +10,7 @@ import msgspec
 from bellcast.audit import store, types
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import origins
-from bellcast.kernel.db.script import Script
+from bellcast.documents.store import WriteScript
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import ASGIApp
@@ -112,7 +112,7 @@ async def record(request: ApiRequest, actor: str, outcome: str, *, action: str =
     )
 
 
-def committed(request: ApiRequest) -> Callable[[], Script[None]]:
+def committed(request: ApiRequest) -> Callable[[], WriteScript]:
     """Return the script that appends the entry of a successful request, to be committed with its change."""
     request.scope["state"][IS_COMMITTED] = True
     entry = _entry(request, actor(request), OK)

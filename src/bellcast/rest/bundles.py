@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.context import Context
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents, OverlaidReads, Place
+from bellcast.documents.store import Documents, OverlaidReads, Place, WriteScript
 from bellcast.documents.types import (
     MANAGED,
     MAX_OBJECT_KEY,
@@ -23,7 +23,6 @@ from bellcast.documents.types import (
     managed_place,
 )
 from bellcast.kernel import errors, validation
-from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME, Limit
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
@@ -66,7 +65,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
     find_effects: objects.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
-    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], Script[bool]] = documents.push
+    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     services: Callable[[Context], Mapping[type[Any], Any]] = lambda engines: {}
 
@@ -247,7 +246,7 @@ def of(kind: objects.Kind[Any]) -> BundleKind:
 
 def _write_version(
     name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
-) -> Script[bool]:
+) -> WriteScript:
     added = None if after is None else StoredVersion(0, after, now, by, note)
     return documents.push_version(name, before, added, now)
 
@@ -549,7 +548,7 @@ async def _apply(
     now, note = ctx.engines.clock.now(), push.source
     if push.commit is not None:
         note += f" @ {push.commit[: errors.SHORT_COMMIT]}"
-    scripts: list[Callable[[], Script[bool | None]]] = []
+    scripts: list[Callable[[], WriteScript]] = []
     for one in planned:
         kind, tenant, key = one.place
         name = {"kind": kind, "tenant": tenant, "key": key}

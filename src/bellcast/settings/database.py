@@ -9,13 +9,12 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.documents.store import Documents, replace
+from bellcast.documents.store import Documents, WriteScript, replace
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
-from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.live.dialects import DIALECTS
 from bellcast.live_feed import Feed, FeedEvent
@@ -123,7 +122,7 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
 
 # Called with the owner-only settings in a change. Raises Forbidden.
 CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
-RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], Callable[[], Script[None]]]
+RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], Callable[[], WriteScript]]
 
 
 class StoredValues(Struct, frozen=True):

@@ -19,7 +19,6 @@ from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.inbox.types.sends import Claim, ClaimTaken
 from bellcast.kernel import times
-from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
 from bellcast.kernel.jobs.types import Job
 from bellcast.recipients.store.recipients import Recipients
@@ -153,8 +152,9 @@ class ScheduleFiring(Struct, eq=False):
         """Yield the recipients in pages."""
         engines, to = self.schedules.engines(), schedule_times.recipients_of(found.schedule)
         if not isinstance(to, Audience):
-            for page in chunks([to] if isinstance(to, str) else list(dict.fromkeys(to)), audiences.READ_PAGE):
-                yield page
+            named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+            for start in range(0, len(named), audiences.READ_PAGE):
+                yield named[start : start + audiences.READ_PAGE]
             return
         position, now = "", engines.clock.now()
         owner = schedule_times.tenant_of(found.schedule, found.tenant)
@@ -175,9 +175,9 @@ class ScheduleFiring(Struct, eq=False):
             for key in unclaimed
             if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
         ]
-        error = None
-        for some in chunks(chosen, self.schedules.limits.to or audiences.READ_PAGE):
-            error = await self._fire_for(found, claim, tenant, some) or error
+        error, size = None, self.schedules.limits.to or audiences.READ_PAGE
+        for start in range(0, len(chosen), size):
+            error = await self._fire_for(found, claim, tenant, chosen[start : start + size]) or error
         return error
 
     async def _fire_for(self, found: FoundSchedule, claim: Claim, tenant: str, keys: Sequence[str]) -> str | None:

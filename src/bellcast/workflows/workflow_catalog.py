@@ -13,11 +13,10 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import TEMPLATES, no_template
-from bellcast.documents.store import Documents, ShortCache, Versions, push_version
+from bellcast.documents.store import Documents, ShortCache, Versions, WriteScript, push_version
 from bellcast.documents.types import PROJECT, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.script import Script
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.templates import rendering
 from bellcast.templates.rendering import BackgroundCompiler
@@ -83,7 +82,7 @@ def stored(document: Document, owner: str) -> Workflow:
 
 def write_version(
     name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
-) -> Script[bool]:
+) -> WriteScript:
     """Write a checked workflow (kind, tenant, key) as a new version, or delete it with its draft. Return False, and write
     nothing, if its body is not `before`."""
     if after is None:

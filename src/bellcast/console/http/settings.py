@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bellcast.kernel.db.script import Script
+from bellcast.documents.store import WriteScript
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
@@ -158,7 +158,7 @@ def _text_of(name: str, value: str | float | list[str]) -> str:
     return ",".join(value)
 
 
-def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> Callable[[], Script[None]]:
+def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> Callable[[], WriteScript]:
     for one in changes:
         audit.note_change(request, one.name, one.before, one.after)
     return audit.committed(request)
