@@ -1,14 +1,18 @@
 """`bellcast message`, `mailbox`, `suppression`, `preference`, `provider` and `explain`: messages and why they were sent, addresses to which
 nothing is sent, preferences of recipients, and providers."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import OwnerOption
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 MessageFilter = Annotated[
     str | None, typer.Option(metavar="VALUE", help="Only messages with this value.", show_default=False)
@@ -18,9 +22,9 @@ app = typer.Typer()
 message = options.group(app, "message", "List, show and retry e-mails and other messages.")
 
 
-@message.command("list", cls=options.RequestCommand)
+@options.command(message, "list")
 def list_messages(
-    ctx: typer.Context,
+    client: "Bellcast",
     channel: MessageFilter = None,
     state: MessageFilter = None,
     recipient: MessageFilter = None,
@@ -28,28 +32,26 @@ def list_messages(
     workflow: MessageFilter = None,
     limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """List messages, the newest first."""
     import msgspec
 
-    with options.server(ctx) as client:
-        page = client.messages.list(
-            channel=channel,
-            state=state,
-            recipient=recipient,
-            notification=notification,
-            workflow=workflow,
-            limit=limit,
-            tenant=tenant,
-        )
-    objects.show_list(msgspec.to_builtins(page.messages), _message_line, json=json, empty=objects.NONE_OF_TENANT)
+    page = client.messages.list(
+        channel=channel,
+        state=state,
+        recipient=recipient,
+        notification=notification,
+        workflow=workflow,
+        limit=limit,
+        tenant=tenant,
+    )
 
+    def line(one: dict[str, Any]) -> str:
+        title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
+        first_line = str(title).partition("\n")[0][:60]
+        return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
 
-def _message_line(one: dict[str, Any]) -> str:
-    title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
-    first_line = str(title).partition("\n")[0][:60]
-    return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
+    yield from objects.show_list(msgspec.to_builtins(page.messages), line, objects.NONE_OF_TENANT)
 
 
 messages = objects.CommandGroup(commands=message, plural="messages", key="The message's id.", key_name="ID")
@@ -57,9 +59,9 @@ messages.add_show("Show a message with its content and its attempts as JSON.")
 messages.add_act("release", "Send a simulated message for real.", "release", "Would release", "Released")
 
 
-@message.command(cls=options.RequestCommand)
+@options.command(message)
 def retry(
-    ctx: typer.Context,
+    client: "Bellcast",
     id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all failed messages.")
     ] = None,
@@ -71,32 +73,28 @@ def retry(
     ] = None,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Retry messages that failed or bounced."""
     of: Any = {name: value for name, value in (("channel", channel), ("since", since)) if value is not None}
     where: Any = {"tenant": tenant, "dry_run": dry_run}
     if id is not None and of:
         raise CommandError("--channel and --since select among all messages", "leave out ID, or both options", 2)
-    with options.server(ctx) as client:
-        done = client.messages.retry_all(**where, **of) if id is None else client.messages.retry(id, **where)
-    verb = "Would queue" if dry_run else "Queued"
-    console.report(done, f"{verb} {done.retried} again", as_json=json)
+    done = client.messages.retry_all(**where, **of) if id is None else client.messages.retry(id, **where)
+    yield done
+    console.done(f"{'Would queue' if dry_run else 'Queued'} {done.retried} again")
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow")
+@options.command(app, rich_help_panel="Send and follow")
 def mailbox(
-    ctx: typer.Context,
+    client: "Bellcast",
     ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "1d",
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant.")] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Print a link to a page with all messages that were stored instead of sent."""
-    with options.server(ctx) as client:
-        link = client.messages.mailbox(ttl=ttl, tenant=tenant)
-        is_empty = not json and not client.messages.list(state="simulated", limit=1, tenant=tenant).messages
-    console.json(link) if json else print(link["url"], flush=True)
-    if is_empty:
+    link = client.messages.mailbox(ttl=ttl, tenant=tenant)
+    yield link
+    print(link["url"], flush=True)
+    if not client.messages.list(state="simulated", limit=1, tenant=tenant).messages:
         owner = f"The tenant {tenant}" if tenant else "The default tenant"
         console.note(f"{owner} has no stored messages yet: send one to a channel without a provider, or pass --tenant.")
 
@@ -112,27 +110,24 @@ objects.CommandGroup(commands=suppression, plural="suppressions", key="The addre
 )
 
 
-@suppression.command("put", cls=options.RequestCommand)
+@options.command(suppression, "put")
 def suppress(
-    ctx: typer.Context,
+    client: "Bellcast",
     channel: ChannelArgument,
     address: AddressArgument,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason for the suppression.")] = "manual",
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Suppress an address."""
-    with options.server(ctx) as client:
-        written = client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
-    console.report(written, f"{'Would suppress' if dry_run else 'Suppressed'} {address}", as_json=json)
+    yield client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
+    console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
 
 
-@suppression.command("delete", cls=options.RequestCommand)
-def allow(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
+@options.command(suppression, "delete")
+def allow(client: "Bellcast", channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
     """Allow an address again."""
-    with options.server(ctx) as client:
-        client.suppressions.delete(channel, address, tenant=tenant)
+    client.suppressions.delete(channel, address, tenant=tenant)
     console.done(f"Allowed {address}")
 
 
@@ -151,24 +146,22 @@ preferences.add_put(
 )
 
 
-@preference.command("delete", cls=options.RequestCommand)
-def delete_preferences(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
+@options.command(preference, "delete")
+def delete_preferences(client: "Bellcast", recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Delete a recipient's own preferences: the defaults apply."""
-    with options.server(ctx) as client:
-        client.preferences.put(recipient, {}, tenant=tenant)
+    client.preferences.put(recipient, {}, tenant=tenant)
     console.done(f"Deleted the preferences of {recipient}")
 
 
-@preference.command(cls=options.RequestCommand)
+@options.command(preference)
 def link(
-    ctx: typer.Context,
+    client: "Bellcast",
     recipient: RecipientArgument,
     ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "30d",
     tenant: OwnerOption = None,
 ) -> None:
     """Print a link to a page on which the recipient changes preferences without a login."""
-    with options.server(ctx) as client:
-        print(client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], flush=True)
+    print(client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], flush=True)
 
 
 ProviderTenantOption = Annotated[
@@ -198,9 +191,9 @@ providers.add_put(
 )
 
 
-@provider.command(cls=options.RequestCommand)
+@options.command(provider)
 def test(
-    ctx: typer.Context,
+    client: "Bellcast",
     key: Annotated[str, typer.Argument(metavar="KEY", help="The provider's key.")],
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
     file: Annotated[Path | None, typer.Option(metavar="FILE", help="Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
@@ -208,8 +201,7 @@ def test(
 ) -> None:
     """Test a provider: check its credentials, or send a message."""
     values = None if file is None else objects.read_object(file)[1]
-    with options.server(ctx, file) as client:
-        result = client.providers.test(key, to=to, values=values, tenant=tenant)
+    result = client.providers.test(key, to=to, values=values, tenant=tenant)
     failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
     if failed is not None:
         raise CommandError(f"{key} does not work: {failed['detail']}", failed["fix"][:1].lower() + failed["fix"][1:])
@@ -232,9 +224,9 @@ EXPLAIN_EPILOG = """\
 """
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EXPLAIN_EPILOG)
+@options.command(app, rich_help_panel="Send and follow", epilog=EXPLAIN_EPILOG)
 def explain(
-    ctx: typer.Context,
+    client: "Bellcast",
     recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
     notification: Annotated[
         str | None, typer.Option(metavar="ID", help="Explain the decisions for this notification.")
@@ -253,18 +245,14 @@ def explain(
         ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Explain why a recipient got or did not get a notification through a channel."""
     if [notification, run, type].count(None) < 2:
         raise typer.BadParameter("expected only one of --notification, --run and --type", param_hint="--notification")
-    with options.server(ctx) as client:
-        found = client.explain(
-            recipient, notification=notification, run=run, type=type, channel=channel, since=since, tenant=tenant
-        )
-    if json:
-        console.json(found)
-        return
+    found = client.explain(
+        recipient, notification=notification, run=run, type=type, channel=channel, since=since, tenant=tenant
+    )
+    yield found
     is_alone = notification is None and run is None and type is None
     lines = [found.text] if is_alone else [one.text for one in found.channels]
     for action in found.actions:

@@ -99,15 +99,10 @@ def done(message: str, detail: str = "") -> None:
     out().print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)
 
 
-def report(result: Any, message: str, detail: str = "", *, as_json: bool) -> None:
-    """Print the result of a command as JSON, or what the command did."""
-    json(result) if as_json else done(message, detail)
-
-
-def show(lines: Iterable[str]) -> None:
-    """Print lines of untrusted text."""
+def show(lines: Iterable[str | tuple[str, ...]]) -> None:
+    """Print lines of untrusted text. Cells of a line are separated by tabs."""
     for line in lines:
-        print(plain(line), flush=True)
+        print(plain(line) if isinstance(line, str) else "\t".join(map(plain, line)), flush=True)
 
 
 def note(text: str) -> None:

@@ -1,12 +1,16 @@
 """`bellcast key` and `token`: API keys of a running server, and session tokens signed locally."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
@@ -30,9 +34,9 @@ app = typer.Typer()
 key = options.group(app, "key", "Create, list and revoke API keys.", EPILOG)
 
 
-@key.command(cls=options.RequestCommand, epilog=EXAMPLES)
+@options.command(key, epilog=EXAMPLES)
 def create(
-    ctx: typer.Context,
+    client: "Bellcast",
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A name to show in lists, such as the app that uses the key.")
     ],
@@ -48,8 +52,7 @@ def create(
         typer.Option(metavar="DURATION", help="When the key ends. Default: when it is revoked.", show_default=False),
     ] = None,
     tenant: options.TenantsOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Create a key and print it. It cannot be shown again."""
     from bellcast.auth.keys import SCOPES
 
@@ -64,10 +67,8 @@ def create(
         got = unknown[0] if unknown else "nothing"
         raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
     body = {"name": name, "scopes": scopes, "tenants": tenant or None, "ttl": ttl or (AGENT_TTL if agent else None)}
-    created = request(ctx, "POST", "/v1/keys", body)
-    if json:
-        console.json(created)
-        return
+    created = request(client, "POST", "/v1/keys", body)
+    yield created
     print(created["key"], flush=True)
     until = f" until {created['expires_at'][:10]}" if created.get("expires_at") else ""
     console.note(
@@ -76,36 +77,14 @@ def create(
     )
 
 
-@key.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(key, "list")
+def list_(client: "Bellcast") -> Iterator[Any]:
     """List all keys, including revoked ones."""
-    keys = every(ctx, "/v1/keys", "keys")
-    if json:
-        console.json(keys)
-    elif not keys:
+    keys = every(client, "/v1/keys", "keys")
+    yield keys
+    if not keys:
         console.note("No keys exist: create one with `bellcast key create NAME --scope send`.")
-    else:
-        _show(keys)
-
-
-@key.command(cls=options.RequestCommand)
-def revoke(
-    ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")],
-    json: console.JsonFlag = False,
-) -> None:
-    """Revoke a key. It is rejected from now on, like the session and editor tokens that it created."""
-    from bellcast.client.request import path
-
-    request(ctx, "DELETE", path("keys", id))
-    console.report({"revoked": id}, f"Key {id} was revoked.", as_json=json)
-
-
-def _bound(key: dict[str, Any]) -> str:
-    return f" in {', '.join(key['tenants'])}" if key.get("tenants") else ""
-
-
-def _show(keys: list[dict[str, Any]]) -> None:
+        return
     from rich.table import Table
     from rich.text import Text
 
@@ -120,6 +99,22 @@ def _show(keys: list[dict[str, Any]]) -> None:
         style = "dim strike" if revoked_at else None
         table.add_row(key["id"], name, scopes, key["created_at"][:10], state, style=style)
     console.out().print(table)
+
+
+@options.command(key)
+def revoke(
+    client: "Bellcast", id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")]
+) -> Iterator[Any]:
+    """Revoke a key. It is rejected from now on, like the session and editor tokens that it created."""
+    from bellcast.client.request import path
+
+    request(client, "DELETE", path("keys", id))
+    yield {"revoked": id}
+    console.done(f"Key {id} was revoked.")
+
+
+def _bound(key: dict[str, Any]) -> str:
+    return f" in {', '.join(key['tenants'])}" if key.get("tenants") else ""
 
 
 SESSION_EPILOG = """\
@@ -137,7 +132,7 @@ A pattern's * matches any characters.[/]
 DEFAULT_TTL = "1h"
 
 
-@app.command(cls=options.with_settings("DATA"), rich_help_panel="Send and follow", epilog=SESSION_EPILOG)
+@options.command(app, cls=options.with_settings("DATA"), rich_help_panel="Send and follow", epilog=SESSION_EPILOG)
 def token(
     ctx: typer.Context,
     recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
@@ -159,8 +154,7 @@ def token(
         str | None,
         typer.Option(metavar="TIME", help="Member of the app since: epoch seconds or RFC 3339, stored in the record."),
     ] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Print a session token for a browser or another client."""
     import time
 
@@ -197,13 +191,13 @@ def token(
     )
     # Reports values that a server would reject now, instead of when the page connects.
     tokens.verify(project, signed, now, settings.limits)
-    result = {
+    yield {
         "token": signed,
         "recipient": recipient,
         "tenant": tenant or None,
         "expires_at": times.to_rfc3339(expires_at),
     }
-    console.json(result) if json else print(signed)
+    print(signed)
 
 
 def _epoch_seconds(time: str) -> float:

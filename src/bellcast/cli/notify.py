@@ -1,11 +1,15 @@
 """`bellcast notify`: sends a notification."""
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Examples[/]
@@ -29,9 +33,9 @@ def _text(help: str, metavar: str = "TEXT", panel: str = CONTENT) -> Any:
     return typer.Option(help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
+@options.command(app, rich_help_panel="Send and follow", epilog=EPILOG)
 def notify(
-    ctx: typer.Context,
+    client: "Bellcast",
     words: Annotated[
         list[str] | None,
         typer.Argument(
@@ -76,8 +80,7 @@ def notify(
         str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")
     ] = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Send a notification."""
     import msgspec
 
@@ -111,13 +114,11 @@ def notify(
     }
     request = notifications.notify(to, idempotency_key=idempotency_key, **fields)
     if dry_run:
-        objects.show_plan(ctx, request, json=json)
+        yield from objects.show_plan(client, request)
         return
-    with options.server(ctx) as client:
-        sent = client.sender.send(request)
-    if json:
-        console.json({name: part for name, part in msgspec.to_builtins(sent).items() if part})  # as in REST
-    elif sent.schedule:
+    sent = client.sender.send(request)
+    yield {name: part for name, part in msgspec.to_builtins(sent).items() if part}  # as in REST
+    if sent.schedule:
         at = sent.schedule.next_at  # None if the time has passed for everyone
         console.done(f"To be sent at {at:%Y-%m-%d %H:%M:%S %Z}" if at else "Scheduled", f"schedule {sent.schedule.key}")
     elif sent.announcement:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json as json_text
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
@@ -11,6 +11,10 @@ import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
+    from bellcast.client.request import HttpRequest
 
 OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
 FileArgument = Annotated[list[Path], typer.Argument(metavar="[KEY] FILE", help="JSON or YAML; - is standard input.")]
@@ -34,35 +38,25 @@ class CommandGroup(NamedTuple):
     def add_list(self, line: Callable[[dict[str, Any]], str], help: str) -> None:
         """Add `list`, which prints a line for each object."""
 
-        @self.commands.command("list", cls=options.RequestCommand, help=help)
-        def list_(ctx: typer.Context, tenant: Owner = None, json: console.JsonFlag = False) -> None:
-            with options.server(ctx) as client:
-                found = every_page(getattr(client, self.plural).list, self.plural, tenant)
-            show_list(found, line, json=json)
+        def list_(client: "Bellcast", tenant: Owner = None) -> Iterator[Any]:
+            yield from show_list(every_page(self._of(client).list, self.plural, tenant), line)
 
-        self._describe(list_)
+        self._add("list", help, list_)
 
     def add_show(self, help: str) -> None:
         """Add `show`, which prints an object as JSON."""
 
-        @self.commands.command("show", cls=options.RequestCommand, help=help)
-        def show(ctx: typer.Context, key: Key, tenant: Owner = None) -> None:
-            with options.server(ctx) as client:
-                console.json(getattr(client, self.plural).get(key, tenant=tenant))
+        def show(client: "Bellcast", key: Key, tenant: Owner = None) -> None:
+            console.json(self._of(client).get(key, tenant=tenant))
 
-        self._describe(show)
+        self._add("show", help, show)
 
     def add_put(self, help: str, of: str = "", detail: Callable[[dict[str, Any]], str] = lambda written: "") -> None:
         """Add `put`, which writes the object in a file. The report has `of` before its key, and `detail` after it."""
 
-        @self.commands.command("put", cls=options.RequestCommand, help=help)
         def put(
-            ctx: typer.Context,
-            named: FileArgument,
-            tenant: Owner = None,
-            dry_run: console.DryRunOption = False,
-            json: console.JsonFlag = False,
-        ) -> None:
+            ctx: typer.Context, named: FileArgument, tenant: Owner = None, dry_run: console.DryRunOption = False
+        ) -> Iterator[Any]:
             *keys, file = named
             if len(keys) > 1:
                 problem = f"expected a key and one file, got {len(named)} arguments"
@@ -70,49 +64,44 @@ class CommandGroup(NamedTuple):
             key, body = read_object(file)
             key = str(keys[0]) if keys else key
             with options.server(ctx, file) as client:
-                written = getattr(client, self.plural).put(key, body, tenant=tenant, dry_run=dry_run)
-            done = f"{'Would write' if dry_run else 'Wrote'} {of}{key}"
-            console.report(written, done, detail(written), as_json=json)
+                written = self._of(client).put(key, body, tenant=tenant, dry_run=dry_run)
+            yield written
+            console.done(f"{'Would write' if dry_run else 'Wrote'} {of}{key}", detail(written))
 
-        self._describe(put)
+        self._add("put", help, put)
 
     def add_delete(self, help: str, done: str = "Deleted") -> None:
         """Add `delete`; `done` is the report."""
 
-        @self.commands.command("delete", cls=options.RequestCommand, help=help)
-        def delete(ctx: typer.Context, key: Key, tenant: Owner = None) -> None:
-            with options.server(ctx) as client:
-                getattr(client, self.plural).delete(key, tenant=tenant)
+        def delete(client: "Bellcast", key: Key, tenant: Owner = None) -> None:
+            self._of(client).delete(key, tenant=tenant)
             console.done(f"{done} {key}")
 
-        self._describe(delete)
+        self._add("delete", help, delete)
 
     def add_act(self, name: str, help: str, method: str, planned: str, done: str) -> None:
         """Add a command that calls a method of the client with an object; `planned` and `done` begin its reports."""
 
-        @self.commands.command(name, cls=options.RequestCommand, help=help)
         def act(
-            ctx: typer.Context,
-            key: Key,
-            tenant: Owner = None,
-            dry_run: console.DryRunOption = False,
-            json: console.JsonFlag = False,
-        ) -> None:
-            with options.server(ctx) as client:
-                response = getattr(getattr(client, self.plural), method)(key, tenant=tenant, dry_run=dry_run)
-            console.report(
-                response or {self.key_name.lower(): key}, f"{planned if dry_run else done} {key}", as_json=json
-            )
+            client: "Bellcast", key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False
+        ) -> Iterator[Any]:
+            response = getattr(self._of(client), method)(key, tenant=tenant, dry_run=dry_run)
+            yield response or {self.key_name.lower(): key}
+            console.done(f"{planned if dry_run else done} {key}")
 
-        self._describe(act)
+        self._add(name, help, act)
 
-    def _describe(self, command: Callable[..., None]) -> None:
-        """Give a command the help of this kind's key and tenant."""
+    def _of(self, client: "Bellcast") -> Any:
+        return getattr(client, self.plural)
+
+    def _add(self, name: str, help: str, command: Callable[..., Any]) -> None:
+        """Add a command with the help of this kind's key and tenant."""
         described = {
             "key": Annotated[str, typer.Argument(metavar=self.key_name, help=self.key)],
             "tenant": Annotated[str | None, typer.Option(metavar="TENANT", help=self.owner)],
         }
         command.__annotations__ |= {name: one for name, one in described.items() if name in command.__annotations__}
+        options.command(self.commands, name, help=help)(command)
 
 
 def add_commands(commands: typer.Typer, plural: str, name: str) -> CommandGroup:
@@ -139,12 +128,10 @@ def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> li
 
 
 def show_list(
-    items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, json: bool, empty: str = "Nothing found."
-) -> None:
-    """Print objects as JSON, or a line for each; of none, a note."""
-    if json:
-        console.json(items)
-        return
+    items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], empty: str = "Nothing found."
+) -> Iterator[Any]:
+    """Yield objects, then print a line for each; of none, a note."""
+    yield items
     if not items:
         console.note(empty)
     console.show(map(line, items))
@@ -180,12 +167,8 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
     return str(key), value
 
 
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client.request import HttpRequest
-
-
 def request(
-    ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
+    client: "Bellcast", method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
 ) -> Any:
     """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
     import msgspec
@@ -198,25 +181,21 @@ def request(
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
     query = {name: value for name, value in params.items() if value is not None}
-    with options.server(ctx) as client:
-        return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
+    return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
 
 
-def every(ctx: typer.Context, path: str, rows: str) -> list[dict[str, Any]]:
+def every(client: "Bellcast", path: str, rows: str) -> list[dict[str, Any]]:
     """Return the items of all pages of the list at a path."""
-    return every_page(partial(request, ctx, "GET", path), rows, None)
+    return every_page(partial(request, client, "GET", path), rows, None)
 
 
-def show_plan(ctx: typer.Context, send: "HttpRequest[Any]", *, json: bool) -> None:
-    """Send the request as a dry run, and print what it would decide for each channel."""
+def show_plan(client: "Bellcast", send: "HttpRequest[Any]") -> Iterator[Any]:
+    """Send the request as a dry run, yield what it would decide for each channel, and print that."""
     from bellcast.client.request import reads
 
     planned = dataclasses.replace(send, params={**send.params, "dry_run": "true"}, decode=reads(dict[str, Any]))
-    with options.server(ctx) as client:
-        plan = client.sender.send(planned)
-    if json:
-        console.json(plan)
-        return
+    plan = client.sender.send(planned)
+    yield plan
     for one in plan["plan"]:
         at = f" at {one['at']}" if one["at"] else ""
         rule = f", {one['rule']}" if one["rule"] else ""

@@ -1,13 +1,16 @@
 """`bellcast operator` and `audit`: operators of the console of a running server, and the log of their actions."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything. Developers can do everything except manage \
@@ -25,78 +28,73 @@ RoleOption = Annotated[
 ]
 
 
-@operator.command("setup-code", cls=options.RequestCommand)
-def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(operator, "setup-code")
+def setup_code(ctx: typer.Context) -> Iterator[Any]:
     """Print a one-time link that creates the first owner. It is valid for a day."""
     from bellcast.settings import credentials
 
-    created, settings = request(ctx, "POST", "/v1/setup-codes"), options.settings(ctx)
+    settings = options.settings(ctx)
+    with options.server(ctx) as client:
+        created = request(client, "POST", "/v1/setup-codes")
     url = credentials.setup_link(settings, credentials.url(settings), created["code"])
-    console.json({"url": url}) if json else print(url, flush=True)
+    yield {"url": url}
+    print(url, flush=True)
 
 
-@operator.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(operator, "list")
+def list_(client: "Bellcast") -> Iterator[Any]:
     """List the operators with their roles."""
-    operators = every(ctx, "/v1/operators", "operators")
-    if json:
-        console.json(operators)
-    elif not operators:
+    operators = every(client, "/v1/operators", "operators")
+    yield operators
+    if not operators:
         console.note(
             "The console has no operator: `bellcast operator setup-code` prints a link that creates the first."
         )
-    else:
-        for one in operators:
-            print(f"{one['name']}\t{one['role']}\t{','.join(one['tenants'] or ['*'])}", flush=True)
+    console.show((one["name"], one["role"], ",".join(one["tenants"] or ["*"])) for one in operators)
 
 
-@operator.command(cls=options.RequestCommand)
+@options.command(operator)
 def create(
-    ctx: typer.Context,
-    name: NameArgument,
-    role: RoleOption = "viewer",
-    tenant: options.TenantsOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+    client: "Bellcast", name: NameArgument, role: RoleOption = "viewer", tenant: options.TenantsOption = None
+) -> Iterator[Any]:
     """Create an operator. The command prompts for the first password."""
     body = {"name": name, "role": role, "tenants": tenant or None, "password": _prompt()}
-    created = request(ctx, "POST", "/v1/operators", body)
-    console.report(created, f"Operator {name} was created with the role {role}.", as_json=json)
+    yield request(client, "POST", "/v1/operators", body)
+    console.done(f"Operator {name} was created with the role {role}.")
 
 
-@operator.command(cls=options.RequestCommand)
-def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
+@options.command(operator)
+def passwd(client: "Bellcast", name: NameArgument) -> Iterator[Any]:
     """Change an operator's password and end its sessions. The command prompts for the password."""
-    id = _of_operator(ctx, "PATCH", name, body=lambda: {"password": _prompt()})
-    console.report({"changed": id}, f"The password of {name} was changed.", as_json=json)
+    yield {"changed": _of_operator(client, "PATCH", name, body=lambda: {"password": _prompt()})}
+    console.done(f"The password of {name} was changed.")
 
 
-@operator.command("reset-mfa", cls=options.RequestCommand)
-def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
+@options.command(operator, "reset-mfa")
+def reset_mfa(client: "Bellcast", name: NameArgument) -> Iterator[Any]:
     """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
-    id = _of_operator(ctx, "DELETE", name, "/mfa")
-    done = f"{name} signs in without a code. The next sign-in may require a new authenticator app."
-    console.report({"reset": id}, done, as_json=json)
+    yield {"reset": _of_operator(client, "DELETE", name, "/mfa")}
+    console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
 
 
-@operator.command("end-sessions", cls=options.RequestCommand)
-def end_sessions(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
+@options.command(operator, "end-sessions")
+def end_sessions(client: "Bellcast", name: NameArgument) -> Iterator[Any]:
     """End all sessions of an operator. The operator can sign in again."""
-    id = _of_operator(ctx, "DELETE", name, "/sessions")
-    console.report({"ended": id}, f"All sessions of {name} have ended.", as_json=json)
+    yield {"ended": _of_operator(client, "DELETE", name, "/sessions")}
+    console.done(f"All sessions of {name} have ended.")
 
 
 def _of_operator(
-    ctx: typer.Context, method: str, name: str, suffix: str = "", body: Callable[[], Any] = lambda: None
+    client: "Bellcast", method: str, name: str, suffix: str = "", body: Callable[[], Any] = lambda: None
 ) -> str:
     """Send a request about the operator with a name, and return its id."""
     from bellcast.client.request import path
 
-    operators = every(ctx, "/v1/operators", "operators")
+    operators = every(client, "/v1/operators", "operators")
     id: str | None = next((one["id"] for one in operators if one["name"] == name), None)
     if id is None:
         raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
-    request(ctx, method, path("operators", id) + suffix, body())
+    request(client, method, path("operators", id) + suffix, body())
     return id
 
 
@@ -109,38 +107,39 @@ def _prompt() -> str:
 audit = options.group(app, "audit", "List and verify the audit log.", panel="Server")
 
 
-@audit.command("list", cls=options.RequestCommand)
+@options.command(audit, "list")
 def list_entries(
-    ctx: typer.Context,
+    client: "Bellcast",
     limit: console.LimitOption = 50,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Entries about this tenant only.")] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """List the newest entries."""
-    entries = request(ctx, "GET", "/v1/audit", limit=limit, tenant=tenant)["entries"]
-    if json:
-        console.json(entries)
-        return
-    for one in entries:
-        print(f"{one['at']}\t{one['actor']}\t{one['action']}\t{one['target']}\t{one['outcome']}", flush=True)
+    entries = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant)["entries"]
+    yield entries
+    columns = ("at", "actor", "action", "target", "outcome")
+    console.show(tuple(str(one[name]) for name in columns) for one in entries)
 
 
-@audit.command(cls=options.RequestCommand)
+@options.command(audit)
 def verify(
-    ctx: typer.Context,
+    client: "Bellcast",
     head: Annotated[
         str | None,
         typer.Option(metavar="NUMBER:MAC", help="An entry from an `audit_head` log line, which must be unchanged."),
     ] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Verify that no entry was changed, inserted or removed.
 
     Removal of the newest entries is only detected if --head names one of them."""
     checked, last, found = 0, None, None
-    number, mac = (None, None) if head is None else _parse(head)
+    number, mac = None, ""
+    if head is not None:
+        text, _, mac = head.partition(":")
+        if not text.isdecimal() or int(text) < 1 or not mac:
+            raise typer.BadParameter("expected NUMBER:MAC, such as 41:9f86d0…", param_hint="--head")
+        number = int(text)
     while True:
-        part = _verify(ctx, 0 if last is None else last["number"])
+        part = _verify(client, 0 if last is None else last["number"])
         checked += part["checked"]
         if part["broken"] is not None:
             raise CommandError(
@@ -150,21 +149,14 @@ def verify(
             )
         last = part["last"] or last
         if number is not None and found is None and last is not None and last["number"] >= number:
-            found = _verify(ctx, number - 1, 1)["last"]
+            found = _verify(client, number - 1, 1)["last"]
         if part["is_complete"]:
             break
     if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
         raise CommandError(f"the audit log was changed: entry {number} is missing or different", "restore a backup")
-    done = f"All {checked} entries of the audit log are genuine."
-    console.report({"checked": checked, "last": last}, done, as_json=json)
+    yield {"checked": checked, "last": last}
+    console.done(f"All {checked} entries of the audit log are genuine.")
 
 
-def _verify(ctx: typer.Context, after: int, limit: int = 5_000) -> Any:
-    return request(ctx, "GET", "/v1/audit/verification", after=after, limit=limit)
-
-
-def _parse(head: str) -> tuple[int, str]:
-    number, _, mac = head.partition(":")
-    if not number.isdecimal() or int(number) < 1 or not mac:
-        raise typer.BadParameter("expected NUMBER:MAC, such as 41:9f86d0…", param_hint="--head")
-    return int(number), mac
+def _verify(client: "Bellcast", after: int, limit: int = 5_000) -> Any:
+    return request(client, "GET", "/v1/audit/verification", after=after, limit=limit)

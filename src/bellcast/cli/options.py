@@ -5,18 +5,22 @@ The table is imported when a command's options are first needed: `bellcast --hel
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from bellcast.cli import console
 
 if TYPE_CHECKING:  # imported late, see the module's docstring
     from bellcast.client import Bellcast
     from bellcast.settings import Settings
     from bellcast.settings.table import Setting
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 FLAGS = "bellcast.flags"
 HELP_ALL = "help_all"
@@ -155,6 +159,36 @@ def settings(ctx: typer.Context) -> "Settings":
     return load(flags(ctx))
 
 
+def command(
+    commands: typer.Typer, name: str | None = None, *, cls: type[CliCommand] = RequestCommand, **attributes: Any
+) -> Callable[[F], F]:
+    """Register a function as a command. If its first parameter is `client`, this is a client of the running server, whose refusals
+    name the argument `file`; otherwise it is the context. A generator first yields its result, which `--json` prints, and then
+    prints what it did."""
+
+    def register(function: F) -> F:
+        first, *rest = inspect.signature(function).parameters.values()
+        is_generator = inspect.isgeneratorfunction(function)
+
+        def run(ctx: typer.Context, **values: Any) -> None:
+            is_json, file = is_generator and values.pop("json"), values.get("file")
+            with server(ctx, file) if first.name == "client" else nullcontext(ctx) as given:
+                for result in function(given, **values) or ():
+                    if is_json:
+                        console.json(result)
+                        break
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        if is_generator:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            rest.append(inspect.Parameter("json", kind, default=False, annotation=console.JsonFlag))
+        context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        commands.command(name, cls=cls, **attributes)(_signed(run, [context, *rest]))
+        return function
+
+    return register
+
+
 @contextmanager
 def server(ctx: typer.Context, file: Path | None = None) -> Iterator["Bellcast"]:
     """Yield a client of the running server (`remote.server`)."""
@@ -233,9 +267,13 @@ def _options_of(parameters: list[inspect.Parameter]) -> list[Any]:
 
     def function(**values: Any) -> None: ...
 
-    command: Callable[..., None] = function
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     single = typer.Typer(add_completion=False)
-    single.command()(command)
+    single.command()(_signed(function, parameters))
     return list(typer.main.get_command(single).params)
+
+
+def _signed(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """Give a function the parameters from which typer derives options."""
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
+    function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return function

@@ -1,6 +1,7 @@
 """`bellcast replay` and `job`: retries of failures by filter or by id."""
 
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,9 +29,9 @@ def _filter(help: str, metavar: str) -> Any:
 app = typer.Typer()
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow")
+@options.command(app, rich_help_panel="Send and follow")
 def replay(
-    ctx: typer.Context,
+    client: "Bellcast",
     ids: IdsArgument = None,
     kind: Annotated[str | None, _filter("Only of this kind: message, run or job.", "KIND")] = None,
     channel: Annotated[str | None, _filter("Only messages of this channel.", "CHANNEL")] = None,
@@ -44,8 +45,7 @@ def replay(
     all: Annotated[bool, typer.Option(ALL, help="All failures.")] = False,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Retry failed and bounced messages, failed runs and dead jobs, and wait until all are retried."""
     fields = {
         "kind": kind,
@@ -61,12 +61,10 @@ def replay(
     given: Any = {name: value for name, value in fields.items() if value is not None}
     if [bool(ids), bool(given), all].count(True) != 1:
         raise CommandError(f"expected ids, filters, or {ALL}", "see `bellcast replay --help`", 2)
-    with options.server(ctx) as client:
-        started = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
-        result = started if dry_run else _finished(client, started, tenant)
-    if json:
-        console.json(result)
-    elif dry_run:
+    started = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
+    result = started if dry_run else _finished(client, started, tenant)
+    yield result
+    if dry_run:
         matched = f"{started['matched']}" if started["exact"] else f"more than {started['matched']}"
         console.done(f"Would retry {matched} failures")
         for one in started["effects"]:

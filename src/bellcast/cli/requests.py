@@ -3,12 +3,15 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
 
 import typer
 
 from bellcast.cli import console, objects, options
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 API_EPILOG = """\
 [dim]Examples[/]
@@ -132,9 +135,9 @@ def feed(
                 console.show(["  ".join(filter(None, parts))])
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel="Server", epilog=REQUESTS_EPILOG)
+@options.command(app, rich_help_panel="Server", epilog=REQUESTS_EPILOG)
 def requests(
-    ctx: typer.Context,
+    client: "Bellcast",
     status: Annotated[
         str | None, typer.Option(metavar="STATUS", help="Only this status, or a class such as 4xx.")
     ] = None,
@@ -151,7 +154,7 @@ def requests(
     import msgspec
 
     wanted: dict[str, Any] = {"status": status, "route": route, "key": key, "id": id, "tenant": tenant, "limit": limit}
-    listed = objects.request(ctx, "GET", "/v1/requests", **wanted)
+    listed = objects.request(client, "GET", "/v1/requests", **wanted)
     if json:
         for one in listed["requests"]:
             print(msgspec.json.encode(one).decode(), flush=True)

@@ -2,13 +2,17 @@
 running server that change without a restart."""
 
 import shlex
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import request
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Changes apply on all nodes within seconds, and are kept in the database. Options, the environment and its files take \
@@ -31,84 +35,76 @@ SettingArgument = Annotated[
 ]
 
 
-@settings.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(settings, "list")
+def list_(client: "Bellcast") -> Iterator[Any]:
     """List the settings with their values and the sources of these values."""
-    document = request(ctx, "GET", "/v1/settings")
-    if json:
-        console.json(document)
-        return
-    for one in document["settings"]:
-        print(f"{one['name']}\t{console.plain(one['value'])}\t{one['locked_by'] or one['source']}", flush=True)
+    document = request(client, "GET", "/v1/settings")
+    yield document
+    console.show((one["name"], one["value"], one["locked_by"] or one["source"]) for one in document["settings"])
 
 
-@settings.command(cls=options.RequestCommand)
-def get(ctx: typer.Context, name: SettingArgument, json: console.JsonFlag = False) -> None:
+@options.command(settings)
+def get(client: "Bellcast", name: SettingArgument) -> Iterator[Any]:
     """Print the value of a setting."""
-    document = request(ctx, "GET", "/v1/settings")
+    document = request(client, "GET", "/v1/settings")
     key = _key(name)
     found: dict[str, Any] | None = next((one for one in document["settings"] if one["name"] == key), None)
     if found is None:
         raise CommandError(f"{name} cannot be changed without a restart", "`bellcast settings list` lists these")
-    console.json(found) if json else print(console.plain(found["value"]), flush=True)
+    yield found
+    console.show([found["value"]])
 
 
-@settings.command("set", cls=options.RequestCommand, epilog=EXAMPLES)
+@options.command(settings, "set", epilog=EXAMPLES)
 def set_(
-    ctx: typer.Context,
+    client: "Bellcast",
     assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="Settings and their new values.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the values.")] = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Change settings, all together or none."""
     pairs = [text.partition("=") for text in assignments]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise typer.BadParameter(f"expected NAME=VALUE, got {wrong[0]}", param_hint="NAME=VALUE")
     changes = {_key(name): value for name, _, value in pairs}
-    _change(ctx, {"set": changes, "dry_run": dry_run}, json=json)
+    yield from _change(client, {"set": changes, "dry_run": dry_run})
 
 
-@settings.command(cls=options.RequestCommand)
+@options.command(settings)
 def unset(
-    ctx: typer.Context,
+    client: "Bellcast",
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Settings to reset to their defaults.")],
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Remove values from the database, so that the defaults apply."""
-    _change(ctx, {"reset": [_key(name) for name in names]}, json=json)
+    yield from _change(client, {"reset": [_key(name) for name in names]})
 
 
-@settings.command(cls=options.RequestCommand)
-def history(ctx: typer.Context, limit: console.LimitOption = 20, json: console.JsonFlag = False) -> None:
+@options.command(settings)
+def history(client: "Bellcast", limit: console.LimitOption = 20) -> Iterator[Any]:
     """List the changes, newest first."""
-    revisions = request(ctx, "GET", "/v1/settings/history", limit=limit)["revisions"]
-    if json:
-        console.json(revisions)
-        return
-    for one in revisions:
-        print(f"{one['revision']}\t{one['at']}\t{one['by']}\t{_changes(one)}", flush=True)
+    revisions = request(client, "GET", "/v1/settings/history", limit=limit)["revisions"]
+    yield revisions
+    console.show((str(one["revision"]), one["at"], one["by"], _changes(one)) for one in revisions)
 
 
-@settings.command(cls=options.RequestCommand)
+@options.command(settings)
 def rollback(
-    ctx: typer.Context,
+    client: "Bellcast",
     revision: Annotated[int, typer.Argument(metavar="REVISION", min=0, help="The revision; 0 has no values.")],
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Make the values of an earlier revision current again."""
-    _change(ctx, {"to": revision}, json=json, method="POST", path="/v1/settings/rollback")
+    yield from _change(client, {"to": revision}, "POST", "/v1/settings/rollback")
 
 
 def _change(
-    ctx: typer.Context, body: dict[str, Any], *, json: bool, method: str = "PATCH", path: str = "/v1/settings"
-) -> None:
+    client: "Bellcast", body: dict[str, Any], method: str = "PATCH", path: str = "/v1/settings"
+) -> Iterator[Any]:
     # The newest revision, which this node may not apply yet.
-    current = request(ctx, "GET", "/v1/settings/history?limit=1")["revisions"]
+    current = request(client, "GET", "/v1/settings/history?limit=1")["revisions"]
     newest = current[0]["revision"] if current else 0
-    revision = request(ctx, method, path, {"revision": newest, **body})
+    revision = request(client, method, path, {"revision": newest, **body})
+    yield revision
     result = "Valid" if body.get("dry_run") else f"Revision {revision['revision']}"
-    text = f"{result}: {_changes(revision)}"
-    console.report(revision, text, as_json=json)
+    console.done(f"{result}: {_changes(revision)}")
 
 
 def _changes(revision: dict[str, Any]) -> str:
@@ -134,14 +130,13 @@ CONFIG_EPILOG = """\
 """
 
 
-@app.command(cls=options.with_settings("DATA"), rich_help_panel="Maintenance", epilog=CONFIG_EPILOG)
+@options.command(app, cls=options.with_settings("DATA"), rich_help_panel="Maintenance", epilog=CONFIG_EPILOG)
 def config(
     ctx: typer.Context,
     only_changed: Annotated[
         bool, typer.Option("--changed", help="Show only settings that differ from their defaults.")
     ] = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Show the settings in effect."""
     from bellcast.settings import as_displayed, existing_project, load
     from bellcast.settings.credentials import credentials_file
@@ -153,14 +148,12 @@ def config(
     for variable, value in values.items():
         source = "option" if from_flags[variable] != defaults[variable] else "environment"
         rows[variable] = (value, "default" if value == defaults[variable] else source)
-    if json:
-        console.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
-    else:
-        _show_all(rows, only_changed)
-        settings = options.settings(ctx)
-        if settings.project is None:
-            state = ", generated at the first start" if existing_project(settings) is None else ""
-            console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
+    yield {name: {"value": value, "source": source} for name, (value, source) in rows.items()}
+    _show_all(rows, only_changed)
+    settings = options.settings(ctx)
+    if settings.project is None:
+        state = ", generated at the first start" if existing_project(settings) is None else ""
+        console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
 
 
 def _show_all(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
@@ -191,12 +184,11 @@ ENV_EPILOG = """\
 """
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=ENV_EPILOG)
+@options.command(app, rich_help_panel="Send and follow", epilog=ENV_EPILOG)
 def env(
     ctx: typer.Context,
     format: Annotated[Literal["shell", "dotenv"], typer.Option(help="The form of the lines.")] = "shell",
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Print export lines, or lines of a file .env, for the URL, the project and the secret."""
     from bellcast.settings import existing_project, url
 
@@ -215,9 +207,7 @@ def env(
         "BELLCAST_PROJECT": f"{project.id}:{project.key}:{project.secret}",
         "BELLCAST_SECRET": str(project.secret),
     }
-    if json:
-        console.json(variables)
-        return
+    yield variables
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}" if format == "shell" else f"{name}={value}")
     if format == "shell" and console.out().is_terminal:

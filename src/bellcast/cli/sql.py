@@ -1,6 +1,6 @@
 """`bellcast sql` and `relay`: the outbox in the app's PostgreSQL, watched tables, and the outbox table of any database."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -69,7 +69,7 @@ sql = options.group(app, "sql", HELP, EPILOG)
 SqlCommand = options.with_settings("DATABASE_URL", "STORE")
 
 
-@sql.command(cls=SqlCommand)
+@options.command(sql, cls=SqlCommand)
 def install(
     ctx: typer.Context,
     url: Url = None,
@@ -80,8 +80,7 @@ def install(
     printed: Annotated[
         bool, typer.Option("--print", help="Print the SQL instead of running it, for your own migrations.")
     ] = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Install or upgrade the outbox in the app's database."""
     _need_driver()
     from bellcast.outbox import schema
@@ -90,9 +89,8 @@ def install(
         print(schema.script())
         return
     before, after = _run(ctx, url, lambda connection: schema.install(connection, grant or (), node or ()))
-    if json:
-        console.json({"from": before, "to": after, "granted": [*(grant or []), *(node or [])]})
-    elif before == after:
+    yield {"from": before, "to": after, "granted": [*(grant or []), *(node or [])]}
+    if before == after:
         console.done(f"The outbox is up to date (version {after}).")
     else:
         console.done("The outbox is installed: `SELECT bellcast.notify('alice', '{…}')`.")
@@ -110,70 +108,62 @@ def outbox(
     print(table_sql(dialect), end="")
 
 
-@sql.command(cls=SqlCommand)
+@options.command(sql, cls=SqlCommand)
 def uninstall(
     ctx: typer.Context,
     url: Url = None,
     force: Annotated[bool, typer.Option("--force", help="Even if rows are pending. They are lost.")] = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Remove the outbox and the triggers of watched tables from the app's database."""
     _need_driver()
     from bellcast.outbox import schema
 
     lost = _run(ctx, url, lambda connection: schema.uninstall(connection, force=force))
-    console.report(
-        {"lost": lost}, "The outbox was removed.", f"{lost} pending rows were lost." if lost else "", as_json=json
-    )
+    yield {"lost": lost}
+    console.done("The outbox was removed.", f"{lost} pending rows were lost." if lost else "")
 
 
-@sql.command(cls=SqlCommand)
-def status(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -> None:
+@options.command(sql, cls=SqlCommand)
+def status(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     """Show pending rows, refused rows with the reason, and watched tables."""
     _need_driver()
     from bellcast.outbox import status as outbox_status
 
     result = _run(ctx, url, outbox_status.read_status)
-    if json:
-        console.json(result)
+    yield result
+    from rich.text import Text
+
+    console.done(f"The outbox is installed, version {result.version}.")
+    if not result.waiting:
+        console.note("No rows are pending.")
     else:
-        from rich.text import Text
-
-        console.done(f"The outbox is installed, version {result.version}.")
-        if not result.waiting:
-            console.note("No rows are pending.")
-        else:
-            late = (result.oldest or 0) > LATE_SECONDS
-            hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
-            console.out().print(
-                f"{result.waiting} pending, the oldest for {result.oldest:.0f} s.{hint}", soft_wrap=True
-            )
-        if result.later:
-            console.note(f"{result.later} postponed: their tenant has reached its rate or budget.")
-        if result.refused:
-            console.out().print(
-                f"[red]{result.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:"
-            )
-        for row in result.refusals:
-            console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
-            console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
-        if result.watched:
-            _show_watches(result.watched)
+        late = (result.oldest or 0) > LATE_SECONDS
+        hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
+        console.out().print(f"{result.waiting} pending, the oldest for {result.oldest:.0f} s.{hint}", soft_wrap=True)
+    if result.later:
+        console.note(f"{result.later} postponed: their tenant has reached its rate or budget.")
+    if result.refused:
+        console.out().print(f"[red]{result.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
+    for row in result.refusals:
+        console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
+        console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
+    if result.watched:
+        _show_watches(result.watched)
 
 
-@sql.command(cls=SqlCommand)
-def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.JsonFlag = False) -> None:
+@options.command(sql, cls=SqlCommand)
+def retry(ctx: typer.Context, which: UrlAndRow = None) -> Iterator[Any]:
     """Put refused rows back into the outbox."""
-    _end_refusals(ctx, which, "retry", "retried", "put back", json=json)
+    yield from _end_refusals(ctx, which, "retry", "retried", "put back")
 
 
-@sql.command(cls=SqlCommand)
-def discard(ctx: typer.Context, which: UrlAndRow = None, json: console.JsonFlag = False) -> None:
+@options.command(sql, cls=SqlCommand)
+def discard(ctx: typer.Context, which: UrlAndRow = None) -> Iterator[Any]:
     """Delete refused rows."""
-    _end_refusals(ctx, which, "discard", "discarded", "deleted", json=json)
+    yield from _end_refusals(ctx, which, "discard", "discarded", "deleted")
 
 
-@sql.command(cls=SqlCommand, epilog=WATCHES)
+@options.command(sql, cls=SqlCommand, epilog=WATCHES)
 def watch(
     ctx: typer.Context,
     table: Table,
@@ -191,8 +181,7 @@ def watch(
     name: Annotated[
         list[str] | None, typer.Option(metavar="KIND=NAME", help="Names of the events. [dim]\\[TABLE.insert, …]")
     ] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
     _need_driver()
     from bellcast.outbox import table_watch
@@ -208,37 +197,35 @@ def watch(
         **({"kinds": _kinds(on)} if on else {}),
     )
     watched = _run(ctx, url, lambda connection: _watch(connection, request))
-    if json:
-        console.json(watched)
-    else:
-        events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
-        console.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
-        console.note(f"Published columns: {', '.join(watched.columns)}.")
+    yield watched
+    events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
+    console.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
+    console.note(f"Published columns: {', '.join(watched.columns)}.")
 
 
-@sql.command(cls=SqlCommand)
-def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.JsonFlag = False) -> None:
+@options.command(sql, cls=SqlCommand)
+def unwatch(ctx: typer.Context, table: Table, url: Url = None) -> Iterator[Any]:
     """Stop watching a table."""
     _need_driver()
     from bellcast.outbox import table_watch
 
     name = _run(ctx, url, lambda connection: table_watch.unwatch(connection, table))
-    console.report({"unwatched": name}, f"{name} is no longer watched.", as_json=json)
+    yield {"unwatched": name}
+    console.done(f"{name} is no longer watched.")
 
 
-@sql.command("list", cls=SqlCommand)
-def list_(ctx: typer.Context, url: Url = None, json: console.JsonFlag = False) -> None:
+@options.command(sql, "list", cls=SqlCommand)
+def list_(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     """List the watched tables."""
     _need_driver()
     from bellcast.outbox import table_watch
 
     result = _run(ctx, url, table_watch.find_all)
-    if json:
-        console.json(list(result.values()))
-    elif not result:
-        console.note("No table is watched: run `bellcast sql watch TABLE`.")
-    else:
+    yield list(result.values())
+    if result:
         _show_watches(result)
+    else:
+        console.note("No table is watched: run `bellcast sql watch TABLE`.")
 
 
 def _need_driver() -> None:
@@ -300,8 +287,8 @@ def _names(value: list[str]) -> dict[Any, str]:
 
 
 def _end_refusals(
-    ctx: typer.Context, which: list[str] | None, name: Literal["retry", "discard"], key: str, action: str, *, json: bool
-) -> None:
+    ctx: typer.Context, which: list[str] | None, name: Literal["retry", "discard"], key: str, action: str
+) -> Iterator[Any]:
     """Retry or discard the row that the arguments name, or all, and print their number."""
     _need_driver()
     from bellcast.outbox import status as outbox_status
@@ -313,7 +300,8 @@ def _end_refusals(
         raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
     row = int(rows[0]) if rows else None
     count: int = _run(ctx, next(iter(urls), None), lambda connection: getattr(outbox_status, name)(connection, row))
-    console.report({key: count}, f"{count} {'row was' if count == 1 else 'rows were'} {action}.", as_json=json)
+    yield {key: count}
+    console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")
 
 
 def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:

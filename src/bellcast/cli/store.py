@@ -1,6 +1,7 @@
 """`bellcast backup`, `restore`, `migrate`, `encryption` and `secrets`: the store, and the keys that encrypt secrets in it."""
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from bellcast.cli.objects import request
 from bellcast.kernel.errors import Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
+    from bellcast.client import Bellcast
     from bellcast.settings import Settings
 
 MIGRATE_EPILOG = """\
@@ -29,10 +31,11 @@ From = Annotated[
 ]
 
 app = typer.Typer()
+StoreCommand = options.with_settings("DATA", "STORE")
 
 
-@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=MIGRATE_EPILOG)
-def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = False) -> None:
+@options.command(app, cls=StoreCommand, rich_help_panel="Maintenance", epilog=MIGRATE_EPILOG)
+def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
     """Upgrade the store, or move it to PostgreSQL."""
     import asyncio
 
@@ -44,7 +47,7 @@ def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = Fa
     settings = options.settings(ctx)
     logs.configure(settings.server)
     if source is not None:
-        _move(source, settings, json=json)
+        yield from _move(source, settings)
         return
     if settings.store.is_file:
         store = str(settings.store.path)
@@ -59,9 +62,8 @@ def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = Fa
         store = "the PostgreSQL store"
         with console.err().status("Migrating the PostgreSQL store"):
             before, after = asyncio.run(copy_to_postgres.bring_up_to_date(settings.store.url or ""))
-    if json:
-        console.json({"store": store, "from": before, "to": after})
-    elif before == after:
+    yield {"store": store, "from": before, "to": after}
+    if before == after:
         console.done(f"{store} is up to date (version {after}).")
     elif before:
         console.done(f"{store} was upgraded from version {before} to {after}.")
@@ -69,7 +71,7 @@ def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = Fa
         console.done(f"{store} was created at version {after}.")
 
 
-def _move(source: Path, settings: "Settings", *, json: bool) -> None:
+def _move(source: Path, settings: "Settings") -> Iterator[Any]:
     import asyncio
 
     from bellcast.server import adapters
@@ -85,11 +87,8 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
     file = source / FILE if source.is_dir() else source
     with console.progress(f"Moving {file}") as progress:
         counts = asyncio.run(copy_to_postgres.transfer(file, settings.store.url or "", progress))
-    console.report(
-        {"moved": str(file), "rows": counts},
-        f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.",
-        as_json=json,
-    )
+    yield {"moved": str(file), "rows": counts}
+    console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def version(path: Path) -> int:
@@ -128,12 +127,11 @@ BACKUP_EPILOG = """\
 """
 
 
-@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=BACKUP_EPILOG)
+@options.command(app, cls=StoreCommand, rich_help_panel="Maintenance", epilog=BACKUP_EPILOG)
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Copy the store into a file, even while a server is running."""
     import asyncio
 
@@ -152,11 +150,8 @@ def backup(
 
             asyncio.run(postgres_backup.dump(store.url or "", file, progress))
     size = file.stat().st_size
-    console.report(
-        {"store": label, "file": str(file), "bytes": size},
-        f"Copied {label} to {file} ({console.size(size)}).",
-        as_json=json,
-    )
+    yield {"store": label, "file": str(file), "bytes": size}
+    console.done(f"Copied {label} to {file} ({console.size(size)}).")
 
 
 RESTORE_EPILOG = """\
@@ -171,7 +166,7 @@ clients refetch their inboxes.[/]
 """
 
 
-@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=RESTORE_EPILOG)
+@options.command(app, cls=StoreCommand, rich_help_panel="Maintenance", epilog=RESTORE_EPILOG)
 def restore(
     ctx: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A file created by `bellcast backup`.")] = None,
@@ -179,8 +174,7 @@ def restore(
         bool, typer.Option("--positions", help="Only make clients refetch: the store was restored by other tools.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing store. Its data is lost.")] = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Replace the store with a backup."""
     from bellcast.cli import logs
 
@@ -189,20 +183,17 @@ def restore(
     if (file is None) is not positions:
         raise typer.BadParameter("pass either a file or --positions", param_hint="FILE")
     if file is None:
-        _renew_positions(settings, json=json)
+        yield from _renew_positions(settings)
         return
     if file.exists() and not file.is_file():
         raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
     if checked_version(file) == 0:
         state = "is not a backup" if file.exists() and file.stat().st_size else "is empty or does not exist"
         raise CommandError(f"{file} {state}", "pass a file created by `bellcast backup`")
-    if settings.store.is_file:
-        _into_file(settings, file, force=force, json=json)
-    else:
-        _into_database(settings, file, force=force, json=json)
+    yield from (_into_file if settings.store.is_file else _into_database)(settings, file, force=force)
 
 
-def _renew_positions(settings: "Settings", *, json: bool) -> None:
+def _renew_positions(settings: "Settings") -> Iterator[Any]:
     import asyncio
 
     from bellcast.kernel.db import backup as sqlite_backup
@@ -216,9 +207,8 @@ def _renew_positions(settings: "Settings", *, json: bool) -> None:
 
         asyncio.run(postgres_backup.renew_positions(settings.store.url or ""))
     store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
-    console.report(
-        {"store": store}, f"All positions in {store} are unknown now: each client refetches its inbox.", as_json=json
-    )
+    yield {"store": store}
+    console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
 
 
 def checked_version(file: Path) -> int:
@@ -229,7 +219,7 @@ def checked_version(file: Path) -> int:
         raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
 
 
-def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
+def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any]:
     import asyncio
 
     from bellcast.kernel.errors import Conflict
@@ -245,14 +235,11 @@ def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool)
         raise CommandError(
             conflict.detail, "pass another database with --store, or replace its data with --force"
         ) from None
-    console.report(
-        {"file": str(file), "rows": counts},
-        f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.",
-        as_json=json,
-    )
+    yield {"file": str(file), "rows": counts}
+    console.done(f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
-def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
+def _into_file(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any]:
     from bellcast.kernel.db import backup as sqlite_backup
     from bellcast.settings import credentials
 
@@ -262,11 +249,8 @@ def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> 
     credentials.prepare_folder(settings)
     with console.progress(f"Restoring {path}") as progress:
         sqlite_backup.restore(file, path, progress)
-    console.report(
-        {"file": str(file), "store": str(path), "bytes": path.stat().st_size},
-        f"{file} was restored to {path} ({console.size(path.stat().st_size)}).",
-        as_json=json,
-    )
+    yield {"file": str(file), "store": str(path), "bytes": path.stat().st_size}
+    console.done(f"{file} was restored to {path} ({console.size(path.stat().st_size)}).")
 
 
 KEY_EPILOG = """\
@@ -279,8 +263,8 @@ encryption = options.group(
 )
 
 
-@encryption.command("rotate", cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=KEY_EPILOG)
-def replace_key(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(encryption, "rotate", cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=KEY_EPILOG)
+def replace_key(ctx: typer.Context) -> Iterator[Any]:
     """Generate a new key. At its next start, the server re-encrypts all stored secrets with it."""
     from bellcast.settings import encryption_keys, existing_project
 
@@ -290,12 +274,8 @@ def replace_key(ctx: typer.Context, json: console.JsonFlag = False) -> None:
             f"{settings.store.data} is not the data folder of a server", "pass the server's folder with --data"
         )
     file = encryption_keys.rotate(settings)
-    console.report(
-        {"file": str(file)},
-        f"Wrote a new key to {file};",
-        "restart the server to use it, and keep a copy of the file",
-        as_json=json,
-    )
+    yield {"file": str(file)}
+    console.done(f"Wrote a new key to {file};", "restart the server to use it, and keep a copy of the file")
 
 
 SECRETS_EPILOG = """\
@@ -323,7 +303,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
             one = msgspec.json.decode(line)
             changed[one["kind"]] = one["changed"]
             status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} re-encrypted")
-    usage = request(ctx, "GET", "/v1/secrets")
+        usage = request(client, "GET", "/v1/secrets")
     if json:
         console.json({"changed": sum(changed.values()), **usage})
         return
@@ -331,14 +311,12 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     show_usage(usage)
 
 
-@secrets.command(cls=options.RequestCommand, epilog=SECRETS_EPILOG)
-def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(secrets, epilog=SECRETS_EPILOG)
+def keys(client: "Bellcast") -> Iterator[Any]:
     """List the keys, and the number of secrets that each has encrypted."""
-    usage = request(ctx, "GET", "/v1/secrets")
-    if json:
-        console.json(usage)
-    else:
-        show_usage(usage)
+    usage = request(client, "GET", "/v1/secrets")
+    yield usage
+    show_usage(usage)
 
 
 def show_usage(usage: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """`bellcast template` and `type`: templates and notification types."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, objects, options
 from bellcast.cli.objects import DataOption, OwnerOption
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 # `--data` are the variables; the data folder is BELLCAST_DATA.
 WITH_DATA = options.with_settings("URL")
@@ -17,9 +21,9 @@ template = options.group(app, "template", "List, show, write, import, preview, t
 objects.add_commands(template, "templates", "template")
 
 
-@template.command(cls=WITH_DATA)
+@options.command(template, cls=WITH_DATA)
 def preview(
-    ctx: typer.Context,
+    client: "Bellcast",
     key: TemplateKey,
     data: DataOption = None,
     recipient: Annotated[str | None, typer.Option(metavar="RECIPIENT", help="Render for this recipient.")] = None,
@@ -30,13 +34,12 @@ def preview(
 ) -> None:
     """Render a template as JSON, with the variables that have no value."""
     variables = console.parsed_json(data, "--data")
-    with options.server(ctx) as client:
-        console.json(client.templates.preview(key, variables, recipient=recipient, locale=locale, tenant=tenant))
+    console.json(client.templates.preview(key, variables, recipient=recipient, locale=locale, tenant=tenant))
 
 
-@template.command("import", cls=options.RequestCommand)
+@options.command(template, "import")
 def import_email(
-    ctx: typer.Context,
+    client: "Bellcast",
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="MJML or HTML, such as React Email writes; - reads standard input.")
     ],
@@ -44,29 +47,27 @@ def import_email(
     """Convert an e-mail of another tool to a template as JSON, for `put`. What was removed is on standard error; nothing is
     written."""
     source = objects.read_text(file)
-    with options.server(ctx, file) as client:
-        imported = client.templates.import_email(source, "mjml" if "<mjml" in source else "html")
+    imported = client.templates.import_email(source, "mjml" if "<mjml" in source else "html")
     for one in imported["findings"]:
         line = f"line {one['line']}: " if one["line"] else ""
         console.note(console.plain(f"{one['severity']}: {line}{one['message']}"))
     console.json({"email": imported["part"]})
 
 
-@template.command("test", cls=WITH_DATA)
+@options.command(template, "test", cls=WITH_DATA)
 def send_test(
-    ctx: typer.Context,
+    client: "Bellcast",
     key: TemplateKey,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")],
     to: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient.")],
     data: DataOption = None,
     tenant: OwnerOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Send a test message to a recipient, regardless of preferences."""
     variables = console.parsed_json(data, "--data")
-    with options.server(ctx) as client:
-        sent = client.templates.test(key, channel, to, variables, tenant=tenant)
-    console.report(sent, f"Sent to {to}", str(sent["message"]), as_json=json)
+    sent = client.templates.test(key, channel, to, variables, tenant=tenant)
+    yield sent
+    console.done(f"Sent to {to}", str(sent["message"]))
 
 
 types = options.group(app, "type", "List, show, write and delete notification types.")

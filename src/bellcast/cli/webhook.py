@@ -1,10 +1,14 @@
 """`bellcast webhook`: URLs of the app to which events are sent."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, objects, options
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the webhook.")]
 EventOption = Annotated[
@@ -34,27 +38,23 @@ group.add_list(_line, "List the webhooks.")
 group.add_show("Show a webhook as JSON, without its secret.")
 
 
-@webhook.command(cls=options.RequestCommand)
+@options.command(webhook)
 def create(
-    ctx: typer.Context,
+    client: "Bellcast",
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that receives the events.")],
     event: EventOption,
     tenant: ListenerOption = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Add a webhook and print its secret. It cannot be shown again."""
-    with options.server(ctx) as client:
-        created = client.webhooks.create(endpoint, event, tenant=tenant, dry_run=dry_run)
-    if dry_run and not json:
-        console.done(f"Would add {endpoint}")
-        return
-    _print_secret(created, created["id"], json=json)
+    created = client.webhooks.create(endpoint, event, tenant=tenant, dry_run=dry_run)
+    yield created
+    console.done(f"Would add {endpoint}") if dry_run else _print_secret(created, created["id"])
 
 
-@webhook.command(cls=options.RequestCommand)
+@options.command(webhook)
 def change(
-    ctx: typer.Context,
+    client: "Bellcast",
     id: IdArgument,
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="The new URL that receives the events.")] = None,
     event: Annotated[
@@ -62,55 +62,41 @@ def change(
     ] = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it receives events.")] = None,
     tenant: ListenerOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Change a webhook. --active switches it back on after failures."""
     if endpoint is None and not event and active is None:
         raise typer.BadParameter("expected --endpoint, --event, --active or --inactive", param_hint="ID")
-    with options.server(ctx) as client:
-        changed = client.webhooks.change(id, url=endpoint, events=event or None, active=active, tenant=tenant)
-    console.report(changed, f"Changed {id}", as_json=json)
+    yield client.webhooks.change(id, url=endpoint, events=event or None, active=active, tenant=tenant)
+    console.done(f"Changed {id}")
 
 
-@webhook.command(cls=options.RequestCommand)
+@options.command(webhook)
 def rotate(
-    ctx: typer.Context,
-    id: IdArgument,
-    tenant: ListenerOption = None,
-    dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+    client: "Bellcast", id: IdArgument, tenant: ListenerOption = None, dry_run: console.DryRunOption = False
+) -> Iterator[Any]:
     """Replace the secret and print the new one. Both sign for 24 hours."""
-    with options.server(ctx) as client:
-        rotated = client.webhooks.rotate(id, tenant=tenant, dry_run=dry_run)
-    if dry_run and not json:
-        console.done(f"Would rotate {id}")
-        return
-    _print_secret(rotated, id, json=json)
+    rotated = client.webhooks.rotate(id, tenant=tenant, dry_run=dry_run)
+    yield rotated
+    console.done(f"Would rotate {id}") if dry_run else _print_secret(rotated, id)
 
 
-@webhook.command(cls=options.RequestCommand)
+@options.command(webhook)
 def replay(
-    ctx: typer.Context,
+    client: "Bellcast",
     id: IdArgument,
     since: Annotated[str, typer.Argument(metavar="TIME", help="RFC 3339, such as 2030-01-31T08:00:00Z.")],
     tenant: ListenerOption = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Deliver the events since a time again, with the same ids."""
-    with options.server(ctx) as client:
-        result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
-    verb = "Would replay" if dry_run else "Replayed"
-    console.report(result, f"{verb} {console.counted(result['replayed'], 'event')}", as_json=json)
+    result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
+    yield result
+    console.done(f"{'Would replay' if dry_run else 'Replayed'} {console.counted(result['replayed'], 'event')}")
 
 
 group.add_delete("Remove a webhook.", "Removed")
 
 
-def _print_secret(result: dict[str, Any], id: str, *, json: bool) -> None:
-    if json:
-        console.json(result)
-        return
+def _print_secret(result: dict[str, Any], id: str) -> None:
     print(result["secret"], flush=True)
     console.note(f"Webhook {id} signs with this secret. Store it now: it is not shown again.")

@@ -4,13 +4,16 @@ import json as json_text
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
 from bellcast.cli import console, objects, options
 from bellcast.cli.objects import OwnerOption
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 WorkflowKey = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
 CANCEL_EPILOG = """\
@@ -56,9 +59,9 @@ workflows.add_put(
 workflows.add_delete("Delete a workflow. Its current runs finish.")
 
 
-@workflow.command(cls=options.RequestCommand, epilog=CANCEL_EPILOG)
+@options.command(workflow, epilog=CANCEL_EPILOG)
 def cancel(
-    ctx: typer.Context,
+    client: "Bellcast",
     key: WorkflowKey,
     cancel_key: Annotated[str, typer.Argument(metavar="CANCEL_KEY", help="The `cancel_key` of the triggers.")],
     to: Annotated[
@@ -67,19 +70,17 @@ def cancel(
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipients' tenant.")] = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Cancel the runs that were triggered with a cancel key. Their queued messages are not sent."""
     of: Any = {"to": to} if to else {}
-    with options.server(ctx) as client:
-        done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
-    verb = "Would cancel" if dry_run else "Cancelled"
-    console.report(done, f"{verb} {console.counted(done.cancelled, 'run')}", as_json=json)
+    done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
+    yield done
+    console.done(f"{'Would cancel' if dry_run else 'Cancelled'} {console.counted(done.cancelled, 'run')}")
 
 
-@workflow.command(cls=options.with_settings("URL"), epilog=SIMULATE_EPILOG)
+@options.command(workflow, cls=options.with_settings("URL"), epilog=SIMULATE_EPILOG)
 def simulate(
-    ctx: typer.Context,
+    client: "Bellcast",
     key: WorkflowKey,
     to: Annotated[list[str], typer.Argument(metavar="RECIPIENT...", help="Up to 10 of your app's user ids.")],
     data: Annotated[str | None, typer.Option(metavar="JSON", help="The `data` of the trigger.")] = None,
@@ -103,28 +104,24 @@ def simulate(
         typer.Option(metavar="JSON", help="Other fields of the request: results, digest, throttled, preferences."),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipients' tenant.")] = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Show what a workflow would do, and why. Nothing is sent or stored."""
     more = {} if fields is None else console.parsed_json(fields, "--fields")
     if not isinstance(more, dict) or not more.keys() <= MORE_FIELDS:
         raise typer.BadParameter(f"expected an object with {', '.join(sorted(MORE_FIELDS))}", param_hint="--fields")
     events = [*more.pop("events", ()), *map(_event, event or ())]
     definition = None if file is None else objects.read_object(file)[1]
-    with options.server(ctx, *([] if file is None else [file])) as client:
-        found = client.workflows.simulate(
-            key,
-            to,
-            console.parsed_json(data, "--data"),
-            values=definition,
-            at=at,
-            events=events or None,
-            tenant=tenant,
-            **more,
-        )
-    if json:
-        console.json(found)
-        return
+    found = client.workflows.simulate(
+        key,
+        to,
+        console.parsed_json(data, "--data"),
+        values=definition,
+        at=at,
+        events=events or None,
+        tenant=tenant,
+        **more,
+    )
+    yield found
     console.show(_simulated(found))
 
 
@@ -184,9 +181,9 @@ TRIGGER_EPILOG = """\
 """
 
 
-@app.command(cls=options.with_settings("URL"), rich_help_panel="Send and follow", epilog=TRIGGER_EPILOG)
+@options.command(app, cls=options.with_settings("URL"), rich_help_panel="Send and follow", epilog=TRIGGER_EPILOG)
 def trigger(
-    ctx: typer.Context,
+    client: "Bellcast",
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's key.")],
     to: Annotated[
         str | None, typer.Argument(metavar="[TO]", help="Your app's user id, unless an option names the audience.")
@@ -201,8 +198,7 @@ def trigger(
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
     dry_run: console.DryRunOption = False,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Start a workflow."""
     from bellcast.client import workflows
 
@@ -217,11 +213,11 @@ def trigger(
         tenant=tenant,
     )
     if dry_run:
-        objects.show_plan(ctx, request, json=json)
+        yield from objects.show_plan(client, request)
         return
-    with options.server(ctx) as client:
-        started = client.sender.send(request)
-    console.report(started, f"Triggered {workflow}", started.run, as_json=json)
+    started = client.sender.send(request)
+    yield started
+    console.done(f"Triggered {workflow}", started.run)
 
 
 RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
@@ -237,9 +233,9 @@ RUN_EPILOG = """\
 run = options.group(app, "run", "List, show, cancel and retry runs of workflows.")
 
 
-@run.command("list", cls=options.RequestCommand, epilog=RUN_EPILOG)
+@options.command(run, "list", epilog=RUN_EPILOG)
 def list_runs(
-    ctx: typer.Context,
+    client: "Bellcast",
     workflow: RunFilter = None,
     recipient: RunFilter = None,
     state: RunFilter = None,
@@ -257,49 +253,46 @@ def list_runs(
     ] = None,
     limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """List runs, the newest first."""
     import msgspec
 
-    with options.server(ctx) as client:
-        page = client.runs.list(
-            workflow=workflow,
-            recipient=recipient,
-            state=state,
-            trigger=trigger,
-            channel=channel,
-            provider=provider,
-            step=step,
-            step_state=step_state,
-            limit=limit,
-            tenant=tenant,
-        )
-    objects.show_list(msgspec.to_builtins(page.runs), _run_line, json=json, empty=objects.NONE_OF_TENANT)
+    page = client.runs.list(
+        workflow=workflow,
+        recipient=recipient,
+        state=state,
+        trigger=trigger,
+        channel=channel,
+        provider=provider,
+        step=step,
+        step_state=step_state,
+        limit=limit,
+        tenant=tenant,
+    )
+
+    def line(one: dict[str, Any]) -> str:
+        reason = f", {one['reason']}" if one["reason"] else ""
+        return f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}{reason}"
+
+    yield from objects.show_list(msgspec.to_builtins(page.runs), line, objects.NONE_OF_TENANT)
 
 
 runs = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")
 runs.add_show("Show a run with its steps as JSON.")
 
 
-@run.command("cancel", cls=options.RequestCommand)
+@options.command(run, "cancel")
 def cancel_run(
-    ctx: typer.Context,
+    client: "Bellcast",
     id: Annotated[str, typer.Argument(metavar="ID", help="The id of a run, or of a trigger: all its runs.")],
     tenant: OwnerOption = None,
 ) -> None:
     """Cancel a run, or all runs of a trigger. Their queued messages are not sent."""
-    with options.server(ctx) as client:
-        client.runs.cancel(id, tenant=tenant)
+    client.runs.cancel(id, tenant=tenant)
     console.done(f"Cancelled {id}")
 
 
 runs.add_act("retry", "Retry a failed run from the step that failed.", "retry", "Would retry", "Retried")
-
-
-def _run_line(one: dict[str, Any]) -> str:
-    reason = f", {one['reason']}" if one["reason"] else ""
-    return f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}{reason}"
 
 
 schedule = options.group(app, "schedule", "List, show, write, fire and delete schedules.")
@@ -307,20 +300,16 @@ schedules = objects.add_commands(schedule, "schedules", "schedule")
 schedules.add_act("run", "Fire a schedule now, in addition to its times.", "run", "Would fire", "Fired")
 
 
-@schedule.command("next", cls=options.RequestCommand)
+@options.command(schedule, "next")
 def following(
-    ctx: typer.Context,
+    client: "Bellcast",
     key: Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")],
     count: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=100, help="How many times.")] = 10,
     tenant: OwnerOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Print the next times of a schedule, in UTC."""
-    with options.server(ctx) as client:
-        times = client.schedules.next(key, count=count, tenant=tenant)["times"]
-    if json:
-        console.json(times)
-        return
+    times = client.schedules.next(key, count=count, tenant=tenant)["times"]
+    yield times
     console.show(times)
 
 

@@ -1,14 +1,18 @@
 """`bellcast pusher-app`: Pusher apps of a running server."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
+
+if TYPE_CHECKING:  # imported when a command runs, not for --help
+    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]The project's own app always exists. Create more for apps with other credentials, or for tenants. Pusher's clients \
@@ -35,27 +39,25 @@ OriginOption = Annotated[
 ]
 
 
-@pusher_app.command("list", cls=options.RequestCommand)
-def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+@options.command(pusher_app, "list")
+def list_(client: "Bellcast") -> Iterator[Any]:
     """List the apps."""
-    apps = every(ctx, "/v1/pusher-apps", "apps")
-    if json:
-        console.json(apps)
-        return
+    apps = every(client, "/v1/pusher-apps", "apps")
+    yield apps
     for one in apps:
         name = one["name"] or ("(the project)" if one["source"] == "project" else "")
-        print(f"{one['id']}\t{one['key']}\t{one['state']}\t{console.plain(name)}", flush=True)
+        console.show([(one["id"], one["key"], one["state"], name)])
 
 
-@pusher_app.command(cls=options.RequestCommand)
-def show(ctx: typer.Context, id: AppIdArgument) -> None:
+@options.command(pusher_app)
+def show(client: "Bellcast", id: AppIdArgument) -> None:
     """Show an app as JSON, without its secret."""
-    console.json(request(ctx, "GET", _path(id)))
+    console.json(request(client, "GET", _path(id)))
 
 
-@pusher_app.command(cls=options.RequestCommand, epilog=EXAMPLES)
+@options.command(pusher_app, epilog=EXAMPLES)
 def create(
-    ctx: typer.Context,
+    client: "Bellcast",
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name to show in lists.")],
     id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The id. Default: a random one.")] = None,
     key: Annotated[str | None, typer.Option(metavar="KEY", help="The public key. Default: a random one.")] = None,
@@ -67,60 +69,54 @@ def create(
         str | None, typer.Option(metavar="TENANT", help="The tenant that its connections and events belong to.")
     ] = None,
     origin: OriginOption = None,
-    json: console.JsonFlag = False,
-) -> None:
+) -> Iterator[Any]:
     """Create an app and print its credentials. The secret cannot be shown again."""
     given = {"id": id, "key": key, "tenant": tenant, "secret": _secret(secret_file)}
     body = {"name": name, "origins": origin or []} | {field: value for field, value in given.items() if value}
-    _show_secret(request(ctx, "POST", "/v1/pusher-apps", body), json=json)
+    yield from _show_secret(request(client, "POST", "/v1/pusher-apps", body))
 
 
-@pusher_app.command(cls=options.RequestCommand)
-def rotate(ctx: typer.Context, id: AppIdArgument, json: console.JsonFlag = False) -> None:
+@options.command(pusher_app)
+def rotate(client: "Bellcast", id: AppIdArgument) -> Iterator[Any]:
     """Replace the secret and print the new one. The previous secret stays valid for a day."""
-    _show_secret(request(ctx, "POST", f"{_path(id)}/rotate"), json=json)
+    yield from _show_secret(request(client, "POST", f"{_path(id)}/rotate"))
 
 
-@pusher_app.command(cls=options.RequestCommand)
-def enable(ctx: typer.Context, id: AppIdArgument) -> None:
+@options.command(pusher_app)
+def enable(client: "Bellcast", id: AppIdArgument) -> None:
     """Accept connections and requests of an app again."""
-    request(ctx, "PATCH", _path(id), {"enabled": True})
+    request(client, "PATCH", _path(id), {"enabled": True})
     console.done(f"Enabled {id}")
 
 
-@pusher_app.command(cls=options.RequestCommand)
-def disable(ctx: typer.Context, id: AppIdArgument) -> None:
+@options.command(pusher_app)
+def disable(client: "Bellcast", id: AppIdArgument) -> None:
     """Close the connections of an app, and refuse its requests."""
-    request(ctx, "PATCH", _path(id), {"enabled": False})
+    request(client, "PATCH", _path(id), {"enabled": False})
     console.done(f"Disabled {id}")
 
 
-@pusher_app.command(cls=options.RequestCommand)
-def delete(ctx: typer.Context, id: AppIdArgument) -> None:
+@options.command(pusher_app)
+def delete(client: "Bellcast", id: AppIdArgument) -> None:
     """Delete an app and close its connections."""
-    request(ctx, "DELETE", _path(id))
+    request(client, "DELETE", _path(id))
     console.done(f"Deleted {id}")
 
 
-@pusher_app.command("test", cls=options.RequestCommand)
-def run_test(ctx: typer.Context, id: OptionalId = None, json: console.JsonFlag = False) -> None:
+@options.command(pusher_app, "test")
+def run_test(client: "Bellcast", id: OptionalId = None) -> Iterator[Any]:
     """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
-    report = request(ctx, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
-    if json:
-        console.json(report)
-        return
-    for one in report["steps"]:
-        print(f"{one['state']}\t{one['step'].replace('_', ' ')}\t{console.plain(one['detail'])}", flush=True)
+    report = request(client, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
+    yield report
+    console.show((one["state"], one["step"].replace("_", " "), one["detail"]) for one in report["steps"])
     failed = next((one for one in report["steps"] if one["state"] == "failed"), None)
     if failed is not None:
         raise CommandError(f"the step {failed['step']} failed", failed["fix"])
     console.done("Pusher connected")
 
 
-def _show_secret(created: dict[str, Any], *, json: bool) -> None:
-    if json:
-        console.json(created)
-        return
+def _show_secret(created: dict[str, Any]) -> Iterator[Any]:
+    yield created
     # The variables of Laravel, which other frameworks follow.
     for name in ("id", "key", "secret"):
         print(f"PUSHER_APP_{name.upper()}={created[name]}", flush=True)
