@@ -5,7 +5,7 @@ The table is imported when a command's options are first needed: `bellcast --hel
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
@@ -159,6 +159,16 @@ def settings(ctx: typer.Context) -> "Settings":
     return load(flags(ctx))
 
 
+class LateClient:
+    """The client of the running server. It is created when it is first used, so wrong arguments are reported before it."""
+
+    def __init__(self, create: Callable[[], "Bellcast"]) -> None:
+        self._client = cache(create)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client(), name)
+
+
 def command(
     commands: typer.Typer, name: str | None = None, *, cls: type[CliCommand] = RequestCommand, **attributes: Any
 ) -> Callable[[F], F]:
@@ -172,8 +182,9 @@ def command(
 
         def run(ctx: typer.Context, **values: Any) -> None:
             is_json, file = is_generator and values.pop("json"), values.get("file")
-            with server(ctx, file) if first.name == "client" else nullcontext(ctx) as given:
-                for result in function(given, **values) or ():
+            with ExitStack() as stack:
+                client = LateClient(lambda: stack.enter_context(server(ctx, file)))
+                for result in function(client if first.name == "client" else ctx, **values) or ():
                     if is_json:
                         console.json(result)
                         break
