@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec.structs import asdict, replace
 
 from bellcast.cli import console, options
 
@@ -39,6 +38,8 @@ def doctor(
     json: console.JsonFlag = False,
 ) -> None:
     """Find problems and suggest fixes."""
+    from msgspec.structs import asdict
+
     findings = []
     with (console.err() if json else console.out()).status("Checking this machine") as status:
         for finding in _run_checks(ctx, local, quick, status.update):
@@ -64,6 +65,8 @@ def doctor(
 def _run_checks(
     ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]
 ) -> Iterator["FindingItem"]:
+    from msgspec.structs import replace
+
     from bellcast.cli import server_checks
     from bellcast.console.types import diagnoses
     from bellcast.console.types.diagnoses import FindingItem
