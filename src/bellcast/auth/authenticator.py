@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Protocol
 from urllib.parse import unquote_plus
 
 from msgspec import Struct
@@ -27,31 +26,32 @@ SERVERS_ONLY = "The project secret and API keys open server paths only: send a s
 TOKEN_PARAMETER = b"&token="
 
 
-class AuthRequest(Protocol):
+class AuthRequest(Struct, frozen=True, kw_only=True):
     """The parts of a request used for authentication. Headers and query have the form of ASGI; `header_values` has the
     last of several equal headers. The scheme is the one that the browser uses."""
 
-    @property
-    def method(self) -> str: ...
-    @property
-    def scheme(self) -> str: ...
-    @property
-    def headers(self) -> HeaderPairs: ...
-    @property
-    def header_values(self) -> Mapping[bytes, bytes]: ...
-    @property
-    def query(self) -> bytes: ...
+    method: str
+    scheme: str
+    headers: HeaderPairs
+    header_values: Mapping[bytes, bytes]
+    query: bytes
 
+    def header(self, name: bytes) -> str | None:
+        value = self.header_values.get(name)
+        return None if value is None else value.decode("latin-1")
 
-class RequestCredentials(Struct, frozen=True, kw_only=True):
-    """Credentials of a request, and the origin of its page."""
+    @property
+    def bearer(self) -> str | None:
+        """The bearer credential, unverified. Other schemes belong to proxies and are ignored."""
+        scheme, _, credential = (self.header(b"authorization") or "").partition(" ")
+        return credential.strip() or None if scheme.lower() == "bearer" else None
 
-    bearer: str | None
-    token: str | None
-    cookies: bytes
-    host: str
-    origin: str | None
-    site: str | None
+    @property
+    def cookies(self) -> bytes:
+        """The cookies without those of operators. HTTP/2 may split the header (RFC 9113, 8.2.3)."""
+        if b"cookie" not in self.header_values:
+            return b""
+        return without_own_cookies(b"; ".join([value for name, value in self.headers if name == b"cookie"]))
 
 
 class Authenticator:
@@ -85,24 +85,24 @@ class Authenticator:
     async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
         """Authenticate a recipient. The principal can be anonymous only on live paths, and only if the operator allows
         it."""
-        credentials = read_credentials(request)
-        credential = credentials.bearer or credentials.token
+        credential = request.bearer or _query_token(request.query)
         if credential is not None:
-            self._check_origin(request, credentials)
+            self._check_origin(request)
             return await self.session(credential)
         allows_anonymous = kind != "request" and self._access.anonymous
         # The response is the same with and without cookies, so that a page cannot detect whether cookies exist.
-        is_page = credentials.origin is not None and kind != "websocket"
-        sessions = self._sessions
-        if sessions is not None and (credentials.cookies or is_page):
+        is_page = b"origin" in request.header_values and kind != "websocket"
+        sessions, cookies = self._sessions, request.cookies
+        if sessions is not None and (cookies or is_page):
             try:
-                return await self._from_cookie(sessions, request, credentials, kind)
+                self._check_cookies(request, cookies, kind)
+                return await sessions.recipient(cookies)
             except (Unauthenticated, WrongOrigin):
                 if not allows_anonymous:
                     raise
         if not allows_anonymous:
             raise Unauthenticated
-        self._check_origin(request, credentials)
+        self._check_origin(request)
         return Principal()
 
     async def session(self, token: str) -> Principal:
@@ -128,7 +128,7 @@ class Authenticator:
     async def caller(self, request: AuthRequest) -> Caller:
         """Authenticate a server. Credentials are accepted only in headers: URLs are logged, and the secret grants full
         access."""
-        bearer = _bearer(request.header_values)
+        bearer = request.bearer
         if bearer is not None:
             caller = await keys.authenticate(self._project, self._keys, bearer, self._clock)
             if caller is not None:
@@ -153,16 +153,14 @@ class Authenticator:
             return None
         return await sessions.refresh(principal, before)
 
-    async def _from_cookie(
-        self, sessions: CookieSessions, request: AuthRequest, credentials: RequestCredentials, kind: ResponseKind
-    ) -> Principal:
+    def _check_cookies(self, request: AuthRequest, cookies: bytes, kind: ResponseKind) -> None:
         allowed = origins.cookie_allowed(
             kind,
             request.method,
-            credentials.origin,
+            request.header(b"origin"),
             scheme=request.scheme,
-            host=credentials.host,
-            site=credentials.site,
+            host=request.header(b"host") or "",
+            site=request.header(b"sec-fetch-site"),
             origins=self._access.origins,
         )
         if not allowed:
@@ -170,39 +168,14 @@ class Authenticator:
                 "Pages of this origin may not use cookies here: send a session token, or add it to BELLCAST_ORIGINS. "
                 "If it is this server's own, behind a proxy that ends TLS, name that in BELLCAST_TRUSTED_PROXIES."
             )
-        if not credentials.cookies:
+        if not cookies:
             raise Unauthenticated
-        return await sessions.recipient(credentials.cookies)
 
-    def _check_origin(self, request: AuthRequest, credentials: RequestCredentials) -> None:
-        origin, declared = credentials.origin, self._access.origins
-        if not origins.token_allowed(origin, scheme=request.scheme, host=credentials.host, origins=declared):
+    def _check_origin(self, request: AuthRequest) -> None:
+        origin, host, declared = request.header(b"origin"), request.header(b"host") or "", self._access.origins
+        if not origins.token_allowed(origin, scheme=request.scheme, host=host, origins=declared):
             page = origins.canonical(origin or "") or "this origin"
             raise WrongOrigin(f"Pages of {page} may not send requests to this server: add it to BELLCAST_ORIGINS.")
-
-
-def read_credentials(request: AuthRequest) -> RequestCredentials:
-    """Return the credentials in a request, unverified."""
-    result, cookies = request.header_values, b""
-    if b"cookie" in result:  # HTTP/2 may split it (RFC 9113, 8.2.3)
-        cookies = b"; ".join([value for name, value in request.headers if name == b"cookie"])
-    return RequestCredentials(
-        bearer=_bearer(result),
-        token=_query_token(request.query),
-        cookies=without_own_cookies(cookies) if cookies else b"",
-        host=result.get(b"host", b"").decode("latin-1"),
-        origin=_text(result.get(b"origin")),
-        site=_text(result.get(b"sec-fetch-site")),
-    )
-
-
-def _bearer(values: Mapping[bytes, bytes]) -> str | None:
-    """Return the bearer credential. Other schemes belong to proxies and are ignored."""
-    value = values.get(b"authorization")
-    if value is None:
-        return None
-    scheme, _, credential = value.decode("latin-1").partition(" ")
-    return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _query_token(query: bytes) -> str | None:
@@ -213,10 +186,6 @@ def _query_token(query: bytes) -> str | None:
     if not tokens:
         return None
     return unquote_plus(tokens[-1]) if "%" in tokens[-1] or "+" in tokens[-1] else tokens[-1]
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
 
 
 class Jwks:

@@ -77,19 +77,15 @@ class CookieSessions:
         return principal
 
     async def _query(self, digest: bytes, cookies: bytes) -> Principal:
-        outcome = await self._outcome(digest, cookies)
-        if isinstance(outcome, BellcastError):
-            raise outcome
-        return outcome
-
-    async def _outcome(self, digest: bytes, cookies: bytes) -> Principal | BellcastError:
-        """Return the app's response or the error of the query. Concurrent requests with the same cookies share it."""
+        """Return the app's response, or raise the error of the query. Concurrent requests with the same cookies share it."""
+        outcome: Principal | BellcastError | None = None
         while (pending := self._pending.get(digest)) is not None:
             outcome = await asyncio.shield(pending)
+            if isinstance(outcome, BellcastError):
+                raise outcome
             if outcome is not None:  # None: the requester was cancelled before the response arrived
                 return outcome
         pending = self._pending[digest] = asyncio.get_running_loop().create_future()
-        outcome = None
         try:
             now = self._clock.now()
             headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
@@ -98,19 +94,20 @@ class CookieSessions:
                 raise Unauthenticated("The app has no session for these cookies: sign in again.")
             if response.status != 200:
                 raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
-            outcome = self._read(response.body, now)
+            principal = outcome = self._read(response.body, now)
             self._cache.pop(digest, None)  # keeps the oldest response first
             _make_room(self._cache)
             _make_room(self._cookies_by_principal)
-            self._cache[digest] = outcome
-            self._cookies_by_principal[id(outcome)] = outcome, cookies
-            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(outcome), None)
+            self._cache[digest] = principal
+            self._cookies_by_principal[id(principal)] = principal, cookies
+            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(principal), None)
         except BellcastError as refusal:
             outcome = refusal
+            raise
         finally:
             del self._pending[digest]
             pending.set_result(outcome)
-        return outcome
+        return principal
 
     def _read(self, body: bytes, now: int) -> Principal:
         try:

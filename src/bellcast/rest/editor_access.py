@@ -62,12 +62,11 @@ REFUSED = {
 async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> EditorClaims | None:
     """Return the claims of a request's editor token, or None for other credentials. Raises Unauthenticated, and Forbidden for
     a page of another origin."""
-    credentials = authenticator.read_credentials(request)
-    if credentials.bearer is None or not editor_tokens.is_editor(credentials.bearer):
+    bearer, origin = request.bearer, request.header(b"origin")
+    if bearer is None or not editor_tokens.is_editor(bearer):
         return None
-    claims = await verified(ctx, credentials.bearer)
-    origin = credentials.origin
-    is_own = origin is None or origins.is_same(origin, request.scheme, credentials.host)
+    claims = await verified(ctx, bearer)
+    is_own = origin is None or origins.is_same(origin, request.scheme, request.header(b"host") or "")
     if not is_own and origins.canonical(origin or "") != claims.origin:
         raise Forbidden("This editor token belongs to pages of another origin.")
     return claims

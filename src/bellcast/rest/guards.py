@@ -2,14 +2,11 @@
 result."""
 
 import math
-from collections.abc import Mapping
 from typing import Any, Literal
 
-from msgspec import Struct
-
 from bellcast.auth import keys
+from bellcast.auth.authenticator import AuthRequest
 from bellcast.auth.browser_request import BrowserRequest, session_token
-from bellcast.auth.origins import HeaderPairs
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
 from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, request_body
 from bellcast.kernel.http.request_body import ApiRequest
@@ -30,20 +27,15 @@ AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host"
 HAS_SESSION = "has_session"
 
 
-class HttpAuthRequest(Struct, frozen=True):
-    """The parts of a request that the authenticator needs."""
-
-    method: str
-    scheme: str
-    headers: HeaderPairs
-    header_values: Mapping[bytes, bytes]
-    query: bytes
-
-
-def auth_request(scope: Any) -> HttpAuthRequest:
+def auth_request(scope: Any) -> AuthRequest:
     """Return the parts of a request that the authenticator needs."""
-    headers, values = scope["headers"], scope["state"][HEADER_VALUES]
-    return HttpAuthRequest(scope["method"], scope["scheme"], headers, values, scope["query_string"])
+    return AuthRequest(
+        method=scope["method"],
+        scheme=scope["scheme"],
+        headers=scope["headers"],
+        header_values=scope["state"][HEADER_VALUES],
+        query=scope["query_string"],
+    )
 
 
 async def authorize(

@@ -3,10 +3,9 @@ from unittest.mock import AsyncMock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from msgspec import Struct
 
-from bellcast.auth import authenticator, keys
-from bellcast.auth.authenticator import Authenticator
+from bellcast.auth import keys
+from bellcast.auth.authenticator import Authenticator, AuthRequest
 from bellcast.auth.origins import HeaderPairs, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
@@ -19,22 +18,15 @@ EC = ec.generate_private_key(ec.SECP256R1())
 ALICE = token({})
 
 
-class Request(Struct, frozen=True, kw_only=True):
-    method: str = "GET"
-    scheme: str = "https"
-    headers: HeaderPairs = []
-    query: bytes = b""
-
-    @property
-    def header_values(self) -> dict[bytes, bytes]:
-        return dict(self.headers)
+def made(headers: HeaderPairs, method: str = "GET", query: bytes = b"") -> AuthRequest:
+    return AuthRequest(method=method, scheme="https", headers=headers, header_values=dict(headers), query=query)
 
 
-def request(query: str = "", method: str = "GET", **named: str) -> Request:
-    return Request(method=method, headers=headers(host="bell.example", **named), query=query.encode())
+def request(query: str = "", method: str = "GET", **named: str) -> AuthRequest:
+    return made(headers(host="bell.example", **named), method, query.encode())
 
 
-def bearer(credential: str, **named: str) -> Request:
+def bearer(credential: str, **named: str) -> AuthRequest:
     return request(authorization=f"Bearer {credential}", **named)
 
 
@@ -54,7 +46,7 @@ class Harness:
         await self.keyring.create(new.key, new.digest)
         return new.text
 
-    async def is_refused(self, incoming: Request, kind: Any = "request") -> str:
+    async def is_refused(self, incoming: AuthRequest, kind: Any = "request") -> str:
         with pytest.raises(Unauthenticated) as caught:
             await self.authenticator.recipient(incoming, kind)
         return caught.value.detail
@@ -75,7 +67,7 @@ class Harness:
         bearer(ALICE, origin="https://anything.example"),
     ],
 )
-async def test_session_token_is_accepted_in_header_or_query(incoming: Request) -> None:
+async def test_session_token_is_accepted_in_header_or_query(incoming: AuthRequest) -> None:
     for kind in ("request", "stream", "websocket"):
         assert (await Harness().authenticator.recipient(incoming, kind)).recipient == "alice"
 
@@ -106,7 +98,7 @@ async def test_header_token_overrides_query_token() -> None:
         request("token=%ff.%fe.%00"),
     ],
 )
-async def test_requests_without_valid_credentials_are_refused(incoming: Request) -> None:
+async def test_requests_without_valid_credentials_are_refused(incoming: AuthRequest) -> None:
     for kind in ("request", "stream", "websocket"):
         await Harness().is_refused(incoming, kind)
 
@@ -164,7 +156,7 @@ async def test_session_cookie_is_accepted_where_the_app_confirms_it() -> None:
 
 async def test_split_cookie_headers_are_joined() -> None:
     harness = cookie_harness()
-    incoming = Request(headers=[(b"cookie", b"a=1"), (b"host", b"bell.example"), (b"cookie", b"b=2")])
+    incoming = made([(b"cookie", b"a=1"), (b"host", b"bell.example"), (b"cookie", b"b=2")])
     await harness.authenticator.recipient(incoming, "request")
     assert harness.web.requests[0]["cookie"] == "a=1; b=2"
 
@@ -277,7 +269,7 @@ async def test_session_token_on_server_paths_is_forbidden_with_a_hint() -> None:
         request(authorization=f"Basic {PROJECT.secret}"),
     ],
 )
-async def test_wrong_credentials_open_no_server_path(incoming: Request) -> None:
+async def test_wrong_credentials_open_no_server_path(incoming: AuthRequest) -> None:
     with pytest.raises(Unauthenticated):
         await cookie_harness().authenticator.caller(incoming)
 
@@ -287,11 +279,13 @@ async def test_wrong_credentials_open_no_server_path(incoming: Request) -> None:
 
 def test_credentials_are_read_from_headers_and_query() -> None:
     incoming = request("token=a%2Eb", authorization="Bearer x", origin="https://a", sec_fetch_site="none", cookie="c=1")
-    assert authenticator.read_credentials(incoming) == authenticator.RequestCredentials(
-        bearer="x", token="a.b", cookies=b"c=1", host="bell.example", origin="https://a", site="none"
-    )
-    nothing = authenticator.RequestCredentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
-    assert authenticator.read_credentials(Request()) == nothing
+    assert (incoming.bearer, incoming.cookies) == ("x", b"c=1")
+    assert [incoming.header(name) for name in (b"host", b"origin", b"sec-fetch-site")] == [
+        "bell.example",
+        "https://a",
+        "none",
+    ]
+    assert (made([]).bearer, made([]).cookies, made([]).header(b"origin")) == (None, b"", None)
 
 
 async def test_public_key_instead_of_the_secret_is_named() -> None:

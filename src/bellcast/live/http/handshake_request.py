@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
-from msgspec import Struct
-
+from bellcast.auth.authenticator import AuthRequest
 from bellcast.calls import ConnectRequest
 from bellcast.kernel.errors import Invalid
 from bellcast.live_feed import STATE
@@ -23,19 +22,14 @@ CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "toke
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
-class HandshakeRequest(Struct, frozen=True, kw_only=True):
+class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
     """Headers as sent, parameters decoded."""
 
-    method: str
     path: str
     http_version: str
-    scheme: str
-    headers: Headers
-    query: bytes
     address: str | None
     parameters: Sequence[tuple[str, str]]
-    header_values: dict[bytes, bytes]  # of several equal headers or parameters, the last one
-    parameter_values: Mapping[str, str]
+    parameter_values: Mapping[str, str]  # of several equal parameters, the last one
     request_id: str | None = None
     app_handshake: bytes = b""  # of Socket.IO, whose namespaces connect later: `for_app` as JSON
 
@@ -44,10 +38,6 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
         """The header line with the request's id in a response that bypasses the HTTP server; the request log adds the
         header to other responses. The id contains no line break: `api.middleware.request_id` checks it."""
         return b"" if self.request_id is None else b"X-Request-Id: %b\r\n" % self.request_id.encode()
-
-    def header(self, name: bytes) -> str | None:
-        value = self.header_values.get(name)
-        return None if value is None else value.decode("latin-1")
 
     def for_app(self) -> ConnectRequest:
         """Return the part of the request that a `connect` handler receives."""
