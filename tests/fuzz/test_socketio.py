@@ -111,7 +111,7 @@ class Recorder:
             session.close(UNREADABLE)
             return
         if packet is not None and packet.type == packets.EVENT:
-            session.send(*packets.encode(packet._replace(type=packets.ACK, id=0)))
+            session.send_packet(packets.encode(packet._replace(type=packets.ACK, id=0))[0])
 
     def on_transport_changed(self, session: EngineSession) -> None: ...
     def on_buffer_full(self, session: EngineSession) -> None: ...

@@ -72,7 +72,7 @@ async def test_both_secrets_are_accepted_everywhere(tmp_path: Path, settings: di
     async with app(tmp_path, **settings) as (server, client):
         for secret in (OLD, NEW):
             assert await statuses(server, client, secret) == {2}
-            pid = namespace_handshake.sign(of(secret), Pid("", "alice", "/", "sid", "1-1"))
+            pid = link_tokens.sign(of(secret), namespace_handshake.PURPOSE, Pid("", "alice", "/", "sid", "1-1"))
             assert namespace_handshake.read(server.project, pid, None) is not None
             found = server._live.services[PusherAppDirectory].by_key("key")
             assert found is not None

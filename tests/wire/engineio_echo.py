@@ -4,7 +4,8 @@ authors expects.
 
 import asyncio
 import sys
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import uvicorn
 
@@ -45,7 +46,10 @@ class Anyone(Admission):
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """Return the ASGI application and its sessions."""
     pipes = EngineSessions(Echo(), settings, SystemClock(), None)
-    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()), None, Handlers())
+    config = LiveConfig(limits=Limits(), access=AccessConfig())
+    endpoint = SocketIOEndpoint(
+        pipes, cast(Any, SimpleNamespace(admission=Anyone(), config=config, siblings=None, app=Handlers()))
+    )
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await endpoint(scope, receive, send)

@@ -184,9 +184,9 @@ async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
 async def test_namespaces_that_were_left_count_while_their_handlers_run() -> None:
     session = new_session(FakeTransport())
     slow, sent = SlowHandler(100), list[bytes]()
-    session.is_closed, session.send, session.log_refusal = (
+    session.is_closed, session.send_packet, session.log_refusal = (
         False,
-        lambda head, _: sent.append(head),
+        sent.append,
         lambda *_, **__: None,
     )
     session.set_unjoined, session.close = lambda: None, lambda _: None

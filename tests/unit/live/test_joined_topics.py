@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.auth import link_tokens
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.connection.connection import Phase
@@ -79,7 +80,9 @@ class Client:
         self.connection.transition(Phase.LIVE)
         self.tasks: set[asyncio.Task[Any]] = set()
         engines: Any = SimpleNamespace(db=fake_stores.db(SimpleNamespace(joined_topics=self.store)), clock=self.clock)
-        self.topics = ConnectionTopics(engines, self.hub, cast(Any, None), self._spawn)
+        self.topics = ConnectionTopics(
+            cast(Any, SimpleNamespace(engines=engines, hub=self.hub, config=None, spawn=self._spawn))
+        )
 
     def _spawn(self, work: Any) -> None:
         self.tasks.add(asyncio.ensure_future(work))
@@ -104,7 +107,7 @@ class Client:
     @property
     def is_recoverable(self) -> bool:
         """True if a server would accept the client's recovery id with its last offset."""
-        pid = namespace_handshake.sign(PROJECT, Pid("", "alice", "/", "sid", "1-0"))
+        pid = link_tokens.sign(PROJECT, namespace_handshake.PURPOSE, Pid("", "alice", "/", "sid", "1-0"))
         return namespace_handshake.read(PROJECT, pid, self.offset) is not None
 
     @property

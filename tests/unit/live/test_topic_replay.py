@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from bellcast.auth import link_tokens
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position
@@ -35,7 +36,7 @@ from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
 from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
+from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake, Pid
 from bellcast.live.socketio.packets import dialect_for
 from bellcast.live.sync import resume
 from tests import fake_stores
@@ -395,7 +396,6 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         is_buffer_full=False,
         set_joined=lambda: None,
         request=None,
-        send=lambda head, _: fake.write(head),
     )
     dialect = dialect_for("/", engineio.POLLING_BODY, resumable=False)
     connection = FakeNamespaceConnection(
@@ -420,7 +420,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     server.live.authenticator = SimpleNamespace(recipient=recipient)
     server.live.admission = SimpleNamespace(admit=admit)
     handshake = NamespaceHandshake(server.live, cast(Any, dispatcher))
-    pid = namespace_handshake.sign(project, namespace_handshake.Pid("", "alice", "/", "known", "1-0"))
+    pid = link_tokens.sign(project, namespace_handshake.PURPOSE, Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)
     events = [json.loads(data[2:])[1] for data in fake.written if data.startswith(b'42["n"')]

@@ -10,12 +10,10 @@ import msgspec
 import structlog
 
 from bellcast.auth import origins
-from bellcast.calls import CONNECT, CallBackend
+from bellcast.calls import CONNECT
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
-from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig
-from bellcast.live.connection.outbound import CoalescingTransport
+from bellcast.live.connection.outbound import CoalescingTransport, OutboundTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
@@ -27,6 +25,7 @@ from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSess
 from bellcast.live.socketio.engineio import EngineError
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
+from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)
 
@@ -64,19 +63,12 @@ TOO_LARGE_HEADERS = EngineError(
 
 
 class SocketIOEndpoint:
-    def __init__(
-        self,
-        sessions: EngineSessions,
-        admission: Admission,
-        config: LiveConfig,
-        siblings: SocketHandoff | None,
-        app: CallBackend,
-    ) -> None:
+    def __init__(self, sessions: EngineSessions, live: LiveContext) -> None:
         self._sessions = sessions
-        self._admission = admission
-        self._config = config
-        self._siblings = siblings
-        self._app = app
+        self._admission = live.admission
+        self._config = live.config
+        self._siblings = live.siblings
+        self._app = live.app
         self._warned_at = -math.inf
 
     @property
@@ -142,7 +134,7 @@ class SocketIOEndpoint:
         sid = _session_id(query)
         error = self._refusal(request, query, upgrading=False)
         if error is not None:
-            final = self._sessions.final_packets(sid) if error is engineio.UNKNOWN_SESSION else None
+            final = self._sessions.final_packets.pop(sid, None) if error is engineio.UNKNOWN_SESSION else None
             if isinstance(final, PollingTransport):
                 await long_polling.respond_body(send, request, cors, final.take_pending())
                 return
@@ -156,12 +148,12 @@ class SocketIOEndpoint:
         elif (known := self._sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
-            await long_polling.respond_poll(known, known.transport, request, receive, send, cors)
+            await known.transport.respond_poll(request, receive, send, cors)
         elif request.method != "POST" or (request.header(b"content-type") or "").startswith("application/octet-stream"):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
-            await long_polling.respond_post(known, known.transport, receive, send, cors, limits)
+            await known.transport.respond_post(receive, send, cors, limits)
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
@@ -189,8 +181,7 @@ class SocketIOEndpoint:
         output = CoalescingTransport(transport)
         output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
         output.write(websocket.response(key, own_line=request.id_line))
-        socket.attach(output)
-        self._begin(socket, query)
+        self._begin(session, socket, output, query)
         if early:
             socket.data_received(early)
 
@@ -207,8 +198,7 @@ class SocketIOEndpoint:
         output = AsgiTransport(socket, _to_message)
         output.set_write_buffer_limits(high=self._config.limits.unsent)
         output.resume_reading()
-        socket.attach(output)
-        self._begin(socket, query)
+        self._begin(session, socket, output, query)
         sending = output.run(send, {"type": "websocket.accept"}, socket.closing)
         await asgi.serve(
             socket, output, sending, _receive_websocket(socket, output, receive, self._settings.max_payload)
@@ -220,12 +210,15 @@ class SocketIOEndpoint:
     def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
         return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
 
-    def _begin(self, socket: EngineWebSocket, query: Mapping[str, str]) -> None:
+    def _begin(
+        self, session: EngineSession, socket: EngineWebSocket, output: OutboundTransport, query: Mapping[str, str]
+    ) -> None:
         """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
+        socket.transport = output
         if _session_id(query):
             socket.probe(self._settings.upgrade_timeout)
         else:
-            socket.begin()
+            session.begin(socket)
 
     def _retained_request(self, request: HandshakeRequest) -> HandshakeRequest:
         headers = [(name, value) for name, value in request.headers if name in RETAINED_HEADERS]
@@ -291,27 +284,20 @@ class SocketIOEndpoint:
         return None
 
 
-class ClientFile:
-    """Serves the stock client to pages that load it from their Socket.IO server."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = scope["path"].rpartition("/")[2]
-        content = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
-        if content is None:
-            text = b"There is no Socket.IO client here: name a copy of it with BELLCAST_SOCKETIO_CLIENT_FILE.\n"
-            await asgi.respond(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
-            return
-        tag = b'"' + hashlib.sha256(content).hexdigest()[:32].encode() + b'"'
-        headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
-        if handshake_request.read(scope).header(b"if-none-match") == tag.decode():
-            await asgi.respond(send, 304, headers)
-        else:
-            await asgi.respond(
-                send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], content
-            )
+async def serve_client_file(file: Path | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve the stock client to pages that load it from their Socket.IO server."""
+    name = scope["path"].rpartition("/")[2]
+    content = None if file is None else await asyncio.to_thread(_read, file, name)
+    if content is None:
+        text = b"There is no Socket.IO client here: name a copy of it with BELLCAST_SOCKETIO_CLIENT_FILE.\n"
+        await asgi.respond(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
+        return
+    tag = b'"' + hashlib.sha256(content).hexdigest()[:32].encode() + b'"'
+    headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
+    if handshake_request.read(scope).header(b"if-none-match") == tag.decode():
+        await asgi.respond(send, 304, headers)
+    else:
+        await asgi.respond(send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], content)
 
 
 def _read(file: Path, name: str) -> bytes | None:

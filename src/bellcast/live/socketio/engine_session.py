@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Iterable
 from socket import SocketType
 from typing import Any, Protocol
@@ -178,12 +179,6 @@ class EngineSession:
         transport = self.transport
         transport.transport.write(transport.encoding.text(packet))
 
-    def send(self, head: bytes, attachments: Iterable[bytes]) -> None:
-        self.send_packet(head)
-        transport = self.transport
-        for attachment in attachments:
-            transport.transport.write(transport.encoding.binary(attachment))
-
     def receive(self, packet: EnginePacket) -> None:
         if self.is_closed:
             return
@@ -236,7 +231,9 @@ class EngineSession:
         transport = self.transport
         self.close(end)
         if transport.encoding is engineio.POLLING_BODY and transport.transport.get_write_buffer_size():
-            self._sessions.keep_final_packets(self.sid, transport)
+            final_packets = self._sessions.final_packets
+            final_packets[self.sid] = transport
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, final_packets.pop, self.sid, None)
 
     def discard(self) -> None:
         if not self.is_closed:
@@ -273,10 +270,11 @@ class EngineSessions:
         self.log = session_log
         self._clock = clock
         self._by_sid: dict[str, EngineSession] = {}
-        self._final_packets: dict[str, EngineTransport] = {}
+        # Transports of ended sessions that have not sent their close yet, until the client's next poll may arrive.
+        self.final_packets: dict[str, EngineTransport] = {}
         self.full: dict[EngineSession, asyncio.Event] = {}  # sessions with a full buffer, until it is drained
         self.unjoined = 0  # polling sessions
-        self._unjoined_by_address: dict[tuple[str | None, str], int] = {}  # and by transport
+        self._unjoined_by_address: Counter[tuple[str | None, str]] = Counter()  # and by transport
         self._slot_seconds = min(config.ping_interval, config.ping_timeout) / SLOTS
         self._slots: dict[int, set[EngineSession]] = {}
         self._last_tick = 0
@@ -293,15 +291,13 @@ class EngineSessions:
 
     def unjoined_from(self, address: str | None, *transports: str) -> int:
         """Return the number of an address's sessions without a namespace on these transports."""
-        return sum(self._unjoined_by_address.get((address, transport), 0) for transport in transports)
+        return sum(self._unjoined_by_address[address, transport] for transport in transports)
 
     def count_unjoined(self, address: str | None, transport: str, change: int) -> None:
         if transport == POLLING:
             self.unjoined += change
-        count = self._unjoined_by_address.get((address, transport), 0) + change
-        if count:
-            self._unjoined_by_address[address, transport] = count
-        else:
+        self._unjoined_by_address[address, transport] += change
+        if not self._unjoined_by_address[address, transport]:
             del self._unjoined_by_address[address, transport]
 
     def begin(self, session: EngineSession) -> None:
@@ -336,15 +332,6 @@ class EngineSessions:
         self.listener.on_close(session)
         if self.log is not None:
             self.log.session_closed(session)
-
-    def final_packets(self, sid: str) -> EngineTransport | None:
-        """Return the transport of an ended session that has not sent its close yet; once per session."""
-        return self._final_packets.pop(sid, None)
-
-    def keep_final_packets(self, sid: str, transport: EngineTransport) -> None:
-        """Keep the pending packets of an ended session until the client's next poll may arrive."""
-        self._final_packets[sid] = transport
-        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.final_packets, sid)
 
     def close(self) -> None:
         for session in list(self._by_sid.values()):

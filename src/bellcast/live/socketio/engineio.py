@@ -44,19 +44,11 @@ class Encoding(Struct, frozen=True, eq=False):
     text_header: Callable[[int], bytes]  # of `text`, by the length of the packet
 
 
-def _raw(packet: bytes) -> bytes:
-    return packet
-
-
-def _no_header(size: int) -> bytes:
-    return b""
-
-
 # Written directly to the socket.
 FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame, websocket.text_header)
 # Through ASGI `send`.
-ASGI_MESSAGES = Encoding("websocket", _raw, lambda data: BASE64_PREFIX + data, _no_header)
-POLLING_BODY = Encoding("polling", _raw, lambda data: b"b" + base64.b64encode(data), _no_header)
+ASGI_MESSAGES = Encoding("websocket", bytes, lambda data: BASE64_PREFIX + data, lambda size: b"")
+POLLING_BODY = Encoding("polling", bytes, lambda data: b"b" + base64.b64encode(data), lambda size: b"")
 
 
 def reencode(packet: bytes, encoding: Encoding) -> bytes:

@@ -54,17 +54,11 @@ class EngineWebSocket(asyncio.Protocol):
         self.transport: OutboundTransport
         self._sock: SocketType | None = None
 
-    def attach(self, transport: OutboundTransport) -> None:
-        self.transport = transport
-
     def open_socket(self) -> SocketType | None:
         """Return the socket, which all connections of the session share."""
         if self._sock is None:
             self._sock = raw_socket(self.transport)
         return self._sock
-
-    def begin(self) -> None:
-        self._session.begin(self)
 
     def probe(self, upgrade_timeout: float) -> None:
         """Start the upgrade of a polling session; it is abandoned after `upgrade_timeout` seconds. A second candidate

@@ -71,12 +71,8 @@ class SocketIOCallContext(NativeCallContext):
         """Emit and wait for the ack. Return its only argument, a list of several, or None."""
         if self.pending_frames is not None:
             raise HandlerFailed("The `connect` handler cannot call its own client, which has not joined yet.")
-        id, ack = self._connection.ask(name, args)
-        try:
-            async with asyncio.timeout(timeout):
-                reply = await ack
-        finally:
-            self._connection.cancel_ask(id)
+        async with asyncio.timeout(timeout):
+            reply = await self._connection.ask(name, args)
         return reply if len(reply) > 1 else next(iter(reply), None)
 
     async def join(self, topic: str) -> None:

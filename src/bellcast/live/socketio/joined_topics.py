@@ -5,12 +5,10 @@ import msgspec
 import structlog
 
 from bellcast.auth.permissions import Grant
-from bellcast.context import Context
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.live import topic_access
-from bellcast.live.config import LiveConfig, Spawn
-from bellcast.live.hub.hub import Hub
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.wiring import LiveContext
 from bellcast.topics.store import (
     JOINED_TOPICS_LIFETIME_MS,
     JOINED_TOPICS_REFRESH_MS,
@@ -33,11 +31,11 @@ def _encode(topics: TopicLists) -> str:
 
 
 class ConnectionTopics:
-    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, spawn: Spawn) -> None:
-        self._engines = engines
-        self._hub = hub
-        self._config = config
-        self._spawn = spawn
+    def __init__(self, live: LiveContext) -> None:
+        self._engines = live.engines
+        self._hub = live.hub
+        self._config = live.config
+        self._spawn = live.spawn
         self._refreshing = False
 
     async def follow(

@@ -255,7 +255,7 @@ def _send_connect_error(
         return
     _log_refusal(session, namespace, message if code is None else code, principal)
     payload = {"message": message} if data is None else {"message": message, "data": data}
-    session.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload)))
+    session.send_packet(packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload))[0])
 
 
 def _log_refusal(session: EngineSession, namespace: str, reason: str, principal: Principal) -> None:

@@ -47,7 +47,7 @@ class PollingTransport(QueuedTransport):
         self._full = False
         self._wakeup = False
         self._packets: asyncio.Future[bytes] | None = None
-        self.posting = False
+        self._is_posting = False
         self.candidate: object | None = None  # the WebSocket that probes an upgrade
         self.upgrading = False  # during a probe polls return immediately
         self.reading.set()
@@ -58,9 +58,19 @@ class PollingTransport(QueuedTransport):
 
     # --- polls
 
-    @property
-    def on_poll(self) -> bool:
-        return self._packets is not None
+    async def respond_poll(self, request: HandshakeRequest, receive: Receive, send: Send, cors: Headers) -> None:
+        """Handle a GET of the session."""
+        if self._packets is not None:
+            self._session.close(UNREADABLE)
+            await respond_engine_error(send, engineio.BAD_REQUEST, cors)
+            return
+        try:
+            body = await self.poll(receive)
+        except ClientDisconnected:
+            self._session.discard()
+            self.close()
+            return
+        await respond_body(send, request, cors, body)
 
     async def poll(self, receive: Receive) -> bytes:
         """Return the pending packets, or wait for the first. Raises ClientDisconnected."""
@@ -119,6 +129,43 @@ class PollingTransport(QueuedTransport):
         if response is not None and not response.done():
             response.set_result(self.take_pending() if body is None else body)
 
+    # --- packets of the client
+
+    async def respond_post(self, receive: Receive, send: Send, cors: Headers, limits: tuple[int, float]) -> None:
+        """Handle a POST of the session; `limits` are its bytes and its seconds."""
+        if self._is_posting:
+            self._session.close(UNREADABLE)
+            await respond_engine_error(send, engineio.BAD_REQUEST, cors)
+            return
+        self._is_posting = True
+        try:
+            async with asyncio.timeout(limits[1]):
+                body = await read_body(receive, limits[0])
+            if body is None:
+                await reject_body(send, cors)
+                return
+            await self._receive(body)
+        except (ClientDisconnected, TimeoutError, InvalidPacket):
+            self._session.close(UNREADABLE)
+            with suppress(OSError):
+                await respond_engine_error(send, engineio.BAD_REQUEST, cors)
+            return
+        finally:
+            self._is_posting = False
+        await asgi.respond(send, 200, [*OK, *cors], b"ok")
+
+    async def _receive(self, body: bytes) -> None:
+        """Process the packets of a body until one closes the session. Waits while the session's queue is full, which
+        delays the client's next POST. Raises InvalidPacket."""
+        for number, packet in enumerate(engineio.read_body(body), 1):
+            self._session.receive(packet)
+            if self._session.is_closed:
+                return
+            if number % PACKETS_PER_ITERATION == 0:
+                await asyncio.sleep(0)
+                await self.reading.wait()
+        await self.reading.wait()
+
     # --- as an OutboundTransport
 
     def write(self, data: bytes, /) -> None:
@@ -145,27 +192,6 @@ class PollingTransport(QueuedTransport):
         self._high = high or 2**31
 
 
-async def respond_poll(
-    session: EngineSession,
-    transport: PollingTransport,
-    request: HandshakeRequest,
-    receive: Receive,
-    send: Send,
-    cors: Headers,
-) -> None:
-    if transport.on_poll:
-        session.close(UNREADABLE)
-        await respond_engine_error(send, engineio.BAD_REQUEST, cors)
-        return
-    try:
-        body = await transport.poll(receive)
-    except ClientDisconnected:
-        session.discard()
-        transport.close()
-        return
-    await respond_body(send, request, cors, body)
-
-
 async def respond_body(send: Send, request: HandshakeRequest, cors: Headers, body: bytes) -> None:
     """Respond to a poll, compressed if worthwhile and accepted by the client."""
     headers = [*TEXT, *cors]
@@ -175,57 +201,6 @@ async def respond_body(send: Send, request: HandshakeRequest, cors: Headers, bod
             headers.append((b"content-encoding", b"gzip"))
             body = gzip.compress(body, COMPRESS_LEVEL, mtime=0)
     await asgi.respond(send, 200, headers, body)
-
-
-async def respond_post(
-    session: EngineSession,
-    transport: PollingTransport,
-    receive: Receive,
-    send: Send,
-    cors: Headers,
-    limits: tuple[int, float],
-) -> None:
-    """Handle a POST of a session; `limits` are its bytes and its seconds."""
-    if transport.posting:
-        session.close(UNREADABLE)
-        await respond_engine_error(send, engineio.BAD_REQUEST, cors)
-        return
-    transport.posting = True
-    try:
-        async with asyncio.timeout(limits[1]):
-            body = await read_body(receive, limits[0])
-        is_valid = body is not None and await _receive_body(session, transport, body)
-    except (ClientDisconnected, TimeoutError):
-        session.close(UNREADABLE)
-        with suppress(OSError):
-            await respond_engine_error(send, engineio.BAD_REQUEST, cors)
-        return
-    finally:
-        transport.posting = False
-    if body is None:
-        await reject_body(send, cors)
-    elif is_valid:
-        await asgi.respond(send, 200, [*OK, *cors], b"ok")
-    else:
-        await respond_engine_error(send, engineio.BAD_REQUEST, cors)
-
-
-async def _receive_body(session: EngineSession, transport: PollingTransport, body: bytes) -> bool:
-    """Process the packets of a body until one closes the session; False if one is invalid. Waits while the session's queue
-    is full, which delays the client's next POST."""
-    try:
-        for number, packet in enumerate(engineio.read_body(body), 1):
-            session.receive(packet)
-            if session.is_closed:
-                return True
-            if number % PACKETS_PER_ITERATION == 0:
-                await asyncio.sleep(0)
-                await transport.reading.wait()
-    except InvalidPacket:
-        session.close(UNREADABLE)
-        return False
-    await transport.reading.wait()
-    return True
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:

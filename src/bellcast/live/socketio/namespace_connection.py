@@ -128,23 +128,24 @@ class NamespaceConnection(Connection):
 
     # --- calls to the client
 
-    def ask(self, name: str, args: tuple[Any, ...]) -> tuple[int, "asyncio.Future[list[Any]]"]:
-        """Emit with an id. The future resolves to the arguments of the ack."""
+    async def ask(self, name: str, args: tuple[Any, ...]) -> list[Any]:
+        """Emit with an id. Return the arguments of the ack. Raises TimeoutError if the client disconnects."""
         if self._pending_acks is None:
             self._pending_acks = {}
         id, self._last_ack_id = self._last_ack_id, self._last_ack_id + 1
-        ack = self._pending_acks[id] = asyncio.get_running_loop().create_future()
-        self.emit(name, args, id)
-        return id, ack
+        ack: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._pending_acks[id] = ack
+        try:
+            self.emit(name, args, id)
+            return await ack
+        finally:
+            if self._pending_acks is not None:
+                self._pending_acks.pop(id, None)
 
     def on_ack(self, id: int | None, args: list[Any]) -> None:
         ack = self._pending_acks.pop(id, None) if self._pending_acks and id is not None else None
         if ack is not None and not ack.done():
             ack.set_result(args)
-
-    def cancel_ask(self, id: int) -> None:
-        if self._pending_acks is not None:
-            self._pending_acks.pop(id, None)
 
     # --- inbound
 

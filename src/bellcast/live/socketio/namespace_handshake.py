@@ -1,6 +1,5 @@
 """The namespace handshake: authentication, admission and replay after a CONNECT."""
 
-import hmac
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -8,11 +7,12 @@ import msgspec
 from msgspec import Struct
 
 from bellcast import calls
+from bellcast.auth import link_tokens
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
-from bellcast.kernel import base64url, patterns
+from bellcast.kernel import patterns
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
@@ -29,7 +29,6 @@ from bellcast.live.sync import resume, topic_replay
 from bellcast.live.wiring import LiveContext
 
 PURPOSE = b"socketio recovery\0"
-SIGNATURE_BYTES = 16
 # Several times the length of an issued id; longer ones are not decoded.
 MAX_PID_LENGTH = 2_048
 
@@ -46,28 +45,13 @@ class Pid(Struct, frozen=True, array_like=True):
         return (self.tenant, self.recipient, self.namespace) == (principal.tenant, principal.recipient, namespace)
 
 
-_decoder = msgspec.json.Decoder(Pid)
-
-
-def sign(project: Project, pid: Pid) -> str:
-    body = msgspec.json.encode(pid)
-    return base64url.encode(_signature(project, body) + body)
-
-
 def read(project: Project, text: Any, offset: Any) -> Pid | None:
     """Decode a client's `pid`; None if it is invalid, or if the offset shows that the client must not be recovered."""
     if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
         return None
     if isinstance(offset, str) and offset.startswith(packets.UNRECOVERABLE):
         return None
-    try:
-        raw = base64url.decode(text)
-        signature, body = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
-        if not any(hmac.compare_digest(signature, _signature(one, body)) for one in project.accepted):
-            return None
-        return _decoder.decode(body)
-    except (ValueError, msgspec.DecodeError):
-        return None
+    return link_tokens.read(project, PURPOSE, text, Pid)
 
 
 class RecoveryPoint(NamedTuple):
@@ -88,10 +72,6 @@ def point_of(pid: Pid, offset: Any) -> RecoveryPoint | None:
             if position is not None:
                 return RecoveryPoint(position, bare, has_joined=bare != text)
     return None
-
-
-def _signature(project: Project, body: bytes) -> bytes:
-    return hmac.digest(project.secret.encode(), PURPOSE + body, "sha256")[:SIGNATURE_BYTES]
 
 
 # The author of a page cannot set the header that the general error names.
@@ -255,7 +235,7 @@ class NamespaceHandshake:
         await resume.replay(self._db, connection, missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
-        self._reply(connection, sign(self._project, pid))
+        self._reply(connection, link_tokens.sign(self._project, PURPOSE, pid))
         state = missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
         self._ready(connection, tuple(granted), resumed=True, counters=exact)
@@ -273,7 +253,7 @@ class NamespaceHandshake:
         start = connection.resume_position()
         recipient, namespace = principal.recipient or "", connection.namespace
         pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
-        self._reply(connection, sign(self._project, pid) if self._socketio.recovery else None)
+        self._reply(connection, link_tokens.sign(self._project, PURPOSE, pid) if self._socketio.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )

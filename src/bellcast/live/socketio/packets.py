@@ -4,7 +4,6 @@ Bytes in the arguments are replaced by placeholders and follow as binary message
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -138,20 +137,11 @@ def _json(text: str) -> Any:
             raise InvalidPacket("This is not JSON.") from None
     # Unpaired surrogates are valid in JSON only, and become U+FFFD.
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
+        value = json.loads(text)
         repaired = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return json.loads(repaired)
-    except (ValueError, RecursionError):
+        return msgspec.json.decode(repaired)  # refuses NaN and Infinity
+    except (ValueError, RecursionError, msgspec.DecodeError):
         raise InvalidPacket("This is not JSON.") from None
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)
-
-
-def _parse_float(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
 
 
 def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:

@@ -11,7 +11,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiTransport
-from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket, long_polling
+from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
@@ -52,7 +52,7 @@ class Polling:
         socket = EngineWebSocket(self.session, engineio.FRAMES, 1_000, 100)
         fake = FakeTransport()
         fake.owner = socket
-        socket.attach(fake)
+        socket.transport = fake
         socket.probe(10)
         for message in messages:
             socket.receive(message)
@@ -82,7 +82,8 @@ def text(packet: bytes) -> bytes:
 
 async def test_poll_returns_pending_packets_together() -> None:
     polling = Polling()
-    polling.session.send(b"4a", [b"\x01"])
+    polling.session.send_packet(b"4a")
+    polling.transport.write(engineio.POLLING_BODY.binary(b"\x01"))
     assert await (await polling.poll()) == b"4a\x1ebAQ=="
 
 
@@ -98,7 +99,9 @@ async def test_disconnected_poll_raises_and_frees_the_place() -> None:
     polling = Polling()
     with pytest.raises(ClientDisconnected):
         await polling.transport.poll(_disconnect)
-    assert not polling.transport.on_poll
+    poll = await polling.poll()
+    polling.session.send_packet(b"4a")
+    assert await poll == b"4a"
 
 
 async def test_aborted_poll_ends_a_post_that_waits_for_the_queue() -> None:
@@ -111,11 +114,10 @@ async def test_aborted_poll_ends_a_post_that_waits_for_the_queue() -> None:
         sent.append(message)
 
     polling.transport.pause_reading()
-    post = long_polling.respond_post(polling.session, polling.transport, read, send, [], (100, 10))
-    posting = asyncio.ensure_future(post)
+    posting = asyncio.ensure_future(polling.transport.respond_post(read, send, [], (100, 10)))
     for _ in range(10):
         await asyncio.sleep(0)
-    await long_polling.respond_poll(polling.session, polling.transport, REQUEST, _disconnect, send, [])
+    await polling.transport.respond_poll(REQUEST, _disconnect, send, [])
     assert polling.session.is_closed
     await asyncio.wait_for(posting, 5)
     assert (polling.listener.messages, sent[0]["status"]) == (["a"], 200)
@@ -163,7 +165,8 @@ async def test_probe_is_answered_and_releases_the_waiting_poll() -> None:
 
 async def test_upgrade_hands_pending_packets_over_in_order() -> None:
     polling = Polling()
-    polling.session.send(b"4a", [b"\x01"])
+    polling.session.send_packet(b"4a")
+    polling.transport.write(engineio.POLLING_BODY.binary(b"\x01"))
     socket, fake = polling.probe("2probe", "5")
     polling.session.send_packet(b"4b")
     assert fake.written == [PROBED, text(b"4a"), websocket.binary_frame(b"\x01"), text(b"4b")]
@@ -283,8 +286,8 @@ async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: py
     session = EngineSession(Polling().sessions, REQUEST)
     socket = EngineWebSocket(session, engineio.ASGI_MESSAGES, 1_000, 100)
     output = AsgiTransport(socket, lambda data: {"type": "websocket.send", "bytes": data})
-    socket.attach(output)
-    socket.begin()
+    socket.transport = output
+    session.begin(socket)
     sending = output.run(lambda _: _never(), {"type": "websocket.accept"}, socket.closing)
     serving = asyncio.ensure_future(asgi.serve(socket, output, sending, _never()))
     await asyncio.sleep(0)
