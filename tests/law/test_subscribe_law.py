@@ -191,7 +191,7 @@ class Subscriptions:
         contexts: dict[LawNode, Any] = {
             node: SimpleNamespace(engines=engines, hub=node.hub, config=config, spawn=self.spawn) for node in nodes
         }
-        self.commands = {node: Commands(contexts[node], cast(Any, None)) for node in nodes}
+        self.commands = {node: Commands(contexts[node]) for node in nodes}
         for node in nodes:
             node.hub.dispatcher._callbacks = HubCallbacks(fill_gap=self.fill_gap)
         self.reader = SlowReader(self)

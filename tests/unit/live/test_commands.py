@@ -3,10 +3,12 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox import views
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
@@ -23,20 +25,7 @@ from tests.contexts import idle_context
 from tests.store import FreshSqliteEngine, Store
 
 
-class Renewed:
-    """Accepts the fresh token and returns its principal."""
-
-    def __init__(self, principal: Principal) -> None:
-        self._principal = principal
-
-    async def renew(self, token: str) -> Principal:
-        return self._principal
-
-    async def call(self, connection: Connection, name: str, data: Any) -> Any:
-        raise NotImplementedError
-
-
-async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
+async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     store = Store(FreshSqliteEngine(tmp_path / "bellcast.db", clock))
     await store.open()
@@ -45,9 +34,14 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     hub = Hub(PresenceTracker(tuple), broker, clock, HubCallbacks())
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
     live = SimpleNamespace(
-        engines=idle_context(store, broker, clock, str), hub=hub, config=LiveConfig(limits=Limits()), spawn=None
+        engines=idle_context(store, broker, clock, str),
+        hub=hub,
+        config=LiveConfig(limits=Limits()),
+        spawn=None,
+        authenticator=SimpleNamespace(session=AsyncMock(return_value=fresh)),
     )
-    commands = Commands(cast(Any, live), Renewed(fresh))
+    monkeypatch.setattr(views, "open", AsyncMock(return_value=SimpleNamespace(name=None)))
+    commands = Commands(cast(Any, live))
     connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
     connection.transition(Phase.LIVE)
     hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})

@@ -96,7 +96,7 @@ class Server:
             authenticator=None,
             admission=None,
         )
-        self.commands = Commands(self.live, cast(Any, None))
+        self.commands = Commands(self.live)
 
     async def publish(self, topic: str, data: Any) -> str:
         (event,) = await self.history.append(LiveEvent("", "n", data, topic=topic))
@@ -132,7 +132,7 @@ class Server:
     ) -> "asyncio.Future[None]":
         """Open the connection with the topic room after an event."""
         opened = OpenedInbox(None, None, None, False, context, start, 0)
-        handshake = NativeHandshake(self.live, self.commands, cast(Any, None))
+        handshake = NativeHandshake(self.live, self.commands)
         request = cast(Any, SimpleNamespace(topics=("room",)))
         return asyncio.ensure_future(handshake.send_ready(connection, opened, request))
 

@@ -22,32 +22,6 @@ class OutboundTransport(Protocol):
     def resume_reading(self) -> None: ...
 
 
-class NullTransport:
-    """Transport of a connection without a socket: discards all output."""
-
-    clear = False
-
-    def write(self, data: bytes, /) -> None: ...
-    def write_eof(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def is_closing(self) -> bool:
-        return True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-
-NULL_TRANSPORT = NullTransport()
-
-
 class QueuedTransport:
     """Output that waits in this process until another server or a client takes it. While `reading` is not set, the caller reads
     no further input, which is bounded elsewhere."""
@@ -83,6 +57,17 @@ class QueuedTransport:
 
     def resume_reading(self) -> None:
         self.reading.set()
+
+
+class NullTransport(QueuedTransport):
+    """Transport of a connection without a socket: closed, discards all output."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+
+NULL_TRANSPORT = NullTransport()
+NULL_TRANSPORT.close()
 
 
 def raw_socket(transport: OutboundTransport) -> SocketType | None:

@@ -46,12 +46,11 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
     return shared.removesuffix(b"\r\n")
 
 
-def event(name: str, data: bytes, id: str = "") -> bytes:
-    """Encode one event. An id that differs between connections precedes it instead, see `id_field`."""
-    fields = _event_field(name) + _field("id", id) if id else _event_field(name)
+def event(name: str, data: bytes) -> bytes:
+    """Encode one event. An id precedes it, see `id_field`."""
     # Each line is a data field; EventSource joins them with LF.
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
-    return b"%bdata: %b\n\n" % (fields, lines)
+    return b"%bdata: %b\n\n" % (_event_field(name), lines)
 
 
 def id_field(id: str) -> bytes:

@@ -244,11 +244,15 @@ class FrameReader:
         received: list[ReaderEvent] = []
         try:
             # Fast path: nearly all input is one short text message in one read, which needs no state.
+            size = len(data) - 6
             if (
                 self._message is None
                 and not self._rest
                 and not self._is_finished
-                and _is_short_text(data, self.max_size)
+                and 0 <= size < TWO_BYTES_FOLLOW
+                and size <= self.max_size
+                and data[0] == _WHOLE_TEXT
+                and data[1] == _MASKED | size
             ):
                 received.append(TextMessage(_utf8(_unmask(data[2:6], data[6:]))))
             else:
@@ -422,12 +426,6 @@ def _closed(payload: bytes) -> CloseReceived:
     if not is_sendable_code(code):
         raise _protocol_error("a close frame has no valid code")
     return CloseReceived(code, _utf8(payload[2:]))
-
-
-def _is_short_text(data: bytes, max_size: int) -> bool:
-    """True for exactly one complete text frame of at most 125 bytes."""
-    size = len(data) - 6
-    return 0 <= size <= 125 and size <= max_size and data[0] == _WHOLE_TEXT and data[1] == _MASKED | size
 
 
 def _unmask(key: bytes, payload: bytes) -> bytes:

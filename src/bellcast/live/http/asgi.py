@@ -95,10 +95,6 @@ class AsgiConnection(Connection):
         return {"type": "websocket.close", "code": self._end.code, "reason": self._end.reason}
 
 
-def websocket_message(data: bytes) -> AsgiMessage:
-    return {"type": "websocket.send", "text": data.decode()}
-
-
 def body_message(data: bytes) -> AsgiMessage:
     return {"type": "http.response.body", "body": data, "more_body": True}
 

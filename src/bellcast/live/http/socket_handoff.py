@@ -119,7 +119,11 @@ async def hand_off(socket_path: Path, scope: Scope, body: bytes) -> bool:
             return True  # the client disconnected
         transport.pause_reading()  # later data is read by the owner
         try:
-            request = _head(scope, body) + body + early
+            target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+            head = [b"%b %b HTTP/%b" % (scope["method"].encode(), target, scope["http_version"].encode())]
+            head += [b"%b: %b" % (name, value) for name, value in scope["headers"] if name not in BODY_HEADERS]
+            head += [b"content-length: %d" % len(body)] if scope["method"] == "POST" else []
+            request = b"\r\n".join((*head, b"", body + early))
             sent = socket.send_fds(sender, [request[:CHUNK_BYTES]], [transport.get_extra_info("socket").fileno()])
             async with asyncio.timeout(HANDOFF_TIMEOUT):
                 await asyncio.get_running_loop().sock_sendall(sender, request[sent:])
@@ -128,11 +132,3 @@ async def hand_off(socket_path: Path, scope: Scope, body: bytes) -> bool:
         finally:
             transport.abort()  # closes only this process's descriptor
     return True
-
-
-def _head(scope: Scope, body: bytes) -> bytes:
-    query = b"?" + scope["query_string"] if scope["query_string"] else b""
-    first = b"%b %b%b HTTP/%b" % (scope["method"].encode(), scope["raw_path"], query, scope["http_version"].encode())
-    headers = [b"%b: %b" % (name, value) for name, value in scope["headers"] if name not in BODY_HEADERS]
-    size = [b"content-length: %d" % len(body)] if scope["method"] == "POST" else []
-    return b"\r\n".join((first, *headers, *size, b"", b""))

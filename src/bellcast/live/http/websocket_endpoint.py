@@ -60,38 +60,33 @@ class WebSocketConnection(Connection):
             self._rate_limiter = TokenBucket(limits.frames_per_second, 0)
             self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
         for event in self._reader.receive(data):
-            self._receive(event)
-
-    def _receive(self, event: websocket.ReaderEvent) -> None:
-        match event:
-            case websocket.CloseReceived(code):
-                if self.phase is not Phase.CLOSED:
-                    self.close_reason = close_reasons.by_client(code)
-                    self.begin_close()
-                    self.write(websocket.close_frame(code))
-                self.transport.close()
-            case websocket.TooManyFrames():
-                self._end_flood()
-            case _ if self._rate_limiter.take(
-                int(asyncio.get_running_loop().time() * 1000),
-                control_frame_cost(int(self._rate_limiter.rate)) if isinstance(event, websocket.CONTROL) else 1,
-            ):
-                self._end_flood()
-            case _ if self.phase is Phase.CLOSED:
-                pass
-            case websocket.ProtocolViolation(code, reason):
-                too_large = code == websocket.TOO_LARGE
-                end = close_reasons.TOO_LARGE if too_large else CloseReason(code, reason, reconnect=False)
-                self.owner.end(self, end)
-                self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
-            case websocket.TextMessage(text):
-                self._listener.receive(self, text)
-            case websocket.BinaryMessage(data):
-                self._listener.receive(self, data)
-            case websocket.PingReceived(data):
-                self.write(websocket.pong_frame(data))
-            case websocket.PongReceived(data) if data:
-                self.owner.on_pong(self, data)
+            match event:
+                case websocket.CloseReceived(code):
+                    if self.phase is not Phase.CLOSED:
+                        self.close_reason = close_reasons.by_client(code)
+                        self.begin_close()
+                        self.write(websocket.close_frame(code))
+                    self.transport.close()
+                case websocket.TooManyFrames():
+                    self._end_flood()
+                case _ if self._rate_limiter.take(
+                    int(asyncio.get_running_loop().time() * 1000),
+                    control_frame_cost(int(self._rate_limiter.rate)) if isinstance(event, websocket.CONTROL) else 1,
+                ):
+                    self._end_flood()
+                case _ if self.phase is Phase.CLOSED:
+                    pass
+                case websocket.ProtocolViolation(code, reason):
+                    too_large = code == websocket.TOO_LARGE
+                    end = close_reasons.TOO_LARGE if too_large else CloseReason(code, reason, reconnect=False)
+                    self.owner.end(self, end)
+                    self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
+                case websocket.TextMessage(message) | websocket.BinaryMessage(message):
+                    self._listener.receive(self, message)
+                case websocket.PingReceived(data):
+                    self.write(websocket.pong_frame(data))
+                case websocket.PongReceived(data) if data:
+                    self.owner.on_pong(self, data)
 
     def _end_flood(self) -> None:
         """Close, and ignore further input, including the client's close frame: parsing it would delay other
@@ -187,7 +182,7 @@ class WebSocketEndpoint:
         connection = self._admission.create_connection(
             AsgiConnection, self._handshake.foreign, principal, request.address, request.header(b"origin")
         )
-        transport = AsgiTransport(connection, asgi.websocket_message)
+        transport = AsgiTransport(connection, lambda data: {"type": "websocket.send", "text": data.decode()})
         connection.attach(transport, self._limits.unsent)
         self._spawn(self._start(connection, request, authentication_error, transport.resume_reading))
         receiving = asgi.receive_websocket(connection, transport, receive, self._handshake.listener)

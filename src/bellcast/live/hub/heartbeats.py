@@ -89,10 +89,15 @@ class HeartbeatWheel:
     def _check(self, connection: Connection, now: int) -> None:
         if self._end_if_expired(connection, now):
             return
-        if not self._send_heartbeat(connection):
-            connection.owner.end(connection, close_reasons.NO_PONG)
-            return
-        silent_ticks = connection.owner.tick - connection.last_sent_tick
+        # Ping a silent peer. It must have answered the last ping in time.
+        tick, (silence, timeout) = connection.owner.tick, self._silence_limit(connection)
+        if connection.last_received_tick < connection.ping_tick:
+            if tick - connection.ping_tick >= timeout:
+                connection.owner.end(connection, close_reasons.NO_PONG)
+                return
+        elif tick - connection.last_received_tick >= silence and connection.ping():
+            connection.ping_tick = tick
+        silent_ticks = tick - connection.last_sent_tick
         if silent_ticks >= TICKS_PER_INTERVAL and connection.phase is not Phase.OPENING:
             connection.write_tracked(connection.dialect.heartbeat(now))
         self.schedule(connection)
@@ -103,13 +108,4 @@ class HeartbeatWheel:
         if ends is None or ends > now:
             return False
         connection.owner.end(connection, close_reasons.EXPIRED)
-        return True
-
-    def _send_heartbeat(self, connection: Connection) -> bool:
-        """Ping a silent peer. Returns False if no pong to the last ping arrived in time."""
-        tick, (silence, timeout) = connection.owner.tick, self._silence_limit(connection)
-        if connection.last_received_tick < connection.ping_tick:
-            return tick - connection.ping_tick < timeout
-        if tick - connection.last_received_tick >= silence and connection.ping():
-            connection.ping_tick = tick
         return True

@@ -13,7 +13,6 @@ from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
 from bellcast.context import Context
-from bellcast.inbox import views
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.guardians import Holder
@@ -106,54 +105,36 @@ class NativeCallContext:
             asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.close_reason)
 
 
-class AppCallbacks:
-    """Verifies fresh tokens with the authenticator and calls the app's handlers."""
+async def call(live: LiveContext, connection: Connection, name: str, data: Any) -> Any:
+    """Return the reply of the app's handler. Clients cannot call `connect` and `disconnect`."""
+    if name in (calls.CONNECT, calls.DISCONNECT):
+        raise NoHandler(f"{name[:100]!r} cannot be called.")
+    context = NativeCallContext(live.engines, live.hub, connection)
+    try:
+        args = () if data is None else (data,)
+        return await live.app.dispatch(Call(context, name, args, connection=connection.id, **caller(connection)))
+    except calls.Refused as refused:
+        raise Forbidden(refused.message, data=refused.data) from None
+    finally:
+        context.close_if_requested()
 
-    def __init__(self, live: LiveContext) -> None:
-        self._engines = live.engines
-        self._hub = live.hub
-        self._authenticator = live.authenticator
-        self._app = live.app
 
-    async def renew(self, token: str) -> Principal:
-        principal = await self._authenticator.session(token)
-        inbox = await views.open(self._engines, principal)
-        return principal.with_name(inbox.name)
-
-    async def call(self, connection: Connection, name: str, data: Any) -> Any:
-        """Return the reply of the app's handler. Clients cannot call `connect` and `disconnect`."""
-        if name in (calls.CONNECT, calls.DISCONNECT):
-            raise NoHandler(f"{name[:100]!r} cannot be called.")
-        context = NativeCallContext(self._engines, self._hub, connection)
-        try:
-            args = () if data is None else (data,)
-            return await self._app.dispatch(Call(context, name, args, connection=connection.id, **caller(connection)))
-        except calls.Refused as refused:
-            raise Forbidden(refused.message, data=refused.data) from None
-        finally:
-            context.close_if_requested()
-
-    @property
-    def handles_connect(self) -> bool:
-        """True if the app has a `connect` handler."""
-        return self._app.has(calls.CONNECT)
-
-    async def connected(self, connection: Connection, handshake: calls.ConnectRequest) -> NativeCallContext:
-        """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
-        context = NativeCallContext(self._engines, self._hub, connection)
-        call = Call(context, calls.CONNECT, connection=connection.id, handshake=handshake, **caller(connection))
-        try:
-            await self._app.dispatch(call)
-        except calls.Refused as refused:
-            raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
-        if context.close_reason is not None:
-            self._hub.end(connection, context.close_reason)  # sent unchanged as the close reason of an open WebSocket
-            detail = "The app closed this connection."
-            if context.close_reason.reconnect:
-                raise Unavailable(detail, retry_after=1)
-            raise close_reasons.RejectedByApp(detail)
-        accept(connection, call)
-        return context
+async def connect(live: LiveContext, connection: Connection, handshake: calls.ConnectRequest) -> NativeCallContext:
+    """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
+    context = NativeCallContext(live.engines, live.hub, connection)
+    call = Call(context, calls.CONNECT, connection=connection.id, handshake=handshake, **caller(connection))
+    try:
+        await live.app.dispatch(call)
+    except calls.Refused as refused:
+        raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
+    if context.close_reason is not None:
+        live.hub.end(connection, context.close_reason)  # sent unchanged as the close reason of an open WebSocket
+        detail = "The app closed this connection."
+        if context.close_reason.reconnect:
+            raise Unavailable(detail, retry_after=1)
+        raise close_reasons.RejectedByApp(detail)
+    accept(connection, call)
+    return context
 
 
 def caller(connection: Connection) -> dict[str, Any]:

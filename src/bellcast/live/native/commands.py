@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from bellcast.auth import permissions
-from bellcast.inbox import actions
+from bellcast.inbox import actions, views
 from bellcast.inbox.types.inboxes import Action, Marking
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel import times, validation
@@ -18,8 +18,7 @@ from bellcast.live import topic_access
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.inbox_payloads import Payload
-from bellcast.live.native import protocol
-from bellcast.live.native.app_callbacks import AppCallbacks
+from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.types import Member, Typing
 from bellcast.live.wiring import LiveContext
@@ -42,11 +41,11 @@ ACTIONS: dict[type[protocol.MarkCommand], Action] = {
 
 
 class Commands:
-    def __init__(self, live: LiveContext, callbacks: AppCallbacks) -> None:
+    def __init__(self, live: LiveContext) -> None:
+        self._live = live
         self._engines = live.engines
         self._hub = live.hub
         self._config = live.config
-        self._callbacks = callbacks
         self.limits = limits = live.config.limits
         self._queue = InboundQueue(
             self._respond, live.spawn, limits.frame, limits.frames_per_second, survives_disconnect=True
@@ -202,10 +201,13 @@ class Commands:
 
     async def _call(self, connection: Connection, command: protocol.CallCommand) -> Payload:
         validation.check_event(command.name, None, self.limits)
-        return protocol.ack(command.ref, data=await self._callbacks.call(connection, command.name, command.data))
+        return protocol.ack(
+            command.ref, data=await app_callbacks.call(self._live, connection, command.name, command.data)
+        )
 
     async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
-        fresh = await self._callbacks.renew(command.token)
+        fresh = await self._live.authenticator.session(command.token)
+        fresh = fresh.with_name((await views.open(self._engines, fresh)).name)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden(

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from bellcast import calls
 from bellcast.auth.origins import WrongOrigin
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
@@ -11,8 +12,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.native import protocol
-from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
+from bellcast.live.native import app_callbacks, protocol
+from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
 from bellcast.live.wiring import LiveContext
@@ -38,7 +39,8 @@ class NativeHandshake:
     direct = protocol.WEBSOCKET
     foreign = protocol.MESSAGE
 
-    def __init__(self, live: LiveContext, commands: Commands, app: AppCallbacks) -> None:
+    def __init__(self, live: LiveContext, commands: Commands) -> None:
+        self._live = live
         self._db = live.engines.db
         self._hub = live.hub
         self._config = live.config
@@ -46,7 +48,6 @@ class NativeHandshake:
         self._heartbeat = int(heartbeat) if heartbeat == int(heartbeat) else heartbeat
         self._authenticator = live.authenticator
         self._admission = live.admission
-        self._app = app
         self.listener = commands
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
@@ -72,9 +73,9 @@ class NativeHandshake:
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
         context, rewind = None, request.rewind
-        if self._app.handles_connect:
+        if self._live.app.has(calls.CONNECT):
             with self._admission.waiting_for_app(request.address):
-                context = await self._app.connected(connection, request.for_app())
+                context = await app_callbacks.connect(self._live, connection, request.for_app())
         requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)

@@ -4,6 +4,7 @@ A frame has a name, fields and, over SSE, an id. The transports differ only in t
 once per transport, never once per socket.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -284,7 +285,10 @@ def receive(text: str) -> "AnyCommand | InvalidFrame":
     try:
         return _commands.decode(text)
     except msgspec.ValidationError as problem:
-        return InvalidFrame(_salvaged_ref(text), Invalid.fields([field_error(problem)]))
+        ref = None  # lets the client match the error to its frame
+        with contextlib.suppress(msgspec.DecodeError, AttributeError, RecursionError):
+            ref = msgspec.json.decode(text).get("ref")
+        return InvalidFrame(ref if isinstance(ref, str | int | float) else None, Invalid.fields([field_error(problem)]))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return InvalidFrame(None, BadRequest("A frame must be one JSON object with a `type`."))
 
@@ -294,12 +298,3 @@ class InvalidFrame(NamedTuple):
 
     ref: Any
     error: BellcastError
-
-
-def _salvaged_ref(text: str) -> Any:
-    """Return the `ref` of an invalid frame so that the client can match the error to it."""
-    try:
-        ref = msgspec.json.decode(text).get("ref")
-    except (msgspec.DecodeError, AttributeError, RecursionError):
-        return None
-    return ref if isinstance(ref, str | int | float) else None

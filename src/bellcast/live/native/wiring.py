@@ -1,7 +1,7 @@
 """Wires the native dialect."""
 
 from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
-from bellcast.live.native.app_callbacks import AppCallbacks, DisconnectCalls
+from bellcast.live.native.app_callbacks import DisconnectCalls
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.handshake import NativeHandshake
 from bellcast.live.native.sse_endpoint import StreamEndpoint
@@ -12,9 +12,7 @@ STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
 
 def wire(live: LiveContext) -> WiredDialect:
     """Wire event streams and WebSockets, and the app's `disconnect` handler for all dialects."""
-    callbacks = AppCallbacks(live)
-    commands = Commands(live, callbacks)
-    handshake = NativeHandshake(live, commands, callbacks)
+    handshake = NativeHandshake(live, Commands(live))
     disconnects = DisconnectCalls(live)
     return WiredDialect(
         paths={

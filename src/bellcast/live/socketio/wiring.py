@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from bellcast.live.native.app_callbacks import AppCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio.endpoint import CLIENT_FILES, SocketIOEndpoint, serve_client_file
 from bellcast.live.socketio.engine_session import EngineSessions
@@ -16,7 +15,7 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 def wire(live: LiveContext) -> WiredDialect:
     """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
     settings = live.settings["socketio"]
-    commands = Commands(live, AppCallbacks(live))
+    commands = Commands(live)
     joined_topics = ConnectionTopics(live)
     dispatcher = EventDispatcher(live, commands, joined_topics)
     layer = SocketIOLayer(settings, NamespaceHandshake(live, dispatcher), dispatcher, live.spawn)

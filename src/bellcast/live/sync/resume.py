@@ -143,7 +143,19 @@ async def _replay(db: Engine, connection: Connection, first: Changes | None, sta
             connection.mark_revision = NO_MARK
             connection.write_replay(connection.marked(connection.dialect.reset(state)))
         else:
-            await _encode_changes(connection, changes, start)
+            pieces = iter(_encoded_changes(connection, changes, start))
+            while True:
+                await connection.wait_writable()
+                if connection.phase is not Phase.REPLAYING:
+                    return
+                # Encode after the wait: in the meantime, a Socket.IO client may have upgraded to another encoding.
+                piece = next(pieces, None)
+                if piece is None:
+                    break
+                data, connection.place, event = piece
+                _write(connection, data, event)
+            connection.place = None
+            connection.revision = max(connection.revision, changes.state.revision)
         await connection.wait_writable()  # once live, buffered output counts as unsent
         if not connection.is_stale:
             break
@@ -152,23 +164,6 @@ async def _replay(db: Engine, connection: Connection, first: Changes | None, sta
 
 # Above every revision: the query returns only the state.
 NO_REVISION = 2**62
-
-
-async def _encode_changes(connection: Connection, changes: Changes, start: Position) -> None:
-    """Write the changes at the reader's pace."""
-    pieces = iter(_encoded_changes(connection, changes, start))
-    while True:
-        await connection.wait_writable()
-        if connection.phase is not Phase.REPLAYING:
-            return
-        # Encode after the wait: in the meantime, a Socket.IO client may have upgraded to another encoding.
-        piece = next(pieces, None)
-        if piece is None:
-            break
-        data, connection.place, event = piece
-        _write(connection, data, event)
-    connection.place = None
-    connection.revision = max(connection.revision, changes.state.revision)
 
 
 def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent, Position]]:

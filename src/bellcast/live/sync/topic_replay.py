@@ -160,8 +160,13 @@ async def _send_paced(
             frame = _frame(connection, event, id, encoder)
             if frame is not None:
                 connection.write_replay(frame)
+        missed, streams = PastEvents(), None
         try:
-            missed = await _missed_of_followed(hub, connection, after)
+            # The app may join another topic during the read: its events up to the end of the read, which the hub leaves to
+            # the history, need another read from the same id.
+            while streams != connection.streams:
+                streams = connection.streams
+                missed = await hub.history.missed(connection.principal.tenant, streams, after)
         except Unavailable:
             missed = PastEvents()
         if not missed.recovered:  # the reader is so slow that events expired, or the log is unreachable
@@ -169,16 +174,6 @@ async def _send_paced(
             return
         events = [(event, event.id) for event in _for(connection, missed.events)]
         after, encoder = missed.end or "", AS_LIVE
-
-
-async def _missed_of_followed(hub: Hub, connection: Connection, after: str) -> PastEvents:
-    """Return the events of all followed topics after an id. The app may join another topic during the read: its events up to
-    the end of the read, which the hub leaves to the history, need another read from the same id."""
-    while True:
-        streams = connection.streams
-        missed = await hub.history.missed(connection.principal.tenant, streams, after)
-        if connection.streams == streams:
-            return missed
 
 
 def _frame(connection: Connection, event: LiveEvent, id: str | None, encoder: Encoder) -> bytes | None:
