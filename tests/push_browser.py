@@ -11,6 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bellcast.channels.push import PushTarget
 from bellcast.kernel.base64url import encode
+from bellcast.providers.webpush import VapidKey
+
+
+def vapid_key() -> VapidKey:
+    """Return a new key pair of a server."""
+    return VapidKey(lambda: ec.generate_private_key(ec.SECP256R1()))
 
 
 class Browser:

@@ -60,7 +60,7 @@ SEEDS: list[Any] = [
 
 
 def request(form: Mapping[str, str], **headers: str) -> ReceiptRequest:
-    return ReceiptRequest(url=URL, headers=headers, form=form, body=b"")
+    return ReceiptRequest(url=URL, headers=headers, form=form)
 
 
 def signed_for_twilio(form: dict[str, str]) -> ReceiptRequest:

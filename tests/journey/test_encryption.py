@@ -11,12 +11,12 @@ import httpx
 
 from bellcast.documents.store import Documents
 from bellcast.kernel.encryption import Encryption
-from bellcast.providers.webpush import VapidKey
 from bellcast.server import wire_engines
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from bellcast.settings.encryption_keys import encryption_keys, rotate
 from tests.journey.channels_app import ended, eventually
+from tests.push_browser import vapid_key
 from tests.vendor_server import VendorServer, raw_response, vendor_server
 
 
@@ -155,10 +155,10 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
 async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
     async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
         documents, encryption = Documents(server.db), server._engines.channels.encryption
-        found = await wire_engines.load_push_identity(documents, server.context.clock, encryption, VapidKey.generate())
+        found = await wire_engines.load_push_identity(documents, server.context.clock, encryption, vapid_key())
         assert found.public == await push_key(client)
         assert await documents.delete(wire_engines.IDENTITY_KIND, "", wire_engines.IDENTITY_KEY)
-        keys = [VapidKey.generate() for _ in range(2)]
+        keys = [vapid_key() for _ in range(2)]
         both = await asyncio.gather(
             *(wire_engines.load_push_identity(documents, server.context.clock, encryption, key) for key in keys)
         )

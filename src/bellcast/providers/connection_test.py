@@ -3,6 +3,8 @@ message."""
 
 import asyncio
 
+from msgspec import Struct
+
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped, TestReport
@@ -20,23 +22,15 @@ FIXES = {
 }
 
 
-class ProviderSteps:
+class ProviderSteps(Struct, eq=False):
     """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
     address. Without a provider, `problem` is why its URL cannot be used."""
 
-    def __init__(
-        self,
-        url: str,
-        provider: NamedProvider | None,
-        message: OutgoingMessage | None,
-        guard: AddressGuard | None,
-        problem: str = "",
-    ) -> None:
-        self._url = url
-        self._named = provider
-        self._problem = problem
-        self._message = message
-        self._guard = guard
+    url: str
+    named: NamedProvider | None
+    message: OutgoingMessage | None
+    guard: AddressGuard | None
+    problem: str = ""
 
     async def run(self) -> TestReport:
         """Run all steps."""
@@ -51,9 +45,9 @@ class ProviderSteps:
         return await connection_steps.run(steps, FIXES)
 
     def _usable(self) -> NamedProvider:
-        if self._named is None:
-            raise StepFailed(f"The URL {self._problem}.")
-        return self._named
+        if self.named is None:
+            raise StepFailed(f"The URL {self.problem}.")
+        return self.named
 
     @property
     def _server(self) -> ServerAddress:
@@ -64,15 +58,15 @@ class ProviderSteps:
 
     async def _check_url(self) -> str:
         self._usable()
-        return self._url
+        return self.url
 
     async def _resolve(self) -> str:
         server = self._server
-        return await connection_steps.resolve(server.host, server.port, self._guard)
+        return await connection_steps.resolve(server.host, server.port, self.guard)
 
     async def _connect(self) -> str:
         server = self._server
-        _, writer = await connection_steps.connect(server.host, server.port, self._guard, None)
+        _, writer = await connection_steps.connect(server.host, server.port, self.guard, None)
         writer.close()
         return f"Connected to port {server.port}."
 
@@ -87,23 +81,23 @@ class ProviderSteps:
         from bellcast.kernel.outbound.transport import tls_context
 
         context = await asyncio.to_thread(tls_context)
-        _, writer = await connection_steps.connect(server.host, server.port, self._guard, context)
+        _, writer = await connection_steps.connect(server.host, server.port, self.guard, context)
         writer.close()
         return "Encrypted, with a valid certificate."
 
     async def _check_credentials(self) -> str:
-        if self._message is not None:
+        if self.message is not None:
             raise StepSkipped("Shown by the message.")
         await self._usable().provider.check()
         return "The check succeeded."
 
     async def _send(self) -> str:
-        if self._message is None:
+        if self.message is None:
             raise StepSkipped("Only with an address in `to`.")
         named = self._usable()
         try:
             async with named.destination.call():
-                accepted = await named.provider.send(self._message)
+                accepted = await named.provider.send(self.message)
         except Exception as error:  # noqa: BLE001  any failure of the provider is the result of this step
             raise delivery_error(named.key, error) from None
         return f"Accepted: {accepted.code}."

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -38,22 +39,13 @@ def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None
         raise ValueError(
             f"cannot name a file of the server: replace {option}=FILE by {option}{INLINE}= and the file's content in Base64"
         )
-    try:
-        return _read_file(Path(file))
-    except (OSError, ValueError):
-        raise ValueError(
-            f"cannot be used, because {file} is not a readable file of at most {MAX_BYTES} bytes"
-        ) from None
-
-
-def _read_file(path: Path) -> bytes:
-    """Read a regular file; a pipe or a device would block the event loop. Raises OSError or ValueError."""
-    if not path.is_file():
-        raise ValueError(path)
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(path)
+    content, path = None, Path(file)
+    with suppress(OSError, ValueError):
+        if path.is_file():  # a pipe or a device would block the event loop
+            with path.open("rb") as opened:
+                content = opened.read(MAX_BYTES + 1)
+    if content is None or len(content) > MAX_BYTES:
+        raise ValueError(f"cannot be used, because {file} is not a readable file of at most {MAX_BYTES} bytes")
     return content
 
 

@@ -93,7 +93,7 @@ class ProviderDirectory:
         self._rates = rates
         self._destinations = destinations
         self._settings = [
-            self._of_setting(channel, number, text)
+            self._of_setting(f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text))
             for channel in EXTERNAL_CHANNELS
             for number, text in enumerate(getattr(config, channel), 1)
         ]
@@ -283,8 +283,13 @@ class ProviderDirectory:
             await named.provider.close()
 
     async def _test(self, entry: Entry, to: str | None, *, is_trusted: bool) -> TestReport:
-        fields = entry.configured.fields
-        message = None if to is None else self._test_message(fields.channel, to)
+        fields, id, message = entry.configured.fields, f"test-{self._clock.now()}", None
+        if to is not None:
+            content: Any = {"title": TEST_TITLE, "text": TEST_TITLE}
+            if fields.channel == "email":
+                at, texts = times.to_rfc3339(self._clock.now()), {"subject": TEST_TITLE, "text": TEST_TITLE, "html": ""}
+                content = Email(message_id=id, to=to, to_name=None, at=at, **texts)
+            message = OutgoingMessage(id=id, to=to, content=content)
         guard = None if is_trusted else self._clients.guard
         named = entry.named
         if named is not None:  # also while it is skipped
@@ -351,17 +356,16 @@ class ProviderDirectory:
             log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
             problem, key, channel = str(error), configured.key, configured.fields.channel
             destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
-            unusable = [UnusableProvider(channel, kind, problem) for kind in KINDS[channel]]
+            unusable = [UnusableProvider(kind, problem) for kind in KINDS[channel]]
             label = _metric_label(tenant)
             deliverers = [NamedProvider(key, one, destination, metric_label=label) for one in unusable]
             return Entry(configured, None, deliverers, document.body, problem)
 
-    def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
-        key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
+    def _of_setting(self, key: str, fields: ProviderFields) -> Entry:
         try:
             named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
         except ValueError as error:
-            raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
+            raise SettingsError(f"BELLCAST_{fields.channel.upper()}: the URL {error}.") from None
         return Entry(_without_secret(DEFAULT_TENANT, key, fields), named, [named])
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
@@ -405,14 +409,6 @@ class ProviderDirectory:
         _, known = self._stored.get(tenant, (0, {}))
         self._stored[tenant] = (0, known)
         self._changes += 1
-
-    def _test_message(self, channel: ExternalChannel, to: str) -> OutgoingMessage:
-        id = f"test-{self._clock.now()}"
-        content: Any = {"title": TEST_TITLE, "text": TEST_TITLE}
-        if channel == "email":
-            at = times.to_rfc3339(self._clock.now())
-            content = Email(message_id=id, to=to, to_name=None, subject=TEST_TITLE, text=TEST_TITLE, html="", at=at)
-        return OutgoingMessage(id=id, to=to, content=content)
 
 
 def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedProvider]:

@@ -229,34 +229,15 @@ async def receive(request: ApiRequest) -> ASGIApp:
     Twilio and Vonage sign theirs. The response to a wrong signature, an unknown provider and one without receipts is the same:
     401. A mail server's report (message/rfc822) needs the scope `manage`."""
     ctx, key = context.of(request), objects.restricted_key(request)
-    tenant = tenants.single_tenant(request)
-    is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)
-    if not is_known:
-        raise NotFound("There is no message with this reference.")
-    return responses.empty()
-
-
-async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
-    await guards.authorize(request, "manage")
-    found = await ctx[ProviderDirectory].find(tenant, key)
-    if found is None or found.fields.channel != "email":
-        raise NotFound("There is no e-mail provider with this key.")
-    try:
-        body = await request_body.raw(request, ctx.limits.request)
-        # In a thread: for some mails of a few kilobytes, the parser takes a second.
-        report = await asyncio.to_thread(receipts.parse, body)
-    except ValueError as error:
-        raise Invalid.of("body", str(error)) from None
-    return report is None or await ctx[Receipts].apply_report(tenant, report)
-
-
-async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
+    tenant, media_type = tenants.single_tenant(request), request_body.media_type(request)
+    if media_type == MAIL:
+        await _receive_mail(request, ctx, tenant, key)
+        return responses.empty()
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
         url=ctx[ProviderDirectory].receipts_url(tenant, key),
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]},
-        form=_fields(body, request_body.media_type(request)),
-        body=body,
+        form=_fields(body, media_type),
     )
     try:
         receipt = await ctx[ProviderDirectory].receipt(tenant, key, signed)
@@ -268,7 +249,22 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
         await ctx[Receipts].apply_opt_out(key, tenant, receipt)
     elif receipt is not None:
         await ctx[Receipts].take_receipt(key, tenant, receipt)
-    return True
+    return responses.empty()
+
+
+async def _receive_mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> None:
+    await guards.authorize(request, "manage")
+    found = await ctx[ProviderDirectory].find(tenant, key)
+    if found is None or found.fields.channel != "email":
+        raise NotFound("There is no e-mail provider with this key.")
+    try:
+        body = await request_body.raw(request, ctx.limits.request)
+        # In a thread: for some mails of a few kilobytes, the parser takes a second.
+        report = await asyncio.to_thread(receipts.parse, body)
+    except ValueError as error:
+        raise Invalid.of("body", str(error)) from None
+    if report is not None and not await ctx[Receipts].apply_report(tenant, report):
+        raise NotFound("There is no message with this reference.")
 
 
 def _fields(body: bytes, media_type: str) -> dict[str, str]:

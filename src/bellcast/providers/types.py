@@ -120,12 +120,11 @@ class OptOut(Struct, frozen=True):
 
 
 class ReceiptRequest(Struct, frozen=True, kw_only=True):
-    """A request with a receipt: the public URL it was sent to, headers in lower case, and the fields of its form or query."""
+    """A request with a receipt: the public URL it was sent to, headers in lower case, and the fields of its form or JSON."""
 
     url: str
     headers: Mapping[str, str]
     form: Mapping[str, str]
-    body: bytes
 
 
 class OutgoingMessage(Struct, frozen=True, kw_only=True):
@@ -138,9 +137,6 @@ class OutgoingMessage(Struct, frozen=True, kw_only=True):
 
 class Provider(Protocol):
     """An adapter for one vendor. One object delivers many messages concurrently, to addresses of one kind."""
-
-    @property
-    def channel(self) -> ExternalChannel: ...
 
     @property
     def kind(self) -> AddressKind: ...
@@ -189,7 +185,6 @@ class UnusableProvider(Struct, frozen=True):
     """In place of a stored provider whose URL this node cannot use, such as one that was encrypted with another key. Its
     messages fail temporarily: another provider, another node or a later attempt sends them."""
 
-    channel: ExternalChannel
     kind: AddressKind
     problem: str
     server: None = None

@@ -165,7 +165,7 @@ async def test_failed_round_counts_while_the_backup_is_above_its_rate(
 
 
 def unusable(clock: FakeClock) -> NamedProvider:
-    provider = UnusableProvider("sms", "sms", "was encrypted with another key")
+    provider = UnusableProvider("sms", "was encrypted with another key")
     return NamedProvider("main", provider, Destination("main", 10, Destinations(clock)))
 
 

@@ -17,11 +17,11 @@ from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Response
 from bellcast.providers import fcm, telegram, twilio, vonage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
-from bellcast.providers.webpush import VapidKey, WebPushProvider
+from bellcast.providers.webpush import WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock
 from tests.provider_setup import setup
-from tests.push_browser import Browser
+from tests.push_browser import Browser, vapid_key
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, plain_server, raw_response, vendor_server
 
 TIMEOUT = 60.0  # seconds; long enough for a response that arrives
@@ -52,7 +52,7 @@ def fcm_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: fl
 
 
 def web_push_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com", timeout=timeout)
+    return WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com", timeout=timeout)
 
 
 def subscription(host: str, is_tls: bool) -> str:

@@ -20,7 +20,7 @@ from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.webpush import MAX_PAYLOAD, VapidKey, WebPushProvider, encrypt
 from tests.clock import FakeClock
 from tests.provider_setup import setup
-from tests.push_browser import Browser
+from tests.push_browser import Browser, vapid_key
 from tests.vendor_server import VendorServer, raw_response
 
 
@@ -32,7 +32,7 @@ def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
 async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
     vendor: VendorServer, http: HttpxClient
 ) -> None:
-    browser, key, clock = Browser(), VapidKey.generate(), FakeClock()
+    browser, key, clock = Browser(), vapid_key(), FakeClock()
     vendor.default = raw_response(201, b"", location="https://push.example/m/1")
     provider = WebPushProvider(http, clock, key, "mailto:ops@example.com")
     subscription = browser.subscription(f"http://{vendor.host}/send/abc")
@@ -69,7 +69,7 @@ async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
     vendor: VendorServer, http: HttpxClient, status: int, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = raw_response(status, b"no", retry_after="60")
-    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     with pytest.raises(DeliveryError) as caught:
         await provider.send(push(Browser().subscription(f"http://{vendor.host}/x")))
     assert (caught.value.is_temporary, caught.value.is_bounce) == (is_temporary, is_bounce)
@@ -78,7 +78,7 @@ async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
 async def test_long_body_is_truncated_to_the_push_services_limit(vendor: VendorServer, http: HttpxClient) -> None:
     browser = Browser()
     vendor.default = raw_response(201, b"")
-    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     await provider.send(push(browser.subscription(f"http://{vendor.host}/x"), body="ü\n" * 5000))
     plain = browser.decrypt(vendor.requests[0].body)
     assert len(plain) <= MAX_PAYLOAD
@@ -105,7 +105,7 @@ async def test_long_push_is_shortened_and_loses_its_link_last(
 ) -> None:
     browser = Browser()
     vendor.default = raw_response(201, b"")
-    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     subscription = msgspec.json.encode(browser.subscription(f"http://{vendor.host}/x")).decode()
     content = {"id": "n1", "title": "New booking", **content}
     await provider.send(OutgoingMessage(id="m1", to=subscription, content=content))
@@ -119,7 +119,7 @@ async def test_long_push_is_shortened_and_loses_its_link_last(
 
 
 async def test_push_that_cannot_fit_keeps_the_subscription_and_one_with_bad_keys_does_not(http: HttpxClient) -> None:
-    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     good = Browser().subscription()
     for target, content, is_bounce in ((good, {"id": "n" * 4_000}, False), (PushTarget("https://x", "", ""), {}, True)):
         message = OutgoingMessage(id="m1", to=msgspec.json.encode(target).decode(), content=content)
@@ -148,7 +148,7 @@ def test_invalid_subscription_keys_are_refused(p256dh: str | None, auth: str) ->
 
 
 def test_vapid_key_survives_a_restart() -> None:
-    key = VapidKey.generate()
+    key = vapid_key()
     assert VapidKey.from_pem(key.to_pem()).public == key.public
     with pytest.raises(ValueError, match=r"PEM|load|deserialize"):
         VapidKey.from_pem(b"nonsense")

@@ -439,5 +439,5 @@ def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
 
 def test_url_is_shown_without_its_password() -> None:
     smtp = from_url("smtp://shop:secret@mail.example:25?from=bells@example.com")
-    assert "secret" not in repr(smtp._settings)
-    assert smtp._settings.url.masked == "smtp://…@mail.example:25"
+    assert "secret" not in repr(smtp._url)
+    assert smtp._url.masked == "smtp://…@mail.example:25"

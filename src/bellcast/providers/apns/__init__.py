@@ -7,7 +7,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import credentials, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
@@ -52,7 +51,6 @@ def from_url(setup: Setup) -> "APNsProvider":
 class APNsProvider(vendor_api.VendorProvider):
     """A provider for Apple device tokens."""
 
-    channel: ExternalChannel = "push"
     kind: AddressKind = "apns"
 
     def __init__(self, url: ProviderURL, setup: Setup, private: ec.EllipticCurvePrivateKey) -> None:
@@ -65,10 +63,10 @@ class APNsProvider(vendor_api.VendorProvider):
         """Send an alert. `apns-id` is the message's id, so that a repeated request is the same notification."""
         content: dict[str, Any] = message.content
         alert = {"title": content.get("title") or "", "body": content.get("body") or ""}
-        aps: dict[str, Any] = {"alert": alert, "sound": "default"}
-        if content.get("unread") is not None:
-            aps["badge"] = content["unread"]
-        payload = {"aps": aps, **{name: content[name] for name in ("id", "url") if content.get(name)}}
+        payload = {
+            "aps": {"alert": alert, "sound": "default"},
+            **{name: content[name] for name in ("id", "url") if content.get(name)},
+        }
         now = self._setup.clock.now() / 1000
         if now - self._signed_at > TOKEN_SECONDS:
             claims = {"iss": self._url.user, "iat": int(now)}

@@ -5,7 +5,6 @@ import importlib
 from typing import Any
 from urllib.parse import quote
 
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import daemon_threads
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, Setup
@@ -35,7 +34,6 @@ def from_url(setup: Setup) -> "AppriseProvider":
 class AppriseProvider(Provider):
     """A provider for chat ids of recipients, or for the fixed target of a URL without `{to}`."""
 
-    channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
     server = None
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bellcast.channels.addresses import chat_vendor
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import DeliveryError, Http
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
@@ -18,7 +17,6 @@ GONE = frozenset({404, 410})
 class ChatWebhookProvider(Provider):
     """A provider for incoming webhooks. `http` must be guarded."""
 
-    channel: ExternalChannel = "chat"
     kind: AddressKind = "webhook"
     server = None
 

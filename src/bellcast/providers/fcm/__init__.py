@@ -7,8 +7,7 @@ import jwt
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.outbound.port import DeliveryError, Response
+from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import credentials, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
@@ -58,7 +57,6 @@ def from_url(setup: Setup) -> "FCMProvider":
 class FCMProvider(vendor_api.VendorProvider):
     """A provider for FCM registration tokens."""
 
-    channel: ExternalChannel = "push"
     kind: AddressKind = "fcm"
 
     def __init__(self, url: ProviderURL, account: ServiceAccount, setup: Setup) -> None:
@@ -83,19 +81,12 @@ class FCMProvider(vendor_api.VendorProvider):
         }
         path = f"/v1/projects/{self._account.project_id}/messages:send"
         response = await self._api.post_json(path, {"message": body}, await self._authorization())
-        if response.status != 200:
-            raise self._error(response)
-        return AcceptedMessage("200", None, vendor_api.text_of(vendor_api.json_body(response).get("name")))
-
-    async def check(self) -> None:
-        """Get an access token."""
-        self._token_ends = 0.0
-        await self._authorization()
-
-    def _error(self, response: Response) -> DeliveryError:
+        answer = vendor_api.json_body(response)
+        if response.status == 200:
+            return AcceptedMessage("200", None, vendor_api.text_of(answer.get("name")))
         if response.status == 401:
             self._token_ends = 0.0  # the next attempt gets a new token
-        error = vendor_api.json_body(response).get("error")
+        error = answer.get("error")
         error = error if isinstance(error, dict) else {}
         details = error.get("details")
         items = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
@@ -103,8 +94,13 @@ class FCMProvider(vendor_api.VendorProvider):
         if MISMATCH in codes:
             mismatch = vendor_api.error_of(response, MISMATCH_CHECK)
             mismatch.is_temporary = False  # its status is 403
-            return mismatch
-        return vendor_api.error_of(response, error.get("message"), is_bounce=UNREGISTERED in codes)
+            raise mismatch
+        raise vendor_api.error_of(response, error.get("message"), is_bounce=UNREGISTERED in codes)
+
+    async def check(self) -> None:
+        """Get an access token."""
+        self._token_ends = 0.0
+        await self._authorization()
 
     async def _authorization(self) -> dict[str, str]:
         loop = asyncio.get_running_loop()

@@ -15,10 +15,8 @@ from typing import cast
 
 import aiosmtplib
 from aiosmtplib import SMTP
-from msgspec import Struct
 
 from bellcast.channels import addresses, email
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
@@ -54,31 +52,6 @@ NO_STARTTLS = (
 )
 
 
-class SMTPSettings(Struct, frozen=True, kw_only=True):
-    """Address and account of the server, and the sender. A password is only sent over TLS, unless TLS is off."""
-
-    url: ProviderURL
-    sender: str
-    sender_name: str | None
-    timeout: float
-    connect: Connect | None = None
-
-    @property
-    def has_implicit_tls(self) -> bool:
-        """TLS before the first byte."""
-        return self.url.scheme == "smtps"
-
-    @property
-    def port(self) -> int:
-        """The port of the URL, else that of its scheme."""
-        return self.url.port or (SUBMISSIONS_PORT if self.has_implicit_tls else SUBMISSION_PORT)
-
-    @property
-    def needs_tls(self) -> bool:
-        """The connection must be encrypted before the login, with a valid certificate."""
-        return self.url.password is not None and self.url.uses_tls
-
-
 def from_url(text: str, *, timeout: float = 30.0, connect: Connect | None = None) -> "SMTPProvider":
     """`smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
@@ -87,9 +60,7 @@ def from_url(text: str, *, timeout: float = 30.0, connect: Connect | None = None
     name, sender = parseaddr(url.options.get("from") or f"bellcast@{url.host}")
     if not addresses.is_email(sender):
         raise ValueError("needs a sender: add ?from=bells@example.com")
-    return SMTPProvider(
-        SMTPSettings(url=url, sender=sender, sender_name=name or None, timeout=timeout, connect=connect)
-    )
+    return SMTPProvider(url, (sender, name or None), timeout, connect)
 
 
 class _SMTPConnection:
@@ -109,25 +80,22 @@ class _SMTPConnection:
 
 
 class SMTPProvider:
-    """A provider of e-mail."""
+    """A provider of e-mail from `sender`, an address with its name. A password is only sent over TLS, unless TLS is off."""
 
-    channel: ExternalChannel = "email"
     kind: AddressKind = "email"
 
-    def __init__(self, settings: SMTPSettings) -> None:
-        self._settings = settings
-        self._sender = email.wire_address(settings.sender)
+    def __init__(
+        self, url: ProviderURL, sender: tuple[str, str | None], timeout: float, connect: Connect | None
+    ) -> None:
+        has_implicit_tls = url.scheme == "smtps"  # before the first byte
+        port = url.port or (SUBMISSIONS_PORT if has_implicit_tls else SUBMISSION_PORT)
+        self.server = ServerAddress(url.host, port, has_implicit_tls)
+        self.sender = sender
+        self._url = url
+        self._timeout = timeout
+        self._connect = connect
+        self._sender = email.wire_address(sender[0])
         self._idle: list[_SMTPConnection] = []
-
-    @property
-    def server(self) -> ServerAddress:
-        settings = self._settings
-        return ServerAddress(settings.url.host, settings.port, settings.has_implicit_tls)
-
-    @property
-    def sender(self) -> tuple[str, str | None]:
-        """The sender's address and name."""
-        return self._settings.sender, self._settings.sender_name
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Deliver one e-mail; its content is a channels.email.Email."""
@@ -141,7 +109,7 @@ class SMTPProvider:
             try:
                 await connection.client.rcpt(recipient, encoding=encoding)
                 _check_cancelled()
-                code, response = await connection.client.data(body, timeout=self._settings.timeout)
+                code, response = await connection.client.data(body, timeout=self._timeout)
             except BaseException:
                 connection.abort()
                 raise
@@ -173,7 +141,7 @@ class SMTPProvider:
     @asynccontextmanager
     async def _exchange(self) -> AsyncIterator[None]:
         """Limit the time of everything that a message or a check needs, and translate errors into DeliveryError."""
-        seconds = TIMEOUTS_PER_MESSAGE * self._settings.timeout
+        seconds = TIMEOUTS_PER_MESSAGE * self._timeout
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -225,26 +193,27 @@ class SMTPProvider:
         await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
 
     async def _open(self, *, logs_in: bool = True) -> _SMTPConnection:
-        settings, url = self._settings, self._settings.url
+        url, server = self._url, self.server
+        needs_tls = url.password is not None and url.uses_tls  # before the login, with a valid certificate
         sock = None
-        if settings.connect is not None:
-            async with asyncio.timeout(min(settings.timeout, CONNECT_SECONDS)):
-                sock = await settings.connect(url.host, settings.port)
+        if self._connect is not None:
+            async with asyncio.timeout(min(self._timeout, CONNECT_SECONDS)):
+                sock = await self._connect(server.host, server.port)
         client = SMTP(
             hostname=url.host,
-            port=settings.port if sock is None else None,
+            port=server.port if sock is None else None,
             sock=sock,
-            use_tls=settings.has_implicit_tls,
+            use_tls=server.has_tls,
             start_tls=None if url.uses_tls else False,  # None: if the server offers it
             # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
-            validate_certs=settings.needs_tls or settings.has_implicit_tls,
-            timeout=min(settings.timeout, COMMAND_SECONDS),
+            validate_certs=needs_tls or server.has_tls,
+            timeout=min(self._timeout, COMMAND_SECONDS),
             local_hostname=await _own_name(),
         )
         with ExitStack() as opened:
             opened.callback(client.close)
-            await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
-            if settings.needs_tls and not _is_encrypted(client):
+            await client.connect(timeout=min(self._timeout, CONNECT_SECONDS))
+            if needs_tls and not _is_encrypted(client):
                 raise DeliveryError(NO_STARTTLS, is_temporary=True)
             if logs_in and url.user is not None:
                 await client.login(url.user, url.password or "")
@@ -253,7 +222,7 @@ class SMTPProvider:
 
     async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
-            await connection.client.quit(timeout=min(self._settings.timeout, QUIT_SECONDS))
+            await connection.client.quit(timeout=min(self._timeout, QUIT_SECONDS))
         connection.client.close()
 
 

@@ -1,6 +1,5 @@
 """Chat messages through Telegram's Bot API."""
 
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.port import Response
 from bellcast.kernel.retries import MAX_RETRY_AFTER, is_temporary
 from bellcast.providers import vendor_api
@@ -25,7 +24,6 @@ def from_url(setup: Setup) -> "TelegramProvider":
 class TelegramProvider(vendor_api.VendorProvider):
     """A provider of chat messages to Telegram chats."""
 
-    channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
 
     def __init__(self, url: ProviderURL, setup: Setup, token: str) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from bellcast.channels.types import ExternalChannel, State
+from bellcast.channels.types import State
 from bellcast.providers import vendor_api
 from bellcast.providers.types import (
     AcceptedMessage,
@@ -45,7 +45,6 @@ def from_url(setup: Setup) -> "TwilioProvider":
 class TwilioProvider(vendor_api.VendorProvider):
     """A provider of text messages."""
 
-    channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:

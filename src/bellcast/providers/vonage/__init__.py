@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from bellcast.channels.types import ExternalChannel, State
+from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import (
@@ -52,7 +52,6 @@ def from_url(setup: Setup) -> "VonageProvider":
 class VonageProvider(vendor_api.VendorProvider):
     """A provider of text messages."""
 
-    channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bellcast.channels.push import PushTarget
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.base64url import decode, encode
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http
@@ -33,13 +32,6 @@ class VapidKey:
     @cached_property
     def _private(self) -> "ec.EllipticCurvePrivateKey":
         return self._find_private()
-
-    @classmethod
-    def generate(cls) -> "VapidKey":
-        """Return a new key pair."""
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        return cls(lambda: ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "VapidKey":
@@ -113,7 +105,7 @@ def _hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
 # The subscription no longer exists (RFC 8030 §7.3).
 GONE = frozenset({404, 410})
 # Time to live. Large push services drop a push that was not fetched after four weeks anyway.
-MAX_TTL = 28 * 86_400
+TTL = 28 * 86_400
 # Fields that the service worker reads.
 FIELDS = ("id", "title", "body", "url", "actions")
 # Texts are not shortened below this to make room for links: a notification shows at most a few lines, about 200 bytes.
@@ -125,7 +117,6 @@ class WebPushProvider(Provider):
     """A provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded, because
     clients supply the endpoints."""
 
-    channel: ExternalChannel = "push"
     kind: AddressKind = "web"
     server = None
 
@@ -158,7 +149,7 @@ class WebPushProvider(Provider):
             "authorization": self._key.authorization(subscription.endpoint, self._subject, now),
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
-            "ttl": str(min(int(content.get("ttl") or MAX_TTL), MAX_TTL)),
+            "ttl": str(TTL),
             "urgency": URGENCY.get(str(content.get("priority")), "normal"),
         }
         response = await vendor_api.VendorAPI(subscription.endpoint, self._http, self._timeout).post("", headers, body)
