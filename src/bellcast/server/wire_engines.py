@@ -229,7 +229,7 @@ class WorkflowParts:
         )
         self.schedules = Schedules(engines, self.workflow_catalog, self.triggers, router, limits)
         self.schedule_firing = ScheduleFiring(self.schedules)
-        self.tasks = ScheduledTasks(engines, defined.tasks, self.schedules.trigger, limits, jobs)
+        self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
         shares_runs = adapters.is_shared(settings.store)

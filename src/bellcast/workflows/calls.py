@@ -88,17 +88,11 @@ class StepCalls(Struct, eq=False):
     def destination(self, step: Step, run: RunState, context: RunContext, tenant: str) -> Destination:
         """Return the destination of the step's call: one server, or one function."""
         if step.type == "python":
-            return self._function_slots(step, tenant)
+            return self.destinations.of(f"function {step.fields['function']}", tenant, FUNCTION_SLOTS)
         server = server_of(step.fields["url"])
         if not server or "{" in server:
             with suppress(TemplateError):  # the call fails
                 server = server_of(Renderer(engine.variables_of(run, context)).render(step.fields["url"]))
-        return self._server_slots(server, tenant)
-
-    def _function_slots(self, step: Step, tenant: str) -> Destination:
-        return self.destinations.of(f"function {step.fields['function']}", tenant, FUNCTION_SLOTS)
-
-    def _server_slots(self, server: str, tenant: str) -> Destination:
         return self.destinations.of("http steps", tenant, HTTP_SLOTS).of_server(server)
 
     async def call(self, step: Step, run: RunState, context: RunContext, stored: StoredRun) -> StepOutcome:
@@ -133,9 +127,9 @@ class StepCalls(Struct, eq=False):
         headers |= sign(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
-        server = server_of(url)
+        slots = self.destinations.of("http steps", stored.tenant, HTTP_SLOTS).of_server(server_of(url))
         try:
-            async with self._server_slots(server, stored.tenant).call(server):
+            async with slots.call(slots.server):
                 response = await self.http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
@@ -181,7 +175,7 @@ class StepCalls(Struct, eq=False):
         )
         function, timeout = self.functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
         try:
-            async with self._function_slots(step, stored.tenant).call():
+            async with self.destination(step, run, context, stored.tenant).call():
                 result = await _result(function, argument, stored.tenant, timeout)
             return msgspec.json.decode(msgspec.json.encode(result))
         except Unavailable as error:

@@ -68,10 +68,6 @@ class Sources(Struct, eq=False):
     _rules: dict[str, Rules] = {}  # by tenant
     _reading: dict[str, asyncio.Task[None]] = {}
 
-    def forget(self) -> None:
-        """Drop the cached rules after this process changed one."""
-        self.workflow_catalog.forget()  # which counts changes
-
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether a source matches one of the events, or a workflow waits for its name."""
         for event in events:

@@ -17,21 +17,21 @@ from bellcast.kernel import local_times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
-from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.types import Profile
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
 from bellcast.workflows import calls as step_calls
-from bellcast.workflows import cron, engine, live_waits, throttles_and_digests, triggers
+from bellcast.workflows import cron, engine, live_waits, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepOutcome
-from bellcast.workflows.throttles_and_digests import DigestRules
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import step_counters
 from bellcast.workflows.types.runs import (
+    MAX_RUN,
     CounterKey,
     CounterUpdate,
+    Digest,
     NewWait,
     RunState,
     StepFacts,
@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 MAX_TRIGGER_DEPTH = 3
 MAX_BY = 500
 COUNTER_GRACE_MS = 86_400_000
+# Bytes of a run reserved for the steps after a digest.
+DIGEST_RESERVE = 16 * 1024
 
 
 class ExecutionPage(Struct):
@@ -82,40 +84,23 @@ class Execution(Struct, kw_only=True):
         return engine.values_of(self.state, self.context)
 
 
-class RunSteps:
+class RunSteps(Struct, eq=False):
     """Performs steps; adds their effects to the execution."""
 
-    def __init__(
-        self,
-        find_current: Callable[[str, str], Awaitable[CurrentVersion | None]],
-        read_counter: Callable[[CounterKey], Awaitable[StoredCounter | None]],
-        clock: Clock,
-        router: Router,
-        triggers: Triggers,
-        limits: Limits,
-        new_id: Callable[[int], str],
-    ) -> None:
-        self._find_current = find_current
-        self._read_counter = read_counter
-        self._clock = clock
-        self._router = router
-        self._triggers = triggers
-        self._limits = limits
-        self._new_id = new_id
-        # Perform a step of this type.
-        self._performers: Mapping[str, Callable[[Execution, Step], Awaitable[StepOutcome]]] = {
-            **dict.fromkeys(CHANNELS, self._send),
-            "throttle": self._throttle,
-            "digest": self._digest,
-            "trigger": self._trigger,
-        }
+    find_current: Callable[[str, str], Awaitable[CurrentVersion | None]]
+    read_counter: Callable[[CounterKey], Awaitable[StoredCounter | None]]
+    clock: Clock
+    router: Router
+    triggers: Triggers
+    limits: Limits
+    new_id: Callable[[int], str]
 
     async def perform_next(self, execution: Execution) -> bool:
         """Execute the next step. Return False if there is none: the run calls the app, waits, pauses or has ended."""
         stored = execution.stored
         await budget_of(stored.tenant).wait()
         # False while the workflow is inactive. Runs of a deleted workflow finish.
-        current = await self._find_current(stored.owner, stored.workflow)
+        current = await self.find_current(stored.owner, stored.workflow)
         if not (current is None or current.active):
             # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses afterwards.
             state = execution.state
@@ -139,14 +124,15 @@ class RunSteps:
             execution.call = step
             return False
         try:
-            outcome = await self._performers[step.type](execution, step)
+            performers = {"throttle": self._throttle, "digest": self._digest, "trigger": self._trigger}
+            outcome = await performers.get(step.type, self._send)(execution, step)
         except Exception as error:  # noqa: BLE001  one run fails, not its page
             outcome = failed(execution, step, error)
         execution.state = engine.record(execution.state, step, outcome)
         return True
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
-        stored, now = execution.stored, self._clock.now()
+        stored, now = execution.stored, self.clock.now()
         route = await self._route(execution, step)
         request = SendRequest(
             tenant=stored.tenant,
@@ -156,8 +142,8 @@ class RunSteps:
             created_at=now,
         )
         try:
-            request = await self._router.with_events(
-                await self._router.decide(route, request, stored.id, execution.values)
+            request = await self.router.with_events(
+                await self.router.decide(route, request, stored.id, execution.values)
             )
         except BellcastError as error:
             if error.is_server_error:
@@ -182,7 +168,7 @@ class RunSteps:
         key = (stored.workflow, id(step))  # the runs keep their version's steps
         route = page.routes.get(key)
         if route is None:
-            route = page.routes[key] = await self._router.step_route(
+            route = page.routes[key] = await self.router.step_route(
                 stored.tenant,
                 stored.workflow,
                 _draft(execution),
@@ -205,7 +191,7 @@ class RunSteps:
             elif state.messages or (state.state == "skipped" and state.reason != "condition"):
                 used.add(one.type)
         if step.type == "inbox" or last is None or step.type in used:
-            return self._new_id(now)
+            return self.new_id(now)
         return last
 
     async def _template(self, tenant: str, step: Step) -> Template:
@@ -214,7 +200,7 @@ class RunSteps:
             return step.content
         key = step.fields["template"]
         try:
-            template = await self._router.template(tenant, key)
+            template = await self.router.template(tenant, key)
         except Invalid as error:
             raise InvalidValue(error.detail) from None
         if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
@@ -225,19 +211,15 @@ class RunSteps:
         window = engine.duration(step, "window", execution.state, execution.context)
         key, counter, revision = await self._counter(execution, step)
         now = execution.context.now
-        counter, has_passed = throttles_and_digests.throttle(counter, step.fields.get("limit", 1), window, now)
-        execution.counters.append(
-            CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
-        )
+        recent = tuple(at for at in counter.passed if at > now - window)
+        has_passed = len(recent) < step.fields.get("limit", 1)
+        body = msgspec.json.encode(StepCounter(passed=(*recent, now) if has_passed else recent))
+        execution.counters.append(CounterUpdate(key=key, revision=revision, body=body, expires_at=now + window))
         return StepOutcome() if has_passed else StepOutcome(ends_run="throttled")
 
     async def _digest(self, execution: Execution, step: Step) -> StepOutcome:
         key, counter, revision = await self._counter(execution, step)
-        now = (
-            execution.context.now
-        )  # a later time would be in the future of this execution, and the wait would not count
-        rules = self._digest_rules(execution, step, now)
-        changed, outcome = throttles_and_digests.collect(counter, rules, execution.stored.id, execution.state, now)
+        changed, outcome = _collect(counter, execution, step)
         execution.counters.append(
             CounterUpdate(
                 key=key,
@@ -245,21 +227,10 @@ class RunSteps:
                 body=None if changed is None else msgspec.json.encode(changed),
                 run=None if changed is None else changed.run,
                 # A digest is closed by its run. Once its window has passed, an abandoned digest is treated as empty.
-                expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
+                expires_at=execution.context.now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
             )
         )
         return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
-
-    def _digest_rules(self, execution: Execution, step: Step, now: int) -> DigestRules:
-        fields, context = step.fields, execution.context
-        if "cron" in fields:
-            name = fields.get("timezone", "recipient")
-            zone = local_times.find_zone(context.zone if name == "recipient" else name)
-            closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
-            return DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
-        window = engine.duration(step, "window", execution.state, context)
-        most = engine.duration(step, "max_window", execution.state, context) if "max_window" in fields else None
-        return DigestRules(mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window)
 
     async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
         stored, by = execution.stored, execution.state.step(step.key).by
@@ -270,7 +241,7 @@ class RunSteps:
                 else ""
             )
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
-        found = await self._read_counter(key)
+        found = await self.read_counter(key)
         if found is None:
             return key, step_counters.EMPTY, 0
         return key, step_counters.EMPTY if found.is_abandoned else step_counters.decode(found.body), found.revision
@@ -283,14 +254,62 @@ class RunSteps:
         data = engine.resolved(step.fields.get("data", {}), state, execution.context)
         try:
             draft = TriggerDraft(to=_audience(to), data=data)
-            triggers.check(draft, self._limits)
-            request = await self._triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
+            triggers.check(draft, self.limits)
+            request = await self.triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
         except BellcastError as error:
             if error.is_server_error:
                 raise
             return StepOutcome(state="failed", reason=error.reason)
         execution.triggers.append(request)
         return StepOutcome(result=msgspec.json.decode(request.response))
+
+
+def _window(execution: Execution, step: Step) -> int:
+    """Return for how long a digest that opens now collects, in milliseconds."""
+    fields, context = step.fields, execution.context
+    if "cron" not in fields:
+        return engine.duration(step, "window", execution.state, context)
+    name = fields.get("timezone", "recipient")
+    zone = local_times.find_zone(context.zone if name == "recipient" else name)
+    return cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, context.now) - context.now
+
+
+def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[StepCounter | None, StepOutcome]:
+    """Return a run that reaches a digest: it opens one, or adds itself and is merged. Also returns the counter (None:
+    delete)."""
+    id, run, window = execution.stored.id, execution.state, _window(execution, step)
+    # A time of the clock would be in the future of this execution, and the wait would not count.
+    now, mode = execution.context.now, step.fields.get("mode", "fixed")
+    most = engine.duration(step, "max_window", run, execution.context) if "max_window" in step.fields else None
+    if counter.run == id:
+        if counter.closes_at > now:
+            closes_at = min(counter.closes_at, now + window)  # longer if the clock was ahead when it opened
+            waiting = StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
+            return msgspec.structs.replace(counter, closes_at=closes_at), waiting
+        after = StepCounter(opened_at=now, closes_at=now + window) if mode == "repeats" else None
+        collected = step_counters.in_order(counter)
+        return after, StepOutcome(digest=None if collected is None else _fitting(collected, run))
+    if counter.run is not None and counter.digest is not None:
+        closes_at = counter.closes_at
+        if mode == "sliding":
+            closes_at = max(closes_at, now + window if most is None else min(now + window, counter.opened_at + most))
+        changed = step_counters.with_run(counter, counter.digest, id, run)
+        changed = msgspec.structs.replace(changed, closes_at=closes_at)
+        return changed, StepOutcome(ends_run="merged", reason=counter.run)
+    own = step_counters.own_digest(run)
+    if mode == "repeats" and counter.closes_at <= now:
+        return StepCounter(opened_at=now, closes_at=now + window), StepOutcome(digest=_fitting(own, run))
+    closes_at = counter.closes_at if mode == "repeats" else now + window
+    opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own, runs=(id,))
+    return opened, StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
+
+
+def _fitting(digest: Digest, run: RunState) -> Digest:
+    """Return the digest with as many items as fit into the run."""
+    free_bytes = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
+    # the earlier runs have left the digest; its item had exceeded the limit together with theirs
+    items = digest.items or (run.data,)
+    return msgspec.structs.replace(digest, items=step_counters.within(items, free_bytes))
 
 
 def _waits_on(execution: Execution) -> bool:

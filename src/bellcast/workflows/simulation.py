@@ -33,6 +33,7 @@ from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import StepOutcome
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS
+from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs, step_counters
 from bellcast.workflows.types.runs import (
@@ -70,11 +71,10 @@ MAX_PATH_BYTES = 1024 * 1024
 RUN = "simulated"
 
 
-class SimulatedClock:
+class SimulatedClock(Struct, eq=False):
     """A clock that the simulation sets."""
 
-    def __init__(self, now: int) -> None:
-        self.moment = now
+    moment: int
 
     def now(self) -> int:
         return self.moment
@@ -148,12 +148,12 @@ class Simulator(Struct, eq=False):
         page = ExecutionPage(await self._recipients(subject), None)
         settings = await router.tenant(subject.tenant)
         allowance = Allowance()
+        counter = Runs(self.db).counter
+        steps = RunSteps(_find_no_version, counter, clock, router, triggers, self.limits, new_id)
         found: list[SimulatedRun] = []
         for one in subject.request.to:
             key = one if isinstance(one, str) else one.key
-            counters = SimulatedCounters(subject, clock)
-            steps = RunSteps(_find_no_version, counters.read, clock, router, triggers, self.limits, new_id)
-            run = RunSimulation(subject, key, clock, router, steps, counters, page, settings, allowance)
+            run = RunSimulation(subject, key, clock, steps, page, settings, allowance)
             found.append(await allowance.suspendable(run.simulate()))
             if allowance.is_exceeded:
                 break
@@ -191,35 +191,6 @@ def _changes(one: SimulatedRecipient) -> dict[str, Any]:
     return changes
 
 
-class SimulatedCounters:
-    """The counters of one run's throttles and digests: those of the request, regardless of other runs."""
-
-    def __init__(self, subject: SimulatedWorkflow, clock: SimulatedClock) -> None:
-        self._request = subject.request
-        self._clock = clock
-        self._counters: dict[CounterKey, StepCounter] = {}
-
-    async def read(self, key: CounterKey) -> StoredCounter | None:
-        """Return a counter, as the store does."""
-        passed = self._request.throttled.get(key.step, 0)
-        counter = self._counters.get(key) or StepCounter(passed=(self._clock.now(),) * passed)
-        return None if counter == step_counters.EMPTY else StoredCounter(runs.encode(counter), 1)
-
-    def write(self, execution: Execution) -> None:
-        """Keep the counters that a step has changed. The other runs enter a digest when it opens."""
-        for update in execution.counters:
-            if update.body is None:
-                self._counters.pop(update.key, None)
-                continue
-            counter = step_counters.decode(update.body)
-            is_new = update.key not in self._counters and counter.run == RUN
-            for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
-                if counter.digest is not None:
-                    counter = step_counters.with_run(counter, counter.digest, f"{RUN}-{number}", RunState(data=data))
-            self._counters[update.key] = counter
-        execution.counters.clear()
-
-
 class RunSimulation:
     """The simulation of one recipient's run."""
 
@@ -228,18 +199,14 @@ class RunSimulation:
         subject: SimulatedWorkflow,
         recipient: str,
         clock: SimulatedClock,
-        router: Router,
         steps: RunSteps,
-        counters: SimulatedCounters,
         page: ExecutionPage,
         settings: TenantSettings,
         allowance: Allowance,
     ) -> None:
         self._subject = subject
         self._clock = clock
-        self._router = router
-        self._steps = steps
-        self._counters = counters
+        self._steps = msgspec.structs.replace(steps, read_counter=self._read_counter)
         self._page = page
         self._settings = settings
         self._allowance = allowance
@@ -268,6 +235,7 @@ class RunSimulation:
             page.recipients.profiles.get(recipient) or Profile(key=recipient), self._settings
         )
         self._places = dict(_places(subject.definition.steps))
+        self._counters: dict[CounterKey, StepCounter] = {}
 
     async def simulate(self) -> SimulatedRun:
         """Execute the run to its end, or to a limit."""
@@ -320,7 +288,7 @@ class RunSimulation:
                 outcome = StepOutcome(result=subject.request.results.get(step.key, {}), attempts=1)
                 execution.state, execution.call = engine.record(execution.state, step, outcome), None
                 goes_on = True
-            self._counters.write(execution)
+            self._keep_counters(execution)
             self._trace(state, execution)
             execution.sends.clear()
         state = execution.state
@@ -330,6 +298,26 @@ class RunSimulation:
         if len(runs.encode(execution.state)) > MAX_RUN:
             return before.ended("failed", "too_large")
         return execution.state
+
+    async def _read_counter(self, key: CounterKey) -> StoredCounter | None:
+        """Return a counter, as the store does: those of the request, regardless of other runs."""
+        passed = self._subject.request.throttled.get(key.step, 0)
+        counter = self._counters.get(key) or StepCounter(passed=(self._clock.now(),) * passed)
+        return None if counter == step_counters.EMPTY else StoredCounter(runs.encode(counter), 1)
+
+    def _keep_counters(self, execution: Execution) -> None:
+        """Keep the counters that a step has changed. The other runs enter a digest when it opens."""
+        for update in execution.counters:
+            if update.body is None:
+                self._counters.pop(update.key, None)
+                continue
+            counter = step_counters.decode(update.body)
+            is_new = update.key not in self._counters and counter.run == RUN
+            for number, data in enumerate(self._subject.request.digest.get(update.key.step, ()) if is_new else ()):
+                if counter.digest is not None:
+                    counter = step_counters.with_run(counter, counter.digest, f"{RUN}-{number}", RunState(data=data))
+            self._counters[update.key] = counter
+        execution.counters.clear()
 
     # --- events
 
@@ -440,7 +428,7 @@ class RunSimulation:
                 content=content(route.draft),
                 created_at=self._clock.now(),
             )
-            return {"missing": self._router.missing(route, unsent, execution.values)}
+            return {"missing": self._steps.router.missing(route, unsent, execution.values)}
         request = execution.sends[-1]
         (made,) = request.decisions
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text

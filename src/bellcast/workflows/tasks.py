@@ -15,7 +15,6 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
@@ -24,10 +23,10 @@ from bellcast.kernel import daemon_threads, times
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import END_OF_TIME, Job
-from bellcast.kernel.limits import Limits
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
-from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
+from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.triggers import TriggerDraft
 
 log = structlog.get_logger(__name__)
 
@@ -55,27 +54,25 @@ class TaskProgress(Struct, frozen=True, kw_only=True):
 class AsyncTaskRun:
     """The argument of an `async def` task: `name`, `fired_at`, `trigger` and `notify`."""
 
-    def __init__(self, name: str, moment: int, engines: Context, limits: Limits, trigger: TriggerWorkflow) -> None:
+    def __init__(self, name: str, moment: int, schedules: Schedules) -> None:
         self.name = name
         self.fired_at: datetime = times.to_rfc3339(moment)
         self._moment = moment
-        self._engines = engines
-        self._limits = limits
-        self._trigger = trigger
+        self._schedules = schedules
         self._calls: Counter[str] = Counter()
 
     async def trigger(self, workflow: str, to: Any, data: Mapping[str, Any] | None = None, **fields: Any) -> Any:
         """Trigger a workflow; return the response of the REST API. Raises BellcastError."""
         values = {"to": to, "data": dict(data or {}), **fields}
         draft = _converted({"idempotency_key": self._key([workflow, values]), **values}, TriggerDraft)
-        triggers.check(draft, self._limits)
-        return msgspec.json.decode(await self._trigger(workflow, draft))
+        triggers.check(draft, self._schedules.limits)
+        return msgspec.json.decode(await self._schedules.trigger(workflow, draft))
 
     async def notify(self, to: Any, **fields: Any) -> Any:
         """Send a notification; return the response of the REST API. Raises BellcastError."""
         values = {"to": to, **fields}
         draft = _converted({"idempotency_key": self._key(values), **values}, Draft)
-        return msgspec.json.decode(await sending.send(self._engines, self._limits, draft))
+        return msgspec.json.decode(await sending.send(self._schedules.engines(), self._schedules.limits, draft))
 
     def _key(self, values: Any) -> str:
         """Return an idempotency key. It is the same when a repeated run of the task makes the same call."""
@@ -105,29 +102,22 @@ class TaskRun:
         return asyncio.run_coroutine_threadsafe(call, self._loop).result()
 
 
-class ScheduledTasks:
+class ScheduledTasks(Struct, eq=False):
     """Runs the tasks of this process."""
 
-    def __init__(
-        self,
-        engines: Callable[[], Context],
-        tasks: Mapping[str, Task],
-        trigger: TriggerWorkflow,
-        limits: Limits,
-        jobs: JobRunner,
-    ) -> None:
-        self._engines = engines
-        self._tasks = tasks
-        self._trigger = trigger
-        self._limits = limits
-        for name in tasks:
-            jobs.register(_kind(name), self.run, concurrency=1, is_timed=True)
+    schedules: Schedules
+    tasks: Mapping[str, Task]
+    jobs: JobRunner
+
+    def __post_init__(self) -> None:
+        for name in self.tasks:
+            self.jobs.register(_kind(name), self.run, concurrency=1, is_timed=True)
 
     async def plan(self) -> None:
         """Add missing jobs of tasks. A task whose schedule has changed is scheduled from now on."""
-        engines = self._engines()
+        engines = self.schedules.engines()
         waiting = {group.kind for group in await Jobs(engines.db).due(END_OF_TIME)}
-        for name, task in self._tasks.items():
+        for name, task in self.tasks.items():
             progress = await self._progress(name)
             is_same = progress is not None and (progress.cron, progress.timezone) == _times(task.schedule)
             if is_same and _kind(name) in waiting:
@@ -142,13 +132,13 @@ class ScheduledTasks:
     async def run(self, job: Job) -> int | None:
         """Run a task for its due time; if several are due, for the latest. Return its next time."""
         name = job.payload.decode()
-        task, now = self._tasks[name], self._engines().clock.now()
+        task, now = self.tasks[name], self.schedules.engines().clock.now()
         progress = await self._progress(name) or await self._save(name, task.schedule, now)
         due = schedule_times.due_times(task.schedule, schedule_times.zone_of(task.schedule), progress.until, now)
         if due:
             # Call the function. An error is logged; the task runs again at its next time.
             moment = due[-1]
-            run = AsyncTaskRun(name, moment, self._engines(), self._limits, self._trigger)
+            run = AsyncTaskRun(name, moment, self.schedules)
             try:
                 if inspect.iscoroutinefunction(task.function):
                     await task.function(run)
@@ -161,11 +151,11 @@ class ScheduledTasks:
         return next(iter(_after(task.schedule, now)))
 
     async def _progress(self, name: str) -> TaskProgress | None:
-        found = await Documents(self._engines().db).get(PROGRESS, PROJECT, name)
+        found = await Documents(self.schedules.engines().db).get(PROGRESS, PROJECT, name)
         return None if found is None else msgspec.json.decode(found.body, type=TaskProgress)
 
     async def _save(self, name: str, schedule: Schedule, until: int) -> TaskProgress:
-        engines = self._engines()
+        engines = self.schedules.engines()
         cron, timezone = _times(schedule)
         progress = TaskProgress(until=until, cron=cron, timezone=timezone)
         await Documents(engines.db).put(PROGRESS, PROJECT, name, msgspec.json.encode(progress), engines.clock.now())

@@ -120,18 +120,11 @@ class WorkflowCatalog:
         self._current.forget()
         self.changes += 1
 
-    async def find(self, tenant: str, key: str) -> Workflow | None:
-        """Return the workflow of a key that applies to a tenant: its own, else the project's."""
+    async def find(self, tenant: str, key: str, *, is_fresh: bool = False) -> Workflow | None:
+        """Return the workflow of a key that applies to a tenant: its own, else the project's. With `is_fresh` from the store,
+        because another node may have changed it within CACHE_SECONDS."""
         for owner in dict.fromkeys((tenant, PROJECT)):
-            current = await self.current(owner, key)
-            if current is not None:
-                return Workflow(key=key, owner=owner, current=current)
-        return None
-
-    async def latest(self, tenant: str, key: str) -> Workflow | None:
-        """Like `find`, but from the store: another node may have changed the workflow within CACHE_SECONDS."""
-        for owner in dict.fromkeys((tenant, PROJECT)):
-            if (current := await self._latest(owner, key)) is not None:
+            if (current := await self.current(owner, key, is_fresh=is_fresh)) is not None:
                 return Workflow(key=key, owner=owner, current=current)
         return None
 
@@ -150,21 +143,19 @@ class WorkflowCatalog:
         """Return the error of a field that names an unknown workflow."""
         return f"names an unknown workflow {key[:100]!r}{await Documents(self._db).suggestion(WORKFLOWS, tenant, key)}"
 
-    async def current(self, owner: str, key: str) -> CurrentVersion | None:
+    async def current(self, owner: str, key: str, *, is_fresh: bool = False) -> CurrentVersion | None:
         """Return the current version of this owner's workflow, without inheritance."""
-        return await self._current.get((owner, key), lambda: self._read(owner, key))
 
-    async def _latest(self, owner: str, key: str) -> CurrentVersion | None:
-        return await self._current.read((owner, key), lambda: self._read(owner, key))
+        async def read() -> CurrentVersion | None:
+            document = await Documents(self._db).get(WORKFLOWS, owner, key)
+            return None if document is None else _decode(document.body)
 
-    async def _read(self, owner: str, key: str) -> CurrentVersion | None:
-        document = await Documents(self._db).get(WORKFLOWS, owner, key)
-        return None if document is None else _decode(document.body)
+        return await (self._current.read if is_fresh else self._current.get)((owner, key), read)
 
     async def resume_if_active(self, owner: str, key: str) -> None:
         """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted workflow
         finish."""
-        current = await self._latest(owner, key)
+        current = await self.current(owner, key, is_fresh=True)
         if current is None or current.active:
             await self._resume(owner, key)
 

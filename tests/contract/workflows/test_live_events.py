@@ -147,7 +147,7 @@ async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **f
     await world.store.documents.put(
         event_reactions.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now()
     )
-    world.workflows.sources.forget()
+    world.workflows.workflow_catalog.forget()
 
 
 LEAD = {"to": "{{ topic.provider }}", "title": "Lead of {{ event.data.client }}"}
@@ -212,7 +212,7 @@ class TestSources:
 
         monkeypatch.setattr(type(world.store.sends), "add", refuse)
         monkeypatch.setattr(type(world.store.documents), "every", refuse)
-        world.workflows.sources.forget()
+        world.workflows.workflow_catalog.forget()
         await publish(world, "other", recipient="alice")
         with pytest.raises(Unavailable):
             await publish(world, "lead.assigned", recipient="alice")

@@ -155,7 +155,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
     are up to 10 seconds old."""
     ctx, key, query = context.of(request), objects.restricted_key(request), request_body.query(request, StatsQuery)
     owner = PROJECT if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
-    workflow, steps = await ctx[WorkflowCatalog].latest(owner, key), list[str]()
+    workflow, steps = await ctx[WorkflowCatalog].find(owner, key, is_fresh=True), list[str]()
     if workflow is not None:
         version = workflow.current.version if query.version is None else query.version
         with contextlib.suppress(NotFound):

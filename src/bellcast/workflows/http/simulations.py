@@ -115,7 +115,7 @@ async def _definition(
         except Invalid as refusal:
             errors = [FieldError(f"{place}.{one.field}".rstrip("."), one.message) for one in refusal.errors]
             raise Invalid.fields(errors) from None
-    found = await ctx[WorkflowCatalog].latest(tenant, key)
+    found = await ctx[WorkflowCatalog].find(tenant, key, is_fresh=True)
     if found is None:
         raise await ctx[WorkflowCatalog].unknown(tenant, key)
     current = found.current

@@ -41,6 +41,6 @@ KIND = objects.Kind(
     stand_ins={"event": "x"},
     added={"last_error": str | None},
     describe=_describe,
-    changed=lambda ctx: ctx[Sources].forget(),
+    changed=lambda ctx: ctx[WorkflowCatalog].forget(),  # which counts changes
 )
 OPERATIONS = objects.operations(KIND)
