@@ -13,8 +13,9 @@ from bellcast.inbox.types.inboxes import Action, Query
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
+from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.db import postgres_connection
-from bellcast.kernel.db.postgres import PostgresEngine, ReadBatcher
+from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresText
 from bellcast.kernel.db.script import Params, Row
 from bellcast.kernel.errors import IdempotencyMismatch, NotFound
@@ -172,16 +173,16 @@ async def test_inbox_erased_while_it_is_opened_is_opened_or_created(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pair.first.send("alice")
-    read = ReadBatcher.read
+    read = CallBatcher.call
 
-    async def erased_after(batcher: ReadBatcher, name: str, params: Params) -> list[Any]:
+    async def erased_after(batcher: CallBatcher[Any, Any], name: str, params: Params) -> list[Any]:
         found = await read(batcher, name, params)
         if name == "inbox_open":
             await pair.second.store.recipients.delete("", "alice", pair.second.now)
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(ReadBatcher, "read", erased_after)
+        patch.setattr(CallBatcher, "call", erased_after)
         opened = await pair.first.open("alice")
     assert opened.inbox.state.unread == 1
     assert await pair.first.counts("alice") == (0, 0)

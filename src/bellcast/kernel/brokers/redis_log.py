@@ -1,18 +1,17 @@
 """The log of live events on Redis: sorted sets per tenant, changed by one script."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.kernel.brokers.history import EventId, ids_up_to
 from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.events import Stream
 
 # A log without events or readers for a week is deleted as a whole; the next one has another epoch.
@@ -32,15 +31,6 @@ NO_LIMIT = -1
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class WaitingRead(Struct, frozen=True):
-    """A read that waits for a call. `packed` is its argument of the script."""
-
-    streams: Sequence[Stream]
-    packed: bytes
-    now: int
-    result: asyncio.Future[LogRead]
-
-
 class RedisLog(TopicLog):
     """A log on the Redis of a transport, which removes one without events or readers. In a cluster a tenant's log is on one
     shard."""
@@ -49,8 +39,7 @@ class RedisLog(TopicLog):
         self._transport = transport
         transport.has_log = True
         self._limit_bytes = limit_bytes
-        self._waiting: dict[str, list[WaitingRead]] = {}
-        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._reads = CallBatcher(self._read_all, READS_PER_CALL)
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         args: list[Any] = [self._limit_bytes(), self._transport.publish_command]
@@ -66,33 +55,16 @@ class RedisLog(TopicLog):
     ) -> LogRead:
         """Read streams. Reads that arrive during a call share the next call: in a reconnect storm, hundreds of clients
         resume at the same time, and a call takes 150 µs of CPU time in this process."""
-        loop = asyncio.get_running_loop()
         epoch_text, offset = ("", _hex(0)) if after is None else (f"{after.epoch:x}", _hex(after.offset))
         # Packed into one argument, because the driver takes 12 µs for nine.
         packed = _encode((kind, epoch_text, offset, NO_LIMIT if kind == "missed" else limit, streams))
-        pending = WaitingRead(streams, packed, now, loop.create_future())
-        self._waiting.setdefault(tenant, []).append(pending)
-        if tenant not in self._reading:
-            self._reading[tenant] = loop.create_task(self._read_waiting(tenant))
-        return await pending.result
+        return await self._reads.call(tenant, (streams, packed, now))
 
-    async def _read_waiting(self, tenant: str) -> None:
-        waiting: list[WaitingRead] = []
-        try:
-            while waiting := waiting + self._waiting.pop(tenant, []):
-                reads = waiting[:READS_PER_CALL]
-                epoch, last, results = await self._run("read", tenant, reads[-1].now, [one.packed for one in reads])
-                end = EventId(int(epoch, 16), last)
-                for one, result in zip(reads, results, strict=False):
-                    if not one.result.done():  # the reader may have been cancelled
-                        one.result.set_result(_log_read(end, one.streams, *result))
-                waiting = waiting[len(results) :]
-        except Exception as failure:  # noqa: BLE001  every waiting reader raises it: one without a result would wait forever
-            for one in waiting + self._waiting.pop(tenant, []):
-                if not one.result.done():
-                    one.result.set_exception(failure)
-        finally:
-            del self._reading[tenant]
+    async def _read_all(self, tenant: str, reads: Sequence[tuple[Sequence[Stream], bytes, int]]) -> list[LogRead]:
+        """Run the first of these reads in one call."""
+        epoch, last, results = await self._run("read", tenant, reads[-1][2], [packed for _, packed, _ in reads])
+        end = EventId(int(epoch, 16), last)
+        return [_log_read(end, streams, *result) for (streams, *_), result in zip(reads, results, strict=False)]
 
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         await self._run("clear", tenant, now, [] if stream is None else [stream])

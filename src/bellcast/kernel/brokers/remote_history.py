@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.kernel.brokers import history
@@ -23,10 +22,12 @@ from bellcast.kernel.brokers.history import (
     KeepRules,
     KeptEvent,
     PastEvents,
+    TopicHistory,
 )
 from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
@@ -42,12 +43,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LiveEvent).decode
 
 
-class PendingAppend(Struct, frozen=True):
-    entry: NewEntry
-    appended: asyncio.Future[EventId | None]  # None: it is not kept
-
-
-class RemoteHistory:
+class RemoteHistory(TopicHistory):
     """A TopicHistory in a log that several processes share."""
 
     def __init__(
@@ -65,10 +61,8 @@ class RemoteHistory:
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
         self._interruptions = 0
-        # Events that wait for their tenant's append, which is in progress for each tenant in it.
-        self._pending: dict[str, list[PendingAppend]] = {}
-        self._appending: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(topic_log.max_appends)
+        # By tenant. An event without an id is not kept.
+        self._appends = CallBatcher[NewEntry, EventId | None](self._append, MAX_APPEND_EVENTS, topic_log.max_appends)
         self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
         self._has_swept = False
         self._is_supported = True
@@ -80,8 +74,8 @@ class RemoteHistory:
         pending = [self._enqueue(event) for event in events]
         # `gather` collects all exceptions; for one event, it would take a third of this method's time
         if len(events) > 1:
-            await asyncio.gather(*(one.appended for one in pending if one is not None))
-        ids = [None if one is None else await one.appended for one in pending]
+            await asyncio.gather(*filter(None, pending))
+        ids = [None if one is None else await one for one in pending]
         return tuple(
             [event if id is None else replace(event, id=id.text) for event, id in zip(events, ids, strict=True)]
         )
@@ -168,7 +162,7 @@ class RemoteHistory:
 
     # --- append
 
-    def _enqueue(self, event: LiveEvent) -> PendingAppend | None:
+    def _enqueue(self, event: LiveEvent) -> "asyncio.Future[EventId | None] | None":
         rule = self._rules.for_event(event) if self._is_supported else None
         if rule is None:
             return None
@@ -176,49 +170,22 @@ class RemoteHistory:
             entry = NewEntry(event.stream, _encode(event), rule.duration_ms, rule.events or 0)
         except UNENCODABLE:  # the broker logs it
             return None
-        loop = asyncio.get_running_loop()
-        pending = PendingAppend(entry, loop.create_future())
-        if event.tenant in self._pending:
-            self._pending[event.tenant].append(pending)
-        else:
-            self._pending[event.tenant] = [pending]
-            appending = loop.create_task(self._append_pending(event.tenant))
-            self._appending.add(appending)
-            appending.add_done_callback(self._appending.discard)
-        return pending
+        return self._appends.call(event.tenant, entry)
 
-    async def _append_pending(self, tenant: str) -> None:
-        """Append a tenant's waiting events. Events that arrive in the meantime share the next call."""
+    async def _append(self, tenant: str, entries: Sequence[NewEntry]) -> Sequence[EventId | None]:
         self._used.add(tenant)
-        waiting = self._pending[tenant]
         try:
-            while waiting:
-                async with self._slots:
-                    batch = waiting[:MAX_APPEND_EVENTS]
-                    del waiting[:MAX_APPEND_EVENTS]
-                    await self._append_to(tenant, batch)
-        finally:
-            del self._pending[tenant]
-
-    async def _append_to(self, tenant: str, batch: Sequence[PendingAppend]) -> None:
-        ids: Sequence[EventId | None] = [None] * len(batch)
-        try:
-            ids = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
+            return await self._log.append(tenant, entries, self._clock.now())
         except LogUnsupported as failure:
             self._disable(failure)
         except LogFull:
             pass  # the events are delivered only
-        except Unavailable as failure:
-            # Those that waited meanwhile fail too: each would wait for the same timeout after this one.
-            waiting = self._pending[tenant]
-            _refuse((*batch, *waiting), failure)
-            waiting.clear()
-        except Exception as failure:
+        except Unavailable:
+            raise
+        except Exception:
             log.exception("event_append_failed")
-            _refuse(batch, failure)
-        for one, id in zip(batch, ids, strict=True):
-            if not one.appended.done():  # the publisher may have been cancelled
-                one.appended.set_result(id)
+            raise
+        return [None] * len(entries)
 
     def _disable(self, failure: LogUnsupported) -> None:
         log.warning("topic_history_unsupported", reason=str(failure))
@@ -374,13 +341,6 @@ class RemoteHistory:
             self._deliver(event)
         if filled is not None:
             filled.set_result(True)
-
-
-def _refuse(pending: Sequence[PendingAppend], failure: Exception) -> None:
-    """Raise an exception in every publisher that waits."""
-    for one in pending:
-        if not one.appended.done():
-            one.appended.set_exception(failure)
 
 
 def _tenant(stream: Stream) -> str:

@@ -1,15 +1,15 @@
 """PostgreSQL engine: reads use any of a few connections, and are batched if many run at the same time
-(`ReadBatcher`). Writes run in batches (`commit.postgres_writer`)."""
+(`CallBatcher`). Writes run in batches (`commit.postgres_writer`)."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
 
+from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import postgres_connection, postgres_identity
 from bellcast.kernel.db.commit.postgres_writer import PostgresWriter
@@ -42,6 +42,8 @@ IDLE_SECONDS = 60.0
 # Lifetime of cached plans. A plan is made for the current table sizes; one made for an empty database must be replaced
 # soon after the tables grow. 60 statements in 60 s on each connection cost nothing.
 PLAN_CACHE_SECONDS = 60
+# Maximum reads per batch. Each is an index lookup of about 20 µs: the last of a batch waits 2 ms for the others.
+MAX_BATCH_READS = 100
 
 
 class PostgresEngine(WritingEngine):
@@ -54,7 +56,7 @@ class PostgresEngine(WritingEngine):
         self._clock = clock
         self._texts: dict[str, PostgresText] = {}
         self._pool: asyncpg.Pool | None = None
-        self._read_batcher: ReadBatcher | None = None
+        self._reads = CallBatcher[Params, list[Row]](self._read_each, MAX_BATCH_READS)  # by statement
 
     async def open(self) -> None:
         """Migrate unless another process does, and connect."""
@@ -88,19 +90,18 @@ class PostgresEngine(WritingEngine):
             raise failure from error
         self._texts = texts()
         self._writer = PostgresWriter(self._pool, self._texts, self._clock)
-        self._read_batcher = ReadBatcher(self._pool, self._texts)
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a script on any connections. From the first statement that cannot be batched, all statements use one
         connection."""
-        if self._pool is None or self._read_batcher is None:
+        if self._pool is None:
             raise Unavailable("The store is closed.")
         running = script(*args, **kwargs)
         try:
             pending = next(running)
             # Reads that begin no transaction and are fast run together with others.
             while self._texts[pending.name].returns_rows and not pending.heavy:
-                pending = running.send(await self._read_batcher.read(pending.name, pending.params))
+                pending = running.send(await self._reads.call(pending.name, pending.params))
             async with self._pool.acquire() as raw:
                 try:
                     return await PostgresConnection(raw, self._texts).run(running, pending)
@@ -111,6 +112,24 @@ class PostgresEngine(WritingEngine):
             return cast(T, done.value)
         except Exception as error:
             raise translated(error) from error
+
+    async def _read_each(self, name: str, sets: Sequence[Params]) -> Sequence[list[Row] | Exception]:
+        """Run a statement for each parameter set; return the rows or the exception of each."""
+        if self._pool is None:
+            raise Unavailable("The store is closed.")
+        try:
+            async with self._pool.acquire() as raw:
+                return await PostgresConnection(raw, self._texts).query(name, sets)
+        except Exception as failure:
+            if len(sets) == 1 or isinstance(translated(failure), DiskFull | Unavailable):
+                raise
+        found: list[list[Row] | Exception] = []
+        for one in sets:  # so that only the invalid read fails
+            try:
+                found += await self._read_each(name, [one])
+            except Exception as failure:  # noqa: BLE001  the reader gets the error
+                found.append(failure)
+        return found
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, because reads do not wait for each other's connections."""
@@ -142,67 +161,3 @@ class PostgresEngine(WritingEngine):
 async def _begin_session(connection: Raw) -> None:
     await connection.execute(SET_SESSION)
     await postgres_identity.check(connection)
-
-
-# Maximum reads per batch. Each is an index lookup of about 20 µs: the last of a batch waits 2 ms for the others.
-MAX_BATCH_READS = 100
-
-
-class PendingRead(NamedTuple):
-    """A statement's parameters, and the future of its rows."""
-
-    params: Params
-    rows: asyncio.Future[list[Row]]
-
-
-class ReadBatcher:
-    """Batches reads of this process that need only one statement."""
-
-    def __init__(self, pool: asyncpg.Pool, texts: dict[str, PostgresText]) -> None:
-        self._pool = pool
-        self._texts = texts
-        self._waiting: dict[str, deque[PendingRead]] = {}  # for each statement that has a task
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def read(self, name: str, params: Params) -> list[Row]:
-        loop = asyncio.get_running_loop()
-        pending = PendingRead(params, loop.create_future())
-        waiting = self._waiting.get(name)
-        if waiting is not None:
-            waiting.append(pending)
-        else:
-            self._waiting[name] = deque([pending])
-            task = loop.create_task(self._read_waiting(name))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return await pending.rows
-
-    async def _read_waiting(self, name: str) -> None:
-        """Run reads until none is waiting. The task starts in the event loop's next iteration, with all reads of this
-        one."""
-        waiting = self._waiting[name]
-        try:
-            while waiting:
-                some = [waiting.popleft() for _ in range(min(len(waiting), MAX_BATCH_READS))]
-                await self._run_each(name, [one for one in some if not one.rows.done()])
-        finally:
-            del self._waiting[name]
-
-    async def _run_each(self, name: str, some: Sequence[PendingRead]) -> None:
-        try:
-            if not some:
-                return
-            async with self._pool.acquire() as raw:
-                found = await PostgresConnection(raw, self._texts).query(name, [one.params for one in some])
-        except Exception as failure:  # noqa: BLE001  every reader gets the error
-            if len(some) > 1 and not isinstance(translated(failure), DiskFull | Unavailable):
-                for one in some:  # so that only the invalid read fails
-                    await self._run_each(name, [one])
-                return
-            for one in some:
-                if not one.rows.done():
-                    one.rows.set_exception(failure)
-            return
-        for one, rows in zip(some, found, strict=True):
-            if not one.rows.done():
-                one.rows.set_result(rows)
