@@ -13,7 +13,7 @@ from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.types import Job, JobShare
+from bellcast.kernel.jobs.types import Job
 from tests.clock import FakeClock
 from tests.store import Store
 
@@ -110,7 +110,7 @@ class App:
     async def lease(self, now: int, until: int, limit: int) -> list[Job]:
         """Lease due jobs of every group, `limit` of each."""
         groups = await self.store.jobs.due(now)
-        return await self.store.jobs.lease([JobShare(group, limit) for group in groups], now, until)
+        return await self.store.jobs.lease(dict.fromkeys(groups, limit), now, until)
 
     async def add(self, request: SendRequest) -> SendResult:
         """Send, or raise the store's refusal."""

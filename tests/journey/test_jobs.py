@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from bellcast.kernel.jobs.types import Job, JobShare
+from bellcast.kernel.jobs.types import Job
 from tests import engines
 from tests.journey.rest import Rest, refused
 from tests.journey.shell import bellcast, end, lines, running
@@ -22,7 +22,7 @@ async def set_dead(rest: Rest, id: str, tenant: str = "") -> None:
     jobs = rest.store.jobs
     await jobs.add([Job(id=id, kind="message", payload=b"", run_at=now, created_at=now, tenant=tenant)])
     (group,) = await jobs.due(now)
-    (job,) = await jobs.lease([JobShare(group, 1)], now, now + 1)
+    (job,) = await jobs.lease({group: 1}, now, now + 1)
     await jobs.set_dead([Job(**{name: getattr(job, name) for name in Job.__struct_fields__} | {"error": "Broken: x"})])
 
 

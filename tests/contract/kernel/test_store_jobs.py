@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import LEASE_MS, MAX_CRASHES, RETRY_DEADLINE_MS, JobRunner, SetAside
-from bellcast.kernel.jobs.types import FANOUT, NORMAL, URGENT, Job, JobGroup, JobShare
+from bellcast.kernel.jobs.types import FANOUT, NORMAL, URGENT, Job, JobGroup
 from tests.contract.app import App, wanted
 
 
@@ -82,7 +82,7 @@ async def test_lease_takes_the_shares_in_their_order(app: App) -> None:
     jobs = app.store.jobs
     await jobs.add([job("a", 1, tenant="acme"), job("b", 2, tenant="acme"), job("z", 3, tenant="zoo")])
     acme, zoo = await jobs.due(5)
-    leased = await jobs.lease([JobShare(zoo, 5), JobShare(acme, 1)], 5, 100)
+    leased = await jobs.lease({zoo: 5, acme: 1}, 5, 100)
     assert [(job_.id, job_.tenant) for job_ in leased] == [("z", "zoo"), ("a", "acme")]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from bellcast.kernel.jobs.types import Job, JobGroup, JobShare
+from bellcast.kernel.jobs.types import Job, JobGroup
 
 # Maximum slots of one tenant, so that the jobs of another one start while a large send runs.
 TENANT_SLOTS = 64
@@ -33,7 +33,7 @@ class TenantShares:
 
     def allocate(
         self, groups: Sequence[JobGroup], free: int, running: Mapping[str, int], rooms: Mapping[JobGroup, Room]
-    ) -> list[JobShare]:
+    ) -> Mapping[JobGroup, int]:
         """Return how many jobs of each group to lease: at most `free` in total, within the room of each group, which it takes.
         `running` counts the slots that tenants already use."""
         of_tenant: dict[str, deque[JobGroup]] = {}
@@ -45,15 +45,18 @@ class TenantShares:
         tenants = Counter(running)
         while order and free:
             start, at, tenant = heapq.heappop(order)
-            found = _next_group(of_tenant[tenant], rooms)
-            if found is None or tenants[tenant] >= TENANT_SLOTS:
+            waiting = of_tenant[tenant]
+            turn = next((turn for turn, group in enumerate(waiting, 1) if rooms[group].free > 0), 0)
+            if not turn or tenants[tenant] >= TENANT_SLOTS:
                 continue
+            waiting.rotate(-turn)  # the tenant's groups take turns
+            found = waiting[-1]
             allocated[found] += 1
             tenants[tenant] += 1
             rooms[found].free -= 1
             free -= 1
             heapq.heappush(order, (start + 1 / self._weight_of(tenant), at, tenant))
-        return [JobShare(group, limit) for group, limit in allocated.items()]
+        return allocated
 
     def charge(self, jobs: Collection[Job]) -> None:
         """Advance the virtual times of the tenants of leased jobs."""
@@ -70,13 +73,3 @@ class TenantShares:
 
     def _start_of(self, tenant: str) -> float:
         return max(self._times.get(tenant, 0.0), self._now)
-
-
-def _next_group(groups: deque[JobGroup], rooms: Mapping[JobGroup, Room]) -> JobGroup | None:
-    """Return the tenant's next group, taking turns; None if none has room."""
-    for _ in range(len(groups)):
-        group = groups[0]
-        groups.rotate(-1)
-        if rooms[group].free > 0:
-            return group
-    return None

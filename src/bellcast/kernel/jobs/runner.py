@@ -24,7 +24,6 @@ from bellcast.kernel.jobs.types import (
     URGENT,
     Job,
     JobGroup,
-    JobShare,
     in_line,
     kind_of,
     line_of,
@@ -305,13 +304,13 @@ class JobRunner:
             self._start(leased)
             started += len(leased)
             found = Counter((job.tenant, job.kind) for job in leased)
-            empty = {share.group for share in shares if found[share.group.tenant, share.group.kind] < share.limit}
+            empty = {group for group, limit in shares.items() if found[group.tenant, group.kind] < limit}
             if not empty:
                 break  # due jobs may have changed: urgent jobs are first again
             groups = [group for group in groups if group not in empty]
         return started
 
-    async def _lease(self, shares: Sequence[JobShare]) -> list[Job]:
+    async def _lease(self, shares: Mapping[JobGroup, int]) -> list[Job]:
         """Lease jobs. If the call is cancelled, the leased jobs are released with the next outcomes."""
         now = self._clock.now()
         leasing = asyncio.ensure_future(self._db.lease(shares, now, now + LEASE_MS))

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import RecipientKey, ScriptCommand
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
-from bellcast.kernel.jobs.types import Job, JobGroup, JobShare, kind_of, new_job_params
+from bellcast.kernel.jobs.types import Job, JobGroup, kind_of, new_job_params
 
 # The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
@@ -51,15 +51,13 @@ class Jobs(StoreTable):
         return [JobGroup(*row) for row in found]
 
     @write(is_housekeeping=True)
-    def lease(self, shares: Sequence[JobShare], now: int, until: int) -> Script[list[Job]]:
+    def lease(self, shares: Mapping[JobGroup, int], now: int, until: int) -> Script[list[Job]]:
         """Lease at most the given number of due jobs of each group, oldest due time first. A job without an outcome is
         due again at `until`."""
         leased, lease = list[Job](), secrets.token_hex(LEASE_BYTES)
-        for share in shares:
-            group = {"priority": share.group.priority, "tenant": share.group.tenant, "kind": share.group.kind}
-            found = yield Statement(
-                "job_lease", {**group, "now": now, "until": until, "lease": lease, "limit": share.limit}
-            )
+        for group, limit in shares.items():
+            params = {"priority": group.priority, "tenant": group.tenant, "kind": group.kind}
+            found = yield Statement("job_lease", {**params, "now": now, "until": until, "lease": lease, "limit": limit})
             leased += sorted((Job(*row) for row in found), key=lambda job: job.id)
         return leased
 
@@ -116,7 +114,16 @@ class Jobs(StoreTable):
         for kind, effect in effects.items():
             if affected := [job.id for job in jobs if kind_of(job.kind) == kind]:
                 inboxes |= await self._engine.read(effect.recipients, affected)
-        await self._engine.write(ScriptCommand(lambda: _set_dead(params, jobs, effects), inboxes))
+
+        def script() -> Script[None]:
+            yield Statement("job_set_dead", many=params)
+            for job in jobs:
+                effect = effects.get(kind_of(job.kind))
+                # Not dead: its lease was lost, and another process continues.
+                if effect is not None and (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
+                    yield from effect.script(job.id)
+
+        await self._engine.write(ScriptCommand(script, inboxes))
 
     @write()
     def cancel(self, ids: Sequence[str]) -> Script[frozenset[str]]:
@@ -149,15 +156,6 @@ class Jobs(StoreTable):
         for kind, state, count in found:
             counts[kind_of(kind), state] += count
         return counts
-
-
-def _set_dead(params: Sequence[Params], jobs: Sequence[Job], effects: Mapping[str, DeadJobEffect]) -> Script[None]:
-    yield Statement("job_set_dead", many=params)
-    for job in jobs:
-        effect = effects.get(kind_of(job.kind))
-        # Not dead: its lease was lost, and another process continues.
-        if effect is not None and (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
-            yield from effect.script(job.id)
 
 
 def _lease_params(job: Job) -> dict[str, object]:

@@ -56,13 +56,6 @@ class JobGroup(Struct, frozen=True):
     run_at: int
 
 
-class JobShare(Struct, frozen=True):
-    """How many jobs of a group to lease."""
-
-    group: JobGroup
-    limit: int
-
-
 def new_job_params(job: Job) -> dict[str, object]:
     """Return the parameters of `job_add`."""
     return {name: getattr(job, name) for name in NEW_JOB_COLUMNS}

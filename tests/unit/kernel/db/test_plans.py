@@ -17,7 +17,7 @@ from bellcast.kernel.db import statements
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
-from bellcast.kernel.jobs.types import Job, JobShare
+from bellcast.kernel.jobs.types import Job
 from bellcast.live.sync.resume import NO_REVISION
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -212,7 +212,7 @@ async def test_waiting_jobs_of_one_tenant_cost_no_steps(app: App, engine: Sqlite
 
     async def lease() -> None:
         (group,) = [group for group in await jobs.due(1) if group.tenant == "zoo"]
-        assert len(await jobs.lease([JobShare(group, 2)], 1, 10)) == 2
+        assert len(await jobs.lease({group: 2}, 1, 10)) == 2
 
     def some(tenant: str, number: int) -> list[Job]:
         ids = [f"{tenant}{n}" for n in range(number)]

@@ -21,7 +21,6 @@ from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import text
 from bellcast.kernel.errors import NotFound, Unavailable
-from bellcast.kernel.jobs.types import JobShare
 from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -266,7 +265,7 @@ async def test_concurrent_triggers_share_their_insertions(app: App, engine: Sqli
     runs = [run for request in (*plain, keyed) for run in request.runs]
     assert sorted(await app.store.runs.find([run.id for run in runs]), key=lambda run: run.id) == runs
     (group,) = await app.store.jobs.due(app.now)
-    leased = await app.store.jobs.lease([JobShare(group, 9)], app.now, app.now + 1)
+    leased = await app.store.jobs.lease({group: 9}, app.now, app.now + 1)
     assert [job.id for job in leased] == [run.id for run in runs]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from bellcast.kernel.jobs.runner import (
     JobRunner,
     PageOutcome,
 )
-from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, JobGroup, JobShare, in_line
+from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, JobGroup, in_line
 from tests.clock import FakeClock
 
 
@@ -46,18 +46,17 @@ class FakeStore:
         groups = {(job.priority, job.tenant, job.kind) for job in self.jobs.values() if job.run_at <= now}
         return [JobGroup(*group, 0) for group in sorted(groups)]
 
-    async def lease(self, shares: Sequence[JobShare], now: int, until: int) -> list[Job]:
+    async def lease(self, shares: Mapping[JobGroup, int], now: int, until: int) -> list[Job]:
         self.leases += 1
         leased = []
-        for share in shares:
-            group = share.group
+        for group, limit in shares.items():
             due = [
                 job
                 for job in self.jobs.values()
                 if (job.priority, job.tenant, job.kind) == (group.priority, group.tenant, group.kind)
                 and job.run_at <= now
             ]
-            leased += [replace(job, run_at=until, attempts=job.attempts + 1) for job in due[: share.limit]]
+            leased += [replace(job, run_at=until, attempts=job.attempts + 1) for job in due[:limit]]
         self.put(*leased)
         return leased
 
