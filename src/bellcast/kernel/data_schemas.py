@@ -39,6 +39,21 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     ),
 }
 LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf")
+# The values of keywords: a check, and what they must be.
+VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "required": (
+        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+        "a list of names",
+    ),
+    "enum": (lambda value: isinstance(value, list), "a list of values"),
+    "x-private": (TYPES["boolean"], "true or false"),
+    "x-label": (
+        lambda value: isinstance(value, str) and len(value) <= MAX_LABEL,
+        f"text of at most {MAX_LABEL} characters",
+    ),
+    "properties": (TYPES["object"], "an object of schemas"),
+    **dict.fromkeys(LISTS_OF_SCHEMAS, (lambda value: isinstance(value, list), "a list of schemas")),
+}
 # The bounds of a number, or of the length of other values: what they exclude, and what a value must be or have instead.
 BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool], str]] = {
     "minimum": ("number", operator.lt, "be at least {}"),
@@ -115,27 +130,12 @@ def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in types if isinstance(types, list) else [types]:
         if not isinstance(name, str) or name not in TYPES:
             yield FieldError(f"{path}.type", f"must be one of: {', '.join(TYPES)}")
-    required = schema.get("required", [])
-    if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
-        yield FieldError(f"{path}.required", "must be a list of names")
-    if not isinstance(schema.get("enum", []), list):
-        yield FieldError(f"{path}.enum", "must be a list of values")
+    for name, (is_allowed, expected) in VALUES.items():
+        if name in schema and not is_allowed(schema[name]):
+            yield FieldError(f"{path}.{name}", f"must be {expected}")
     for name in ("enum", "required"):
         if isinstance(schema.get(name), list) and len(schema[name]) > MAX_VALUES:
             yield FieldError(f"{path}.{name}", f"must have at most {MAX_VALUES} values, got {len(schema[name])}")
-    if not isinstance(schema.get("x-private", False), bool):
-        yield FieldError(f"{path}.x-private", "must be true or false")
-    if not isinstance(schema.get("x-label", ""), str) or len(schema.get("x-label", "")) > MAX_LABEL:
-        yield FieldError(f"{path}.x-label", f"must be text of at most {MAX_LABEL} characters")
-    if not isinstance(schema.get("properties", {}), Mapping):
-        yield FieldError(f"{path}.properties", "must be an object of schemas")
-    yield from _bound_errors(path, schema)
-
-
-def _bound_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:
-    for name in LISTS_OF_SCHEMAS:
-        if not isinstance(schema.get(name, []), list):
-            yield FieldError(f"{path}.{name}", "must be a list of schemas")
     for name, (kind, *_) in BOUNDS.items():
         if name not in schema:
             continue

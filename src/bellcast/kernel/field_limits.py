@@ -200,17 +200,6 @@ def errors(value: object, limits: Limits, within: str = "") -> list[FieldError]:
     return _checker(of_value)(value, limits, within)
 
 
-def _out_of_calendar(field: str, value: object, _: Limits) -> FieldErrors:
-    is_outside = isinstance(value, datetime) and not times.is_storable(value)
-    return [FieldError(field, validation.OUT_OF_CALENDAR)] if is_outside else ()
-
-
-def _title(field: str, value: str, limits: Limits) -> FieldErrors:
-    if value.strip():
-        return validation.text(field, value, limits.title)
-    return [FieldError(field, "must not be empty"), *validation.text(field, value, limits.title)]
-
-
 LINK_LIFETIME = lasting(1, times.MAX_AHEAD_SECONDS, "must be from 1 second to 366 days")
 # The fields of the value have limits.
 INNER = ValueRule(lambda field, value, limits: errors(value, limits, f"{field}."))
@@ -222,7 +211,13 @@ ANY_TENANT = ValueRule(schema=lambda limits: text(limits.key, ANY_TENANT_PATTERN
 TOPIC = ValueRule(validation.topic, lambda limits: text(limits.topic, TOPIC_PATTERN))
 ROLE = ValueRule(validation.role, lambda limits: text(limits.topic - len("role."), TOPIC_PATTERN))
 URL = ValueRule(validation.url, lambda limits: text(limits.url))
-TITLE = ValueRule(_title, lambda limits: text(limits.title, NOT_BLANK))
+TITLE = ValueRule(
+    lambda field, value, limits: [
+        *([] if value.strip() else [FieldError(field, "must not be empty")]),
+        *validation.text(field, value, limits.title),
+    ],
+    lambda limits: text(limits.title, NOT_BLANK),
+)
 LOCALE = ValueRule(
     lambda field, value, _: validation.locale(field, value),
     lambda _: text(validation.MAX_LABEL, f"^({validation.LOCALE.pattern})?$"),
@@ -230,4 +225,10 @@ LOCALE = ValueRule(
 TIME_ZONE = ValueRule(lambda field, value, _: validation.timezone(field, value), lambda _: {"format": "time-zone"})
 TIME_OF_DAY = matching(local_times.TIME_OF_DAY, "must be a time of day such as 08:00")
 DATA = json_data("data")
-STORABLE_TIME = ValueRule(_out_of_calendar)
+STORABLE_TIME = ValueRule(
+    lambda field, value, _: (
+        [FieldError(field, validation.OUT_OF_CALENDAR)]
+        if isinstance(value, datetime) and not times.is_storable(value)
+        else []
+    )
+)

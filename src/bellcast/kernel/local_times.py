@@ -45,21 +45,16 @@ def to_utc(day: date, at: time, zone: ZoneInfo) -> int:
     local = datetime.combine(day, at, zone)
     instant = local.astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
-        instant = _end_of_gap(instant, zone)
+        # The moment of the clock change in the day before, found by bisection, because zoneinfo does not list changes.
+        before, offset = instant - ONE_DAY, instant.astimezone(zone).utcoffset()
+        while instant - before > ONE_SECOND:
+            middle = before + (instant - before) / 2
+            if middle.astimezone(zone).utcoffset() == offset:
+                instant = middle
+            else:
+                before = middle
+        instant = instant.replace(microsecond=0)
     return times.milliseconds(instant)
-
-
-def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
-    """Return the moment of the clock change in the day before `after`. It is found by bisection, because zoneinfo does
-    not list changes."""
-    before, offset = after - ONE_DAY, after.astimezone(zone).utcoffset()
-    while after - before > ONE_SECOND:
-        middle = before + (after - before) / 2
-        if middle.astimezone(zone).utcoffset() == offset:
-            after = middle
-        else:
-            before = middle
-    return after.replace(microsecond=0)
 
 
 def describe(at: int, zone: ZoneInfo, *, digits: str = "%Y-%m-%d %H:%M") -> str:

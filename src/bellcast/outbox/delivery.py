@@ -5,7 +5,7 @@ waited is sent immediately. If the store is unavailable, the batch stops and its
 
 from collections.abc import Sequence
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -27,6 +27,7 @@ from bellcast.workflows import triggers
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # Errors of the store, after which the row is retried.
 STORE_FAILURES = (Unavailable, DiskFull)
@@ -127,15 +128,15 @@ class Delivery(Struct, eq=False):
         """Publish the row's live events, or trigger its workflow. Return the error of a failure."""
         try:
             if row.kind == "trigger":
-                try:
-                    trigger = _trigger.decode(row.payload)
-                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                    raise Invalid(str(error)) from None
+                trigger = _decoded(row, _trigger)
                 wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
                 triggers.check(wanted, self.limits)
                 await self.trigger(trigger.workflow, wanted)
                 return None
-            drafts = _events(row, self.limits)
+            if row.kind == "change":
+                drafts = table_watch.events(_decoded(row, _change), self.limits.event_data)
+            else:
+                drafts = [_decoded(row, _event)]
             for draft in drafts:
                 topic_types.check(draft, self.limits)
             published = [topic_types.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
@@ -162,16 +163,15 @@ def _read(row: OutboxRow) -> Draft | BellcastError:
     """Decode the notification of a row. An idempotency key in the payload replaces the row's, so that the same
     notification sent through the API counts as a duplicate."""
     try:
-        draft = _draft.decode(row.payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Invalid(str(error))
+        draft = _decoded(row, _draft)
+    except Invalid as refusal:
+        return refusal
     return draft if draft.idempotency_key is not None else replace(draft, idempotency_key=f"outbox {row.key}")
 
 
-def _events(row: OutboxRow, limits: Limits) -> list[EventDraft]:
+def _decoded(row: OutboxRow, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode the payload of a row. Raises Invalid."""
     try:
-        if row.kind == "change":
-            return table_watch.events(_change.decode(row.payload), limits.event_data)
-        return [_event.decode(row.payload)]
+        return decoder.decode(row.payload)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Invalid(str(error)) from None

@@ -190,34 +190,25 @@ def events(change: RowChange, limit: int) -> list[EventDraft]:
     data = _data(change)
     if limit and len(msgspec.json.encode(data)) > limit:
         data = {**data, "record": None, "old": None, "cut": True}
-    audiences = {
-        to: None for row in (change.was, change.is_now) if row is not None for to in _audiences(change.watch, row)
-    }
-    return [
-        EventDraft(name=name, data=data, tenant=tenant or None, topic=topic, recipient=recipient)
-        for tenant, topic, recipient in audiences
-    ]
+    drafts: dict[tuple[str, str | None, str | None], EventDraft] = {}
+    for row in (change.was, change.is_now):
+        if row is None or (tenant := _fill(change.watch.tenant or DEFAULT_TENANT, row)) is None:
+            continue
+        for topic, recipient in ((_fill(change.watch.topic, row), None), (None, _fill(change.watch.recipient, row))):
+            if topic is not None or recipient is not None:
+                drafts[tenant, topic, recipient] = EventDraft(
+                    name=name, data=data, tenant=tenant or None, topic=topic, recipient=recipient
+                )
+    return list(drafts.values())
 
 
-def _audiences(watched: TableWatch, row: dict[str, object]) -> list[tuple[str, str | None, str | None]]:
-    tenant = DEFAULT_TENANT if watched.tenant is None else _fill(watched.tenant, row)
-    topic = None if watched.topic is None else _fill(watched.topic, row)
-    recipient = None if watched.recipient is None else _fill(watched.recipient, row)
-    if tenant is None:
-        return []
-    audiences = [(tenant, topic, None), (tenant, None, recipient)]
-    return [to for to in audiences if to[1:] != (None, None)]
-
-
-def _fill(text: str, row: dict[str, object]) -> str | None:
-    values = {name: row.get(name) for name in COLUMN.findall(text)}
-    if None in values.values():
+def _fill(text: str | None, row: dict[str, object]) -> str | None:
+    """Replace the columns in a text by the values of a row; None if one is null."""
+    values = {name: row.get(name) for name in COLUMN.findall(text or "")}
+    if text is None or None in values.values():
         return None
-    return COLUMN.sub(lambda match: _as_text(values[match[1]]), text)
-
-
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    texts = {name: one if isinstance(one, str) else msgspec.json.encode(one).decode() for name, one in values.items()}
+    return COLUMN.sub(lambda match: texts[match[1]], text)
 
 
 def _data(change: RowChange) -> dict[str, object]:

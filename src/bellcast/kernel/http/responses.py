@@ -62,10 +62,7 @@ def complete(
 ) -> ASGIApp:
     """Return a response with a complete body."""
     encoded = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    encoded += _encoded(headers)
-    if cookies:
-        encoded += _set_cookies(cookies)
-    return _at_once(status, encoded, body)
+    return _at_once(status, encoded + _encoded(headers, cookies), body)
 
 
 def _at_once(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> ASGIApp:
@@ -84,13 +81,11 @@ def in_pieces(body: Sequence[bytes]) -> ASGIApp:
         return complete(200, b"".join(body))
     headers = [(b"content-type", JSON.encode()), (b"content-length", b"%d" % size), NO_STORE]
 
-    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+    async def pieces() -> AsyncIterator[bytes]:
         for piece in body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            yield piece
 
-    return respond
+    return stream(headers, pieces())
 
 
 def json(
@@ -107,8 +102,8 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
 
 def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
     """Return a 303, with cookies to set."""
-    headers = [(b"location", location.encode()), (b"content-length", b"0"), NO_STORE]
-    return _at_once(303, headers + _set_cookies(cookies), b"")
+    headers = [(b"location", location.encode()), (b"content-length", b"0")]
+    return _at_once(303, headers + _encoded(None, cookies), b"")
 
 
 def problem_fields(refusal: BellcastError, within: str = "") -> dict[str, object]:
@@ -183,14 +178,11 @@ async def wait_disconnected(receive: Receive) -> None:
         pass
 
 
-def _set_cookies(cookies: Sequence[str]) -> list[tuple[bytes, bytes]]:
-    return [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
-
-
-def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
-    if headers is None:
-        return [NO_STORE]  # responses are private to the client unless an operation declares otherwise
-    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+def _encoded(headers: Mapping[str, str] | None, cookies: Sequence[str] = ()) -> list[tuple[bytes, bytes]]:
+    # Responses are private to the client unless an operation declares otherwise.
+    named = {"cache-control": "no-store"} if headers is None else headers
+    pairs = [*named.items(), *(("set-cookie", cookie) for cookie in cookies)]
+    return [(name.encode(), value.encode("latin-1")) for name, value in pairs]
 
 
 async def respond_list(request: ApiRequest, items: AsyncGenerator[Any]) -> ASGIApp:

@@ -1,5 +1,6 @@
 """A static file with its content, its ETag and its encodings."""
 
+import contextlib
 import gzip
 import hashlib
 import zlib
@@ -47,8 +48,12 @@ class ServedFile(NamedTuple):
 
 def read(file: Path, appended: bytes = b"") -> ServedFile:
     """Read a file of the package, append to it, and compress the result unless the build did."""
-    body = file.read_bytes() + appended
-    return of(body, TYPES[file.suffix], _built(file, body))
+    body, built = file.read_bytes() + appended, None
+    with contextlib.suppress(OSError, EOFError, zlib.error):  # missing, or half written
+        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
+        if gzip.decompress(gzipped) == body:  # smaller than compressed at run time
+            built = {"br": brotli, "gzip": gzipped}
+    return of(body, TYPES[file.suffix], built)
 
 
 def of(body: bytes, media_type: str, built: Mapping[str, bytes] | None = None) -> ServedFile:
@@ -60,13 +65,3 @@ def of(body: bytes, media_type: str, built: Mapping[str, bytes] | None = None) -
 def read_all(folder: Path) -> dict[str, ServedFile]:
     """Read the modules and style sheets of a folder, by name; none if it does not exist."""
     return {file.name: read(file) for file in sorted(folder.glob("*")) if file.suffix in TYPES}
-
-
-def _built(file: Path, body: bytes) -> dict[str, bytes] | None:
-    """Return the build's compressed files, which are smaller than those of gzip at run time. None if they are missing
-    or belong to another body."""
-    try:
-        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
-        return {"br": brotli, "gzip": gzipped} if gzip.decompress(gzipped) == body else None
-    except (OSError, EOFError, zlib.error):  # missing, or half written
-        return None

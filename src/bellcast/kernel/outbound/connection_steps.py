@@ -85,17 +85,15 @@ async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) ->
         KeyError,
         *INVALID_RESPONSES,
     ) as error:
-        detail = _reason(error)
+        if isinstance(error, socket.gaierror):
+            detail = f"The host has no address: {error.strerror}."
+        elif isinstance(error, ConnectionError) and error.errno:
+            # asyncio's text names the call and the tuple of its address.
+            detail = f"The connection failed: {os.strerror(error.errno)}."
+        else:
+            detail = str(error) or type(error).__name__
     elapsed = round((time.perf_counter() - started) * 1000, 1)
     return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix if state == "failed" else None)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"The host has no address: {error.strerror}."
-    if isinstance(error, ConnectionError) and error.errno:  # asyncio's text names the call and the tuple of its address
-        return f"The connection failed: {os.strerror(error.errno)}."
-    return str(error) or type(error).__name__
 
 
 async def resolve(host: str, port: int, guard: AddressGuard | None) -> str:

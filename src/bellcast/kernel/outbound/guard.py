@@ -46,17 +46,15 @@ class Resolver:
         if lookup is None:
             if len(self._lookups) >= MAX_LOOKUPS:
                 raise Unavailable("Too many host names are being resolved: try again later.")
-            lookup = self._lookups[host] = daemon_threads.start("resolver", _look_up, host)
+            lookup = self._lookups[host] = daemon_threads.start(
+                "resolver", lambda: _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+            )
             lookup.add_done_callback(lambda ended: self._finish(host, ended))
         return await asyncio.shield(lookup)
 
     def _finish(self, host: str, ended: asyncio.Future[list[str]]) -> None:
         del self._lookups[host]
         ended.exception()  # avoids a warning if all requests have timed out and nothing reads the result
-
-
-def _look_up(host: str) -> list[str]:
-    return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
 
 
 def _addresses(entries: Sequence[Any]) -> list[str]:
@@ -198,19 +196,16 @@ async def open_socket(host: str, addresses: Sequence[str], port: int) -> socket.
 
 
 def _address(host: str) -> IPAddress | None:
-    """Parse an address in a URL, including legacy forms (`0x7f000001`, `127.1`)."""
+    """Parse an address in a URL, including legacy forms (`0x7f000001`, `127.1`). An IPv6 address that leads to an IPv4 address
+    is that one."""
     text = host.strip("[]").partition("%")[0]
     try:
-        return _effective(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(text))  # the forms that getaddrinfo also accepts
-    except (OSError, ValueError):
-        return None
-
-
-def _effective(address: IPAddress) -> IPAddress:
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(text))  # the forms that getaddrinfo also accepts
+        except (OSError, ValueError):
+            return None
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:

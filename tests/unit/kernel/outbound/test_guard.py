@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.guard import AddressGuard, Resolver, _effective
+from bellcast.kernel.outbound.guard import AddressGuard, Resolver, _address
 from bellcast.kernel.outbound.http import HttpxClient
 
 PRIVATE = [
@@ -55,7 +55,7 @@ def test_special_address_is_refused_by_every_version_of_python(address: str, mon
         monkeypatch.setattr(kind, "is_global", True)  # from a version that does not know the range
     host = f"[{address}]" if ":" in address else address
     assert AddressGuard().problem(f"https://{host}/") is not None
-    network = str(_effective(ipaddress.ip_address(address)))
+    network = str(_address(address))
     assert AddressGuard([network]).problem(f"https://{host}/") is None
 
 
