@@ -26,6 +26,8 @@ test: ready-in-parallel ## Run the checks and tests, as CI does
 	$(PYTEST)
 
 test-all: ready-in-parallel ## Also run the thorough tests: every contract on PostgreSQL, long faults, packages, Firefox and WebKit
+	@# Built before the tests, which end after six minutes.
+	scripts/install_system.sh chart
 	$(PYTEST) --thorough
 
 ready-in-parallel:

@@ -4,7 +4,8 @@ database before the server starts, because creating millions by requests would t
 import asyncio
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from math import cos, pi
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +85,6 @@ OUTCOMES = (
 )
 
 
-_FAILED = sum(outcome.share for outcome in OUTCOMES[1:])
-
-
 class PastInbox(NamedTuple):
     """A recipient and the number of its inbox."""
 
@@ -127,7 +125,7 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
         await connection.run(past.rows_of(inbox, count))
         written += count
         progress(written, notifications)
-    await connection.run(past.numbers(notifications))
+    await connection.run(past.numbers())
     connection.raw.execute("COMMIT")
 
 
@@ -149,6 +147,7 @@ class _Past:
         self._new_id = ids.Ids().new
         self._random = random.Random(activity.SEED)
         self._contents = [_content_params(*content) for content in CONTENTS]
+        self._failed: list[tuple[int, str]] = []  # the times of failed messages and runs, with their tenants
 
     def rows_of(self, inbox: PastInbox, count: int) -> Script[None]:
         """Add notifications to an inbox, oldest first, with their messages and runs."""
@@ -173,30 +172,29 @@ class _Past:
         yield Statement("message_update", many=[messages.update_params(one) for one in sent])
         yield Statement("decision_insert", many=[msgspec.structs.asdict(_decision(one)) for one in sent])
 
-    def numbers(self, notifications: int) -> Script[None]:
-        """Add the statistics for the charts."""
-        # The rates of sends and deliveries are those of the demo's traffic; as rows, they would be millions.
-        per_ms, failed = traffic.SENDS_PER_SECOND / 1000, _FAILED * notifications / PERIOD_MS / MESSAGE_EVERY
+    def numbers(self) -> Script[None]:
+        """Add the statistics for the charts. Failures are those of the rows."""
         for step, kept in stats.STORED_MS.items():
             first = max(self.begin, self._now - kept) // step * step
-            points = [(at, self._point(at, step, per_ms, failed)) for at in range(first, self._now - step, step)]
+            failed = Counter(at // step * step for at, _ in self._failed)
+            points = [(at, self._point(at, step, 1, failed[at])) for at in range(first, self._now, step)]
             yield Statement("stats_write", many=[_numbers_of(step, at, columns.to_json(point)) for at, point in points])
-        hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now - stats.HOUR_MS, stats.HOUR_MS)
-        yield Statement(
-            "stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms, failed)) for at in hours]
-        )
+        of_tenants = Counter((at // stats.HOUR_MS * stats.HOUR_MS, tenant) for at, tenant in self._failed)
+        hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now, stats.HOUR_MS)
+        bodies = [_numbers_of(stats.HOUR_MS, at, self._tenants(at, of_tenants)) for at in hours]
+        yield Statement("stats_write", many=bodies)
 
-    def _point(self, at: int, step: int, per_ms: float, failed: float) -> StatsPoint:
-        """Return the statistics of an interval, of sends and failures per millisecond: highest at noon, lowest at midnight
-        (UTC)."""
+    def _point(self, at: int, step: int, share: float, failures: int) -> StatsPoint:
+        """Return the statistics of a tenant's share of an interval, of the last one until now: highest at noon, lowest at midnight (UTC).
+        The rates of sends and deliveries are those of the demo's traffic; as rows, they would be millions."""
         wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
-        load = wave * self._random.uniform(0.85, 1.15)
-        sends = per_ms * step * load
+        load = wave * self._random.uniform(0.85, 1.15) * min(step, self._now - at)
+        sends = traffic.SENDS_PER_SECOND / 1000 * load * share
         return StatsPoint(
-            connections=round(CONNECTIONS * load * step / stats.SAMPLE_MS),
+            connections=round(CONNECTIONS * load * share / stats.SAMPLE_MS),
             requests=self._number(3 * sends),
             refusals=self._number(sends / 2000),
-            failures=self._number(failed * step * load),
+            failures=failures,
             sends=self._number(sends),
             publishes=self._number(sends / 2),
             deliveries=self._number(sends * OUTCOMES[0].share / MESSAGE_EVERY),
@@ -208,11 +206,10 @@ class _Past:
         """Round up or down at random, so that rare events occur in short intervals too."""
         return int(expected + self._random.random())
 
-    def _tenants(self, at: int, per_ms: float, failed: float) -> str:
-        shares = activity.SHARES.items()
+    def _tenants(self, at: int, failed: Mapping[tuple[int, str], int]) -> str:
         points = {
-            tenant: self._point(at, stats.HOUR_MS, per_ms * share / 100, failed * share / 100)
-            for tenant, share in shares
+            tenant: self._point(at, stats.HOUR_MS, share / 100, failed[at, tenant])
+            for tenant, share in activity.SHARES.items()
         }
         return stored_stats.tenants_body(points)
 
@@ -254,6 +251,8 @@ class _Past:
             code=outcome.code,
             response=outcome.response,
         )
+        if outcome.state != "sent":
+            self._failed.append((row["created_at"], inbox.tenant))
         reason = None if outcome.state == "sent" else " ".join(filter(None, (outcome.code, outcome.response)))
         return StoredMessage(
             id=ids.place(self._new_id(self._now), row["created_at"]),
@@ -279,6 +278,8 @@ class _Past:
         """Return the run that sent a notification."""
         began, ended = row["created_at"], row["created_at"] + self._random.randrange(50, 5_000)
         reason = self._random.choice(RUN_REASONS) if self._random.random() < FAILED_RUNS else None
+        if reason is not None:
+            self._failed.append((began, inbox.tenant))
         times_of = {"started_at": began, "ended_at": ended}
         steps = {"bell": StepState(state="done", notification=row["id"], **times_of)}
         steps["mail"] = StepState(state="done" if reason is None else "failed", reason=reason, **times_of)

@@ -76,7 +76,7 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     series = {"step": "15m", "metrics": [*metrics, "latency_p95", "queue_age"], "points": points}
     page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
     page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_role("img", name="Connections: 5 average of 15 min, the previous 24 hours 3")).to_be_visible()
+    expect(page.get_by_role("img", name="Connections: 0 now, the previous 24 hours 3")).to_be_visible()
     expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the previous 24 hours 7")).to_be_visible()
     page.locator("summary").filter(has_text="Table").first.click()
     rows = page.get_by_role("region", name="Sends as a table").locator("tbody tr")

@@ -52,8 +52,9 @@ const CHARTS = [
   { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
 ];
 
-/** The charts of a tenant, or of all tenants. The range is in the URL; a server of less than an hour begins with the last hour. */
-export function Charts({ page, tenant }) {
+/** The charts of a tenant, or of all tenants, with the number of open connections once it is read. The range is in the URL; a server of less
+ * than an hour begins with the last hour. */
+export function Charts({ page, tenant, connections }) {
   const [ranges, shown] = tenant === undefined ? [RANGES, CHARTS] : [TENANT_RANGES, CHARTS.filter((one) => !one.isOfAll)];
   const chosen = page.query.get('range');
   const series = useLoad(async (signal) => {
@@ -82,19 +83,21 @@ export function Charts({ page, tenant }) {
     <${Loaded} of=${series}>${(value) => {
     if (value === null) return html`<${Empty} text="Statistics are turned off." command="BELLCAST_STATS=on bellcast serve" />`;
     if (value.points.length === 0) return html`<${Empty} icon="live" text=${tenant === undefined ? 'The first numbers appear a minute after the start.' : 'There are no numbers for this tenant. They appear a minute after its first event, if it is among the 100 busiest tenants of a node.'} />`;
-    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
+    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} current=${one.metric === 'connections' ? connections : undefined} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
   }}<//></section>`;
 }
 
-/** `open` shows the events between two times; false without permission. */
-function Chart({ one, series: { metrics, points: rows, end }, range, open }) {
+/** `current` is the value now, of a metric that has one. `open` shows the events between two times; false without permission. */
+function Chart({ one, series: { metrics, points: rows, end }, range, current, open }) {
   const { length, stepMs } = range, count = Math.round(length / stepMs), last = count - 1, begin = end - length;
-  const about = one.about(range), when = length > DAY_MS ? dayOf : hourOf;
+  const about = current === undefined ? one.about(range) : 'now', when = length > DAY_MS ? dayOf : hourOf;
   const column = metrics.indexOf(one.metric) + 1;
   const points = rows.map((row) => [row[0], row[column]]).filter(([, value]) => value !== null);
   const today = points.filter(([at]) => at >= begin);
   const before = points.filter(([at]) => at < begin).map(([at, value]) => [at + length, value]);
-  const [headline, other] = [today, before].map((part) => (part.length === 0 ? '–' : one.show(one.headline(part.map(([, value]) => value)))));
+  const [newer, other] = [today, before].map((part) => (part.length === 0 ? '–' : one.show(one.headline(part.map(([, value]) => value)))));
+  // The average of the current interval is that of a part of it.
+  const headline = current === undefined ? newer : one.show(current);
   const top = highest([...today, ...before].map(([, value]) => value));
   // A flat line at zero is at the bottom.
   const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - value / (top || 1) * (HEIGHT - 4) - 2];

@@ -44,6 +44,9 @@ export async function readiness(signal) {
 export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others })
   .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${kind === 'tombstones' ? 'deletion markers' : kind.replaceAll('_', ' ')}</span></li>`)}</ul>`;
 
+/** The number of open connections, or undefined before the numbers are read. */
+export const connectionsIn = (stats) => stats?.connections.reduce((sum, group) => sum + group.count, 0);
+
 /** What failed or was refused, the most frequent first. Each has a sentence, a time, and where it leads. */
 async function attentionOf(page, tenant, signal) {
   const rows = tenant || page.me.tenants?.[0] || '*';
@@ -83,7 +86,7 @@ export function Overview({ page }) {
   return html`<${Heading} title="Overview" /><${Together}>
     <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows} isNew=${isNew} />`}<//>`}<//></section>
     ${isNew ? page.mayOpen('/setup') && html`<${NewServer} page=${page} />` : html`
-    <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} /></div>
+    <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} connections=${connectionsIn(stats.value)} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
     : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>

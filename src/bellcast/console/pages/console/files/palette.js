@@ -106,8 +106,8 @@ export function Palette({ actions }) {
   const options = opened.value === 0 ? [] : [
     ...(typed ? [] : remembered('recent', []).map((one) => ({ ...one, section: 'Recent' }))),
     ...ownPages().filter((one) => matches(one.title)).map((one) => ({ icon: one.icon, section: 'Pages', name: one.title, keys: `g ${one.letter}`, url: pageUrl(one.path) })),
-    ...found.value,
     ...actions().filter(([name]) => matches(name)).map(([name, keys, act]) => ({ icon: 'chevron', section: 'Actions', name, keys, act })),
+    ...found.value, // last: what arrives later moves no other option
   ];
   const current = Math.min(active.value, options.length - 1);
   useEffect(() => document.getElementById(`${id}-${current}`)?.scrollIntoView({ block: 'nearest' }), [current]);

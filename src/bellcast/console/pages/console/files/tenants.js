@@ -7,7 +7,7 @@ import { CREATED } from './filters.js';
 import { many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Skeleton, Together, useLoad } from './load.js';
-import { StoredRows } from './overview.js';
+import { connectionsIn, StoredRows } from './overview.js';
 import { Card, Facts, Field, Form, Heading, Id, Json, Moment } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
@@ -47,11 +47,11 @@ export function Tenant({ page }) {
   const title = html`<${Heading} title=${page.key} />`;
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}>
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
-    <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: value.connections.reduce((sum, group) => sum + group.count, 0) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
+    <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
     return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
-    <${Charts} page=${page} tenant=${one.key} />
+    <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />
     ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} /><${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`}
     <${Card} title="All settings">${Object.keys(one.settings).length === 0 ? html`<p class="muted">No settings.</p>` : html`<${Json} of=${one.settings} />`}<//><//>`}<//>`;
 }
