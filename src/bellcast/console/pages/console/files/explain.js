@@ -150,7 +150,7 @@ export function Explanation({ page, recipient, tenant }) {
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
     <${Verdict} page=${page} of=${value} recipient=${recipient} type=${type || value.facts.find((one) => one.type)?.type} tenant=${tenant} />
     ${value.channels.length > 0 && !notification && !type && html`<p class="muted">${relative(value.text.split(value.channels[0].text)[0])}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
-    ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'}</summary>
+    ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>
     <details><summary>Ask about another notification or a type</summary><${Form} button="Explain" send=${ask}><div class="columns">

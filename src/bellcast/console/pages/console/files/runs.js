@@ -23,7 +23,7 @@ export const runs = {
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', of: (one) => `${one.workflow} for ${one.recipient}`, text: (one) => one.reason },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', of: (one) => one.workflow, text: (one) => one.reason },
     { name: 'Version', of: (one) => `v${one.version}`, width: '4rem' }, { name: 'Duration', kind: 'number', of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],

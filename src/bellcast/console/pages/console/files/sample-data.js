@@ -35,6 +35,12 @@ function listsOf(value) {
   return [...(value.type === 'list' && typeof value.each === 'string' ? [value] : []), ...Object.values(value).flatMap(listsOf)];
 }
 
+/** The conditions in a JSON value that compare a variable with one value. */
+function comparisonsOf(value) {
+  if (typeof value !== 'object' || value === null) return [];
+  return [...(typeof value.var === 'string' && ['boolean', 'number', 'string'].includes(typeof value.value) ? [value] : []), ...Object.values(value).flatMap(comparisonsOf)];
+}
+
 /** Write an example at a path, unless there is one. Objects have no prototype: `data.__proto__.name` would change it. */
 function put(object, path, example) {
   const names = path.split('.');
@@ -51,7 +57,7 @@ function examples(texts, root) {
   return found;
 }
 
-/** Data for the variables that the texts of a template use, with the examples of its users' schemas; lists have two items. */
+/** Data for the variables that the texts and conditions of a template or workflow use, with the examples of its users' schemas; lists have two items. */
 export function sampleOf(template, declared = []) {
   const data = Object.create(null);
   for (const list of listsOf(template)) {
@@ -62,6 +68,7 @@ export function sampleOf(template, declared = []) {
   for (const { path, type, example, from } of declared) {
     if (/^data\.[^[]+$/.test(path) && !['template', 'send'].includes(from) && !['list', 'object'].includes(type)) put(data, path.slice('data.'.length), example);
   }
+  for (const { var: name, value } of comparisonsOf(template)) if (name.startsWith('data.')) put(data, name.slice('data.'.length), value);
   for (const [path, example] of examples(textsOf(template), 'data')) put(data, path, example);
   return data;
 }

@@ -2,9 +2,18 @@
  * The list of workflows.
  */
 import { newLink } from './edit.js';
-import { number } from './format.js';
+import { count } from './format.js';
+import { html } from './html.js';
+import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
 import { path } from './server.js';
+import { typeOf } from './workflow-model.js';
+
+/** Steps in a row of the list. */
+const MAX_STEPS = 7;
+
+/** The steps as icons, those of branches as one. */
+const Chain = ({ of: steps }) => html`<span class="chain" role="img" aria-label=${`${count(steps.length, 'step')}: ${steps.map(({ type }) => type).join(', ')}`}>${steps.slice(0, MAX_STEPS).map(({ type }, index) => html`<span key=${index} class=${`avatar tone-${typeOf({ type }).tone}`}><${Icon} name=${typeOf({ type }).icon} /></span>`)}${steps.length > MAX_STEPS && html`<small>+${steps.length - MAX_STEPS}</small>`}</span>`;
 
 const KIND = { name: 'workflow', path: '/workflows' };
 
@@ -12,7 +21,7 @@ export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : one.active ? 'active' : 'inactive') }, { name: 'Workflow', kind: 'title', of: (one) => one.key, text: (one) => one.name },
-    { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', kind: 'number', of: (one) => one.version > 0 && number(one.steps.length), width: '4rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} />`, width: '12rem' },
     { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? '–' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
