@@ -476,3 +476,18 @@ def test_template_links_to_the_workflow_that_uses_it(open_console: Callable[...,
     page.get_by_role("link", name="greeter", exact=True).click()
     expect(page).to_have_url(re.compile(r"/workflows/greeter\?tenant=evil"))
     expect(page.get_by_role("heading", name="greeter", exact=True)).to_be_visible()
+
+
+def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page], owner: Console) -> None:
+    lanes = [{"key": key, "type": "inbox", "title": key} for key in ("bell", "again")]
+    condition = {"var": "data.total", "op": "gte", "value": 100}
+    branch = {"key": "choice", "type": "branch", "branches": [{"if": condition, "steps": lanes[:1]}], "else": lanes[1:]}
+    owner.send("PUT", "/v1/workflows/wide", {"steps": [branch]})
+    page = open_console("/workflows/wide", viewport={"width": 390, "height": 844})
+    place, card = page.locator(".flow-scroll"), page.locator(".step-card").last
+    expect(place.locator(".step-card")).to_have_count(4)
+    wait_until(lambda: place.evaluate("place => place.scrollWidth <= place.clientWidth"), lambda: "the picture is cut")
+    width = card.bounding_box()["width"]
+    page.set_viewport_size({"width": 820, "height": 844})
+    wait_until(lambda: card.bounding_box()["width"] > width, lambda: "the picture stays small")
+    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 100'))

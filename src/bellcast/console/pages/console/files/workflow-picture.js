@@ -17,8 +17,15 @@ export function Picture({ values, select, edit, copy, ...shown }) {
   const [zoom, setZoom] = useState(100);
   const place = useRef(null);
   useLayoutEffect(() => {
-    const { clientWidth, scrollWidth } = place.current.firstElementChild;
-    if (scrollWidth > clientWidth) setZoom(Math.max(MIN_ZOOM, Math.floor(clientWidth / scrollWidth * 100)));
+    const scroll = place.current.firstElementChild, tree = scroll.querySelector('.tree');
+    const observer = new ResizeObserver(() => {
+      const { paddingLeft, paddingRight } = getComputedStyle(scroll);
+      const free = scroll.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+      setZoom(Math.min(100, Math.max(MIN_ZOOM, Math.floor(free / tree.offsetWidth * 100))));
+    });
+    observer.observe(scroll);
+    observer.observe(tree);
+    return () => observer.disconnect();
   }, []);
   const act = {
     select, open: select, edit, close: () => select(null), nextProblem: () => {}, openActions: () => {},
