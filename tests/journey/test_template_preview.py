@@ -299,9 +299,9 @@ async def test_type_with_a_template_needs_no_title(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "method", "path", "body"),
     [
-        ("templates.http.templates", "PUT", "/v1/templates/a", TEMPLATE),
-        ("templates.http.templates", "POST", "/v1/templates/a/preview", {"values": TEMPLATE}),
-        ("templates.http.templates", "POST", "/v1/templates/a/html", {"values": TEMPLATE, "data": DATA}),
+        ("templates.rendering", "PUT", "/v1/templates/a", TEMPLATE),
+        ("templates.rendering", "POST", "/v1/templates/a/preview", {"values": TEMPLATE}),
+        ("templates.rendering", "POST", "/v1/templates/a/html", {"values": TEMPLATE, "data": DATA}),
         ("workflows.step_fields", "PUT", "/v1/workflows/a", {"steps": [{"key": "s", "type": "sms", "text": "Hi"}]}),
         ("workflows.event_source", "PUT", "/v1/sources/a", {"event": "e", "notification": {"to": "x", "title": "Hi"}}),
     ],

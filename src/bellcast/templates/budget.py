@@ -62,11 +62,6 @@ class Rendering:
         """Return the CPU time that is left; 0 or less if it is spent."""
         return self._ends - thread_time()
 
-    def add_missing(self, path: str) -> None:
-        """Record a variable without a value."""
-        if len(self.missing) < MAX_MISSING:
-            self.missing[path] = None
-
     def path_of(self, value: object, name: str) -> str:
         """Return the path of the missing key `name` of `value`, as written in the template."""
         # Paths are truncated: each part below a long name would repeat it, and 1 MiB of data would take 100 GB.

@@ -118,11 +118,6 @@ def paths_of(condition: Condition) -> list[str]:
     return [condition["var"], *([value["var"]] if _is_reference(value) else [])]
 
 
-def roots_of(condition: Condition) -> set[str]:
-    """Return the roots of the variables in a valid condition."""
-    return {path.partition(".")[0] for path in paths_of(condition)}
-
-
 def check(field: str, condition: Any, step_keys: Collection[str] = frozenset()) -> None:
     """Raise Invalid with the path of each wrong part. `step_keys` are the steps to which the condition may refer."""
     errors = list(errors_of(field, condition, step_keys))

@@ -17,7 +17,6 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
 from bellcast.templates import conditions, html, markdown, rendering, types
 from bellcast.templates.formats import EMAIL_SCHEMES
-from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import (
     CONTENT_ROOTS,
     Block,
@@ -73,11 +72,7 @@ def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation
     if block.condition is not None:
         yield from conditions.errors_of(f"{where}.if", block.condition, frozenset(), variables)
     for name, source in texts(block):
-        yield from validation.encodable(f"{where}.{name}", source)
-        try:
-            rendering.check_template(source, roots, is_html=True)
-        except TemplateError as error:
-            yield FieldError(f"{where}.{name}", f"line {error.line}: {error.message}", error.line)
+        yield from rendering.source_errors(f"{where}.{name}", source, roots, is_html=True)
         if name in ("url", "src") and "{" not in source and not source.startswith(EMAIL_SCHEMES):
             yield FieldError(f"{where}.{name}", "must begin with https://, http://, mailto: or tel:")
     if isinstance(block, ListBlock):
@@ -163,27 +158,27 @@ class _Writer:
             if column:
                 yield self._section([("", column)])
                 column = []
-            yield self._wrapped(block, "".join(self._sections_of(block)))
+            match block:
+                case ContentBlock():
+                    inner = f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
+                case ColumnsBlock(columns=columns):
+                    inner = self._section(
+                        [
+                            (
+                                "" if one.width is None else f' width="{one.width}%"',
+                                [self._in_column(each) for each in one.blocks],
+                            )
+                            for one in columns
+                        ]
+                    )
+                case ListBlock(empty=text):
+                    empty = [] if text is None else [self._section([("", [self._text(text, block)])])]
+                    inner = self._repeated(block, list(self.sections(block.blocks)), empty)
+                case _:
+                    raise AssertionError(f"{type(block).__name__} fits into a column")
+            yield self._wrapped(block, inner)
         if column:
             yield self._section([("", column)])
-
-    def _sections_of(self, block: Block) -> Iterator[str]:
-        match block:
-            case ContentBlock():
-                yield f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
-            case ColumnsBlock(columns=columns):
-                yield self._section(
-                    [
-                        (
-                            "" if one.width is None else f' width="{one.width}%"',
-                            [self._in_column(inner) for inner in one.blocks],
-                        )
-                        for one in columns
-                    ]
-                )
-            case ListBlock():
-                empty = [] if block.empty is None else [self._section([("", [self._text(block.empty, block)])])]
-                yield self._repeated(block, list(self.sections(block.blocks)), empty)
 
     def _section(self, columns: Sequence[tuple[str, Sequence[str]]]) -> str:
         inner = "".join(f"<mj-column{width}>{''.join(blocks)}</mj-column>" for width, blocks in columns)
@@ -200,7 +195,8 @@ class _Writer:
             return inner
         # ASCII in JSON: a text of the condition can end no tag of the template.
         condition = json.dumps(json.dumps(block.condition))
-        roots = ", ".join(f"{one}={one} | default(none)" for one in sorted(conditions.roots_of(block.condition)))
+        names = {path.partition(".")[0] for path in conditions.paths_of(block.condition)}
+        roots = ", ".join(f"{one}={one} | default(none)" for one in sorted(names))
         return f"{self._tag(f'if {condition} | holds({roots})')}{inner}{self._tag('endif')}"
 
     def _tag(self, inner: str) -> str:

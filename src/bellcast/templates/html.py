@@ -174,14 +174,9 @@ def _footer(brand: Brand, links: dict[str, str]) -> str:
     return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 
-def color(brand: Brand) -> str:
-    """Return the brand's color, or Bellcast's."""
-    return _color(brand.color, DEFAULT_COLOR)
-
-
 def style(brand: Brand) -> dict[str, str]:
     """Return the look of an e-mail: the variable `brand.style` of templates."""
-    main = color(brand)
+    main = _color(brand.color, DEFAULT_COLOR)
     radius = brand.radius if brand.radius is not None and 0 <= brand.radius <= MAX_RADIUS else DEFAULT_RADIUS
     return {
         "color": main,

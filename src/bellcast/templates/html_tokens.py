@@ -82,7 +82,9 @@ def located(html: str) -> Iterator[tuple[int, HtmlToken]]:
             if html.find(">", end, position) != -1:  # an unterminated tag is dropped
                 tag = StartTag(name[0].lower(), attributes)
                 yield found.start(), tag
-                position = _raw_text_end(html, tag.name, position)
+                if tag.name in RAW_TEXT:
+                    ending = RAW_TEXT[tag.name].search(html, position)
+                    position = len(html) if ending is None else ending.start()
     if position < len(html):
         yield position, unescaped(html[position:])
 
@@ -111,14 +113,6 @@ def _value(html: str, position: int) -> tuple[str, int]:
         return unescaped(value[2]), value.end()
     end = html.find(value[1], value.end())
     return ("", len(html)) if end == -1 else (unescaped(html[value.end() : end]), end + 1)
-
-
-def _raw_text_end(html: str, name: str, position: int) -> int:
-    """Return the position of the end tag of an element that contains text only, else the same position."""
-    if name not in RAW_TEXT:
-        return position
-    end = RAW_TEXT[name].search(html, position)
-    return len(html) if end is None else end.start()
 
 
 def unescaped(text: str) -> str:

@@ -23,12 +23,9 @@ class SmsLength(Struct, frozen=True):
 
 def sms(text: str) -> SmsLength:
     """Return the length of a text message."""
-    if GSM.union(GSM_DOUBLE).issuperset(text):
-        characters = len(text) + sum(one in GSM_DOUBLE for one in text)
-        return SmsLength(characters, "GSM-7", _segments(characters, *GSM_LENGTHS))
-    characters = len(text.encode("utf-16-le")) // 2
-    return SmsLength(characters, "UCS-2", _segments(characters, *UCS2_LENGTHS))
-
-
-def _segments(characters: int, single: int, part: int) -> int:
-    return 1 if characters <= single else -(-characters // part)
+    is_gsm = GSM.union(GSM_DOUBLE).issuperset(text)
+    doubled = sum(one in GSM_DOUBLE for one in text)
+    characters = len(text) + doubled if is_gsm else len(text.encode("utf-16-le")) // 2
+    single, part = GSM_LENGTHS if is_gsm else UCS2_LENGTHS
+    segments = 1 if characters <= single else -(-characters // part)
+    return SmsLength(characters, "GSM-7" if is_gsm else "UCS-2", segments)

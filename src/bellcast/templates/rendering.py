@@ -15,6 +15,8 @@ import msgspec
 from jinja2 import meta, nodes
 from markupsafe import Markup
 
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError
 from bellcast.templates import budget, formats, sandbox, tenant_budget
 from bellcast.templates.sandbox import Environment
 from bellcast.templates.types import Template, Variables, locales_of
@@ -143,13 +145,6 @@ def pieces(source: str) -> Iterator[tuple[bool, str]]:
             tag = ""
 
 
-def is_layout(html: str) -> bool:
-    """True if the text uses `{{ content }}`. Raises TemplateError."""
-    text = text_of(html, is_html=True)
-    text.template()
-    return CONTENT in text.roots()
-
-
 class SharedResults:
     """Results shared by a page of recipients. They are computed from texts that read only `roots`, whose values are the
     same for all recipients."""
@@ -265,9 +260,13 @@ def _storable(text: str) -> str:
 def layout_html(template: Template, locales: Sequence[str]) -> str | None:
     """Return the HTML of a layout in the first of these languages; None if the template is no layout there."""
     part = template.part("email", locales)
+    source = None if part is None else part.source
+    if source is None:
+        return None
+    text = text_of(source, is_html=True)
     try:
-        source = None if part is None else part.source
-        return source if source is not None and is_layout(source) else None
+        text.template()
+        return source if CONTENT in text.roots() else None
     except TemplateError:  # stored by a version that accepted it
         return None
 
@@ -319,13 +318,9 @@ class BackgroundCompiler:
 
 
 def _not_compiled(body: bytes, *, has_html: bool) -> list[TemplateText]:
-    found = {text_of(one, is_html=is_html and has_html) for one, is_html in _large(msgspec.json.decode(body))}
-    return [text for text in found if not text.is_compiled]
-
-
-def _large(value: Any) -> Iterator[tuple[str, bool]]:
-    """Yield the large texts in a JSON value, and whether each is HTML by its name."""
-    waiting = [("", value)]
+    """Return the large texts in a JSON value that are not compiled."""
+    found: dict[TemplateText, None] = {}
+    waiting = [("", msgspec.json.decode(body))]
     while waiting:
         name, one = waiting.pop()
         if isinstance(one, dict):
@@ -333,4 +328,14 @@ def _large(value: Any) -> Iterator[tuple[str, bool]]:
         elif isinstance(one, list):
             waiting += [(name, item) for item in one]
         elif isinstance(one, str) and len(one) > MAX_INLINE_CHARACTERS and "{" in one:
-            yield one, name in ("html", "compiled")
+            found[text_of(one, is_html=has_html and name in ("html", "compiled"))] = None
+    return [text for text in found if not text.is_compiled]
+
+
+def source_errors(field: str, source: str, roots: AbstractSet[str], *, is_html: bool) -> Iterator[FieldError]:
+    """Yield the error of a text that is not a valid template, or reads a variable outside of `roots`."""
+    yield from validation.encodable(field, source)
+    try:
+        check_template(source, roots, is_html=is_html)
+    except TemplateError as error:
+        yield FieldError(field, f"line {error.line}: {error.message}", error.line)

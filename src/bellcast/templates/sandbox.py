@@ -20,6 +20,7 @@ from jinja2.visitor import NodeTransformer
 from bellcast.templates.budget import (
     MAX_BYTES,
     MAX_INTEGER,
+    MAX_MISSING,
     MAX_PATH,
     RENDERING,
     TOO_LARGE,
@@ -73,7 +74,8 @@ class Missing(jinja2.Undefined):
         rendering, name = RENDERING.get(), str(self._undefined_name)
         is_key = self._undefined_obj is not missing
         path = rendering.path_of(self._undefined_obj, name) if is_key else name[:MAX_PATH]
-        rendering.add_missing(path)
+        if len(rendering.missing) < MAX_MISSING:
+            rendering.missing[path] = None
         return path
 
     def __str__(self) -> str:

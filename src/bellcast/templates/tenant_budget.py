@@ -81,7 +81,7 @@ class TenantBudget:
 
 
 async def in_thread(tenant: str, compile: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Compile texts of a tenant in a thread, one at a time, and charge the thread's time. Raises TooMany if many wait."""
+    """Compile or check texts of a tenant in a thread, one at a time, and charge the thread's time. Raises TooMany if many wait."""
     budget = budget_of(tenant)
     if budget.waiting >= MAX_WAITING:
         raise TooMany("Too many templates of this tenant are being compiled.", retry_after=WAITING_RETRY_SECONDS)

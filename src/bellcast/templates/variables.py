@@ -39,9 +39,7 @@ def used(template: Template) -> list[UsedVariable]:
     """Return the variables that a valid template reads, by path."""
     found: dict[str, UsedVariable] = {}
     for source, is_html in _texts(template):
-        reader = _Reader()
-        reader.read(rendering.parse(source, is_html=is_html), {}, is_required=True)
-        for one in reader.used:
+        for one in _read(rendering.parse(source, is_html=is_html), {}, is_required=True):
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
@@ -79,50 +77,35 @@ def _of_conditions(value: Any) -> Iterator[str]:
         yield from _of_conditions(one)
 
 
-class _Reader:
-    """Collects the variables of a syntax tree. `scope` has the paths of the variables of its loops."""
-
-    def __init__(self) -> None:
-        self.used: list[UsedVariable] = []
-
-    def read(
-        self, node: nodes.Node, scope: Mapping[str, str], *, is_required: bool, type: VariableType = "string"
-    ) -> None:
-        """Collect the variables of a node; `type` is what its value is used as."""
-        path = _path(node, scope)
-        if path is not None:
-            self.used.append(UsedVariable(path, type, is_required))
-            return
-        match node:
-            case nodes.Filter(name="default" | "d", node=nodes.Node() as value):
-                self.read(value, scope, is_required=False, type=type)
-            case nodes.Filter(node=nodes.Node() as value):
-                self.read(value, scope, is_required=is_required, type=TYPES.get(node.name, type))
-            case nodes.If():
-                self.read(node.test, scope, is_required=False)
-                for part in (*node.body, *node.elif_, *node.else_):
-                    self.read(part, scope, is_required=False)
-            case nodes.For():
-                self._read_loop(node, scope, is_required=is_required)
-            case nodes.Test() | nodes.CondExpr() | nodes.And() | nodes.Or():
-                for part in node.iter_child_nodes():
-                    self.read(part, scope, is_required=False)
-            case _:
-                for part in node.iter_child_nodes():
-                    self.read(part, scope, is_required=is_required)
-
-    def _read_loop(self, loop: nodes.For, scope: Mapping[str, str], *, is_required: bool) -> None:
-        listed: nodes.Node = loop.iter
-        while isinstance(listed, nodes.Filter | nodes.Getitem) and _path(listed, scope) is None and listed.node:
-            is_required &= not (isinstance(listed, nodes.Filter) and listed.name in ("default", "d"))
-            listed = listed.node
-        self.read(listed, scope, is_required=is_required, type="list")
-        path = _path(listed, scope)
-        inner = dict(scope)
-        if path is not None and isinstance(loop.target, nodes.Name):
-            inner[loop.target.name] = f"{path}{EACH}"
-        for part in (*loop.body, *loop.else_):
-            self.read(part, inner, is_required=False)
+def _read(
+    node: nodes.Node, scope: Mapping[str, str], *, is_required: bool, type: VariableType = "string"
+) -> Iterator[UsedVariable]:
+    """Yield the variables of a node; `type` is what its value is used as. `scope` has the paths of the variables of loops."""
+    path = _path(node, scope)
+    if path is not None:
+        yield UsedVariable(path, type, is_required)
+        return
+    match node:
+        case nodes.Filter(name="default" | "d", node=nodes.Node() as value):
+            yield from _read(value, scope, is_required=False, type=type)
+        case nodes.Filter(node=nodes.Node() as value):
+            yield from _read(value, scope, is_required=is_required, type=TYPES.get(node.name, type))
+        case nodes.For():
+            listed: nodes.Node = node.iter
+            while isinstance(listed, nodes.Filter | nodes.Getitem) and _path(listed, scope) is None and listed.node:
+                is_required &= not (isinstance(listed, nodes.Filter) and listed.name in ("default", "d"))
+                listed = listed.node
+            yield from _read(listed, scope, is_required=is_required, type="list")
+            path = _path(listed, scope)
+            inner = dict(scope)
+            if path is not None and isinstance(node.target, nodes.Name):
+                inner[node.target.name] = f"{path}{EACH}"
+            for part in (*node.body, *node.else_):
+                yield from _read(part, inner, is_required=False)
+        case _:
+            is_optional = isinstance(node, nodes.If | nodes.Test | nodes.CondExpr | nodes.And | nodes.Or)
+            for part in node.iter_child_nodes():
+                yield from _read(part, scope, is_required=is_required and not is_optional)
 
 
 def _path(node: nodes.Node, scope: Mapping[str, str]) -> str | None:

@@ -1,8 +1,6 @@
 """Checks of a template where it applies, with the data of a send or with examples."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from time import thread_time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +18,7 @@ from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.content_checks import Finding
 from bellcast.templates.http import samples
-from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
 from bellcast.templates.variables import EACH
 from bellcast.workflows.http import references
@@ -59,7 +57,7 @@ async def check(
             *content_checks.of_code(template),
         ]
 
-    found = await run_charged(tenant, written)
+    found = await in_thread(tenant, written)
     layouts = await ctx[Catalog].layouts(tenant, template, None)
     values = _examples(declared) if data is None else dict(data)
     for locale in ["", *template.translations][:MAX_RENDERED]:
@@ -82,7 +80,7 @@ async def check(
                 found.append(content_checks.finding("error", "template_error", text, None, locale))
             continue
         layout = None if own.email is None else layouts.get(own.email.layout or "")
-        found += await run_charged(tenant, content_checks.of_rendered, own, locale, rendered, layout)
+        found += await in_thread(tenant, content_checks.of_rendered, own, locale, rendered, layout)
         for path in missing if data is not None else ():
             text = f"{path} has no value in this data: the send would be refused."
             found.append(content_checks.finding("error", "missing_variable", text, None, None))
@@ -100,19 +98,6 @@ async def errors(ctx: ApiContext, tenant: str, key: str, template: Template) -> 
         for one in await check(ctx, tenant, key, template, None)
         if one.severity == "error"
     ]
-
-
-async def run_charged(tenant: str, check: Callable[..., list[Finding]], *args: Any) -> list[Finding]:
-    """Run checks in a thread, because those of a large e-mail take a second, and charge the time to the tenant's templates:
-    the next rendering waits."""
-
-    def measured() -> tuple[list[Finding], float]:
-        started = thread_time()
-        return check(*args), thread_time() - started
-
-    found, seconds = await asyncio.to_thread(measured)
-    budget_of(tenant).charge(seconds)
-    return found
 
 
 def _examples(declared: list[samples.TemplateVariable]) -> dict[str, Any]:

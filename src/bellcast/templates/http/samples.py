@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,8 @@ from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 MAX_SAMPLES = 10
+# What names the users of a template in a list of sends or runs.
+FILTERS = {"templates": "template", "types": "type", "workflows": "workflow"}
 EXAMPLES: Mapping[VariableType, Any] = {
     "number": 7,
     "boolean": True,
@@ -49,10 +51,6 @@ TYPES: Mapping[str, VariableType] = {
     "array": "list",
     "object": "object",
 }
-
-
-# A send or a run: its id, time (UTC milliseconds), recipient, data and type.
-Recent: TypeAlias = tuple[str, int, str, Mapping[str, Any], str]
 
 
 class Sample(Struct, frozen=True):
@@ -86,11 +84,18 @@ async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
     found: dict[str, Sample] = {}
     users: list[tuple[str, str, Mapping[str, Any] | None]] = [("templates", key, None), *await _users(ctx, tenant, key)]
     for plural, name, schema in users:
-        for id, at, to, data, type in await (_of_runs if plural == "workflows" else _of_sends)(
-            ctx, tenant, plural, name
-        ):
-            private = (await ctx[Catalog].type(tenant, type)).data if plural == "templates" else schema
-            found[id] = Sample(id, times.to_rfc3339(at), masked_text(to), masked(dict(data), private))
+        query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={FILTERS[plural]: name})
+        if plural == "workflows":
+            for run in (await Runs(ctx.engines.db).page(query)).items:
+                data, at = masked(runs.decode(run.body).data, schema), times.to_rfc3339(run.created_at)
+                found[run.id] = Sample(run.id, at, masked_text(run.recipient), data)
+            continue
+        for one in (await SentItems(ctx.engines.db).notifications(query)).items:
+            sent = one.notification
+            if one.has_row:
+                private = (await ctx[Catalog].type(tenant, sent.type)).data if plural == "templates" else schema
+                to = masked_text(one.recipient or "")
+                found[sent.id] = Sample(sent.id, sent.created_at, to, masked(sent.data, private))
     return sorted(found.values(), key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
 
 
@@ -136,29 +141,6 @@ async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str,
                 schema = (await ctx[Catalog].type(tenant, definition.type)).data
             users.append((plural, name, schema))
     return list({(plural, name): (plural, name, schema) for plural, name, schema in users}.values())
-
-
-async def _of_sends(ctx: ApiContext, tenant: str, plural: str, name: str) -> list[Recent]:
-    filters = {"template" if plural == "templates" else "type": name}
-    query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters=filters)
-    items = (await SentItems(ctx.engines.db).notifications(query)).items
-    return [
-        (
-            one.notification.id,
-            times.milliseconds(one.notification.created_at),
-            one.recipient or "",
-            one.notification.data,
-            one.notification.type,
-        )
-        for one in items
-        if one.has_row
-    ]
-
-
-async def _of_runs(ctx: ApiContext, tenant: str, _: str, workflow: str) -> list[Recent]:
-    query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={"workflow": workflow})
-    items = (await Runs(ctx.engines.db).page(query)).items
-    return [(run.id, run.created_at, run.recipient, runs.decode(run.body).data, "") for run in items]
 
 
 def _paths(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
@@ -213,12 +195,6 @@ HIDDEN = "•••"
 MAX_DEPTH = 20
 
 
-def masked(value: Any, private: Mapping[str, Any] | None = None) -> Any:
-    """Return data without addresses, phone numbers, names, and values of fields that are named like secrets or that their
-    JSON Schema `private` marks as `x-private`."""
-    return _masked(value, private or {}, 0)
-
-
 def masked_text(text: str) -> str:
     """Return a text without e-mail addresses and phone numbers."""
     text = WORD.sub(lambda word: _address(word[0]) if word[1] else word[0], URL_SECRETS.sub(HIDDEN, text))
@@ -227,7 +203,10 @@ def masked_text(text: str) -> str:
     return PHONE.sub(lambda match: match[0] if TIME.fullmatch(match[0]) else HIDDEN + match[0][-2:], text)
 
 
-def _masked(value: Any, schema: Mapping[str, Any], depth: int) -> Any:
+def masked(value: Any, private: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
+    """Return data without addresses, phone numbers, names, and values of fields that are named like secrets or that their
+    JSON Schema `private` marks as `x-private`."""
+    schema = private or {}
     if schema.get("x-private") or depth > MAX_DEPTH:
         return _hidden(value)
     if isinstance(value, dict):
@@ -235,12 +214,12 @@ def _masked(value: Any, schema: Mapping[str, Any], depth: int) -> Any:
         return {
             masked_text(name): _hidden(one)
             if PRIVATE_FIELD.search(name) and not isinstance(one, dict | list)
-            else _masked(one, properties.get(name) or {}, depth + 1)
+            else masked(one, properties.get(name), depth + 1)
             for name, one in value.items()
         }
     if isinstance(value, list):
         items = schema.get("items")
-        return [_masked(one, items if isinstance(items, dict) else {}, depth + 1) for one in value]
+        return [masked(one, items if isinstance(items, dict) else None, depth + 1) for one in value]
     return masked_text(value) if isinstance(value, str) else value
 
 

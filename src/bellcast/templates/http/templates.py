@@ -1,7 +1,7 @@
 """Templates: content with variables, per channel and language."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -34,7 +34,7 @@ from bellcast.templates.content_checks import Finding
 from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList, TemplateVariable
-from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.rendering import source_errors
 from bellcast.templates.types import BASE_LAYOUT, CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.workflows.http import references
 
@@ -75,7 +75,7 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
         for name in () if part is None else part.__struct_fields__:
             source = getattr(part, name)
             if isinstance(source, str) and name not in ("layout", "compiled"):
-                yield from _syntax_errors(f"{prefix}{channel}.{name}", source, is_html=name == "html")
+                yield from source_errors(f"{prefix}{channel}.{name}", source, CONTENT_ROOTS, is_html=name == "html")
     if parts.email is not None and parts.email.blocks is not None:
         if parts.email.html is not None:
             yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
@@ -88,7 +88,7 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
         for number, action in enumerate(actions):
             for name, source in (("label", action.label), ("url", action.url)):
                 if source is not None:
-                    yield from _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
+                    yield from source_errors(f"{field}.{number}.{name}", source, CONTENT_ROOTS, is_html=False)
 
 
 def _warning(finding: Finding) -> str:
@@ -99,26 +99,27 @@ def _warning(finding: Finding) -> str:
 
 def compiled(template: Template) -> Template:
     """Return a valid template with the HTML of its blocks. Raises Invalid if it is too large."""
-    made: dict[str, Parts] = {}
     size = 0
-    for locale, parts in (("", template), *template.translations.items()):
-        mail = parts.email
-        if mail is not None and (mail.blocks is not None or mail.compiled is not None):
-            html = None if mail.blocks is None else email_blocks.to_html(mail.blocks)
-            size += len(html or "")
-            if size > MAX_COMPILED:
-                raise Invalid.of(
-                    "email.blocks", f"must make at most {MAX_COMPILED} characters of HTML in all languages"
-                )
-            made[locale] = msgspec.structs.replace(parts, email=msgspec.structs.replace(mail, compiled=html))
-    email = made.pop("", template).email
-    return msgspec.structs.replace(template, email=email, translations=template.translations | made)
+
+    def made(mail: TemplateEmail) -> str | None:
+        nonlocal size
+        html = None if mail.blocks is None else email_blocks.to_html(mail.blocks)
+        size += len(html or "")
+        if size > MAX_COMPILED:
+            raise Invalid.of("email.blocks", f"must make at most {MAX_COMPILED} characters of HTML in all languages")
+        return html
+
+    return _with_compiled(template, made)
 
 
 def source(template: Template) -> Template:
     """Return a template without the HTML that `compiled` adds."""
+    return _with_compiled(template, lambda _: None)
+
+
+def _with_compiled(template: Template, make: Callable[[TemplateEmail], str | None]) -> Template:
     made = {
-        locale: msgspec.structs.replace(parts, email=msgspec.structs.replace(parts.email, compiled=None))
+        locale: msgspec.structs.replace(parts, email=msgspec.structs.replace(parts.email, compiled=make(parts.email)))
         for locale, parts in (("", template), *template.translations.items())
         if parts.email is not None
     }
@@ -148,21 +149,19 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
     errors: list[FieldError] = []
     for prefix, parts in (("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())):
         name = None if parts.email is None else parts.email.layout
-        if isinstance(name, str) and (problem := await _layout_problem(ctx, tenant, name, key)) is not None:
+        if not isinstance(name, str) or name == BASE_LAYOUT:
+            continue
+        found = None if name == key else await objects.find(KIND, ctx, tenant, name)
+        if name == key:
+            problem: str | None = "must not be the template itself"
+        elif found is None:
+            problem = f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
+        else:
+            await ctx[Catalog].compile(found[0].body)
+            problem = rendering.layout_problem(request_body.decoder(Template).decode(found[0].body), name)
+        if problem is not None:
             errors.append(FieldError(f"{prefix}email.layout", problem))
     return errors
-
-
-async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> str | None:
-    if name == BASE_LAYOUT:
-        return None
-    if name == key:
-        return "must not be the template itself"
-    found = await objects.find(KIND, ctx, tenant, name)
-    if found is None:
-        return f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
-    await ctx[Catalog].compile(found[0].body)
-    return rendering.layout_problem(request_body.decoder(Template).decode(found[0].body), name)
 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
@@ -179,14 +178,6 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
     return await checking.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
-
-
-def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
-    yield from validation.encodable(field, source)
-    try:
-        check_template(source, CONTENT_ROOTS, is_html=is_html)
-    except TemplateError as error:
-        yield FieldError(field, f"line {error.line}: {error.message}", error.line)
 
 
 KIND = objects.Kind(
@@ -313,9 +304,8 @@ async def preview(change: Change[bytes]) -> Any:
     preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     subject = await _subject_of(change.request, change.body)
     parts, missing = await change.ctx[Previews].preview(subject)
-    warnings = [
-        _warning(one) for one in await checking.run_charged(subject.tenant, content_checks.of_code, subject.template)
-    ]
+    found = await tenant_budget.in_thread(subject.tenant, content_checks.of_code, subject.template)
+    warnings = [_warning(one) for one in found]
     if "sms" in parts:
         parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
     if "push" in parts:
