@@ -131,11 +131,10 @@ def redact(value: Any) -> Any:
     return _Redaction().redact(value, 0)
 
 
-class _Redaction:
+class _Redaction(Struct, eq=False):
     """The redaction of one value, with the rest of its size."""
 
-    def __init__(self) -> None:
-        self._left = MAX_REDACTED_SIZE
+    _left: int = MAX_REDACTED_SIZE
 
     def redact(self, value: Any, depth: int) -> Any:
         self._left -= VALUE_SIZE

@@ -22,6 +22,7 @@ from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
+from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.engine import Engine
@@ -180,7 +181,7 @@ async def opened(
     clients = HttpClients()
     broker.listen(published.append)
     reporter = NodeReporter(
-        clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
+        clock.now(), lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
     )
     hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
     survey = ConnectionSurvey(hub, broker, Tasks().spawn)
@@ -212,7 +213,7 @@ async def opened(
     own_network = HttpClients(["127.0.0.1"])
     targets: dict[str, list[object]] = {name: [Settings().group(name)] for name in GROUPS}
     targets |= {"access": [access], "limits": [limits]}
-    settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
+    settings = DatabaseSettings(Documents(store), clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppDirectory(store, clock, Encryption(b"key"), PROJECT, broker.publish)
     providers = ProviderDirectory(
         store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets(), Destinations(clock)

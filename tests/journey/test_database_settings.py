@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from bellcast.auth.permissions import AccessConfig
+from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
 from bellcast.settings import Settings, load
@@ -259,7 +260,7 @@ def test_limit_of_connections_applies_to_the_next_one(server: ServerProcess) -> 
 async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest) -> None:
     access = AccessConfig()
     targets = {name: [Settings().group(name)] for name in GROUPS} | {"access": [access]}
-    other = DatabaseSettings(rest.store, rest.clock, NO_FEED, Settings(), targets, lambda revision: None)
+    other = DatabaseSettings(Documents(rest.store), rest.clock, NO_FEED, Settings(), targets, lambda revision: None)
     await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"origins": ORIGIN}})
     await other.reload()
     assert (other.revision, access.origins) == (1, (ORIGIN,))
@@ -281,7 +282,7 @@ async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None
 
     targets = {name: [Settings().group(name)] for name in GROUPS} | {"access": [access]}
     store = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(get=get)))
-    node = DatabaseSettings(store, FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
+    node = DatabaseSettings(Documents(store), FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
     slow = asyncio.create_task(node.reload())
     await asyncio.sleep(0)
     await node.reload()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 import structlog
-from msgspec import structs
+from msgspec import Struct, field, structs
 
 from bellcast.console.live_feed import LiveFeed, Watcher
 from bellcast.kernel.brokers.port import Broker
@@ -36,28 +36,21 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(FeedEvent).decode
 
 
-class ClusterWatch:
+class ClusterWatch(Struct, eq=False):
     """A watcher of this process, with the events of the other nodes. The caller must close it; until then, it counts towards the
     limit."""
 
-    def __init__(
-        self, cluster_feed: "ClusterFeed", watcher: Watcher, request: FeedWatch, recent: Sequence[FeedEvent]
-    ) -> None:
-        self._cluster_feed = cluster_feed
-        self._watcher = watcher
-        self._request = request
-        self._recent = list(recent)
-        self.awaited: set[str] = set()  # nodes whose first batch is missing
-        self.has_begun = asyncio.Event()
-
-    @property
-    def id(self) -> str:
-        return self._request.id
+    cluster_feed: "ClusterFeed"
+    watcher: Watcher
+    wanted: FeedWatch
+    recent: list[FeedEvent]
+    awaited: set[str]  # nodes whose first batch is missing
+    has_begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def request(self) -> FeedWatch:
         """Return the request to the other nodes. A repeated one asks for no recent events."""
-        return structs.replace(self._request, last=0) if self.has_begun.is_set() else self._request
+        return structs.replace(self.wanted, last=0) if self.has_begun.is_set() else self.wanted
 
     def receive(self, batch: FeedBatch) -> None:
         """Add the events of another node."""
@@ -69,46 +62,45 @@ class ClusterWatch:
                 # An event kind of a newer version, during a rolling update.
                 log.warning("feed_event_not_decodable", reason=str(failure))
         if batch.is_first and not self.has_begun.is_set():
-            self._recent += events
+            self.recent += events
             self.awaited.discard(batch.node)
             if not self.awaited:
                 self.has_begun.set()
             events = []
-        self._watcher.receive(events, batch.skipped)
+        self.watcher.receive(events, batch.skipped)
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
-        recent, self._recent = sorted(self._recent, key=lambda event: event.at), []
+        recent, self.recent = sorted(self.recent, key=lambda event: event.at), []
         if recent:
-            yield self._of_node(recent[-self._request.last :])
-        async for batch in self._watcher.batches():
+            yield self._of_node(recent[-self.wanted.last :])
+        async for batch in self.watcher.batches():
             yield self._of_node(batch)
 
     def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
         """Set this node's name in its own events."""
-        node = self._cluster_feed.node
+        node = self.cluster_feed.node
         is_own = [isinstance(one, FeedEvent) and one.node is None for one in batch]
         return [structs.replace(one, node=node) if own else one for one, own in zip(batch, is_own, strict=True)]
 
     def close(self) -> None:
-        self._watcher.close()
-        self._cluster_feed.remove(self)
+        self.watcher.close()
+        self.cluster_feed.remove(self)
 
 
-class ClusterFeed:
+class ClusterFeed(Struct, eq=False):
     """Watches all nodes, and serves the watchers of the others."""
 
-    def __init__(self, feed: LiveFeed, broker: Broker, clock: Clock, members: Members, spawn: Spawn) -> None:
-        self.feed = feed  # of this node
-        self._broker = broker
-        self._clock = clock
-        self._members = members
-        self._spawn = spawn
-        self._watches: dict[str, ClusterWatch] = {}
-        self._peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
+    feed: LiveFeed  # of this node
+    broker: Broker
+    clock: Clock
+    members: Members
+    spawn: Spawn
+    _watches: dict[str, ClusterWatch] = {}
+    _peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
 
     @property
     def node(self) -> str:
-        return self._members.id
+        return self.members.id
 
     # --- watchers of this node
 
@@ -118,9 +110,8 @@ class ClusterFeed:
         if len(self._watches) >= MAX_WATCHERS:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
-        watch = ClusterWatch(self, self.feed.watch(wanted), request, self.feed.recent(wanted, last))
-        watch.awaited |= self._members.others.keys()
-        self._watches[watch.id] = watch
+        recent, awaited = self.feed.recent(wanted, last), set(self.members.others)
+        watch = self._watches[request.id] = ClusterWatch(self, self.feed.watch(wanted), request, recent, awaited)
         try:
             if watch.awaited:
                 await self._announce()
@@ -134,21 +125,21 @@ class ClusterFeed:
 
     def remove(self, watch: ClusterWatch) -> None:
         """Unregister a closed watch. Safe to call twice."""
-        if self._watches.pop(watch.id, None) is not None and self._members.others:
-            self._spawn(self._announce())
+        if self._watches.pop(watch.wanted.id, None) is not None and self.members.others:
+            self.spawn(self._announce())
 
     async def run(self) -> None:
         """Announce the watches of this node again, and end those of nodes that are gone, until cancelled."""
         while True:
-            await self._clock.sleep(ANNOUNCE_SECONDS)
-            for node in self._peers.keys() - self._members.others.keys():
+            await self.clock.sleep(ANNOUNCE_SECONDS)
+            for node in self._peers.keys() - self.members.others.keys():
                 self._serve(FeedWatches(node, ()))
-            if self._watches and self._members.others:
+            if self._watches and self.members.others:
                 await self._announce()
 
     async def _announce(self) -> None:
         watches = tuple(watch.request for watch in self._watches.values())
-        await self._broker.publish(FeedWatches(self.node, watches))
+        await self.broker.publish(FeedWatches(self.node, watches))
 
     # --- watchers of other nodes
 
@@ -170,7 +161,7 @@ class ClusterFeed:
             if watch.id not in watchers:
                 watcher = watchers[watch.id] = self.feed.watch(watch.wanted)
                 recent = self.feed.recent(watch.wanted, watch.last)
-                self._spawn(self._send(wanted.node, watch.id, watcher, recent))
+                self.spawn(self._send(wanted.node, watch.id, watcher, recent))
         if not watchers:
             del self._peers[wanted.node]
 
@@ -188,7 +179,7 @@ class ClusterFeed:
         for one in batch:
             if isinstance(one, SkippedEvents):
                 skipped.update(one.by)
-        await self._broker.publish(FeedBatch(node, self.node, watch, events, skipped, is_first))
+        await self.broker.publish(FeedBatch(node, self.node, watch, events, skipped, is_first))
 
 
 def _encoded(event: FeedEvent) -> bytes:

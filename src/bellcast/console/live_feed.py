@@ -7,6 +7,8 @@ from heapq import merge
 from itertools import chain, islice
 from typing import TypeAlias
 
+from msgspec import Struct, field
+
 from bellcast.console.stats import TenantCounts
 from bellcast.kernel.clock import Clock
 from bellcast.live_feed import (
@@ -101,19 +103,20 @@ class Watcher:
         self._feed.remove(self)
 
 
-class LiveFeed:
+class LiveFeed(Struct, eq=False):
     """Implements Feed. Every method must be called on the event loop's thread."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._rings: dict[str, deque[Kept]] = {kind: deque(maxlen=KEPT_EVENTS) for kind in FEED_KINDS}
-        self.emitted: Counter[str] = Counter()  # events since the start, by kind
-        self.failed_runs = 0  # since the start
-        self.tenants = TenantCounts()
-        self._watchers: list[Watcher] = []
-        self._second = 0
-        self._requests: deque[ServedRequest] = deque(maxlen=REQUESTS)
-        self._refusals: deque[ServedRequest] = deque(maxlen=REFUSALS)
+    clock: Clock
+    _rings: dict[str, deque[Kept]] = field(
+        default_factory=lambda: {kind: deque(maxlen=KEPT_EVENTS) for kind in FEED_KINDS}
+    )
+    emitted: Counter[str] = field(default_factory=Counter)  # events since the start, by kind
+    failed_runs: int = 0  # since the start
+    tenants: TenantCounts = field(default_factory=TenantCounts)
+    _watchers: list[Watcher] = []
+    _second: int = 0
+    _requests: deque[ServedRequest] = field(default_factory=lambda: deque(maxlen=REQUESTS))
+    _refusals: deque[ServedRequest] = field(default_factory=lambda: deque(maxlen=REFUSALS))
 
     @property
     def is_watched(self) -> bool:
@@ -151,7 +154,7 @@ class LiveFeed:
 
     def begin_second(self) -> None:
         """If a new second has begun, let the watchers have events again, and report what they missed."""
-        second = self._clock.now() // SECOND_MS
+        second = self.clock.now() // SECOND_MS
         if second != self._second:
             self._second = second
             for watcher in self._watchers:

@@ -27,20 +27,27 @@ ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
 
 
-class TenantCounts:
+class TenantCounts(Struct, eq=False):
     """Counts the feed's events by tenant. Beyond MAX_COUNTED_TENANTS tenants, the counts of the less busy half are dropped."""
 
-    def __init__(self) -> None:
-        self._counts: dict[str, Counter[str]] = {}
-        self._open: Counter[str] = Counter()
+    _counts: dict[str, Counter[str]] = {}
+    _open: Counter[str] = field(default_factory=Counter)
 
     def count(self, kind: FeedKind, tenant: str, fields: Mapping[str, Any]) -> None:
         """Count one event."""
+        metrics: tuple[str, ...] = ()
         if kind in SIMPLE_FEED_KINDS:
             self.count_simple(kind, tenant, 1)
-        else:
-            for metric in _metrics(kind, fields):
-                self._of(tenant)[metric] += 1
+        elif kind == "refused":
+            status = fields.get("status")  # None: a connection or a topic
+            metrics = ("refusals",) if status is None else ("requests", "failures" if status >= 500 else "refusals")
+        elif kind in ("attempt", "run"):
+            state = fields.get("state")
+            metrics = ("failures",) if state in FAILED else ()
+            if kind == "attempt" and state in ACCEPTED:
+                metrics = ("deliveries",)
+        for metric in metrics:
+            self._of(tenant)[metric] += 1
 
     def count_simple(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
         """Count events of a simple kind. Must be called for every connection of the process, because open connections
@@ -90,20 +97,6 @@ class TenantCounts:
             return sum(counts[name] for name in COUNTERS), counts["connections"]
 
         return sorted(self._counts, key=activity, reverse=True)
-
-
-def _metrics(kind: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
-    if kind == "refused":
-        status = fields.get("status")
-        if status is None:  # a connection or a topic
-            return ("refusals",)
-        return ("requests", "failures" if status >= 500 else "refusals")
-    if kind == "attempt":
-        state = fields.get("state")
-        return ("deliveries",) if state in ACCEPTED else ("failures",) if state in FAILED else ()
-    if kind == "run" and fields.get("state") == "failed":
-        return ("failures",)
-    return ()
 
 
 log = structlog.get_logger(__name__)

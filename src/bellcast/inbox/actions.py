@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.context import Context
+from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking
 from bellcast.inbox.types.notifications import Notification
@@ -54,22 +55,16 @@ async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], unt
 
 async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
     """Apply actions to one notification and return it."""
-    known = ids.is_id(id) and await Inboxes(engines.db).get(inbox.number, id)
-    if not known:
-        raise NotFound("This inbox has no notification with this id.")
+    await views.get(engines, inbox, id)
     await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
-    after = await Inboxes(engines.db).get(inbox.number, id)
-    if after is None:
-        raise NotFound("This inbox has no notification with this id.")
-    return after
+    return await views.get(engines, inbox, id)
 
 
 async def delete(engines: Context, inbox: Inbox, id: str) -> None:
     """Delete one notification. Raises NotFound if it does not exist."""
-    known = ids.is_id(id) and await Inboxes(engines.db).get(inbox.number, id)
-    marking = Marking(actions=("delete",), ids=(id,))
-    marked = await mark(engines, inbox.state.tenant, inbox.number, marking) if known else None
-    if marked is None or not marked.changed:
+    await views.get(engines, inbox, id)
+    marked = await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=("delete",), ids=(id,)))
+    if not marked.changed:  # deleted in the meantime
         raise NotFound("This inbox has no notification with this id.")
 
 

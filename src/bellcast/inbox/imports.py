@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.context import Context
 from bellcast.inbox import sending
@@ -20,24 +21,23 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 
 
-class BulkImport:
+class BulkImport(Struct, eq=False):
     """Commits notifications in order, each accepted or refused separately. Imports do not count towards quotas.
 
     Once the store is unavailable, the following notifications are refused too, as by `sending.BulkSend`."""
 
-    def __init__(self, engines: Context, limits: Limits) -> None:
-        self._engines = engines
-        self._limits = limits
-        self._failure: BellcastError | None = None
-        self.existing = 0  # items that an earlier import added
+    engines: Context
+    limits: Limits
+    _failure: BellcastError | None = None
+    existing: int = 0  # items that an earlier import added
 
     async def send(self, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next notifications; return responses and refusals in the same order."""
-        prepared = await _prepare_many(self._engines, self._limits, drafts)
+        prepared = await _prepare_many(self.engines, self.limits, drafts)
         requests = [one for one in prepared if isinstance(one, ImportRequest)]
         results: list[bytes | BellcastError]
         if self._failure is None:
-            committed = await sending.commit(self._engines, requests, Sends(self._engines.db).add_imported)
+            committed = await sending.commit(self.engines, requests, Sends(self.engines.db).add_imported)
             self.existing += sum(isinstance(one, SendResult) and not one.events for one in committed)
             results = [sending.response_of(one) for one in committed]
             self._failure = sending.outage(results)

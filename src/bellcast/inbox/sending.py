@@ -102,36 +102,33 @@ async def send_many(
     return await BulkSend(engines, limits, allows_past=allows_past).send(drafts)
 
 
-class BulkSend:
+class BulkSend(Struct, eq=False):
     """Commits many drafts in order, each accepted or refused separately. `allows_past` as in `send`.
 
     Once the store is unavailable, the following drafts are refused too. The same applies to a tenant's drafts once it
     exceeds its quota. So no draft is stored before an earlier one that the caller sends again. Large
     requests are sent in parts, because a recipient takes about 1 KB until its part is committed."""
 
-    def __init__(self, engines: Context, limits: Limits, *, allows_past: bool = False) -> None:
-        self._engines = engines
-        self._limits = limits
-        self._allows_past = allows_past
-        self._now = engines.clock.now()
-        self._over: dict[str, TooMany | Conflict] = {}
-        self._failure: BellcastError | None = None
+    engines: Context
+    limits: Limits
+    allows_past: bool = False
+    _over: dict[str, TooMany | Conflict] = {}
+    _failure: BellcastError | None = None
 
     async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next drafts; return responses and refusals in the same order."""
-        moment = times.to_rfc3339(self._now)
+        now = self.engines.clock.now()
+        moment = times.to_rfc3339(now)
         prepared: list[Prepared] = []
-        async for some in self._engines.pace.parts(drafts):
-            prepared += [
-                _prepare(self._engines, self._limits, draft, self._now, moment, over=self._over) for draft in some
-            ]
+        async for some in self.engines.pace.parts(drafts):
+            prepared += [_prepare(self.engines, self.limits, draft, now, moment, over=self._over) for draft in some]
         responses = [] if self._failure is not None else await self._send(drafts, prepared)
         self._failure = self._failure or outage(responses)
         if self._failure is not None:
             refused = prepared[len(responses) :]
             for one in refused:
                 if isinstance(one, SendRequest | AnnounceRequest):
-                    _give_back(self._engines, one)
+                    _give_back(self.engines, one)
             responses += [one if isinstance(one, BellcastError) else self._failure for one in refused]
         return responses
 
@@ -139,7 +136,7 @@ class BulkSend:
         self, drafts: Sequence[Draft | BellcastError], prepared: list[Prepared]
     ) -> list[bytes | BellcastError]:
         """Commit the prepared drafts, up to the first for which the store is unavailable."""
-        engines = self._engines
+        engines = self.engines
         responses: list[bytes | BellcastError] = []
         waiting: list[SendRequest] = []
         for index, draft in enumerate(drafts):
@@ -152,7 +149,7 @@ class BulkSend:
             responses += map(response_of, await commit(engines, waiting, Sends(engines.db).add))
             waiting = []
             if outage(responses) is None:
-                responses.append(await _send_one(engines, one, allows_past=self._allows_past))
+                responses.append(await _send_one(engines, one, allows_past=self.allows_past))
             if outage(responses) is not None:
                 return responses
         return [*responses, *map(response_of, await commit(engines, waiting, Sends(engines.db).add))]

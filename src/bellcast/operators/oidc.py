@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from bellcast.auth import tokens
 from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKeys
@@ -82,27 +82,26 @@ class AuthorizationRequest(NamedTuple):
     redirect_uri: str
 
 
-class OidcProvider:
+class OidcProvider(Struct, eq=False):
     """A provider and its published keys. URLs of the discovery document pass the guard of `http`."""
 
-    def __init__(self, config: OidcConfig, http: Http, clock: Clock) -> None:
-        self._config = config
-        self._http = http
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._metadata: ProviderMetadata | None = None
-        self._keys: PublishedKeys | None = None
-        self._failure: Unavailable | None = None
-        self._next_fetch_at = 0
+    config: OidcConfig
+    http: Http
+    clock: Clock
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _metadata: ProviderMetadata | None = None
+    _keys: PublishedKeys | None = None
+    _failure: Unavailable | None = None
+    _next_fetch_at: int = 0
 
     @property
     def issuer(self) -> str:
-        return self._config.issuer or ""
+        return self.config.issuer or ""
 
     @property
     def name(self) -> str:
         """The provider's name on the sign-in page."""
-        return self._config.name or urlsplit(self.issuer).hostname or ""
+        return self.config.name or urlsplit(self.issuer).hostname or ""
 
     async def authorization_url(self, request: AuthorizationRequest, *, reauthenticates: bool) -> str:
         """Return the URL to redirect the browser to. With `reauthenticates`, the provider must not use an existing
@@ -111,9 +110,9 @@ class OidcProvider:
         challenge = hashlib.sha256(request.verifier.encode()).digest()
         params = {
             "response_type": "code",
-            "client_id": self._config.client_id or "",
+            "client_id": self.config.client_id or "",
             "redirect_uri": request.redirect_uri,
-            "scope": " ".join(self._config.scopes),
+            "scope": " ".join(self.config.scopes),
             "state": request.state,
             "nonce": request.nonce,
             "code_challenge": base64url.encode(challenge),
@@ -134,14 +133,14 @@ class OidcProvider:
             "code_verifier": request.verifier,
         }
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-        client_id, secret = self._config.client_id or "", self._config.client_secret
+        client_id, secret = self.config.client_id or "", self.config.client_secret
         methods = metadata.token_endpoint_auth_methods_supported
         if secret is not None and (BASIC in methods or POST not in methods):
             pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"  # RFC 6749, 2.3.1
             headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
             form |= {"client_id": client_id} | ({} if secret is None else {"client_secret": secret})
-        response = await self._http.request(
+        response = await self.http.request(
             "POST", metadata.token_endpoint, headers=headers, body=urlencode(form).encode(), timeout=RESPONSE_TIMEOUT
         )
         if response.status != 200:
@@ -157,12 +156,12 @@ class OidcProvider:
         await self._keys.verify(token)
         found = self._decoded(token.payload)
         # The token must be from this provider, for this client and this sign-in, and fresh (OpenID Connect Core 1.0, 3.1.3.7).
-        now = self._clock.now() / 1000
+        now = self.clock.now() / 1000
         audiences = [found.aud] if isinstance(found.aud, str) else found.aud
         wrong = {
             "issuer (iss)": found.iss != self.issuer,
-            "audience (aud)": self._config.client_id not in audiences,
-            "authorized party (azp)": found.azp not in (None, self._config.client_id)
+            "audience (aud)": self.config.client_id not in audiences,
+            "authorized party (azp)": found.azp not in (None, self.config.client_id)
             or (found.azp is None and len(audiences) > 1),
             "nonce": found.nonce is None or found.nonce != request.nonce,
             "time (exp)": now >= found.exp + LEEWAY_SECONDS,
@@ -176,7 +175,7 @@ class OidcProvider:
     def _decoded(self, payload: bytes) -> IdClaims:
         try:
             raw = msgspec.json.decode(payload, type=dict[str, Any])
-            groups = raw.get(self._config.groups_claim)
+            groups = raw.get(self.config.groups_claim)
             raw["groups"] = [groups] if isinstance(groups, str) else (groups or [])[:MAX_GROUPS]
             return msgspec.convert(raw, IdClaims)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
@@ -185,27 +184,25 @@ class OidcProvider:
     async def _discovered(self) -> ProviderMetadata:
         """Return the discovery document. After a failed read, the last one is kept."""
         async with self._lock:
-            if self._clock.now() >= self._next_fetch_at:
+            if self.clock.now() >= self._next_fetch_at:
                 try:
                     found = await self._fetch()
                 except Unavailable as failure:
                     # Counted from the end of the request: after a timeout, each waiting request would otherwise wait
                     # for another one.
-                    self._failure, self._next_fetch_at = failure, self._clock.now() + FAILED_RETRY_MS
+                    self._failure, self._next_fetch_at = failure, self.clock.now() + FAILED_RETRY_MS
                 else:
                     if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
                         source, uri = "The identity provider", found.jwks_uri
-                        self._keys = PublishedKeys(uri, self._http, self._clock, source=source, subject="ID token")
-                    self._metadata, self._next_fetch_at = found, self._clock.now() + CACHE_MS
+                        self._keys = PublishedKeys(uri, self.http, self.clock, source=source, subject="ID token")
+                    self._metadata, self._next_fetch_at = found, self.clock.now() + CACHE_MS
             if self._metadata is None:
                 raise self._failure or Unavailable("The identity provider cannot be reached.")
             return self._metadata
 
     async def _fetch(self) -> ProviderMetadata:
         url = self.issuer.removesuffix("/") + DISCOVERY
-        response = await self._http.request(
-            "GET", url, headers={"accept": "application/json"}, timeout=RESPONSE_TIMEOUT
-        )
+        response = await self.http.request("GET", url, headers={"accept": "application/json"}, timeout=RESPONSE_TIMEOUT)
         if response.status != 200:
             raise Unavailable(f"The discovery document of the identity provider is missing: {response.status}.")
         found = _parsed(response, ProviderMetadata, "discovery document")

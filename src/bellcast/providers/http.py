@@ -199,7 +199,7 @@ async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
         if wrong is not None:
             raise Invalid.of("to", wrong)
     to = None if wanted.is_dry_run else body.to
-    guards.count_connection_test(request)
+    guards.count(request, "tests", guards.TESTS_PER_MINUTE)
     if body.values is None:
         report = await providers.test(wanted.tenant, key, to)
     else:

@@ -48,12 +48,17 @@ async def recorded(
     """Call the handler, and record the outcome if the request needs an entry. Audited operations and exports of lists
     are also recorded for API keys and the project secret. Operations that are not recorded are those that a page sends while
     its user types; their refusals are."""
-    caller: Caller | None = request.scope["state"].get("caller")
-    if (
-        caller is None
-        or not is_recorded
-        or not (is_export or _is_recorded(caller, request.scope, is_audited=is_audited))
-    ):
+    scope: Any = request.scope
+    caller: Caller | None = scope["state"].get("caller")
+    if caller is None or not is_recorded:
+        return await handler(request)
+    # Editors check what is typed with dry runs, twice a second.
+    is_change = scope["method"] not in origins.SAFE_METHODS and b"dry_run=true" not in scope["query_string"]
+    if caller.operator is None:
+        is_needed = is_audited and is_change
+    else:
+        is_needed = is_change or caller.role == "support" or scope["path"].endswith("/export")
+    if not (is_export or is_needed):
         return await handler(request)
     outcome = "internal"
     try:
@@ -144,14 +149,6 @@ def _actor(caller: Caller) -> str:
     if caller.operator is not None:
         return caller.operator
     return SECRET_ACTOR if caller.key is None else f"key:{caller.key}"
-
-
-def _is_recorded(caller: Caller, scope: Any, *, is_audited: bool) -> bool:
-    # Editors check what is typed with dry runs, twice a second.
-    is_change = scope["method"] not in origins.SAFE_METHODS and b"dry_run=true" not in scope["query_string"]
-    if caller.operator is None:
-        return is_audited and is_change
-    return is_change or caller.role == "support" or scope["path"].endswith("/export")
 
 
 def bounded(value: Any, limit: int = MAX_VALUE) -> Any:

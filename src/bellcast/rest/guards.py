@@ -159,11 +159,6 @@ TESTS_PER_MINUTE = 10
 MINUTE_SECONDS = 60
 
 
-def count_connection_test(request: ApiRequest) -> None:
-    """Count a connection test of the caller. Raises TooMany."""
-    count(request, "tests", TESTS_PER_MINUTE)
-
-
 def count(request: ApiRequest, noun: str, most: int) -> None:
     """Count one of the things of which a caller may do `most` a minute. Raises TooMany."""
     ctx, who = context.of(request), caller(request)

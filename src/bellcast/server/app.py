@@ -24,6 +24,7 @@ from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.stats import ACCEPTED, FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
+from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
@@ -66,7 +67,7 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 if TYPE_CHECKING:  # imported with the first client of this app
     import httpx
 
-    from bellcast.client import AsyncBellcast, Bellcast, Credentials
+    from bellcast.client import AsyncBellcast, Bellcast
     from bellcast.server.inprocess import LoopTransport
 
 log = structlog.get_logger(__name__)
@@ -112,7 +113,7 @@ class App:
             lambda stream: self.hub.subscriptions.total(stream),  # noqa: PLW0108  the hub is built below
         )
         self.db, self.broker, self.feed, self.context = engines.db, engines.broker, engines.feed, engines.context
-        self._node_settings = NodeSettings(self.db, engines.real_clock, settings, project, keys)
+        self._node_settings = NodeSettings(Documents(self.db), engines.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
         self._operators = operator_services(engines, settings, project) if settings.server.console else {}
@@ -146,7 +147,7 @@ class App:
         targets: dict[str, list[object]] = {name: [settings.group(name)] for name in GROUPS}
         targets["channels"].append(engines.channel_config)
         self._database_settings = DatabaseSettings(
-            self.db,
+            Documents(self.db),
             engines.real_clock,
             self.feed,
             _unchanged(settings, handlers),
@@ -154,7 +155,7 @@ class App:
             lambda revision: self.broker.publish(SettingsChanged(revision)),
         )
         self.node_reporter = NodeReporter(
-            engines.real_clock,
+            engines.real_clock.now(),
             lambda: len(self.hub),
             lambda: None if self._stats is None else self._stats.queue_age(),
             lambda: self._database_settings.revision,
@@ -248,23 +249,18 @@ class App:
         }
         # Absent: without several workers, with BELLCAST_STATS=off, without a test clock.
         others = {
-            Agents: self._agents(),
             WorkerMetrics: self._worker_metrics,
             StatsRecorder: self._stats,
             TimeTravel: self._time_travel,
         }
         services |= {kind: service for kind, service in others.items() if service is not None}
+        server = self.settings.server
+        if server.mcp:  # the calls of agents are requests to this app
+            adapters.need("BELLCAST_MCP", "mcp", "mcp", "the package mcp")
+            services[Agents] = Agents(
+                lambda: self._transport, self.db, engines.real_clock, self.project, lambda: server.mcp_calls_per_minute
+            )
         return services | self._operators
-
-    def _agents(self) -> Agents | None:
-        """Return the calls of agents, which are requests to this app; None if BELLCAST_MCP is off."""
-        server, engines = self.settings.server, self._engines
-        if not server.mcp:
-            return None
-        adapters.need("BELLCAST_MCP", "mcp", "mcp", "the package mcp")
-        return Agents(
-            lambda: self._transport, self.db, engines.real_clock, self.project, lambda: server.mcp_calls_per_minute
-        )
 
     def _counts(self) -> Mapping[str, Mapping[Any, float]]:
         """Return the counters of this process for the metrics, by name and labels."""
@@ -315,17 +311,19 @@ class App:
     def client(self) -> "AsyncBellcast":
         """A client of this app for code in its event loop. Requests stay in the process, so it needs no URL, secret or
         socket."""
-        from bellcast.client import AsyncBellcast
+        from bellcast.client import AsyncBellcast, Credentials
 
-        return AsyncBellcast(IN_PROCESS_URL, self._credentials(), transport=self._transport)
+        credentials = Credentials(self.project.secret, self.project.key)
+        return AsyncBellcast(IN_PROCESS_URL, credentials, transport=self._transport)
 
     @cached_property
     def sync_client(self) -> "Bellcast":
         """A blocking client for code in threads: a Django view, a `def` endpoint of FastAPI. In the app's own event loop it
         raises BlockingInEventLoop."""
-        from bellcast.client import Bellcast
+        from bellcast.client import Bellcast, Credentials
 
-        return Bellcast(IN_PROCESS_URL, self._credentials(), transport=self.loop_transport)
+        credentials = Credentials(self.project.secret, self.project.key)
+        return Bellcast(IN_PROCESS_URL, credentials, transport=self.loop_transport)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
@@ -335,11 +333,6 @@ class App:
             yield
         finally:
             await self.stop()
-
-    def _credentials(self) -> "Credentials":
-        from bellcast.client import Credentials
-
-        return Credentials(self.project.secret, self.project.key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

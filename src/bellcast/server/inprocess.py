@@ -1,6 +1,7 @@
 """HTTP transports that call the app in this process: requests to a mounted server without a socket."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import httpx
@@ -37,10 +38,11 @@ class LoopTransport(httpx.BaseTransport):
         loop = self._loop()
         if loop is None or not loop.is_running():
             raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
-        if _running_loop() is loop:
-            raise BlockingInEventLoop(
-                "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
-            )
+        with contextlib.suppress(RuntimeError):  # this thread has no running loop
+            if asyncio.get_running_loop() is loop:
+                raise BlockingInEventLoop(
+                    "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
+                )
         waiting = asyncio.run_coroutine_threadsafe(self._respond(request), loop)
         try:
             return waiting.result(request.extensions["timeout"]["read"])
@@ -53,10 +55,3 @@ class LoopTransport(httpx.BaseTransport):
         again = httpx.Request(request.method, request.url, headers=headers, content=request.read())
         response = await self._transport.handle_async_request(again)
         return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct, field
 from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -111,12 +112,13 @@ COUNTERS = (
 )
 
 
-class RequestMetrics:
+class RequestMetrics(Struct, eq=False):
     """Request counts and durations, in plain dicts, because a labelled counter costs ten times as much."""
 
-    def __init__(self) -> None:
-        self._counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)
-        self._durations: defaultdict[tuple[str, str], Histogram] = defaultdict(partial(Histogram, BUCKETS))
+    _counts: defaultdict[tuple[str, str, int], int] = field(default_factory=lambda: defaultdict(int))
+    _durations: defaultdict[tuple[str, str], Histogram] = field(
+        default_factory=lambda: defaultdict(partial(Histogram, BUCKETS))
+    )
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one started response. `route` is the path template. Unknown paths share one entry."""
@@ -185,21 +187,14 @@ class Scrape(Collector):
         return self._metrics
 
 
-class MetricsExporter:
+class MetricsExporter(Struct, eq=False):
     """All metrics of one app."""
 
-    def __init__(
-        self,
-        requests: RequestMetrics,
-        connections: ConnectionSurvey,
-        outbox: Callable[[], Mapping[str, float]],
-        counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict,
-    ) -> None:
-        self._requests = requests
-        self._connections = connections
-        self._outbox = outbox
-        self._counts = counts
-        self._process = ProcessCollector(registry=None)
+    requests: RequestMetrics
+    connections: ConnectionSurvey
+    outbox: Callable[[], Mapping[str, float]]
+    counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict
+    _process: ProcessCollector = field(default_factory=lambda: ProcessCollector(registry=None))
 
     def own(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""
@@ -214,7 +209,7 @@ class MetricsExporter:
         the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
         metrics = list(self._own() if workers is None else _by_worker(workers))
         metrics.append(_family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), jobs))
-        for name, value in chain(self._connections.stats().items(), self._outbox().items(), numbers.items()):
+        for name, value in chain(self.connections.stats().items(), self.outbox().items(), numbers.items()):
             if isinstance(value, int | float):
                 about = f"{name.replace('_', ' ').capitalize()}."
                 metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))
@@ -223,8 +218,8 @@ class MetricsExporter:
     def _own(self) -> Iterator[Metric]:
         """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and
         open files."""
-        yield from self._requests.collect()
-        values = {**self._counts(), **self._connections.stats()}
+        yield from self.requests.collect()
+        values = {**self.counts(), **self.connections.stats()}
         labels: tuple[str, ...] = ("protocol", "transport")
         yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
         for name, about, labels in COUNTERS:

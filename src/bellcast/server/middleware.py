@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
+from msgspec import Struct
+
 from bellcast.auth import origins
 from bellcast.console.pages import browser_files
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
@@ -32,30 +34,21 @@ GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BITS = 64
 
 
-class ApiMiddleware:
-    """One ASGI layer around the whole API."""
+class ApiMiddleware(Struct, eq=False):
+    """One ASGI layer around the whole API. `state` is added to that of each request, and `counts` are the metrics for other workers
+    on this port."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        context: ApiContext,
-        state: Mapping[str, Any],
-        requests: RequestMetrics,
-        counts: Callable[[], bytes],
-        token_paths: TokenPaths,
-    ) -> None:
-        self.counts = counts  # requested by other workers on this port
-        self.token_paths = token_paths
-        self._app = app
-        self._context = context
-        self._state = state  # added to the state of each request
-        self.requests = requests
-        self._access = context.access
+    app: ASGIApp
+    context: ApiContext
+    state: Mapping[str, Any]
+    requests: RequestMetrics
+    counts: Callable[[], bytes]
+    token_paths: TokenPaths
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an HTTP request. Other scopes are passed through."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
         if "logged_path" not in state:
@@ -64,7 +57,7 @@ class ApiMiddleware:
         if method == "OPTIONS" and b"access-control-request-method" in values:
             id = state.get("request_id") or request_id(scope)
             headers = [
-                *origins.preflight_headers(_cors_origin(values, path), self._access.origins),
+                *origins.preflight_headers(_cors_origin(values, path), self.context.access.origins),
                 (REQUEST_ID, id.encode()),
             ]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -77,18 +70,18 @@ class ApiMiddleware:
             "method": "GET" if method == "HEAD" else method,
             "state": state,
         }
-        state.update(self._state)
+        state.update(self.state)
         state["is_head"] = method == "HEAD"
         state["root_path"] = scope.get("root_path", "")
         responses.INCOMPLETE.set(set())
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
-        app = self._app if refusal is None else responses.problem(refusal)
+        app = self.app if refusal is None else responses.problem(refusal)
         await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
 
     def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
-        rate, engines = self._context.limits.requests_per_second, self._context.engines
+        rate, engines = self.context.limits.requests_per_second, self.context.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("Too many requests per second from this IP address.", retry_after=1)
         host = _text(scope["state"][HEADER_VALUES].get(b"host"))
@@ -109,7 +102,7 @@ class ApiMiddleware:
                 self.requests.count(method, route, message["status"], time.perf_counter() - started)
                 is_public = route in browser_files.PUBLIC_PATHS
                 origin = None if state.get(HAS_SESSION) else _cors_origin(state[HEADER_VALUES], scope["path"])
-                cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
+                cors = origins.cors_headers(origin, self.context.access.origins, message["status"], is_public=is_public)
                 missing = len(responses.INCOMPLETE.get(()))
                 incomplete = [(b"bellcast-incomplete", b"%d" % missing)] if missing else []
                 message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors, *incomplete]

@@ -3,6 +3,7 @@
 Each node writes digests to the store, because nodes with other credentials cannot read each other's heartbeats. The
 digests are keyed with the project secret, and that of the secret is slow to guess."""
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -13,13 +14,12 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast import build
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import Project
 from bellcast.live.types import NodeReport, NodeRole
 from bellcast.server import adapters
@@ -32,30 +32,20 @@ MIN_WINDOW_SECONDS = 1.0
 MEMORY_FILE = Path("/proc/self/statm")
 
 
-class NodeReporter:
+class NodeReporter(Struct, eq=False):
     """Creates reports about this process. `connections`, `queue_age` and `settings_revision` read the current values. A
     report takes 25 µs."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        connections: Callable[[], int],
-        queue_age: Callable[[], int | None],
-        settings_revision: Callable[[], int],
-        *,
-        runs_jobs: bool,
-        schema_version: int,
-    ) -> None:
-        self.role: NodeRole = "server"
-        self._connections = connections
-        self._queue_age = queue_age
-        self._settings_revision = settings_revision
-        self._runs_jobs = runs_jobs
-        self._version, self._schema_version = build.version(), schema_version
-        self._started_at = clock.now()
-        self._measured_at = time.monotonic()
-        self._cpu_seconds = time.process_time()
-        self._cpu = 0.0
+    started_at: int
+    connections: Callable[[], int]
+    queue_age: Callable[[], int | None]
+    settings_revision: Callable[[], int]
+    runs_jobs: bool
+    schema_version: int
+    role: NodeRole = "server"
+    _measured_at: float = field(default_factory=time.monotonic)
+    _cpu_seconds: float = field(default_factory=time.process_time)
+    _cpu: float = 0.0
 
     def report(self) -> NodeReport:
         # The share of one core since the previous report, which is at least MIN_WINDOW_SECONDS old
@@ -64,29 +54,24 @@ class NodeReporter:
         if window >= MIN_WINDOW_SECONDS:
             self._cpu = round((used - self._cpu_seconds) / window, 3)
             self._measured_at, self._cpu_seconds = now, used
+        memory: int | None = None
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            memory = int(MEMORY_FILE.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         return NodeReport(
-            version=self._version,
+            version=build.version(),
             commit=build.commit(),
             role=self.role,
             host=platform.node(),
             pid=os.getpid(),
-            runs_jobs=self._runs_jobs,
-            started_at=self._started_at,
-            connections=self._connections(),
+            runs_jobs=self.runs_jobs,
+            started_at=self.started_at,
+            connections=self.connections(),
             cpu=self._cpu,
-            memory=_resident_bytes(),
-            queue_age=self._queue_age(),
-            settings_revision=self._settings_revision(),
-            schema_version=self._schema_version,
+            memory=memory,
+            queue_age=self.queue_age(),
+            settings_revision=self.settings_revision(),
+            schema_version=self.schema_version,
         )
-
-
-def _resident_bytes() -> int | None:
-    try:
-        pages = int(MEMORY_FILE.read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 log = structlog.get_logger(__name__)
@@ -111,33 +96,35 @@ class NodeDigests(Struct, frozen=True):
     version: str = ""
 
 
-class NodeSettings:
+class NodeSettings(Struct, eq=False):
     """Writes the digests of this node, and compares those of the others with them."""
 
-    def __init__(self, db: Engine, clock: Clock, settings: Settings, project: Project, keys: EncryptionKeys) -> None:
-        self._documents = Documents(db)
-        self._clock = clock
-        self._settings = settings
-        self._project = project
-        self._keys = keys
-        self._node = f"{platform.node()} {os.getpid()} {id(self)}"
-        self._written_at = 0
-        self._secrets: list[str] = []
-        self._logged: Mapping[str, str] = {}
+    documents: Documents
+    clock: Clock
+    settings: Settings
+    project: Project
+    keys: EncryptionKeys
+    _written_at: int = 0
+    _secrets: list[str] = []
+    _logged: Mapping[str, str] = {}
+
+    @property
+    def _key(self) -> str:
+        return f"{platform.node()} {os.getpid()} {id(self)}"
 
     async def refresh(self) -> None:
         """Write this node's digests if it is time, and log new differences. Nothing is written to a store that cannot be
         shared. Raises Unavailable."""
-        now = self._clock.now()
-        if not adapters.is_shared(self._settings.store) or now - self._written_at < WRITE_MS:
+        now = self.clock.now()
+        if not adapters.is_shared(self.settings.store) or now - self._written_at < WRITE_MS:
             return
         self._secrets = self._secrets or [
             hashlib.scrypt(one.secret.encode(), salt=f"bellcast node {one.key}".encode(), **SCRYPT).hex()
-            for one in self._project.accepted
+            for one in self.project.accepted
         ]
         name = f"{platform.node()} (process {os.getpid()})"
         own = NodeDigests(name, now, self._secrets[0], self._parts(), build.version())
-        await self._documents.put(KIND, PROJECT, self._node, msgspec.json.encode(own), now)
+        await self.documents.put(KIND, PROJECT, self._key, msgspec.json.encode(own), now)
         self._written_at = now
         found = await self.differences()
         for name, differing in found.items():
@@ -150,11 +137,11 @@ class NodeSettings:
         found: dict[str, str] = {}
         if not self._secrets:
             return found
-        now, parts = self._clock.now(), self._parts()
-        for document in await self._documents.page(KIND, PROJECT, "", MAX_NODES):
+        now, parts = self.clock.now(), self._parts()
+        for document in await self.documents.page(KIND, PROJECT, "", MAX_NODES):
             other = msgspec.json.decode(document.body, type=NodeDigests)
             if now - other.at > STOPPED_MS:
-                await self._documents.delete(KIND, PROJECT, document.key)
+                await self.documents.delete(KIND, PROJECT, document.key)
             elif other.secret not in self._secrets:
                 found[other.name] = "project secret"
             elif (other.secret, other.version) == (self._secrets[0], build.version()) and other.parts != parts:
@@ -164,18 +151,18 @@ class NodeSettings:
     async def remove(self) -> None:
         """Delete this node's digests."""
         if self._secrets:
-            await self._documents.delete(KIND, PROJECT, self._node)
+            await self.documents.delete(KIND, PROJECT, self._key)
 
     def _parts(self) -> dict[str, str]:
-        store, channels = self._settings.store, self._settings.channels
+        store, channels = self.settings.store, self.settings.channels
         values = {
-            "encryption keys": (self._keys.current, *self._keys.previous),
+            "encryption keys": (self.keys.current, *self.keys.previous),
             "retention": (store.retention, store.tombstones, store.newcomers, store.topic_history),
-            "limits": self._settings.limits,
+            "limits": self.settings.limits,
             "mail servers and other channels": msgspec.structs.replace(channels, encryption_key=None),
-            "access": self._settings.access,
+            "access": self.settings.access,
         }
-        key = self._project.secret.encode()
+        key = self.project.secret.encode()
         return {
             name: hmac.digest(key, name.encode() + msgspec.json.encode(value, enc_hook=str), "sha256").hex()
             for name, value in values.items()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
 import structlog
+from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
@@ -20,11 +21,10 @@ RESTART_DELAY_SECONDS = 5.0
 POLL_SECONDS = 10.0
 
 
-class Tasks:
+class Tasks(Struct, eq=False):
     """A set of running tasks. Unlike in a TaskGroup, a failing task does not cancel the others."""
 
-    def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> object:
         task = asyncio.get_running_loop().create_task(_logged(work))

@@ -97,7 +97,13 @@ class Tracing:
             dispatch(event)
             return
         parent = _propagator.extract({TRACEPARENT.decode(): event.trace})
-        attributes: Attributes = {"bellcast.connections": connections(event.stream), **_event_attributes(event)}
+        attributes: Attributes = {"bellcast.connections": connections(event.stream)}
+        if isinstance(event, NotificationAdded):
+            tenant, attributes["bellcast.notification"] = event.inbox.tenant, event.notification.id
+        else:
+            tenant, attributes["bellcast.event"] = event.tenant, event.name
+        if tenant:
+            attributes["bellcast.tenant"] = tenant
         with _current_span(self.tracer, "deliver", context=parent, kind=SpanKind.CONSUMER, attributes=attributes):
             dispatch(event)
 
@@ -113,14 +119,6 @@ def _current_span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)
             raise
-
-
-def _event_attributes(event: NotificationAdded | LiveEvent) -> Attributes:
-    if isinstance(event, NotificationAdded):
-        tenant, attributes = event.inbox.tenant, Attributes({"bellcast.notification": event.notification.id})
-    else:
-        tenant, attributes = event.tenant, Attributes({"bellcast.event": event.name})
-    return attributes | {"bellcast.tenant": tenant} if tenant else attributes
 
 
 class TracedPublisher:

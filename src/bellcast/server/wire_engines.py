@@ -20,7 +20,6 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
-from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
 from bellcast.context import Context
@@ -277,7 +276,10 @@ class ServerEngines:
         self.feed = LiveFeed(real_clock)
         publisher, history = adapters.traced(self.broker, history, self.tracing)
         self.jobs = JobRunner(Jobs(self.db), clock, new_id, self.quotas.weight_of)
-        self.channel_config = with_public_url(settings)
+        self.channel_config = settings.channels
+        if settings.channels.public_url is None:  # links use the address that the server listens on
+            local = credentials.listening(settings.server.host, settings.server.port)
+            self.channel_config = msgspec.structs.replace(settings.channels, public_url=credentials.reachable(local))
         pace = Scheduler()
         self.channels = Channels(self, project, keys, pace, runs_jobs=not settings.server.no_jobs)
         self.workflows = WorkflowParts(self, settings, project, workflows, pace)
@@ -300,14 +302,6 @@ class ServerEngines:
             followers=followers,
         )
         self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.context, real_clock))
-
-
-def with_public_url(settings: Settings) -> ChannelConfig:
-    """Return the settings of the channels. Without a public URL, links use the address that the server listens on."""
-    if settings.channels.public_url is not None:
-        return settings.channels
-    local = credentials.listening(settings.server.host, settings.server.port)
-    return msgspec.structs.replace(settings.channels, public_url=credentials.reachable(local))
 
 
 def operator_services(engines: ServerEngines, settings: Settings, project: Project) -> dict[type[Any], Any]:

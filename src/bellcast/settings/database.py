@@ -13,7 +13,6 @@ from bellcast.documents.store import Documents, WriteScript, replace
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.live.dialects import DIALECTS
@@ -135,26 +134,17 @@ class StoredValues(Struct, frozen=True):
 NOTHING = StoredValues(0, {})
 
 
-class DatabaseSettings:
+class DatabaseSettings(Struct, eq=False):
     """The settings in the database. Options, the environment and its files take precedence. `targets` are the objects by group from which the server reads its settings, and which
     a change updates."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        feed: Feed,
-        settings: Settings,
-        targets: Mapping[str, Sequence[Any]],
-        announce: Callable[[int], Any],
-    ) -> None:
-        self._documents = Documents(db)
-        self._clock = clock
-        self._feed = feed
-        self._settings = settings
-        self._targets = targets
-        self._announce = announce
-        self._applied = NOTHING
+    documents: Documents
+    clock: Clock
+    feed: Feed
+    settings: Settings
+    targets: Mapping[str, Sequence[Any]]
+    announce: Callable[[int], Any]
+    _applied: StoredValues = NOTHING
 
     @property
     def revision(self) -> int:
@@ -165,7 +155,7 @@ class DatabaseSettings:
         return [self._shown(setting) for setting in SETTINGS.values()]
 
     def _shown(self, setting: Setting) -> SettingItem:
-        given = self._settings.sources.get(setting.variable)
+        given = self.settings.sources.get(setting.variable)
         source: SettingOrigin
         if given is None:
             source = "database" if setting.key in self._applied.values else "default"
@@ -180,7 +170,7 @@ class DatabaseSettings:
             group=group,
             description=setting.description,
             expects=setting.expects,
-            value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self._targets[group][0])),
+            value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self.targets[group][0])),
             default=as_text(setting, setting.value_in(Settings())),
             source=source,
             locked=given is not None,
@@ -223,7 +213,7 @@ class DatabaseSettings:
     ) -> SettingsRevision:
         """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and any
         error of `check_owner`."""
-        wanted = await self._documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
+        wanted = await self.documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
         if wanted is None and to != 0:
             raise NotFound("There is no revision with this number.")
         values = {} if wanted is None else msgspec.json.decode(wanted.body, type=SettingsRevision).values
@@ -238,7 +228,7 @@ class DatabaseSettings:
         setting = SETTINGS.get(name)
         if setting is None:
             return "is not a setting that can be changed here"
-        locked = self._settings.sources.get(setting.variable)
+        locked = self.settings.sources.get(setting.variable)
         return None if locked is None else f"is set by {locked}, which takes precedence"
 
     async def _write(
@@ -261,7 +251,7 @@ class DatabaseSettings:
         reserved = [one.name for one in changes if one.name in SETTINGS and SETTINGS[one.name].name in OWNER_ONLY]
         if reserved:
             check_owner(reserved)
-        now = self._clock.now()
+        now = self.clock.now()
         revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
         if dry_run:
             return revision
@@ -270,11 +260,11 @@ class DatabaseSettings:
         of_history = {**place, "kind": HISTORY_KIND, "key": _key(after.revision)}
         scripts = [partial(replace, place, old, new, now), partial(replace, of_history, None, stored, now)]
         try:
-            await self._documents.apply([*scripts, record(changes)])
+            await self.documents.apply([*scripts, record(changes)])
         except PreconditionFailed:
             raise Conflict("The settings have changed in the meantime: read them again.") from None
         self._apply(after)
-        await self._announce(after.revision)
+        await self.announce(after.revision)
         self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)
         return revision
 
@@ -284,12 +274,12 @@ class DatabaseSettings:
         """Return revisions before this one, newest first, created from `since` to before `until` (UTC milliseconds)."""
         beyond = _key(MAX_REVISION if before is None else min(before, MAX_REVISION))
         created = CreatedRange(since, ANY_TIME.until if until is None else until)
-        found = await self._documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
+        found = await self.documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
         return [msgspec.json.decode(one.body, type=SettingsRevision) for one in found]
 
     async def _current(self, revision: int | None = None) -> StoredValues:
         """Return the stored values. Raises Conflict if they are not those of `revision`."""
-        document = await self._documents.get(KIND, PROJECT, CURRENT)
+        document = await self.documents.get(KIND, PROJECT, CURRENT)
         found = NOTHING if document is None else msgspec.json.decode(document.body, type=StoredValues)
         if revision not in (None, found.revision):
             raise Conflict(f"The settings are at revision {found.revision}: read them again.")
@@ -309,19 +299,19 @@ class DatabaseSettings:
         for setting in SETTINGS.values():
             group, _, field = setting.place.partition(".")
             text = stored.values.get(setting.key)
-            value = setting.value_in(self._settings)
-            if text is not None and setting.variable not in self._settings.sources:
+            value = setting.value_in(self.settings)
+            if text is not None and setting.variable not in self.settings.sources:
                 if not _is_valid(setting, text):  # written by a newer version
                     log.warning("setting_not_applied", setting=setting.variable, expects=setting.expects)
                     self._emit("warning", f"{setting.variable} has a value that this node cannot use", stored.revision)
                     continue
                 value = setting.parse(text)
-            for target in self._targets[group]:
+            for target in self.targets[group]:
                 setattr(target, field, value)
         self._applied = stored
 
     def _emit(self, kind: Any, text: str, revision: int) -> None:
-        self._feed.emit(FeedEvent(kind=kind, at=self._clock.now(), text=text, fields={"revision": revision}))
+        self.feed.emit(FeedEvent(kind=kind, at=self.clock.now(), text=text, fields={"revision": revision}))
 
 
 def _value_problems(values: Mapping[str, str]) -> dict[str, str]:

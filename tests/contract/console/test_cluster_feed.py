@@ -240,7 +240,7 @@ async def test_events_of_a_newer_version_are_omitted(linked: tuple[Node, Node]) 
     one, two = linked
     watching = await watch(one, two)
     newer = b"\x82\xa4kind\xa6future\xa2at\x01"
-    one.feed.receive(FeedBatch("one", "two", watching.id, (newer,)))
+    one.feed.receive(FeedBatch("one", "two", watching.wanted.id, (newer,)))
     two.emit("seen")
     assert [event.text for event in await read(watching, 1)] == ["seen"]
 

@@ -4,6 +4,7 @@ import asyncio
 
 from bellcast.audit.store import append
 from bellcast.audit.types import AuditEntry
+from bellcast.documents.store import Documents
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import Ids
 from bellcast.settings import Settings
@@ -32,7 +33,7 @@ async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store,
 
     def node() -> DatabaseSettings:
         targets = {name: [Settings().group(name)] for name in GROUPS}
-        return DatabaseSettings(store, clock, NO_FEED, Settings(), targets, announce)
+        return DatabaseSettings(Documents(store), clock, NO_FEED, Settings(), targets, announce)
 
     nodes, ids = [node(), node()], Ids()
     entries = [

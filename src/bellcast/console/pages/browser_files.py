@@ -5,6 +5,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from msgspec import Struct
+
 import bellcast
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body, served_file
@@ -27,11 +29,10 @@ PUBLIC_PATHS = frozenset({ENTRY, MODULE.replace(":path", ""), PUSH_WORKER, LOADE
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
 
 
-class Files:
+class Files(Struct, eq=False):
     """Cache of the files read so far, by name. A file is read again when its modification time changes."""
 
-    def __init__(self) -> None:
-        self._served: dict[str, tuple[int, ServedFile]] = {}
+    _served: dict[str, tuple[int, ServedFile]] = {}
 
     def read(self, name: str) -> ServedFile | None:
         """Return the current file. None if it does not exist."""

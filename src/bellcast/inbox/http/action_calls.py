@@ -10,7 +10,7 @@ from bellcast.context import Context
 from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox
-from bellcast.inbox.types.notifications import Acted, ActionButton, Notification, find_action
+from bellcast.inbox.types.notifications import Acted, Notification, find_action
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Forbidden, HandlerFailed, NoHandler
 from bellcast.kernel.events import LiveEvent
@@ -72,7 +72,23 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
     if taken.events:
         engines.router.messages_added()
         await engines.broker.publish(*taken.events)
-        await _call(ctx, principal, taken.notification, taken.action)
+    if taken.events and taken.action.call is not None:
+        recipient = principal.recipient or ""
+        shown = msgspec.json.decode(msgspec.json.encode(taken.notification))
+        call = calls.Call(
+            ActionCallContext(engines, principal.tenant, recipient),
+            taken.action.call,
+            ({"notification": shown, "action": key},),
+            recipient=recipient,
+            connection="",
+            dialect=DIALECT,
+            tenant=principal.tenant,
+            roles=principal.roles or (),
+        )
+        try:
+            await ctx[calls.CallBackend].dispatch(call)
+        except calls.Refused as refused:
+            raise Forbidden(refused.message, data=refused.data) from None
     return taken.notification
 
 
@@ -97,23 +113,3 @@ def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> Non
             and not ctx[calls.CallBackend].has(action.call)
         ):
             raise NoHandler(f"The app has no handler with the name {action.call[:100]!r}.")
-
-
-async def _call(ctx: ApiContext, principal: Principal, notification: Notification, action: ActionButton) -> None:
-    if action.call is None:
-        return
-    recipient = principal.recipient or ""
-    call = calls.Call(
-        ActionCallContext(ctx.engines, principal.tenant, recipient),
-        action.call,
-        ({"notification": msgspec.json.decode(msgspec.json.encode(notification)), "action": action.key},),
-        recipient=recipient,
-        connection="",
-        dialect=DIALECT,
-        tenant=principal.tenant,
-        roles=principal.roles or (),
-    )
-    try:
-        await ctx[calls.CallBackend].dispatch(call)
-    except calls.Refused as refused:
-        raise Forbidden(refused.message, data=refused.data) from None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from bellcast.inbox import imports, sending
 from bellcast.inbox.http import notifications
@@ -66,12 +66,11 @@ class ImportResults(BulkResults, frozen=True, omit_defaults=True):
     existing: int = 0
 
 
-class EncodedResults:
+class EncodedResults(Struct, eq=False):
     """The results of the parts that are done, as JSON."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._pieces = [b'{"results":[']
+    count: int = 0
+    _pieces: list[bytes] = field(default_factory=lambda: [b'{"results":['])
 
     def add(self, results: Sequence[Result]) -> None:
         """Append the results of the next part."""
@@ -173,10 +172,14 @@ async def parts(request: ApiRequest, shape: request_body.Shape[D]) -> AsyncItera
     if key is not None:
         validation.check(validation.key("Idempotency-Key", key, ctx.limits))
     items = await bulk_items.read(request, ctx.limits.bulk, ctx.limits.bulk_items, ctx.engines.pace)
+    keys: list[str | None] = [None] * len(items)
+    if key is not None:  # hashed, so that the item's number always fits
+        root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+        keys = [f"{root}.{number}" for number in range(len(items))]
     suggestions = Suggestions()
     part: list[D | BellcastError] = []
     recipients = size = 0
-    async for some in ctx.engines.pace.parts(zip(items, _keys(key, len(items)), strict=True)):
+    async for some in ctx.engines.pace.parts(zip(items, keys, strict=True)):
         for item, item_key in some:
             draft = _read(ctx, item, shape, tenant, item_key, suggestions)
             part.append(draft)
@@ -198,14 +201,6 @@ async def results_of(
     async for some in ctx.engines.pace.parts(enumerate(zip(drafts, outcomes, strict=True), first)):
         results += [_result(number, draft, outcome) for number, (draft, outcome) in some]
     return results
-
-
-def _keys(key: str | None, count: int) -> list[str | None]:
-    """Derive a key per item from the request's key. The key is hashed so that the item's number always fits."""
-    if key is None:
-        return [None] * count
-    root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
-    return [f"{root}.{number}" for number in range(count)]
 
 
 def _read(

@@ -5,7 +5,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
@@ -156,18 +156,16 @@ def _awaited(pending: list[PendingRow]) -> Script[set[tuple[int, int]]]:
     return {(inbox, seq) for inbox, seq in found}
 
 
-class Materialization:
+class Materialization(Struct, eq=False):
     """The changes of many inboxes, collected so that each kind of statement runs once for all."""
 
-    def __init__(
-        self, tenant: str, announced: dict[int, Notification], now: int, awaited: Set[tuple[int, int]] = frozenset()
-    ) -> None:
-        self.events: list[InboxEvent] = []
-        self._tenant = tenant
-        self._announcements = announced
-        self._now = now
-        self._awaited = awaited
-        self._planned: dict[str, list[Params]] = {
+    tenant: str
+    announcements: dict[int, Notification]
+    now: int
+    awaited: Set[tuple[int, int]] = frozenset()
+    events: list[InboxEvent] = []
+    _planned: dict[str, list[Params]] = field(
+        default_factory=lambda: {
             "materialize_insert": [],
             "tag_row": [],
             "materialize_revise": [],
@@ -176,6 +174,7 @@ class Materialization:
             "delete_row": [],
             "inbox_write_state": [],
         }
+    )
 
     def write(self) -> Script[None]:
         """Write the planned changes in an order that satisfies the constraints of the tables."""
@@ -187,7 +186,7 @@ class Materialization:
         """Plan the changes of one inbox: each row gets a revision."""
         state: InboxState | None = None
         for row in pending:
-            before = state or InboxState(self._tenant, row.key, row.epoch, row.revision, row.unread, row.unseen)
+            before = state or InboxState(self.tenant, row.key, row.epoch, row.revision, row.unread, row.unseen)
             if row.first_revision is None:
                 state = before if row.is_withdrawn else self._add(row, before)
             else:
@@ -197,7 +196,7 @@ class Materialization:
             self._planned["inbox_write_state"].append(params)
 
     def _add(self, row: PendingRow, before: InboxState) -> InboxState:
-        notification = self._announcements[row.seq]
+        notification = self.announcements[row.seq]
         state = _after(before, 1, 1)
         mark = {"inbox": row.inbox, "id": notification.id, "seq": row.seq, "revision": state.revision}
         self._planned["materialize_insert"].append(mark)
@@ -206,7 +205,7 @@ class Materialization:
         return state
 
     def _correct(self, row: PendingRow, before: InboxState) -> InboxState:
-        notification = self._announcements[row.seq]
+        notification = self.announcements[row.seq]
         state = _after(before, 0, 0)
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
         self._planned["materialize_revise"].append(mark)
@@ -220,16 +219,16 @@ class Materialization:
             snoozed_until=times.to_rfc3339_or_null(None if active else row.snoozed_until),
             woken_at=None if row.place is None else rows.woken_at(row.place),
         )
-        awaits_return = True if (row.inbox, row.seq) in self._awaited else UNSET
+        awaits_return = True if (row.inbox, row.seq) in self.awaited else UNSET
         self.events.append(NotificationUpdated(state, replace(shown, awaits_return=awaits_return)))
         return state
 
     def _remove(self, row: PendingRow, before: InboxState) -> InboxState:
-        notification = self._announcements[row.seq]
+        notification = self.announcements[row.seq]
         active = row.archived_at is None
         state = _after(before, -(active and row.read_at is None), -(active and row.seen_at is None))
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
-        self._planned["tombstone_insert"].append({**mark, "first_revision": row.first_revision, "now": self._now})
+        self._planned["tombstone_insert"].append({**mark, "first_revision": row.first_revision, "now": self.now})
         self._planned["untag_row"] += [{**mark, "tag": tag} for tag in notification.tags]
         self._planned["delete_row"].append(mark)
         self.events.append(NotificationDeleted(state, notification.id))

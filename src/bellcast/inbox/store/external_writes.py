@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 import asyncpg
 import structlog
+from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT
@@ -26,16 +27,15 @@ KEEPALIVE_SECONDS = 10.0
 RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 5.0
 
 
-class ExternalWrites:
+class ExternalWrites(Struct, eq=False):
     """Listens for inboxes that other programs wrote to. The reconciler repairs missed notifications."""
 
-    def __init__(self, url: str, clock: Clock, on_gap: Callable[[Collection[Stream]], None]) -> None:
-        self._url = url
-        self._clock = clock
-        self._on_gap = on_gap
-        self._changed_inboxes: set[Stream] = set()
-        self._all_changed = False
-        self._wait = RETRY_DELAY
+    url: str
+    clock: Clock
+    on_gap: Callable[[Collection[Stream]], None]
+    _changed_inboxes: set[Stream] = field(default_factory=set)
+    _all_changed: bool = False
+    _wait: float = RETRY_DELAY
 
     async def run(self) -> None:
         """Listen until cancelled; reconnect after errors."""
@@ -52,12 +52,12 @@ class ExternalWrites:
                 log.warning(
                     "external_writes_disconnected", reason=str(error), effect="the reconciler repairs missed changes"
                 )
-            await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
+            await self.clock.sleep(random.uniform(self._wait / 2, self._wait))
             self._wait = min(self._wait * 2, MAX_RETRY_DELAY)
 
     async def _listen(self) -> None:
         connection = await asyncpg.connect(
-            self._url,
+            self.url,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
             server_settings={"application_name": "bellcast"},
@@ -65,7 +65,7 @@ class ExternalWrites:
         try:
             await connection.add_listener(CHANNEL, lambda *notice: self._on_notify(str(notice[-1])))
             await connection.add_listener(EVERYBODY, lambda *_: self._on_truncate())
-            self._on_gap((ANNOUNCEMENTS,))  # earlier notifications of changes were lost
+            self.on_gap((ANNOUNCEMENTS,))  # earlier notifications of changes were lost
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())
             while not closed.is_set():
@@ -85,7 +85,7 @@ class ExternalWrites:
 
     def _publish(self) -> None:
         changed, self._changed_inboxes = self._changed_inboxes, set()
-        self._on_gap(changed)
+        self.on_gap(changed)
 
     def _on_truncate(self) -> None:
         if not self._all_changed:
@@ -94,4 +94,4 @@ class ExternalWrites:
 
     def _publish_all(self) -> None:
         self._all_changed = False
-        self._on_gap((ANNOUNCEMENTS,))
+        self.on_gap((ANNOUNCEMENTS,))

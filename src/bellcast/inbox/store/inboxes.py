@@ -1,6 +1,7 @@
 """Read inboxes and act on them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,19 +63,15 @@ class Inboxes(StoreTable):
             opened = await self._engine.read(_open_existing, wanted)
         else:
             opened = await self._engine.read(_reopen, wanted, since)
-        if opened is not None:
-            return opened if opened.inbox.opened else self._first_opened(opened)
-        return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
-
-    def _first_opened(self, opened: OpenInbox) -> OpenInbox:
-        """Record the first opening of an inbox if it added no announcements."""
+        if opened is None:
+            return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
         inbox = opened.inbox
-        # The caller only reads, so it must not wait for a locked database or fail because of a full one.
-        self._engine.write_without_waiting(
-            ScriptCommand(
-                lambda: announcements.mark_opened(inbox.number), [(inbox.state.tenant, inbox.state.recipient)]
-            )
-        )
+        if inbox.opened:
+            return opened
+        # Record the first opening, which added no announcements. The caller only reads, so it must not wait for a locked
+        # database or fail because of a full one.
+        mark = partial(announcements.mark_opened, inbox.number)
+        self._engine.write_without_waiting(ScriptCommand(mark, [(tenant, recipient)]))
         return replace(opened, inbox=replace(inbox, opened=True))
 
     @read

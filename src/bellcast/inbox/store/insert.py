@@ -50,16 +50,15 @@ def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[R
     return heads
 
 
-class InsertPlan:
+class InsertPlan(Struct, eq=False):
     """The changes of requests to inboxes, collected before they are written."""
 
     insertion = "notification_insert"
 
-    def __init__(self, heads: dict[RecipientKey, InboxHead]) -> None:
-        self._heads = heads
-        self._changed: dict[RecipientKey, None] = {}
-        self._rows: list[Params] = []
-        self._tags: list[Params] = []
+    heads: dict[RecipientKey, InboxHead]
+    _changed: dict[RecipientKey, None] = {}
+    _rows: list[Params] = []
+    _tags: list[Params] = []
 
     def add(self, request: SendRequest) -> SendResult:
         """Plan the rows of one request."""
@@ -79,10 +78,10 @@ class InsertPlan:
         return SendResult(request.response, tuple(events))
 
     def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
-        head = self._heads[name]
+        head = self.heads[name]
         before = head.state
         state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
-        self._heads[name] = head = InboxHead(head.inbox, state)
+        self.heads[name] = head = InboxHead(head.inbox, state)
         self._changed[name] = None
         return head
 
@@ -97,7 +96,7 @@ class InsertPlan:
         once for all."""
         self._rows.sort(key=itemgetter("inbox"))
         heads: list[Params] = []
-        for head in map(self._heads.__getitem__, self._changed):
+        for head in map(self.heads.__getitem__, self._changed):
             state = head.state
             counts = {"revision": state.revision, "unread": state.unread, "unseen": state.unseen}
             heads.append({"inbox": head.inbox, **counts})

@@ -1,6 +1,7 @@
 """Sends: one row per named recipient, or one row for an announcement to many."""
 
 from collections.abc import AsyncIterator, Sequence, Set
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -108,7 +109,12 @@ class Sends(StoreTable):
             (materialized,) = await self._engine.write(MaterializeAnnouncements([ConnectedInboxes(tenant, keys, now)]))
             yield materialized
             if materialized.remaining:
-                yield await self._engine.write(_materialize(tenant, materialized.remaining, now))
+                rest = materialized.remaining
+                yield await self._engine.write(
+                    ScriptCommand(
+                        partial(announcements.materialize_all, tenant, rest, now), [(tenant, key) for key in rest]
+                    )
+                )
 
 
 class InsertNotifications(ListCommand[SendRequest, SendResult]):
@@ -214,15 +220,10 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
         return materialized
 
     def single_statement(self) -> WriteCommand[list[Materialized] | None] | None:
-        return ScriptCommand(self._add_newest, None) if len(self.items) == 1 else None
+        def script() -> Script[list[Materialized] | None]:
+            return [(yield from announcements.add(*self.items[0]))]
 
-    def _add_newest(self) -> Script[list[Materialized] | None]:
-        ((tenant, keys, now),) = self.items
-        return [(yield from announcements.add(tenant, keys, now))]
-
-
-def _materialize(tenant: str, keys: Sequence[str], now: int) -> WriteCommand[Materialized]:
-    return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
+        return ScriptCommand(script, None) if len(self.items) == 1 else None
 
 
 def add_claim(tenant: str, claim: Claim, recipients: Set[str]) -> Script[None]:

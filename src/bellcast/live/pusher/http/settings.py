@@ -61,10 +61,10 @@ async def test(request: ApiRequest) -> ASGIApp:
     the test's channel only."""
     body, ctx = await request_body.body(request, TEST), context.of(request)
     if body.target == "smtp":
-        guards.count_connection_test(request)
+        guards.count(request, "tests", guards.TESTS_PER_MINUTE)
         return responses.json(await ctx[ProviderDirectory].test_first(DEFAULT_TENANT, "email"))
     app, url, is_trusted = _wanted_test(request, body)
-    guards.count_connection_test(request)
+    guards.count(request, "tests", guards.TESTS_PER_MINUTE)
     return responses.json(await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted))
 
 
