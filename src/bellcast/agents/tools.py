@@ -131,10 +131,6 @@ def _current_draft(arguments: Arguments) -> ToolRequest:
     return ToolRequest("GET", _path(_kind(arguments), arguments["key"], "draft"), _only(arguments, "tenant"))
 
 
-def _draft(arguments: Arguments) -> ToolRequest:
-    return replace(_current_draft(arguments), method="PUT", body=_only(arguments, "values", "base"))
-
-
 def _drafted(arguments: Arguments) -> ToolRequest:
     query = {**_only(arguments, "tenant"), "dry_run": "true"}
     own = {name: name for name in ("key", "tenant")}
@@ -326,7 +322,9 @@ TOOLS = (
             **TENANT,
         },
         required=("key", "values", "base"),
-        request=_draft,
+        request=lambda arguments: replace(
+            _current_draft(arguments), method="PUT", body=_only(arguments, "values", "base")
+        ),
         preview=_drafted,
         replaced=_current_draft,
     ),

@@ -9,8 +9,7 @@ from msgspec import Struct
 
 from bellcast.channels.http import messages
 from bellcast.channels.types import Message, SuppressedAddress
-from bellcast.exports.store import Exports
-from bellcast.exports.types import (
+from bellcast.exports.store import (
     ExportedCounter,
     ExportedDecision,
     ExportedDevice,
@@ -18,6 +17,7 @@ from bellcast.exports.types import (
     ExportedEvent,
     ExportedTopics,
     ExportedWait,
+    Exports,
 )
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.errors import NotFound

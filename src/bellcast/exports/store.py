@@ -1,31 +1,23 @@
-"""Export all data of one recipient or tenant, in bounded reads while the server runs."""
+"""Export all data of one recipient or tenant, in bounded reads while the server runs. None of it is a secret: no keys of
+push endpoints and no tokens of devices."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.channels.catalog import PREFERENCES, TEMPLATES, TYPES
 from bellcast.channels.store import messages
 from bellcast.channels.suppressions import store as suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import draft_kind
-from bellcast.exports.types import (
-    ExportedCounter,
-    ExportedDecision,
-    ExportedDevice,
-    ExportedEndpoint,
-    ExportedEvent,
-    ExportedObject,
-    ExportedTopics,
-    ExportedWait,
-)
 from bellcast.inbox.store import outside, rows
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Statement, fetch
 from bellcast.kernel.db.table import StoreTable
-from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.recipients.store import recipients, subscriptions
@@ -34,6 +26,7 @@ from bellcast.recipients.types import Recipient
 from bellcast.tenants import store as tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store import TopicLists
+from bellcast.workflows import live_waits
 from bellcast.workflows.store import run_commits, runs
 from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
@@ -48,6 +41,85 @@ NEWEST_FIRST = {"after_id": NEWEST}
 OLDEST_FIRST = {"after": ""}
 
 _topics = msgspec.json.Decoder(TopicLists)
+
+
+class ExportedDecision(Struct, frozen=True, kw_only=True):
+    """The decision for one channel of a notification, and its rule. `source` is the object that set the rule."""
+
+    notification: str
+    channel: str
+    outcome: str
+    rule: str | None
+    source: str | None
+    message: str | None
+    due_at: datetime | None
+    decided_at: datetime
+
+
+class ExportedCounter(Struct, frozen=True, kw_only=True):
+    """The state of a throttle or digest of a workflow, across runs. Without a workflow, the recipient already has the
+    notification that `step` identifies, and does not get it again."""
+
+    workflow: str
+    step: str
+    by: str
+    run: str | None
+    state: dict[str, Any]
+    expires_at: datetime
+
+
+class ExportedWait(Struct, frozen=True, kw_only=True):
+    """A live event that a run waits for, of a topic or, without one, of the recipient; and the event, if it has
+    occurred."""
+
+    run: str
+    step: str
+    name: str
+    topic: str | None
+    event: dict[str, Any] | None
+
+
+class ExportedEvent(Struct, frozen=True, kw_only=True):
+    """An event about the recipient that was sent to webhooks, with the body of the requests."""
+
+    id: str
+    body: dict[str, Any]
+
+
+class ExportedEndpoint(Struct, frozen=True, kw_only=True):
+    """A browser or app that receives push messages."""
+
+    id: str
+    kind: str
+    created_at: datetime
+
+
+class ExportedDevice(Struct, frozen=True, kw_only=True):
+    """A connection of a device: the revision of the inbox that it acknowledged, and when it last did."""
+
+    connection: str
+    revision: int
+    acknowledged_at: datetime
+
+
+class ExportedTopics(Struct, frozen=True, kw_only=True):
+    """The topics that a Socket.IO connection follows after a reconnect: joined by the app, and subscribed by the
+    client."""
+
+    connection: str
+    joined: list[str]
+    subscribed: list[str]
+    saved_at: datetime
+
+
+class ExportedObject(Struct, frozen=True, kw_only=True):
+    """An object that the tenant defines: its current version, or a draft with the version that it changes as `base`."""
+
+    key: str
+    version: int
+    content: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
 
 
 class RecipientTable(NamedTuple):
@@ -76,21 +148,19 @@ _counter = columns.reader(
 )
 
 
-def _wait(row: Row) -> ExportedWait:
-    run, step, name, target, event = row
-    kind, _, topic = target.split(SEPARATOR, 2)
-    awaited = None if event is None else msgspec.json.decode(event)
-    return ExportedWait(run=run, step=step, name=name, topic=topic if kind == "topic" else None, event=awaited)
-
+_wait = columns.reader(
+    ExportedWait,
+    "run step name topic event",
+    topic=live_waits.topic_of,
+    event=lambda event: None if event is None else msgspec.json.decode(event),
+)
 
 _webhook_event = columns.reader(ExportedEvent, "id body", body=msgspec.json.decode)
 
 _endpoint = columns.reader(ExportedEndpoint, "id kind created_at", created_at=times.to_rfc3339)
 
 
-def _device(row: Row) -> ExportedDevice:
-    _, connection, revision, heard_at = row
-    return ExportedDevice(connection=connection, revision=revision, acknowledged_at=times.to_rfc3339(heard_at))
+_device = columns.reader(ExportedDevice, "connection revision acknowledged_at", acknowledged_at=times.to_rfc3339)
 
 
 def _joined_topics(row: Row) -> ExportedTopics:
@@ -117,7 +187,7 @@ RECIPIENT_TABLES = (
     RecipientTable("awaited_event", "export_event_waits", {"run": "", "step": ""}, _wait, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("webhook_event", "export_webhook_events", OLDEST_FIRST, _webhook_event, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("push_endpoint", "export_push_endpoints", OLDEST_FIRST, _endpoint),
-    RecipientTable("device", "export_devices", {"device": b"", "connection": ""}, _device),
+    RecipientTable("device", "export_devices", {"device": b"", "connection": ""}, lambda row: _device(row[1:])),
     RecipientTable("joined_topics", "export_joined_topics", OLDEST_FIRST, _joined_topics, EXPORT_BATCH_LARGE_ROWS),
 )
 

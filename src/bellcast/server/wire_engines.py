@@ -231,8 +231,7 @@ class WorkflowParts:
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
         self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
-        shares_runs = adapters.is_shared(settings.store)
-        fanout = RunFanout(db, clock, self.workflow_catalog, self.triggers, executor, pace, shares_runs=shares_runs)
+        fanout = RunFanout(self.triggers, executor, shares_runs=adapters.is_shared(settings.store))
         jobs.register(run_commits.FANOUT_JOB_KIND, fanout.run)
 
     async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:

@@ -40,11 +40,6 @@ def after(expression: str, zone: ZoneInfo, moment: int) -> Iterator[int]:
         yield times.milliseconds(local.astimezone(UTC))
 
 
-def next_after(expression: str, zone: ZoneInfo, moment: int) -> int:
-    """Return the first time after `moment`."""
-    return next(after(expression, zone, moment))
-
-
 def between(expression: str, zone: ZoneInfo, start: int, end: int, limit: int) -> list[int]:
     """Return the last `limit` times after `start` and up to `end`, oldest first."""
     found: list[int] = []

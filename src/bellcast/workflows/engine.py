@@ -86,6 +86,17 @@ class StepCrashed(Exception):
 
 def values_of(run: RunState, context: RunContext) -> dict[str, Any]:
     """Return the variables of conditions and templates."""
+    steps = {}
+    for key, step in run.steps.items():
+        facts = context.facts.get(key, NO_FACTS)
+        steps[key] = {
+            "state": step.state,
+            "reason": step.reason,
+            "result": step.result,
+            "matched": step.reason == "matched",
+            "seen_at": _rfc3339(facts.seen_at),
+            "read_at": _rfc3339(facts.read_at),
+        }
     return {
         "data": run.data,
         "recipient": contents.recipient_variable(context.recipient),
@@ -94,7 +105,7 @@ def values_of(run: RunState, context: RunContext) -> dict[str, Any]:
         "run": {"id": context.id, "workflow": context.workflow},
         "digest": None if run.digest is None else msgspec.to_builtins(run.digest),
         "event": run.event,
-        "steps": {key: _step_values(run, key, context) for key in run.steps},
+        "steps": steps,
     }
 
 
@@ -102,18 +113,6 @@ def variables_of(run: RunState, context: RunContext) -> Variables:
     """Return the variables of templates, with the format and the tenant of the run."""
     values = values_of(run, context)
     return Variables(values=values, locale=context.locale, zone=context.zone, tenant=context.tenant_key)
-
-
-def _step_values(run: RunState, key: str, context: RunContext) -> dict[str, Any]:
-    step, facts = run.step(key), context.facts.get(key, NO_FACTS)
-    return {
-        "state": step.state,
-        "reason": step.reason,
-        "result": step.result,
-        "matched": step.reason == "matched",
-        "seen_at": _rfc3339(facts.seen_at),
-        "read_at": _rfc3339(facts.read_at),
-    }
 
 
 def _rfc3339(moment: int | None) -> str | None:

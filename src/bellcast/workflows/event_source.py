@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -22,8 +21,6 @@ from bellcast.workflows.schedule_times import CONTENT
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
 MAX_PLACEHOLDERS = 5
-# Topics whose parts are cached: as many as a read of the rules returns.
-MAX_CACHED_TOPICS = 1000
 ROOTS = frozenset({"event", "topic"})
 
 
@@ -106,17 +103,11 @@ def _template_errors(path: str, value: Any) -> validation.FieldErrors:
             yield from _template_errors(f"{path}.{number}", inner)
 
 
-@lru_cache(MAX_CACHED_TOPICS)
-def _parts(topic: str) -> tuple[str, ...]:
-    """Split a topic into text, name, text, name, …, text."""
-    return tuple(PLACEHOLDER.split(topic))
-
-
 def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
     """Return the values of the placeholders; None if the topic does not match. A placeholder matches one part between
     dots, as long as possible; at the end, it matches the rest. Takes linear time, whereas a regular expression would
     try all combinations."""
-    first, *rest = _parts(pattern)
+    first, *rest = PLACEHOLDER.split(pattern)
     names, texts = rest[0::2], rest[1::2]
     if not names:
         return {} if topic == first else None

@@ -1,16 +1,14 @@
 """Waits of runs for live events, to their recipient or on a topic."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.kernel.events import SEPARATOR, LiveEvent, inbox_stream, topic_stream
 from bellcast.templates import conditions
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.types import Variables
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.types.runs import NewWait, RunState, StoredRun, StoredWait
+from bellcast.workflows.types.runs import NewWait, RunState, StoredRun
 
 
 def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[NewWait]:
@@ -59,20 +57,7 @@ def matches(step: Step, event: Mapping[str, Any], run: RunState, recipient: str)
     return conditions.evaluate(condition, values)
 
 
-def events_of(waits: Mapping[str, StoredWait]) -> dict[str, Any]:
-    """Return the events that ended waits, by step."""
-    return {step: msgspec.json.decode(wait.event) for step, wait in waits.items() if wait.event is not None}
-
-
-def missing(
-    definition: Definition, run: StoredRun, state: RunState, variables: Variables, known: Mapping[str, StoredWait]
-) -> Sequence[NewWait]:
-    """Return the waits of a waiting run that are not stored, or are stored with another topic."""
-    found = []
-    for step in definition.live_waits:
-        if state.step(step.key).state != "waiting":
-            continue
-        target = target_of(step, run, variables)
-        if step.key not in known or known[step.key].target != target:
-            found.append(new(step, run, target))
-    return found
+def topic_of(target: str) -> str | None:
+    """Return the topic of a wait's stream; None for the stream of a recipient."""
+    kind, _, topic = target.split(SEPARATOR, 2)
+    return topic if kind == "topic" else None

@@ -141,7 +141,7 @@ async def inferred(data: Data) -> InferredSchema | None:
 def infer(values: Sequence[Any], depth: int = 0) -> dict[str, Any]:
     """Return the schema that all these values match."""
     schema: dict[str, Any] = {}
-    types = sorted({_type_of(value) for value in values})
+    types = sorted({TYPE_NAMES[type(value)] for value in values})
     if "number" in types and "integer" in types:
         types.remove("integer")
     if types and depth <= MAX_DEPTH:
@@ -164,16 +164,16 @@ def infer(values: Sequence[Any], depth: int = 0) -> dict[str, Any]:
     return schema
 
 
-def _type_of(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "integer" if isinstance(value, int) else "number"
-    return "string" if isinstance(value, str) else "object" if isinstance(value, Mapping) else "array"
-
-
+# Names of types in JSON Schema.
+TYPE_NAMES: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+    list: "array",
+}
 OPEN = ("running", "waiting", "paused")
 
 

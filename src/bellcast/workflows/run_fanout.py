@@ -14,16 +14,12 @@ from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.types import NewFanout
 from bellcast.inbox.types.notifications import Audience
-from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import Scheduler
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types.runs import BegunPage, RunCommit, TriggerRequest
-from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
@@ -35,45 +31,39 @@ class RunFanout(Struct, eq=False):
     """Executes the jobs of triggers for audiences. With `shares_runs`, other processes on the same store can execute some of the
     runs."""
 
-    db: Engine
-    clock: Clock
-    workflow_catalog: WorkflowCatalog
     triggers: Triggers
     executor: RunExecutor
-    pace: Scheduler
     shares_runs: bool
 
     async def run(self, job: Job) -> int | None:
         """Add the runs of the next recipients. Return when the rest is due, or None."""
-        return await audiences.run(self.db, self.clock, job, self._pages)
+        return await audiences.run(self.triggers.db, self.triggers.clock, job, self._pages)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[PageCommit]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
-        definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+        definition = await self.triggers.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         for _ in range(READS_PER_LEASE):
             keys = await audiences.page(
-                self.db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
+                self.triggers.db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
             )
             if not keys:
-                nothing = TriggerRequest(tenant=fanout.tenant, created_at=self.clock.now())
+                nothing = TriggerRequest(tenant=fanout.tenant, created_at=self.triggers.clock.now())
                 end = _with_jobs(fanout, None, nothing)
                 yield partial(self._add, end, end)
                 return
-            is_for_others = not definition.is_independent or (self.shares_runs and not await self._has_backlog())
-            for some in audiences.cut(keys, self.pace.contention):
+            is_for_others = not definition.is_independent
+            if not is_for_others and self.shares_runs:
+                now = self.triggers.clock.now()
+                groups = await Jobs(self.triggers.db).due(now)
+                is_for_others = not any(one.priority == FANOUT and 0 < one.run_at < now - BACKLOG_MS for one in groups)
+            for some in audiences.cut(keys, self.executor.pace.contention):
                 position = some[-1]
                 request = await self.triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)
                 begun = page if is_for_others or not page.runs else await self._begun(page)
                 yield partial(self._add, begun, page)
                 fanout = msgspec.structs.replace(fanout, position=position)
-
-    async def _has_backlog(self) -> bool:
-        """True if runs of fan-outs are waiting for a process."""
-        now = self.clock.now()
-        groups = await Jobs(self.db).due(now)
-        return any(group.priority == FANOUT and 0 < group.run_at < now - BACKLOG_MS for group in groups)
 
     async def _begun(self, page: BegunPage) -> BegunPage:
         try:

@@ -51,20 +51,19 @@ class RunCounts(Struct, frozen=True):
     exact: bool
 
 
-class RunStats:
+class RunStats(Struct, eq=False):
     """Counts the runs of workflows, and finds runs by what a step did."""
 
-    def __init__(self, db: Engine, clock: Clock, catalog: WorkflowCatalog) -> None:
-        self._store = Runs(db)
-        self._clock = clock
-        self._catalog = catalog
-        self._counted: dict[Any, tuple[int, RunCounts]] = {}
+    db: Engine
+    clock: Clock
+    catalog: WorkflowCatalog
+    _counted: dict[Any, tuple[int, RunCounts]] = {}
 
     async def counts(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         """Count the newest runs of a workflow, of all versions or one, at most MAX_COUNTED; other fields of the query select
         them. Steps with the keys `shown` are in the result if no run has them too. Counts are cached for CACHE_MS."""
         tenants = None if query.tenants is None else tuple(query.tenants)
-        name, now = (tenants, query.created, workflow, version, tuple(shown)), self._clock.now()
+        name, now = (tenants, query.created, workflow, version, tuple(shown)), self.clock.now()
         counted_at, counts = self._counted.get(name, (0, None))
         if counts is None or not 0 <= now - counted_at < CACHE_MS:
             if len(self._counted) >= MAX_CACHED:
@@ -79,7 +78,7 @@ class RunStats:
         # Rows of all tenants have no index by workflow: a filter would examine more of them than are counted.
         filters = {} if query.tenants is None else {"workflow": workflow}
         wanted = msgspec.structs.replace(query, filters=filters, limit=RUNS_PER_READ)
-        pauses, seen, page = Pauses(), 0, await self._store.outlines(wanted)
+        pauses, seen, page = Pauses(), 0, await Runs(self.db).outlines(wanted)
         while True:
             # Most runs did the same: these are counted once for all.
             same = Counter[tuple[tuple[str, StepStatus, str | None], ...]]()
@@ -98,7 +97,7 @@ class RunStats:
             seen += len(page.items)
             if page.next is None or seen >= MAX_COUNTED:
                 break
-            page = await self._store.outlines(msgspec.structs.replace(wanted, after=page.next))
+            page = await Runs(self.db).outlines(msgspec.structs.replace(wanted, after=page.next))
         steps = {key: StepCounts(0, 0, {}, 0) for key in dict.fromkeys([*shown, *(key for key, *_ in of_steps)])}
         for (key, state, reason), number in of_steps.most_common():
             counted = steps[key]
@@ -121,8 +120,13 @@ class RunStats:
         wanted = msgspec.structs.replace(query, filters=filters)
         found, page = list[StoredRun](), ListPage[StoredRun]([], next=query.after)
         for _ in range(MAX_READS):
-            page = await self._store.page(msgspec.structs.replace(wanted, after=page.next))
-            found += [run for run in page.items if await self._has(run, step, state)]
+            page = await Runs(self.db).page(msgspec.structs.replace(wanted, after=page.next))
+            for run in page.items:
+                outline = runs.decode_outline(run.body)
+                keys = await self._keys(run.owner, run.version, run.workflow) or list(outline.steps)
+                shown = runs.shown_steps(run.state, outline, [key for key in keys if step in (None, key)])
+                if any(one == state or (state is None and one != "pending") for _, one, _ in shown):
+                    found.append(run)
             if page.next is None or len(found) >= query.limit:
                 break
         items, is_cut = found[: query.limit], len(found) > query.limit
@@ -134,15 +138,9 @@ class RunStats:
             total = ListTotal(len(items) + (following is not None), exact=is_all)
         return ListPage(items, following, scanned, total)
 
-    async def _has(self, run: StoredRun, step: str | None, state: StepStatus | None) -> bool:
-        outline = runs.decode_outline(run.body)
-        keys = await self._keys(run.owner, run.version, run.workflow) or list(outline.steps)
-        shown = runs.shown_steps(run.state, outline, [key for key in keys if step in (None, key)])
-        return any(found == state or (state is None and found != "pending") for _, found, _ in shown)
-
     async def _keys(self, owner: str, version: int, workflow: str) -> Sequence[str]:
         """Return the keys of the steps of a version; none if it is not stored any more."""
         with contextlib.suppress(NotFound):
-            definition = await self._catalog.definition(owner, workflow, version)
+            definition = await self.catalog.definition(owner, workflow, version)
             return [step.key for step in definition.ordered]
         return []

@@ -271,7 +271,7 @@ def _window(execution: Execution, step: Step) -> int:
         return engine.duration(step, "window", execution.state, context)
     name = fields.get("timezone", "recipient")
     zone = local_times.find_zone(context.zone if name == "recipient" else name)
-    return cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, context.now) - context.now
+    return next(cron.after(fields["cron"], zone or local_times.UTC_ZONE, context.now)) - context.now
 
 
 def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[StepCounter | None, StepOutcome]:
@@ -343,23 +343,29 @@ def execution_of(
         tenant_key=stored.tenant,
         tenant=tenant.values,
         facts=facts,
-        events=live_waits.events_of(waits),
+        events={step: msgspec.json.decode(one.event) for step, one in waits.items() if one.event is not None},
     )
     return Execution(stored=stored, definition=definition, state=state, context=context, page=page, waits=waits)
 
 
 def new_waits(execution: Execution) -> tuple[NewWait, ...]:
-    """Return the waits for live events whose topic was not known before. An invalid topic fails the run."""
-    definition, state, context = execution.definition, execution.state, execution.context
-    if not definition.live_waits or state.status != "waiting":
+    """Return the waits of a waiting run that are not stored, or are stored with another topic. An invalid topic fails the
+    run."""
+    stored, state, found = execution.stored, execution.state, list[NewWait]()
+    if state.status != "waiting":
         return ()
-    variables = engine.variables_of(state, context)
-    try:
-        return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
-    except TemplateError as error:
-        step = next(one for one in definition.live_waits if state.step(one.key).state == "waiting")
-        execution.state = engine.fail(state, step, str(error)[:MAX_REASON])
-        return ()
+    for step in execution.definition.live_waits:
+        if state.step(step.key).state != "waiting":
+            continue
+        try:
+            target = live_waits.target_of(step, stored, engine.variables_of(state, execution.context))
+        except TemplateError as error:
+            execution.state = engine.fail(state, step, str(error)[:MAX_REASON])
+            return ()
+        known = execution.waits.get(step.key)
+        if known is None or known.target != target:
+            found.append(live_waits.new(step, stored, target))
+    return tuple(found)
 
 
 def _draft(execution: Execution) -> Draft:

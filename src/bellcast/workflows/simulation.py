@@ -26,7 +26,6 @@ from bellcast.preferences.decision import Decision
 from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.types import ChatAddresses, Profile
 from bellcast.templates import conditions
-from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.types import InboxContent
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.definitions import Definition, Step
@@ -166,7 +165,14 @@ class Simulator(Struct, eq=False):
         stored = await decision_inputs.read_recipients(self.db, subject.tenant, list(named), channels)
         changed: dict[str, Profile] = {}
         for key, one in named.items():
-            changes = _changes(one) if isinstance(one, SimulatedRecipient) else {}
+            changes: dict[str, Any] = {}
+            if isinstance(one, SimulatedRecipient):
+                names = [name for name in Profile.__struct_fields__ if hasattr(one, name) and name != "key"]
+                changes = {name: value for name in names if (value := getattr(one, name)) is not UNSET}
+            if "chat" in changes:
+                changes["chat"] = changes["chat"] or ChatAddresses()
+            if "roles" in changes:
+                changes["roles"] = tuple(changes["roles"])
             if key in request.preferences:
                 changes["preferences"] = msgspec.json.encode(request.preferences[key])
             if changes:
@@ -178,17 +184,6 @@ class Simulator(Struct, eq=False):
 
 async def _find_no_version(owner: str, key: str) -> None:
     """Return no current version: a workflow is simulated even if it is not active."""
-
-
-def _changes(one: SimulatedRecipient) -> dict[str, Any]:
-    """Return the fields of a profile that a request sets."""
-    names = [name for name in Profile.__struct_fields__ if hasattr(one, name) and name != "key"]
-    changes = {name: value for name in names if (value := getattr(one, name)) is not UNSET}
-    if "chat" in changes:
-        changes["chat"] = changes["chat"] or ChatAddresses()
-    if "roles" in changes:
-        changes["roles"] = tuple(changes["roles"])
-    return changes
 
 
 class RunSimulation:
@@ -336,7 +331,7 @@ class RunSimulation:
             wait = self._waits.get(step.key)
             if step.fields["event"] != name or event.step not in (None, step.key) or wait is None or wait.event:
                 continue
-            topic = self._topic(step)
+            topic = live_waits.topic_of(wait.target)
             live = LiveEvent(
                 tenant=self._subject.tenant,
                 name=name,
@@ -347,18 +342,6 @@ class RunSimulation:
             values = live_waits.values_of(live)
             if live_waits.matches(step, values, self._state, recipient):
                 self._waits[step.key] = StoredWait(wait.target, msgspec.json.encode(values))
-
-    def _topic(self, step: Step) -> str | None:
-        """Return the topic of a wait that has begun."""
-        if "topic" not in step.fields:
-            return None
-        execution = run_steps.execution_of(
-            self._stored, self._subject.definition, self._state, self._page, self._settings, self._clock.now(), {}, {}
-        )
-        try:
-            return Renderer(engine.variables_of(self._state, execution.context)).render(step.fields["topic"])
-        except TemplateError:
-            return None
 
     # --- the path
 

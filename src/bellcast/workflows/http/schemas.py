@@ -19,7 +19,7 @@ from bellcast.webhooks.http import WebhookRequest
 from bellcast.webhooks.webhooks import TYPES
 from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
 from bellcast.workflows.event_source import EventSource
-from bellcast.workflows.step_fields import LABELS, STEP_TYPES, Field
+from bellcast.workflows.step_fields import LABELS, STEP_TYPES
 
 JsonSchema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -64,7 +64,14 @@ def _step(type: str) -> JsonSchema:
     shown: JsonSchema = {
         "key": KEY,
         "type": {"const": type},
-        **{name: _field(name, field) for name, field in fields.items()},
+        **{
+            name: {
+                "x-widget": field.widget,
+                "x-label": field.label or _label(name),
+                **({"anyOf": [dict(field.schema), REFERENCE]} if field.can_be_reference else field.schema),
+            }
+            for name, field in fields.items()
+        },
         "if": CONDITION,
         "note": NOTE,
     }
@@ -79,11 +86,6 @@ def _step(type: str) -> JsonSchema:
         "additionalProperties": False,
         "properties": shown,
     }
-
-
-def _field(name: str, field: Field) -> JsonSchema:
-    described: JsonSchema = {"x-widget": field.widget, "x-label": field.label or _label(name)}
-    return described | ({"anyOf": [dict(field.schema), REFERENCE]} if field.can_be_reference else dict(field.schema))
 
 
 def _label(name: str) -> str:

@@ -113,7 +113,7 @@ class Runs(StoreTable):
         """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Running fan-outs
         with the key skip these recipients in their next pages; skipped recipients are not counted."""
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
-        await self._engine.write(ScriptCommand(lambda: _cancel_fanouts(params, recipients), []))
+        await self._cancel_fanouts(params, recipients)
         chosen = None if recipients is None else columns.to_json(recipients)
         return await self._cancel_all(Statement("runs_of_cancel_key", params | {"recipients": chosen}), now, report)
 
@@ -134,17 +134,39 @@ class Runs(StoreTable):
             params = {**statement.params, "after": after, "limit": CANCEL_BATCH_ROWS}
             found = await self._engine.read(fetch, Statement(statement.name, params))
             runs = [run_commits.stored_run(row) for row in found]
-            cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
+            if runs:
+                cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
             if len(runs) < CANCEL_BATCH_ROWS:
                 return cancelled
             after = runs[-1].id
 
-    async def _cancel(
+    @write()
+    def _cancel_fanouts(self, params: Params, recipients: Sequence[str] | None) -> Script[None]:
+        """End the fan-outs of a cancel key, or exclude the recipients from their remaining pages."""
+        for id, position, excluded in (yield Statement("fanouts_of_cancel_key", params)):
+            if recipients is None:
+                yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
+            else:
+                keys = fanouts.decode_keys(excluded).union(recipients)
+                yield from fanouts.exclude(id, {key for key in keys if key > position})
+
+    @write(locks=lambda runs, *_: {(run.tenant, run.recipient) for run in runs})
+    def _cancel(
         self, runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None = None
-    ) -> int:
-        keys = {(run.tenant, run.recipient) for run in runs}
-        script = ScriptCommand(lambda: _cancel(runs, now, report, cancel_key), keys)
-        return await self._engine.write(script) if runs else 0
+    ) -> Script[int]:
+        cancelled = 0
+        for run in runs:
+            if not (yield Statement("run_cancel", {"id": run.id, "now": now})):
+                continue
+            cancelled += 1
+            unsent = yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
+            events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
+            yield from webhook_events.add(events, now)
+            yield from messages.withdraw(unsent, report, now)
+            yield from run_commits.leave_digests([run.id], cancel_key)
+            yield Statement("run_job_delete", {"run": run.id})
+            yield Statement("event_waits_delete", {"run": run.id})
+        return cancelled
 
     @write(locks=lambda run, _: [(run.tenant, run.recipient)])
     def retry(self, run: StoredRun, now: int) -> Script[bool]:
@@ -212,38 +234,9 @@ class Runs(StoreTable):
 # --- cancel, retry, resume
 
 
-def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None) -> Script[int]:
-    cancelled = 0
-    for run in runs:
-        if not (yield Statement("run_cancel", {"id": run.id, "now": now})):
-            continue
-        cancelled += 1
-        unsent = yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
-        events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
-        yield from webhook_events.add(events, now)
-        yield from messages.withdraw(unsent, report, now)
-        yield from run_commits.leave_digests([run.id], cancel_key)
-        yield Statement("run_job_delete", {"run": run.id})
-        yield Statement("event_waits_delete", {"run": run.id})
-    return cancelled
-
-
 def restart(run: StoredRun, now: int) -> Script[bool]:
     """Reopen a failed run with this body, and make it due. Return False if it has changed."""
     if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
         return False
     yield Statement("job_add", many=[run_commits.job_params(run, now)])
     return True
-
-
-# --- ends of fan-outs and waits
-
-
-def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[None]:
-    """End the fan-outs of a cancel key, or exclude the recipients from their remaining pages."""
-    for id, position, excluded in (yield Statement("fanouts_of_cancel_key", params)):
-        if recipients is None:
-            yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
-        else:
-            keys = fanouts.decode_keys(excluded).union(recipients)
-            yield from fanouts.exclude(id, {key for key in keys if key > position})

@@ -97,16 +97,20 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def timed(self, now: int) -> "RunState":
         """Return the run with times set for steps that started or ended since the last commit."""
-        return msgspec.structs.replace(self, steps={key: _timed(step, now) for key, step in self.steps.items()})
+        steps = dict(self.steps)
+        for key, step in steps.items():
+            started_at, ended_at = step.started_at, step.ended_at
+            if started_at is None and step.state != "pending":
+                started_at = now
+            if ended_at is None and step.state in ENDED_STEPS:
+                ended_at = now
+            if (started_at, ended_at) != (step.started_at, step.ended_at):
+                steps[key] = msgspec.structs.replace(step, started_at=started_at, ended_at=ended_at)
+        return msgspec.structs.replace(self, steps=steps)
 
     def ended(self, status: RunStatus, reason: str | None = None) -> "RunState":
         """Return the ended run."""
         return msgspec.structs.replace(self, status=status, reason=reason)
-
-    def retried(self) -> "RunState":
-        """Return the failed run, ready to repeat its failed step."""
-        steps = {key: PENDING_AGAIN if step.state == "failed" else step for key, step in self.steps.items()}
-        return msgspec.structs.replace(self, status="running", reason=None, steps=steps)
 
     def reopened(self, key: str, by: str, closes_at: int) -> "RunState":
         """Return the merged run as the one that collects in the digest of a step, until `closes_at`."""
@@ -162,15 +166,6 @@ def _described_end(status: str, steps: Mapping[str, StepState | StepOutline]) ->
     if last is None:
         return f"the run was {status}"
     return f"the run ended at {last}" + ("" if reason is None else f" ({reason})")
-
-
-def _timed(step: StepState, now: int) -> StepState:
-    changes = {}
-    if step.started_at is None and step.state != "pending":
-        changes["started_at"] = now
-    if step.ended_at is None and step.state in ENDED_STEPS:
-        changes["ended_at"] = now
-    return msgspec.structs.replace(step, **changes) if changes else step
 
 
 decode = msgspec.json.Decoder(RunState).decode
@@ -367,7 +362,7 @@ class StepFacts(Struct, frozen=True):
 
 def restarted(run: StoredRun) -> StoredRun:
     """Return the failed run, ready to continue from the step that failed."""
-    state = decode(run.body).retried()
-    return msgspec.structs.replace(
-        run, state=state.status, reason=None, ended_at=None, wakes_at=None, body=encode(state)
-    )
+    state = decode(run.body)
+    steps = {key: PENDING_AGAIN if step.state == "failed" else step for key, step in state.steps.items()}
+    body = encode(msgspec.structs.replace(state, status="running", reason=None, steps=steps))
+    return msgspec.structs.replace(run, state="running", reason=None, ended_at=None, wakes_at=None, body=body)
