@@ -6,7 +6,7 @@ import hmac
 import re
 import secrets
 import unicodedata
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
@@ -117,17 +117,32 @@ class Answer(Struct, frozen=True):
     outcome: str = "ok"
 
 
-class CallLimits:
-    """Counts the calls and the writes of each key on this node."""
+class Agents(Struct, eq=False):
+    """Performs the calls of agents as requests to this server with the agent's own key, so that they have its rights. Counts
+    the calls and the writes of each key on this node."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._taken: dict[tuple[str, int], deque[int]] = {}
-        self._running: Counter[str] = Counter()
+    transport: "Callable[[], httpx.AsyncBaseTransport]"
+    db: Engine
+    clock: Clock
+    project: Project
+    calls_per_minute: Callable[[], int]
+    _taken: dict[tuple[str, int], deque[int]] = {}
+    _running: dict[str, int] = {}
 
-    def take(self, key: str, most: int, period: int) -> None:
+    def tools(self, caller: Caller) -> list[Tool]:
+        """Return the tools that the scopes of a caller permit."""
+        return [tool for tool in TOOLS if tool.scope in caller.scopes]
+
+    def admit(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> None:
+        """Count a call. Raises TooMany."""
+        key, tool = caller.key or "", BY_NAME.get(name)
+        self._take(key, self.calls_per_minute(), MINUTE_MS)
+        if tool is not None and tool.preview is not None and "confirm" in arguments:
+            self._take(key, WRITES_PER_HOUR, HOUR_MS)
+
+    def _take(self, key: str, most: int, period: int) -> None:
         """Count a call. Raises TooMany after `most` calls within a period of milliseconds; 0 is no limit."""
-        now = self._clock.now()
+        now = self.clock.now()
         if len(self._taken) >= MAX_KEYS:
             self._taken = {name: times for name, times in self._taken.items() if times and times[-1] > now - HOUR_MS}
         times = self._taken.setdefault((key, period), deque())
@@ -139,47 +154,18 @@ class CallLimits:
         times.append(now)
 
     @contextmanager
-    def running(self, key: str) -> Iterator[None]:
+    def _call_of(self, key: str) -> Iterator[None]:
         """Count a call while it runs. Raises TooMany above MAX_CONCURRENT."""
-        if self._running[key] >= MAX_CONCURRENT:
+        running = self._running.get(key, 0)
+        if running >= MAX_CONCURRENT:
             raise TooMany(f"This key may make {MAX_CONCURRENT} calls at once.", retry_after=1)
-        self._running[key] += 1
+        self._running[key] = running + 1
         try:
             yield
         finally:
             self._running[key] -= 1
             if not self._running[key]:
                 del self._running[key]
-
-
-class Agents:
-    """Performs the calls of agents as requests to this server with the agent's own key, so that they have its rights."""
-
-    def __init__(
-        self,
-        transport: "Callable[[], httpx.AsyncBaseTransport]",
-        db: Engine,
-        clock: Clock,
-        project: Project,
-        calls_per_minute: Callable[[], int],
-    ) -> None:
-        self._transport = transport
-        self._db = db
-        self._clock = clock
-        self._project = project
-        self._calls_per_minute = calls_per_minute
-        self.limits = CallLimits(clock)
-
-    def tools(self, caller: Caller) -> list[Tool]:
-        """Return the tools that the scopes of a caller permit."""
-        return [tool for tool in TOOLS if tool.scope in caller.scopes]
-
-    def admit(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> None:
-        """Count a call. Raises TooMany."""
-        key, tool = caller.key or "", BY_NAME.get(name)
-        self.limits.take(key, self._calls_per_minute(), MINUTE_MS)
-        if tool is not None and tool.preview is not None and "confirm" in arguments:
-            self.limits.take(key, WRITES_PER_HOUR, HOUR_MS)
 
     async def call(self, caller: Caller, authorization: str, name: str, arguments: Mapping[str, Any]) -> Answer:
         """Call a tool, and return its answer or the error."""
@@ -189,7 +175,7 @@ class Agents:
                 raise NotFound("There is no such tool, or this key lacks its scope.")
             if unfit := list(data_schemas.errors_of("arguments", dict(arguments), tool.schema)):
                 raise Invalid.fields([one._replace(field=one.field.removeprefix("arguments.")) for one in unfit])
-            with self.limits.running(caller.key or ""):
+            with self._call_of(caller.key or ""):
                 async with asyncio.timeout(CALL_SECONDS):
                     return Answer(await self._answer(tool, caller, authorization, dict(arguments)))
         except TimeoutError:
@@ -243,7 +229,7 @@ class Agents:
         if tool.replaced is not None:
             would["replaces"], condition = await self._replaced(authorization, tool.replaced(arguments))
         if confirm is None:
-            end = self._clock.now() + CONFIRM_MS
+            end = self.clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
             return _encode({"would": marked(would), "confirm": text})
         packed = b""
@@ -251,13 +237,13 @@ class Agents:
             packed = base64url.decode(confirm.removeprefix(CONFIRM_PREFIX))
         end = int.from_bytes(packed[:6])
         expected = self._confirmation(tool, caller, arguments, would, end, packed[6:14])
-        now = self._clock.now()
+        now = self.clock.now()
         if not hmac.compare_digest(expected.encode(), confirm.encode()) or now > end:
             raise Conflict(
                 "This confirmation has expired, or what would happen has changed: call without `confirm` again."
             )
         name = hashlib.sha256(confirm.encode()).hexdigest()
-        if not await Documents(self._db).change(CONFIRMATIONS, PROJECT, name, None, b"{}", now):
+        if not await Documents(self.db).change(CONFIRMATIONS, PROJECT, name, None, b"{}", now):
             raise Conflict("This confirmation was used: call without `confirm` again.")
         done, _ = await self._exchange(authorization, request(arguments), condition)
         return _encode({"done": marked(done)})
@@ -277,7 +263,7 @@ class Agents:
     ) -> str:
         head = end.to_bytes(6) + nonce
         signed = msgspec.json.encode([tool.name, arguments, caller.key, would], order="deterministic")
-        mac = hmac.digest(self._project.secret.encode(), b"agent confirmation\n" + head + signed, "sha256")
+        mac = hmac.digest(self.project.secret.encode(), b"agent confirmation\n" + head + signed, "sha256")
         return CONFIRM_PREFIX + base64url.encode(head + mac[:16])
 
     async def _json(self, authorization: str, wanted: ToolRequest) -> Any:
@@ -292,7 +278,7 @@ class Agents:
 
         headers = {"authorization": authorization, "accept": "application/json", **condition}
         query = {name: one for name, one in wanted.query.items() if one is not None}
-        async with httpx.AsyncClient(transport=self._transport(), base_url="http://agents.internal") as client:
+        async with httpx.AsyncClient(transport=self.transport(), base_url="http://agents.internal") as client:
             response = await client.request(
                 wanted.method, wanted.path, params=query, json=wanted.body, headers=headers, timeout=CALL_SECONDS
             )

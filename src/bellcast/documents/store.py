@@ -340,23 +340,24 @@ V = TypeVar("V")
 
 
 class ShortCache(Generic[K, V]):
-    """Results of reads by key, which are used for CACHE_SECONDS: a change takes effect on every node within that time."""
+    """Results of reads by key, which are used for some seconds: a change takes effect on every node within that time."""
 
-    def __init__(self, clock: Clock, size: int = MAX_CACHED) -> None:
+    def __init__(self, clock: Clock, size: int = MAX_CACHED, seconds: float = CACHE_SECONDS) -> None:
         self._clock = clock
         self._size = size
+        self._seconds = seconds
         self._cached: dict[K, tuple[int, V]] = {}
 
     async def get(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
         """Return the cached result for a key, else read it."""
         cached = self._cached.get(key)
-        if cached is not None and is_cached(cached[0], self._clock.now()):
+        if cached is not None and is_cached(cached[0], self._clock.now(), self._seconds):
             return cached[1]
         return await self.read(key, read)
 
     async def read(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
         """Read the result for a key, and cache it."""
-        kept_in, until = self._cached, self._clock.now() + int(CACHE_SECONDS * 1000)
+        kept_in, until = self._cached, self._clock.now() + int(self._seconds * 1000)
         result = await read()
         if len(kept_in) >= self._size:
             kept_in.clear()

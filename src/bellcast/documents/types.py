@@ -87,6 +87,6 @@ class StoredDraft(Struct, frozen=True, kw_only=True):
     saved_at: int
 
 
-def is_cached(until: int, now: int) -> bool:
-    """Return whether a cached object may be used. Its end is further away than CACHE_SECONDS if the clock was ahead."""
-    return 0 < until - now <= CACHE_SECONDS * 1000
+def is_cached(until: int, now: int, seconds: float = CACHE_SECONDS) -> bool:
+    """Return whether a cached object may be used. Its end is further away than these seconds if the clock was ahead."""
+    return 0 < until - now <= seconds * 1000

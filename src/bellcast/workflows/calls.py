@@ -36,6 +36,7 @@ FUNCTION_SLOTS = daemon_threads.TENANT_THREADS
 FUNCTION_LINE = "python "
 # RFC 9110 §5.5: no control character but the tab.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+WRONG_HEADER = "has a line break, another control character or a letter beyond Latin-1"
 
 
 class FunctionRun(Struct, frozen=True, kw_only=True):
@@ -118,8 +119,11 @@ class StepCalls(Struct, eq=False):
     async def _request(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
         renderer = Renderer(engine.variables_of(run, context))
         body = self._body(step, run, context, renderer)
-        templates = step.fields.get("headers", {})
-        headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
+        headers: dict[str, str] = {}
+        for name, template in step.fields.get("headers", {}).items():
+            if not HEADER_VALUE.fullmatch(value := renderer.render(template)):  # it can never be sent
+                raise InvalidValue(f"headers.{name} {WRONG_HEADER}")
+            headers[name.lower()] = value.strip()
         headers.setdefault("content-type", "application/json")
         secrets = [one.secret for one in self.project.accepted]
         is_project = stored.owner == PROJECT
@@ -197,13 +201,6 @@ async def _result(function: StepFunction, argument: FunctionRun, tenant: str, se
         if not limit.expired():  # the function's own
             raise
         raise Unavailable(f"no result within {seconds:g} s", is_timeout=True) from None
-
-
-def _header(name: str, value: str) -> str:
-    """Return a header value without surrounding white space. Raises InvalidValue if it can never be sent."""
-    if not HEADER_VALUE.fullmatch(value):
-        raise InvalidValue(f"headers.{name} has a line break, another control character or a letter beyond Latin-1")
-    return value.strip()
 
 
 def _seconds(step: Step, run: RunState, context: RunContext, default: int) -> float:

@@ -154,15 +154,10 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
         if state.state == "waiting" and state.planned_at <= context.now < (state.due_at or 0):
             return _waiting(run), False
         return run.with_step(step.key, state="running"), True
-    match step.type:
-        case "delay":
-            return _delay(step, run, context), False
-        case "branch":
-            return _branch(step, run, context), False
-        case "wait_for":
-            return _wait(step, run, context), False
-        case _:
-            return run.with_step(step.key, state="done").ended("completed"), False
+    transitions = {"delay": _delay, "branch": _branch, "wait_for": _wait}
+    if (transition := transitions.get(step.type)) is not None:
+        return transition(step, run, context), False
+    return run.with_step(step.key, state="done").ended("completed"), False
 
 
 def _waiting(run: RunState) -> RunState:

@@ -42,28 +42,22 @@ class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 def check(source: EventSource, limits: Limits) -> None:
     """Raise Invalid with all errors, except those of references."""
-    errors = [
-        *validation.text("event", source.event, limits.event_name),
-        *_topic_errors(source, limits),
-        *_content_errors(source),
-    ]
+    errors = list(validation.text("event", source.event, limits.event_name))
+    if source.topic is not None:
+        names = PLACEHOLDER.findall(source.topic)
+        if len(names) > MAX_PLACEHOLDERS or len(set(names)) != len(names):
+            text = f"must have at most {MAX_PLACEHOLDERS} placeholders with different names"
+            errors.append(FieldError("topic", text))
+        if ADJACENT.search(source.topic):
+            errors.append(FieldError("topic", "must have text between two placeholders"))
+        errors += validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
+    errors += _content_errors(source)
     if not source.event:
         errors.append(FieldError("event", "must not be empty"))
     if source.condition is not None:
         errors += conditions.errors_of("if", source.condition, frozenset(), ROOTS)
     if errors:
         raise Invalid.fields(errors)
-
-
-def _topic_errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
-    if source.topic is None:
-        return
-    names = PLACEHOLDER.findall(source.topic)
-    if len(names) > MAX_PLACEHOLDERS or len(set(names)) != len(names):
-        yield FieldError("topic", f"must have at most {MAX_PLACEHOLDERS} placeholders with different names")
-    if ADJACENT.search(source.topic):
-        yield FieldError("topic", "must have text between two placeholders")
-    yield from validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
 
 
 def _content_errors(source: EventSource) -> validation.FieldErrors:

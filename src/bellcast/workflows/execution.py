@@ -18,6 +18,7 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job
@@ -92,17 +93,20 @@ class RunExecutor(Struct, eq=False):
 
     async def begin(self, page: BegunPage) -> BegunPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
-        trigger."""
-        fanout = page.fanout
-        definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        opened = [(one.run, definition) for one in page.runs]
-        executions = await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS))
-        begun: list[RunCommit] = []
-        pauses = Pauses(self.pace)
-        for execution in executions:
-            while await self.steps.perform_next(execution):
-                await pauses.pause_if_due()
-            begun.append(await self._commit_of(execution))
+        trigger. After an error, return the page as it is: the runs' jobs then find the run that failed."""
+        fanout, pauses, begun = page.fanout, Pauses(self.pace), list[RunCommit]()
+        try:
+            definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+            opened = [(one.run, definition) for one in page.runs]
+            for execution in await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS)):
+                while await self.steps.perform_next(execution):
+                    await pauses.pause_if_due()
+                begun.append(await self._commit_of(execution))
+        except BellcastError:
+            raise
+        except Exception:
+            log.exception("fanout_page_failed", fanout=fanout.id)
+            return page
         return msgspec.structs.replace(page, runs=begun)
 
     async def add(self, page: BegunPage) -> bool:

@@ -61,18 +61,9 @@ class RunFanout(Struct, eq=False):
                 position = some[-1]
                 request = await self.triggers.of_page(fanout, [key for key in some if key not in fanout.excluded])
                 page = _with_jobs(fanout, position, request)
-                begun = page if is_for_others or not page.runs else await self._begun(page)
+                begun = page if is_for_others or not page.runs else await self.executor.begin(page)
                 yield partial(self._add, begun, page)
                 fanout = msgspec.structs.replace(fanout, position=position)
-
-    async def _begun(self, page: BegunPage) -> BegunPage:
-        try:
-            return await self.executor.begin(page)
-        except BellcastError:
-            raise
-        except Exception:  # the runs' jobs then find the run that failed
-            log.exception("fanout_page_failed", fanout=page.fanout.id)
-            return page
 
     async def _add(self, page: BegunPage, plain: BegunPage) -> bool:
         """Commit a page with the effects of its first steps or, if they cannot be written, without. Return False if the fan-out

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.documents.store import ShortCache
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses
 from bellcast.kernel.db.engine import Engine
@@ -24,7 +25,7 @@ MAX_COUNTED = MAX_SCANNED_ROWS
 # Runs per read: 4 MiB, because `run_outlines` shortens those of more than 4 KiB.
 RUNS_PER_READ = 1_000
 # Counts are repeated after this time: the canvases of many operators read the store once.
-CACHE_MS = 10_000
+CACHE_SECONDS = 10.0
 MAX_CACHED = 100
 # Reasons of a step that are counted one by one; some are texts of other servers.
 MAX_REASONS = 20
@@ -51,26 +52,20 @@ class RunCounts(Struct, frozen=True):
     exact: bool
 
 
-class RunStats(Struct, eq=False):
+class RunStats:
     """Counts the runs of workflows, and finds runs by what a step did."""
 
-    db: Engine
-    clock: Clock
-    catalog: WorkflowCatalog
-    _counted: dict[Any, tuple[int, RunCounts]] = {}
+    def __init__(self, db: Engine, clock: Clock, catalog: WorkflowCatalog) -> None:
+        self._store = Runs(db)
+        self._catalog = catalog
+        self._counted = ShortCache[Any, RunCounts](clock, MAX_CACHED, CACHE_SECONDS)
 
     async def counts(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         """Count the newest runs of a workflow, of all versions or one, at most MAX_COUNTED; other fields of the query select
-        them. Steps with the keys `shown` are in the result if no run has them too. Counts are cached for CACHE_MS."""
+        them. Steps with the keys `shown` are in the result if no run has them too. Counts are cached for CACHE_SECONDS."""
         tenants = None if query.tenants is None else tuple(query.tenants)
-        name, now = (tenants, query.created, workflow, version, tuple(shown)), self.clock.now()
-        counted_at, counts = self._counted.get(name, (0, None))
-        if counts is None or not 0 <= now - counted_at < CACHE_MS:
-            if len(self._counted) >= MAX_CACHED:
-                self._counted.clear()
-            counts = await self._count(query, workflow, version, shown)
-            self._counted[name] = (now, counts)
-        return counts
+        name = (tenants, query.created, workflow, version, tuple(shown))
+        return await self._counted.get(name, lambda: self._count(query, workflow, version, shown))
 
     async def _count(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         of_runs, of_steps = Counter[str](), Counter[tuple[str, StepStatus, str | None]]()
@@ -78,7 +73,7 @@ class RunStats(Struct, eq=False):
         # Rows of all tenants have no index by workflow: a filter would examine more of them than are counted.
         filters = {} if query.tenants is None else {"workflow": workflow}
         wanted = msgspec.structs.replace(query, filters=filters, limit=RUNS_PER_READ)
-        pauses, seen, page = Pauses(), 0, await Runs(self.db).outlines(wanted)
+        pauses, seen, page = Pauses(), 0, await self._store.outlines(wanted)
         while True:
             # Most runs did the same: these are counted once for all.
             same = Counter[tuple[tuple[str, StepStatus, str | None], ...]]()
@@ -97,7 +92,7 @@ class RunStats(Struct, eq=False):
             seen += len(page.items)
             if page.next is None or seen >= MAX_COUNTED:
                 break
-            page = await Runs(self.db).outlines(msgspec.structs.replace(wanted, after=page.next))
+            page = await self._store.outlines(msgspec.structs.replace(wanted, after=page.next))
         steps = {key: StepCounts(0, 0, {}, 0) for key in dict.fromkeys([*shown, *(key for key, *_ in of_steps)])}
         for (key, state, reason), number in of_steps.most_common():
             counted = steps[key]
@@ -120,7 +115,7 @@ class RunStats(Struct, eq=False):
         wanted = msgspec.structs.replace(query, filters=filters)
         found, page = list[StoredRun](), ListPage[StoredRun]([], next=query.after)
         for _ in range(MAX_READS):
-            page = await Runs(self.db).page(msgspec.structs.replace(wanted, after=page.next))
+            page = await self._store.page(msgspec.structs.replace(wanted, after=page.next))
             for run in page.items:
                 outline = runs.decode_outline(run.body)
                 keys = await self._keys(run.owner, run.version, run.workflow) or list(outline.steps)
@@ -141,6 +136,6 @@ class RunStats(Struct, eq=False):
     async def _keys(self, owner: str, version: int, workflow: str) -> Sequence[str]:
         """Return the keys of the steps of a version; none if it is not stored any more."""
         with contextlib.suppress(NotFound):
-            definition = await self.catalog.definition(owner, workflow, version)
+            definition = await self._catalog.definition(owner, workflow, version)
             return [step.key for step in definition.ordered]
         return []

@@ -52,8 +52,6 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 # Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
-# Compares data with the schema of a tenant's type. Raises Invalid, unless the type only warns.
-CheckTypeData = Callable[[str, str, dict[str, Any]], Awaitable[None]]
 
 
 class StartedRun(Struct, frozen=True):
@@ -84,7 +82,8 @@ class Triggers(Struct, eq=False):
     workflow_catalog: WorkflowCatalog
     new_id: Callable[[int], str]
     webhooks: WebhookSink
-    check_type_data: CheckTypeData
+    # Compares data with the schema of a tenant's type. Raises Invalid, unless the type only warns.
+    check_type_data: Callable[[str, str, dict[str, Any]], Awaitable[None]]
 
     def without_effects(self, clock: Clock, new_id: Callable[[int], str]) -> "Triggers":
         """Return triggers at the time of another clock, which no webhook learns of."""
@@ -145,12 +144,6 @@ class Triggers(Struct, eq=False):
         elif type is not None:
             await self.check_type_data(tenant, type, data)
 
-    async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
-        """Return the webhook events of new runs."""
-        if not await self.webhooks.is_wanted(tenant, BEGUN):
-            return ()
-        return await self.webhooks.events(tenant, BEGUN, [as_change(run) for run in new])
-
     async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
         """Return the waits of new runs of one workflow for live events."""
         if not new:
@@ -186,7 +179,9 @@ class Triggers(Struct, eq=False):
             )
             for one in started
         )
-        waits, events = tuple(await self._waits(runs)), await self._events(fanout.tenant, runs)
+        waits, events = tuple(await self._waits(runs)), tuple[WebhookEvent, ...]()
+        if await self.webhooks.is_wanted(fanout.tenant, BEGUN):
+            events = await self.webhooks.events(fanout.tenant, BEGUN, [as_change(run) for run in runs])
         return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=runs, waits=waits, events=events)
 
 

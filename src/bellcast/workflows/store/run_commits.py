@@ -319,10 +319,7 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
         stored = {run.id: run for run in map(stored_run, found)}
         states = {run.id: run_state.decode(run.body) for run in stored.values()}
         keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
-        if is_dead:
-            changed = step_counters.without_dead_run(counter, id, states)
-        else:
-            changed = step_counters.without_runs(counter, {id, *keyed}, states)
+        changed = step_counters.without_runs(counter, {id, *keyed}, states, is_dead=is_dead)
         if changed is None or changed.run is None:
             yield Statement("counter_delete", msgspec.structs.asdict(key))
             continue

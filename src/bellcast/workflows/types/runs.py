@@ -150,22 +150,13 @@ def shown_steps(
     found = [(key, one.state, one.reason) for key in keys for one in (steps.get(key, PENDING),)]
     if status not in ENDED or all(state in ENDED_STEPS for _, state, _ in found):
         return found
-    end = f"ended: {_described_end(status, steps)}"
-    return [one if one[1] in ENDED_STEPS else (one[0], "skipped", end) for one in found]
-
-
-def _described_end(status: str, steps: Mapping[str, StepState | StepOutline]) -> str:
-    """Return a phrase that names the step at which a run ended, and its reason."""
-    if status == "cancelled":
-        return "the run was cancelled"
-    last, ended_at, reason = None, -1, None
-    for key, step in steps.items():
+    ended_at, end = -1, f"ended: the run was {status}"
+    for key, step in steps.items() if status != "cancelled" else ():
         # Of steps of one commit, the last one
         if step.state in ("done", "failed") and (step.ended_at or 0) >= ended_at:
-            last, ended_at, reason = key, step.ended_at or 0, step.reason
-    if last is None:
-        return f"the run was {status}"
-    return f"the run ended at {last}" + ("" if reason is None else f" ({reason})")
+            ended_at = step.ended_at or 0
+            end = f"ended: the run ended at {key}" + ("" if step.reason is None else f" ({step.reason})")
+    return [one if one[1] in ENDED_STEPS else (one[0], "skipped", end) for one in found]
 
 
 decode = msgspec.json.Decoder(RunState).decode

@@ -69,13 +69,15 @@ def in_order(counter: StepCounter) -> Digest | None:
     return msgspec.structs.replace(counter.digest, items=tuple(item for _, item in by_run))
 
 
-def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping[str, RunState]) -> StepCounter | None:
+def without_runs(
+    counter: StepCounter, leaving: Collection[str], stored: Mapping[str, RunState], *, is_dead: bool = False
+) -> StepCounter | None:
     """Return an open digest without some of its runs. The first remaining run that is `stored` collects; None if there
-    is none."""
-    digest = counter.digest
+    is none. With `is_dead` because the job of one is dead: also None if several died."""
+    digest, dead_runs = counter.digest, counter.dead_runs + is_dead
     staying = tuple(id for id in counter.runs if id not in leaving)
     collecting = next((id for id in staying if id in stored), None)
-    if digest is None or collecting is None:
+    if digest is None or collecting is None or (is_dead and dead_runs >= MAX_DEAD_RUNS):
         return None
     actors = [stored[id].actor for id in staying if id in stored]
     removed = [stored[id].actor for id in leaving if id in stored and stored[id].actor not in actors]
@@ -84,14 +86,7 @@ def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping
         items=tuple(item for id, item in zip(counter.runs, digest.items, strict=False) if id not in leaving),
         actors=tuple(actor for actor in digest.actors if actor not in removed),
     )
-    return msgspec.structs.replace(counter, run=collecting, digest=changed, runs=staying)
-
-
-def without_dead_run(counter: StepCounter, id: str, stored: Mapping[str, RunState]) -> StepCounter | None:
-    """Return an open digest without the run that collects, whose job is dead. None if there is no other, or if several died."""
-    changed = without_runs(counter, {id}, stored)
-    dead = counter.dead_runs + 1
-    return None if changed is None or dead >= MAX_DEAD_RUNS else msgspec.structs.replace(changed, dead_runs=dead)
+    return msgspec.structs.replace(counter, run=collecting, digest=changed, runs=staying, dead_runs=dead_runs)
 
 
 def within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
