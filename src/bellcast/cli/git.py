@@ -67,19 +67,13 @@ class Server(NamedTuple):
     is_protected: bool = False
     variable: str = ""  # with the secret of its environment
 
-    def request(self, method: str, body: Any = None, **params: str) -> Any:
+    def request(self, method: str, body: Any = None, **params: Any) -> Any:
         """Send a request for the bundle, and return the decoded response. Raises CommandError."""
-        import msgspec
-
         from bellcast.cli import remote
         from bellcast.client import Unauthorized, Unavailable
-        from bellcast.client.request import HttpRequest, reads
+        from bellcast.client.request import call
 
-        content = None if body is None else msgspec.json.encode(body)
-        headers = {"Content-Type": "application/json"}
-        sent = HttpRequest(
-            method, "/v1/bundle", reads(dict[str, Any]), params, headers, content, timeout=TIMEOUT_SECONDS
-        )
+        sent = call(method, "/v1/bundle", dict[str, Any], body, timeout=TIMEOUT_SECONDS, **params)
         try:
             with remote.server(self.settings) as client:
                 return client.sender.send(sent)
@@ -143,7 +137,7 @@ def _equal(server: Server, config: "Config", files: Sequence["ObjectFile"]) -> s
         return set()
     sent = [_pushed(one.name, one.values) for one in files]
     try:
-        changes = server.request("POST", {"source": config.source, "objects": sent}, dry_run="true")["changes"]
+        changes = server.request("POST", {"source": config.source, "objects": sent}, dry_run=True)["changes"]
     except CommandError:
         return set()  # an invalid file, or a key that only reads
     return {one.name for one, change in zip(files, changes, strict=True) if not _is_different(change)}
@@ -346,7 +340,7 @@ def _changes(server: Server, body: dict[str, Any], folder: Path | None) -> list[
         return f"{where}: "
 
     try:
-        changes: list[dict[str, Any]] = server.request("POST", _with_secrets(body), dry_run="true")["changes"]
+        changes: list[dict[str, Any]] = server.request("POST", _with_secrets(body), dry_run=True)["changes"]
     except CommandError as error:
         raise CommandError(FIELD.sub(named, error.problem), error.hint) from None
     return changes

@@ -69,9 +69,9 @@ def tail(
 def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
     """Yield the newest notifications as frames, oldest first, and set the stream's position after them."""
     from bellcast.cli.sse_follower import SseFrame
-    from bellcast.client.request import HttpRequest, reads
+    from bellcast.client.request import call
 
-    request = HttpRequest("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})
+    request = call("GET", "/v1/inbox", dict[str, Any], limit=max(last, 1))
     page = client.sender.speaking_with(follower.token()).send(request)
     follower.position = page["position"]
     counters = {name: page[name] for name in ("unread", "unseen", "position")}

@@ -1,15 +1,14 @@
 """Requests for a recipient's inbox, authenticated with that recipient's session token."""
 
 from datetime import datetime
+from types import NoneType
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, drop_none, path, query, reads
 from bellcast.client.responses import Changed, Counts, InboxPage, Notification, View
-
-_page = reads(InboxPage)
 
 
 def page(
@@ -23,10 +22,7 @@ def page(
 ) -> HttpRequest[InboxPage]:
     """Return a page of the inbox, newest first. Pass its `next` as `before` to get the next page. `since` excludes
     notifications created before that time."""
-    moment = None if since is None else arguments.past_moment("since", since)
-    since = moment.isoformat() if isinstance(moment, datetime) else moment
-    params = query(view=view, type=type, tag=tag, since=since, limit=limit, before=before)
-    return HttpRequest("GET", "/v1/inbox", _page, params=params)
+    return call("GET", "/v1/inbox", InboxPage, **locals())
 
 
 def changed(
@@ -38,24 +34,24 @@ def changed(
     limit: int | None = None,
 ) -> HttpRequest[InboxPage | None]:
     """Return the first page if anything has changed since that position, else None. Use it for polling."""
-    params = query(view=view, type=type, tag=tag, limit=limit)
+    read = reads(InboxPage)
     return HttpRequest(
         "GET",
         "/v1/inbox",
-        lambda response: None if response.status == 304 else _page(response),
-        params=params,
+        lambda response: None if response.status == 304 else read(response),
+        params=query(view=view, type=type, tag=tag, limit=limit),
         headers={"If-None-Match": f'"{arguments.name("position", position)}"'},
     )
 
 
 def counts() -> HttpRequest[Counts]:
     """Return the counts for the badge."""
-    return HttpRequest("GET", "/v1/inbox/counts", reads(Counts))
+    return call("GET", "/v1/inbox/counts", Counts)
 
 
 def get(id: Text) -> HttpRequest[Notification]:
     """Return one notification."""
-    return HttpRequest("GET", path("inbox", id=id), reads(Notification))
+    return call("GET", path("inbox", id=id), Notification)
 
 
 def mark(
@@ -66,13 +62,13 @@ def mark(
     if not changes:
         raise InvalidArgument("mark", "expected at least one of seen, read, archived")
     body = {name: arguments.flag(name, value) for name, value in changes.items()}
-    return HttpRequest("PATCH", path("inbox", id=id), reads(Notification), **json(body))
+    return call("PATCH", path("inbox", id=id), Notification, body)
 
 
 def act(id: Text, key: Text) -> HttpRequest[Notification]:
     """Take an action of one notification, once, and return the notification."""
     where = path("inbox", arguments.name("id", id), "actions", arguments.name("key", key))
-    return post(where, reads(Notification), harmless=True)
+    return call("POST", where, Notification, harmless=True)
 
 
 def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration | None = None) -> HttpRequest[Changed]:
@@ -86,17 +82,17 @@ def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration |
         else {"until": until if until == "back" else arguments.moment("until", until)}
     )
     body = {"ids": arguments.names("ids", ids), **end}
-    return post(path("inbox", "snooze"), reads(Changed), body, harmless=True)
+    return call("POST", path("inbox", "snooze"), Changed, body, harmless=True)
 
 
 def back() -> HttpRequest[Changed]:
     """Return the notifications that were snoozed with until="back", because the recipient is back."""
-    return post(path("inbox", "back"), reads(Changed), harmless=True)
+    return call("POST", path("inbox", "back"), Changed, harmless=True)
 
 
 def delete(id: Text) -> HttpRequest[None]:
     """Delete one notification from the inbox."""
-    return HttpRequest("DELETE", path("inbox", id=id), nothing)
+    return call("DELETE", path("inbox", id=id), NoneType)
 
 
 class OfType(TypedDict, total=False):
@@ -120,7 +116,7 @@ _FILTER: dict[str, arguments.Convert] = dict.fromkeys(("type", "view", "tag"), a
 def clear(view: Literal["read", "archived", "snoozed", "all"], **of: Unpack[OfType]) -> HttpRequest[Changed]:
     """Delete all notifications in a view, or those of one `type`."""
     params = {"view": _cleared("view", view), **arguments.fields_without_none("", of, {"type": arguments.name})}
-    return HttpRequest("DELETE", "/v1/inbox", reads(Changed), params=params)
+    return call("DELETE", "/v1/inbox", Changed, **params)
 
 
 class Action(Protocol):
@@ -140,7 +136,7 @@ def _action(verb: str, does: str, *, name: str = "") -> Action:
             raise InvalidArgument("ids", "expected ids or all=True, got both")
         else:
             body = {"all": True, **({"of": selected} if selected else {})}
-        return post(path("inbox", verb), reads(Changed), body, harmless=True)
+        return call("POST", path("inbox", verb), Changed, body, harmless=True)
 
     act.__name__, act.__doc__ = (
         name or verb,

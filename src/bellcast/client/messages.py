@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
-from bellcast.client.request import HttpRequest, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, path
 from bellcast.client.responses import Explanation, Message, MessagePage, Retried
 
 
@@ -23,39 +23,27 @@ def page(
     tenant: Text | None = None,
 ) -> HttpRequest[MessagePage]:
     """Return a page of messages, newest first. Pass its `next` as `after` for the next page."""
-    params = query(
-        channel=channel,
-        state=state,
-        recipient=recipient,
-        notification=notification,
-        workflow=workflow,
-        run=run,
-        provider=provider,
-        limit=limit,
-        after=after,
-        tenant=tenant,
-    )
-    return HttpRequest("GET", "/v1/messages", reads(MessagePage), params=params)
+    return call("GET", "/v1/messages", MessagePage, **locals())
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
     """Return a message with its content and its attempts."""
-    return HttpRequest("GET", path("messages", id=id), reads(Message), params=query(tenant=tenant))
+    return call("GET", path("messages", id=id), Message, tenant=tenant)
 
 
 def attempts(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the attempts to deliver a message, oldest first, with its state: `{"state", "reason", "attempts": […]}`."""
-    return HttpRequest("GET", f"{path('messages', id=id)}/attempts", reads(dict[str, Any]), params=query(tenant=tenant))
+    return call("GET", f"{path('messages', id=id)}/attempts", dict[str, Any], tenant=tenant)
 
 
 def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Queue a failed or bounced message again."""
-    return post(f"{path('messages', id=id)}/retry", reads(Retried), tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('messages', id=id)}/retry", Retried, tenant=tenant, dry_run=dry_run)
 
 
 def release(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
     """Send a simulated message for real. Raises Conflict if its channel has no provider."""
-    return post(f"{path('messages', id=id)}/release", reads(Retried), tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('messages', id=id)}/release", Retried, tenant=tenant, dry_run=dry_run)
 
 
 class RetryFilter(TypedDict, total=False):
@@ -71,12 +59,12 @@ _RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since
 def retry_all(*, tenant: Text | None = None, dry_run: bool = False, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
     """Queue all failed or bounced messages again, optionally only those of a `channel` or created `since` a time."""
     body = arguments.fields_without_none("", of, _RETRY_FILTER)
-    return post("/v1/messages/retry", reads(Retried), body, tenant=tenant, dry_run=dry_run)
+    return call("POST", "/v1/messages/retry", Retried, body, tenant=tenant, dry_run=dry_run)
 
 
 def mailbox(*, ttl: Duration = "1d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Create a link to a page with all simulated messages: `{"url": …}`."""
-    return post("/v1/mailbox-link", reads(dict[str, Any]), {"ttl": arguments.seconds("ttl", ttl)}, tenant=tenant)
+    return call("POST", "/v1/mailbox-link", dict[str, Any], {"ttl": arguments.seconds("ttl", ttl)}, tenant=tenant)
 
 
 def explain(
@@ -93,13 +81,4 @@ def explain(
     what would happen now to a notification of a `type` (in one `channel`, or in all; with `since`, also the facts of
     this type since then). Without these arguments, explain the last notification, with the facts since `since`
     (default: the last day)."""
-    params = query(
-        recipient=arguments.name("recipient", recipient),
-        notification=notification,
-        run=run,
-        type=type,
-        channel=channel,
-        since=since,
-        tenant=tenant,
-    )
-    return HttpRequest("GET", "/v1/explain", reads(Explanation), params=params)
+    return call("GET", "/v1/explain", Explanation, **locals() | {"recipient": arguments.name("recipient", recipient)})

@@ -2,13 +2,14 @@
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import NoneType
 from typing import Any, Literal, Required, TypedDict, Unpack
 from uuid import uuid4
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
-from bellcast.client.request import Body, HttpRequest, T, drop_none, json, nothing, path, query, reads
+from bellcast.client.request import Body, HttpRequest, T, call, drop_none, json, path, reads
 from bellcast.client.responses import (
     BodyFormat,
     BulkResult,
@@ -221,7 +222,7 @@ def import_notifications(items: Iterable[ImportedItem]) -> Generator[HttpRequest
 
 def read(id: Text, *, tenant: Text | None = None) -> HttpRequest[Notification]:
     """Return a notification with its recipient and timeline, or an announcement."""
-    return HttpRequest("GET", path("notifications", id=id), reads(Notification), params=query(tenant=tenant))
+    return call("GET", path("notifications", id=id), Notification, tenant=tenant)
 
 
 def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> HttpRequest[Notification]:
@@ -230,14 +231,12 @@ def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> Ht
     for argument, value in fields.items():
         if value is None and argument not in _REMOVABLE:
             raise InvalidArgument(argument, "cannot be removed, only changed")
-    return HttpRequest(
-        "PATCH", path("notifications", id=id), reads(Notification), params=query(tenant=tenant), **json(fields)
-    )
+    return call("PATCH", path("notifications", id=id), Notification, fields, tenant=tenant)
 
 
 def recall(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Remove a sent notification from every inbox that contains it."""
-    return HttpRequest("DELETE", path("notifications", id=id), nothing, params=query(tenant=tenant))
+    return call("DELETE", path("notifications", id=id), NoneType, tenant=tenant)
 
 
 def once(

@@ -1,11 +1,12 @@
 """Requests for objects that the app defines by key: templates, types, schedules, sources and providers."""
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, drop_none, json, path, reads
 
 
 class Objects:
@@ -18,29 +19,26 @@ class Objects:
         self, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
     ) -> HttpRequest[dict[str, Any]]:
         """Return a page of the list, as a dict with its items and `next`, the value of `after` for the next page."""
-        params = query(limit=limit, after=after, tenant=tenant)
-        return HttpRequest("GET", path(self.plural), reads(dict[str, Any]), params=params)
+        return call("GET", path(self.plural), dict[str, Any], limit=limit, after=after, tenant=tenant)
 
     def get(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
         """Return an object; with `tenant`, the one that applies there."""
-        return HttpRequest("GET", path(self.plural, key=key), reads(dict[str, Any]), params=query(tenant=tenant))
+        return call("GET", path(self.plural, key=key), dict[str, Any], tenant=tenant)
 
     def put(
         self, key: Text, body: Mapping[str, Any], *, tenant: Text | None = None, dry_run: bool = False
     ) -> HttpRequest[dict[str, Any]]:
         """Create or replace an object; with `tenant`, the tenant's override. A dry run only validates it."""
-        content = json(arguments.document("body", body))
-        params = query(tenant=tenant, dry_run=dry_run)
-        return HttpRequest("PUT", path(self.plural, key=key), reads(dict[str, Any]), params=params, **content)
+        value = arguments.document("body", body)
+        return call("PUT", path(self.plural, key=key), dict[str, Any], value, tenant=tenant, dry_run=dry_run)
 
     def delete(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
         """Delete an object; with `tenant`, the tenant's override."""
-        return HttpRequest("DELETE", path(self.plural, key=key), nothing, params=query(tenant=tenant))
+        return call("DELETE", path(self.plural, key=key), NoneType, tenant=tenant)
 
     def versions(self, key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
         """Return the versions of an object, newest first."""
-        address = f"{path(self.plural, key=key)}/versions"
-        return HttpRequest("GET", address, reads(dict[str, Any]), params=query(tenant=tenant))
+        return call("GET", f"{path(self.plural, key=key)}/versions", dict[str, Any], tenant=tenant)
 
 
 def preview(
@@ -55,20 +53,19 @@ def preview(
     """Render a template, or `values` that are not stored: its parts by channel, and `missing`, the variables without a value."""
     fields = {"values": values, "data": data or {}, "recipient": recipient, "locale": locale}
     address = f"{path('templates', key=key)}/preview"
-    return post(address, reads(dict[str, Any]), drop_none(**fields), tenant=tenant, harmless=True)
+    return call("POST", address, dict[str, Any], drop_none(**fields), tenant=tenant, harmless=True)
 
 
 def change_template(key: Text, *, version: int, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Make another version of a template current."""
-    address = path("templates", key=key)
-    content = json({"version": arguments.whole("version", version)})
-    return HttpRequest("PATCH", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
+    body = {"version": arguments.whole("version", version)}
+    return call("PATCH", path("templates", key=key), dict[str, Any], body, tenant=tenant)
 
 
 def import_email(source: str, format: Text = "html") -> HttpRequest[dict[str, Any]]:
     """Convert an e-mail of another tool, as `mjml` or `html`: `part` for a template's `email`, and `findings`. Writes nothing."""
     body = {"format": arguments.text("format", format), "source": source}
-    return post(path("templates", "import"), reads(dict[str, Any]), body, harmless=True)
+    return call("POST", path("templates", "import"), dict[str, Any], body, harmless=True)
 
 
 def send_test(
@@ -76,7 +73,7 @@ def send_test(
 ) -> HttpRequest[dict[str, Any]]:
     """Send a test message to a recipient, regardless of preferences: `{"message": id}`."""
     body = {"channel": channel, "to": to, "data": data or {}}
-    return post(f"{path('templates', key=key)}/test", reads(dict[str, Any]), body, tenant=tenant)
+    return call("POST", f"{path('templates', key=key)}/test", dict[str, Any], body, tenant=tenant)
 
 
 def editor_token(
@@ -93,7 +90,6 @@ def editor_token(
 
     `can` are `edit`, `publish`, `test`, `brand` and `html`. `name` is that of the user, for the audit log; tests are sent to
     `email`. It is valid for `ttl` (seconds, "2h" or a timedelta), at most 8 hours."""
-    seconds = arguments.seconds("ttl", ttl)
     body = drop_none(
         tenant=arguments.name("tenant", tenant),
         templates=arguments.names("templates", templates),
@@ -101,15 +97,17 @@ def editor_token(
         origin=arguments.text("origin", origin),
         name=arguments.text("name", name),
         email=None if email is None else arguments.text("email", email),
-        ttl=seconds,
+        ttl=arguments.seconds("ttl", ttl),
     )
     read = reads(dict[str, Any])
-    return post("/v1/editor-tokens", lambda response: str(read(response)["token"]), body, harmless=True)
+    return HttpRequest(
+        "POST", "/v1/editor-tokens", lambda response: str(read(response)["token"]), harmless=True, **json(body)
+    )
 
 
 def end_editor_tokens(tenant: Text) -> HttpRequest[None]:
     """Refuse all editor tokens of a tenant that were made so far."""
-    return HttpRequest("DELETE", "/v1/editor-tokens", nothing, params=query(tenant=arguments.name("tenant", tenant)))
+    return call("DELETE", "/v1/editor-tokens", NoneType, tenant=arguments.name("tenant", tenant))
 
 
 def check_provider(
@@ -127,7 +125,7 @@ def check_provider(
         to=None if to is None else arguments.text("to", to), values=None if values is None else dict(values)
     )
     address, timeout = f"{path('providers', key=key)}/test", 20.0  # the server tests for 15 s at most
-    return post(address, reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run, timeout=timeout)
+    return call("POST", address, dict[str, Any], body, tenant=tenant, dry_run=dry_run, timeout=timeout)
 
 
 providers = Objects("providers")

@@ -5,13 +5,14 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments, server_rules
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, HttpResponse, call, drop_none, json, path, reads
 from bellcast.client.responses import IssuedToken, Recipient, RecipientPage, SessionToken
 
 DEFAULT_TTL = 3600  # seconds, the limit of POST /v1/tokens
@@ -64,33 +65,30 @@ def bulk(
         items.append({"key": key, **arguments.fields(f"records[{number}].", values, _RECORD)})
     if len(items) > MAX_BULK:
         raise InvalidArgument("records", f"must have at most {MAX_BULK} recipients, got {len(items)}")
-    decode = reads(dict[str, list[dict[str, Any]]])
-    return post("/v1/recipients/bulk", decode, items, tenant=tenant, dry_run=dry_run)
+    kind = dict[str, list[dict[str, Any]]]
+    return call("POST", "/v1/recipients/bulk", kind, items, tenant=tenant, dry_run=dry_run)
 
 
 def get(key: Text, *, tenant: Text | None = None) -> HttpRequest[Recipient]:
     """Return a recipient's record."""
-    return HttpRequest("GET", path("recipients", key=key), reads(Recipient), params=query(tenant=tenant))
+    return call("GET", path("recipients", key=key), Recipient, tenant=tenant)
 
 
 def delete(key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a recipient and everything stored for them."""
-    return HttpRequest("DELETE", path("recipients", key=key), nothing, params=query(tenant=tenant))
+    return call("DELETE", path("recipients", key=key), NoneType, tenant=tenant)
 
 
 def page(
     *, search: Text | None = None, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[RecipientPage]:
     """Return a page of recipients with keys that begin with `search`. Pass its `next` as `after` to get the next page."""
-    params = query(search=search, limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", "/v1/recipients", reads(RecipientPage), params=params)
+    return call("GET", "/v1/recipients", RecipientPage, search=search, limit=limit, after=after, tenant=tenant)
 
 
 def export(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return all data stored about a recipient, for a copy on request."""
-    return HttpRequest(
-        "GET", f"{path('recipients', key=key)}/export", reads(dict[str, Any]), params=query(tenant=tenant)
-    )
+    return call("GET", f"{path('recipients', key=key)}/export", dict[str, Any], tenant=tenant)
 
 
 def token(
@@ -129,27 +127,21 @@ def token(
     def signed(credentials: Credentials) -> SessionToken | None:
         return _sign(credentials, sub, seconds, claims) if credentials.can_sign else None
 
+    def issued(response: HttpResponse) -> SessionToken:
+        read = reads(IssuedToken)(response)
+        return SessionToken(read.token, read.expires_at)
+
     body = {"recipient": sub, "ttl": seconds, **claims}
-    return HttpRequest("POST", "/v1/tokens", _session_token, harmless=True, local=signed, **json(body))
+    return HttpRequest("POST", "/v1/tokens", issued, harmless=True, local=signed, **json(body))
 
 
 def revoke(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Close a recipient's live connections and refuse the tokens issued so far."""
-    where = f"{path('recipients', recipient=recipient)}/sessions"
-    return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
+    return call("DELETE", f"{path('recipients', recipient=recipient)}/sessions", NoneType, tenant=tenant)
 
 
 def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpRequest[Recipient]:
-    body = json(arguments.fields("", record, _RECORD))
-    return HttpRequest(method, path("recipients", key=key), reads(Recipient), params=query(tenant=tenant), **body)
-
-
-_issued = reads(IssuedToken)
-
-
-def _session_token(response: HttpResponse) -> SessionToken:
-    issued = _issued(response)
-    return SessionToken(issued.token, issued.expires_at)
+    return call(method, path("recipients", key=key), Recipient, arguments.fields("", record, _RECORD), tenant=tenant)
 
 
 def _sign(credentials: Credentials, recipient: str, ttl: float, claims: Mapping[str, Any]) -> SessionToken:
@@ -180,7 +172,7 @@ KINDS = arguments.one_of("fcm", "apns")
 
 def endpoints_page(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return a recipient's push endpoints, the most recently registered first."""
-    return HttpRequest("GET", _endpoints(recipient), reads(dict[str, Any]), params=query(tenant=tenant))
+    return call("GET", _endpoints(recipient), dict[str, Any], tenant=tenant)
 
 
 def register_endpoint(
@@ -201,18 +193,18 @@ def register_endpoint(
     )
     if subscription is not None:
         body = arguments.document("subscription", subscription)
-    return post(_endpoints(recipient), reads(dict[str, Any]), body, tenant=tenant)
+    return call("POST", _endpoints(recipient), dict[str, Any], body, tenant=tenant)
 
 
 def delete_endpoint(recipient: Text, id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a push endpoint."""
     where = path("recipients", arguments.name("recipient", recipient), "push-endpoints", arguments.name("id", id))
-    return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
+    return call("DELETE", where, NoneType, tenant=tenant)
 
 
 def endpoint_key(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the `public_key` that a browser's subscription needs (`applicationServerKey`)."""
-    return HttpRequest("GET", f"{_endpoints(recipient)}/key", reads(dict[str, Any]), params=query(tenant=tenant))
+    return call("GET", f"{_endpoints(recipient)}/key", dict[str, Any], tenant=tenant)
 
 
 def _endpoints(recipient: Text) -> str:

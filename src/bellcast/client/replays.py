@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, path
 
 PATH = "/v1/replays"
 page = Objects("replays").page
@@ -49,14 +50,12 @@ def failures(
     """Return a page of failed messages, failed runs and dead jobs, newest first, as a dict with a list and `next`, the
     value of `after` for the next page. If it has `scanned_until` instead of `next`, the search stopped early: continue
     with this value."""
-    params = query(limit=limit, after=after, tenant=tenant) | _params(of)
-    return HttpRequest("GET", "/v1/failures", reads(dict[str, Any]), params=params)
+    return call("GET", "/v1/failures", dict[str, Any], limit=limit, after=after, tenant=tenant, **_fields(of))
 
 
 def causes(*, tenant: Text | None = None, **of: Unpack[FailureFilter]) -> HttpRequest[dict[str, Any]]:
     """Return the causes of failures, the most frequent first: `{"causes": […], "total": {"value", "exact"}}`."""
-    params = query(tenant=tenant) | _params(of)
-    return HttpRequest("GET", "/v1/failures/causes", reads(dict[str, Any]), params=params)
+    return call("GET", "/v1/failures/causes", dict[str, Any], tenant=tenant, **_fields(of))
 
 
 def start(
@@ -71,37 +70,30 @@ def start(
     replay's `id`, how many failures `matched`, and its `effects`. A dry run only counts."""
     if [ids is not None, bool(of), all].count(True) != 1:
         raise InvalidArgument("ids", "expected either ids, a filter or all=True")
-    fields = _fields(of)
-    body = {"ids": arguments.names("ids", ids)} if ids is not None else {"filter": fields}
-    return post(PATH, reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run)
+    body = {"ids": arguments.names("ids", ids)} if ids is not None else {"filter": _fields(of)}
+    return call("POST", PATH, dict[str, Any], body, tenant=tenant, dry_run=dry_run)
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the progress of a replay."""
-    return HttpRequest("GET", path("replays", id=id), reads(dict[str, Any]), params=query(tenant=tenant))
+    return call("GET", path("replays", id=id), dict[str, Any], tenant=tenant)
 
 
 def cancel(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Cancel a replay. Its retries are not undone."""
-    return HttpRequest("DELETE", path("replays", id=id), nothing, params=query(tenant=tenant))
+    return call("DELETE", path("replays", id=id), NoneType, tenant=tenant)
 
 
 def retry_job(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Run a dead job again."""
-    return post(f"{path('jobs', id=id)}/retry", reads(dict[str, Any]), tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('jobs', id=id)}/retry", dict[str, Any], tenant=tenant, dry_run=dry_run)
 
 
 def delete_job(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a dead job."""
-    return HttpRequest("DELETE", path("jobs", id=id), nothing, params=query(tenant=tenant))
+    return call("DELETE", path("jobs", id=id), NoneType, tenant=tenant)
 
 
 def _fields(of: FailureFilter) -> dict[str, Any]:
     given = arguments.fields_without_none("", of, _FILTER)
     return {_TIMES.get(name, name): value for name, value in given.items()}
-
-
-def _params(of: FailureFilter) -> dict[str, str]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in _fields(of).items()
-    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -77,8 +78,8 @@ def drop_none(**values: Any) -> dict[str, Any]:
 
 
 def query(**values: Any) -> dict[str, str | int]:
-    """Return validated query parameters. `limit` is a number, `dry_run` a flag that is absent if False, `since` a time;
-    all others are texts."""
+    """Return validated query parameters. `limit` and `count` are numbers, `dry_run` a flag that is absent if False, `since`, `from`
+    and `to` are times; all others are texts."""
     given = drop_none(**values)
     if given.get("dry_run") is False:
         del given["dry_run"]
@@ -91,9 +92,9 @@ def _time(argument: str, value: object) -> str:
 
 
 _PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {
-    "limit": arguments.whole,
+    **dict.fromkeys(("limit", "count"), arguments.whole),
+    **dict.fromkeys(("since", "from", "to"), _time),
     "dry_run": lambda argument, value: str(arguments.flag(argument, value)).lower(),
-    "since": _time,
 }
 
 
@@ -110,33 +111,29 @@ def json(body: Any) -> Body:
 
 
 def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
-    """Return a decoder for responses of this type."""
+    """Return a decoder for responses of this type. That of NoneType ignores the content."""
     decoder = msgspec.json.Decoder(kind)
 
     def decode(response: HttpResponse) -> T:
         try:
-            return decoder.decode(response.content)
+            return decoder.decode(b"null" if kind is NoneType else response.content)
         except UNDECODABLE as error:
             raise Unreadable(response.status, kind.__name__) from error
 
     return decode
 
 
-def post(
+def call(
+    method: str,
     where: str,
-    decode: Callable[[HttpResponse], T],
+    kind: type[T],
     body: Any = None,
     *,
-    tenant: arguments.Text | None = None,
-    dry_run: bool = False,
     harmless: bool = False,
     timeout: float | None = None,
+    **params: Any,
 ) -> HttpRequest[T]:
-    """Return the request of an action in a tenant, with a JSON body if there is one."""
+    """Return a request whose response is of this kind, NoneType if it has no content, with a JSON body if there is one, and with
+    the parameters that are not None."""
     content: Any = {} if body is None else json(body)
-    params = query(tenant=tenant, dry_run=dry_run)
-    return HttpRequest("POST", where, decode, params, harmless=harmless, timeout=timeout, **content)
-
-
-def nothing(response: HttpResponse) -> None:
-    """Decoder for responses without a result."""
+    return HttpRequest(method, where, reads(kind), query(**params), harmless=harmless, timeout=timeout, **content)

@@ -1,12 +1,13 @@
 """Topics: subscriptions, presence and live events."""
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any, TypedDict
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import HttpRequest, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, path
 from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage, TopicEventPage
 
 
@@ -16,25 +17,26 @@ class ToRecipient(TypedDict):
 
 def subscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Subscribe a recipient to a topic."""
-    return HttpRequest("PUT", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
+    return call("PUT", _subscription(topic, recipient), NoneType, tenant=tenant)
 
 
 def unsubscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Unsubscribe a recipient from a topic. Earlier notifications stay in the inbox."""
-    return HttpRequest("DELETE", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
+    return call("DELETE", _subscription(topic, recipient), NoneType, tenant=tenant)
 
 
 def subscriptions(
     topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[SubscriptionPage]:
     """Return a page of a topic's subscribers. Pass its `next` as `after` for the next page."""
-    params = query(limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", f"{path('topics', topic=topic)}/subscriptions", reads(SubscriptionPage), params=params)
+    return call(
+        "GET", f"{path('topics', topic=topic)}/subscriptions", SubscriptionPage, limit=limit, after=after, tenant=tenant
+    )
 
 
 def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence]:
     """Return the members that are connected to a topic now."""
-    return HttpRequest("GET", f"{path('topics', topic=topic)}/presence", reads(Presence), params=query(tenant=tenant))
+    return call("GET", f"{path('topics', topic=topic)}/presence", Presence, tenant=tenant)
 
 
 def topic_events(
@@ -42,13 +44,12 @@ def topic_events(
 ) -> HttpRequest[TopicEventPage]:
     """Return a page of the stored live events of a topic, oldest first. `after` is the id of an event or the `next` of
     the previous page."""
-    params = query(limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", f"{path('topics', topic=topic)}/events", reads(TopicEventPage), params=params)
+    return call("GET", f"{path('topics', topic=topic)}/events", TopicEventPage, limit=limit, after=after, tenant=tenant)
 
 
 def clear_topic_events(topic: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete the stored live events of a topic."""
-    return HttpRequest("DELETE", f"{path('topics', topic=topic)}/events", nothing, params=query(tenant=tenant))
+    return call("DELETE", f"{path('topics', topic=topic)}/events", NoneType, tenant=tenant)
 
 
 def publish(
@@ -64,7 +65,7 @@ def publish(
 
     `exclude` is the id of a connection that does not receive it. With `keep=False`, clients that reconnect later do not
     receive it. A request that may have reached the server is not retried, because the event could arrive twice."""
-    return post("/v1/events", nothing, event(to, name, data, exclude=exclude, keep=keep, tenant=tenant))
+    return call("POST", "/v1/events", NoneType, event(to, name, data, exclude=exclude, keep=keep, tenant=tenant))
 
 
 def event(
@@ -91,13 +92,12 @@ def connections(
     *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[ConnectionPage]:
     """Return a page of the live connections. Pass its `next` as `after` for the next page."""
-    params = query(limit=limit, after=after, tenant=tenant)
-    return HttpRequest("GET", "/v1/connections", reads(ConnectionPage), params=params)
+    return call("GET", "/v1/connections", ConnectionPage, limit=limit, after=after, tenant=tenant)
 
 
 def stats(tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the numbers of connections and stored rows of a tenant, or of all tenants."""
-    return HttpRequest("GET", "/v1/stats", reads(dict[str, Any]), params=query(tenant=tenant))
+    return call("GET", "/v1/stats", dict[str, Any], tenant=tenant)
 
 
 def _subscription(topic: Text, recipient: Text) -> str:

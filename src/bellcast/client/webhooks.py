@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, drop_none, path
 
 PATH = "/v1/webhooks"
 page = Objects("webhooks").page
@@ -19,12 +20,12 @@ def create(
     """Create a webhook. The result has its `secret`, which is not shown again. With the tenant `*`, it receives the
     events of all tenants. A dry run has no secret."""
     body = {"url": arguments.text("url", url), "events": arguments.names("events", events)}
-    return post(PATH, reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run)
+    return call("POST", PATH, dict[str, Any], body, tenant=tenant, dry_run=dry_run)
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return a webhook."""
-    return HttpRequest("GET", path("webhooks", id=id), reads(dict[str, Any]), params=query(tenant=tenant))
+    return call("GET", path("webhooks", id=id), dict[str, Any], tenant=tenant)
 
 
 def change(
@@ -41,19 +42,17 @@ def change(
         events=None if events is None else arguments.names("events", events),
         active=active,
     )
-    return HttpRequest(
-        "PATCH", path("webhooks", id=id), reads(dict[str, Any]), params=query(tenant=tenant), **json(body)
-    )
+    return call("PATCH", path("webhooks", id=id), dict[str, Any], body, tenant=tenant)
 
 
 def delete(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a webhook."""
-    return HttpRequest("DELETE", path("webhooks", id=id), nothing, params=query(tenant=tenant))
+    return call("DELETE", path("webhooks", id=id), NoneType, tenant=tenant)
 
 
 def rotate(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Replace the secret; the result has the new one. Both sign for 24 hours. A dry run returns an empty one."""
-    return post(f"{path('webhooks', id=id)}/rotate", reads(dict[str, Any]), tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('webhooks', id=id)}/rotate", dict[str, Any], tenant=tenant, dry_run=dry_run)
 
 
 def replay(
@@ -61,4 +60,4 @@ def replay(
 ) -> HttpRequest[dict[str, Any]]:
     """Deliver the events since a time again; the result has their number."""
     body: Mapping[str, Any] = {"since": arguments.past_moment("since", since)}
-    return post(f"{path('webhooks', id=id)}/replay", reads(dict[str, Any]), body, tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('webhooks', id=id)}/replay", dict[str, Any], body, tenant=tenant, dry_run=dry_run)

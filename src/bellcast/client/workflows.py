@@ -1,6 +1,7 @@
 """Requests for workflows and their runs."""
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -9,7 +10,7 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.notifications import Moment, Target, once
 from bellcast.client.objects import Objects
-from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, post, query, reads
+from bellcast.client.request import HttpRequest, call, drop_none, json, path
 from bellcast.client.responses import Cancelled, Run, RunPage, Triggered
 
 workflows = Objects("workflows")
@@ -55,8 +56,7 @@ def cancel(
     body: dict[str, Any] = {"cancel_key": arguments.name("cancel_key", cancel_key)}
     if to is not UNSET:  # None is refused, because it would cancel the runs of all recipients
         body["to"] = arguments.target("to", to)
-    where = _workflow(workflow, "cancel")
-    return post(where, reads(Cancelled), body, tenant=tenant, dry_run=dry_run, harmless=True)
+    return call("POST", _workflow(workflow, "cancel"), Cancelled, body, tenant=tenant, dry_run=dry_run, harmless=True)
 
 
 def change(
@@ -67,7 +67,7 @@ def change(
         active=None if active is None else arguments.flag("active", active),
         version=None if version is None else arguments.whole("version", version),
     )
-    return HttpRequest("PATCH", _workflow(key), reads(dict[str, Any]), params=query(tenant=tenant), **json(body))
+    return call("PATCH", _workflow(key), dict[str, Any], body, tenant=tenant)
 
 
 def simulate(
@@ -103,19 +103,17 @@ def simulate(
         preferences=preferences,
     )
     content = arguments.document("body", body)
-    return post(_workflow(key, "simulate"), reads(dict[str, Any]), content, tenant=tenant, harmless=True)
+    return call("POST", _workflow(key, "simulate"), dict[str, Any], content, tenant=tenant, harmless=True)
 
 
 def run_schedule(key: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
     """Fire a schedule now; return the response of its trigger or send. A dry run returns what it would decide."""
-    return post(f"{path('schedules', key=key)}/run", reads(dict[str, Any]), tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('schedules', key=key)}/run", dict[str, Any], tenant=tenant, dry_run=dry_run)
 
 
 def next_times(key: Text, *, count: int | None = None, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the next times of a schedule."""
-    where = f"{path('schedules', key=key)}/next"
-    params = query(tenant=tenant) | ({} if count is None else {"count": arguments.whole("count", count)})
-    return HttpRequest("GET", where, reads(dict[str, Any]), params=params)
+    return call("GET", f"{path('schedules', key=key)}/next", dict[str, Any], count=count, tenant=tenant)
 
 
 def runs_page(
@@ -134,35 +132,22 @@ def runs_page(
 ) -> HttpRequest[RunPage]:
     """Return a page of runs, newest first: with `step`, those that reached it, or in which it is in `step_state`. Pass its
     `next` as `after` for the page after it."""
-    params = query(
-        workflow=workflow,
-        recipient=recipient,
-        state=state,
-        trigger=trigger,
-        channel=channel,
-        provider=provider,
-        step=step,
-        step_state=step_state,
-        limit=limit,
-        after=after,
-        tenant=tenant,
-    )
-    return HttpRequest("GET", "/v1/runs", reads(RunPage), params=params)
+    return call("GET", "/v1/runs", RunPage, **locals())
 
 
 def run(id: Text, *, tenant: Text | None = None) -> HttpRequest[Run]:
     """Return a run with the state of each step."""
-    return HttpRequest("GET", path("runs", id=id), reads(Run), params=query(tenant=tenant))
+    return call("GET", path("runs", id=id), Run, tenant=tenant)
 
 
 def cancel_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Cancel a run, or all runs of a trigger."""
-    return HttpRequest("DELETE", path("runs", id=id), nothing, params=query(tenant=tenant))
+    return call("DELETE", path("runs", id=id), NoneType, tenant=tenant)
 
 
 def retry_run(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[None]:
     """Retry a failed run from the step that failed."""
-    return post(f"{path('runs', id=id)}/retry", nothing, tenant=tenant, dry_run=dry_run)
+    return call("POST", f"{path('runs', id=id)}/retry", NoneType, tenant=tenant, dry_run=dry_run)
 
 
 def _workflow(key: Text, *segments: str) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,14 +59,14 @@ def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
 def _forget_sends(server: "LocalServer") -> None:
     """Delete the tenants, announcements and recipients of the previous test, so that the next one starts with empty
     inboxes."""
-    from bellcast.client.request import HttpRequest, nothing, path, reads
+    from bellcast.client.request import call, path
 
     bell = server.sync_client
-    tenants = HttpRequest("GET", "/v1/tenants", reads(dict[str, Any]))
+    tenants = call("GET", "/v1/tenants", dict[str, Any])
     while listed := bell.sender.send(tenants)["tenants"]:
         for tenant in listed:
-            bell.sender.send(HttpRequest("DELETE", path("tenants", tenant["key"]), nothing))
-    announcements = HttpRequest("GET", "/v1/announcements", reads(dict[str, Any]))
+            bell.sender.send(call("DELETE", path("tenants", tenant["key"]), NoneType))
+    announcements = call("GET", "/v1/announcements", dict[str, Any])
     while listed := bell.sender.send(announcements)["announcements"]:
         for announcement in listed:
             bell.recall(announcement["id"])

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
 from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, RequestRefused, arguments
 from bellcast.client.notifications import BULK_TIMEOUT, once
-from bellcast.client.request import Body, HttpRequest, json, nothing
+from bellcast.client.request import Body, call
 from bellcast.client.responses import BulkResult, BulkResults
 from bellcast.contrib.outbox_rows import HOLD_WINDOW, OutboxRows, Row
 
@@ -161,7 +162,7 @@ class Relay:
         for row in batch:
             if now - row.created_at <= EVENT_LIFETIME:
                 try:
-                    self._bell.sender.send(HttpRequest("POST", "/v1/events", nothing, **json(row.payload)))
+                    self._bell.sender.send(call("POST", "/v1/events", NoneType, row.payload))
                 except RequestRefused as refusal:
                     if refusal.status not in PERMANENT:
                         raise

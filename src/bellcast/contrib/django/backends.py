@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from types import NoneType
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import once
-from bellcast.client.request import HttpRequest, json, nothing
+from bellcast.client.request import call, json
 from bellcast.client.responses import Sent
 from bellcast.contrib import outbox
 from bellcast.contrib.django import conf, datetimes, relaying, testing
@@ -169,7 +170,7 @@ def post(one: OutgoingSend) -> None:
     """Send by HTTP now. Raises BellcastError."""
     sender = conf.client().sender
     if one.kind == "publish":
-        sender.send(HttpRequest("POST", "/v1/events", nothing, **json(one.request_body)))
+        sender.send(call("POST", "/v1/events", NoneType, one.request_body))
         return
     if records := one.payload.get(ADDRESSES):
         write_addresses(conf.client(), one.payload.get("tenant"), records)

@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from bellcast import client
 from bellcast.client import InvalidArgument, NotFound
-from bellcast.client.request import HttpRequest, query, reads
+from bellcast.client.request import call
 from bellcast.client.responses import InboxPage
 from bellcast.contrib.django import datetimes, identity
 from bellcast.contrib.django.sending import PRIORITIES, NotificationService
@@ -32,12 +32,8 @@ HELP = "Notification.objects filters by user, is_read, type, priority and create
 
 def read_page(user: Any, limit: int, before: str | None, view: str = "all", **filters: Any) -> InboxPage:
     """Return a page of a user's inbox, newest first."""
-    params = query(view=view, limit=limit, before=before, **filters)
-    inbox = identity.inbox_of(user)
-    return inbox.sender.send(HttpRequest("GET", "/v1/inbox", _page, params=params))
-
-
-_page = reads(InboxPage)
+    request = call("GET", "/v1/inbox", InboxPage, view=view, limit=limit, before=before, **filters)
+    return identity.inbox_of(user).sender.send(request)
 
 
 def find(user: Any, id: str) -> client.Notification:
