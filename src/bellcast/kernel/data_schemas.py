@@ -92,11 +92,20 @@ class Work:
 
 def schema_errors(schema: Any) -> Iterator[FieldError]:
     """Return the errors of a schema of `data`: parts that are wrong or not supported."""
-    for number, (inner_path, inner, depth) in enumerate(_nested("data", schema)):
+    for number, (path, inner, depth) in enumerate(_nested("data", schema)):
         if number >= MAX_SCHEMAS:
             yield FieldError("data", f"must have at most {MAX_SCHEMAS} schemas")
             return
-        yield from _schema_errors(inner_path, inner, depth)
+        if isinstance(inner, bool):
+            continue
+        if not isinstance(inner, Mapping):
+            yield FieldError(path, "must be a JSON Schema: an object, true or false")
+        elif depth > MAX_DEPTH:
+            yield FieldError(path, f"must not be nested deeper than {MAX_DEPTH} levels")
+        else:
+            for name in inner.keys() - KEYWORDS:
+                yield FieldError(f"{path}.{str(name)[:100]}", "is not a supported keyword of JSON Schema")
+            yield from _value_errors(path, inner)
 
 
 def _nested(path: str, schema: Any) -> Iterator[tuple[str, Any, int]]:
@@ -109,20 +118,6 @@ def _nested(path: str, schema: Any) -> Iterator[tuple[str, Any, int]]:
             yield inner_path, inner, depth
             if isinstance(inner, Mapping) and depth <= MAX_DEPTH:
                 waiting.append((_schemas_in(inner_path, inner), depth + 1))
-
-
-def _schema_errors(path: str, schema: Any, depth: int) -> Iterator[FieldError]:
-    if isinstance(schema, bool):
-        return
-    if not isinstance(schema, Mapping):
-        yield FieldError(path, "must be a JSON Schema: an object, true or false")
-        return
-    if depth > MAX_DEPTH:
-        yield FieldError(path, f"must not be nested deeper than {MAX_DEPTH} levels")
-        return
-    for name in schema.keys() - KEYWORDS:
-        yield FieldError(f"{path}.{str(name)[:100]}", "is not a supported keyword of JSON Schema")
-    yield from _value_errors(path, schema)
 
 
 def _value_errors(path: str, schema: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -91,8 +91,8 @@ class NatsTransport:
         self._refusal = None
         self._inbox = b"_INBOX." + secrets.token_hex(12).encode() + b"."
         self._reading = asyncio.get_running_loop().create_task(self._read(reader))
-        greeting = wire.connect(self._options()) + wire.subscribe(self._inbox + b"*", REPLIES)
-        await self._round_trip(greeting)
+        greeting = b"CONNECT %b\r\n" % wire.encode_json(self._options()) + wire.subscribe(self._inbox + b"*", REPLIES)
+        await self.fence(greeting)
 
     def _options(self) -> dict[str, Any]:
         """Return the options of CONNECT. Raises Unavailable for an unusable creds file, which may be replaced."""
@@ -205,8 +205,8 @@ class NatsTransport:
         except TimeoutError:
             raise Unavailable("NATS does not respond.") from None
 
-    async def _round_trip(self, data: bytes = b"") -> None:
-        """Write operations. Returns once the server has processed them. Raises Unavailable."""
+    async def fence(self, data: bytes = b"") -> None:
+        """Write operations. Returns once the server has processed them, and every message that it had before has been received."""
         pong = asyncio.get_running_loop().create_future()
         self._connected()
         self._pongs.append(pong)
@@ -239,7 +239,7 @@ class NatsTransport:
                 self._subscriptions[stream] = sid = next(self._sids)
                 self._followed[sid] = (stream, b"", 0)
                 commands.append(wire.subscribe(self.subject(stream), sid))
-        await self._round_trip(b"".join(commands))
+        await self.fence(b"".join(commands))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Unsubscribe from these streams."""
@@ -260,17 +260,13 @@ class NatsTransport:
             )
         )
 
-    async def fence(self) -> None:
-        """Return once every message that the server had before this call has been received."""
-        await self._round_trip()
-
     async def wait_lost(self) -> None:
         """Raise when the connection is lost or the server does not respond to a ping."""
         reading = self._reading
         if reading is None:
             return
         while True:
-            await self._round_trip()
+            await self.fence()
             done, _ = await asyncio.wait((reading,), timeout=COMMAND_TIMEOUT)
             if done:
                 reason = "it was closed" if reading.cancelled() else reading.exception() or "the server closed it"
@@ -278,7 +274,7 @@ class NatsTransport:
 
     async def ping(self, *, writes: bool) -> None:
         """Raise unless the server responds and has refused nothing."""
-        await self._round_trip()
+        await self.fence()
         if self._refusal is not None:
             raise Unavailable(f"NATS refuses: {self._refusal}.")
         if writes and asyncio.get_running_loop().time() < self.leaderless_until:

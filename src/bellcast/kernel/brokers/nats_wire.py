@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -149,10 +149,6 @@ class NatsParser:
             raise ProtocolError(f"not an operation of NATS: {failure}") from failure
         self._rest = buffer[start:]
         return operations
-
-
-def connect(options: dict[str, Any]) -> bytes:
-    return b"CONNECT %b\r\n" % encode_json(options)
 
 
 def subscribe(subject: bytes, sid: int) -> bytes:

@@ -102,12 +102,10 @@ class PostgresTransport:
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send in one round trip and one transaction."""
         notices = [(self.channel(stream), part) for stream, data in messages for part in self.cut(data)]
-        channels, parts = [channel for channel, _ in notices], [part for _, part in notices]
-        await self._notify(channels, parts)
+        await self._notify([channel for channel, _ in notices], [part for _, part in notices])
 
     async def _notify(self, channels: Sequence[str], parts: Sequence[str]) -> None:
-        async with self._send_lock:
-            await _await_result(self._open(self._sending).execute(NOTIFY, channels, parts))
+        await self._query(self._open(self._sending).execute, NOTIFY, channels, parts, lock=self._send_lock)
 
     def cut(self, message: bytes) -> Iterator[str]:
         """Split a message into notifications. Sequence numbers keep equal ones distinct, since PostgreSQL drops
@@ -180,9 +178,16 @@ class PostgresTransport:
     def is_open(self) -> bool:
         return self._listening is not None
 
-    async def _query(self, method: Callable[..., Awaitable[object]], *args: object) -> None:
-        async with self._query_lock:
-            await _await_result(method(*args))
+    async def _query(
+        self, method: Callable[..., Awaitable[object]], *args: object, lock: asyncio.Lock | None = None
+    ) -> None:
+        """Run a query of the listening connection, or of the one with this lock. Raises Unavailable if PostgreSQL is unreachable."""
+        try:
+            async with lock or self._query_lock:
+                await method(*args)
+        except UNAVAILABLE_ERRORS as failure:
+            reason = str(failure) or type(failure).__name__
+            raise Unavailable(f"The connection to PostgreSQL was lost: {reason}.") from failure
 
     def _open(self, connection: asyncpg.Connection | None) -> asyncpg.Connection:
         if connection is None or connection.is_closed():
@@ -191,13 +196,3 @@ class PostgresTransport:
 
     def channel(self, stream: Stream) -> str:
         return f"{self._name}_{hashlib.blake2b(stream.encode(), digest_size=1).digest()[0] % CHANNELS}"
-
-
-async def _await_result(query: Awaitable[object]) -> None:
-    """Wait for PostgreSQL. Raises Unavailable if it is unreachable."""
-    try:
-        await query
-    except UNAVAILABLE_ERRORS as failure:
-        raise Unavailable(
-            f"The connection to PostgreSQL was lost: {str(failure) or type(failure).__name__}."
-        ) from failure

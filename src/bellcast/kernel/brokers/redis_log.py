@@ -63,8 +63,19 @@ class RedisLog(TopicLog):
     async def _read_all(self, tenant: str, reads: Sequence[tuple[Sequence[Stream], bytes, int]]) -> list[LogRead]:
         """Run the first of these reads in one call."""
         epoch, last, results = await self._run("read", tenant, reads[-1][2], [packed for _, packed, _ in reads])
-        end = EventId(int(epoch, 16), last)
-        return [_log_read(end, streams, *result) for (streams, *_), result in zip(reads, results, strict=False)]
+        found: list[LogRead] = []
+        for (streams, *_), (incomplete, members_of) in zip(reads, results, strict=False):
+            entries: list[StoredEntry] = []
+            for stream, members in zip(streams, members_of, strict=True):
+                start = len(stream.encode()) + 1
+                offset, at, payload = start + DIGITS, start + 2 * DIGITS, start + 3 * DIGITS
+                entries += [
+                    StoredEntry(int(one[start:offset], 16), int(one[offset:at], 16), one[payload:]) for one in members
+                ]
+            entries.sort(key=lambda entry: entry.offset)
+            end = EventId(int(epoch, 16), last)
+            found.append(LogRead(end, entries, [streams[number] for number in incomplete]))
+        return found
 
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         await self._run("clear", tenant, now, [] if stream is None else [stream])
@@ -84,15 +95,3 @@ class RedisLog(TopicLog):
 
 def _hex(number: int) -> str:
     return f"{number:0{DIGITS}x}"
-
-
-def _log_read(
-    end: EventId, streams: Sequence[Stream], incomplete: Sequence[int], members_of: Sequence[Sequence[bytes]]
-) -> LogRead:
-    entries: list[StoredEntry] = []
-    for stream, members in zip(streams, members_of, strict=True):
-        start = len(stream.encode()) + 1
-        offset, at, payload = start + DIGITS, start + 2 * DIGITS, start + 3 * DIGITS
-        entries += [StoredEntry(int(one[start:offset], 16), int(one[offset:at], 16), one[payload:]) for one in members]
-    entries.sort(key=lambda entry: entry.offset)
-    return LogRead(end, entries, [streams[number] for number in incomplete])

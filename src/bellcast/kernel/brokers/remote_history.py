@@ -137,28 +137,24 @@ class RemoteHistory(TopicHistory):
     async def run(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
-            if self._is_supported:
-                await self._sweep()
+            used, self._used = self._used if self._is_supported else set(), set()
+            try:
+                if self._is_supported and not self._has_swept:  # processes that have ended may have left events
+                    used |= set(await self._log.tenants())
+                for tenant in used:
+                    if await self._log.sweep(tenant, self._clock.now()):
+                        self._used.add(tenant)
+                self._has_swept = True
+            except Unavailable:
+                self._used |= used
+            except LogUnsupported as failure:
+                self._disable(failure)
             # Drop the delivered positions of tenants whose streams this process no longer follows
             followed = {_tenant(stream) for stream in self._broker.followed}
             for tenant in self._delivered.keys() - followed:
                 del self._delivered[tenant]
             if self._held is None:
                 self._on_lost(())
-
-    async def _sweep(self) -> None:
-        used, self._used = self._used, set()
-        try:
-            if not self._has_swept:  # processes that have ended may have left events
-                used |= set(await self._log.tenants())
-            for tenant in used:
-                if await self._log.sweep(tenant, self._clock.now()):
-                    self._used.add(tenant)
-            self._has_swept = True
-        except Unavailable:
-            self._used |= used
-        except LogUnsupported as failure:
-            self._disable(failure)
 
     # --- append
 
@@ -280,6 +276,7 @@ class RemoteHistory(TopicHistory):
         await self._log.close()
 
     async def _fill(self, streams: Sequence[Stream]) -> None:
+        """Read what the followed streams have missed, then resume delivery. If the log cannot be read, reconnect."""
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
         lost: list[Stream] = []
         try:

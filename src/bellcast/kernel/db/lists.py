@@ -157,8 +157,11 @@ class KeysetList(Struct, Generic[T], frozen=True):
         columns, created = self._columns(tenant), query.created
         bounds: dict[str, Any] = {"after": after or ("",) * len(self.key), "until": (AFTER_ALL_KEYS,) * len(self.key)}
         if query.prefix and (tenant is not None or self.key[0] != "tenant"):
+            # Below all keys that begin with the prefix, and above practically all others below them.
+            last = ord(query.prefix[-1]) - 1
+            before = "\ud7ff" if 0xD800 <= last <= 0xDFFF else chr(last)
             bounds = {
-                "after": (max(bounds["after"][-1], _below(query.prefix)),),
+                "after": (max(bounds["after"][-1], query.prefix[:-1] + before + AFTER_ALL_KEYS),),
                 "until": (query.prefix + AFTER_ALL_KEYS,),
             }
         if self.is_newest_first:
@@ -202,12 +205,6 @@ def merge(
     found = [one for items, _ in parts for one in items if end is None or first(key_of(one), end) == key_of(one)]
     found.sort(key=key_of, reverse=is_newest_first)
     return found, None if len(found) > limit else end
-
-
-def _below(prefix: str) -> str:
-    """Return a key below those that begin with the prefix, and above practically all other keys below them."""
-    last = ord(prefix[-1]) - 1
-    return prefix[:-1] + ("\ud7ff" if 0xD800 <= last <= 0xDFFF else chr(last)) + AFTER_ALL_KEYS
 
 
 # --- lists of other statements, whose filters examine a bounded number of rows

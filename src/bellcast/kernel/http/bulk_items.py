@@ -117,7 +117,13 @@ class CommaCounter:
 
     def feed(self, piece: bytes) -> None:
         """Count the commas of the next piece. Raises BadRequest for too many levels."""
-        outside = self._outside_strings(piece)
+        outside = b""
+        if self._is_in_string:
+            _, end, piece = piece.partition(b'"')
+            self._is_in_string = not end
+        if not self._is_in_string:
+            outside, begin, _ = STRING.sub(b"", piece).partition(b'"')
+            self._is_in_string = bool(begin)
         *depths, self._depth = accumulate(map(STEPS.__getitem__, outside), initial=self._depth)
         if 0 in depths:  # text after the array is not JSON
             self.is_closed = True
@@ -127,13 +133,3 @@ class CommaCounter:
         # The depth of each comma, and 0 for each bracket.
         levels = int.from_bytes(bytes(depths)) & int.from_bytes(outside[: len(depths)].translate(IS_COMMA))
         self.commas += levels.to_bytes(len(depths)).count(1)
-
-    def _outside_strings(self, piece: bytes) -> bytes:
-        if self._is_in_string:
-            _, end, piece = piece.partition(b'"')
-            self._is_in_string = not end
-        if self._is_in_string:
-            return b""
-        outside, begin, _ = STRING.sub(b"", piece).partition(b'"')
-        self._is_in_string = bool(begin)
-        return outside

@@ -103,7 +103,12 @@ class HttpxClient:
             OSError,
             ValueError,
         ) as error:
-            raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
+            reason = str(error) or type(error).__name__
+            if type(error) is ValueError:  # of httpcore, for HTTP/2
+                reason = "the status of its response is not a number from 100 to 999"
+            elif fault := certificate_fault(error):
+                reason = f"its certificate is not accepted: {fault}"
+            raise Unavailable(f"{_origin(url)} cannot be reached: {reason}.") from None
         finally:
             # End a request; the last one of a replaced client closes its connections
             self._in_progress[client] -= 1
@@ -140,13 +145,6 @@ class HttpxClient:
             # Break the reference cycle of stream, response and request. Otherwise up to 60 KB per request stay in
             # memory until the garbage collector runs, which is rare in the server.
             del response.stream
-
-
-def _reason(error: Exception) -> str:
-    if type(error) is ValueError:  # of httpcore, for HTTP/2
-        return "the status of its response is not a number from 100 to 999"
-    fault = certificate_fault(error)
-    return f"its certificate is not accepted: {fault}" if fault else str(error) or type(error).__name__
 
 
 def _origin(url: str) -> str:

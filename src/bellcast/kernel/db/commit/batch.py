@@ -66,16 +66,10 @@ class QueuedCommand(NamedTuple):
     def is_pending(self) -> bool:
         """Whether the command must run. If the database was unavailable for the caller's previous command, it fails in
         the same way, because its rows must not be written before those of that command."""
-        if self.previous is not None and (failure := self.previous.unavailable()) is not None:
-            self.settle(failure)
+        before = None if self.previous is None else self.previous.result
+        if before is not None and before.done() and not before.cancelled() and is_unavailable(before.result()):
+            self.settle(before.result())
         return not self.result.done()
-
-    def unavailable(self) -> Exception | None:
-        """Return the result if the database was unavailable, else None."""
-        if not self.result.done() or self.result.cancelled():
-            return None
-        result = self.result.result()
-        return result if is_unavailable(result) else None
 
     def settle(self, result: ScriptOutcome) -> None:
         """Pass the result to the caller, unless it was cancelled."""

@@ -215,32 +215,25 @@ class PostgresWriter(Writer):
 
 async def _begin(connection: PostgresConnection, keys: frozenset[LockKey]) -> Numbers:
     """Begin a transaction that locks these inboxes, including ones that do not exist yet; return the numbers of
-    existing ones."""
+    existing ones. It locks rows, then names, and begins again if another process has just created one of the names: a
+    transaction with locked names must not wait for rows, because others have locked rows and wait for names."""
     numbers = [key for key in keys if isinstance(key, int)]
     names = sorted(key for key in keys if isinstance(key, tuple))
     for _ in range(MAX_ATTEMPTS):
         await connection.raw.execute("BEGIN")
-        locked = await _lock(connection, numbers, names)
-        if locked is not None:
+        known = await _numbers(connection, names)
+        wanted = [*numbers, *known.values()]
+        (rows,) = await connection.query("lock_inboxes", [{"numbers": wanted}]) if wanted else [[]]
+        existing = {number for (number,) in rows}
+        locked = {name: number for name, number in known.items() if number in existing}
+        missing = [name for name in names if name not in locked]
+        if not missing:
+            return locked
+        await connection.query("lock_names", [_columns(missing)])
+        if not await _numbers(connection, missing):
             return locked
         await connection.raw.execute("ROLLBACK")
     raise WriteConflict
-
-
-async def _lock(connection: PostgresConnection, numbers: list[int], names: list[RecipientKey]) -> Numbers | None:
-    """Lock rows, then names. Return None if another process has just created one of the names: a transaction with
-    locked names must not wait for rows, because others have locked rows and wait for names."""
-    known = await _numbers(connection, names)
-    wanted = [*numbers, *known.values()]
-    (rows,) = await connection.query("lock_inboxes", [{"numbers": wanted}]) if wanted else [[]]
-    existing = {number for (number,) in rows}
-    locked = {name: number for name, number in known.items() if number in existing}
-    missing = [name for name in names if name not in locked]
-    if missing:
-        await connection.query("lock_names", [_columns(missing)])
-        if await _numbers(connection, missing):
-            return None
-    return locked
 
 
 async def _numbers(connection: PostgresConnection, names: list[RecipientKey]) -> Numbers:
