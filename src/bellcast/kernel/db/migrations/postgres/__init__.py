@@ -127,15 +127,17 @@ async def _run(connection: asyncpg.Connection, number: int, step: str) -> None:
         mark = f"UPDATE schema_version SET started = {number}, oldest = {_oldest(number)};\n"  # noqa: S608  both values are integers of this module
         await _execute_between_reads(connection, mark + rest)
     for index in indexes:
-        # Built while others write, unless it exists. An interrupted build leaves an invalid one.
-        valid = await connection.fetchval(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index["name"]
-        )
-        if valid is False:
-            await connection.execute(f"DROP INDEX CONCURRENTLY {index['name']}")
-        if not valid:
-            await connection.execute(index[0].replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
+        await _build(connection, index["name"], index[0])
     await connection.execute("UPDATE schema_version SET version = $1", number)
+
+
+async def _build(connection: asyncpg.Connection, name: str, statement: str) -> None:
+    """Build an index while others write, unless it exists. An interrupted build leaves an invalid one."""
+    valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name)
+    if valid is False:
+        await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
+    if not valid:
+        await connection.execute(statement.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
 
 
 async def _execute_between_reads(connection: asyncpg.Connection, statements: str) -> None:
