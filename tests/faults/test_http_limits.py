@@ -191,10 +191,10 @@ async def test_socket_that_has_waited_for_longest_gives_way_when_files_run_out(
         connecting(server) as (oldest, its_writer),
     ):
         its_writer.write(sent)
-        await until(lambda: len(server.server_state.connections) == 1 and bool(factory.idle.since) is not bool(sent))
+        await until(lambda: len(server.server_state.connections) == 1 and bool(factory.since) is not bool(sent))
         other, its_writer = await stack.enter_async_context(connecting(server))
         its_writer.write(sent)
-        await until(lambda: len(server.server_state.connections) == 2 and bool(factory.idle.since) is not bool(sent))
+        await until(lambda: len(server.server_state.connections) == 2 and bool(factory.since) is not bool(sent))
         factory.max_file = 1  # no descriptor is left
         with capture_logs() as logs:
             async with connecting(server) as (reader, writer):

@@ -26,13 +26,6 @@ class AccessConfig(Struct, kw_only=True):
     anonymous: bool = False
 
 
-class Refusal(Struct, frozen=True, kw_only=True):
-    """The reason of a refusal, as sent to clients."""
-
-    code: str = "forbidden"
-    message: str
-
-
 class Grant(Enum):
     """The reason why a connection may follow a topic. When the reason ceases to exist, the subscription ends."""
 
@@ -59,38 +52,36 @@ def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Coll
     return Grant.SUBSCRIPTION if subscribed else None
 
 
-def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> Refusal | None:
-    """None if the principal may follow the topic; `subscribed` is whether the store has a subscription."""
+def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> str | None:
+    """None if the principal may follow the topic, else the reason; `subscribed` is whether the store has a subscription."""
     if grant_of(principal, topic, subscribed=subscribed, public=public) is not None:
         return None
     return refusal_of(principal, topic)
 
 
-def refusal_of(principal: Principal, topic: str) -> Refusal:
-    """Return a refusal that states what would allow the principal to follow the topic."""
+def refusal_of(principal: Principal, topic: str) -> str:
+    """Return a text that states what would allow the principal to follow the topic."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     if principal.recipient is None and is_role:
-        message = "A role's topic is for recipients who have the role: connect with a session token."
-    elif principal.recipient is None:
-        message = (
+        return "A role's topic is for recipients who have the role: connect with a session token."
+    if principal.recipient is None:
+        return (
             "A connection without a session token follows public topics only: connect with a token, "
             "or declare the topic public with BELLCAST_PUBLIC_TOPICS."
         )
-    elif is_role:
-        message = (
+    if is_role:
+        return (
             "This topic is for recipients who have its role: add the role to the recipient's record or in "
             'the session token\'s "roles" claim.'
         )
-    else:
-        message = (
-            "Following this topic needs a subscription of the recipient, a matching pattern in the session token's "
-            '"topics" claim, or a topic declared public with BELLCAST_PUBLIC_TOPICS.'
-        )
-    return Refusal(message=message)
+    return (
+        "Following this topic needs a subscription of the recipient, a matching pattern in the session token's "
+        '"topics" claim, or a topic declared public with BELLCAST_PUBLIC_TOPICS.'
+    )
 
 
-def may_publish(principal: Principal, topic: str) -> Refusal | None:
-    """None if the principal's session allows publishing on the topic."""
+def may_publish(principal: Principal, topic: str) -> str | None:
+    """None if the principal's session allows publishing on the topic, else the reason."""
     if principal.recipient is not None and patterns.any_matches(principal.publish, topic):
         return None
-    return Refusal(message='Publishing here needs a session token whose "publish" claim has a matching pattern.')
+    return 'Publishing here needs a session token whose "publish" claim has a matching pattern.'

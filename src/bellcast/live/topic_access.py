@@ -9,7 +9,7 @@ from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
 from bellcast.kernel import validation
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
@@ -55,8 +55,7 @@ async def authorize_topics(
         elif topic in grants:
             granted[topic] = grants[topic]
         else:
-            refusal = permissions.refusal_of(principal, topic)
-            refused.append(TopicRefused(topic, refusal.code, refusal.message))
+            refused.append(TopicRefused(topic, Forbidden.code, permissions.refusal_of(principal, topic)))
     _watch_grants(principal, granted, config)
     if excess:
         message = (

@@ -1,14 +1,14 @@
 import pytest
 
 from bellcast.auth import permissions
-from bellcast.auth.permissions import Grant, Refusal
+from bellcast.auth.permissions import Grant
 from bellcast.kernel.identities import Principal
 
 ALICE = Principal(recipient="alice")
 ANONYMOUS = Principal()
 
 
-def follow(principal: Principal, topic: str, **more: object) -> Refusal | None:
+def follow(principal: Principal, topic: str, **more: object) -> str | None:
     arguments = {"subscribed": False, "public": ()} | more
     return permissions.may_follow(principal, topic, **arguments)  # type: ignore[arg-type]  # the rule's own keywords
 
@@ -50,8 +50,7 @@ def test_refused_subscription_hints_at_what_would_allow_it(
 ) -> None:
     refused = follow(principal, topic, **more)
     assert refused is not None
-    assert refused.code == "forbidden"
-    assert all(hint in refused.message for hint in hints)
+    assert all(hint in refused for hint in hints)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +80,4 @@ def test_publishing_needs_a_publish_claim() -> None:
     ):
         refused = permissions.may_publish(principal, topic)
         assert refused is not None
-        assert '"publish" claim' in refused.message
+        assert '"publish" claim' in refused

@@ -17,8 +17,6 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 # Cached heads: one per allowed origin and HTTP version.
 _MAX_CACHED_HEADS = 64
-# Cached event fields: one per name of a frame.
-_MAX_CACHED_NAMES = 64
 
 
 def response_head(http_version: str, origin_headers: HeaderFields = (), own_line: bytes = b"") -> bytes:
@@ -50,7 +48,7 @@ def event(name: str, data: bytes) -> bytes:
     """Encode one event. An id precedes it, see `id_field`."""
     # Each line is a data field; EventSource joins them with LF.
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
-    return b"%bdata: %b\n\n" % (_event_field(name), lines)
+    return b"%bdata: %b\n\n" % (_field("event", name), lines)
 
 
 def id_field(id: str) -> bytes:
@@ -71,11 +69,6 @@ def retry(ms: int) -> bytes:
 def chunk(data: bytes) -> bytes:
     """Encode an HTTP chunk. Empty data yields no chunk, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-
-
-@lru_cache(_MAX_CACHED_NAMES)
-def _event_field(name: str) -> bytes:
-    return _field("event", name)
 
 
 def _field(name: str, value: str) -> bytes:

@@ -48,7 +48,10 @@ INTERNAL_SERVER_ERROR = head(b"500 Internal Server Error", FAILED_HEADERS) + FAI
 
 
 class FastPathFactory:
-    """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class."""
+    """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class.
+
+    Sockets without any input are closed after HEAD_TIMEOUT. The timeout is the same for all, so they expire in order of arrival
+    and share one timer. `unfinished` are those whose request has not arrived completely."""
 
     def __init__(
         self, begins_live: Callable[..., bool], log_refusal: LogRefusal | None = None, max_file: int = 0
@@ -58,8 +61,12 @@ class FastPathFactory:
         self.begins_live = begins_live
         self.log_refusal = log_refusal
         self.max_file = max_file
-        self.idle = IdleSockets()
         self.turns = Turns()
+        self.since: dict[FastPathProtocol, float] = {}
+        self.unfinished: dict[TakeoverProtocol, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._accepted = 0
+        self._full_until = self._next_warning_at = 0.0
 
     def __call__(
         self,
@@ -70,30 +77,17 @@ class FastPathFactory:
     ) -> "FastPathProtocol":
         return FastPathProtocol(self, config, server_state, app_state)
 
-
-class IdleSockets:
-    """Sockets without any input; each is closed after HEAD_TIMEOUT. The timeout is the same for all, so they expire in
-    order of arrival and share one timer. `unfinished` are those whose request has not arrived completely."""
-
-    def __init__(self) -> None:
-        self.since: dict[FastPathProtocol, float] = {}
-        self.unfinished: dict[TakeoverProtocol, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._accepted = 0
-        self._full_until = self._next_warning_at = 0.0
-
-    def add(self, protocol: "FastPathProtocol") -> None:
+    def add(self, accepted: "FastPathProtocol") -> None:
+        """Add a new socket. With too high a descriptor, and for a second afterwards, because the next one reuses the lower
+        descriptor of the closed socket, it displaces the one that has been idle for longest, or else the oldest unfinished one."""
         loop = asyncio.get_running_loop()
-        self.since[protocol] = loop.time()
+        self.since[accepted] = now = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(HEAD_TIMEOUT, self._expire)
-
-    def make_room(self, accepted: "FastPathProtocol", max_file: int) -> None:
-        """Close the socket that has been idle for longest, or else the oldest unfinished one, if a new one has such a high
-        descriptor, and for a second afterwards, because the next one reuses the lower descriptor of the closed socket."""
-        now = asyncio.get_running_loop().time()
+        if not self.max_file:
+            return
         self._accepted += 1
-        if self._accepted % SAMPLED == 0 and accepted.transport.get_extra_info("socket").fileno() >= max_file:
+        if self._accepted % SAMPLED == 0 and accepted.transport.get_extra_info("socket").fileno() >= self.max_file:
             self._full_until = now + 1
         if now >= self._full_until:
             return
@@ -152,9 +146,7 @@ class FastPathProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a stream, as uvicorn's
         self.transport = transport
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn only calls `shutdown`
-        self._factory.idle.add(self)
-        if max_file := self._factory.max_file:
-            self._factory.idle.make_room(self, max_file)
+        self._factory.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unregister()
@@ -173,7 +165,7 @@ class FastPathProtocol(asyncio.Protocol):
         self._unregister()
         scope = self._live_scope(data)
         if scope is None:
-            shared = self._factory.turns, self._factory.idle.unfinished, self._factory.log_refusal
+            shared = self._factory.turns, self._factory.unfinished, self._factory.log_refusal
             protocol = TakeoverProtocol(*shared, self._config, self._server, self._app_state)
             protocol.connection_made(self.transport)
             self.transport.set_protocol(protocol)
@@ -185,7 +177,7 @@ class FastPathProtocol(asyncio.Protocol):
 
     def _unregister(self) -> None:
         self._server.connections.discard(self)
-        self._factory.idle.since.pop(self, None)
+        self._factory.since.pop(self, None)
 
     def _live_scope(self, data: bytes) -> Scope | None:
         """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the

@@ -150,8 +150,8 @@ class Commands:
     async def _publish(self, connection: Connection, command: protocol.PublishCommand) -> Payload:
         principal = connection.principal
         validation.check(validation.topic("topic", command.topic, self.limits))
-        if (error := permissions.may_publish(principal, command.topic)) is not None:
-            raise Forbidden(error.message)
+        if (refusal := permissions.may_publish(principal, command.topic)) is not None:
+            raise Forbidden(refusal)
         validation.check(event_name_errors("name", command.name))
         validation.check_event(command.name, command.data, self.limits)
         event = LiveEvent(

@@ -9,15 +9,16 @@ import os
 import secrets
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import TIMEOUT_SECONDS, ConnectionStep, StepFailed, TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
@@ -68,35 +69,25 @@ class ConnectionTests(Struct, frozen=True):
             return await test.run()
 
 
-class PusherTest:
-    """One test. Its steps share a connection. After a failed step, the others are skipped."""
+class PusherTest(Struct):
+    """One test, on a public URL. Its steps share a connection. After a failed step, the others are skipped."""
 
-    def __init__(
-        self,
-        app: PusherApp,
-        pusher: PusherConfig,
-        public_url: str,
-        http: Http,
-        clock: Clock,
-        guard: AddressGuard | None = None,
-    ) -> None:
-        self._app = app
-        self._project = app.credentials
-        self._pusher = pusher
-        self._guard = guard
-        self._url = urlsplit(public_url)
-        self._base = public_url.rstrip("/")
-        self._http = http
-        self._clock = clock
-        self._socket: ClientSocket | None = None
-        self._socket_id = ""
+    app: PusherApp
+    pusher: PusherConfig
+    base: str
+    http: Http
+    clock: Clock
+    guard: AddressGuard | None = None
+    _reader: asyncio.StreamReader | None = None
+    _writer: asyncio.StreamWriter | None = None
+    _socket_id: str = ""
 
     async def run(self) -> TestReport:
         """Run all steps."""
         steps: dict[str, ConnectionStep] = {
             "enabled": self._check_enabled,
             "url": self._check_url,
-            "dns": partial(connection_steps.resolve, self._host, self._port, self._guard),
+            "dns": partial(connection_steps.resolve, self._host, self._port, self.guard),
             "connect": self._connect,
             "signed_call": self._call,
             "websocket": self._open,
@@ -106,18 +97,26 @@ class PusherTest:
         try:
             return await connection_steps.run(steps, FIXES)
         finally:
-            if self._socket is not None:
-                self._socket.close()
+            if self._writer is not None:
+                self._writer.close()
 
     async def _check_enabled(self) -> str:
-        if not self._pusher.enabled:
+        if not self.pusher.enabled:
             raise StepFailed("Pusher is switched off.")
-        if not self._app.enabled:
+        if not self.app.enabled:
             raise StepFailed("This app is disabled.")
         return f"App id {self._project.id}, key {self._project.key}."
 
     async def _check_url(self) -> str:
-        return self._base  # of the settings or the request, which have checked it
+        return self.base.rstrip("/")  # of the settings or the request, which have checked it
+
+    @property
+    def _project(self) -> Project:
+        return self.app.credentials
+
+    @property
+    def _url(self) -> SplitResult:
+        return urlsplit(self.base)
 
     @property
     def _host(self) -> str:
@@ -129,7 +128,7 @@ class PusherTest:
 
     async def _connect(self) -> str:
         context = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._socket = ClientSocket(*await connection_steps.connect(self._host, self._port, self._guard, context))
+        self._reader, self._writer = await connection_steps.connect(self._host, self._port, self.guard, context)
         return f"Connected to port {self._port}{' with TLS' if context else ''}."
 
     async def _call(self) -> str:
@@ -141,29 +140,47 @@ class PusherTest:
     async def _signed(self, method: str, path: str, body: bytes) -> tuple[int, str]:
         fields = {
             "auth_key": self._project.key,
-            "auth_timestamp": str(self._clock.now() // 1000),
+            "auth_timestamp": str(self.clock.now() // 1000),
             "auth_version": "1.0",
         }
         if body:
             fields["body_md5"] = hashlib.md5(body, usedforsecurity=False).hexdigest()
         query = "&".join(f"{name}={fields[name]}" for name in sorted(fields))
         fields["auth_signature"] = pusher_signatures.digest(self._project, f"{method}\n{path}\n{query}".encode())
-        url = f"{self._base}{path}?{urlencode(fields)}"
+        url = f"{self.base.rstrip('/')}{path}?{urlencode(fields)}"
         headers = {"content-type": "application/json"}
-        response = await self._http.request(method, url, headers=headers, body=body, timeout=TIMEOUT_SECONDS)
+        response = await self.http.request(method, url, headers=headers, body=body, timeout=TIMEOUT_SECONDS)
         return response.status, response.body.decode(errors="replace")
 
     async def _open(self) -> str:
-        socket = self._connected
-        path = f"{self._url.path.rstrip('/')}/app/{self._project.key}?protocol=7&client=bellcast&version=1"
-        await socket.upgrade(self._url.netloc, path, f"{self._url.scheme}://{self._url.netloc}")
+        """Upgrade the connection (RFC 6455, 4.1). Raises StepFailed."""
+        reader, writer = self._connected
+        host, path = self._url.netloc, f"{self._url.path.rstrip('/')}/app/{self._project.key}"
+        lines = [
+            f"GET {path}?protocol=7&client=bellcast&version=1 HTTP/1.1",
+            f"Host: {host}",
+            f"Origin: {self._url.scheme}://{host}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+        ]
+        writer.write("\r\n".join((*lines, "", "")).encode())
+        status = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n", 1)[0]
+        if " 101 " not in f"{status} ":
+            raise StepFailed(f"The response to the upgrade was {status[:100]!r}.")
         established = await self._until("pusher:connection_established")
         self._socket_id = msgspec.json.decode(established["data"])["socket_id"]
         return f"Pusher connected, socket {self._socket_id}."
 
     async def _subscribe(self) -> str:
         auth = pusher_signatures.sign(self._project, pusher_signatures.channel_string(self._socket_id, CHANNEL))
-        self._connected.send({"event": "pusher:subscribe", "data": {"channel": CHANNEL, "auth": auth}})
+        command = {"event": "pusher:subscribe", "data": {"channel": CHANNEL, "auth": auth}}
+        payload, mask = msgspec.json.encode(command), os.urandom(4)  # clients must mask their frames
+        size = len(payload)
+        length = bytes((MASKED | size,)) if size < LENGTH_16 else struct.pack("!BH", MASKED | LENGTH_16, size)
+        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+        self._connected[1].write(bytes((0x80 | TEXT,)) + length + mask + masked)
         await self._until("pusher_internal:subscription_succeeded")
         return f"Subscribed to {CHANNEL}."
 
@@ -178,69 +195,30 @@ class PusherTest:
         return "The event came back over the WebSocket."
 
     @property
-    def _connected(self) -> "ClientSocket":
-        if self._socket is None:
+    def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._reader is None or self._writer is None:
             raise StepFailed("There is no connection.")
-        return self._socket
+        return self._reader, self._writer
 
     async def _until(self, event: str) -> dict[str, Any]:
-        async for frame in self._connected.frames():
+        """Return the next event of this name. Raises StepFailed if the server sends an error or closes."""
+        reader, _ = self._connected
+        while True:
+            first, second = await reader.readexactly(2)
+            size = second & 0x7F
+            if size == LENGTH_16:
+                (size,) = struct.unpack("!H", await reader.readexactly(2))
+            elif size == LENGTH_64:
+                (size,) = struct.unpack("!Q", await reader.readexactly(8))
+            if size > MAX_FRAME:
+                raise StepFailed("A frame is too large.")
+            payload = await reader.readexactly(size)
+            if first & 0x0F == CLOSE:
+                raise StepFailed(f"Closed: {payload[2:].decode(errors='replace')}")
+            if first & 0x0F != TEXT:
+                continue
+            frame: dict[str, Any] = msgspec.json.decode(payload)
             if frame["event"] == "pusher:error":
                 raise StepFailed(str(frame["data"])[:200])
             if frame["event"] == event:
                 return frame
-        raise StepFailed("The connection was closed.")
-
-
-class ClientSocket:
-    """A minimal WebSocket client for the test (RFC 6455)."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def upgrade(self, host: str, path: str, origin: str) -> None:
-        """Upgrade the connection. Raises StepFailed."""
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = [
-            f"GET {path} HTTP/1.1",
-            f"Host: {host}",
-            f"Origin: {origin}",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-        ]
-        lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}", "", ""]
-        self._writer.write("\r\n".join(lines).encode())
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        status = head.split("\r\n", 1)[0]
-        if " 101 " not in f"{status} ":
-            raise StepFailed(f"The response to the upgrade was {status[:100]!r}.")
-
-    def send(self, value: object) -> None:
-        """Send a JSON text in a masked frame, as required of clients."""
-        payload, mask = msgspec.json.encode(value), os.urandom(4)
-        size = len(payload)
-        length = bytes((MASKED | size,)) if size < LENGTH_16 else struct.pack("!BH", MASKED | LENGTH_16, size)
-        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-        self._writer.write(bytes((0x80 | TEXT,)) + length + mask + masked)
-
-    async def frames(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield JSON texts until the server closes."""
-        while True:
-            first, second = await self._reader.readexactly(2)
-            size = second & 0x7F
-            if size == LENGTH_16:
-                (size,) = struct.unpack("!H", await self._reader.readexactly(2))
-            elif size == LENGTH_64:
-                (size,) = struct.unpack("!Q", await self._reader.readexactly(8))
-            if size > MAX_FRAME:
-                raise StepFailed("A frame is too large.")
-            payload = await self._reader.readexactly(size)
-            if first & 0x0F == CLOSE:
-                raise StepFailed(f"Closed: {payload[2:].decode(errors='replace')}")
-            if first & 0x0F == TEXT:
-                yield msgspec.json.decode(payload)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._writer.close()

@@ -69,14 +69,6 @@ def unsupported_version(version: str | None) -> CloseReason | None:
     return None if OLDEST <= int(version[:9]) <= NEWEST and len(version) < 9 else UNKNOWN_VERSION
 
 
-def close_frame_of(end: CloseReason) -> CloseReason:
-    """Translate a close reason to Pusher's codes; WebSocket's and Pusher's own codes stay unchanged."""
-    if (end.code < 4000 and end.reason not in CODES) or 4000 <= end.code < 4400:
-        return end
-    code = CODES.get(end.reason, 4200 if end.reconnect else 4009)
-    return CloseReason(code, end.reason, end.reconnect, end.after, end.message)
-
-
 # --- what clients send: commands, and the data in them that the app has signed, validated on decoding
 
 
@@ -361,7 +353,11 @@ class PusherDialect(Struct, frozen=True, eq=False):
         return self.sign_of_life
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        return close_frame_of(end)
+        """Translate a close reason to Pusher's codes; WebSocket's and Pusher's own codes stay unchanged."""
+        if (end.code < 4000 and end.reason not in CODES) or 4000 <= end.code < 4400:
+            return end
+        code = CODES.get(end.reason, 4200 if end.reconnect else 4009)
+        return CloseReason(code, end.reason, end.reconnect, end.after, end.message)
 
     def close(self, end: CloseReason) -> bytes:
         """Encode an error event before the close, because clients below protocol 6 do not know close codes."""

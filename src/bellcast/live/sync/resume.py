@@ -4,7 +4,7 @@ It is used after a reconnect, a gap or a slow start. There is no queue: while a 
 stay in the store, and the replay repeats its query until it returns nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import zip_longest
 from operator import attrgetter
 from typing import TypeAlias
@@ -107,28 +107,43 @@ def _write(connection: Connection, piece: bytes, event: InboxEvent) -> None:
         connection.owner.on_notification_replayed(event)
 
 
-def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterable[EncodedChange]:
-    """Encode the changes in order, each with the client's position after it and its event. The last one completes the replay, so its position is that of the state."""
-    return (_encoded_change if len(changes.rows) == 1 else _encoded_in_order)(connection, changes, start)
+def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[EncodedChange]:
+    """Encode the rows that are new to the client, in order of creation, then the changes of other rows that it does not
+    know. Rows of one action share a revision, which is complete only after the last of them. The last row completes the
+    replay, so its position is that of the state."""
+    state = changes.state
+    if len(changes.rows) == 1:  # as after most reconnects: no position within the replay is needed
+        row, is_new = changes.rows[0], _is_new(changes.rows[0], start)
+        if is_new or row.revision > start.known_revision(row.first_revision):
+            yield _encoded(connection, row, state, state.position, is_new=is_new)
+        return
+    created = sorted([row for row in changes.rows if _is_new(row, start)], key=attrgetter("first_revision", "id"))
+    unknown = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
+    changed = [row for row in unknown if not _is_new(row, start)]
+    last = changed[-1] if changed else created[-1] if created else None
+    position = start
+    for row, following in zip_longest(created, created[1:]):
+        if following is None or following.first_revision != row.first_revision:
+            position = start.after_created(row.first_revision, state.revision)
+        yield _encoded(connection, row, state, state.position if row is last else position.text, is_new=True)
+    position = begun = start.after_created(state.revision, state.revision)
+    for row, following in zip_longest(changed, changed[1:]):
+        if following is None or following.revision != row.revision:
+            position = begun.after_changed(row.revision)
+        yield _encoded(connection, row, state, state.position if row is last else position.text, is_new=False)
 
 
-def _encoded_change(connection: Connection, changes: Changes, start: Position) -> list[EncodedChange]:
-    """Encode a single change, as after most reconnects. No position within the replay is needed."""
-    (row,), end = changes.rows, changes.state.position
-    is_new = _is_new(row, start)
-    if not is_new and row.revision <= start.known_revision(row.first_revision):
-        return []
-    event = _event(row, changes.state, is_new=is_new)
-    return [(connection.dialect.replay(event, end), end, event)]
+def _is_new(row: Change, start: Position) -> bool:
+    return row.notification is not None and row.first_revision > start.newest
 
 
-def _encoded_in_order(connection: Connection, changes: Changes, start: Position) -> Iterator[EncodedChange]:
-    steps = _positioned(changes, start)
-    step = next(steps, None)
-    while step is not None:
-        (event, position), step = step, next(steps, None)
-        end = changes.state.position if step is None else position.text
-        yield connection.dialect.replay(event, end), end, event
+def _encoded(connection: Connection, row: Change, state: InboxState, position: str, *, is_new: bool) -> EncodedChange:
+    event: InboxEvent
+    if row.notification is None:
+        event = NotificationDeleted(inbox=state, id=row.id)
+    else:
+        event = (NotificationAdded if is_new else NotificationUpdated)(inbox=state, notification=row.notification)
+    return connection.dialect.replay(event, position), position, event
 
 
 async def _replay(db: Engine, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
@@ -143,7 +158,7 @@ async def _replay(db: Engine, connection: Connection, first: Changes | None, sta
             connection.mark_revision = NO_MARK
             connection.write_replay(connection.marked(connection.dialect.reset(state)))
         else:
-            pieces = iter(_encoded_changes(connection, changes, start))
+            pieces = _encoded_changes(connection, changes, start)
             while True:
                 await connection.wait_writable()
                 if connection.phase is not Phase.REPLAYING:
@@ -164,34 +179,3 @@ async def _replay(db: Engine, connection: Connection, first: Changes | None, sta
 
 # Above every revision: the query returns only the state.
 NO_REVISION = 2**62
-
-
-def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent, Position]]:
-    """Yield each event with the client's position after it. Rows of one action share a revision, which is complete only
-    after the last of them."""
-    state = changes.state
-    # The rows that are new to the client, in order of creation, and the changes to other rows that it does not know
-    created = [row for row in changes.rows if _is_new(row, start)]
-    created.sort(key=attrgetter("first_revision", "id"))
-    unknown = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
-    changed = [row for row in unknown if not _is_new(row, start)]
-    position = start
-    for row, following in zip_longest(created, created[1:]):
-        if following is None or following.first_revision != row.first_revision:
-            position = start.after_created(row.first_revision, state.revision)
-        yield _event(row, state, is_new=True), position
-    position = begun = start.after_created(state.revision, state.revision)
-    for row, following in zip_longest(changed, changed[1:]):
-        if following is None or following.revision != row.revision:
-            position = begun.after_changed(row.revision)
-        yield _event(row, state, is_new=False), position
-
-
-def _is_new(row: Change, start: Position) -> bool:
-    return row.notification is not None and row.first_revision > start.newest
-
-
-def _event(row: Change, state: InboxState, *, is_new: bool) -> InboxEvent:
-    if row.notification is None:
-        return NotificationDeleted(inbox=state, id=row.id)
-    return (NotificationAdded if is_new else NotificationUpdated)(inbox=state, notification=row.notification)

@@ -165,7 +165,7 @@ def test_close_reason_has_the_documented_code(end: CloseReason, code: int) -> No
 
 def test_code_of_every_close_reason_matches_its_reconnect_rule() -> None:
     for end in (value for value in vars(close_reasons).values() if isinstance(value, CloseReason)):
-        code = protocol.close_frame_of(end).code
+        code = protocol.WEBSOCKET.close_event(end).code
         gives_up = 4000 <= code < 4100
         assert code == protocol.TOO_LARGE or gives_up is not end.reconnect
 

@@ -53,7 +53,7 @@ async def channel(request: PusherRequest) -> object:
         public = () if owners else ctx.access.public_topics  # an inbox is never public
         refusal = permissions.may_follow(principal, name, subscribed=name in subscribed, public=public)
         if refusal is not None:
-            raise Forbidden(f"{name}: {refusal.message}")
+            raise Forbidden(f"{name}: {refusal}")
     project = _credentials(request, principal)
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}

@@ -63,8 +63,22 @@ async def test(request: ApiRequest) -> ASGIApp:
     if body.target == "smtp":
         guards.count(request, "tests", guards.TESTS_PER_MINUTE)
         return responses.json(await ctx[ProviderDirectory].test_first(DEFAULT_TENANT, "email"))
-    app, url, is_trusted = _wanted_test(request, body)
+    values, apps, is_trusted = body.values, ctx[PusherAppDirectory], False
+    if values is not None:
+        guards.require_manager(request, is_sensitive=True)
+        audit.note_changes(request, {}, {"values.id": values.id, "values.key": values.key})
+        # Only owners and the project secret may test a private address.
+        is_trusted = guards.is_owner(request)
+        problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
+        if problem is not None:
+            raise Invalid.of("values.url", problem)
+        app: PusherApp | None = PusherApp(credentials=Project(values.id, values.key, values.secret))
+    else:
+        app = apps.all()[0] if body.app is None else apps.by_id(body.app)
+    if app is None:
+        raise NotFound("No Pusher app has this id.")
     guards.count(request, "tests", guards.TESTS_PER_MINUTE)
+    url = None if values is None else values.url
     return responses.json(await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted))
 
 
@@ -79,26 +93,6 @@ def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
             setting_values.url(body.values.url)
         except ValueError:
             raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port") from None
-
-
-def _wanted_test(request: ApiRequest, body: SettingsTest) -> tuple[PusherApp, str | None, bool]:
-    """Return the app, the URL if it is not the server's, and whether this URL is trusted."""
-    ctx, values = context.of(request), body.values
-    if values is not None:
-        guards.require_manager(request, is_sensitive=True)
-        audit.note_changes(request, {}, {"values.id": values.id, "values.key": values.key})
-        # Only owners and the project secret may test a private address.
-        is_trusted = guards.is_owner(request)
-        problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
-        if problem is not None:
-            raise Invalid.of("values.url", problem)
-        app = PusherApp(credentials=Project(values.id, values.key, values.secret))
-        return app, values.url, is_trusted
-    apps = ctx[PusherAppDirectory]
-    stored = apps.all()[0] if body.app is None else apps.by_id(body.app)
-    if stored is None:
-        raise NotFound("No Pusher app has this id.")
-    return stored, None, False
 
 
 TEST = request_body.Shape(SettingsTest, _check_test)
