@@ -289,7 +289,7 @@ class Connection(asyncio.Protocol):
             raise RuntimeError(f"{self.phase.name} to {to.name}")
         before, self.phase = self.phase, to
         if self.writable_waiter is not None:
-            self._wake_waiter()
+            self.resume_writing()
         if to is Phase.REPLAYING:
             self._limit_replay()
         elif before is Phase.REPLAYING:
@@ -380,7 +380,10 @@ class Connection(asyncio.Protocol):
             self.owner.end(self, close_reasons.TOO_SLOW)
 
     def resume_writing(self) -> None:
-        self._wake_waiter()
+        """Wake the replay that waits for the reader."""
+        full, self.writable_waiter, self.bytes_during_replay = self.writable_waiter, None, 0
+        if full is not None and not full.done():
+            full.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.phase is not Phase.CLOSED:
@@ -394,8 +397,3 @@ class Connection(asyncio.Protocol):
             self.sock = None
         # Break the reference cycle, so that memory is freed now instead of by the garbage collector.
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
-
-    def _wake_waiter(self) -> None:
-        full, self.writable_waiter, self.bytes_during_replay = self.writable_waiter, None, 0
-        if full is not None and not full.done():
-            full.set_result(None)

@@ -41,28 +41,25 @@ class SseConnection(Connection):
 
 class StreamEndpoint:
     def __init__(self, live: LiveContext, handshake: NativeHandshake) -> None:
-        self._authenticator = live.authenticator
-        self._config = live.config
-        self._admission = live.admission
+        self._live = live
         self._handshake = handshake
-        self._spawn = live.spawn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         if request.method == "OPTIONS":
-            allowed = self._config.access.origins
+            allowed = self._live.config.access.origins
             await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
         is_direct = asgi.can_take_over(scope)
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("Open an event stream with GET.")
-            self._admission.check_address(request.address)
-            principal = await self._authenticator.recipient(request, "stream")
+            self._live.admission.check_address(request.address)
+            principal = await self._live.authenticator.recipient(request, "stream")
             is_chunked = is_direct and request.http_version != "1.0"
             dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
             kind = SseConnection if is_direct else AsgiConnection
-            connection = self._admission.create_connection(
+            connection = self._live.admission.create_connection(
                 kind, dialect, principal, request.address, request.header(b"origin")
             )
         except BellcastError as error:
@@ -74,7 +71,7 @@ class StreamEndpoint:
         elif not is_direct:
             await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := asgi.take_over(scope, connection)) is not None:
-            connection.attach(taken[0], self._config.limits.unsent)
+            connection.attach(taken[0], self._live.config.limits.unsent)
             head = sse.response_head(request.http_version, self._cors(request, 200), request.id_line)
             connection.write(head + _retry(connection))
             await self._start(connection, request, opened)
@@ -84,7 +81,7 @@ class StreamEndpoint:
         await guarded_start(connection, start, partial(close_refused, connection))
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
+        return origins.cors_headers(request.header(b"origin"), self._live.config.access.origins, status)
 
     async def _serve_asgi(
         self,
@@ -96,7 +93,7 @@ class StreamEndpoint:
     ) -> None:
         """Serve the stream through ASGI `send`."""
         transport = AsgiTransport(connection, asgi.body_message)
-        connection.attach(transport, self._config.limits.unsent)
+        connection.attach(transport, self._live.config.limits.unsent)
         headers = [
             (b"content-type", b"text/event-stream"),
             (b"cache-control", b"no-store, no-transform"),
@@ -104,7 +101,7 @@ class StreamEndpoint:
             *self._cors(request, 200),
         ]
         connection.write(_retry(connection))
-        self._spawn(self._start(connection, request, opened))
+        self._live.spawn(self._start(connection, request, opened))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         sending = transport.run(send, start, asgi.end_of_body)
         await asgi.serve(connection, transport, sending, responses.wait_disconnected(receive))

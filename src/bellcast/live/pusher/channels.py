@@ -68,8 +68,6 @@ class PusherChannels:
         self._webhooks = webhooks
         self._users = users
         self._presence_cache = presence_cache
-        self._hub = live.hub
-        self._limits = live.config.limits
         self._config: PusherConfig = live.settings["pusher"]
         self._rate_limiters: dict[Connection, TokenBucket] = {}
 
@@ -80,9 +78,9 @@ class PusherChannels:
         try:
             await self._subscribe(connection, command)
         except SubscriptionRefused as refused:
-            channel, shown = command.channel, command.channel[: self._limits.topic or MAX_LOGGED_CHANNEL]
+            channel, shown = command.channel, command.channel[: self._live.config.limits.topic or MAX_LOGGED_CHANNEL]
             log.info("subscription_refused", channel=shown, reason=refused.reason)
-            self._hub.callbacks.topics_refused(
+            self._live.hub.callbacks.topics_refused(
                 connection, (following.TopicRefused(shown, refused.kind, refused.reason),)
             )
             connection.send_frame(protocol.subscription_error(channel, refused.kind, refused.message, refused.status))
@@ -102,23 +100,23 @@ class PusherChannels:
                 )
             connection.send_frame(protocol.subscribed(channel))
             return
-        for problem in validation.topic("channel", channel, self._limits):
+        for problem in validation.topic("channel", channel, self._live.config.limits):
             raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
-        followed = self._hub.subscriptions.topics(connection)
+        followed = self._live.hub.subscriptions.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection already follows {channel}.")
-        limit = self._limits.topics_per_connection
+        limit = self._live.config.limits.topics_per_connection
         if limit and len(followed) >= limit:
             raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
         grant, member = await self._authorize(connection, command, len(followed))
-        await topic_replay.confirm(self._hub, connection, (channel,))
+        await topic_replay.confirm(self._live.hub, connection, (channel,))
         streams = [] if member is None else [topic_stream(connection.principal.tenant, channel)]
-        async with self._hub.groups.observing(streams):
+        async with self._live.hub.groups.observing(streams):
             if member is not None:
                 self._check_members(connection, channel, member)  # with those on other nodes
             if connection.phase is Phase.CLOSED:
                 return
-            self._hub.subscriptions.follow(connection, {channel: grant}, member)
+            self._live.hub.subscriptions.follow(connection, {channel: grant}, member)
         tenant, members = connection.principal.tenant, self._presence_cache
         snapshot = members.snapshot(tenant, channel) if is_presence(channel) else protocol.EMPTY
         connection.send_frame(protocol.subscribed(channel, snapshot))
@@ -126,7 +124,7 @@ class PusherChannels:
             await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
-        self._hub.subscriptions.unfollow(connection, (channel,))
+        self._live.hub.subscriptions.unfollow(connection, (channel,))
 
     async def _authorize(
         self, connection: Connection, command: protocol.PusherSubscribe, followed: int
@@ -168,7 +166,7 @@ class PusherChannels:
 
     def _check_members(self, connection: Connection, channel: str, member: Member) -> None:
         limit, tenant = self._config.presence_members, connection.principal.tenant
-        is_new = not self._hub.presence.is_present(tenant, channel, member.recipient)
+        is_new = not self._live.hub.presence.is_present(tenant, channel, member.recipient)
         if limit and is_new and self._presence_cache.count(tenant, channel) >= limit:
             raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
 
@@ -177,7 +175,7 @@ class PusherChannels:
         engines, tenant = self._live.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         last: LastEvent | None = None
-        with self._hub.dispatcher.collected.collecting([topic_stream(tenant, channel)]) as delivered:
+        with self._live.hub.dispatcher.collected.collecting([topic_stream(tenant, channel)]) as delivered:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await LastEvents(engines.db).get(tenant, channel, since)
@@ -208,9 +206,9 @@ class PusherChannels:
         stream = topic_stream(connection.principal.tenant, command.channel)
         if not is_private(command.channel) or stream not in connection.streams:
             raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")
-        validation.check_event(command.event, None, self._limits)
+        validation.check_event(command.event, None, self._live.config.limits)
         validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
-        limit = self._limits.event_data
+        limit = self._live.config.limits.event_data
         if limit and len(protocol.text(command.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
         limiter = self._rate_limiters.get(connection)
@@ -222,7 +220,7 @@ class PusherChannels:
             return
         principal, member = connection.principal, None
         if is_presence(command.channel):
-            member = self._hub.presence.member_key(principal, command.channel, connection.id)
+            member = self._live.hub.presence.member_key(principal, command.channel, connection.id)
         event = LiveEvent(
             tenant=principal.tenant,
             name=command.event,
@@ -263,7 +261,7 @@ class PusherChannels:
             return None
         is_connecting = name == calls.CONNECT
         call_context = PusherCallContext(
-            self._live.engines, self._hub, connection, channel, is_connecting=is_connecting
+            self._live.engines, self._live.hub, connection, channel, is_connecting=is_connecting
         )
         call = Call(
             call_context,
@@ -282,7 +280,7 @@ class PusherChannels:
             # The handler may request to close the connection: immediately during `connect`, else after the reply, which is
             # sent before the next iteration of the event loop.
             if call_context.close_reason is not None and is_connecting:
-                self._hub.end(connection, call_context.close_reason)
+                self._live.hub.end(connection, call_context.close_reason)
             else:
                 call_context.close_if_requested()
 

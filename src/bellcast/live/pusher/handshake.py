@@ -36,10 +36,8 @@ class PusherHandshake:
 
     def __init__(self, live: LiveContext, apps: ConnectedApps, channels: PusherChannels, users: PusherUsers) -> None:
         self._apps = apps
-        self._access = live.config.access
+        self._live = live
         self._config: PusherConfig = live.settings["pusher"]
-        self._hub = live.hub
-        self._admission = live.admission
         self._channels = channels
         self._users = users
         self.limits = live.config.limits
@@ -55,7 +53,7 @@ class PusherHandshake:
             request.header(b"origin"),
             scheme=request.scheme,
             host=request.header(b"host") or "",
-            origins=(app and app.origins) or self._access.origins,
+            origins=(app and app.origins) or self._live.config.access.origins,
         )
         return Principal(tenant=app.tenant) if app else Principal(), None if allowed else origins.WrongOrigin()
 
@@ -75,10 +73,10 @@ class PusherHandshake:
         if app is not None and close_reason is None:
             self._apps.add(connection, app)
             try:
-                with self._admission.waiting_for_app(request.address):
+                with self._live.admission.waiting_for_app(request.address):
                     # The `connect` handler may refuse the connection, or identify its user without a sign-in.
                     called = await self._channels.call_app(connection, calls.CONNECT, None, None, request)
-                opened = await self._admission.admit(connection)
+                opened = await self._live.admission.admit(connection)
                 if opened is not None:
                     connection.revision = opened.inbox.state.revision
                 # After every check: a client that was established and then refused would reconnect without a pause.
@@ -87,7 +85,7 @@ class PusherHandshake:
                     await called[1].flush()
                 connection.go_live()
                 if connection.is_stale:  # the inbox changed since it was read
-                    self._hub.callbacks.fill_gap(connection)
+                    self._live.hub.callbacks.fill_gap(connection)
                 self._users.remember_browser(connection, request)
                 if self._config.authorized_within:
                     loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
@@ -98,7 +96,7 @@ class PusherHandshake:
                     raise RejectedByApp(error.message) from None
                 raise
         elif close_reason is not None:
-            self._hub.end(connection, close_reason)
+            self._live.hub.end(connection, close_reason)
         at_ready()
 
     def _app_of(self, request: HandshakeRequest) -> PusherApp | None:
@@ -118,10 +116,10 @@ class PusherHandshake:
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)
         is_authorized = connection.principal.recipient is not None or any(
-            map(is_private, self._hub.subscriptions.topics(connection))
+            map(is_private, self._live.hub.subscriptions.topics(connection))
         )
         if connection.phase is not Phase.CLOSED and not is_authorized:
-            self._hub.end(connection, protocol.UNAUTHORIZED)
+            self._live.hub.end(connection, protocol.UNAUTHORIZED)
 
     # --- client commands
 

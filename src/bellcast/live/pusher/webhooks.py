@@ -68,19 +68,14 @@ class PusherWebhooks:
 
     def __init__(self, live: LiveContext) -> None:
         self._config: PusherConfig = live.settings["pusher"]
-        self._project = live.project
-        self._jobs = live.jobs
-        self._hub = live.hub
-        self._http = live.http
-        self._clock = live.engines.clock
-        self._spawn = live.spawn
+        self._live = live
         self._batch: list[WebhookEvent | Move | Over] = []
         self._is_batching = False
         self._saving: asyncio.Future[None] | None = None  # the last batch, or the one in progress
         self._is_closing = False
         self._missed: dict[str, int] = {}  # when the last cache miss of a channel was sent
-        self._jobs.register(SEND, self._send, retry_deadline=RETRY_DEADLINE_MS)
-        self._jobs.register(ENDED, self._queue_end, retry_deadline=RETRY_DEADLINE_MS)
+        self._live.jobs.register(SEND, self._send, retry_deadline=RETRY_DEADLINE_MS)
+        self._live.jobs.register(ENDED, self._queue_end, retry_deadline=RETRY_DEADLINE_MS)
 
     # --- events
 
@@ -109,7 +104,7 @@ class PusherWebhooks:
         """Record a cache miss since `since` (UTC milliseconds). Several misses are sent once. A miss sent before
         `since` is sent again, because the event published in response may have expired."""
         if self.is_configured and self._missed.get(channel, since - 1) < since:
-            self._missed[channel] = self._clock.now()
+            self._missed[channel] = self._live.engines.clock.now()
             self._queue_event({"name": "cache_miss", "channel": channel})
 
     @property
@@ -131,13 +126,13 @@ class PusherWebhooks:
             log.error("webhooks_dropped", limit=MAX_BUFFERED_EVENTS)
         if not self._is_batching:
             self._is_batching = True
-            self._spawn(self._send_batch_soon())
+            self._live.spawn(self._send_batch_soon())
 
     async def _send_batch_soon(self) -> None:
         """Save batches one at a time, to keep events in order."""
         try:
             while self._batch:
-                await self._clock.sleep(BATCH_WINDOW_SECONDS)
+                await self._live.engines.clock.sleep(BATCH_WINDOW_SECONDS)
                 self._saving = asyncio.ensure_future(self.flush())
                 await asyncio.shield(self._saving)  # when the server stops, `close` waits for it
         finally:
@@ -166,12 +161,12 @@ class PusherWebhooks:
         last = {jobs[move]: move for move in moves}
         first = {jobs[move]: move for move in reversed(moves)}
         begun = [job for job, move in first.items() if move.is_begin]
-        returned = await self._persist(lambda: self._jobs.cancel(begun)) if begun else frozenset[str]()
+        returned = await self._persist(lambda: self._live.jobs.cancel(begun)) if begun else frozenset[str]()
         # A job that has just run cannot be cancelled: its end is in this batch, and is not sent either.
         returned |= {jobs[one] for one in batch if isinstance(one, Over)}.intersection(begun)
         ended = {job: _job_payload(move) for job, move in last.items() if not move.is_begin}
         if ended:
-            await self._persist(lambda: self._jobs.put_off(ENDED, ended, VACATED_DELAY_MS))
+            await self._persist(lambda: self._live.jobs.put_off(ENDED, ended, VACATED_DELAY_MS))
         events: list[WebhookEvent] = []
         for one in batch:
             if not isinstance(one, Move | Over):
@@ -181,16 +176,16 @@ class PusherWebhooks:
             elif isinstance(one, Over) and not one.is_saved.done():  # else its job runs again
                 # Unless the channel or member is present on some node
                 if one.member:
-                    is_there = self._hub.presence.is_present(DEFAULT_TENANT, one.channel, one.member)
+                    is_there = self._live.hub.presence.is_present(DEFAULT_TENANT, one.channel, one.member)
                 else:
-                    is_there = self._hub.subscriptions.total(topic_stream(DEFAULT_TENANT, one.channel)) > 0
+                    is_there = self._live.hub.subscriptions.total(topic_stream(DEFAULT_TENANT, one.channel)) > 0
                 if not is_there:
                     events.append(_webhook_event("member_removed" if one.member else "channel_vacated", one))
             elif isinstance(one, Move) and one.is_begin and one is first[jobs[one]]:
                 events.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
         for start in range(0, len(events), MAX_BATCH_EVENTS):
             payload = msgspec.json.encode(events[start : start + MAX_BATCH_EVENTS])
-            await self._persist(partial(self._jobs.add, SEND, payload))
+            await self._persist(partial(self._live.jobs.add, SEND, payload))
 
     async def close(self) -> None:
         """Save the batch in progress and the current one, unless the store is unavailable."""
@@ -208,7 +203,7 @@ class PusherWebhooks:
                 if self._is_closing:
                     raise
                 log.warning("webhooks_save_postponed", reason=failure.detail)
-                await self._clock.sleep(RETRY_SECONDS)
+                await self._live.engines.clock.sleep(RETRY_SECONDS)
 
     async def _queue_end(self, job: Job) -> int | None:
         """Queue a delayed end for the next batch, and wait until it is saved: if this process is killed before, the job runs
@@ -217,9 +212,9 @@ class PusherWebhooks:
         if not self.is_configured:
             return None
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
-        stream, groups = topic_stream(DEFAULT_TENANT, channel), self._hub.groups
+        stream, groups = topic_stream(DEFAULT_TENANT, channel), self._live.hub.groups
         async with groups.observing([stream], MAX_ASKS + 1):
-            now = self._clock.now()
+            now = self._live.engines.clock.now()
             if not groups.is_known(stream) and now < job.created_at + RETRY_DEADLINE_MS:
                 return now + POSTPONED_MS
             over = Over(channel, member, asyncio.get_running_loop().create_future())
@@ -232,7 +227,7 @@ class PusherWebhooks:
         return None
 
     async def _send(self, job: Job) -> DestinationCall:
-        destination = self._jobs.destinations.of("pusher webhook", DEFAULT_TENANT, SLOTS)
+        destination = self._live.jobs.destinations.of("pusher webhook", DEFAULT_TENANT, SLOTS)
         return DestinationCall(destination, "", partial(self._post, job, destination))
 
     async def _post(self, job: Job, destination: Destination) -> None:
@@ -243,11 +238,11 @@ class PusherWebhooks:
         body = msgspec.json.encode({"time_ms": job.created_at, "events": events})
         headers = {
             "content-type": "application/json",
-            "x-pusher-key": self._project.key,
-            "x-pusher-signature": signatures.digest(self._project, body),
+            "x-pusher-key": self._live.project.key,
+            "x-pusher-signature": signatures.digest(self._live.project, body),
         }
         async with destination.call():
-            response = await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
+            response = await self._live.http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
         if not 200 <= response.status < 300:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL responded with {response.status}.")
 

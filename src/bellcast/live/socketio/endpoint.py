@@ -65,10 +65,7 @@ TOO_LARGE_HEADERS = EngineError(
 class SocketIOEndpoint:
     def __init__(self, sessions: EngineSessions, live: LiveContext) -> None:
         self._sessions = sessions
-        self._admission = live.admission
-        self._config = live.config
-        self._siblings = live.siblings
-        self._app = live.app
+        self._live = live
         self._warned_at = -math.inf
 
     @property
@@ -83,7 +80,7 @@ class SocketIOEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         query = request.parameter_values
-        if self._siblings is not None and await self._hand_off(self._siblings, scope, query, receive, send):
+        if self._live.siblings is not None and await self._hand_off(self._live.siblings, scope, query, receive, send):
             return
         if scope["type"] == "websocket":
             await self._serve_asgi(request, query, receive, send)
@@ -127,7 +124,7 @@ class SocketIOEndpoint:
         if request.method == "OPTIONS":
             wanted = request.header(b"access-control-request-headers")
             named = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode("latin-1"))]
-            allowed = origins.preflight_origin(request.header(b"origin"), self._config.access.origins)
+            allowed = origins.preflight_origin(request.header(b"origin"), self._live.config.access.origins)
             await asgi.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *named])
             return
         cors = self._cors(request, 200)
@@ -142,7 +139,7 @@ class SocketIOEndpoint:
         elif not sid:
             session = EngineSession(self._sessions, self._retained_request(request))
             transport = PollingTransport(session)
-            transport.set_write_buffer_limits(high=self._config.limits.unsent)
+            transport.set_write_buffer_limits(high=self._live.config.limits.unsent)
             session.begin(transport)
             await asgi.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
         elif (known := self._sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
@@ -156,7 +153,7 @@ class SocketIOEndpoint:
             await known.transport.respond_post(receive, send, cors, limits)
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
+        return origins.cors_headers(request.header(b"origin"), self._live.config.access.origins, status)
 
     # --- WebSocket
 
@@ -172,14 +169,13 @@ class SocketIOEndpoint:
         if error is not None:
             await long_polling.respond_engine_error(send, error, [])
             return
-        session = self._session(request, query)
-        socket = self._socket(session, engineio.FRAMES)
+        session, socket = self._socket(request, query, engineio.FRAMES)
         try:
             transport, early = scope["extensions"][EXTENSION](socket)
         except ConnectionResetError:
             return
         output = CoalescingTransport(transport)
-        output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
+        output.set_write_buffer_limits(high=self._live.config.limits.unsent or 2**31 - 1)
         output.write(websocket.response(key, own_line=request.id_line))
         self._begin(session, socket, output, query)
         if early:
@@ -193,10 +189,9 @@ class SocketIOEndpoint:
         if self._refusal(request, query, upgrading=True) is not None:
             await send({"type": "websocket.close", "code": 1008})  # before accepting: an HTTP 403
             return
-        session = self._session(request, query)
-        socket = self._socket(session, engineio.ASGI_MESSAGES)
+        session, socket = self._socket(request, query, engineio.ASGI_MESSAGES)
         output = AsgiTransport(socket, _to_message)
-        output.set_write_buffer_limits(high=self._config.limits.unsent)
+        output.set_write_buffer_limits(high=self._live.config.limits.unsent)
         output.resume_reading()
         self._begin(session, socket, output, query)
         sending = output.run(send, {"type": "websocket.accept"}, socket.closing)
@@ -204,11 +199,14 @@ class SocketIOEndpoint:
             socket, output, sending, _receive_websocket(socket, output, receive, self._settings.max_payload)
         )
 
-    def _session(self, request: HandshakeRequest, query: Mapping[str, str]) -> EngineSession:
-        return self._sessions.find(_session_id(query)) or EngineSession(self._sessions, self._retained_request(request))
-
-    def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
-        return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
+    def _socket(
+        self, request: HandshakeRequest, query: Mapping[str, str], encoding: engineio.Encoding
+    ) -> tuple[EngineSession, EngineWebSocket]:
+        """Return a socket for the session of the query, else for a new one."""
+        session = self._sessions.find(_session_id(query))
+        session = session or EngineSession(self._sessions, self._retained_request(request))
+        limit = self._live.config.limits.frames_per_second
+        return session, EngineWebSocket(session, encoding, self._settings.max_payload, limit)
 
     def _begin(
         self, session: EngineSession, socket: EngineWebSocket, output: OutboundTransport, query: Mapping[str, str]
@@ -234,7 +232,7 @@ class SocketIOEndpoint:
             header_values=dict(headers),
             parameter_values=NO_PARAMETERS,
             # As JSON, because two dictionaries would take three times the memory.
-            app_handshake=msgspec.json.encode(request.for_app()) if self._app.has(CONNECT, ANY_NAMESPACE) else b"",
+            app_handshake=msgspec.json.encode(request.for_app()) if self._live.app.has(CONNECT, ANY_NAMESPACE) else b"",
         )
 
     # --- request validation
@@ -245,7 +243,7 @@ class SocketIOEndpoint:
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
         host = request.header(b"host") or ""
-        declared = self._config.access.origins
+        declared = self._live.config.access.origins
         if not origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared):
             return engineio.FORBIDDEN
         if sid:
@@ -266,10 +264,10 @@ class SocketIOEndpoint:
 
     def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
         """Check the connection limit; refused clients retry the handshake."""
-        limit = self._config.max_connections
+        limit = self._live.config.max_connections
         try:
             unjoined = self._sessions.unjoined_from(request.address, POLLING, WEBSOCKET)
-            self._admission.check_address(request.address, unjoined)
+            self._live.admission.check_address(request.address, unjoined)
         except BellcastError as error:
             return EngineError(engineio.FORBIDDEN.code, error.detail, error.status)
         if limit and len(self._sessions) >= limit:

@@ -32,10 +32,7 @@ def _encode(topics: TopicLists) -> str:
 
 class ConnectionTopics:
     def __init__(self, live: LiveContext) -> None:
-        self._engines = live.engines
-        self._hub = live.hub
-        self._config = live.config
-        self._spawn = live.spawn
+        self._live = live
         self._refreshing = False
 
     async def follow(
@@ -62,7 +59,7 @@ class ConnectionTopics:
         """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
         to. None if they have expired or cannot be decoded, or if it had joined topics of which none are stored: it has lost
         topics, and starts again without any."""
-        principal, db, now = connection.principal, self._engines.db, self._engines.clock.now()
+        principal, db, now = connection.principal, self._live.engines.db, self._live.engines.clock.now()
         by = JoinedBy(connection.inbox, connection.id)
         found = await JoinedTopics(db).get(by)
         if found is None:
@@ -78,7 +75,7 @@ class ConnectionTopics:
             await JoinedTopics(db).save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()
-        granted, _ = await topic_access.authorize_topics(db, principal, saved.subscribed, followed, self._config)
+        granted, _ = await topic_access.authorize_topics(db, principal, saved.subscribed, followed, self._live.config)
         connection.set_joined(dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True))
         return granted | dict.fromkeys(saved.joined, Grant.APP)
 
@@ -87,7 +84,7 @@ class ConnectionTopics:
             return
         self._refresh_from_now_on()
         for delay in (0, SAVE_RETRY_SECONDS):
-            await self._engines.clock.sleep(delay)
+            await self._live.engines.clock.sleep(delay)
             try:
                 await self._store(connection)
             except BellcastError as failure:
@@ -103,26 +100,26 @@ class ConnectionTopics:
         followed = TopicLists(
             [name for name, by_app in named if by_app], [name for name, by_app in named if not by_app]
         )
-        by, now = JoinedBy(connection.inbox, connection.id), self._engines.clock.now()
-        await JoinedTopics(self._engines.db).save(by, _encode(followed), now)
+        by, now = JoinedBy(connection.inbox, connection.id), self._live.engines.clock.now()
+        await JoinedTopics(self._live.engines.db).save(by, _encode(followed), now)
         if connection.joined_topics is topics:  # they may have changed in the meantime
             connection.mark_topics(saved=True)
 
     def _refresh_from_now_on(self) -> None:
         if not self._refreshing:
             self._refreshing = True
-            self._spawn(self._refresh())
+            self._live.spawn(self._refresh())
 
     async def _refresh(self) -> None:
         while True:
-            await self._engines.clock.sleep(JOINED_TOPICS_REFRESH_MS / 1000)
+            await self._live.engines.clock.sleep(JOINED_TOPICS_REFRESH_MS / 1000)
             try:
-                now = self._engines.clock.now()
-                connections = [one for one in self._hub if isinstance(one, NamespaceConnection) and one.resumable]
+                now = self._live.engines.clock.now()
+                connections = [one for one in self._live.hub if isinstance(one, NamespaceConnection) and one.resumable]
                 unsaved = [one for one in connections if one.has_unsaved_topics]
                 saved = [JoinedBy(one.inbox, one.id) for one in connections if one.joined_topics]
                 for start in range(0, len(saved), REFRESH_BATCH_ROWS):
-                    await JoinedTopics(self._engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
+                    await JoinedTopics(self._live.engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
                 for connection in unsaved:
                     await self._store(connection)
             except BellcastError as failure:

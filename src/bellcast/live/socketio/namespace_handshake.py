@@ -86,19 +86,14 @@ SESSION_REPLACED = CloseReason(1000, "replaced by a new connection of the same c
 
 class NamespaceHandshake:
     def __init__(self, live: LiveContext, dispatcher: EventDispatcher) -> None:
-        self._project = live.project
-        self._db = live.engines.db
-        self._hub = live.hub
-        self._config = live.config
+        self._live = live
         self._socketio: SocketIOConfig = live.settings["socketio"]
-        self._authenticator = live.authenticator
-        self._admission = live.admission
         self._dispatcher = dispatcher
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
         """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
         unresumable = packets.dialect_for(namespace, session.transport.encoding, resumable=False)
-        return self._admission.create_connection(
+        return self._live.admission.create_connection(
             NamespaceConnection,
             unresumable,
             Principal(),
@@ -111,10 +106,10 @@ class NamespaceHandshake:
     async def join(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:
         """Authenticate and admit a client, and go live; raises if it is refused."""
         context, pid = await self._authenticate(connection, auth)
-        if (old := self._hub.find(connection.id)) is not None:
-            self._hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
+        if (old := self._live.hub.find(connection.id)) is not None:
+            self._live.hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
         point = None if pid is None else point_of(pid, auth.get("offset"))
-        opened = await self._admission.admit(connection, None if point is None else point.position)
+        opened = await self._live.admission.admit(connection, None if point is None else point.position)
         inbox = None if opened is None else opened.inbox
         granted = await self._topics(connection, inbox)
         missed = None if opened is None else opened.missed
@@ -130,8 +125,8 @@ class NamespaceHandshake:
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
-        connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
-        self._hub.subscriptions.follow(connection, {**granted, **joined})
+        connection.activate(self._live.config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
+        self._live.hub.subscriptions.follow(connection, {**granted, **joined})
         is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
         if pid is not None and point is not None and missed is not None and is_complete:
             await self._resume(connection, pid, point.position, missed, topics, granted)
@@ -139,7 +134,7 @@ class NamespaceHandshake:
             self._go_live(connection, inbox, granted, lost="pid" in auth)
         context.send_pending()
         if connection.phase is Phase.OPENING:  # the inbox changed since it was read
-            await resume.catch_up(self._db, connection, self._config.limits)
+            await resume.catch_up(self._live.engines.db, connection, self._live.config.limits)
 
     # --- authentication
 
@@ -147,7 +142,7 @@ class NamespaceHandshake:
         self, connection: NamespaceConnection, auth: dict[str, Any]
     ) -> tuple[SocketIOCallContext, Pid | None]:
         connection.principal, auth_error = await self._principal(connection.session, auth)
-        pid = read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
+        pid = read(self._live.project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
         principal, new_id = connection.principal, connection.id
         if pid is not None and principal.recipient and not pid.is_of(principal, connection.namespace):
             pid = None  # the credentials name another recipient
@@ -172,7 +167,7 @@ class NamespaceHandshake:
         if handshake := connection.session.request.app_handshake:
             call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
         try:
-            with self._admission.waiting_for_app(connection.session.request.address):
+            with self._live.admission.waiting_for_app(connection.session.request.address):
                 await self._dispatcher.app.dispatch(call)
         except calls.Refused as refused:
             raise RejectedByApp(refused.message, data=refused.data) from None
@@ -181,7 +176,7 @@ class NamespaceHandshake:
             raise RejectedByApp("The app closed this connection.")
         accept(connection, call)
         # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
-        return call.accepted is not None or self._config.access.anonymous
+        return call.accepted is not None or self._live.config.access.anonymous
 
     async def _principal(self, session: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
         """Return the principal of the credentials, or an anonymous one and the error, which the app may override."""
@@ -192,8 +187,8 @@ class NamespaceHandshake:
             if token is None:
                 is_polling = session.transport.encoding is engineio.POLLING_BODY
                 kind: ResponseKind = "stream" if is_polling else "websocket"
-                return await self._authenticator.recipient(session.request, kind), None
-            return await self._authenticator.session(token.removeprefix("Bearer ")), None
+                return await self._live.authenticator.recipient(session.request, kind), None
+            return await self._live.authenticator.session(token.removeprefix("Bearer ")), None
         except Unauthenticated as error:
             is_missing = token is None and "Authorization" in error.detail
             return Principal(), Unauthenticated(WITHOUT_CREDENTIALS) if is_missing else error
@@ -212,9 +207,11 @@ class NamespaceHandshake:
         roles = inbox.roles if principal.roles is None else principal.roles
         requested = [topic for topic in principal.topics if "*" not in topic]
         names = [*map(patterns.role_topic, roles), *requested]
-        limit = self._config.limits.topics_per_connection
+        limit = self._live.config.limits.topics_per_connection
         granted, _ = (
-            await topic_access.authorize_topics(self._db, principal, names, 0, self._config) if names else ({}, ())
+            await topic_access.authorize_topics(self._live.engines.db, principal, names, 0, self._live.config)
+            if names
+            else ({}, ())
         )
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
@@ -231,11 +228,11 @@ class NamespaceHandshake:
     ) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
         connection.revision, connection.place = position.revision, position.text
-        await topic_replay.send(self._hub, connection, topics)
-        await resume.replay(self._db, connection, missed, position, self._config.limits)
+        await topic_replay.send(self._live.hub, connection, topics)
+        await resume.replay(self._live.engines.db, connection, missed, position, self._live.config.limits)
         if connection.phase is Phase.CLOSED:
             return
-        self._reply(connection, link_tokens.sign(self._project, PURPOSE, pid))
+        self._reply(connection, link_tokens.sign(self._live.project, PURPOSE, pid))
         state = missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
         self._ready(connection, tuple(granted), resumed=True, counters=exact)
@@ -253,7 +250,7 @@ class NamespaceHandshake:
         start = connection.resume_position()
         recipient, namespace = principal.recipient or "", connection.namespace
         pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
-        self._reply(connection, link_tokens.sign(self._project, PURPOSE, pid) if self._socketio.recovery else None)
+        self._reply(connection, link_tokens.sign(self._live.project, PURPOSE, pid) if self._socketio.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )

@@ -72,23 +72,20 @@ class PacketReader:
 
     def read(self, message: str | bytes) -> Packet | None:
         """Return the packet that this message completes, if any. Raises InvalidPacket."""
-        if isinstance(message, bytes):
-            return self._attach(message)
-        if self._packet is not None:
-            raise InvalidPacket("Expected an attachment, got a text message.")
-        self.size = len(message)
-        packet, attachments = _parse(message)
-        if not attachments:
-            return packet
-        self._packet, self._awaited, self._attachments = packet, attachments, []
-        return None
-
-    def _attach(self, data: bytes) -> Packet | None:
         packet, attachments = self._packet, self._attachments
+        if isinstance(message, str):
+            if packet is not None:
+                raise InvalidPacket("Expected an attachment, got a text message.")
+            self.size = len(message)
+            packet, self._awaited = _parse(message)
+            if self._awaited:
+                self._packet, self._attachments = packet, []
+                return None
+            return packet
         if packet is None or attachments is None:
             raise InvalidPacket("Got a binary message that no packet announced.")
-        attachments.append(data)
-        self.size += len(data)
+        attachments.append(message)
+        self.size += len(message)
         if self._max_size and sum(map(len, attachments)) > self._max_size:
             raise InvalidPacket("The attachments of one packet are too large in total.")
         if len(attachments) < self._awaited:
