@@ -4,6 +4,7 @@ Sends are frequent and objects change rarely, so they are read from the store ag
 takes effect on every node within that time.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -111,11 +112,9 @@ class Catalog:
 
     async def template(self, tenant: str, key: str) -> Template | None:
         """Return the project's template with the parts that the tenant overrides."""
-        own = None if tenant == PROJECT else await self._one(TEMPLATES, tenant, key, _decode_template)
-        base = await self._one(TEMPLATES, PROJECT, key, _decode_template)
-        if own is None or base is None:
-            return own or base
-        return base.overridden_by(own)
+        found = [await self._one(TEMPLATES, one, key, _decode_template) for one in dict.fromkeys((PROJECT, tenant))]
+        parts = [one for one in found if one is not None]
+        return functools.reduce(Template.overridden_by, parts) if parts else None
 
     async def compile(self, body: bytes) -> None:
         """Compile the large texts of a stored template, so that rendering it does not block the event loop."""

@@ -6,6 +6,7 @@ from email import message_from_bytes
 from email.message import Message
 from email.parser import BytesHeaderParser
 from email.policy import compat32
+from typing import TypeAlias
 from uuid import uuid4
 
 import msgspec
@@ -37,13 +38,8 @@ MAX_PARTS = 32
 HEADERS = BytesHeaderParser(policy=compat32)
 
 
-class MailReport(Struct, frozen=True):
-    """The reported outcome of the message with this id. `state` is None for a complaint, which does not change the
-    state."""
-
-    message: str
-    state: State | None
-    code: str | None = None
+# The outcome of the message with this id, which a mail server reports: its state, None for a complaint, and a code.
+MailReport: TypeAlias = tuple[str, State | None, str | None]
 
 
 def parse(body: bytes) -> MailReport | None:
@@ -63,30 +59,28 @@ def parse(body: bytes) -> MailReport | None:
 def _report(mail: Message) -> MailReport | None:
     parts = list(mail.walk())
     kinds = {part.get_content_type() for part in parts}
-    if "message/feedback-report" in kinds:
-        id = _message_id(parts)
-        return None if id is None else MailReport(id, None)
-    status = next((part for part in parts if part.get_content_type() == "message/delivery-status"), None)
-    if status is None:
-        raise ValueError("is neither a delivery status notification nor a complaint")
     id = _message_id(parts)
-    blocks = status.get_payload()
-    result = _state([block for block in blocks if isinstance(block, Message)] if isinstance(blocks, list) else [])
-    return None if id is None or result is None else MailReport(id, *result)
-
-
-def _state(blocks: list[Message]) -> tuple[State, str | None] | None:
-    """Return the state according to the first recipient's fields. Bellcast sends each e-mail to one recipient."""
-    fields = next((block for block in blocks if block.get("Action")), None)
-    action = "" if fields is None else str(fields["Action"]).strip().lower()
-    status = "" if fields is None else str(fields.get("Status", "")).split("(")[0].strip()
+    if "message/feedback-report" in kinds:
+        return None if id is None else (id, None, None)
+    report = next((part for part in parts if part.get_content_type() == "message/delivery-status"), None)
+    if report is None:
+        raise ValueError("is neither a delivery status notification nor a complaint")
+    # The first recipient's fields count: Bellcast sends each e-mail to one recipient.
+    blocks = report.get_payload()
+    found = (
+        [one for one in blocks if isinstance(one, Message) and one.get("Action")] if isinstance(blocks, list) else []
+    )
+    if id is None or not found:
+        return None
+    fields, action = found[0], str(found[0]["Action"]).strip().lower()
+    status = str(fields.get("Status", "")).split("(")[0].strip()
     if action == "delivered":
-        return "delivered", status or None
-    if fields is None or action != "failed":
+        return id, "delivered", status or None
+    if action != "failed":
         return None
     diagnostic = DIAGNOSTIC_CODE.search(str(fields.get("Diagnostic-Code", "")))
     is_hard = HARD_STATUS.fullmatch(status) or (diagnostic is not None and diagnostic[1] in HARD_CODES)
-    return ("bounced" if is_hard else "failed"), status or None
+    return id, "bounced" if is_hard else "failed", status or None
 
 
 def _message_id(parts: list[Message]) -> str | None:
@@ -121,33 +115,27 @@ class EarlyReceipt(Struct, frozen=True, array_like=True):
     failures: int = 0
 
 
-class Receipts:
+class Receipts(Struct, eq=False):
     """Applies reports. They may arrive more than once and in any order; a state never moves back.
 
     A report with a tenant affects only that tenant, because a tenant can forge any report of its own provider. A report
     without a tenant comes from the project's provider, which sends for all tenants except those with their own provider
     of the same key."""
 
-    def __init__(
-        self,
-        db: Engine,
-        find_provider: Callable[[str, str], Awaitable[ConfiguredProvider | None]],
-        clock: Clock,
-        webhooks: WebhookSink,
-        jobs: JobRunner,
-    ) -> None:
-        self._db = db
-        self._find_provider = find_provider
-        self._clock = clock
-        self._webhooks = webhooks
-        self._jobs = jobs
-        jobs.register(JOB_KIND, self.run)
+    db: Engine
+    find_provider: Callable[[str, str], Awaitable[ConfiguredProvider | None]]
+    clock: Clock
+    webhooks: WebhookSink
+    jobs: JobRunner
+
+    def __post_init__(self) -> None:
+        self.jobs.register(JOB_KIND, self.run)
 
     async def take_receipt(self, provider: str, tenant: str, receipt: Receipt) -> None:
         """Apply a receipt. If its message is not known yet, or its attempt is in progress, a job applies it soon."""
         if not await self._apply(EarlyReceipt(provider, tenant, receipt)):
             payload = msgspec.json.encode(EarlyReceipt(provider, tenant, receipt))
-            await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0], tenant)
+            await self.jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0], tenant)
 
     async def run(self, job: Job) -> Again | None:
         """Apply an early receipt. Return when to try again, or None."""
@@ -156,7 +144,7 @@ class Receipts:
         if await self._apply(early) or failures >= len(RETRIES_MS):
             return None
         payload = msgspec.json.encode(msgspec.structs.replace(early, failures=failures))
-        return Again(self._clock.now() + RETRIES_MS[failures], payload)
+        return Again(self.clock.now() + RETRIES_MS[failures], payload)
 
     async def _apply(self, early: EarlyReceipt) -> bool:
         """Apply a receipt; return whether its message is known and no attempt is due or in progress."""
@@ -167,20 +155,21 @@ class Receipts:
     async def _find(self, provider: str, tenant: str, reference: str) -> list[StoredMessage]:
         """Return the messages of a vendor's reference or, without a provider, the e-mail with this id."""
         if not provider:
-            found = await Messages(self._db).find([reference])
+            found = await Messages(self.db).find([reference])
             return [one for one in found if one.channel == "email" and tenant in ("", one.tenant)]
-        found = await Messages(self._db).of_reference(provider, reference, tenant)
+        found = await Messages(self.db).of_reference(provider, reference, tenant)
         return [one for one in found if await self._is_about(tenant, provider, one.tenant, one.channel)]
 
     async def apply_report(self, tenant: str, report: MailReport) -> bool:
         """Apply a mail server's report; return whether its message is known."""
-        found = await self._find("", tenant, report.message)
+        id, state, code = report
+        found = await self._find("", tenant, id)
         if not found:
             return False
-        if report.state is None:
-            await self._suppress(found[0].tenant, found[0], COMPLAINT)
+        if state is None:
+            await self._suppress(found[0], COMPLAINT)
         else:
-            await self.take_receipt("", tenant, Receipt(report.message, report.state, report.code))
+            await self.take_receipt("", tenant, Receipt(id, state, code))
         return True
 
     async def apply_opt_out(self, provider: str, tenant: str, opt_out: OptOut) -> None:
@@ -188,33 +177,33 @@ class Receipts:
         the project's provider has sent to it."""
         tenants = {tenant}
         if tenant == DEFAULT_TENANT:
-            tenants.update(await Messages(self._db).tenants_of("sms", provider, opt_out.address))
+            tenants.update(await Messages(self.db).tenants_of("sms", provider, opt_out.address))
         for one in tenants:
             if not await self._is_about(tenant, provider, one, "sms"):
                 continue
             if opt_out.is_allowed:
-                await Suppressions(self._db).lift(one, "sms", opt_out.address)
+                await Suppressions(self.db).lift(one, "sms", opt_out.address)
             else:
-                await Suppressions(self._db).add_reported(one, "sms", opt_out.address, STOP, self._clock.now())
+                await Suppressions(self.db).add_reported(one, "sms", opt_out.address, STOP, self.clock.now())
 
     async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
         """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
         if sender == tenant or tenant != DEFAULT_TENANT:
             return sender == tenant
-        found = await self._find_provider(sender, provider)
+        found = await self.find_provider(sender, provider)
         return found is None or found.tenant != sender or found.fields.channel != channel or not found.fields.active
 
     async def _settle(self, message: StoredMessage, receipt: Receipt) -> bool:
         """Write the state of a receipt, which changes only a sent message. Return False if it may still become sent."""
-        report = await self._webhooks.report(message.tenant, [f"message.{receipt.state}"])
-        now = self._clock.now()
-        has_changed = await Messages(self._db).settle(message.id, receipt.state, receipt.code, report, now)
+        report = await self.webhooks.report(message.tenant, [f"message.{receipt.state}"])
+        now = self.clock.now()
+        has_changed = await Messages(self.db).settle(message.id, receipt.state, receipt.code, report, now)
         if has_changed:
-            self._jobs.wake()
+            self.jobs.wake()
         if receipt.state == "bounced":
-            await self._suppress(message.tenant, message, BOUNCE)
+            await self._suppress(message, BOUNCE)
         return has_changed or message.state not in ("queued", "sending")
 
-    async def _suppress(self, tenant: str, message: StoredMessage, reason: str) -> None:
-        now = self._clock.now()
-        await Suppressions(self._db).add_reported(tenant, message.channel, message.address, reason, now)
+    async def _suppress(self, message: StoredMessage, reason: str) -> None:
+        now = self.clock.now()
+        await Suppressions(self.db).add_reported(message.tenant, message.channel, message.address, reason, now)

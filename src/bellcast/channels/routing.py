@@ -126,7 +126,12 @@ class Router(Struct, eq=False):
         await self.catalog.check_data(request.tenant, draft.type, draft.data)
         is_wanted = await self.webhooks.is_wanted(request.tenant, CREATED)
         is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
-        if is_plain and await self._reaches_every_inbox(request.tenant):
+        # If no preference switches the inbox off, an inbox-only send reads nothing about its recipients.
+        if (
+            is_plain
+            and all(document == NO_PREFERENCES for document in await self.catalog.preferences(request.tenant))
+            and not await OwnPreferencesTable(self.db).any_switches_inbox(request.tenant)
+        ):
             if draft.channels is None and type.data is None:
                 if len(kept_in) >= MAX_CACHED:
                     kept_in.clear()
@@ -296,12 +301,6 @@ class Router(Struct, eq=False):
         if (template := await self.catalog.template(tenant, key)) is None:
             raise Invalid.of("template", await no_template(self.db, tenant, key))
         return template
-
-    async def _reaches_every_inbox(self, tenant: str) -> bool:
-        """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
-        if any(document != NO_PREFERENCES for document in await self.catalog.preferences(tenant)):
-            return False
-        return not await OwnPreferencesTable(self.db).any_switches_inbox(tenant)
 
     async def _read(
         self,

@@ -24,7 +24,6 @@ from bellcast.preferences.types import (
     NO_RULES,
     URGENT_ONLY,
     Channel,
-    Frequency,
     Preferences,
     Priority,
     QuietHours,
@@ -155,18 +154,14 @@ def _digest(occasion: Occasion, layers: Layers) -> Decision | None:
         frequency = document.digest.get(occasion.type)
         if frequency == "instant":
             return None
-        if frequency is not None:
-            return Decision("hold", "digest", source, digest_time(frequency, occasion, layers))
+        if frequency == "hourly":
+            return Decision("hold", "digest", source, local_times.next_hour(occasion.now, occasion.zone))
+        if frequency is not None:  # at `digest_at`, every day or every Monday
+            at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), DIGEST_AT)
+            weekday = local_times.MONDAY if frequency == "weekly" else None
+            due_at = local_times.next_time(occasion.now, local_times.parse_time(at), occasion.zone, weekday=weekday)
+            return Decision("hold", "digest", source, due_at)
     return None
-
-
-def digest_time(frequency: Frequency, occasion: Occasion, layers: Layers) -> int:
-    """Return when the next digest is due: on the hour, or at `digest_at` every day or every Monday."""
-    if frequency == "hourly":
-        return local_times.next_hour(occasion.now, occasion.zone)
-    at = next((document.digest_at for _, document in layers.documents() if document.digest_at is not None), DIGEST_AT)
-    weekday = local_times.MONDAY if frequency == "weekly" else None
-    return local_times.next_time(occasion.now, local_times.parse_time(at), occasion.zone, weekday=weekday)
 
 
 def _quiet_hours(occasion: Occasion, layers: Layers) -> Decision | None:

@@ -4,10 +4,14 @@ import base64
 import binascii
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bellcast.providers.types import SecretHint
 from bellcast.providers.url import ProviderURL
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 # Private keys and service accounts have up to 4 KiB.
 MAX_BYTES = 65_536
@@ -47,6 +51,21 @@ def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None
     if content is None or len(content) > MAX_BYTES:
         raise ValueError(f"cannot be used, because {file} is not a readable file of at most {MAX_BYTES} bytes")
     return content
+
+
+def private_key(pem: bytes) -> "ec.EllipticCurvePrivateKey":
+    """Read a P-256 key. Raises ValueError with a message that continues "the URL"."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # 9 MB, and few servers use it
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        private = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("has a key that is not a private key in PEM") from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
+        raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
+    return private
 
 
 def hint_of(url: str) -> SecretHint:

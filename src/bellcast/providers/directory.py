@@ -92,11 +92,15 @@ class ProviderDirectory:
         self._encryption = encryption
         self._rates = rates
         self._destinations = destinations
-        self._settings = [
-            self._of_setting(f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text))
-            for channel in EXTERNAL_CHANNELS
-            for number, text in enumerate(getattr(config, channel), 1)
-        ]
+        self._settings: list[Entry] = []
+        for channel in EXTERNAL_CHANNELS:
+            for number, text in enumerate(getattr(config, channel), 1):
+                key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
+                try:
+                    named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
+                except ValueError as error:
+                    raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
+                self._settings.append(Entry(_without_secret(DEFAULT_TENANT, key, fields), named, [named]))
         self._stored: dict[str, tuple[int, dict[str, Entry]]] = {}
         self._changes = 0
         self._closing: list[Provider] = []
@@ -360,13 +364,6 @@ class ProviderDirectory:
             label = _metric_label(tenant)
             deliverers = [NamedProvider(key, one, destination, metric_label=label) for one in unusable]
             return Entry(configured, None, deliverers, document.body, problem)
-
-    def _of_setting(self, key: str, fields: ProviderFields) -> Entry:
-        try:
-            named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
-        except ValueError as error:
-            raise SettingsError(f"BELLCAST_{fields.channel.upper()}: the URL {error}.") from None
-        return Entry(_without_secret(DEFAULT_TENANT, key, fields), named, [named])
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
         """Create a provider. Raises ValueError."""

@@ -7,6 +7,7 @@ A missing variable is null. Values compare as in JSON: `true` is not `1`, `1` is
 false. A value can be `{"var": "data.limit"}`.
 """
 
+import operator
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from bellcast.kernel.errors import FieldError, Invalid
 
 ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "event", "steps"})
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
+ORDERINGS = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 WITHOUT_VALUE = frozenset({"exists", "empty"})
 # Maximum nesting; readable conditions have less.
 MAX_DEPTH = 20
@@ -35,8 +37,7 @@ def evaluate(condition: Condition, values: Mapping[str, Any]) -> bool:
         return not evaluate(condition["not"], values)
     left = lookup(condition["var"], values)
     right = resolve(condition.get("value"), values)
-    operator = condition.get("op", "eq")
-    match operator:
+    match name := condition.get("op", "eq"):
         case "eq":
             return _equals(left, right)
         case "ne":
@@ -52,11 +53,7 @@ def evaluate(condition: Condition, values: Mapping[str, Any]) -> bool:
         case _:
             if not (_is_number(left) and _is_number(right)) and not (isinstance(left, str) and isinstance(right, str)):
                 return False
-            if operator == "lt":
-                return bool(left < right)
-            if operator == "lte":
-                return bool(left <= right)
-            return bool(left > right) if operator == "gt" else bool(left >= right)
+            return bool(ORDERINGS[name](left, right))
 
 
 def lookup(path: str, values: Any) -> Any:
@@ -139,7 +136,7 @@ def errors_of(
             return
         if not isinstance(part, Mapping):
             yield FieldError(path, 'must be a condition such as {"var": "data.total", "op": "gte", "value": 100}')
-        elif (group := next((name for name in ("all", "any") if name in part), None)) is not None:
+        elif (group := next((one for one in ("all", "any") if one in part), None)) is not None:
             yield from _only(path, part, {group})
             if not _is_list(part[group]):
                 yield FieldError(f"{path}.{group}", "must be a list of conditions")
@@ -151,12 +148,12 @@ def errors_of(
         else:
             yield from _only(path, part, {"var", "op", "value"})
             yield from variable_errors(f"{path}.var", part.get("var"), step_keys, roots)
-            operator = part.get("op", "eq")
-            if operator not in OPERATORS:
+            name = part.get("op", "eq")
+            if name not in OPERATORS:
                 yield FieldError(f"{path}.op", f"must be one of: {', '.join(OPERATORS)}")
-            elif operator in WITHOUT_VALUE:
+            elif name in WITHOUT_VALUE:
                 if "value" in part:
-                    yield FieldError(f"{path}.value", f"must be absent: {operator} takes no value")
+                    yield FieldError(f"{path}.value", f"must be absent: {name} takes no value")
             elif "value" not in part:
                 yield FieldError(f"{path}.value", "is missing")
             if _is_reference(part.get("value")):

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+import msgspec
 
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.templates import email_blocks, email_checks, lengths, rendering, variables
-from bellcast.templates.email_checks import MailProblem, Severity
+from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import (
@@ -37,20 +37,6 @@ MAX_FINDINGS = 200
 MAX_HINTS = 20
 LINK = re.compile(r"\[([^\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
 UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
-
-
-class Finding(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A problem of a template. Errors stop its publication. `block` is the key of a block, or its path such as
-    `2.columns.0.blocks.1`; `clients` are the mail programs that it concerns."""
-
-    severity: Severity
-    code: str
-    channel: str | None
-    locale: str | None
-    block: str | None
-    line: int | None
-    message: str
-    clients: tuple[str, ...] | None = None
 
 
 def sort(findings: Sequence[Finding]) -> list[Finding]:
@@ -114,17 +100,16 @@ def of_source(template: Template) -> Iterator[Finding]:
     for locale, parts in (("", template), *template.translations.items()):
         mail = parts.email
         if mail is not None and mail.html:
-            yield from (_of_problem(one, locale) for one in email_checks.of_html(mail.html))
+            yield from (_placed(one, locale, None, one.line) for one in email_checks.of_html(mail.html))
         for name, block in _blocks(mail.blocks or ()) if mail is not None else ():
             for problem in _of_block(block):
-                line = problem.line if isinstance(block, HtmlBlock) else None
-                yield _of_problem(problem._replace(line=line), locale, name)
+                yield _placed(problem, locale, name, problem.line if isinstance(block, HtmlBlock) else None)
 
 
 def of_code(template: Template) -> list[Finding]:
     """Return the places of e-mails that the data of a send can turn into HTML or URLs that run code."""
     return [
-        _of_problem(problem._replace(line=problem.line if is_html else None), locale, name)
+        _placed(problem, locale, name, problem.line if is_html else None)
         for locale, parts in (("", template), *template.translations.items())
         if parts.email is not None
         for name, is_html, source in _sources(parts.email)
@@ -185,9 +170,8 @@ def _of_mail(own: Parts, locale: str, subject: str, html: str, text: str) -> Ite
     ):
         message = "The e-mail consists of images: many mail programs show them only on request."
         yield finding("warning", "image_only", message, "email", locale)
-    for problem in email_checks.contrasts(html):
-        block, line = _place(own, problem.excerpt)
-        yield _of_problem(problem._replace(line=line), locale, block)
+    for problem, shown in email_checks.contrasts(html):
+        yield _placed(problem, locale, *_place(own, shown))
 
 
 def _has_unsubscribe(own: Parts, locale: str, layout: Template | None) -> bool:
@@ -223,7 +207,7 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
         yield block.key or path.removeprefix("."), block
 
 
-def _of_block(block: Block) -> Iterator[MailProblem]:
+def _of_block(block: Block) -> Iterator[Finding]:
     match block:
         case HtmlBlock(html=source):
             yield from email_checks.of_html(source)
@@ -241,21 +225,5 @@ def _of_block(block: Block) -> Iterator[MailProblem]:
                 yield from email_checks.of_link(found[2], found[1])
 
 
-def finding(severity: Severity, code: str, message: str, channel: str | None, locale: str | None) -> Finding:
-    """Return a finding about a whole part, or the whole template."""
-    return Finding(
-        severity=severity, code=code, channel=channel, locale=locale or None, block=None, line=None, message=message
-    )
-
-
-def _of_problem(problem: MailProblem, locale: str, block: str | None = None) -> Finding:
-    return Finding(
-        severity=problem.severity,
-        code=problem.code,
-        channel="email",
-        locale=locale or None,
-        block=block,
-        line=problem.line,
-        message=problem.message,
-        clients=problem.clients or None,
-    )
+def _placed(found: Finding, locale: str, block: str | None, line: int | None) -> Finding:
+    return msgspec.structs.replace(found, locale=locale or None, block=block, line=line)

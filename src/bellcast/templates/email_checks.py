@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from jinja2 import nodes
+from msgspec import Struct
 
 from bellcast.templates import html_tokens, rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
@@ -50,15 +51,41 @@ MARKS = "-+ \t\r\n"
 EXPRESSION = re.compile(rf"{BLANK}(\d+){BLANK}")
 
 
-class MailProblem(NamedTuple):
-    """A problem of HTML: severity, code and message, the line if it is known, the mail programs, and the text that has it."""
+class Finding(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A problem of a template. Errors stop its publication. `block` is the key of a block, or its path such as
+    `2.columns.0.blocks.1`; `clients` are the mail programs that it concerns."""
 
     severity: Severity
     code: str
+    channel: str | None
+    locale: str | None
+    block: str | None
+    line: int | None
     message: str
-    line: int | None = None
-    clients: tuple[str, ...] = ()
-    excerpt: str = ""
+    clients: tuple[str, ...] | None = None
+
+
+def finding(
+    severity: Severity,
+    code: str,
+    message: str,
+    channel: str | None = "email",
+    locale: str | None = None,
+    *,
+    line: int | None = None,
+    clients: tuple[str, ...] | None = None,
+) -> Finding:
+    """Return a finding, without its block."""
+    return Finding(
+        severity=severity,
+        code=code,
+        channel=channel,
+        locale=locale or None,
+        block=None,
+        line=line,
+        message=message,
+        clients=clients,
+    )
 
 
 @cache
@@ -76,40 +103,45 @@ def without_expressions(source: str) -> str:
     )
 
 
-def of_link(url: str, label: str, line: int | None = None) -> Iterator[MailProblem]:
+def of_link(url: str, label: str, line: int | None = None) -> Iterator[Finding]:
     """Yield the problems of a link, with blank expressions."""
     url, label = url.strip(), " ".join(label.split())
     shown = url[:LONGEST_EXCERPT].replace(BLANK, "…")
     if url.startswith(BLANK):
         return
     if not url or url == "#":
-        yield MailProblem("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line)
+        yield finding("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line=line)
     elif not url.startswith("#") and not url.lower().startswith(EMAIL_SCHEMES):
         text = f"{shown} must begin with https://, mailto: or tel:, because an e-mail has no address of its own."
-        yield MailProblem("error", "link_invalid", text, line)
+        yield finding("error", "link_invalid", text, line=line)
     elif url.lower().startswith("http://"):
-        yield MailProblem("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line)
+        yield finding("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line=line)
     elif url.lower().startswith(("http", "//")) and not (host := _host(url)):
-        yield MailProblem("error", "link_invalid", f"{shown} names no server.", line)
+        yield finding("error", "link_invalid", f"{shown} names no server.", line=line)
     elif url.lower().startswith("https://") and (named := HOST_IN_TEXT.match(label)) and BLANK not in host:
         expected = _host(named[0] if "://" in named[0] else f"https://{named[0]}")
         if expected.removeprefix("www.") != host.removeprefix("www."):
             text = f"The text names {expected}, the link leads to {host}: filters and readers take that for a fraud."
-            yield MailProblem("warning", "link_mismatch", text, line)
+            yield finding("warning", "link_mismatch", text, line=line)
 
 
-def of_image(src: str, alt: str | None, line: int | None = None) -> Iterator[MailProblem]:
+def of_image(src: str, alt: str | None, line: int | None = None) -> Iterator[Finding]:
     """Yield the problems of an image; `alt` is None if it is absent."""
     shown = src.strip()[:LONGEST_EXCERPT].replace(BLANK, "…")
     if alt is None:
-        yield MailProblem(
-            "error", "image_alt", f'{shown or "The image"} has no description: add alt, or alt="" for decoration.', line
+        yield finding(
+            "error",
+            "image_alt",
+            f'{shown or "The image"} has no description: add alt, or alt="" for decoration.',
+            line=line,
         )
     if src.strip().lower().startswith("http://"):
-        yield MailProblem("warning", "image_insecure", f"{shown} is not encrypted: mail programs do not show it.", line)
+        yield finding(
+            "warning", "image_insecure", f"{shown} is not encrypted: mail programs do not show it.", line=line
+        )
 
 
-def of_html(source: str) -> Iterator[MailProblem]:
+def of_html(source: str) -> Iterator[Finding]:
     """Yield the problems of valid HTML of a template as its author wrote it, without its contrast."""
     text = without_expressions(source)
     link: tuple[str, int, list[str]] | None = None
@@ -136,7 +168,7 @@ def of_html(source: str) -> Iterator[MailProblem]:
             link = None
 
 
-def of_code(source: str) -> Iterator[MailProblem]:
+def of_code(source: str) -> Iterator[Finding]:
     """Yield the places of valid HTML of a template where a value can become code: URLs without the filter `link`, names of
     attributes, and values that are not escaped."""
     expressions: list[str] = []
@@ -153,7 +185,7 @@ def of_code(source: str) -> Iterator[MailProblem]:
     yield from _of_code("".join(texts), expressions) if expressions else ()
 
 
-def _of_code(text: str, expressions: Sequence[str]) -> Iterator[MailProblem]:
+def _of_code(text: str, expressions: Sequence[str]) -> Iterator[Finding]:
     """Yield the tags with expressions as names or URLs, of which the text has the numbers."""
     line, counted = 1, 0
     for position, token in html_tokens.located(text):
@@ -183,9 +215,9 @@ def _is_checked(expression: str) -> bool:
     return isinstance(first, nodes.Name) and first.name in OWN_URLS
 
 
-def _can_run(what: str, advice: str, expression: str, line: int) -> MailProblem:
+def _can_run(what: str, advice: str, expression: str, line: int) -> Finding:
     shown = expression.strip(MARKS)[:100]
-    return MailProblem("warning", "link_invalid", f"Write {advice}: {shown} can be {what} that runs code.", line)
+    return finding("warning", "link_invalid", f"Write {advice}: {shown} can be {what} that runs code.", line=line)
 
 
 def _host(url: str) -> str:
@@ -198,7 +230,7 @@ def _host(url: str) -> str:
 # --- CSS
 
 
-def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[MailProblem]:
+def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[Finding]:
     seen: set[str] = set()
     clients = support()["clients"]
     for word, at in _words(css, is_sheet=is_sheet):
@@ -213,7 +245,9 @@ def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[MailProblem]:
             else f"{', '.join(names[:3])}{f' and {len(names) - 3} others' * (len(names) > 3)}"
         )
         severity: Severity = "warning" if word in LAYOUT else "info"
-        yield MailProblem(severity, "css_unsupported", f"{word} is not supported by {shown}.", line + at - 1, names)
+        yield finding(
+            severity, "css_unsupported", f"{word} is not supported by {shown}.", line=line + at - 1, clients=names
+        )
 
 
 def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
@@ -254,8 +288,8 @@ class StyleRule(NamedTuple):
     look: Mapping[str, str]
 
 
-def contrasts(html: str) -> Iterator[MailProblem]:
-    """Yield the texts of rendered HTML that are hard to read in a light or a dark color scheme."""
+def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
+    """Yield the findings about texts of rendered HTML that are hard to read in a light or a dark color scheme, with the texts."""
     tokens = list(html_tokens.tokens(html))
     rules = [rule for sheet in SHEET.finditer(html) for rule in _rules(sheet[1])]
     is_dark_too = any(rule.scheme == "dark" for rule in rules) or any(
@@ -278,7 +312,7 @@ def contrasts(html: str) -> Iterator[MailProblem]:
             found.add((color, ground, text))
             where = " in dark mode" if scheme == "dark" else ""
             message = f"“{text[:LONGEST_EXCERPT]}” has a contrast of {ratio:.1f}{where} ({color} on {ground}); at least {least:g} is readable."
-            yield MailProblem("warning", "contrast", message, excerpt=text)
+            yield finding("warning", "contrast", message), text
 
 
 def _rules(css: str | Sequence[Any], scheme: str | None = None) -> Iterator[StyleRule]:
@@ -344,7 +378,10 @@ def _texts(
         elif isinstance(token, StartTag):
             if token.name in html_tokens.VOID:
                 continue
-            look = dict(_attribute_look(token)) | _declared(sheet, token) | _look(token.attributes.get("style", ""))
+            own = token.attributes
+            look = {"background-color": own["bgcolor"]} if "bgcolor" in own else {}
+            look |= {"color": own["color"]} if token.name == "font" and "color" in own else {}
+            look |= _declared(sheet, token) | _look(own.get("style", ""))
             if token.name == "a" and "color" not in look:
                 color = "#9e9eff" if scheme == "dark" and ground == CANVAS["dark"][0] else "#0000ee"
             open_elements[token.name] += 1
@@ -361,13 +398,6 @@ def _texts(
             while ended != token.name:
                 ended = stack.pop()[0]
                 open_elements[ended] -= 1
-
-
-def _attribute_look(tag: StartTag) -> Iterator[tuple[str, str]]:
-    if "bgcolor" in tag.attributes:
-        yield "background-color", tag.attributes["bgcolor"]
-    if tag.name == "font" and "color" in tag.attributes:
-        yield "color", tag.attributes["color"]
 
 
 def _declared(sheet: Mapping[str, Mapping[str, tuple[int, str]]], tag: StartTag) -> dict[str, str]:

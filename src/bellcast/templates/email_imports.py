@@ -9,12 +9,9 @@ import secrets
 from html import escape
 from typing import Literal
 
-import msgspec
-
 from bellcast.kernel.errors import Invalid
 from bellcast.templates import content_checks, html_tokens, rendering
-from bellcast.templates.content_checks import Finding
-from bellcast.templates.email_checks import Severity
+from bellcast.templates.email_checks import Finding, Severity, finding
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import CONTENT_ROOTS, TemplateEmail
 
@@ -130,8 +127,7 @@ class _Cleaner:
 
     def report(self, code: str, message: str, line: int | None, severity: Severity = "warning") -> None:
         """Add a finding."""
-        found = content_checks.finding(severity, code, message, "email", None)
-        self.findings.append(msgspec.structs.replace(found, line=line))
+        self.findings.append(finding(severity, code, message, line=line))
 
     def _protected(self, source: str) -> str:
         """Return the source with a placeholder for each tag of a template, also of one that is invalid."""

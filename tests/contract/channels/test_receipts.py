@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from bellcast.channels.receipts import MailReport, Receipts
+from bellcast.channels.receipts import Receipts
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import ExternalChannel, MessageUpdate, NewMessage, State
 from bellcast.kernel.db.lists import ListQuery
@@ -112,8 +112,8 @@ async def test_early_receipt_is_applied_once_its_message_is_known(texts: Texts) 
 async def test_report_on_an_email_that_is_being_sent_is_applied_once_it_is_sent(texts: Texts, state: State) -> None:
     id = await texts.add("acme", "email")
     (begun,) = await texts.store.messages.begin([id], NEVER)
-    assert not await texts.receipts.apply_report("globex", MailReport(id, state))
-    assert await texts.receipts.apply_report("acme", MailReport(id, state))
+    assert not await texts.receipts.apply_report("globex", (id, state, None))
+    assert await texts.receipts.apply_report("acme", (id, state, None))
     texts.clock.advance(1)
     await texts.jobs.run_due()
     assert await texts.state(id) == "sending"
@@ -123,7 +123,7 @@ async def test_report_on_an_email_that_is_being_sent_is_applied_once_it_is_sent(
         texts.clock.advance(seconds)
         await texts.jobs.run_due()
     assert await texts.state(id) == state
-    assert await texts.receipts.apply_report("acme", MailReport(id, state))
+    assert await texts.receipts.apply_report("acme", (id, state, None))
     assert [group.kind for group in await texts.store.jobs.due(NEVER - 1)] == []
 
 

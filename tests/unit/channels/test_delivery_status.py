@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.channels import receipts
-from bellcast.channels.receipts import MAX_CONTENT_TYPE, MAX_PARTS, MailReport
+from bellcast.channels.receipts import MAX_CONTENT_TYPE, MAX_PARTS
 from bellcast.kernel.ids import Ids
 
 ID = Ids().new(1_781_085_600_000)
@@ -30,8 +30,8 @@ def report(message_id: str, content_type: str = "message/rfc822", fields: str = 
 )
 def test_report_of_a_missing_address_is_a_bounce(mail: bytes) -> None:
     found = receipts.parse(mail)
-    assert isinstance(found, MailReport)
-    assert (found.message, found.state) == (ID, "bounced")
+    assert found is not None
+    assert found[:2] == (ID, "bounced")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_status_without_a_list_of_fields_matches_no_message() -> None:
     mail = report(f"<{ID}@x>").replace(
         b"delivery-status\r\n", b"delivery-status\r\nContent-Transfer-Encoding: base64\r\n"
     )
-    assert receipts.parse(mail) in (None, MailReport(ID, "bounced", "5.1.1"))
+    assert receipts.parse(mail) in (None, (ID, "bounced", "5.1.1"))
 
 
 @pytest.mark.parametrize(

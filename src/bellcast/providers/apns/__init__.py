@@ -3,9 +3,7 @@
 from typing import Any
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import credentials, vendor_api
@@ -39,13 +37,7 @@ def from_url(setup: Setup) -> "APNsProvider":
     pem = credentials.read(url, "key", may_read_files=setup.may_read_files)
     if not pem or not url.options.get("topic"):
         raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
-    try:
-        private = load_pem_private_key(pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("has a key that is not a private key in PEM") from None
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-        raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
-    return APNsProvider(url, setup, private)
+    return APNsProvider(url, setup, credentials.private_key(pem))
 
 
 class APNsProvider(vendor_api.VendorProvider):

@@ -1,7 +1,7 @@
 """Chat messages through Telegram's Bot API."""
 
 from bellcast.kernel.outbound.port import Response
-from bellcast.kernel.retries import MAX_RETRY_AFTER, is_temporary
+from bellcast.kernel.retries import MAX_RETRY_AFTER
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.url import ProviderURL, parse
@@ -50,10 +50,9 @@ class TelegramProvider(vendor_api.VendorProvider):
         if response.status == 200 and not body:
             raise vendor_api.unreadable(response)
         parameters = body.get("parameters")
-        error = vendor_api.error_of(response, str(body.get("description") or "refused").replace(self._token, "…"))
+        text = str(body.get("description") or "refused").replace(self._token, "…")
+        # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
+        error = vendor_api.error_of(response, text, is_bounce=response.status == 403)
         if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
             error.retry_after = float(min(parameters["retry_after"], MAX_RETRY_AFTER))
-        # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
-        error.is_bounce = response.status == 403
-        error.is_temporary = is_temporary(response.status) and not error.is_bounce
         raise error

@@ -12,7 +12,7 @@ from bellcast.channels.push import PushTarget
 from bellcast.kernel.base64url import decode, encode
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http
-from bellcast.providers import vendor_api
+from bellcast.providers import credentials, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ class VapidKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> "VapidKey":
         """Read a key pair. Raises ValueError."""
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-        private = load_pem_private_key(pem, None)
-        if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-            raise ValueError("expected a P-256 private key in PEM")  # noqa: TRY004  the value of a setting is wrong, not a type
+        private = credentials.private_key(pem)
         return cls(lambda: private)
 
     def to_pem(self) -> bytes:

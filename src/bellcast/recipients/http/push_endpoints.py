@@ -58,7 +58,16 @@ class PushRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     }
 
 
-def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
+def _errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
+    if body.kind != "web":
+        if body.endpoint is not None or body.keys is not None:
+            yield FieldError("endpoint", f"must not be given with the kind {body.kind}")
+        token = body.token or ""
+        if body.kind == "apns" and APNS_TOKEN.fullmatch(token) is None:
+            yield FieldError("token", "must be the device token in hexadecimal")
+        if body.kind == "fcm" and (len(token) > MAX_ADDRESS or FCM_TOKEN.fullmatch(token) is None):
+            yield FieldError("token", "must be a registration token")
+        return
     if body.token is not None:
         yield FieldError("kind", "must be fcm or apns if there is a token")
         return
@@ -74,20 +83,7 @@ def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.Field
         yield FieldError(f"keys.{wrong[0]}", wrong[1])
 
 
-def _device_errors(body: PushRegistration) -> validation.FieldErrors:
-    if body.endpoint is not None or body.keys is not None:
-        yield FieldError("endpoint", f"must not be given with the kind {body.kind}")
-    token = body.token or ""
-    if body.kind == "apns" and APNS_TOKEN.fullmatch(token) is None:
-        yield FieldError("token", "must be the device token in hexadecimal")
-    if body.kind == "fcm" and (len(token) > MAX_ADDRESS or FCM_TOKEN.fullmatch(token) is None):
-        yield FieldError("token", "must be a registration token")
-
-
-REGISTRATION = request_body.Shape(
-    PushRegistration,
-    lambda body, ctx: validation.check(_browser_errors(body, ctx) if body.kind == "web" else _device_errors(body)),
-)
+REGISTRATION = request_body.Shape(PushRegistration, lambda body, ctx: validation.check(_errors(body, ctx)))
 UNKNOWN = "There is no push endpoint with this id."
 OF_RECIPIENT = Resource(
     "recipients",
@@ -209,20 +205,20 @@ async def _register(change: Change[PushRegistration]) -> ASGIApp:
 
 async def _page(wanted: Change[None]) -> PushEndpointList:
     found = await PushEndpoints(wanted.ctx.engines.db).page(wanted.tenant, *wanted.key)
-    return PushEndpointList([_item(endpoint) for endpoint in found])
+    return PushEndpointList(
+        [
+            PushEndpointItem(
+                id=one.id,
+                kind=one.kind,
+                endpoint=one.address if one.kind == "web" else None,
+                token=None if one.kind == "web" else one.address,
+                created_at=times.to_rfc3339(one.registered_at),
+            )
+            for one in found
+        ]
+    )
 
 
 async def _delete(change: Change[None]) -> bool:
     endpoints = PushEndpoints(change.ctx.engines.db)
     return await endpoints.delete(change.tenant, change.key[0], request_body.path(change.request, "id"))
-
-
-def _item(endpoint: PushEndpoint) -> PushEndpointItem:
-    is_browser = endpoint.kind == "web"
-    return PushEndpointItem(
-        id=endpoint.id,
-        kind=endpoint.kind,
-        endpoint=endpoint.address if is_browser else None,
-        token=None if is_browser else endpoint.address,
-        created_at=times.to_rfc3339(endpoint.registered_at),
-    )

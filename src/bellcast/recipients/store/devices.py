@@ -28,13 +28,13 @@ class PushEndpoint(Struct, frozen=True, kw_only=True):
     registered_at: int
 
 
+_endpoint = columns.reader(PushEndpoint)
+
+
 def _page(tenant: str, recipient: str) -> Script[list[PushEndpoint]]:
     """Return a recipient's endpoints, newest first."""
     found = yield Statement("push_endpoints_of", {"tenant": tenant, "key": recipient})
-    return [
-        PushEndpoint(id=id, kind=kind, address=address, p256dh=p256dh, auth=auth, registered_at=registered_at)
-        for id, kind, address, p256dh, auth, registered_at in found
-    ]
+    return list(map(_endpoint, found))
 
 
 class PushEndpoints(StoreTable):

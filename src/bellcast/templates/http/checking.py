@@ -1,5 +1,6 @@
 """Checks of a template where it applies, with the data of a send or with examples."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import content_checks, rendering, variables
-from bellcast.templates.content_checks import Finding
+from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
@@ -77,13 +78,13 @@ async def check(
             # Examples may have another form than the data of sends.
             if data is not None:
                 text = "; ".join(error.message for error in refusal.errors)
-                found.append(content_checks.finding("error", "template_error", text, None, locale))
+                found.append(finding("error", "template_error", text, None, locale))
             continue
         layout = None if own.email is None else layouts.get(own.email.layout or "")
         found += await in_thread(tenant, content_checks.of_rendered, own, locale, rendered, layout)
         for path in missing if data is not None else ():
             text = f"{path} has no value in this data: the send would be refused."
-            found.append(content_checks.finding("error", "missing_variable", text, None, None))
+            found.append(finding("error", "missing_variable", text, None, None))
     return content_checks.sort(found)
 
 
@@ -129,13 +130,12 @@ def _examples(declared: list[samples.TemplateVariable]) -> dict[str, Any]:
 async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: Template) -> list[PublishEffect]:
     """Return what publishing a valid template changes where it applies. `planned` reads the other objects as they will be
     then."""
-    base = None if tenant == PROJECT else await _stored(ctx, PROJECT, key)
-    own = await _stored(ctx, tenant, key)
-    before = own if base is None else base if own is None else base.overridden_by(own)
-    if before is None:
+    stored = await _stored(ctx, key, PROJECT, tenant)
+    if not stored:
         return []
-    next_base = None if tenant == PROJECT else await _stored(planned, PROJECT, key)
-    after = value if next_base is None else next_base.overridden_by(value)
+    before = functools.reduce(Template.overridden_by, stored)
+    bases = [] if tenant == PROJECT else await _stored(planned, key, PROJECT)
+    after = functools.reduce(Template.overridden_by, [*bases, value])
     found = []
     for locale in sorted(before.translations.keys() - after.translations.keys()):
         found.append(
@@ -166,6 +166,6 @@ async def _broken_uses(
     return [PublishEffect("breaks_use", text, n=len(users))]
 
 
-async def _stored(ctx: ApiContext, tenant: str, key: str) -> Template | None:
-    document = await Documents(ctx.engines.db).get(TEMPLATES, tenant, key)
-    return None if document is None else msgspec.json.decode(document.body, type=Template)
+async def _stored(ctx: ApiContext, key: str, *owners: str) -> list[Template]:
+    found = [await Documents(ctx.engines.db).get(TEMPLATES, one, key) for one in dict.fromkeys(owners)]
+    return [msgspec.json.decode(one.body, type=Template) for one in found if one is not None]

@@ -30,7 +30,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, DryRunQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import content_checks, email_blocks, email_imports, lengths, rendering, tenant_budget
-from bellcast.templates.content_checks import Finding
+from bellcast.templates.email_checks import Finding
 from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList, TemplateVariable
