@@ -25,15 +25,6 @@ class InboxListing(Struct, frozen=True, kw_only=True):
     awaits_return: bool
 
 
-class Counts(Struct, frozen=True, kw_only=True):
-    """Unread counts in the response."""
-
-    unread: int
-    unseen: int
-    by_type: dict[str, int]
-    position: str
-
-
 # Refreshes a session that was issued before a time (UTC milliseconds); None if it has ended.
 Renew = Callable[[Principal, int], Awaitable[Principal | None]]
 
@@ -95,12 +86,6 @@ def place(notification: Notification) -> str:
     """Return the cursor of a notification: its id, or for a woken one its place since then."""
     woken_at = notification.woken_at
     return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
-
-
-async def counts(engines: Context, inbox: Inbox, query: Query) -> Counts:
-    """Return the unread counts of notifications that match the query."""
-    found = await Inboxes(engines.db).unread_by_type(inbox.number, query)
-    return Counts(unread=found.unread, unseen=found.unseen, by_type=found.by_type, position=found.state.position)
 
 
 async def get(engines: Context, inbox: Inbox, id: str) -> Notification:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.lists import MAX_SCANNED_ROWS
+from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListTotal
 from bellcast.kernel.ids import NEWEST
 from bellcast.replays.store import Replays
 from bellcast.replays.types import (
@@ -112,14 +112,6 @@ class CauseKey(Struct, frozen=True):
     cause: str
 
 
-class CauseReport(Struct, frozen=True, kw_only=True):
-    """The causes of failures, the most frequent first. `is_exact` is false if older failures were not examined."""
-
-    groups: list[tuple[CauseKey, FailureGroup]]
-    total: int
-    is_exact: bool
-
-
 async def page(
     db: Engine, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
 ) -> MatchedFailures:
@@ -143,12 +135,15 @@ async def count(db: Engine, tenants: Sequence[str], wanted: FailureFilter, limit
     return await Replays(db).count_failures(_query(tenants, wanted, NEWEST, limit))
 
 
-async def causes(db: Engine, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
-    """Group the failures by tenant and cause."""
+async def causes(
+    db: Engine, tenants: Sequence[str], wanted: FailureFilter
+) -> tuple[list[tuple[CauseKey, FailureGroup]], ListTotal]:
+    """Group the failures by tenant and cause, the most frequent first. The total is not exact if older failures were not
+    examined."""
     limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
     groups, is_exact = await Replays(db).group_failures(_query(tenants, wanted, NEWEST, limit))
     # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
-    return await asyncio.to_thread(report_of, groups, wanted, is_exact=is_exact)
+    return await asyncio.to_thread(_by_cause, groups, wanted, is_exact=is_exact)
 
 
 async def scan(
@@ -179,8 +174,10 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
     )
 
 
-def report_of(same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool) -> CauseReport:
-    """Combine the matching groups whose reasons have the same cause, the most frequent first."""
+def _by_cause(
+    same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool
+) -> tuple[list[tuple[CauseKey, FailureGroup]], ListTotal]:
+    """Combine the matching groups whose reasons have the same cause."""
     groups: dict[CauseKey, FailureGroup] = {}
     for group in filter(lambda one: wanted.matches(one.newest), same_reasons):
         one = group.newest
@@ -191,7 +188,7 @@ def report_of(same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is
         groups[key] = FailureGroup(known.number + group.number, min(known.oldest_at, group.oldest_at), newest)
     by_count = sorted(groups.items(), key=lambda one: one[1].number, reverse=True)
     total = sum(group.number for _, group in by_count)
-    return CauseReport(groups=by_count[:MAX_CAUSES], total=total, is_exact=is_exact)
+    return by_count[:MAX_CAUSES], ListTotal(total, exact=is_exact)
 
 
 def webhook_of(failure: StoredFailure) -> str | None:

@@ -231,8 +231,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
     step or the job, without addresses, ids and long numbers."""
     named = tenants.tenants_of(request, query.tenant)
-    report = await failures.causes(context.of(request).engines.db, named, query.wanted)
-    total = ListTotal(report.total, report.is_exact)
+    groups, total = await failures.causes(context.of(request).engines.db, named, query.wanted)
     return CausePage(
         causes=[
             Cause(
@@ -241,7 +240,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
                 oldest_at=times.to_rfc3339(group.oldest_at),
                 newest=_failure(group.newest),
             )
-            for key, group in report.groups
+            for key, group in groups
         ],
         total=total,
     )
@@ -324,8 +323,8 @@ async def start(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, START)
     tenant = tenants.single_tenant(request, body.tenant)
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
-    plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
-    started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=plan.effects)
+    plan, effects = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
+    started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=effects)
     # The query is checked whatever the body says.
     if request_body.is_dry_run(request) or body.dry_run:
         audit.note_changes(request, {}, {"dry_run": True})

@@ -65,17 +65,6 @@ class ReplayEffect(Struct, frozen=True):
     count: int
 
 
-class ReplayPlan(Struct, frozen=True):
-    """The failures of a new replay, by the filter `wanted` or by id. Unless `is_exact`, there are more than
-    MAX_SCANNED_ROWS failures, and only the newest were counted."""
-
-    wanted: FailureFilter | None
-    ids: tuple[str, ...]
-    matched: int
-    is_exact: bool
-    effects: list[ReplayEffect]
-
-
 class ReplayRunner:
     """Plans, starts and runs replays."""
 
@@ -88,17 +77,23 @@ class ReplayRunner:
         self._starting = asyncio.Lock()
         jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
 
-    async def plan(self, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]) -> ReplayPlan:
-        """Count the failures of a replay. Writes nothing."""
+    async def plan(
+        self, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]
+    ) -> tuple[Replay, list[ReplayEffect]]:
+        """Return a replay by filter or by id with its effects. Writes nothing. At most MAX_SCANNED_ROWS failures are
+        counted."""
+        now = self._clock.now()
         if wanted is None:
             found = await Replays(self._db).find(tenant, ids)
             found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
-            return ReplayPlan(None, found_ids, len(found), is_exact=True, effects=_effects(found))
+            return Replay(ids=found_ids, matched=len(found), is_exact=True, created_at=now), _effects(found)
         page = await failure_lists.page(self._db, (tenant,), wanted, None, MAX_SCANNED_ROWS)
-        return ReplayPlan(wanted, (), len(page.failures), page.before is None, _effects(page.failures))
+        is_exact = page.before is None
+        replay = Replay(wanted=wanted, matched=len(page.failures), is_exact=is_exact, created_at=now)
+        return replay, _effects(page.failures)
 
-    async def start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
-        """Start a replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
+    async def start(self, tenant: str, planned: Replay) -> tuple[str, Replay]:
+        """Start a planned replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
         replays are running."""
         async with self._starting:
             now = self._clock.now()
@@ -106,11 +101,11 @@ class ReplayRunner:
             running = [id for id, replay in known if replay.state == "running"]
             if len(running) >= MAX_RUNNING_REPLAYS:
                 raise Conflict(f"{len(running)} replays are already running: wait for one of them, or cancel it.")
-            wanted = plan.wanted
+            wanted = planned.wanted
             if wanted is not None:
                 until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
                 wanted = msgspec.structs.replace(wanted, until=until)
-            replay = Replay(wanted=wanted, ids=plan.ids, matched=plan.matched, is_exact=plan.is_exact, created_at=now)
+            replay = msgspec.structs.replace(planned, wanted=wanted, created_at=now)
             id = self._new_id(now)
             job = Job(
                 id=f"{JOB_KIND}:{id}",

@@ -163,17 +163,18 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     return guarded
 
 
-def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
+def refusals(endpoint: ApiEndpoint) -> list[type[BellcastError]]:
     """Return every error of an operation: the declared ones, and those that its parameters and body imply."""
+    operation = endpoint.operation
     implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
     if operation.required_scope:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
     if operation.is_sensitive:
         implied.append(errors.PasswordRequired)
-    if operation.required_scope and method != "get":
+    if operation.required_scope and endpoint.method != "GET":
         implied.append(errors.DiskFull)
     if operation.body is not None:
         implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid]
-    if not operation.any_query or "{" in path:
+    if not operation.any_query or "{" in endpoint.path:
         implied += [errors.BadRequest, errors.Invalid]
     return list(dict.fromkeys(implied))

@@ -38,11 +38,13 @@ class LoopTransport(httpx.BaseTransport):
         loop = self._loop()
         if loop is None or not loop.is_running():
             raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
-        with contextlib.suppress(RuntimeError):  # this thread has no running loop
-            if asyncio.get_running_loop() is loop:
-                raise BlockingInEventLoop(
-                    "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
-                )
+        running: asyncio.AbstractEventLoop | None = None
+        with contextlib.suppress(RuntimeError):  # this thread has none
+            running = asyncio.get_running_loop()
+        if running is loop:
+            raise BlockingInEventLoop(
+                "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
+            )
         waiting = asyncio.run_coroutine_threadsafe(self._respond(request), loop)
         try:
             return waiting.result(request.extensions["timeout"]["read"])

@@ -1,7 +1,7 @@
 """Generates the OpenAPI document from the operations and their types."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
@@ -152,7 +152,7 @@ PARAMETERS = {
     "text": "Only with this text, in any case.",
     "last": "Begin with at most this many recent events.",
     "status": "Only with this status, or a class such as `4xx`.",
-    "route": "Only of this route, with or without its method.",
+    "route": "Only of this endpoint, with or without its method.",
     "metrics": "Metrics by name, repeated or separated by commas. Default: all.",
     "step": "The key of a step, only of runs that reached it; of statistics, the length of an interval.",
     "provider": "Only of this provider.",
@@ -190,42 +190,11 @@ OPERATION_GROUPS = {
 }
 
 
-class Route(Struct, frozen=True):
-    """An operation with its method and path."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    description: str
-    operation: Operation
-
-
-def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
-    """Return every documented operation."""
-    found: list[Route] = []
-    for endpoint in endpoints:
-        function = endpoint.respond
-        summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
-        module = function.__module__
-        group = OPERATION_GROUPS.get(module) or module.removesuffix(".http").rpartition(".")[2]
-        route = Route(
-            method=endpoint.method.lower(),
-            path=endpoint.template,
-            name=endpoint.operation.id or f"{group}.{function.__name__}",
-            summary=" ".join(summary.split()).removesuffix("."),
-            description=" ".join(description.split()),
-            operation=endpoint.operation,
-        )
-        found.append(route)
-    return found
-
-
-def document(served: Sequence[Route], limits: Limits) -> Json:
+def document(served: Sequence[ApiEndpoint], limits: Limits) -> Json:
     schemas = _Schemas(served, limits)
     paths: defaultdict[str, Json] = defaultdict(dict)
-    for route in sorted(served, key=lambda one: one.path):
-        paths[route.path][route.method] = _operation(route, schemas)
+    for endpoint in sorted(served, key=lambda one: one.template):
+        paths[endpoint.template][endpoint.method.lower()] = _operation(endpoint, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -244,9 +213,11 @@ def document(served: Sequence[Route], limits: Limits) -> Json:
 class _Schemas:
     """The schemas of all request and response types, with the configured limits."""
 
-    def __init__(self, served: Sequence[Route], limits: Limits) -> None:
+    def __init__(self, served: Sequence[ApiEndpoint], limits: Limits) -> None:
         used = [
-            one for route in served for one in (*_inputs(route.operation), *route.operation.response_types.values())
+            one
+            for endpoint in served
+            for one in (*_inputs(endpoint.operation), *endpoint.operation.response_types.values())
         ]
         types = [Problem, *(one for one in used if one is not None and not isinstance(one, str))]
         schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
@@ -254,7 +225,7 @@ class _Schemas:
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
         self.limits = limits
         # Responses that contain the fields of a request are not limited: the limits may have been higher.
-        for one in {one for route in served for type in _inputs(route.operation) for one in _structs(type)}:
+        for one in {one for endpoint in served for type in _inputs(endpoint.operation) for one in _structs(type)}:
             component = self.components[one.__name__]
             names = dict(zip(one.__struct_fields__, one.__struct_encode_fields__, strict=True))
             for field, limit in field_limits.of(one).items():
@@ -270,11 +241,18 @@ class _Schemas:
         quiet_hours = {"quiet_hours": {"anyOf": [NO, hours | {"required": []}, NULL]}}
         title = {"title": PREFERENCES_CHANGE, "properties": whole["properties"] | quiet_hours}
         self.components[PREFERENCES_CHANGE] = whole | title
-        queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
+        queries = {endpoint.operation.query.__name__ for endpoint in served if endpoint.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
         # Response types in which fields with defaults are always present too
-        read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
-        extra = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
+        read = {
+            one
+            for endpoint in served
+            if endpoint.operation.body is not None
+            for one in _structs(endpoint.operation.body)
+        }
+        extra = {
+            one for endpoint in served for type in endpoint.operation.response_types.values() for one in _structs(type)
+        }
         complete = {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults} - AS_WRITTEN
         for name, schema in self.components.items():
             _complete_types(schema)
@@ -288,10 +266,10 @@ class _Schemas:
         schema: Json = self._by_type[repr(type)]
         return schema
 
-    def query(self, route: Route) -> Iterator[tuple[str, Json, bool]]:
+    def query(self, endpoint: ApiEndpoint) -> Iterator[tuple[str, Json, bool]]:
         """Yield name, schema and `required` of each query parameter."""
-        name, is_list = route.operation.query.__name__, route.operation.tenant_rule == "list"
-        pattern = ANY_TENANT_PATTERN if is_list or route.path.startswith("/v1/webhooks") else TENANT_OR_DEFAULT
+        name, is_list = endpoint.operation.query.__name__, endpoint.operation.tenant_rule == "list"
+        pattern = ANY_TENANT_PATTERN if is_list or endpoint.template.startswith("/v1/webhooks") else TENANT_OR_DEFAULT
         schema, tenant = self._queries[name], text(self.limits.key, pattern)
         for name, field in schema["properties"].items():
             bound = {} if "pattern" in str(field) else tenant if name == "tenant" else ANY_TEXT
@@ -421,23 +399,26 @@ def _complete_types(schema: Json) -> None:
         schema.setdefault("type", "string")
 
 
-def _operation(route: Route, schemas: _Schemas) -> Json:
-    declared = route.operation
+def _operation(endpoint: ApiEndpoint, schemas: _Schemas) -> Json:
+    declared, function = endpoint.operation, endpoint.respond
+    summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
+    module = function.__module__
+    group = OPERATION_GROUPS.get(module) or module.removesuffix(".http").rpartition(".")[2]
     schemes = () if declared.required_scope is None else SECURITY_OF_SCOPE.get(declared.required_scope, ("server",))
     spec: Json = {
-        "operationId": route.name,
+        "operationId": declared.id or f"{group}.{function.__name__}",
         "tags": [declared.tag],
-        "summary": route.summary,
-        "parameters": [*_parameters(route, schemas)],
-        "responses": _responses(route, schemas),
+        "summary": " ".join(summary.split()).removesuffix("."),
+        "parameters": [*_parameters(endpoint, schemas)],
+        "responses": _responses(endpoint, schemas),
         "security": [{name: []} for name in schemes],
     }
-    if route.description:
-        spec["description"] = route.description
+    if description:
+        spec["description"] = " ".join(description.split())
     if declared.required_scope in keys.SCOPES:
         spec["x-scope"] = declared.required_scope
     if declared.body is not None:
-        is_change = declared.body is Preferences and route.method == "patch"
+        is_change = declared.body is Preferences and endpoint.method == "PATCH"
         content = {"schema": {"$ref": REF.format(name=PREFERENCES_CHANGE)} if is_change else schemas.of(declared.body)}
         if declared.example is not None:
             content["example"] = declared.example
@@ -455,28 +436,28 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     return spec
 
 
-def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
-    for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
-        bound = _path_parameter(route.path, name, schemas.limits)
+def _parameters(endpoint: ApiEndpoint, schemas: _Schemas) -> Iterator[Json]:
+    for name in (part[1:-1] for part in endpoint.template.split("/") if part.startswith("{")):
+        bound = _path_parameter(endpoint.template, name, schemas.limits)
         schema: Json = {"type": "string", "minLength": 1} | bound
         yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
-    if route.operation.query is not None:
-        for name, schema, required in schemas.query(route):
+    if endpoint.operation.query is not None:
+        for name, schema, required in schemas.query(endpoint):
             # A query parameter cannot be null: it is omitted instead
             alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
             plain = {field: value for field, value in schema.items() if value is not None}
             shown = alternatives[0] if len(alternatives) == 1 else plain
             extra = {"description": PARAMETERS[name], "schema": shown}
             yield {"name": name, "in": "query", "required": required, **extra}
-    for name in route.operation.headers + route.operation.required_headers:
+    for name in endpoint.operation.headers + endpoint.operation.required_headers:
         bound = KEY.schema(schemas.limits) if name == "Idempotency-Key" else {}
-        required = name in route.operation.required_headers
+        required = name in endpoint.operation.required_headers
         extra = {"description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
         yield {"name": name, "in": "header", "required": required, **extra}
 
 
-def _responses(route: Route, schemas: _Schemas) -> Json:
-    declared = route.operation
+def _responses(endpoint: ApiEndpoint, schemas: _Schemas) -> Json:
+    declared = endpoint.operation
     responses: Json = {}
     for status, type_ in declared.response_types.items():
         responses[str(status)] = {"description": HTTPStatus(status).phrase}
@@ -495,7 +476,7 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
             }
             responses[str(status)]["headers"] = extra
     by_status: defaultdict[int, list[type[BellcastError]]] = defaultdict(list)
-    for error in refusals(declared, route.method, route.path):
+    for error in refusals(endpoint):
         by_status[error.status].append(error)
     return responses | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
 

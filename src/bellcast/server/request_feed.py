@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +19,6 @@ from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Sen
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.connection.dialect import Dialect
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
@@ -181,38 +180,36 @@ class RequestFeed(Struct, eq=False):
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
-        principal, at = connection.principal, connection.connected_at
-        context = _ConnectionContext(at, principal.tenant, principal.recipient, connection.id)
-        dialect, given = connection.dialect, {"path": path, "request_id": request_id}
+        given = {"path": path, "request_id": request_id}
         source = {name: value for name, value in given.items() if value is not None}
-        text, fields = f"connected by {dialect.protocol} over {dialect.transport}", _from(source, connection.origin)
-        make = partial(_connection_event, "connect", context, dialect, text, fields)
-        self.feed.emit_later("connect", principal.tenant, make)
+        text = f"connected by {connection.dialect.protocol} over {connection.dialect.transport}"
+        make = _connection_event("connect", connection, connection.connected_at, text, _from(source, connection.origin))
+        self.feed.emit_later("connect", connection.principal.tenant, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Emit the topics that a connection begins to follow. They are not logged."""
-        context = self._context_of(connection)
+        now = self.clock.now()
         for topic in topics:
-            make = partial(_connection_event, "subscribe", context, connection.dialect, f"follows {topic}", {}, topic)
-            self.feed.emit_later("subscribe", context.tenant, make)
+            make = _connection_event("subscribe", connection, now, f"follows {topic}", {}, topic)
+            self.feed.emit_later("subscribe", connection.principal.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         """Emit the topics that a connection may not follow. They are not logged."""
-        context = self._context_of(connection)
+        now = self.clock.now()
         for one in refused[:MAX_REFUSED_TOPICS]:
             text, fields = f"may not follow {one.topic}", {"code": one.code, "detail": one.message}
-            self.feed.emit(_connection_event("refused", context, connection.dialect, text, fields, one.topic))
+            self.feed.emit(_connection_event("refused", connection, now, text, fields, one.topic)())
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
-        context = self._context_of(connection)
-        text, fields = f"disconnected: {end.reason}", why(end) | {"ms": context.at - connection.connected_at}
-        make = partial(_connection_event, "disconnect", context, connection.dialect, text, fields)
-        self.feed.emit_later("disconnect", context.tenant, make)
+        now = self.clock.now()
+        text, fields = f"disconnected: {end.reason}", why(end) | {"ms": now - connection.connected_at}
+        make = _connection_event("disconnect", connection, now, text, fields)
+        self.feed.emit_later("disconnect", connection.principal.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
         text = f"connection refused: {end.reason}"
-        self.feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
+        self.feed.emit(_connection_event("refused", connection, self.clock.now(), text, fields)())
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
         """Emit the refusal of a connection to a namespace, which has no id."""
@@ -229,37 +226,21 @@ class RequestFeed(Struct, eq=False):
         )
         self.feed.emit(event)
 
-    def _context_of(self, connection: Connection) -> "_ConnectionContext":
-        principal = connection.principal
-        return _ConnectionContext(self.clock.now(), principal.tenant, principal.recipient, connection.id)
-
-
-class _ConnectionContext(Struct, frozen=True):
-    """The time of an event, and the id, tenant and recipient of its connection. Stored events refer to these values
-    instead of the connection, so that a closed connection can be freed."""
-
-    at: int
-    tenant: str
-    recipient: str | None
-    connection: str
-
 
 def _connection_event(
-    kind: FeedKind,
-    context: _ConnectionContext,
-    dialect: Dialect,
-    text: str,
-    fields: Mapping[str, Any],
-    topic: str | None = None,
-) -> FeedEvent:
-    return FeedEvent(
+    kind: FeedKind, connection: Connection, at: int, text: str, fields: Mapping[str, Any], topic: str | None = None
+) -> Callable[[], FeedEvent]:
+    """Return what makes an event. It does not refer to the connection, so that a closed one can be freed."""
+    principal, dialect = connection.principal, connection.dialect
+    return partial(
+        FeedEvent,
         kind=kind,
-        at=context.at,
+        at=at,
         text=text,
-        tenant=context.tenant,
-        recipient=context.recipient,
+        tenant=principal.tenant,
+        recipient=principal.recipient,
         topic=topic,
-        connection=context.connection,
+        connection=connection.id,
         trace=fields.get("request_id"),
         fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
     )

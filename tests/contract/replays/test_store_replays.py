@@ -112,7 +112,8 @@ def replays(app: App) -> tuple[ReplayRunner, JobRunner]:
 
 async def start(app: App, wanted: FailureFilter | None, ids: Sequence[str] = (), tenant: str = "") -> str:
     process, _ = replays(app)
-    id, _ = await process.start(tenant, await process.plan(tenant, wanted, ids))
+    planned, _ = await process.plan(tenant, wanted, ids)
+    id, _ = await process.start(tenant, planned)
     return id
 
 
@@ -222,8 +223,8 @@ async def test_replay_retries_what_matches_and_reports_its_progress(app: App) ->
         await add_failed(app, 4, tenant="acme", reason="451 busy, id 4XJ1k20Qqz12"),
     )
     process, runner = replays(app)
-    plan = await process.plan("", FailureFilter(cause="451 busy, id ID"), ())
-    assert (plan.matched, plan.is_exact, [(one.channel, one.count) for one in plan.effects]) == (
+    plan, effects = await process.plan("", FailureFilter(cause="451 busy, id ID"), ())
+    assert (plan.matched, plan.is_exact, [(one.channel, one.count) for one in effects]) == (
         2,
         True,
         [("email", 2)],

@@ -218,7 +218,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     body = await request_body.body(request, RETRY, is_optional=True)
     tenant = tenants.single_tenant(request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
-    plan = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
+    plan, _ = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
     is_dry_run = request_body.is_dry_run(request)
     if plan.matched and not is_dry_run:
         await replays.start(tenant, plan)

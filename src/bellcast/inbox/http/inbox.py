@@ -7,7 +7,8 @@ from msgspec import Meta, Struct, field
 
 from bellcast.inbox import actions, views
 from bellcast.inbox.http import action_calls
-from bellcast.inbox.types.inboxes import Action, Inbox, Marked, Marking, Query
+from bellcast.inbox.store.inboxes import Inboxes
+from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
@@ -159,9 +160,7 @@ SNOOZE = request_body.Shape(SnoozeRequest)
 INBOX = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
-async def _if_changed(
-    request: ApiRequest, read: Callable[[Inbox], Awaitable[views.InboxListing | views.Counts]]
-) -> ASGIApp:
+async def _if_changed(request: ApiRequest, read: Callable[[Inbox], Awaitable[views.InboxListing | Counts]]) -> ASGIApp:
     """Return what `read` finds in the inbox; 304 if it has not changed since the client's ETag, which is its position."""
     inbox, result = await inbox_of(request), None
     etag = f'"{inbox.state.position}"'
@@ -212,7 +211,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
     required_scope="recipient",
     query=CountsQuery,
     headers=("If-None-Match",),
-    response_types={200: views.Counts, 304: None},
+    response_types={200: Counts, 304: None},
     response_headers=("ETag",),
 )
 async def counts(request: ApiRequest) -> ASGIApp:
@@ -222,7 +221,8 @@ async def counts(request: ApiRequest) -> ASGIApp:
     filter, all three numbers count only matching notifications."""
     params = request_body.query(request, CountsQuery)
     query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
-    return await _if_changed(request, lambda inbox: views.counts(context.of(request).engines, inbox, query))
+    inboxes = Inboxes(context.of(request).engines.db)
+    return await _if_changed(request, lambda inbox: inboxes.unread_by_type(inbox.number, query))
 
 
 @INBOX.get(Notification)

@@ -11,6 +11,7 @@ from bellcast.inbox.types.inboxes import (
     ALL,
     Change,
     Changes,
+    Counts,
     Inbox,
     InboxPage,
     InboxStatus,
@@ -18,7 +19,6 @@ from bellcast.inbox.types.inboxes import (
     Query,
     ResumeFrom,
     SessionRevoked,
-    UnreadCounts,
 )
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
@@ -85,15 +85,17 @@ class Inboxes(StoreTable):
         return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
 
     @read
-    def unread_by_type(self, inbox: int, query: Query = ALL) -> Script[UnreadCounts]:
-        """Return the counts of rows that match the query, and the state in the same snapshot."""
+    def unread_by_type(self, inbox: int, query: Query = ALL) -> Script[Counts]:
+        """Return the counts of rows that match the query, and the position in the same snapshot."""
         state, *_ = yield from _status(inbox)
         if not (query.types or query.tags or query.priorities):
             found = yield Statement("unread_by_type", {"inbox": inbox})
-            return UnreadCounts(state, dict(found), state.unread, state.unseen)
+            unread, unseen = state.unread, state.unseen
+            return Counts(unread=unread, unseen=unseen, by_type=dict(found), position=state.position)
         counted = yield Statement("counts_filtered", {"inbox": inbox, **_filter_params(query)})
         by_type = {type: unread for type, unread, _ in counted if unread}
-        return UnreadCounts(state, by_type, sum(by_type.values()), sum(unseen for *_, unseen in counted))
+        unread, unseen = sum(by_type.values()), sum(unseen for *_, unseen in counted)
+        return Counts(unread=unread, unseen=unseen, by_type=by_type, position=state.position)
 
     @read
     def get(self, inbox: int, id: str) -> Script[Notification | None]:

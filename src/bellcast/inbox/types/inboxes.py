@@ -125,13 +125,13 @@ class InboxPage(Struct, frozen=True):
     awaits_return: bool
 
 
-class UnreadCounts(Struct, frozen=True):
-    """Counts of the selected rows, unread counts by type, and the state of the inbox in the same snapshot."""
+class Counts(Struct, frozen=True, kw_only=True):
+    """Unread counts in the response."""
 
-    state: InboxState
-    by_type: dict[str, int]
     unread: int
     unseen: int
+    by_type: dict[str, int]
+    position: str
 
 
 class Marking(Struct, frozen=True, kw_only=True):
