@@ -72,13 +72,10 @@ async def serve(request: ApiRequest) -> ASGIApp:
             refused = {"jsonrpc": "2.0", "id": message.get("id"), "error": failure}
             return responses.json(refused, refusal.status, headers=headers)
 
-    async def record(tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
-        await _record(request, tool, arguments, outcome)
-
     from bellcast.agents import protocol  # the SDK takes 0.5 s and 30 MB
 
     authorization = request_body.header(request, guards.AUTHORIZATION) or ""
-    answer = protocol.endpoint(agents, caller, authorization, record)
+    answer = protocol.endpoint(agents, caller, authorization, functools.partial(_record, request))
 
     async def replayed(scope: Scope, receive: Receive, send: Send) -> None:
         unread: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]

@@ -15,7 +15,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import audit, context, definition_body, objects, tenants
+from bellcast.rest import audit, context, definition_body, managed, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import Kind
 from bellcast.rest.operations import ApiEndpoint
@@ -198,7 +198,20 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     await Documents(ctx.engines.db).check_count(kind.plural, tenant, key)
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, value))
-    return responses.json(await kind.publish(request, tenant, document, draft.base, value, body.note))
+    await managed.check(ctx, kind.plural, tenant, key)
+    planned = objects.overlaid(ctx, kind.plural, tenant, key, msgspec.json.encode(value))
+    await objects.check_uses(kind, ctx, planned, [(tenant, key)])
+    before, by = await Documents(ctx.engines.db).get(kind.plural, tenant, key), audit.actor(request)
+    if (None if before is None else kind.item(before, tenant)["version"]) != draft.base:
+        raise PreconditionFailed
+    written, _ = await kind.put(
+        ctx, tenant, key, value, before, by, is_conditional=True, draft=document, note=body.note
+    )
+    shown = kind.item(written, tenant)
+    audit.note_changes(request, {} if before is None else kind.item(before, tenant), shown)
+    objects.changed(kind, ctx)
+    (manager,) = await managed.of(ctx, kind.plural, [(tenant, key)])
+    return responses.json(shown | {managed.FIELD: manager})
 
 
 async def versions(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:

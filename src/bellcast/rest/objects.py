@@ -167,9 +167,11 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
         by: str,
         *,
         is_conditional: bool,
+        draft: Document | None = None,
+        note: str | None = None,
     ) -> tuple[Document, bool]:
-        """Write a checked object; return it, and whether it is new. Raises PreconditionFailed if a conditional write finds
-        another one than `before`."""
+        """Write a checked object, and delete the draft that it was; return it, and whether it is new. Raises PreconditionFailed
+        if a conditional write finds another one than `before`, or the stored draft is another one."""
         body, now = msgspec.json.encode(value), ctx.engines.clock.now()
         replaced = None if before is None else before.body
         written = Document(key, body, now, now)
@@ -178,8 +180,9 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
                 self.plural,
                 tenant,
                 key,
-                StoredVersion(0, body, now, by),
+                StoredVersion(0, body, now, by, note),
                 replaces=replaced if is_conditional else UNSET,
+                draft=None if draft is None else draft.body,
             )
             if stored is None:
                 raise PreconditionFailed
@@ -202,30 +205,6 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
         if self.is_versioned:
             await documents.delete(draft_kind(self.plural), tenant, key)
         return True
-
-    async def publish(
-        self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: T, note: str | None
-    ) -> dict[str, Any]:
-        """Write the checked object of a draft as the next version, and delete the draft, in one transaction. Raises
-        PreconditionFailed if the draft has changed, or the object is no longer the version `base`."""
-        ctx, key, body = context.of(request), document.key, msgspec.json.encode(value)
-        await managed.check(ctx, self.plural, tenant, key)
-        await check_uses(self, ctx, overlaid(ctx, self.plural, tenant, key, body), [(tenant, key)])
-        before, now = await Documents(ctx.engines.db).get(self.plural, tenant, key), ctx.engines.clock.now()
-        replaced = None if before is None else before.body
-        added = StoredVersion(0, body, now, audit.actor(request), note)
-        stored = None
-        if (None if before is None else before.version) == base:
-            stored = await Versions(ctx.engines.db).publish(
-                self.plural, tenant, key, added, replaces=replaced, draft=document.body
-            )
-        if stored is None:
-            raise PreconditionFailed
-        written = Document(key, body, now, now, stored.version)
-        audit.note_changes(request, {} if before is None else self.item(before, tenant), self.item(written, tenant))
-        _changed(self, ctx)
-        (by,) = await managed.of(ctx, self.plural, [(tenant, key)])
-        return self.item(written, tenant) | {managed.FIELD: by}
 
 
 # Above the version numbers of any object, and within the integer range of every store.
@@ -446,7 +425,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     by, is_conditional = audit.actor(request), entity_tags.is_conditional(request)
     written, is_new = await kind.put(ctx, tenant, key, value, before, by, is_conditional=is_conditional)
     audit.note_changes(request, {} if before is None else kind.item(before, tenant), kind.item(written, tenant))
-    _changed(kind, ctx)
+    changed(kind, ctx)
     return responses.json(await described(kind, ctx, tenant, kind.item(written, tenant)), 201 if is_new else 200)
 
 
@@ -475,7 +454,7 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
             raise Conflict(f"The {kind.name} has changed at the same time: try again.")
         after = kind.at_version(before, stored)
         audit.note_changes(request, kind.item(before, tenant), kind.item(after, tenant))
-        _changed(kind, ctx)
+        changed(kind, ctx)
         before = after
     return responses.json(await described(kind, ctx, tenant, kind.item(before, tenant)))
 
@@ -491,7 +470,7 @@ async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     await check_uses(kind, ctx, overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
     if not await kind.remove(ctx, tenant, key, before, is_conditional=entity_tags.is_conditional(request)):
         raise NotFound(unknown)
-    _changed(kind, ctx)
+    changed(kind, ctx)
     audit.note_change(request, "key", key, None)
     return responses.empty()
 
@@ -503,7 +482,7 @@ async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, ke
         entity_tags.check(request, None if found is None else entity_tags.tag_of(kind.item(*found)))
 
 
-def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
+def changed(kind: Kind[Any], ctx: ApiContext) -> None:
     """Drop cached objects after this process changed one."""
     ctx.engines.router.forget()
     if kind.changed is not None:

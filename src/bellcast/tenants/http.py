@@ -20,7 +20,6 @@ from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Listing, Resource, listing
 from bellcast.rest.tenants import BOUND, TenantQuery, key
@@ -34,14 +33,6 @@ class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: Annotated[str | None, Limit("title")] = None
     settings: Annotated[dict[str, Any], DATA] = {}
-
-
-def _check(fields: TenantFields, ctx: ApiContext) -> None:
-    validation.check(
-        _rules(fields.settings),
-        validation.locale("settings.locale", fields.settings.get("locale")),
-        validation.timezone("settings.timezone", fields.settings.get("timezone")),
-    )
 
 
 # One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
@@ -66,6 +57,8 @@ def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
         isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
     ):
         yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
+    yield from validation.locale("settings.locale", settings.get("locale"))
+    yield from validation.timezone("settings.timezone", settings.get("timezone"))
 
 
 TENANTS = Resource(
@@ -132,7 +125,7 @@ async def read(wanted: Change[None]) -> Any:
 
 
 @TENANTS.put(
-    request_body.Shape(TenantFields, _check),
+    request_body.Shape(TenantFields, lambda fields, ctx: validation.check(_rules(fields.settings))),
     Tenant,
     bound_by="path",
     query=request_body.DryRunFlag,

@@ -146,12 +146,9 @@ class Sources(Struct, eq=False):
 
     async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the last errors of sources with events of this tenant."""
-        documents = Documents(self.engines().db)
-        found: dict[str, str | None] = {}
-        for key in keys:
-            document = await documents.get(ERRORS, tenant, key)
-            found[key] = None if document is None else msgspec.json.decode(document.body)["last_error"]
-        return found
+        found = await Documents(self.engines().db).several([(ERRORS, tenant, key) for key in keys])
+        errors = {place[2]: msgspec.json.decode(document.body)["last_error"] for place, document in found.items()}
+        return dict.fromkeys(keys) | errors
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self.engines()

@@ -26,13 +26,8 @@ def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[
             target = target_of(step, run, Variables(values=values, tenant=run.tenant))
         except TemplateError:
             continue
-        found.append(new(step, run, target))
+        found.append(NewWait(run.id, step.key, run.tenant, run.recipient, step.fields["event"], target))
     return found
-
-
-def new(step: Step, run: StoredRun, target: str) -> NewWait:
-    """Return the wait of a step."""
-    return NewWait(run.id, step.key, run.tenant, run.recipient, step.fields["event"], target)
 
 
 def target_of(step: Step, run: StoredRun, variables: Variables) -> str:

@@ -364,7 +364,7 @@ def new_waits(execution: Execution) -> tuple[NewWait, ...]:
             return ()
         known = execution.waits.get(step.key)
         if known is None or known.target != target:
-            found.append(live_waits.new(step, stored, target))
+            found.append(NewWait(stored.id, step.key, stored.tenant, stored.recipient, step.fields["event"], target))
     return tuple(found)
 
 

@@ -78,8 +78,7 @@ class Schedules(Struct, eq=False):
         engines = self.engines()
         await self.check_references(tenant, schedule)
         is_new = await Documents(engines.db).get(SCHEDULES, tenant, key) is None
-        stored = msgspec.convert(msgspec.to_builtins(schedule), StoredSchedule)
-        new = msgspec.structs.replace(await self._new(tenant, key, stored), replaces=replaces)
+        new = msgspec.structs.replace(await self._new(tenant, key, stored_of(schedule)), replaces=replaces)
         await Runs(engines.db).start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
         engines.router.messages_added()
         return is_new
@@ -148,17 +147,17 @@ class Schedules(Struct, eq=False):
         """Return the next times after a moment, in the zones of its recipients."""
         return schedule_times.next_times(schedule, await self.zones(tenant, schedule), moment, count)
 
-    async def shown(self, key: str, tenant: str, schedule: Schedule, progress: ScheduleProgress) -> dict[str, Any]:
+    async def shown(self, found: FoundSchedule) -> dict[str, Any]:
         """Return a schedule as the API returns it."""
-        following: Sequence[int] = ()
+        schedule, progress, following = found.schedule, found.progress, list[int]()
         if schedule.active:
-            following = await self.next_times(tenant, schedule, progress.until, 1)
+            following = await self.next_times(found.tenant, schedule, progress.until, 1)
         values = msgspec.to_builtins(schedule)
         fields = {name: values[name] for name in Schedule.__struct_fields__ if values[name] is not None}
         return {
             **fields,
-            "key": key,
-            "tenant": tenant or None,
+            "key": found.key,
+            "tenant": found.tenant or None,
             "next_at": times.to_rfc3339(following[0]) if following else None,
             "last_at": times.to_rfc3339_or_null(progress.last_at),
             "last_error": progress.last_error,
@@ -204,7 +203,7 @@ class Schedules(Struct, eq=False):
         Invalid and IdempotencyMismatch."""
         engines, tenant = self.engines(), draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
-            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
+            started = await self.triggers.trigger(workflow, draft)
             engines.router.messages_added()
             return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
@@ -334,6 +333,11 @@ class Schedules(Struct, eq=False):
         )
         engines.router.messages_added()
         return response
+
+
+def stored_of(schedule: Schedule) -> StoredSchedule:
+    """Return a schedule of the app in its stored form."""
+    return msgspec.convert(msgspec.to_builtins(schedule), StoredSchedule)
 
 
 _decode_progress = msgspec.json.Decoder(ScheduleProgress).decode

@@ -54,7 +54,7 @@ async def test_time_fires_once_and_has_no_next(world: WorkflowWorld, app: App) -
     assert await sent_at(app) == ["2025-03-29T19:00:00+00:00"]
     found = await world.workflows.schedules.find("", "s")
     assert found is not None
-    shown = await world.workflows.schedules.shown("s", "", found.schedule, found.progress)
+    shown = await world.workflows.schedules.shown(found)
     assert (shown["next_at"], shown["last_error"]) == (None, None)
 
 

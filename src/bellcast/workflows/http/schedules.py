@@ -76,7 +76,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
     return found.of(
         [
-            await schedules.shown(document.key, tenant, one.schedule, one.progress)
+            await schedules.shown(one)
             for tenant, document in found.items
             if (one := await schedules.find(tenant, document.key)) is not None
         ]
@@ -88,7 +88,7 @@ async def read(wanted: Change[None]) -> Any:
     """Read a schedule.
 
     With the next and the last time."""
-    shown = await _shown(wanted.ctx, wanted.tenant, *wanted.key)
+    shown = await wanted.ctx[Schedules].shown(await _find(wanted.ctx, wanted.tenant, *wanted.key))
     return responses.json(shown, headers=objects.tagged(_content(shown), shown))
 
 
@@ -116,10 +116,10 @@ async def write(change: Change[Any]) -> tuple[Any, bool]:
         raise definition_body.with_lines(refusal, yaml) from None
     replaces = await _condition(ctx, change.request, tenant, key)
     if change.is_dry_run:
-        progress = schedules.new_progress(schedule, ctx.engines.clock.now())
-        return await ctx[Schedules].shown(key, tenant, schedule, progress), False
+        stored, progress = schedules.stored_of(schedule), schedules.new_progress(schedule, ctx.engines.clock.now())
+        return await ctx[Schedules].shown(FoundSchedule(tenant, key, b"", stored, progress, None)), False
     is_new = await ctx[Schedules].put(tenant, key, schedule, replaces)
-    return await _shown(ctx, tenant, key), is_new
+    return await ctx[Schedules].shown(await _find(ctx, tenant, key)), is_new
 
 
 @KIND.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
@@ -173,18 +173,14 @@ async def _condition(ctx: ApiContext, request: ApiRequest, tenant: str, key: str
     if not entity_tags.is_conditional(request):
         return UNSET
     found = await ctx[Schedules].find(tenant, key)
-    entity_tags.check(request, None if found is None else entity_tags.tag_of(_content(await _shown(ctx, tenant, key))))
+    shown = None if found is None else _content(await ctx[Schedules].shown(found))
+    entity_tags.check(request, None if shown is None else entity_tags.tag_of(shown))
     return None if found is None else found.body
 
 
 def _content(shown: dict[str, Any]) -> dict[str, Any]:
     """Return what a write replaces."""
     return {name: value for name, value in shown.items() if name not in FIRING_FIELDS}
-
-
-async def _shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, Any]:
-    found = await _find(ctx, tenant, key)
-    return await ctx[Schedules].shown(key, tenant, found.schedule, found.progress)
 
 
 SCHEDULE = request_body.Shape(

@@ -14,7 +14,7 @@ from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
-from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
@@ -286,27 +286,14 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
         by: str,
         *,
         is_conditional: bool,
+        draft: Document | None = None,
+        note: str | None = None,
     ) -> tuple[Document, bool]:
         replaced = before if is_conditional else UNSET
-        return await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, by=by)
+        return await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, draft=draft, by=by, note=note)
 
     async def remove(self, ctx: ApiContext, tenant: str, key: str, before: Document, *, is_conditional: bool) -> bool:
         return await ctx[WorkflowCatalog].delete(tenant, key, replaces=before if is_conditional else UNSET)
-
-    async def publish(
-        self, request: ApiRequest, tenant: str, document: Document, base: int | None, value: Any, note: str | None
-    ) -> dict[str, Any]:
-        ctx, key = context.of(request), document.key
-        await managed.check(ctx, WORKFLOWS, tenant, key)
-        found = await ctx[WorkflowCatalog].writable(tenant, key)
-        if (None if found is None else self.item(found, tenant)["version"]) != base:
-            raise PreconditionFailed
-        published, _ = await ctx[WorkflowCatalog].put(
-            tenant, key, value, replaces=found, draft=document, by=audit.actor(request), note=note
-        )
-        audit.note_changes(request, {} if found is None else self.item(found, tenant), self.item(published, tenant))
-        ctx.engines.router.messages_added()  # its paused runs may be due now
-        return await objects.described(self, ctx, tenant, self.item(published, tenant))
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -323,6 +310,7 @@ KIND = WorkflowKind(
     added={"active": bool, "in_code": bool},
     find_uses=references.of_workflows,
     describe=_describe,
+    changed=lambda ctx: ctx.engines.router.messages_added(),  # its paused runs may be due now
     is_open_to_viewers=True,
     is_versioned=True,
     lists_own=True,
