@@ -115,17 +115,6 @@ class Allowance:
         return self._bytes >= 0
 
 
-class SimulatedWorkflow(Struct, frozen=True, kw_only=True):
-    """A workflow of `owner` with a checked definition, and the request to simulate it in a tenant."""
-
-    tenant: str
-    workflow: str
-    owner: str
-    definition: Definition
-    request: SimulationRequest
-    at: int
-
-
 class Simulator(Struct, eq=False):
     """Simulates workflows for their authors."""
 
@@ -134,35 +123,36 @@ class Simulator(Struct, eq=False):
     triggers: Triggers
     limits: Limits
 
-    async def simulate(self, subject: SimulatedWorkflow) -> Simulation:
-        """Return what the run of each recipient would do."""
+    async def simulate(self, run: StoredRun, definition: Definition, request: SimulationRequest) -> Simulation:
+        """Return what the run of each recipient would do, as requested: this run of a workflow with a checked definition, at the
+        time when it was created."""
         ids = itertools.count(1)
 
         def new_id(now: int) -> str:
             return f"{RUN}-{next(ids)}"
 
-        clock = SimulatedClock(subject.at)
+        clock = SimulatedClock(run.created_at)
         router = self.router.without_effects(new_id)
         triggers = self.triggers.without_effects(clock, new_id)
-        page = ExecutionPage(await self._recipients(subject), None)
-        settings = await router.tenant(subject.tenant)
+        page = ExecutionPage(await self._recipients(run.tenant, definition, request), None)
+        settings = await router.tenant(run.tenant)
         allowance = Allowance()
         counter = Runs(self.db).counter
         steps = RunSteps(_find_no_version, counter, clock, router, triggers, self.limits, new_id)
         found: list[SimulatedRun] = []
-        for one in subject.request.to:
-            key = one if isinstance(one, str) else one.key
-            run = RunSimulation(subject, key, clock, steps, page, settings, allowance)
-            found.append(await allowance.suspendable(run.simulate()))
+        for one in request.to:
+            stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
+            simulated = RunSimulation(stored, definition, request, clock, steps, page, settings, allowance)
+            found.append(await allowance.suspendable(simulated.simulate()))
             if allowance.is_exceeded:
                 break
         return Simulation(found, allowance.is_exceeded)
 
-    async def _recipients(self, subject: SimulatedWorkflow) -> RecipientInputs:
+    async def _recipients(self, tenant: str, definition: Definition, request: SimulationRequest) -> RecipientInputs:
         """Read the recipients, with the fields and preferences of the request."""
-        request, channels = subject.request, subject.definition.channels
+        channels = definition.channels
         named = {one if isinstance(one, str) else one.key: one for one in request.to}
-        stored = await decision_inputs.read_recipients(self.db, subject.tenant, list(named), channels)
+        stored = await decision_inputs.read_recipients(self.db, tenant, list(named), channels)
         changed: dict[str, Profile] = {}
         for key, one in named.items():
             changes: dict[str, Any] = {}
@@ -179,7 +169,7 @@ class Simulator(Struct, eq=False):
                 changed[key] = msgspec.structs.replace(stored.profiles.get(key) or Profile(key=key), **changes)
         if not changed:
             return stored
-        return await decision_inputs.with_suppressions(self.db, subject.tenant, stored.profiles | changed, channels)
+        return await decision_inputs.with_suppressions(self.db, tenant, stored.profiles | changed, channels)
 
 
 async def _find_no_version(owner: str, key: str) -> None:
@@ -191,50 +181,41 @@ class RunSimulation:
 
     def __init__(
         self,
-        subject: SimulatedWorkflow,
-        recipient: str,
+        stored: StoredRun,
+        definition: Definition,
+        request: SimulationRequest,
         clock: SimulatedClock,
         steps: RunSteps,
         page: ExecutionPage,
         settings: TenantSettings,
         allowance: Allowance,
     ) -> None:
-        self._subject = subject
+        self._stored = stored
+        self._definition = definition
+        self._request = request
         self._clock = clock
         self._steps = msgspec.structs.replace(steps, read_counter=self._read_counter)
         self._page = page
         self._settings = settings
         self._allowance = allowance
-        request = subject.request
         actor = Actor(name=request.actor) if isinstance(request.actor, str) else request.actor
         self._state = RunState(data=request.data, actor=msgspec.to_builtins(actor))
-        self._stored = StoredRun(
-            id=RUN,
-            trigger=RUN,
-            tenant=subject.tenant,
-            workflow=subject.workflow,
-            owner=subject.owner,
-            version=0,
-            recipient=recipient,
-            created_at=subject.at,
-            body=b"",
-        )
         self._path: dict[str, SimulatedStep] = {}
         self._events = list(request.events)
         self._facts: dict[str, StepFacts] = {}
         self._waits = {
             wait.step: StoredWait(wait.target, None)
-            for wait in live_waits.of_new_run(subject.definition, self._stored, self._state)
+            for wait in live_waits.of_new_run(definition, self._stored, self._state)
         }
         self._zone = decision_inputs.zone_of(
-            page.recipients.profiles.get(recipient) or Profile(key=recipient), self._settings
+            page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient), self._settings
         )
-        self._places = dict(_places(subject.definition.steps))
+        self._places = dict(_places(definition.steps))
         self._counters: dict[CounterKey, StepCounter] = {}
 
     async def simulate(self) -> SimulatedRun:
         """Execute the run to its end, or to a limit."""
-        pauses, now = Pauses(), self._subject.at
+        pauses, now = Pauses(), self._stored.created_at
         while not self._allowance.is_exceeded:
             self._clock.moment = now
             self._state = await self._wake(now, pauses)
@@ -242,8 +223,8 @@ class RunSimulation:
                 break
             due = [at for one in self._events if (at := self._time_of(one)) is not None]
             due += [] if self._state.wakes_at is None else [self._state.wakes_at]
-            now = max(now, min(due, default=self._subject.at + MAX_AHEAD_MS + 1))
-            if now > self._subject.at + MAX_AHEAD_MS:
+            now = max(now, min(due, default=self._stored.created_at + MAX_AHEAD_MS + 1))
+            if now > self._stored.created_at + MAX_AHEAD_MS:
                 self._allowance.is_exceeded = True
         has_ended = self._state.status in ENDED
         return SimulatedRun(
@@ -257,7 +238,7 @@ class RunSimulation:
 
     async def _wake(self, now: int, pauses: Pauses) -> RunState:
         """Execute the steps that are due, as `RunExecutor` does, and return the state of the run."""
-        subject, before = self._subject, self._state
+        before = self._state
         for event in [one for one in self._events if (at := self._time_of(one)) is not None and at <= now]:
             self._events.remove(event)
             if event.name is not None:
@@ -272,7 +253,7 @@ class RunSimulation:
                     changes = {"messages": (*facts.messages, event.event)}
                 self._facts[event.step] = msgspec.structs.replace(facts, **changes)
         execution = run_steps.execution_of(
-            self._stored, subject.definition, before, self._page, self._settings, now, self._facts, self._waits
+            self._stored, self._definition, before, self._page, self._settings, now, self._facts, self._waits
         )
         goes_on = True
         while goes_on and not self._allowance.is_exceeded:
@@ -280,7 +261,7 @@ class RunSimulation:
             state = execution.state
             goes_on = await self._steps.perform_next(execution)
             if (step := execution.call) is not None:
-                outcome = StepOutcome(result=subject.request.results.get(step.key, {}), attempts=1)
+                outcome = StepOutcome(result=self._request.results.get(step.key, {}), attempts=1)
                 execution.state, execution.call = engine.record(execution.state, step, outcome), None
                 goes_on = True
             self._keep_counters(execution)
@@ -296,7 +277,7 @@ class RunSimulation:
 
     async def _read_counter(self, key: CounterKey) -> StoredCounter | None:
         """Return a counter, as the store does: those of the request, regardless of other runs."""
-        passed = self._subject.request.throttled.get(key.step, 0)
+        passed = self._request.throttled.get(key.step, 0)
         counter = self._counters.get(key) or StepCounter(passed=(self._clock.now(),) * passed)
         return None if counter == step_counters.EMPTY else StoredCounter(runs.encode(counter), 1)
 
@@ -308,7 +289,7 @@ class RunSimulation:
                 continue
             counter = step_counters.decode(update.body)
             is_new = update.key not in self._counters and counter.run == RUN
-            for number, data in enumerate(self._subject.request.digest.get(update.key.step, ()) if is_new else ()):
+            for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
                 if counter.digest is not None:
                     counter = step_counters.with_run(counter, counter.digest, f"{RUN}-{number}", RunState(data=data))
             self._counters[update.key] = counter
@@ -321,19 +302,19 @@ class RunSimulation:
         step = None if event.step is None else self._path.get(event.step)
         if event.step is not None and (step is None or step.state == "skipped"):
             return None
-        begun = self._subject.at if step is None else times.milliseconds(step.at)
+        begun = self._stored.created_at if step is None else times.milliseconds(step.at)
         return begun + int(times.seconds(event.after) * 1000)
 
     def _publish(self, event: SimulatedEvent, name: str) -> None:
         """End the waits for a live event: the first that matches counts."""
         recipient = self._stored.recipient
-        for step in self._subject.definition.live_waits:
+        for step in self._definition.live_waits:
             wait = self._waits.get(step.key)
             if step.fields["event"] != name or event.step not in (None, step.key) or wait is None or wait.event:
                 continue
             topic = live_waits.topic_of(wait.target)
             live = LiveEvent(
-                tenant=self._subject.tenant,
+                tenant=self._stored.tenant,
                 name=name,
                 data=event.data,
                 topic=topic,
@@ -357,7 +338,7 @@ class RunSimulation:
             self._path[step.key] = entry
 
     def _entry(self, step: Step, new: StepState, execution: Execution) -> SimulatedStep:
-        now, request = times.to_rfc3339(self._clock.now()), self._subject.request
+        now, request = times.to_rfc3339(self._clock.now()), self._request
         waited = self._path.get(step.key)
         changes: dict[str, Any] = {"state": new.state, "reason": new.reason}
         if new.state == "waiting":
@@ -405,7 +386,7 @@ class RunSimulation:
             if route is None:
                 return {"missing": []}
             unsent = SendRequest(
-                tenant=self._subject.tenant,
+                tenant=self._stored.tenant,
                 recipients=(self._stored.recipient,),
                 ids=(RUN,),
                 content=content(route.draft),

@@ -1,6 +1,5 @@
 """Which objects name a template, a notification type or a workflow, which cannot be deleted while there are any."""
 
-import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -22,8 +21,6 @@ from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
-# Objects per read of a search. A template has at most 256 KiB.
-OBJECTS_PER_READ = 100
 # Maximum objects of each kind that an inexact search reads, those of the project first: 5,000 of each kind take about
 # 0.1 s.
 MAX_SEARCHED = 5_000
@@ -68,55 +65,46 @@ async def _find(
         if ways.isdisjoint(references):
             continue
         searched = 0
-        async with contextlib.aclosing(_pages(ctx, plural, {tenant for tenant, _ in found})) as pages:
-            async for page in pages:
-                for owner, document in await _waiting(ctx, page) if plural == SCHEDULES else page:
-                    keys = {key for reference, key in _named(plural, document) if reference in references}
-                    for name in [(tenant, key) for key in keys for tenant in tenants_of.get(key, ())]:
-                        is_wanted = name[0] == PROJECT or _applies(plural, owner, document, name[0])
-                        if is_wanted and len(found[name]) < limit:
-                            suffix = "" if owner in (PROJECT, name[0]) else f"?tenant={owner}"
-                            found[name][f"{plural}/{document.key}{suffix}"] = None
-                searched += len(page)
+        async with contextlib.aclosing(_objects(ctx, plural, {tenant for tenant, _ in found})) as objects:
+            async for owner, document in objects:
+                keys = {key for reference, key in _named(plural, document) if reference in references}
+                names = [
+                    name
+                    for name in ((tenant, key) for key in keys for tenant in tenants_of.get(key, ()))
+                    if len(found[name]) < limit and _applies(plural, owner, document, name[0])
+                ]
+                if names and not (plural == SCHEDULES and await _has_fired(ctx, owner, document)):
+                    for name in names:
+                        suffix = "" if owner in (PROJECT, name[0]) else f"?tenant={owner}"
+                        found[name][f"{plural}/{document.key}{suffix}"] = None
+                    if all(len(users) == limit for users in found.values()):
+                        break
+                searched += 1
                 if searched >= MAX_SEARCHED and not is_exact:
-                    break
-                if all(len(users) == limit for users in found.values()):
                     break
     return {name: list(users) for name, users in found.items()}
 
 
 def _applies(plural: str, owner: str, document: Document, tenant: str) -> bool:
     """Return whether an object is the tenant's own, or one of the project that applies there. Tenants inherit no
-    schedules; one of the project may name a tenant."""
+    schedules; one of the project may name a tenant. What is the project's own applies everywhere."""
+    if tenant == PROJECT:
+        return True
     if plural != SCHEDULES:
         return owner in (PROJECT, tenant)
     return schedule_times.tenant_of(request_body.decoder(StoredSchedule).decode(document.body), owner) == tenant
 
 
-async def _pages(
-    ctx: ApiContext, plural: str, owners: Collection[str]
-) -> AsyncGenerator[list[tuple[str, Document]], None]:
+async def _objects(ctx: ApiContext, plural: str, owners: Collection[str]) -> AsyncGenerator[tuple[str, Document]]:
     """Yield the objects of the project and these tenants with their owners, or of every tenant if the project is one of
     them."""
-    page: list[tuple[str, Document]] = []
     for owner in (None,) if PROJECT in owners else (PROJECT, *sorted(owners)):
         async for one in Documents(ctx.engines.db).every(plural, owner):
-            page.append(one)
-            if len(page) == OBJECTS_PER_READ:
-                yield page
-                page = []
-    if page:
-        yield page
-
-
-async def _waiting(ctx: ApiContext, page: Sequence[tuple[str, Document]]) -> list[tuple[str, Document]]:
-    """Return these schedules without the sends and triggers with `send_at` that have fired everywhere, which only remain as
-    records."""
-    has_fired = await asyncio.gather(*(_has_fired(ctx, *one) for one in page))
-    return [one for one, is_over in zip(page, has_fired, strict=True) if not is_over]
+            yield one
 
 
 async def _has_fired(ctx: ApiContext, tenant: str, document: Document) -> bool:
+    """Return whether a schedule is a send or trigger with `send_at` that has fired everywhere, and only remains as a record."""
     schedule = request_body.decoder(StoredSchedule).decode(document.body)
     world = schedule_times.world_times(schedule) if schedule.is_generated else None
     if world is None or world[1] > ctx.engines.clock.now():

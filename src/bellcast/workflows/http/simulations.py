@@ -21,9 +21,10 @@ from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import workflows
-from bellcast.workflows.simulation import SimulatedWorkflow, Simulator
+from bellcast.workflows.simulation import RUN, Simulator
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.types.runs import StoredRun
 from bellcast.workflows.types.simulations import (
     MAX_RECIPIENTS,
     SimulatedRecipient,
@@ -85,10 +86,18 @@ async def simulate(request: ApiRequest) -> ASGIApp:
         if int(number) >= len(body.to):
             raise Invalid.of("html", f"must begin with the number of a recipient, from 0 to {len(body.to) - 1}")
         body = msgspec.structs.replace(body, to=[body.to[int(number)]])
-    at = ctx.engines.clock.now() if body.at is None else times.milliseconds(body.at)
-    found = await ctx[Simulator].simulate(
-        SimulatedWorkflow(tenant=tenant, workflow=key, owner=owner, definition=definition, request=body, at=at)
+    run = StoredRun(
+        id=RUN,
+        trigger=RUN,
+        tenant=tenant,
+        workflow=key,
+        owner=owner,
+        version=0,
+        recipient="",
+        created_at=ctx.engines.clock.now() if body.at is None else times.milliseconds(body.at),
+        body=b"",
     )
+    found = await ctx[Simulator].simulate(run, definition, body)
     if step is None:
         return responses.json(found)
     html = [

@@ -42,6 +42,14 @@ LIST = KeysetList(
 OUTLINES = KeysetList("run_outlines", ("id",), OutlinedRun._make, is_newest_first=True, leads=("workflow",))
 
 
+def restart(run: StoredRun, now: int) -> Script[bool]:
+    """Reopen a failed run with this body, and make it due. Return False if it has changed."""
+    if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
+        return False
+    yield Statement("job_add", many=[run_commits.job_params(run, now)])
+    return True
+
+
 class Runs(StoreTable):
     """Runs and their counters. Each run that has not ended has a job with its id."""
 
@@ -168,10 +176,6 @@ class Runs(StoreTable):
             yield Statement("event_waits_delete", {"run": run.id})
         return cancelled
 
-    @write(locks=lambda run, _: [(run.tenant, run.recipient)])
-    def retry(self, run: StoredRun, now: int) -> Script[bool]:
-        return restart(run, now)
-
     @write()
     def resume(self, workflow: str, owner: str, now: int, limit: int) -> Script[int]:
         """Make paused runs of a workflow due, at most `limit`; return how many."""
@@ -183,6 +187,7 @@ class Runs(StoreTable):
         return len(paused)
 
     counter = read(on_table(run_commits.find_counter))
+    retry = write(locks=lambda run, _: [(run.tenant, run.recipient)])(on_table(restart))
 
     @read
     def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, StepFacts]]:
@@ -229,14 +234,3 @@ class Runs(StoreTable):
     def counts(self, tenant: str, trigger: str) -> Script[dict[str, int]]:
         """Count the runs of a trigger by state."""
         return dict((yield Statement("runs_count", {"tenant": tenant, "trigger": trigger})))
-
-
-# --- cancel, retry, resume
-
-
-def restart(run: StoredRun, now: int) -> Script[bool]:
-    """Reopen a failed run with this body, and make it due. Return False if it has changed."""
-    if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
-        return False
-    yield Statement("job_add", many=[run_commits.job_params(run, now)])
-    return True
