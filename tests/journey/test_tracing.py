@@ -15,9 +15,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from bellcast.kernel.db.commit.command import PROBE
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict
-from bellcast.server.tracing import TracedEngine, Tracing
+from bellcast.server.tracing import Tracing
 from tests import engines
 from tests.clock import FakeClock
 from tests.servers import ServerProcess
@@ -153,17 +154,17 @@ def test_spans_contain_no_recipient_and_no_content(spans: Spans) -> None:
 async def test_span_of_a_failed_write_has_the_type_of_the_error_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def fail(_command: object) -> None:
+    def fail(_engine: SqliteEngine) -> None:
         raise Conflict("alice@example.com is known")
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     engine = SqliteEngine(tmp_path / "bellcast.db", FakeClock())
-    command: Any = object()
-    monkeypatch.setattr(engine, "write", fail)
+    engine.span = Tracing().write_span
+    monkeypatch.setattr(SqliteEngine, "_enqueue", property(fail))
     with pytest.raises(Conflict):
-        await TracedEngine(engine, Tracing()).write(command)
+        await engine.write(PROBE)
     (span,) = exporter.get_finished_spans()
-    assert span.attributes == {"bellcast.command": "object", "error.type": "Conflict"}
+    assert span.attributes == {"bellcast.command": "ScriptCommand", "error.type": "Conflict"}
     assert (span.status.status_code, span.status.description, span.events) == (trace.StatusCode.ERROR, None, ())

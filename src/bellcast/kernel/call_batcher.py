@@ -6,11 +6,11 @@ from typing import Generic, TypeVar
 
 from bellcast.kernel.errors import Unavailable
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class CallBatcher(Generic[Item, Result]):
+class CallBatcher(Generic[T, R]):
     """Runs the calls of a key together, at most `most`: all of one iteration of the event loop, and then those that arrived during
     the last run. At most `concurrency` keys run at a time.
 
@@ -19,20 +19,20 @@ class CallBatcher(Generic[Item, Result]):
 
     def __init__(
         self,
-        run: Callable[[str, Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        run: Callable[[str, Sequence[T]], Awaitable[Sequence[R | Exception]]],
         most: int,
         concurrency: int = 10_000,
     ) -> None:
         self._run = run
         self._most = most
         self._slots = asyncio.Semaphore(concurrency)
-        self._waiting: dict[str, list[tuple[Item, asyncio.Future[Result]]]] = {}  # of each key that has a task
+        self._waiting: dict[str, list[tuple[T, asyncio.Future[R]]]] = {}  # of each key that has a task
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def call(self, key: str, item: Item) -> asyncio.Future[Result]:
+    def call(self, key: str, item: T) -> asyncio.Future[R]:
         """Add a call; return its future result. A call that is cancelled need not run."""
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[Result] = loop.create_future()
+        result: asyncio.Future[R] = loop.create_future()
         if key in self._waiting:
             self._waiting[key].append((item, result))
         else:
@@ -50,7 +50,7 @@ class CallBatcher(Generic[Item, Result]):
                 async with self._slots:
                     calls = [call for call in waiting[: self._most] if not call[1].done()]
                     del waiting[: self._most]
-                    results: Sequence[Result | Exception] = ()
+                    results: Sequence[R | Exception] = ()
                     try:
                         if calls:
                             results = await self._run(key, [item for item, _ in calls])

@@ -34,9 +34,7 @@ def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None)
     """Create the engine of the store, with spans for its transactions if traces are turned on."""
     database = engine(config, clock)
     if tracing is not None:
-        from bellcast.server.tracing import TracedEngine
-
-        database = TracedEngine(database, tracing)
+        database.span = tracing.write_span
     return database
 
 

@@ -4,7 +4,7 @@ An app that mounts Bellcast and has a tracer provider receives the spans; otherw
 reads the variables of its specification: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and so on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,8 +21,7 @@ import bellcast
 from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
-from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
-from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.commit.command import WriteCommand
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.live_feed import STATE
@@ -91,6 +90,22 @@ class Tracing:
                 if request_id:
                     span.set_attribute("bellcast.request_id", request_id)
 
+    @contextmanager
+    def write_span(self, command: WriteCommand[Any]) -> Iterator[None]:
+        """Run the block, from the queue to the commit of a write, in a span. It is not the current one: the caller runs between
+        the pages of its results."""
+        attributes: Attributes = {"bellcast.command": type(command).__name__}
+        if command.items:
+            attributes["bellcast.items"] = len(command.items)
+        span = self.tracer.start_span("write", attributes=attributes)
+        try:
+            yield
+        except Exception as error:
+            _set_error(span, error)
+            raise
+        finally:
+            span.end()
+
     def deliver(self, event: Event, dispatch: Callable[[Event], None], connections: Callable[[Stream], int]) -> None:
         """Dispatch an event, in a span if it belongs to a trace."""
         if not isinstance(event, NotificationAdded | LiveEvent) or event.trace is None:
@@ -116,9 +131,13 @@ def _current_span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
         try:
             yield span
         except Exception as error:
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(StatusCode.ERROR)
+            _set_error(span, error)
             raise
+
+
+def _set_error(span: Span, error: Exception) -> None:
+    span.set_attribute("error.type", type(error).__name__)
+    span.set_status(StatusCode.ERROR)
 
 
 class TracedPublisher:
@@ -158,30 +177,3 @@ class TracedHistory:
         attributes: Attributes = {"bellcast.events": len(events)}
         with _current_span(self._tracer, "append", kind=SpanKind.PRODUCER, attributes=attributes) as span:
             return await self._history.append(*(map(_traced, events) if span.is_recording() else events))
-
-
-class TracedEngine:
-    """An engine whose writes are spans, from the queue to the commit."""
-
-    def __init__(self, engine: Engine, tracing: Tracing) -> None:
-        self._engine = engine
-        self._tracer = tracing.tracer
-        self.schema, self.open, self.close, self.ping = engine.schema, engine.open, engine.close, engine.ping
-        self.read, self.read_in_background = engine.read, engine.read_in_background
-        self.write_without_waiting, self.set_weights = engine.write_without_waiting, engine.set_weights
-        self.clear_log = engine.clear_log
-
-    async def write(self, command: WriteCommand[T]) -> T:
-        with _current_span(self._tracer, "write", attributes={"bellcast.command": type(command).__name__}):
-            return await self._engine.write(command)
-
-    async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
-        attributes: Attributes = {"bellcast.command": type(command).__name__, "bellcast.items": len(command.items)}
-        # The caller runs between the pages, so the span must not be the current one, or it would become the parent of
-        # the caller's work.
-        span = self._tracer.start_span("write", attributes=attributes)
-        try:
-            async for results in self._engine.write_items(command):
-                yield results
-        finally:
-            span.end()

@@ -1,7 +1,9 @@
 """The port between the store's SQL and a database."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Struct
 
@@ -32,76 +34,58 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Engine(Protocol):
-    """One database. It receives functions and commands that start a script, so that it can run a script again.
+class Engine(ABC):
+    """One database. It receives functions and commands that start a script, so that it can run a script again. Commands enter the
+    writer's queue, and callers wait for their results.
 
     Raises Unavailable when the database cannot be reached and DiskFull when it is full; then nothing was written.
     """
 
-    schema: StoreSchema
+    def __init__(self, schema_version: int) -> None:
+        self.schema = StoreSchema(schema_version)
+        self.span: Callable[[WriteCommand[Any]], AbstractContextManager[object]] = nullcontext  # of a trace
+        self._writer: Writer | None = None
 
+    @abstractmethod
     async def open(self) -> None:
         """Connect and migrate under a lock."""
 
+    @abstractmethod
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a script that writes nothing. Only after the statement `snapshot` do several statements see the same
         state."""
 
+    @abstractmethod
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, for long scripts: other reads do not wait for them."""
 
     async def write(self, command: WriteCommand[T]) -> T:
         """Run a command in a transaction and return after its commit. If it raises, it wrote nothing."""
+        with self.span(command):
+            (entry,) = self._enqueue([command], command.tenant)
+            result = await entry.result
+            if isinstance(result, Exception):
+                raise result
+            written: T = result
+            return written
 
     def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         """Queue a command whose result does not matter, and which may fail."""
-
-    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
-        """Write the items in order, each atomically. Yield their results in order, after each commit; an exception is
-        the result of the item that raised it."""
-
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Set the shares of tenants that compete."""
-
-    async def ping(self) -> None:
-        """Raise Unavailable unless the database can be read and written."""
-
-    def clear_log(self) -> None:
-        """Soon delete content from the database's log that is no longer in its tables, if the engine can."""
-
-    async def close(self) -> None:
-        """Finish running scripts, then disconnect."""
-
-
-class WritingEngine:
-    """The part of an Engine that writes, for both databases: commands enter the writer's queue, and callers wait for their
-    results."""
-
-    def __init__(self, schema_version: int) -> None:
-        self.schema = StoreSchema(schema_version)
-        self._writer: Writer | None = None
-
-    async def write(self, command: WriteCommand[T]) -> T:
-        (entry,) = self._enqueue([command], command.tenant)
-        result = await entry.result
-        if isinstance(result, Exception):
-            raise result
-        written: T = result
-        return written
-
-    def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         self._enqueue([command], command.tenant)
 
     async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        """Write the items in order, each atomically. Yield their results in order, after each commit; an exception is
+        the result of the item that raised it."""
         if not command.items:
             return
         ready: list[T | Exception] = []
-        for entry in self._enqueue(list(batch.cut(command)), command.tenant):
-            if ready and not entry.result.done():
-                yield ready
-                ready = []
-            ready += await self._results_of(entry)
-        yield ready
+        with self.span(command):
+            for entry in self._enqueue(list(batch.cut(command)), command.tenant):
+                if ready and not entry.result.done():
+                    yield ready
+                    ready = []
+                ready += await self._results_of(entry)
+            yield ready
 
     async def _results_of(self, entry: QueuedCommand) -> list[ScriptOutcome]:
         result, command = await entry.result, entry.command
@@ -123,16 +107,22 @@ class WritingEngine:
         return self._writer.enqueue
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Set the shares of tenants that compete."""
         if self._writer is not None:
             self._writer.set_weights(weights)
 
     def clear_log(self) -> None:
-        """Do nothing: the log is the database server's."""
+        """Soon delete content from the database's log that is no longer in its tables, if the log is this process's."""
+        return
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database can be written. SQLite takes the write lock; PostgreSQL runs a writable
         transaction."""
         await self.write(PROBE)
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish running scripts, then disconnect."""
 
     async def _close_writer(self) -> None:
         """Commit all queued commands, and refuse further ones."""

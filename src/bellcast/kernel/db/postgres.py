@@ -13,7 +13,7 @@ from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import postgres_connection, postgres_identity
 from bellcast.kernel.db.commit.postgres_writer import PostgresWriter
-from bellcast.kernel.db.engine import P, T, WritingEngine
+from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres_connection import (
     COMMAND_TIMEOUT,
@@ -46,7 +46,7 @@ PLAN_CACHE_SECONDS = 60
 MAX_BATCH_READS = 100
 
 
-class PostgresEngine(WritingEngine):
+class PostgresEngine(Engine):
     """An Engine on one database; any number of processes share it."""
 
     def __init__(self, url: str, clock: Clock, connections: int = CONNECTIONS) -> None:

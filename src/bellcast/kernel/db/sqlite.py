@@ -16,7 +16,7 @@ import structlog
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import backup, sqlite_identity
 from bellcast.kernel.db.commit.sqlite_writer import SqliteWriter
-from bellcast.kernel.db.engine import P, T, WritingEngine
+from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.db.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
@@ -31,7 +31,7 @@ CLEAR_DELAY_SECONDS = 1.0
 MIN_VERSION = (3, 37)  # STRICT tables; RETURNING needs 3.35
 
 
-class SqliteEngine(WritingEngine):
+class SqliteEngine(Engine):
     """An Engine on one file, which only one server can open."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
