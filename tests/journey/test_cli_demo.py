@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bellcast.cli.demo_apps import DemoApp
+from bellcast.examples.demo.apps import DemoApp
 from bellcast.client import Bellcast
 from bellcast.examples.demo import installation
 from bellcast.examples.demo.activity import TENANTS, Amounts, create

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from bellcast.cli.demo_apps import APPS
+from bellcast.examples.demo.apps import APPS
 from bellcast.client import AsyncBellcast
 from bellcast.examples import start_page
 from tests.servers import ServerProcess

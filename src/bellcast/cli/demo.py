@@ -6,7 +6,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,9 @@ import typer
 from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.demo_apps import DemoApp
+    from bellcast.examples.demo.apps import DemoApp
+    from bellcast.examples.demo.busy import BusyLoader
+    from bellcast.kernel.identities import Project
 
 EPILOG = """\
 [dim]Examples[/]
@@ -31,10 +32,6 @@ EPILOG = """\
 All data is in a temporary folder, which is deleted at the end. Settings of the environment are ignored.[/]
 """
 PORT = 8787
-# Seconds for the last request of the thread that creates data.
-STOP_TIMEOUT_S = 5
-# Seconds for one request of that thread: on a slow machine, the first ones wait for the 100,000 notifications.
-REQUEST_TIMEOUT_S = 60
 ROWS = 100_000
 # A short drain, because only a few pages reconnect. Request log lines would push the URLs off the screen.
 FLAGS = {"drain": "1s", "access_log": "errors"}
@@ -71,13 +68,14 @@ def demo(
     if rows is not None and not busy:
         raise typer.BadParameter("needs --busy", param_hint="--rows")
     past = busy * (ROWS if rows is None else rows)
-    from bellcast.cli import demo_apps, logs
-    from bellcast.cli.demo_apps import DemoServer
+    from bellcast.cli import logs
+    from bellcast.cli.demo_server import DemoServer
+    from bellcast.examples.demo import apps
     from bellcast.settings import load, project
 
-    pages, missing = demo_apps.installed()
+    pages, missing = apps.installed()
     if missing and busy:
-        raise console.CommandError(f"--busy needs {missing}, which is not installed", demo_apps.EXTRA)
+        raise console.CommandError(f"--busy needs {missing}, which is not installed", apps.EXTRA)
     is_reset = threading.Event()
 
     def reset() -> None:
@@ -85,13 +83,13 @@ def demo(
         os.kill(os.getpid(), signal.SIGINT)
 
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
-        server_port = port or demo_apps.free_port(PORT if port is None else port)
+        server_port = port or apps.free_port(PORT if port is None else port)
         if port is None and server_port != PORT:
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
         ports = app_ports or range(server_port + 1, server_port + 1 + len(pages))
         for demo_app, app_port in zip(pages, ports, strict=True):
             demo_app.listen(app_port)
-        flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings(pages)}
+        flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **apps.settings(pages)}
         values = {**flags, "data": data, "port": server_port}
         settings = load(values, {})
         logs.configure(settings.server)
@@ -99,18 +97,18 @@ def demo(
         credentials = project(settings)[0]
         server = DemoServer(values)
         pages[-1].controls = {"reset": reset, "kill": server.kill}
-        loading = _BusyLoader(str(credentials.secret), credentials.key) if busy else None
+        loading = _busy_loader(credentials) if busy else None
 
         def ready(url: str, setup_code: str | None) -> None:
             for demo_app in pages:
                 demo_app.start(url, credentials, Path(data))
             _print_urls(url, data, pages, setup_code)
             if missing:
-                console.note(f"This is one page with two bells: the five demo apps need {missing}. {demo_apps.EXTRA}.")
+                console.note(f"This is one page with two bells: the five demo apps need {missing}. {apps.EXTRA}.")
             if loading is not None:
                 loading.start(url)
             if not no_browser:
-                demo_apps.open_page(pages[-1].url)
+                apps.open_page(pages[-1].url)
 
         try:
             server.run(ready)
@@ -139,58 +137,10 @@ def _write_past(path: Path, rows: int) -> None:
         history.write(path, rows, show)
 
 
-class _BusyLoader:
-    """Creates the data of `--busy` in a thread, with a progress bar, and then connections and sends until it is stopped."""
+def _busy_loader(project: "Project") -> "BusyLoader":
+    from bellcast.examples.demo.busy import BusyLoader  # needs the extra `demo`
 
-    def __init__(self, secret: str, pusher_key: str) -> None:
-        self._secret = secret
-        self._pusher_key = pusher_key
-        self._is_stopped = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, url: str) -> None:
-        self._thread = threading.Thread(target=self._create, args=(url,), name="busy data", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._is_stopped.set()
-        if self._thread is not None:
-            self._thread.join(STOP_TIMEOUT_S)
-
-    def _create(self, url: str) -> None:
-        import httpx
-
-        from bellcast.client import Bellcast, BellcastError
-        from bellcast.examples.demo import activity, installation
-        from bellcast.examples.demo.incidents import Incidents
-        from bellcast.examples.demo.servers import DemoServers
-        from bellcast.examples.demo.traffic import Traffic
-
-        console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
-        started = time.monotonic()
-        aurora, harbor, juniper = activity.TENANTS
-        with DemoServers() as servers:
-            try:
-                with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
-                    incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
-                    installation.set_up(client, servers, tenant=harbor, troubled=aurora)
-                    with console.progress("Creating data") as show:
-                        is_complete = activity.create(client, show, self._is_stopped.is_set)
-                    if is_complete:
-                        incidents.cause()
-                        incidents.exceed_budget(self._is_stopped)
-            except (BellcastError, httpx.HTTPError) as error:
-                console.note(f"The data is incomplete: {console.plain(str(error))}")
-                return
-            if not is_complete:
-                return
-            console.note(
-                f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
-            )
-            traffic = Traffic(url, self._secret, self._pusher_key, aurora, activity.keys_by_tenant()[aurora])
-            traffic.start()
-            self._is_stopped.wait()
-            traffic.stop()
+    return BusyLoader(str(project.secret), project.key)
 
 
 def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | None) -> None:

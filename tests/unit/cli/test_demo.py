@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bellcast.cli import demo
-from bellcast.cli.demo_apps import DemoApp
+from bellcast.examples.demo.apps import DemoApp
 
 
 @pytest.mark.parametrize("is_from_uvx", [False, True], ids=["installed", "uvx"])

@@ -1,0 +1,64 @@
+"""The data and the traffic of `bellcast demo --busy`, created in a thread."""
+
+import threading
+import time
+
+import httpx
+
+from bellcast.cli import console
+from bellcast.client import Bellcast, BellcastError
+from bellcast.examples.demo import activity, installation
+from bellcast.examples.demo.incidents import Incidents
+from bellcast.examples.demo.servers import DemoServers
+from bellcast.examples.demo.traffic import Traffic
+
+# Seconds for the last request of the thread.
+STOP_TIMEOUT_S = 5
+# Seconds for one request: on a slow machine, the first ones wait for the 100,000 notifications.
+REQUEST_TIMEOUT_S = 60
+
+
+class BusyLoader:
+    """Creates the data of `--busy` in a thread, with a progress bar, and then connections and sends until it is stopped."""
+
+    def __init__(self, secret: str, pusher_key: str) -> None:
+        self._secret = secret
+        self._pusher_key = pusher_key
+        self._is_stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, url: str) -> None:
+        self._thread = threading.Thread(target=self._create, args=(url,), name="busy data", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopped.set()
+        if self._thread is not None:
+            self._thread.join(STOP_TIMEOUT_S)
+
+    def _create(self, url: str) -> None:
+        console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
+        started = time.monotonic()
+        aurora, harbor, juniper = activity.TENANTS
+        with DemoServers() as servers:
+            try:
+                with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
+                    incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
+                    installation.set_up(client, servers, tenant=harbor, troubled=aurora)
+                    with console.progress("Creating data") as show:
+                        is_complete = activity.create(client, show, self._is_stopped.is_set)
+                    if is_complete:
+                        incidents.cause()
+                        incidents.exceed_budget(self._is_stopped)
+            except (BellcastError, httpx.HTTPError) as error:
+                console.note(f"The data is incomplete: {console.plain(str(error))}")
+                return
+            if not is_complete:
+                return
+            console.note(
+                f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
+            )
+            traffic = Traffic(url, self._secret, self._pusher_key, aurora, activity.keys_by_tenant()[aurora])
+            traffic.start()
+            self._is_stopped.wait()
+            traffic.stop()
