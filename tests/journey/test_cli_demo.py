@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bellcast.examples.demo.apps import DemoApp
 from bellcast.client import Bellcast
 from bellcast.examples.demo import installation
 from bellcast.examples.demo.activity import TENANTS, Amounts, create
+from bellcast.examples.demo.apps import DemoApp
 from bellcast.examples.demo.incidents import Incidents
 from bellcast.examples.demo.servers import DemoServers
 from bellcast.examples.demo.traffic import Traffic

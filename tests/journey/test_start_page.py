@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from bellcast.examples.demo.apps import APPS
 from bellcast.client import AsyncBellcast
 from bellcast.examples import start_page
+from bellcast.examples.demo.apps import APPS
 from tests.servers import ServerProcess
 
 
