@@ -4,9 +4,10 @@ Schemas of objects."""
 import json
 import keyword
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import typer
 
@@ -48,10 +49,10 @@ def types(
         raise CommandError(f"there are no types for {language!r}", f"choose one of: {', '.join(LANGUAGES)}")
     if check and out is None:
         raise typer.BadParameter("needs --out", param_hint="--check")
-    workflows, of_types = _of_server(ctx) if source is None else _of_folder(source)
-    without = {key: one["data"] for key, one in of_types.items()}
+    workflows, of_types = _definitions(ctx, source)
+    without = {key: one.get("data") for key, one in of_types.items()}
     # A workflow without a schema has that of its type.
-    schemas = {key: one["data"] or without.get(one["type"]) for key, one in workflows.items()}
+    schemas = {key: one.get("data") or without.get(one.get("type")) for key, one in workflows.items()}
     code = LANGUAGES[language](schemas, without)
     if out is None:
         typer.echo(code, nl=False)
@@ -62,63 +63,27 @@ def types(
         raise CommandError(f"{out} is not current", f"run bellcast types {language} --out {out}")
 
 
-Definitions = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""The `data` and `type` of workflows, and the `data` of types, by key."""
-
-
-def _of_server(ctx: typer.Context) -> Definitions:
-    from bellcast.cli import objects, remote
-
-    with remote.server(options.settings(ctx)) as client:
-        workflows = objects.every_page(client.workflows.list, "workflows", None)
-        types = objects.every_page(client.types.list, "types", None)
-    return {one["key"]: _fields(one) for one in workflows}, {one["key"]: _fields(one) for one in types}
-
-
-def _fields(one: Mapping[str, Any]) -> dict[str, Any]:
-    return {"data": one.get("data"), "type": one.get("type")}
-
-
-def _of_folder(folder: Path) -> Definitions:
+def _definitions(ctx: typer.Context, folder: Path | None) -> list[dict[str, Any]]:
+    """Return the workflows and the types by key, of the server or of a folder."""
     from bellcast.cli import objects
 
-    found: list[dict[str, Any]] = []
-    for kind in ("workflows", "types"):
-        files = [file for file in sorted((folder / kind).glob("*")) if file.suffix in SUFFIXES]
-        found.append({key: _fields(value) for key, value in map(objects.read_object, files)})
-    if not any(found):
+    kinds = ("workflows", "types")
+    if folder is None:
+        with options.server(ctx) as client:
+            lists = [objects.every_page(getattr(client, kind).list, kind, None) for kind in kinds]
+        return [{one["key"]: one for one in objects} for objects in lists]
+    files = [[file for file in sorted((folder / kind).glob("*")) if file.suffix in SUFFIXES] for kind in kinds]
+    if not any(files):
         raise CommandError(
             f"{folder} has no workflows and no types", "name the folder that contains workflows/ and types/"
         )
-    return found[0], found[1]
+    return [dict(map(objects.read_object, of_kind)) for of_kind in files]
 
 
 WORDS = re.compile(r"[A-Za-z0-9]+")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SCALARS = {
-    "python": {"string": "str", "number": "float", "integer": "int", "boolean": "bool", "null": "None"},
-    "typescript": {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"},
-}
-
-
-class DeclaredField(NamedTuple):
-    """A field of an object: its name, the code of its type, and whether it must be present."""
-
-    name: str
-    type: str
-    is_required: bool
-
-
-class Language(NamedTuple):
-    """How a language writes types. `declare` returns the declaration of an object with fields."""
-
-    scalars: Mapping[str, str]
-    anything: str
-    reserved: Iterable[str]
-    literal: Callable[[Sequence[Any]], str | None]
-    list_of: Callable[[str], str]
-    map_of: Callable[[str], str]
-    declare: Callable[[str, list[DeclaredField]], str]
+# The name of a field, the code of its type, and whether it must be present.
+Field = tuple[str, str, bool]
 
 
 class TypedObject(NamedTuple):
@@ -129,14 +94,27 @@ class TypedObject(NamedTuple):
     is_required: bool
 
 
-class Declarations:
-    """Turns schemas into code. Objects get names; a name that is taken gets a number."""
+class Declarations(ABC):
+    """Turns schemas into code of a language. Objects get names; a name that is taken gets a number."""
 
-    def __init__(self, language: Language) -> None:
-        self.language = language
+    scalars: ClassVar[Mapping[str, str]]
+    anything: ClassVar[str]
+    list_of: ClassVar[str]
+    map_of: ClassVar[str]
+    reserved: ClassVar[Iterable[str]]
+
+    def __init__(self) -> None:
         self.declared: list[str] = []
-        self._names = set(language.reserved)
+        self._names = set(self.reserved)
         self._known: dict[str, str] = {}
+
+    @abstractmethod
+    def literal(self, values: Sequence[Any]) -> str | None:
+        """Return the type of these values; None if the language has none."""
+
+    @abstractmethod
+    def declare(self, name: str, fields: list[Field]) -> str:
+        """Return the declaration of an object with fields."""
 
     def subjects(self, schemas: Mapping[str, Any]) -> list[TypedObject]:
         """Return the types of the data of objects by key, in the order of their keys."""
@@ -152,12 +130,11 @@ class Declarations:
 
     def type_of(self, schema: Any, name: str) -> str:
         """Return the code of a schema's type. `name` is that of an object without one."""
-        language = self.language
         if not isinstance(schema, Mapping):
-            return language.anything
+            return self.anything
         if "const" in schema or "enum" in schema:
             values = [schema["const"]] if "const" in schema else schema["enum"]
-            if values and (literal := language.literal(values)) is not None:
+            if values and (literal := self.literal(values)) is not None:
                 return literal
         for several in ("anyOf", "oneOf"):
             if schema.get(several):
@@ -169,13 +146,12 @@ class Declarations:
         return self._union(self._of_type(schema, one, name) for one in names)
 
     def _of_type(self, schema: Mapping[str, Any], type: Any, name: str) -> str:
-        language = self.language
         if type == "array":
-            return language.list_of(self.type_of(schema.get("items"), f"{name}Item"))
+            return self.list_of.format(self.type_of(schema.get("items"), f"{name}Item"))
         if type != "object":
-            return language.scalars.get(type, language.anything)
+            return self.scalars.get(type, self.anything)
         if not schema.get("properties"):
-            return language.map_of(self.type_of(schema.get("additionalProperties"), f"{name}Value"))
+            return self.map_of.format(self.type_of(schema.get("additionalProperties"), f"{name}Value"))
         # Another subject may have the same name.
         number, own = 1, name
         while own in self._names:
@@ -184,15 +160,15 @@ class Declarations:
         self._names.add(own)
         required = schema.get("required", ())
         fields = [
-            DeclaredField(key, self.type_of(inner, own + _pascal(key)), key in required)
+            (key, self.type_of(inner, own + _pascal(key)), key in required)
             for key, inner in schema["properties"].items()
         ]
-        self.declared.append(language.declare(own, fields))
+        self.declared.append(self.declare(own, fields))
         return own
 
     def _union(self, types: Iterable[str]) -> str:
         unique = list(dict.fromkeys(types))
-        return self.language.anything if self.language.anything in unique else " | ".join(unique)
+        return self.anything if self.anything in unique else " | ".join(unique)
 
 
 def _pascal(key: str) -> str:
@@ -205,20 +181,6 @@ def _pascal(key: str) -> str:
 
 def _python_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)
-
-
-def _python_literal(values: Sequence[Any]) -> str | None:
-    if not all(value is None or isinstance(value, str | bool | int) for value in values):
-        return None
-    return f"Literal[{', '.join(_python_text(one) if isinstance(one, str) else repr(one) for one in values)}]"
-
-
-def _typed_dict(name: str, fields: list[DeclaredField]) -> str:
-    shown = [(one.name, one.type if one.is_required else f"NotRequired[{one.type}]") for one in fields]
-    if all(NAME.fullmatch(key) and not keyword.iskeyword(key) and not key.startswith("__") for key, _ in shown):
-        return "\n".join([f"class {name}(TypedDict):", *(f"    {key}: {type}" for key, type in shown)])
-    lines = [f"    {_python_text(key)}: {type}," for key, type in shown]
-    return "\n".join([f'{name} = TypedDict("{name}", {{', *lines, "})"])
 
 
 PYTHON_HEAD = '''\
@@ -242,24 +204,37 @@ class TriggerOptions(TypedDict, total=False):
     idempotency_key: str | None
     tenant: str | None
 '''
-PYTHON = Language(
-    scalars=SCALARS["python"],
-    anything="Any",
-    reserved=[
+
+
+class PythonDeclarations(Declarations):
+    """Declares objects as TypedDict."""
+
+    scalars: ClassVar = {"string": "str", "number": "float", "integer": "int", "boolean": "bool", "null": "None"}
+    anything = "Any"
+    list_of = "list[{}]"
+    map_of = "dict[str, {}]"
+    reserved = (
         *("Any", "Literal", "NotRequired", "TypedDict", "Unpack", "Mapping", "AsyncBellcast", "Bellcast", "Moment"),
         *("OtherContent", "Sent", "Target", "Triggered", "TriggerOptions", "TypedAsyncBellcast", "TypedBellcast"),
         *("None", "True", "False"),
-    ],
-    literal=_python_literal,
-    list_of=lambda item: f"list[{item}]",
-    map_of=lambda value: f"dict[str, {value}]",
-    declare=_typed_dict,
-)
+    )
+
+    def literal(self, values: Sequence[Any]) -> str | None:
+        if not all(value is None or isinstance(value, str | bool | int) for value in values):
+            return None
+        return f"Literal[{', '.join(_python_text(one) if isinstance(one, str) else repr(one) for one in values)}]"
+
+    def declare(self, name: str, fields: list[Field]) -> str:
+        shown = [(key, type if is_required else f"NotRequired[{type}]") for key, type, is_required in fields]
+        if all(NAME.fullmatch(key) and not keyword.iskeyword(key) and not key.startswith("__") for key, _ in shown):
+            return "\n".join([f"class {name}(TypedDict):", *(f"    {key}: {type}" for key, type in shown)])
+        lines = [f"    {_python_text(key)}: {type}," for key, type in shown]
+        return "\n".join([f'{name} = TypedDict("{name}", {{', *lines, "})"])
 
 
 def python(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
     """Return the Python module of the schemas of workflows and types, by their keys; None is no schema."""
-    declarations = Declarations(PYTHON)
+    declarations = PythonDeclarations()
     of_types, of_workflows = declarations.subjects(types), declarations.subjects(workflows)
     triggers = [
         f"workflow: Literal[{_python_text(one.key)}], to: Target, {_python_data(one)}, **options: Unpack[TriggerOptions]"
@@ -319,32 +294,37 @@ def _typescript_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def _typescript_literal(values: Sequence[Any]) -> str | None:
-    if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
-        return None
-    return " | ".join(_typescript_text(one) if isinstance(one, str) else json.dumps(one) for one in values)
+class TypeScriptDeclarations(Declarations):
+    """Declares objects as type aliases."""
 
+    scalars: ClassVar = {
+        "string": "string",
+        "number": "number",
+        "integer": "number",
+        "boolean": "boolean",
+        "null": "null",
+    }
+    anything = "unknown"
+    list_of = "Array<{}>"
+    map_of = "Record<string, {}>"
+    reserved = ("Record", "Array")
 
-def _type_alias(name: str, fields: list[DeclaredField]) -> str:
-    names = [one.name if NAME.fullmatch(one.name) else _typescript_text(one.name) for one in fields]
-    lines = [f"  {name}{'' if one.is_required else '?'}: {one.type};" for name, one in zip(names, fields, strict=True)]
-    return "\n".join([f"export type {name} = {{", *lines, "};"])
+    def literal(self, values: Sequence[Any]) -> str | None:
+        if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
+            return None
+        return " | ".join(_typescript_text(one) if isinstance(one, str) else json.dumps(one) for one in values)
 
-
-TYPESCRIPT = Language(
-    scalars=SCALARS["typescript"],
-    anything="unknown",
-    reserved=("Record", "Array"),
-    literal=_typescript_literal,
-    list_of=lambda item: f"Array<{item}>",
-    map_of=lambda value: f"Record<string, {value}>",
-    declare=_type_alias,
-)
+    def declare(self, name: str, fields: list[Field]) -> str:
+        names = [
+            (key if NAME.fullmatch(key) else _typescript_text(key)) + "?" * (not needed) for key, _, needed in fields
+        ]
+        lines = [f"  {shown}: {type};" for shown, (_, type, _) in zip(names, fields, strict=True)]
+        return "\n".join([f"export type {name} = {{", *lines, "};"])
 
 
 def typescript(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
     """Return the TypeScript module of the schemas of workflows and types, by their keys; None is no schema."""
-    declarations = Declarations(TYPESCRIPT)
+    declarations = TypeScriptDeclarations()
     of_both = {"TypeData": declarations.subjects(types), "WorkflowData": declarations.subjects(workflows)}
     interfaces = [
         "\n".join(

@@ -71,15 +71,15 @@ def _run_server(settings: dict[str, Any], parent: Connection) -> None:
     os.setpgrp()  # Ctrl-C in the terminal reaches the demo only, which then ends this process
     loaded = load(settings, {})
     logs.configure(loaded.server)
-    threading.Thread(target=_end_with_parent, name="bellcast-parent", daemon=True).start()
+
+    def end_with_parent() -> None:
+        if (process := multiprocessing.parent_process()) is not None:
+            process.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, name="bellcast-parent", daemon=True).start()
     try:
         app = server.create_app(loaded)
         serve.run(app, lambda url: parent.send((url, app.setup_code, None)))
     except CommandError as error:
         parent.send((None, None, (error.problem, error.hint)))
-
-
-def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)

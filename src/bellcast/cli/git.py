@@ -107,7 +107,8 @@ def pull(
     config = object_files.read_config(folder)
     server = _server(ctx, config, env)
     state, local = server.state(config.kinds), {one.name: one for one in object_files.read(folder, config.kinds)}
-    _note(len(state), "Reading")
+    if len(state) >= MANY:
+        console.note(f"Reading {len(state)} objects …")
     differ = [name for name, one in state.items() if name not in local or local[name].values != one["values"]]
     same = _equal(server, config, [local[name] for name in differ if name in local])
     differ = [name for name in differ if name not in same]
@@ -292,7 +293,8 @@ def _body(
 ) -> dict[str, Any]:
     """Return the push of objects, with the ETags that they have now, and deletions of what the source pushed before."""
     state = server.state(config.kinds)
-    _note(len(values), "Checking")
+    if len(values) >= MANY:
+        console.note(f"Checking {len(values)} objects …")
     gone = [
         name
         for name, one in state.items()
@@ -361,7 +363,12 @@ def _push(
 ) -> None:
     _show(changes)
     for flag, reason in REASONS.items():
-        names = [_label(one) for one, sent in zip(changes, body["objects"], strict=True) if flag in _flags(one, sent)]
+        names = []
+        for one, sent in zip(changes, body["objects"], strict=True):
+            needed = FLAGS.get(one["action"])
+            # A drift that is deleted needs two options.
+            if flag == needed or (flag == "--delete" and needed is not None and sent["values"] is None):
+                names.append(_label(one))
         if names and flag not in allowed:
             raise CommandError(f"{len(names)} objects {reason}: {_listed(names)}", f"check them, and pass {flag}")
     if server.is_protected and not is_reviewed:
@@ -373,12 +380,6 @@ def _push(
         raise CommandError("not confirmed", "nothing was changed")
     done = server.request("POST", _with_secrets(body))["changes"]
     console.done(f"Pushed: {_summary(done)}")
-
-
-def _flags(change: dict[str, Any], sent: dict[str, Any]) -> set[str]:
-    """Return the options that a change needs: a drift that is deleted needs two."""
-    flags = {FLAGS[change["action"]]} if change["action"] in FLAGS else set()
-    return flags | {"--delete"} if flags and sent["values"] is None else flags
 
 
 def _plan_of(file: Path) -> dict[str, Any]:
@@ -455,8 +456,3 @@ def _markdown(changes: list[dict[str, Any]], environment: str | None) -> str:
         needs = f" (needs `{FLAGS[one['action']]}`)" if one["action"] in FLAGS else ""
         lines.append(f"| {one['action']}{needs} | {code(_label(one))} | {fields} | {effects} |")
     return "\n".join(lines)
-
-
-def _note(count: int, verb: str) -> None:
-    if count >= MANY:
-        console.note(f"{verb} {count} objects …")

@@ -65,7 +65,7 @@ def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
     if format == "ndjson":
         return _lines(stream)
     text = TextIOWrapper(stream, encoding="utf-8-sig", newline="")  # spreadsheets write a byte order mark
-    return _records(text) if format == "csv" else _elements(text)
+    return _records(text) if format == "csv" else ArrayReader(text).elements()
 
 
 def _lines(stream: BinaryIO) -> Iterator[FileRow]:
@@ -112,15 +112,6 @@ def _records(text: TextIO) -> Iterator[FileRow]:
             yield FileRow(line, {name.strip(): value for name, value in record.items() if value != ""})
 
 
-def _elements(text: TextIO) -> Iterator[FileRow]:
-    """Yield the elements of a JSON array."""
-    reader = ArrayReader(text)
-    try:
-        yield from reader.elements()
-    except (ValueError, RecursionError) as error:
-        raise BrokenFile(reader.line, f"is not a JSON array: {error}") from None
-
-
 class ArrayReader:
     """Reads a JSON array in blocks. It buffers one element, and the block with its end."""
 
@@ -131,17 +122,17 @@ class ArrayReader:
         self._decoder = json_text.JSONDecoder()
 
     def elements(self) -> Iterator[FileRow]:
-        """Yield the elements. Raises ValueError at the first position that is not valid."""
-        self._expect("[")
-        if self._peek() == "]":
-            return
-        while True:
-            self._peek()
-            line = self.line
-            yield FileRow(line, self._element())
-            if self._peek() == "]":
-                return
-            self._expect(",")
+        """Yield the elements. Raises BrokenFile at the first position that is not valid."""
+        try:
+            self._expect("[")
+            has_more = self._peek() != "]"
+            while has_more:
+                self._peek()
+                yield FileRow(self.line, self._element())
+                if has_more := self._peek() != "]":
+                    self._expect(",")
+        except (ValueError, RecursionError) as error:
+            raise BrokenFile(self.line, f"is not a JSON array: {error}") from None
 
     def _element(self) -> Any:
         from bellcast.kernel.limits import MAX_ITEM_BYTES

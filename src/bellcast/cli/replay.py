@@ -16,14 +16,11 @@ if TYPE_CHECKING:
 # Poll interval: a server retries about 1,000 failures in this time, which is frequent enough for a progress bar.
 POLL_INTERVAL_SECONDS = 0.25
 ALL = "--all"
+FILTERS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause", "since", "until")
 
 IdsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of messages, runs and dead jobs.", show_default=False)
 ]
-
-
-def _filter(help: str, metavar: str) -> Any:
-    return typer.Option(metavar=metavar, help=help, show_default=False)
 
 
 app = typer.Typer()
@@ -33,41 +30,49 @@ app = typer.Typer()
 def replay(
     client: "Bellcast",
     ids: IdsArgument = None,
-    kind: Annotated[str | None, _filter("Only of this kind: message, run or job.", "KIND")] = None,
-    channel: Annotated[str | None, _filter("Only messages of this channel.", "CHANNEL")] = None,
-    provider: Annotated[str | None, _filter("Only messages that this provider refused.", "KEY")] = None,
-    workflow: Annotated[str | None, _filter("Only runs of this workflow.", "KEY")] = None,
-    job: Annotated[str | None, _filter("Only dead jobs of this kind.", "KIND")] = None,
-    webhook: Annotated[str | None, _filter("Only deliveries to this webhook.", "ID")] = None,
-    cause: Annotated[str | None, _filter("Only failures with this cause.", "TEXT")] = None,
-    since: Annotated[str | None, _filter("Only failures created since this time.", "TIME")] = None,
-    until: Annotated[str | None, _filter("Only failures created before this time.", "TIME")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Only of this kind: message, run or job.", show_default=False)
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="Only messages of this channel.", show_default=False)
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only messages that this provider refused.", show_default=False)
+    ] = None,
+    workflow: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only runs of this workflow.", show_default=False)
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Only dead jobs of this kind.", show_default=False)
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only deliveries to this webhook.", show_default=False)
+    ] = None,
+    cause: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only failures with this cause.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only failures created since this time.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only failures created before this time.", show_default=False)
+    ] = None,
     all: Annotated[bool, typer.Option(ALL, help="All failures.")] = False,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:
     """Retry failed and bounced messages, failed runs and dead jobs, and wait until all are retried."""
-    fields = {
-        "kind": kind,
-        "channel": channel,
-        "provider": provider,
-        "workflow": workflow,
-        "job": job,
-        "webhook": webhook,
-        "cause": cause,
-        "since": since,
-        "until": until,
-    }
-    given: Any = {name: value for name, value in fields.items() if value is not None}
+    given: Any = {name: value for name, value in locals().items() if name in FILTERS and value is not None}
     if [bool(ids), bool(given), all].count(True) != 1:
         raise CommandError(f"expected ids, filters, or {ALL}", "see `bellcast replay --help`", 2)
-    started = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
-    result = started if dry_run else _finished(client, started, tenant)
+    result = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
+    if not dry_run:
+        result = _finished(client, result["id"], tenant)
     yield result
     if dry_run:
-        matched = f"{started['matched']}" if started["exact"] else f"more than {started['matched']}"
+        matched = f"{result['matched']}" if result["exact"] else f"more than {result['matched']}"
         console.done(f"Would retry {matched} failures")
-        for one in started["effects"]:
+        for one in result["effects"]:
             subject = one["channel"] or one["workflow"] or one["job"]
             console.out().print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)
     else:
@@ -76,9 +81,8 @@ def replay(
         )
 
 
-def _finished(client: "Bellcast", started: dict[str, Any], tenant: str | None) -> dict[str, Any]:
+def _finished(client: "Bellcast", id: str, tenant: str | None) -> dict[str, Any]:
     """Wait for the end of a replay and show its progress."""
-    id = started["id"]
     try:
         with console.progress("Replaying") as update:
             while (replay := client.replays.get(id, tenant=tenant))["state"] == "running":

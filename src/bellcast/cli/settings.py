@@ -149,29 +149,25 @@ def config(
         source = "option" if from_flags[variable] != defaults[variable] else "environment"
         rows[variable] = (value, "default" if value == defaults[variable] else source)
     yield {name: {"value": value, "source": source} for name, (value, source) in rows.items()}
-    _show_all(rows, only_changed)
-    settings = options.settings(ctx)
-    if settings.project is None:
-        state = ", generated at the first start" if existing_project(settings) is None else ""
-        console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
-
-
-def _show_all(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
-    """Print a line for each setting, never truncated or wrapped, so that values can be copied."""
     from rich.text import Text
 
     from bellcast.settings import table
 
     names = max(map(len, rows))
-    for group, settings in table.GROUPS.items():
-        shown = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
+    for group, settings_of_group in table.GROUPS.items():
+        shown = [one for one in settings_of_group if not only_changed or rows[one.variable][1] != "default"]
         if shown:
             console.out().print(f"\n[bold]{options.panels(group)[group]}[/]")
-        values = max((len(rows[setting.variable][0]) for setting in shown), default=0)
-        for setting in shown:
-            value, source = rows[setting.variable]
-            line = f"{setting.variable:<{names}}   {value:<{values}}   {source}"
+        values_width = max((len(rows[one.variable][0]) for one in shown), default=0)
+        for one in shown:
+            value, source = rows[one.variable]
+            # Never truncated or wrapped, so that values can be copied.
+            line = f"{one.variable:<{names}}   {value:<{values_width}}   {source}"
             console.out().print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
+    settings = options.settings(ctx)
+    if settings.project is None:
+        state = ", generated at the first start" if existing_project(settings) is None else ""
+        console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
 
 
 ENV_EPILOG = """\

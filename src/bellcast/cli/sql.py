@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 
     from bellcast.contrib.outbox_rows import OutboxRows
     from bellcast.contrib.relay import Round
-    from bellcast.outbox.table_watch import TableWatch, WatchRequest
+    from bellcast.outbox.table_watch import TableWatch
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def watch(
 ) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
     _need_driver()
-    from bellcast.outbox import table_watch
+    from bellcast.outbox import schema, table_watch
     from bellcast.outbox.table_watch import WatchRequest
 
     request = WatchRequest(
@@ -196,7 +196,12 @@ def watch(
         names=_names(name or []),
         **({"kinds": _kinds(on)} if on else {}),
     )
-    watched = _run(ctx, url, lambda connection: _watch(connection, request))
+
+    async def install_watch(connection: "asyncpg.Connection") -> "TableWatch":
+        await schema.check_installed(connection)
+        return await table_watch.watch(connection, request)
+
+    watched = _run(ctx, url, install_watch)
     yield watched
     events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
     console.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
@@ -255,13 +260,6 @@ def _run(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connectio
         return asyncio.run(connect_and_run())
     except asyncpg.PostgresError as error:
         raise CommandError(f"PostgreSQL rejected the statement: {error}", "nothing was changed") from error
-
-
-async def _watch(connection: "asyncpg.Connection", request: "WatchRequest") -> "TableWatch":
-    from bellcast.outbox import schema, table_watch
-
-    await schema.check_installed(connection)
-    return await table_watch.watch(connection, request)
 
 
 def _list(value: str) -> tuple[str, ...]:

@@ -117,15 +117,13 @@ class SseFollower:
                 self.position = frame.id or self.position
                 yield frame
                 if frame.name == "close":
-                    self._closed(**frame.fields)
-
-    def _closed(self, reason: str, reconnect: bool, after: int = 0, **_: object) -> None:
-        """Handle the server's `close` frame."""
-        if not reconnect:
-            raise CommandError(f"the server ended the stream ({reason})", "run the command again for a new session")
-        self._delay = min(after / 1000, MAX_REQUESTED_DELAY)
-        if reason != "expired":
-            self._on_disconnect(f"the server closed the connection ({reason})")
+                    reason = frame.fields["reason"]
+                    if not frame.fields["reconnect"]:
+                        hint = "run the command again for a new session"
+                        raise CommandError(f"the server ended the stream ({reason})", hint)
+                    self._delay = min(frame.fields.get("after", 0) / 1000, MAX_REQUESTED_DELAY)
+                    if reason != "expired":
+                        self._on_disconnect(f"the server closed the connection ({reason})")
 
 
 def error_of(response: httpx.Response) -> Exception:

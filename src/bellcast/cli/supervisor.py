@@ -151,7 +151,8 @@ class Supervisor:
         self._select.register(worker.output, selectors.EVENT_READ, worker)
 
     def _step(self) -> None:
-        for key, _ in self._select.select(self._timeout()):
+        timeout = max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
+        for key, _ in self._select.select(timeout):
             if key.data is None:
                 for number in os.read(key.fd, 64):
                     self._handle_signal(number)
@@ -162,9 +163,6 @@ class Supervisor:
         due, self._restarts = [at for at in self._restarts if at <= now], [at for at in self._restarts if at > now]
         for _ in due:
             self._start()
-
-    def _timeout(self) -> float | None:
-        return max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
 
     def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -199,8 +197,7 @@ class Supervisor:
 
     def _reap(self) -> None:
         for pid, worker in list(self._workers.items()):
-            status = worker.process.poll()
-            if status is not None:
+            if (status := worker.process.poll()) is not None:
                 del self._workers[pid]
                 self._on_exit(worker, status)
 
@@ -228,13 +225,14 @@ class Supervisor:
         self._restarts.clear()
         for worker in self._workers.values():
             worker.terminate()
-        timer = threading.Timer(self._drain + GRACE_SECONDS, self._kill_workers)
+
+        def kill() -> None:
+            for worker in list(self._workers.values()):
+                worker.process.kill()
+
+        timer = threading.Timer(self._drain + GRACE_SECONDS, kill)
         timer.daemon = True
         timer.start()
-
-    def _kill_workers(self) -> None:
-        for worker in list(self._workers.values()):
-            worker.process.kill()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.markup import escape
@@ -82,21 +82,14 @@ def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator[
 INDENT = " " * 16
 
 
-class LineStyle(NamedTuple):
-    """Style of a priority."""
-
-    mark: str
-    mark_style: str
-    title_style: str
-
-
+# The mark of each priority, its style and that of the title.
 LINE_STYLES = {
-    "low": LineStyle("·", "dim", "dim"),
-    "normal": LineStyle("●", "cyan", "bold"),
-    "high": LineStyle("▲", "yellow", "bold yellow"),
-    "urgent": LineStyle("■", "red", "bold white on red"),
+    "low": ("·", "dim", "dim"),
+    "normal": ("●", "cyan", "bold"),
+    "high": ("▲", "yellow", "bold yellow"),
+    "urgent": ("■", "red", "bold white on red"),
 }
-READ = LineStyle("○", "dim", "dim")
+READ = ("○", "dim", "dim")
 
 
 class TailOutput:
@@ -172,11 +165,11 @@ class TailOutput:
 
 def _notification(one: dict[str, Any]) -> Text:
     """Return a line with the title, and lines with the other fields below it."""
-    style = READ if one["read_at"] else LINE_STYLES[one["priority"]]
+    mark, mark_style, title_style = READ if one["read_at"] else LINE_STYLES[one["priority"]]
     when = datetime.fromisoformat(one["created_at"]).astimezone().strftime("%d %b %H:%M")
-    title = Text(console.plain(one["title"]), style.title_style)
+    title = Text(console.plain(one["title"]), title_style)
     type = (f"  {console.plain(one['type'])}", "dim")
-    lines = [Text.assemble((f"{when}  ", "dim"), (f"{style.mark} ", style.mark_style), title, type)]
+    lines = [Text.assemble((f"{when}  ", "dim"), (f"{mark} ", mark_style), title, type)]
     lines += [Text(INDENT + console.plain(line)) for line in (one["body"] or "").splitlines()]
     if one["action_url"]:
         lines.append(Text.assemble(INDENT, ("→ ", "dim"), (console.plain(one["action_url"]), "cyan underline")))
