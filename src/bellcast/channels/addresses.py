@@ -96,7 +96,12 @@ def usable(profile: Profile, channel: Channel) -> Sequence[str]:
     if channel == "sms":
         return [address for address in all_of(profile, channel) if is_phone(address)]
     if channel == "chat":
-        return [str(address) for kind, address in _chat(profile.chat) if _is_chat(kind, str(address))]
+        found = [(kind, str(address)) for kind, address in _chat(profile.chat)]
+        return [
+            one
+            for kind, one in found
+            if (TELEGRAM_CHAT.fullmatch(one) is not None if kind == "telegram" else chat_vendor(one) == kind)
+        ]
     return all_of(profile, channel)  # push endpoints are checked when they are registered
 
 
@@ -117,9 +122,3 @@ def problem(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str,
 def _chat(chat: ChatAddresses) -> list[tuple[str, str | int]]:
     kinds = (("slack", chat.slack), ("discord", chat.discord), ("teams", chat.teams), ("telegram", chat.telegram))
     return [(kind, address) for kind, address in kinds if address not in (None, "")]
-
-
-def _is_chat(kind: str, address: str) -> bool:
-    if kind == "telegram":
-        return TELEGRAM_CHAT.fullmatch(address) is not None
-    return chat_vendor(address) == kind

@@ -77,7 +77,12 @@ class Digests(Struct, eq=False):
         urls = links.links(self.config, self.project, tenant, recipient, types, now)
         brand = inputs.tenant.brand
         shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
-        items = [_title_and_text(member) for member in members]
+        items: list[tuple[str, str]] = []
+        for member in members:
+            content = msgspec.json.decode(member.content, type=StoredEmail)
+            title, text = content.subject or "", (content.text or "").partition(email.FOOTER)[0].rstrip()
+            # An e-mail without its own content begins with the title.
+            items.append((title, text.removeprefix(title).strip()))
         count = f"{len(items)} new notifications"
         subject = items[0][0] if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
         subject = email.one_line(subject)
@@ -108,10 +113,3 @@ class Digests(Struct, eq=False):
                 )
             ),
         )
-
-
-def _title_and_text(message: StoredMessage) -> tuple[str, str]:
-    content = msgspec.json.decode(message.content, type=StoredEmail)
-    title, text = content.subject or "", (content.text or "").partition(email.FOOTER)[0].rstrip()
-    # An e-mail without its own content begins with the title.
-    return title, text.removeprefix(title).strip()

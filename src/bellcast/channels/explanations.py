@@ -310,20 +310,17 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
 
 def facts_of(item: SentItem, entries: Sequence[TimelineEntry]) -> list[Fact]:
     """Return the timeline of a notification as facts, each with a text for readers."""
-    shown = item.notification
-    return [
-        Fact(**asdict(entry), notification=shown.id, title=shown.title, type=shown.type, text=_fact_text(entry))
-        for entry in entries
-    ]
-
-
-def _fact_text(entry: TimelineEntry) -> str:
-    name = "" if entry.channel is None else NAMES[entry.channel]
-    if entry.what == "skipped":
-        return f"{name} not sent: {_reason(entry.rule, entry.by)}"
-    if entry.what == "held":
-        return f"{name} held {_hold(entry.rule, entry.by, None, local_times.UTC_ZONE)}, {entry.detail}"
-    if entry.rule == "required":
-        return f"{name} {entry.what}, because its type requires it"
-    words = f"{name} {entry.what}".strip()
-    return words if entry.detail is None else f"{words}: {entry.detail}"
+    shown, facts = item.notification, []
+    for entry in entries:
+        name = "" if entry.channel is None else NAMES[entry.channel]
+        words = f"{name} {entry.what}".strip()
+        if entry.what == "skipped":
+            text = f"{name} not sent: {_reason(entry.rule, entry.by)}"
+        elif entry.what == "held":
+            text = f"{name} held {_hold(entry.rule, entry.by, None, local_times.UTC_ZONE)}, {entry.detail}"
+        elif entry.rule == "required":
+            text = f"{name} {entry.what}, because its type requires it"
+        else:
+            text = words if entry.detail is None else f"{words}: {entry.detail}"
+        facts.append(Fact(**asdict(entry), notification=shown.id, title=shown.title, type=shown.type, text=text))
+    return facts

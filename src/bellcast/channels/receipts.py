@@ -148,9 +148,18 @@ class Receipts(Struct, eq=False):
 
     async def _apply(self, early: EarlyReceipt) -> bool:
         """Apply a receipt; return whether its message is known and no attempt is due or in progress."""
-        messages = await self._find(early.provider, early.tenant, early.receipt.reference)
-        settled = [await self._settle(message, early.receipt) for message in messages]
-        return bool(messages) and all(settled)
+        receipt, now, is_settled = early.receipt, self.clock.now(), True
+        messages = await self._find(early.provider, early.tenant, receipt.reference)
+        for message in messages:
+            # A receipt changes only a sent message.
+            report = await self.webhooks.report(message.tenant, [f"message.{receipt.state}"])
+            has_changed = await Messages(self.db).settle(message.id, receipt.state, receipt.code, report, now)
+            if has_changed:
+                self.jobs.wake()
+            if receipt.state == "bounced":
+                await self._suppress(message, BOUNCE)
+            is_settled &= has_changed or message.state not in ("queued", "sending")
+        return bool(messages) and is_settled
 
     async def _find(self, provider: str, tenant: str, reference: str) -> list[StoredMessage]:
         """Return the messages of a vendor's reference or, without a provider, the e-mail with this id."""
@@ -192,17 +201,6 @@ class Receipts(Struct, eq=False):
             return sender == tenant
         found = await self.find_provider(sender, provider)
         return found is None or found.tenant != sender or found.fields.channel != channel or not found.fields.active
-
-    async def _settle(self, message: StoredMessage, receipt: Receipt) -> bool:
-        """Write the state of a receipt, which changes only a sent message. Return False if it may still become sent."""
-        report = await self.webhooks.report(message.tenant, [f"message.{receipt.state}"])
-        now = self.clock.now()
-        has_changed = await Messages(self.db).settle(message.id, receipt.state, receipt.code, report, now)
-        if has_changed:
-            self.jobs.wake()
-        if receipt.state == "bounced":
-            await self._suppress(message, BOUNCE)
-        return has_changed or message.state not in ("queued", "sending")
 
     async def _suppress(self, message: StoredMessage, reason: str) -> None:
         now = self.clock.now()

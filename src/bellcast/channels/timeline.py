@@ -55,7 +55,19 @@ def timeline(
             TimelineEntry(at=times.to_rfc3339(one.at), what="written", detail=_written(one), channel="inbox")
             for one in writes
         ),
-        *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
+        *(
+            TimelineEntry(
+                at=times.to_rfc3339(one.decided_at),
+                what="scheduled" if one.outcome == "send" and one.due_at is not None else OUTCOMES[one.outcome],
+                detail=None if one.due_at is None else _until(one.due_at),
+                channel=one.channel,
+                message=one.message,
+                rule=one.rule,
+                by=one.source,
+            )
+            for one in ordered
+            if one.message not in released or one.due_at
+        ),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
         *(
             TimelineEntry(
@@ -93,19 +105,6 @@ def _written(write: NotificationWrite) -> str:
     recipients = f" of {write.recipients:,} recipients" if write.recipients > 1 else ""
     connections = "1 connection" if write.connections == 1 else f"{write.connections:,} connections"
     return f"to {connections}{recipients} on node {write.node}"
-
-
-def _decision_entry(decision: NewDecision) -> TimelineEntry:
-    is_scheduled = decision.outcome == "send" and decision.due_at is not None
-    return TimelineEntry(
-        at=times.to_rfc3339(decision.decided_at),
-        what="scheduled" if is_scheduled else OUTCOMES[decision.outcome],
-        detail=None if decision.due_at is None else _until(decision.due_at),
-        channel=decision.channel,
-        message=decision.message,
-        rule=decision.rule,
-        by=decision.source,
-    )
 
 
 def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Iterator[TimelineEntry]:

@@ -116,43 +116,21 @@ def check_json(value: Any) -> Any:
     return value
 
 
-def of_json(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a filter so that it refuses a value that is not JSON."""
-
-    @wraps(filter)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        for value in _values(args)[:1]:
-            if not isinstance(value, str):
-                check_json(value)
-        return filter(*args, **kwargs)
-
-    return checked
-
-
-def with_json_arguments(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a filter or test so that it refuses arguments that are not JSON. A range is a list of numbers."""
-
-    @wraps(filter)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        if arguments := [*_values(args)[1:], *kwargs.values()]:
-            check_json([one for one in arguments if not isinstance(one, range)])
-        return filter(*args, **kwargs)
-
-    return checked
-
-
-def _values(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the value and the arguments of a filter, without what Jinja passes before them."""
-    return args[1:] if isinstance(args[0], Environment | EvalContext | Context) else args
-
-
-def bounded(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a filter or test so that its arguments and its result are charged."""
+def bounded(filter: Callable[..., Any], *, has_text: bool = False, takes_any: bool = False) -> Callable[..., Any]:
+    """Wrap a filter or test so that its arguments and its result are charged. Its arguments must be JSON unless it
+    `takes_any`, and its value too if the result has its text. A range is a list of numbers."""
 
     @wraps(filter)  # keeps Jinja's marks such as pass_environment
     def charged(*args: Any, **kwargs: Any) -> Any:
         rendering = RENDERING.get()
         rendering.charge([*args, *kwargs.values()])
+        # Without what Jinja passes before the value.
+        value, *arguments = args[1:] if isinstance(args[0], Environment | EvalContext | Context) else args
+        arguments += kwargs.values()
+        if arguments and not takes_any:
+            check_json([one for one in arguments if not isinstance(one, range)])
+        if has_text and not isinstance(value, str):
+            check_json(value)
         result = filter(*args, **kwargs)
         return charge_each(result) if isinstance(result, Iterator) else rendering.charge(result)
 

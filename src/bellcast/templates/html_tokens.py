@@ -99,20 +99,17 @@ def attributes_of(html: str, position: int) -> tuple[dict[str, str], int]:
     """Return the attributes that begin here, and the position after them."""
     attributes: dict[str, str] = {}
     while (name := ATTRIBUTE_NAME.match(html, position)) is not None:
-        value, position = _value(html, name.end())
+        value, position = "", name.end()
+        if (found := ATTRIBUTE_VALUE.match(html, position)) is not None:
+            start = position = found.end()
+            if found[1] is None:
+                value = unescaped(found[2])
+            elif (end := html.find(found[1], start)) == -1:
+                position = len(html)
+            else:
+                value, position = unescaped(html[start:end]), end + 1
         attributes.setdefault(name[1].lower(), value)
     return attributes, position
-
-
-def _value(html: str, position: int) -> tuple[str, int]:
-    """Return the value of the attribute whose name ends here, and the position after it."""
-    value = ATTRIBUTE_VALUE.match(html, position)
-    if value is None:
-        return "", position
-    if value[1] is None:
-        return unescaped(value[2]), value.end()
-    end = html.find(value[1], value.end())
-    return ("", len(html)) if end == -1 else (unescaped(html[value.end() : end]), end + 1)
 
 
 def unescaped(text: str) -> str:

@@ -34,19 +34,17 @@ def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
     """Convert marked text, and the text between with `write`."""
     parts, position = [], 0
     while (found := SPAN.search(text, position)) is not None:
-        parts += [write(text[position : found.start()]), _span(found, app_url, write)]
+        code, label, address, _, bold, _, italic = found.groups()
+        if code:
+            shown = f"<code>{escape(code)}</code>"
+        elif bold:
+            shown = f"<strong>{_spans(bold, app_url, write)}</strong>"
+        elif italic:
+            shown = f"<em>{_spans(italic, app_url, write)}</em>"
+        else:
+            shown = _spans(label, app_url, escape)  # links cannot be nested
+            url = html.absolute_url(address, app_url)
+            shown = shown if url is None else f'<a href="{escape(url)}">{shown}</a>'
+        parts += [write(text[position : found.start()]), shown]
         position = found.end()
     return "".join([*parts, write(text[position:])])
-
-
-def _span(span: re.Match[str], app_url: str | None, write: Callable[[str], str]) -> str:
-    code, label, address, _, bold, _, italic = span.groups()
-    if code:
-        return f"<code>{escape(code)}</code>"
-    if bold:
-        return f"<strong>{_spans(bold, app_url, write)}</strong>"
-    if italic:
-        return f"<em>{_spans(italic, app_url, write)}</em>"
-    shown = _spans(label, app_url, escape)  # links cannot be nested
-    url = html.absolute_url(address, app_url)
-    return shown if url is None else f'<a href="{escape(url)}">{shown}</a>'

@@ -39,8 +39,6 @@ from bellcast.templates.filters import (
     bounded_range,
     check_json,
     concatenate,
-    of_json,
-    with_json_arguments,
 )
 
 # Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
@@ -118,12 +116,13 @@ class Environment(SandboxedEnvironment):
         )
         known = {name: self.filters[name] for name in PLAIN_FILTERS}
         known |= OWN_FILTERS | dict(filters)
-        known |= {name: of_json(filter) for name, filter in known.items() if name in TEXT_FILTERS}
-        known |= {name: with_json_arguments(filter) for name, filter in known.items() if name not in DEFAULTS}
-        self.filters = {name: bounded(filter) for name, filter in known.items()}
+        self.filters = {
+            name: bounded(filter, has_text=name in TEXT_FILTERS, takes_any=name in DEFAULTS)
+            for name, filter in known.items()
+        }
         self.filters |= {LOOP: charge_each, CHARGE: charge}
         tests: dict[str, Any] = self.tests
-        self.tests = {name: bounded(with_json_arguments(tests[name])) for name in TESTS}
+        self.tests = {name: bounded(tests[name]) for name in TESTS}
         self.globals = {"range": bounded_range}
         # Used by blocks, macros and `{% filter %}` to join their pieces.
         self.concat: Any = concatenate

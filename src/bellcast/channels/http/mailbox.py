@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from html import escape
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -38,6 +39,7 @@ HEADERS = {
 }
 PURPOSE = b"bellcast mailbox\x00"
 PAGE_SIZE = 50
+STYLE = Path(__file__).with_name("mailbox.css").read_text(encoding="utf-8")
 EXPIRED = "<p>Links to a mailbox end after a while. <code>bellcast mailbox</code> prints a new one.</p>"
 CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
 
@@ -122,7 +124,13 @@ async def show(request: ApiRequest) -> ASGIApp:
     is_chosen = chosen is not None
     base = f"/mailbox/{quote(token)}"
     suffix = f"&after={quote(query.after)}" if query.after else ""
-    items = "".join(_item(f"{base}?message={one.id}{suffix}", one, opened) for one in shown)
+    items = ""
+    for one in shown:
+        url, current = f"{base}?message={one.id}{suffix}", " aria-current=true" if one == opened else ""
+        items += (
+            f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(one))}</span>'
+            f"<span class=meta>{CHANNELS[one.channel]} to {escape(one.address)}</span><time>{_time(one)}</time></a>"
+        )
     more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
     back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
     page = f"""<!doctype html>
@@ -144,15 +152,6 @@ async def show(request: ApiRequest) -> ASGIApp:
 
 EMPTY = """<div class=empty><h2>No messages yet</h2>
 <p>Messages of channels without a provider are stored here instead of being sent.</p></div>"""
-
-
-def _item(url: str, message: StoredMessage, chosen: StoredMessage | None) -> str:
-    current = " aria-current=true" if chosen is not None and chosen.id == message.id else ""
-    return (
-        f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(message))}</span>'
-        f"<span class=meta>{CHANNELS[message.channel]} to {escape(message.address)}</span>"
-        f"<time>{_time(message)}</time></a>"
-    )
 
 
 async def _message(ctx: ApiContext, message: StoredMessage, heading: str) -> str:
@@ -180,42 +179,3 @@ def _title(message: StoredMessage) -> str:
 def _time(message: StoredMessage) -> str:
     moment: datetime = times.to_rfc3339(message.due_at)
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 Inter, system-ui, sans-serif;
-  --line: light-dark(#e5e7eb, #2c313b); --card: light-dark(#fff, #1b1e25); --muted: light-dark(#5b6472, #9ca3af) }
-* { box-sizing: border-box }
-body { margin: 0; display: grid; grid-template-columns: minmax(16rem, 22rem) 1fr; height: 100vh; height: 100dvh;
-  background: light-dark(#f3f4f6, #111318); color: light-dark(#111827, #e5e7eb) }
-nav { overflow-y: auto; border-inline-end: 1px solid var(--line); background: var(--card) }
-nav h1 { display: flex; gap: .6rem; align-items: center; font-size: 1.15rem; margin: 0; padding: 1rem }
-h1 img { width: 1.5rem; height: 1.5rem }
-ul { list-style: none; margin: 0; padding: 0 }
-nav a { display: block; padding: .7rem 1rem; color: inherit; text-decoration: none; border-top: 1px solid var(--line) }
-nav a:hover { background: light-dark(#f3f4f6, #232731) }
-nav a:focus-visible { outline: 2px solid light-dark(#4f56d9, #8b93ff); outline-offset: -2px }
-nav a[aria-current] { background: light-dark(#e7ecff, #252d4a) }
-.title { display: block; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
-.meta, nav time { display: block; font-size: .85rem; color: var(--muted); overflow: hidden; text-overflow: ellipsis }
-main { display: flex; flex-direction: column; gap: .75rem; min-width: 0; overflow-y: auto; padding: 1rem 1.25rem }
-main :is(h1, h2) { font-size: 1.3rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
-dt { color: var(--muted) } dd { margin: 0; overflow-wrap: anywhere }
-iframe { flex: 1 0 24rem; width: 100%; max-height: 44rem; border: 1px solid var(--line); border-radius: .75rem; background: #fff; color-scheme: light }
-details, .bubble { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .6rem 1rem }
-summary { cursor: pointer; font-weight: 600 }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; font: .85rem/1.5 ui-monospace, monospace }
-.bubble { font: inherit; margin: 0; max-width: 34rem }
-.empty { margin: auto; text-align: center; max-width: 26rem; color: var(--muted) }
-.back { display: none; color: light-dark(#4f56d9, #8b93ff) }
-@media (max-width: 46rem) {
-  body { display: block; height: auto }
-  nav { border: 0; min-height: 100vh }
-  .open nav, .closed main { display: none }
-  .closed main:has(.empty) { display: block; padding: 3rem 1.25rem }
-  .closed:has(.empty) nav { min-height: 0 }
-  .back { display: block }
-  iframe { flex-basis: 60vh; min-height: 60vh }
-}
-"""

@@ -117,7 +117,14 @@ def form_html(
     if len(rules) == 1 and all(_is_on(layers, ALL_TYPES, channel, ALL_ROW[1]) for channel in channels):
         del rows[0]  # the row of all types is not needed to switch a channel on
         names = {type: texts["all"] if name == texts["others"] else name for type, name in names.items()}
-    body = "\n".join(_row(row, names, layers, channels, texts) for row in rows)
+    lines = []
+    for type, type_rules in rows:
+        name = escape(texts["all"] if type == ALL_TYPES else names[type])
+        cells = "".join(_cell(name, type, channel, type_rules, layers, texts) for channel in channels)
+        required = ", ".join(texts[channel] for channel in channels if type_rules.requires(channel))
+        hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
+        lines.append(f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>')
+    body = "\n".join(lines)
     quiet = next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
@@ -148,21 +155,6 @@ def form_html(
 </div>
 <button>{texts["save"]}</button>
 </form>"""
-
-
-def _row(
-    row: tuple[str, TypeRules],
-    names: dict[str, str],
-    layers: Layers,
-    channels: Sequence[Channel],
-    texts: Mapping[str, str],
-) -> str:
-    type, rules = row
-    name = escape(texts["all"] if type == ALL_TYPES else names[type])
-    cells = "".join(_cell(name, type, channel, rules, layers, texts) for channel in channels)
-    required = ", ".join(texts[channel] for channel in channels if rules.requires(channel))
-    hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
-    return f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>'
 
 
 def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Layers, texts: Mapping[str, str]) -> str:

@@ -29,22 +29,18 @@ class ChatWebhookProvider(Provider):
         kind = chat_vendor(message.to)
         if kind is None:
             raise DeliveryError("the URL does not belong to a known chat vendor", is_temporary=False, is_bounce=True)
+        text = message.content["text"][: MAX_TEXT[kind]]
+        # https://api.slack.com/reference/surfaces/formatting#escaping
+        body: dict[str, Any] = {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
+        if kind == "discord":  # the text must not notify others: `@everyone` stays text
+            body = {"content": text, "allowed_mentions": {"parse": []}}
+        elif kind == "teams":
+            block = {"type": "TextBlock", "text": text, "wrap": True}
+            card = {"type": "AdaptiveCard", "version": "1.4", "body": [block]}
+            attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+            body = {"type": "message", "attachments": [attachment]}
         endpoint = vendor_api.VendorAPI(message.to, self._http, self._timeout)
-        response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
+        response = await endpoint.post_json("", body, {})
         if not 200 <= response.status < 300:
             raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status))
-
-
-def _body(kind: str, text: str) -> dict[str, Any]:
-    text = text[: MAX_TEXT[kind]]
-    if kind == "discord":
-        # The text must not notify others: `@everyone` stays text.
-        return {"content": text, "allowed_mentions": {"parse": []}}
-    if kind == "teams":
-        block = {"type": "TextBlock", "text": text, "wrap": True}
-        card = {"type": "AdaptiveCard", "version": "1.4", "body": [block]}
-        attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
-        return {"type": "message", "attachments": [attachment]}
-    # https://api.slack.com/reference/surfaces/formatting#escaping
-    return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}

@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from email.utils import parseaddr
 from functools import cache
 from threading import Thread
-from typing import cast
+from typing import Any, cast
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -106,13 +106,14 @@ class SMTPProvider:
         async with self._exchange():
             connection = await self._begin(encoding)
             connection.messages += 1
-            try:
+            with ExitStack() as failing:
+                failing.callback(connection.abort)
                 await connection.client.rcpt(recipient, encoding=encoding)
-                _check_cancelled()
+                # A cancellation that wait_for of Python 3.11 lost in the moment of a response (bpo-37658)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError
                 code, response = await connection.client.data(body, timeout=self._timeout)
-            except BaseException:
-                connection.abort()
-                raise
+                failing.pop_all()
         if connection.messages >= MESSAGES_PER_CONNECTION:
             await self._quit(connection)
         else:
@@ -173,24 +174,21 @@ class SMTPProvider:
         return await self._mail(await self._open(), encoding)
 
     async def _mail(self, connection: _SMTPConnection, encoding: str) -> _SMTPConnection:
-        """Send MAIL FROM, and return the connection; close it if the command is not accepted."""
-        try:
-            await self._send_mail_from(connection.client, encoding)
-        except BaseException:
-            connection.abort()
-            raise
+        """Send MAIL FROM, and return the connection; close it if the command is not accepted. Non-ASCII addresses need
+        SMTPUTF8 (RFC 6531 §3.4)."""
+        client, options = connection.client, dict[str, Any]()
+        with ExitStack() as failing:
+            failing.callback(connection.abort)
+            if encoding != "ascii":
+                if client.is_ehlo_or_helo_needed:
+                    await client.ehlo()
+                if not client.supports_extension("smtputf8"):
+                    problem = "the mail server accepts only ASCII addresses (it has no SMTPUTF8)"
+                    raise DeliveryError(problem, is_temporary=False)
+                options = {"options": ["SMTPUTF8"], "encoding": encoding}
+            await client.mail(self._sender, **options)
+            failing.pop_all()
         return connection
-
-    async def _send_mail_from(self, client: SMTP, encoding: str) -> None:
-        """Send MAIL FROM. Non-ASCII addresses need SMTPUTF8 (RFC 6531 §3.4)."""
-        if encoding == "ascii":
-            await client.mail(self._sender)
-            return
-        if client.is_ehlo_or_helo_needed:
-            await client.ehlo()
-        if not client.supports_extension("smtputf8"):
-            raise DeliveryError("the mail server accepts only ASCII addresses (it has no SMTPUTF8)", is_temporary=False)
-        await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
 
     async def _open(self, *, logs_in: bool = True) -> _SMTPConnection:
         url, server = self._url, self.server
@@ -224,12 +222,6 @@ class SMTPProvider:
         with suppress(aiosmtplib.SMTPException, OSError):
             await connection.client.quit(timeout=min(self._timeout, QUIT_SECONDS))
         connection.client.close()
-
-
-def _check_cancelled() -> None:
-    """Raise a cancellation that wait_for of Python 3.11 lost in the moment of a response (bpo-37658)."""
-    if (task := asyncio.current_task()) is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _is_encrypted(client: SMTP) -> bool:

@@ -148,22 +148,13 @@ async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, v
     if added:
         text = f"Sends without {listed(added)} are refused."
         found.append(PublishEffect("required_changed", text, n=len(added)))
-    return found + await _broken_uses(planned, tenant, key, before, after)
-
-
-async def _broken_uses(
-    ctx: ApiContext, tenant: str, key: str, before: Template, after: Template
-) -> list[PublishEffect]:
-    """Return the templates whose layout this one is no longer. A write is then refused."""
     lost = rendering.lost_layout(before, after)
-    if lost is None:
-        return []
-    users = (await references.of_layouts(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
-    if not users:
-        return []
-    language = rendering.in_language(lost)
-    text = f"It is the layout of {listed(users)}, and would have no HTML with {{{{ content }}}}{language}."
-    return [PublishEffect("breaks_use", text, n=len(users))]
+    if lost is not None:  # a write is then refused, if it is a layout of others
+        users = (await references.of_layouts(planned, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
+        language = rendering.in_language(lost)
+        text = f"It is the layout of {listed(users)}, and would have no HTML with {{{{ content }}}}{language}."
+        found += [PublishEffect("breaks_use", text, n=len(users))] if users else []
+    return found
 
 
 async def _stored(ctx: ApiContext, key: str, *owners: str) -> list[Template]:

@@ -517,16 +517,11 @@ async def _html(request: ApiRequest, subject: Subject, look: LookQuery, ancestor
     if look.images == "on":
         policy = policy.replace("img-src data:", "img-src data: https:")
     headers = HTML_HEADERS | {"content-security-policy": policy}
-    return responses.complete(200, _in_scheme(text, look.scheme).encode(), responses.HTML, headers)
-
-
-def _in_scheme(text: str, scheme: str | None) -> str:
-    """Return HTML as a browser shows it in a color scheme."""
-    if scheme is None:
-        return text
-    shown = "dark" if scheme == "dark" else "light"
-    text = COLOR_SCHEME.sub(lambda rule: ALWAYS if rule[1].lower() == shown else NEVER, text)
-    return text + (INVERTED if scheme == "inverted" else "")
+    if look.scheme is not None:
+        shown = "dark" if look.scheme == "dark" else "light"
+        text = COLOR_SCHEME.sub(lambda rule: ALWAYS if rule[1].lower() == shown else NEVER, text)
+    text += INVERTED if look.scheme == "inverted" else ""
+    return responses.complete(200, text.encode(), responses.HTML, headers)
 
 
 async def _parsed(request: ApiRequest, text: bytes, shape: request_body.Shape[T]) -> T:
