@@ -15,6 +15,9 @@ from bellcast.inbox.types.inboxes import (
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
+from bellcast.kernel.events import Event
+from bellcast.live.types import PresenceChanged, Typing
+from bellcast.preferences.types import PreferencesChanged
 
 
 class Payload(Struct, frozen=True):
@@ -43,7 +46,13 @@ class NotificationEncoder:
 _encode_notification = NotificationEncoder()
 
 
-def payload_of(event: InboxEvent, position: str) -> Payload:
+class InboxReset(Struct, frozen=True):
+    """Makes a client fetch its inbox again."""
+
+    inbox: InboxState
+
+
+def payload_of(event: InboxEvent | InboxReset, position: str) -> Payload:
     """Return the payload of an inbox change, with the client's position after it."""
     counters = {"unread": event.inbox.unread, "unseen": event.inbox.unseen, "position": position}
     match event:
@@ -53,6 +62,8 @@ def payload_of(event: InboxEvent, position: str) -> Payload:
             return Payload("notification-update", {"notification": event.notification, **counters})
         case NotificationDeleted():
             return Payload("notification-delete", {"id": event.id, **counters})
+        case InboxReset():
+            return Payload("reset", counters)
         case InboxBulkChanged():
             fields: dict[str, Any] = {"changed": event.changed, "at": times.to_rfc3339(event.at)}
             fields["ids"] = "all" if event.ids is None else event.ids
@@ -63,6 +74,14 @@ def payload_of(event: InboxEvent, position: str) -> Payload:
             return Payload("counts", counters | fields)
 
 
-def reset_payload(state: InboxState) -> Payload:
-    """Return the payload after which a client fetches its inbox again."""
-    return Payload("reset", {"unread": state.unread, "unseen": state.unseen, "position": state.position})
+def topic_payload(event: Event) -> Payload | None:
+    """Return the payload of a change of presence, typing or preferences; None for other events."""
+    match event:
+        case PresenceChanged():
+            return Payload("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
+        case Typing():
+            return Payload("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
+        case PreferencesChanged():
+            return Payload("preferences", {"preferences": event.preferences})
+        case _:
+            return None  # exchanged only between servers

@@ -13,10 +13,10 @@ from bellcast.live.framing import sse
 
 STREAM = (
     sse.retry(3000)
-    + sse.id_field("p-1")
+    + sse.field("id", "p-1")
     + sse.event("ready", b'{"unread":1}')
     + b": still here\n\n"
-    + sse.id_field("p-2")
+    + sse.field("id", "p-2")
     + sse.event("notification", '{"title":"line\u2028separator, Tschüß"}'.encode())
     + sse.event("heartbeat", b'{"time":\n1}')
 )

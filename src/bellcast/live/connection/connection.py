@@ -123,8 +123,7 @@ class ConnectionOwner(Protocol):
 class Listener(Protocol):
     """Handles the messages of WebSocket clients, with limits."""
 
-    @property
-    def limits(self) -> Limits: ...
+    limits: Limits
 
     def receive(self, connection: "Connection", message: str | bytes) -> None:
         """Enqueue one message; messages are processed in order."""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bellcast.inbox.types.inboxes import InboxEvent
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import Event
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.inbox_payloads import InboxReset
 
 
 class PositionMark(Protocol):
@@ -47,11 +47,8 @@ class Dialect(Protocol):
     def encode(self, event: Event) -> bytes | None:
         """Encode an event; None if this dialect has no frame for it."""
 
-    def replay(self, event: InboxEvent, position: str) -> bytes:
-        """Encode a replayed change with the client's position after it."""
-
-    def reset(self, state: InboxState) -> bytes:
-        """Encode the frame that tells a client to fetch the inbox again."""
+    def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
+        """Encode a replayed change, or the reset of an inbox, with the client's position after it."""
 
     def heartbeat(self, now: int) -> bytes:
         """Encode a heartbeat; `now` is UTC milliseconds."""

@@ -45,15 +45,10 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
 
 
 def event(name: str, data: bytes) -> bytes:
-    """Encode one event. An id precedes it, see `id_field`."""
+    """Encode one event. The `field` of its id precedes it."""
     # Each line is a data field; EventSource joins them with LF.
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
-    return b"%bdata: %b\n\n" % (_field("event", name), lines)
-
-
-def id_field(id: str) -> bytes:
-    """Encode the id of the event that follows. The client sends the last one as Last-Event-ID; an empty one clears it."""
-    return _field("id", id)
+    return b"%bdata: %b\n\n" % (field("event", name), lines)
 
 
 def retry(ms: int) -> bytes:
@@ -71,7 +66,8 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def _field(name: str, value: str) -> bytes:
+def field(name: str, value: str) -> bytes:
+    """Encode a field. The client sends the last `id` as Last-Event-ID; an empty one clears it. Raises ValueError."""
     if _LINE_BREAK.search(value):
         raise ValueError(f"{name} may not contain CR, LF or NUL: {value!r}")
     return f"{name}: {value}\n".encode()

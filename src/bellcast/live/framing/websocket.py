@@ -2,6 +2,7 @@
 
 import binascii
 import codecs
+import contextlib
 import hashlib
 import struct
 from typing import Final, TypeAlias
@@ -116,9 +117,10 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
     if fault := _request_error(method, http_version, fields):
         raise BadRequest(fault)
     key = fields.get(b"sec-websocket-key", b"").strip(SPACES)
-    if not _is_key(key):
-        raise BadRequest("Sec-WebSocket-Key must be 16 bytes in base64.")
-    return key
+    with contextlib.suppress(binascii.Error):
+        if len(binascii.a2b_base64(key, strict_mode=True)) == 16:
+            return key
+    raise BadRequest("Sec-WebSocket-Key must be 16 bytes in base64.")
 
 
 def response(key: bytes, extra: HeaderFields = (), own_line: bytes = b"") -> bytes:
@@ -145,13 +147,6 @@ def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
     """True if a header's list contains a token."""
     value = fields.get(name, b"").lower()
     return value == token or token in [item.strip(SPACES) for item in value.split(b",")]
-
-
-def _is_key(key: bytes) -> bool:
-    try:
-        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
-    except binascii.Error:
-        return False
 
 
 # --- the incremental reader of client frames

@@ -12,6 +12,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
@@ -151,7 +152,8 @@ class NativeHandshake:
         # Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is
         # lost.
         if inbox is not None and opened_inbox.came_back:
-            connection.write_tracked(connection.marked(connection.dialect.reset(inbox.state)))
+            reset = connection.dialect.replay(InboxReset(inbox.state), inbox.state.position)
+            connection.write_tracked(connection.marked(reset))
         if not connection.is_stale:
             connection.go_live()
         return None, Position(connection.epoch, connection.revision)

@@ -28,10 +28,9 @@ from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
-from bellcast.live.inbox_payloads import Payload
+from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types import Member, PresenceChanged, Typing
-from bellcast.preferences.types import PreferencesChanged
+from bellcast.live.types import Member
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,26 +45,18 @@ class NativeDialect(Struct, frozen=True, eq=False):
     mark: PositionMark | None = None
 
     def encode(self, event: Event) -> bytes | None:
+        frame: Payload | None
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 frame = inbox_payloads.payload_of(event, event.inbox.position)
             case LiveEvent():
                 frame = live_event(event)
-            case PresenceChanged():
-                frame = Payload("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
-            case Typing():
-                frame = Payload("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
-            case PreferencesChanged():
-                frame = Payload("preferences", {"preferences": event.preferences})
             case _:
-                return None  # exchanged only between servers
-        return self.encode_frame(frame)
+                frame = inbox_payloads.topic_payload(event)
+        return None if frame is None else self.encode_frame(frame)
 
-    def replay(self, event: InboxEvent, position: str) -> bytes:
+    def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
         return self.encode_frame(inbox_payloads.payload_of(event, position))
-
-    def reset(self, state: InboxState) -> bytes:
-        return self.encode_frame(inbox_payloads.reset_payload(state))
 
     def heartbeat(self, now: int) -> bytes:
         return self.encode_frame(Payload("heartbeat", {"time": times.to_rfc3339(now)}))
@@ -94,7 +85,7 @@ class IdMark(Struct, frozen=True):
     frame: Callable[[bytes], bytes]
 
     def __call__(self, data: bytes, position: str) -> bytes:
-        return self.frame(sse.id_field(position)) + data
+        return self.frame(sse.field("id", position)) + data
 
     def head(self, position: str) -> bytes:
         return self.frame(b"id: " + position.encode())

@@ -14,7 +14,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationUpdated,
 )
 from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.events import CLIENT_PREFIX, Event, LiveEvent
@@ -23,7 +22,7 @@ from bellcast.live import inbox_payloads
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.framing import websocket
-from bellcast.live.inbox_payloads import Payload
+from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.pusher.types import MAX_DEVICE
 from bellcast.live.types import Member, PresenceChanged
 from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, is_presence
@@ -340,13 +339,10 @@ class PusherDialect(Struct, frozen=True, eq=False):
             case _:
                 return None
 
-    def replay(self, event: InboxEvent, position: str) -> bytes:
+    def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
         """Encode a replayed inbox change on the recipient's own channel."""
         channel = TO_RECIPIENT + event.inbox.recipient
         return self.encode_frame(inbox_change(channel, inbox_payloads.payload_of(event, position)))
-
-    def reset(self, state: InboxState) -> bytes:
-        return self.encode_frame(inbox_change(TO_RECIPIENT + state.recipient, inbox_payloads.reset_payload(state)))
 
     def heartbeat(self, now: int) -> bytes:
         """Return a control frame if the transport has them, because not every client knows `pusher:ping`."""

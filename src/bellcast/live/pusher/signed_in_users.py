@@ -20,6 +20,7 @@ from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.types import PusherConfig
@@ -125,7 +126,7 @@ class PusherUsers:
             connection.revision = position.revision
             await resume.replay(engines.db, connection, missed, position, limits)
             return
-        connection.write_tracked(connection.dialect.reset(state))
+        connection.write_tracked(connection.dialect.replay(InboxReset(state), state.position))
         if connection.is_stale:
             start = Position(state.epoch, state.revision)
             await resume.replay(engines.db, connection, None, start, limits)

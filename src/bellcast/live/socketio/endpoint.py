@@ -220,14 +220,11 @@ class SocketIOEndpoint:
 
     def _retained_request(self, request: HandshakeRequest) -> HandshakeRequest:
         headers = [(name, value) for name, value in request.headers if name in RETAINED_HEADERS]
-        return HandshakeRequest(
-            method=request.method,
-            path=request.path,
-            http_version=request.http_version,
-            scheme=request.scheme,
+        return msgspec.structs.replace(
+            request,
+            request_id=None,
             headers=headers,
             query=_token_query(request),
-            address=request.address,
             parameters=(),  # a list would take 56 bytes
             header_values=dict(headers),
             parameter_values=NO_PARAMETERS,

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from socket import SocketType
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from bellcast.kernel.clock import Clock
@@ -78,8 +79,8 @@ CLIENT_CLOSED = CloseReason(1000, "closed by the client", reconnect=True)
 class EngineTransport(Protocol):
     """The current transport of a session."""
 
-    @property
-    def encoding(self) -> Encoding: ...
+    encoding: Encoding
+
     @property
     def transport(self) -> OutboundTransport: ...
     def open_socket(self) -> SocketType | None:
@@ -315,7 +316,7 @@ class EngineSessions:
             ping_timeout=round(self.config.ping_timeout * 1000),
             max_payload=self.config.max_payload,
         )
-        session.send_packet(engineio.open_packet(handshake))
+        session.send_packet(engineio.OPEN + msgspec.json.encode(handshake))
         self.listener.on_open(session)
 
     def set_drained(self, session: EngineSession) -> None:

@@ -92,10 +92,6 @@ class OpenPayload(Struct, frozen=True, rename="camel"):
     max_payload: int
 
 
-def open_packet(handshake: OpenPayload) -> bytes:
-    return OPEN + msgspec.json.encode(handshake)
-
-
 class EngineError(Struct, frozen=True):
     code: int
     message: str

@@ -19,6 +19,7 @@ from bellcast.kernel.identities import Principal, Project
 from bellcast.live import topic_access
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
+from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.native.app_callbacks import accept, caller
 from bellcast.live.socketio import SocketIOConfig, engineio, packets
 from bellcast.live.socketio.engine_session import EngineSession
@@ -255,7 +256,7 @@ class NamespaceHandshake:
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )
         if lost and self._socketio.recovery:
-            connection.write_tracked(connection.marked(connection.dialect.reset(state)))
+            connection.write_tracked(connection.marked(connection.dialect.replay(InboxReset(state), state.position)))
         if not connection.is_stale:
             connection.go_live()
 

@@ -19,14 +19,12 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import PositionMark
+from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.socketio.engineio import Encoding, InvalidPacket
-from bellcast.live.types import PresenceChanged, Typing
-from bellcast.preferences.types import PreferencesChanged
 from bellcast.topics.types import SOCKETIO_LIFECYCLE
 
 ROOT = "/"
@@ -267,15 +265,9 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
                 return self.event(event.name, event.data) if event.id is None else self.marked(event.name, event.data)
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
-            case PresenceChanged():
-                fields = {"topic": event.topic, "joined": event.joined, "left": event.left}
-                return self.event("presence", fields)
-            case PreferencesChanged():
-                return self.event("preferences", {"preferences": event.preferences})
-            case Typing():
-                return self.event("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
             case _:
-                return None
+                change = inbox_payloads.topic_payload(event)
+                return None if change is None else self.event(change.name, change.fields)
 
     def event(self, name: str, data: Any) -> bytes:
         """Encode a live event; it does not change the position."""
@@ -291,12 +283,8 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     def mark(self) -> PositionMark | None:
         return LastArgument(self.encoding, self.offset_prefix) if self.resumable else None
 
-    def replay(self, event: InboxEvent, position: str) -> bytes:
+    def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
         change = inbox_payloads.payload_of(event, position)
-        return self.marked(change.name, change.fields)
-
-    def reset(self, state: InboxState) -> bytes:
-        change = inbox_payloads.reset_payload(state)
         return self.marked(change.name, change.fields)
 
     def heartbeat(self, now: int) -> bytes:

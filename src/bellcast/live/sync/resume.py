@@ -28,6 +28,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
+from bellcast.live.inbox_payloads import InboxReset
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +157,7 @@ async def _replay(db: Engine, connection: Connection, first: Changes | None, sta
             state = (await Inboxes(db).changes(connection.inbox, NO_REVISION, 1)).state
             connection.epoch, connection.revision, connection.place = state.epoch, state.revision, None
             connection.mark_revision = NO_MARK
-            connection.write_replay(connection.marked(connection.dialect.reset(state)))
+            connection.write_replay(connection.marked(connection.dialect.replay(InboxReset(state), state.position)))
         else:
             pieces = _encoded_changes(connection, changes, start)
             while True:

@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from bellcast.inbox.types.inboxes import InboxEvent
-from bellcast.inbox.types.positions import InboxState, parse_position
+from bellcast.inbox.types.positions import parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.kernel.http import Receive, Scope, Send, responses
@@ -16,7 +16,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.inbox_payloads import Payload
+from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.sync import resume
 from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
@@ -35,11 +35,8 @@ class LinesDialect(msgspec.Struct, frozen=True, eq=False):
     def encode(self, event: Event) -> bytes | None:
         return self.replay(event, event.inbox.position) if isinstance(event, InboxEvent) else None
 
-    def replay(self, event: InboxEvent, position: str) -> bytes:
+    def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
         return self.encode_frame(inbox_payloads.payload_of(event, position))
-
-    def reset(self, state: InboxState) -> bytes:
-        return self.encode_frame(inbox_payloads.reset_payload(state))
 
     def heartbeat(self, now: int) -> bytes:
         return b"\n"
@@ -81,7 +78,7 @@ class LinesEndpoint:
             connection.revision = position.revision
         elif opened is not None:
             connection.revision = opened.inbox.state.revision
-            connection.write_tracked(LINES.reset(opened.inbox.state))
+            connection.write_tracked(LINES.replay(InboxReset(opened.inbox.state), opened.inbox.state.position))
         await resume.catch_up(self._live.engines.db, connection, self._live.config.limits)
 
 

@@ -35,12 +35,12 @@ def test_header_value_cannot_add_another_header():
     [
         pytest.param(sse.event("counts", b"{}"), b"event: counts\ndata: {}\n\n", id="an event"),
         pytest.param(
-            sse.id_field("7") + sse.event("counts", b"{}"),
+            sse.field("id", "7") + sse.event("counts", b"{}"),
             b"id: 7\nevent: counts\ndata: {}\n\n",
             id="an event with its id",
         ),
         pytest.param(
-            sse.id_field("") + sse.event("counts", b""),
+            sse.field("id", "") + sse.event("counts", b""),
             b"id: \nevent: counts\ndata: \n\n",
             id="an event that erases the id",
         ),
@@ -58,7 +58,7 @@ def test_stream_parts_have_the_expected_bytes(written, expected):
 @pytest.mark.parametrize("end", ["\r", "\n", "\0"])
 @pytest.mark.parametrize(
     "write",
-    [lambda text: sse.event(text, b""), sse.id_field],
+    [lambda text: sse.event(text, b""), lambda text: sse.field("id", text)],
     ids=["name", "id"],
 )
 def test_field_with_a_line_break_is_an_internal_error(write, end):
@@ -73,7 +73,7 @@ def test_negative_retry_time_is_an_internal_error():
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"data: x", b"id: 1", b"", "é".encode()])).map(b"".join))
 def test_any_data_is_one_event_with_the_same_lines(data):
-    [(fields, received)] = dispatched(sse.id_field("7") + sse.event("note", data))
+    [(fields, received)] = dispatched(sse.field("id", "7") + sse.event("note", data))
     assert fields == {"event": "note", "id": "7"}
     assert received == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode()
 

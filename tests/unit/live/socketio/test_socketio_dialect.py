@@ -7,6 +7,7 @@ import pytest
 
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
+from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.socketio import packets
 from bellcast.live.socketio.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
 from bellcast.recipients.types import SessionsRevoked
@@ -45,11 +46,13 @@ def test_live_event_keeps_its_name(data: object, resumable: bool, packet: str) -
 def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
     resumable = packets.dialect_for("/", POLLING_BODY, resumable=True)
     assert resumable.mark is not None
-    name, fields, offset = json.loads(resumable.mark(resumable.reset(STATE), "1-2~3.4")[2:])
+    name, fields, offset = json.loads(
+        resumable.mark(resumable.replay(InboxReset(STATE), STATE.position), "1-2~3.4")[2:]
+    )
     assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2~3.4")
     plain = packets.dialect_for("/", POLLING_BODY, resumable=False)
     assert plain.mark is None
-    assert len(json.loads(plain.reset(STATE)[2:])) == 2
+    assert len(json.loads(plain.replay(InboxReset(STATE), STATE.position)[2:])) == 2
 
 
 @pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY, ASGI_MESSAGES], ids=["frames", "polling", "messages"])

@@ -2,6 +2,7 @@
 
 import base64
 
+import msgspec
 import pytest
 
 from bellcast.live.socketio import engineio
@@ -46,7 +47,7 @@ def test_body_with_one_unreadable_packet_is_invalid(body: bytes) -> None:
 
 
 def test_handshake_has_exactly_five_keys_in_whole_milliseconds() -> None:
-    packet = engineio.open_packet(OpenPayload("s", ("websocket",), 300, 200, 1000000))
+    packet = engineio.OPEN + msgspec.json.encode(OpenPayload("s", ("websocket",), 300, 200, 1000000))
     assert packet == b'0{"sid":"s","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}'
 
 
