@@ -1,4 +1,4 @@
-"""Pusher apps in the store: they are created, changed, rotated and deleted while the server runs."""
+"""Pusher apps in the store: they are created, changed, rotated and deleted while the server runs. Tests of their connections."""
 
 import secrets
 from datetime import datetime
