@@ -190,7 +190,6 @@ async def opened(
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, jobs, NO_FEED)
     workflow_catalog = WorkflowCatalog(store, clock)
-    triggers = Triggers(store, clock, workflow_catalog, ids.new, webhooks, catalog.check_data)
     router = Router(
         store,
         clock,
@@ -203,8 +202,9 @@ async def opened(
         nothing_simulated,
         MessageReports(clock, NO_FEED),
     )
-    schedules = Schedules(lambda: engines, workflow_catalog, triggers, router, limits)
-    sources = Sources(lambda: engines, workflow_catalog, triggers, catalog.tenant, limits)
+    triggers = Triggers(router, workflow_catalog, clock)
+    schedules = Schedules(lambda: engines, triggers, limits)
+    sources = Sources(lambda: engines, triggers, limits)
     engines = idle_context(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )

@@ -66,7 +66,6 @@ from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
-from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
@@ -207,32 +206,29 @@ class WorkflowParts:
         defined: Workflows,
         pace: Scheduler,
     ) -> None:
-        db, clock, new_id, jobs = parts.db, parts.clock, parts.new_id, parts.jobs
+        db, clock, jobs = parts.db, parts.clock, parts.jobs
         router, limits, config = parts.channels.router, settings.limits, settings.channels
 
         def engines() -> Context:
             return parts.context
 
         self.workflow_catalog = WorkflowCatalog(db, clock)
-        self.triggers = Triggers(
-            db, clock, self.workflow_catalog, new_id, router.webhooks, parts.channels.catalog.check_data
-        )
+        self.triggers = Triggers(router, self.workflow_catalog, clock)
         http, functions = parts.clients.guarded(), defined.functions
         calls = StepCalls(http, clock, parts.real_clock, project, functions, lambda: config.retries, jobs.destinations)
-        find_current = self.workflow_catalog.current
-        steps = RunSteps(find_current, Runs(db).counter, clock, router, self.triggers, limits, new_id)
-        self.simulator = Simulator(db, router, self.triggers, limits)
-        executor = RunExecutor(db, parts.broker, clock, self.workflow_catalog, router, steps, calls, pace, parts.feed)
+        steps = RunSteps(self.workflow_catalog.current, Runs(db).counter, self.triggers, limits)
+        self.simulator = Simulator(self.triggers, limits)
+        shares_runs = adapters.is_shared(settings.store)
+        executor = RunExecutor(db, parts.broker, self.triggers, steps, calls, pace, parts.feed, shares_runs=shares_runs)
         jobs.register_pages(
             run_commits.JOB_KIND, executor.run_page, serves=calls.serves, when_dead=run_commits.WHEN_DEAD, is_timed=True
         )
-        self.schedules = Schedules(engines, self.workflow_catalog, self.triggers, router, limits)
+        jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
+        self.schedules = Schedules(engines, self.triggers, limits)
         self.schedule_firing = ScheduleFiring(self.schedules)
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
-        self.sources = Sources(engines, self.workflow_catalog, self.triggers, router.tenant, limits)
+        self.sources = Sources(engines, self.triggers, limits)
         jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
-        fanout = RunFanout(self.triggers, executor, shares_runs=adapters.is_shared(settings.store))
-        jobs.register(run_commits.FANOUT_JOB_KIND, fanout.run)
 
     async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
         """Make the workflows defined in code current. Raises SettingsError for an invalid one."""

@@ -11,13 +11,12 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
-from bellcast.kernel.errors import BellcastError, TooMany
+from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
@@ -29,7 +28,7 @@ from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import runs
-from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import AWAITED
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +59,7 @@ class Sources(Struct, eq=False):
     """Executes and commits the reactions to live events."""
 
     engines: Callable[[], Context]
-    workflow_catalog: WorkflowCatalog
     triggers: Triggers
-    settings_of: Callable[[str], Any]
     limits: Limits
     _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)
     _rules: dict[str, Rules] = {}  # by tenant
@@ -97,7 +94,7 @@ class Sources(Struct, eq=False):
 
     async def _current(self, tenant: str) -> Rules:
         found = self._rules.get(tenant, NO_RULES)
-        if found.changes != self.workflow_catalog.changes or not is_cached(
+        if found.changes != self.triggers.workflow_catalog.changes or not is_cached(
             found.valid_until, self.engines().clock.now()
         ):
             if tenant not in self._reading:
@@ -108,7 +105,7 @@ class Sources(Struct, eq=False):
         return self._rules.get(tenant, NO_RULES)
 
     async def _read(self, tenant: str) -> None:
-        now, changes = self.engines().clock.now(), self.workflow_catalog.changes
+        now, changes = self.engines().clock.now(), self.triggers.workflow_catalog.changes
         documents = Documents(self.engines().db)
         try:
             sources = {one.key: _decode(one.body) async for _, one in documents.every(SOURCES, tenant)}
@@ -128,8 +125,6 @@ class Sources(Struct, eq=False):
             values = values_of(source, event)
             if values is not None:
                 await self._fire(source, event.tenant, values, own_key)
-        except TooMany as error:
-            reason = error.reason
         except BellcastError as error:
             if error.is_server_error:
                 raise
@@ -153,7 +148,7 @@ class Sources(Struct, eq=False):
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self.engines()
         await self._compiler.compile(msgspec.json.encode(source), has_html=False)
-        settings: TenantSettings = await self.settings_of(tenant)
+        settings = await self.triggers.router.tenant(tenant)
         await budget_of(tenant).wait()
         variables = Variables(values=values, locale=settings.locale, zone=settings.timezone, tenant=tenant)
         render = Renderer(variables).render
@@ -185,7 +180,7 @@ class Sources(Struct, eq=False):
             page = await Runs(engines.db).waiting(event.tenant, event.name, event.stream, after, WAKE_BATCH_ROWS)
             matched = []
             for wait in page:
-                definition = await self.workflow_catalog.definition(wait.owner, wait.workflow, wait.version)
+                definition = await self.triggers.workflow_catalog.definition(wait.owner, wait.workflow, wait.version)
                 step = next(one for one in definition.live_waits if one.key == wait.step)
                 if live_waits.matches(step, value, runs.decode(wait.body), wait.recipient):
                     matched.append(wait)

@@ -2,26 +2,30 @@
 
 The runs of a page share their reads and one commit for all steps without calls to other servers. A call to another
 server begins after everything before it is committed, and ends with a separate commit. If the process dies in between,
-only the call is repeated."""
+only the call is repeated.
 
-from collections.abc import Iterable, Sequence
+A page of a fan-out is one commit of its runs with the effects of their first steps and the new position of the fan-out, so no
+run needs a job until its first call or wait."""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import partial
 
 import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import decision_inputs
-from bellcast.channels.routing import Router
+from bellcast.channels import audiences, decision_inputs
+from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.store.messages import Messages
+from bellcast.channels.types import NewFanout
+from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.brokers.port import Broker
-from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences.types import Channel
 from bellcast.templates.rendering import SharedResults
@@ -31,6 +35,7 @@ from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
     ENDED,
@@ -42,12 +47,14 @@ from bellcast.workflows.types.runs import (
     StoredRun,
     as_change,
 )
-from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
 # Attempts to commit a page. A run that conflicts with another commit each time is due again immediately.
 MAX_COMMITS = 50
+# While the oldest due run of a fan-out is older than this, other processes have enough work: they look for jobs every half
+# second.
+BACKLOG_MS = 1_000
 # Template variables that are the same for all new runs of a trigger.
 SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
 
@@ -57,17 +64,17 @@ class StaleRun(Exception):
 
 
 class RunExecutor(Struct, eq=False):
-    """Executes the jobs of runs."""
+    """Executes the jobs of runs, and of triggers for audiences. With `shares_runs`, other processes on the same store can
+    execute some of the runs of an audience."""
 
     db: Engine
     broker: Broker
-    clock: Clock
-    workflow_catalog: WorkflowCatalog
-    router: Router
+    triggers: Triggers
     steps: RunSteps
     calls: StepCalls
     pace: Scheduler
     feed: Feed
+    shares_runs: bool
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Execute the due steps of a tenant's runs, up to their next calls. Safe to repeat."""
@@ -88,15 +95,75 @@ class RunExecutor(Struct, eq=False):
                     outcomes[id] = error or self._next(execution, jobs_by_run[id])
             if not remaining:
                 break
-        outcomes |= dict.fromkeys(remaining, self.clock.now())
+        outcomes |= dict.fromkeys(remaining, self.triggers.clock.now())
         return [outcomes.get(id) for id in jobs_by_run]
 
-    async def begin(self, page: BegunPage) -> BegunPage:
+    def _next(self, execution: Execution, job: Job) -> PageOutcome:
+        """Return when a run is due again, or its call."""
+        if execution.call is None:
+            return execution.due_at
+        line = self.calls.line(execution.call, execution.stored.owner)
+        if not self.calls.serves(line):
+            return Again(self.triggers.clock.now(), line=line)
+        tenant = execution.stored.tenant
+        destination = self.calls.destination(execution.call, execution.state, execution.context, tenant)
+        line = f"{line} {destination.server}".strip()
+        return DestinationCall(destination, line, partial(self._call, job, execution, execution.call))
+
+    async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
+        """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only
+        resumes runs that are already paused."""
+        for owner, workflow in {(run.owner, run.workflow) for run in committed if run.state == "paused"}:
+            await self.triggers.workflow_catalog.resume_if_active(owner, workflow)
+
+    # --- fan-outs
+
+    async def run_fanout(self, job: Job) -> int | None:
+        """Add the runs of an audience's next recipients, page by page. Return when the rest is due, or None."""
+        return await audiences.run(self.db, self.triggers.clock, job, self._pages)
+
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[PageCommit]:
+        """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
+        audience = msgspec.json.decode(fanout.audience, type=Audience)
+        definition = await self.triggers.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+        for _ in range(READS_PER_LEASE):
+            keys = await audiences.page(
+                self.db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
+            )
+            if not keys:
+                end = BegunPage(fanout=fanout, position=None, runs=(), waits=(), events=())
+                yield partial(self._add_or_plain, end, end)
+                return
+            is_for_others = not definition.is_independent
+            if not is_for_others and self.shares_runs:
+                now = self.triggers.clock.now()
+                groups = await Jobs(self.db).due(now)
+                is_for_others = not any(one.priority == FANOUT and 0 < one.run_at < now - BACKLOG_MS for one in groups)
+            for some in audiences.cut(keys, self.pace.contention):
+                included = [key for key in some if key not in fanout.excluded]
+                page = await self.triggers.of_page(fanout, some[-1], included)
+                begun = page if is_for_others or not page.runs else await self._begin(page)
+                yield partial(self._add_or_plain, begun, page)
+                fanout = msgspec.structs.replace(fanout, position=some[-1])
+
+    async def _add_or_plain(self, page: BegunPage, plain: BegunPage) -> bool:
+        """Commit a page with the effects of its first steps or, if they cannot be written, without. Return False if the fan-out
+        has ended or moved, or now excludes one of the recipients."""
+        try:
+            is_added = await self._add(page)
+        except BellcastError:
+            raise
+        except Exception:
+            log.exception("fanout_page_failed", fanout=page.fanout.id)
+            is_added = await self._add(plain)
+        return is_added and page.position is not None
+
+    async def _begin(self, page: BegunPage) -> BegunPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
         trigger. After an error, return the page as it is: the runs' jobs then find the run that failed."""
         fanout, pauses, begun = page.fanout, Pauses(self.pace), list[RunCommit]()
         try:
-            definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+            definition = await self.triggers.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
             opened = [(one.run, definition) for one in page.runs]
             for execution in await self._opened_all(fanout.tenant, opened, SharedResults(SHARED_ROOTS)):
                 while await self.steps.perform_next(execution):
@@ -109,38 +176,20 @@ class RunExecutor(Struct, eq=False):
             return page
         return msgspec.structs.replace(page, runs=begun)
 
-    async def add(self, page: BegunPage) -> bool:
+    async def _add(self, page: BegunPage) -> bool:
         """Commit a page of a fan-out, and move the fan-out. Return False, and write nothing, if it no longer runs, has
         moved, or now excludes one of the recipients."""
         added = await Runs(self.db).add_page(page)
         if added is None:
             return False
         await self.broker.publish(*added)
-        self.router.messages_added()
+        self.triggers.router.messages_added()
         for one in page.runs:
-            self.router.committed(one.sends)
+            self.triggers.router.committed(one.sends)
             if one.run.state != "running":
                 self.feed.emit(_feed_event(one.run, one.now))
         await self._resume_activated(one.run for one in page.runs)
         return True
-
-    def _next(self, execution: Execution, job: Job) -> PageOutcome:
-        """Return when a run is due again, or its call."""
-        if execution.call is None:
-            return execution.due_at
-        line = self.calls.line(execution.call, execution.stored.owner)
-        if not self.calls.serves(line):
-            return Again(self.clock.now(), line=line)
-        tenant = execution.stored.tenant
-        destination = self.calls.destination(execution.call, execution.state, execution.context, tenant)
-        line = f"{line} {destination.server}".strip()
-        return DestinationCall(destination, line, partial(self._call, job, execution, execution.call))
-
-    async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
-        """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only
-        resumes runs that are already paused."""
-        for owner, workflow in {(run.owner, run.workflow) for run in committed if run.state == "paused"}:
-            await self.workflow_catalog.resume_if_active(owner, workflow)
 
     # --- the context of a run
 
@@ -152,7 +201,7 @@ class RunExecutor(Struct, eq=False):
         waiting: list[str] = []
         counting: set[str] = set()
         for stored in [found[id] for id in ids if id in found]:
-            definition = await self.workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
+            definition = await self.triggers.workflow_catalog.definition(stored.owner, stored.workflow, stored.version)
             if definition.has_counters and stored.recipient in counting:
                 waiting.append(stored.id)
                 continue
@@ -169,7 +218,7 @@ class RunExecutor(Struct, eq=False):
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self.db, tenant, keys, channels)
-        settings, page = await self.router.tenant(tenant), ExecutionPage(recipients, shared)
+        settings, page = await self.triggers.router.tenant(tenant), ExecutionPage(recipients, shared)
         # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
         executions = []
@@ -178,7 +227,9 @@ class RunExecutor(Struct, eq=False):
             waits = await Runs(self.db).waits(stored.id) if definition.live_waits else {}
             facts = await self._facts(stored, definition, state)
             executions.append(
-                run_steps.execution_of(stored, definition, state, page, settings, self.clock.now(), facts, waits)
+                run_steps.execution_of(
+                    stored, definition, state, page, settings, self.triggers.clock.now(), facts, waits
+                )
             )
         return executions
 
@@ -206,13 +257,13 @@ class RunExecutor(Struct, eq=False):
         results = await Runs(self.db).commit(commits)
         await self.broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
-            self.router.messages_added()
+            self.triggers.router.messages_added()
         errors: dict[str, Exception] = {}
         for execution, commit, result in zip(changed, commits, results, strict=True):
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
-            self.router.committed(commit.sends)
+            self.triggers.router.committed(commit.sends)
             if commit.run.state != execution.stored.state:
                 self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
@@ -222,10 +273,10 @@ class RunExecutor(Struct, eq=False):
 
     async def _commit_of(self, execution: Execution, *, ignores_events: bool = False) -> RunCommit:
         """Return the new state of a run with the effects of its steps."""
-        waits, now = run_steps.new_waits(execution), self.clock.now()
+        waits, now = run_steps.new_waits(execution), self.triggers.clock.now()
         run, events = self._with_state(execution, now), tuple[WebhookEvent, ...]()
         if run.state != execution.stored.state:
-            events = await self.router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
+            events = await self.triggers.router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
         return RunCommit(
             run=run,
             now=now,

@@ -9,12 +9,11 @@ from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.decision_inputs import RecipientInputs
-from bellcast.channels.routing import Router, SendRoute
+from bellcast.channels.routing import SendRoute
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import local_times
-from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.recipients.types import Profile
@@ -89,11 +88,8 @@ class RunSteps(Struct, eq=False):
 
     find_current: Callable[[str, str], Awaitable[CurrentVersion | None]]
     read_counter: Callable[[CounterKey], Awaitable[StoredCounter | None]]
-    clock: Clock
-    router: Router
     triggers: Triggers
     limits: Limits
-    new_id: Callable[[int], str]
 
     async def perform_next(self, execution: Execution) -> bool:
         """Execute the next step. Return False if there is none: the run calls the app, waits, pauses or has ended."""
@@ -132,7 +128,7 @@ class RunSteps(Struct, eq=False):
         return True
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
-        stored, now = execution.stored, self.clock.now()
+        stored, now = execution.stored, self.triggers.clock.now()
         route = await self._route(execution, step)
         request = SendRequest(
             tenant=stored.tenant,
@@ -141,14 +137,8 @@ class RunSteps(Struct, eq=False):
             content=route.content,
             created_at=now,
         )
-        try:
-            request = await self.router.with_events(
-                await self.router.decide(route, request, stored.id, execution.values)
-            )
-        except BellcastError as error:
-            if error.is_server_error:
-                raise
-            return StepOutcome(state="failed", reason=error.reason)
+        router = self.triggers.router
+        request = await router.with_events(await router.decide(route, request, stored.id, execution.values))
         execution.sends.append(request)
         (decision,) = request.decisions
         if decision.outcome == "skip":
@@ -168,7 +158,7 @@ class RunSteps(Struct, eq=False):
         key = (stored.workflow, id(step))  # the runs keep their version's steps
         route = page.routes.get(key)
         if route is None:
-            route = page.routes[key] = await self.router.step_route(
+            route = page.routes[key] = await self.triggers.router.step_route(
                 stored.tenant,
                 stored.workflow,
                 _draft(execution),
@@ -191,7 +181,7 @@ class RunSteps(Struct, eq=False):
             elif state.messages or (state.state == "skipped" and state.reason != "condition"):
                 used.add(one.type)
         if step.type == "inbox" or last is None or step.type in used:
-            return self.new_id(now)
+            return self.triggers.router.new_id(now)
         return last
 
     async def _template(self, tenant: str, step: Step) -> Template:
@@ -200,7 +190,7 @@ class RunSteps(Struct, eq=False):
             return step.content
         key = step.fields["template"]
         try:
-            template = await self.router.template(tenant, key)
+            template = await self.triggers.router.template(tenant, key)
         except Invalid as error:
             raise InvalidValue(error.detail) from None
         if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
@@ -252,14 +242,9 @@ class RunSteps(Struct, eq=False):
             return StepOutcome(state="failed", reason="too_deep")
         to = engine.resolved(step.fields["to"], state, execution.context)
         data = engine.resolved(step.fields.get("data", {}), state, execution.context)
-        try:
-            draft = TriggerDraft(to=_audience(to), data=data)
-            triggers.check(draft, self.limits)
-            request = await self.triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
-        except BellcastError as error:
-            if error.is_server_error:
-                raise
-            return StepOutcome(state="failed", reason=error.reason)
+        draft = TriggerDraft(to=_audience(to), data=data)
+        triggers.check(draft, self.limits)
+        request = await self.triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
         execution.triggers.append(request)
         return StepOutcome(result=msgspec.json.decode(request.response))
 
@@ -380,8 +365,10 @@ def _draft(execution: Execution) -> Draft:
 
 def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
     """Return the outcome of a step that raised. Re-raises temporary errors of the store and the disk."""
-    if isinstance(error, BellcastError) and error.is_server_error:
-        raise error
+    if isinstance(error, BellcastError):
+        if error.is_server_error:
+            raise error
+        return StepOutcome(state="failed", reason=error.reason)
     if isinstance(error, InvalidValue | TemplateError):
         return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
     log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)

@@ -167,7 +167,7 @@ class ScheduleFiring(Struct, eq=False):
     ) -> str | None:
         """Fire for those of these recipients who are in the zones; return the last error."""
         db, tenant = self.schedules.engines().db, schedule_times.tenant_of(found.schedule, found.tenant)
-        settings = await self.schedules.router.tenant(tenant)
+        settings = await self.schedules.triggers.router.tenant(tenant)
         unclaimed = await Runs(db).unclaimed(tenant, claim.name, keys)
         profiles = await Recipients(db).profiles(tenant, unclaimed) if unclaimed else {}
         chosen = [

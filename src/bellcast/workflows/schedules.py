@@ -12,7 +12,6 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import audiences, decision_inputs
-from bellcast.channels.routing import Router
 from bellcast.channels.types import NewDecision
 from bellcast.context import Context
 from bellcast.documents.store import Documents
@@ -41,7 +40,6 @@ from bellcast.workflows.types.runs import (
     NewSchedule,
     TriggerRequest,
 )
-from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 JOB_KIND = "schedule"
 # Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this
@@ -65,9 +63,7 @@ class Schedules(Struct, eq=False):
     """Writes schedules, including those of sends and triggers at a later time."""
 
     engines: Callable[[], Context]
-    workflow_catalog: WorkflowCatalog
     triggers: Triggers
-    router: Router
     limits: Limits
 
     # --- writing
@@ -87,9 +83,10 @@ class Schedules(Struct, eq=False):
         """Raise Invalid for an unknown workflow, or for data that does not match its schema."""
         if schedule.workflow is None:
             return
-        workflow = await self.workflow_catalog.find(tenant, schedule.workflow)
+        catalog = self.triggers.workflow_catalog
+        workflow = await catalog.find(tenant, schedule.workflow)
         if workflow is None:
-            raise Invalid.of("workflow", await self.workflow_catalog.unknown_name(tenant, schedule.workflow))
+            raise Invalid.of("workflow", await catalog.unknown_name(tenant, schedule.workflow))
         await self.triggers.check_data(tenant, workflow.current.definition, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
@@ -175,7 +172,7 @@ class Schedules(Struct, eq=False):
             keys = [to] if isinstance(to, str) else to
             known = await Recipients(db).profiles(tenant, keys)
             profiles = [known.get(key) or Profile(key=key) for key in keys]
-        settings = await self.router.tenant(tenant)
+        settings = await self.triggers.router.tenant(tenant)
         zones = {zone.key: zone for zone in (decision_inputs.zone_of(one, settings) for one in profiles)}
         return list(zones.values())
 
@@ -203,7 +200,7 @@ class Schedules(Struct, eq=False):
         Invalid and IdempotencyMismatch."""
         engines, tenant = self.engines(), draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
-            started = await self.triggers.trigger(workflow, draft)
+            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
             engines.router.messages_added()
             return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
@@ -233,10 +230,10 @@ class Schedules(Struct, eq=False):
         started = request.fanout or request.runs[0]
         if isinstance(draft.to, Audience):
             number, keys = await audiences.first(self.engines().db, started.tenant, draft.to, limit)
-        definition = await self.workflow_catalog.definition(started.owner, workflow, started.version)
+        definition = await self.triggers.workflow_catalog.definition(started.owner, workflow, started.version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]
-        return number, await self.router.plan_steps(started.tenant, workflow, definition.type, keys, channels)
+        return number, await self.triggers.router.plan_steps(started.tenant, workflow, definition.type, keys, channels)
 
     async def cancel(
         self,

@@ -13,13 +13,11 @@ from msgspec import UNSET, Struct
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.previews import ADDED, PLAIN
-from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.contention import Pauses
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.decision import Decision
@@ -118,8 +116,6 @@ class Allowance:
 class Simulator(Struct, eq=False):
     """Simulates workflows for their authors."""
 
-    db: Engine
-    router: Router
     triggers: Triggers
     limits: Limits
 
@@ -132,13 +128,12 @@ class Simulator(Struct, eq=False):
             return f"{RUN}-{next(ids)}"
 
         clock = SimulatedClock(run.created_at)
-        router = self.router.without_effects(new_id)
-        triggers = self.triggers.without_effects(clock, new_id)
+        router = self.triggers.router.without_effects(new_id)
+        triggers = Triggers(router, self.triggers.workflow_catalog, clock)
         page = ExecutionPage(await self._recipients(run.tenant, definition, request), None)
         settings = await router.tenant(run.tenant)
         allowance = Allowance()
-        counter = Runs(self.db).counter
-        steps = RunSteps(_find_no_version, counter, clock, router, triggers, self.limits, new_id)
+        steps = RunSteps(_find_no_version, Runs(router.db).counter, triggers, self.limits)
         found: list[SimulatedRun] = []
         for one in request.to:
             stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
@@ -152,7 +147,7 @@ class Simulator(Struct, eq=False):
         """Read the recipients, with the fields and preferences of the request."""
         channels = definition.channels
         named = {one if isinstance(one, str) else one.key: one for one in request.to}
-        stored = await decision_inputs.read_recipients(self.db, tenant, list(named), channels)
+        stored = await decision_inputs.read_recipients(self.triggers.router.db, tenant, list(named), channels)
         changed: dict[str, Profile] = {}
         for key, one in named.items():
             changes: dict[str, Any] = {}
@@ -169,7 +164,9 @@ class Simulator(Struct, eq=False):
                 changed[key] = msgspec.structs.replace(stored.profiles.get(key) or Profile(key=key), **changes)
         if not changed:
             return stored
-        return await decision_inputs.with_suppressions(self.db, tenant, stored.profiles | changed, channels)
+        return await decision_inputs.with_suppressions(
+            self.triggers.router.db, tenant, stored.profiles | changed, channels
+        )
 
 
 async def _find_no_version(owner: str, key: str) -> None:
@@ -392,7 +389,7 @@ class RunSimulation:
                 content=content(route.draft),
                 created_at=self._clock.now(),
             )
-            return {"missing": self._steps.router.missing(route, unsent, execution.values)}
+            return {"missing": self._steps.triggers.router.missing(route, unsent, execution.values)}
         request = execution.sends[-1]
         (made,) = request.decisions
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text

@@ -7,26 +7,28 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.channels.routing import Router
 from bellcast.channels.types import NewFanout
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim
 from bellcast.kernel import data_schemas, field_limits, validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.tenant_budget import budget_of
-from bellcast.webhooks.types import WebhookEvent, WebhookSink
+from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import live_waits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
     MAX_DATA,
+    BegunPage,
     FiredSchedule,
     NewWait,
+    RunCommit,
     RunState,
     StoredRun,
     TriggerRequest,
@@ -77,17 +79,9 @@ def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
 class Triggers(Struct, eq=False):
     """Accepts triggers and prepares the runs of fan-outs."""
 
-    db: Engine
-    clock: Clock
+    router: Router
     workflow_catalog: WorkflowCatalog
-    new_id: Callable[[int], str]
-    webhooks: WebhookSink
-    # Compares data with the schema of a tenant's type. Raises Invalid, unless the type only warns.
-    check_type_data: Callable[[str, str, dict[str, Any]], Awaitable[None]]
-
-    def without_effects(self, clock: Clock, new_id: Callable[[int], str]) -> "Triggers":
-        """Return triggers at the time of another clock, which no webhook learns of."""
-        return Triggers(self.db, clock, self.workflow_catalog, new_id, WebhookSink(), self.check_type_data)
+    clock: Clock
 
     async def trigger(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
@@ -95,7 +89,7 @@ class Triggers(Struct, eq=False):
         """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
         request = await self.prepare(key, draft, draft.tenant or DEFAULT_TENANT)
-        return await Runs(self.db).start(replace(request, claim=claim, schedule=schedule))
+        return await Runs(self.router.db).start(replace(request, claim=claim, schedule=schedule))
 
     async def prepare(self, key: str, draft: TriggerDraft, tenant: str, depth: int = 0) -> TriggerRequest:
         """Return the request that starts a workflow in a tenant; `depth` counts the triggers above it. Raises NotFound, Conflict
@@ -109,7 +103,7 @@ class Triggers(Struct, eq=False):
             raise Conflict("This workflow is not active.")
         await self.check_data(tenant, workflow.current.definition, draft.data)
         now = self.clock.now()
-        id = self.new_id(now)
+        id = self.router.new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
         body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=depth))
         # Named recipients are the only page of their fan-out.
@@ -129,7 +123,7 @@ class Triggers(Struct, eq=False):
             request = TriggerRequest(tenant=tenant, created_at=now, fanout=fanout, response=_response(id, None))
         else:
             recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
-            ids = [id] if len(recipients) == 1 else [self.new_id(now) for _ in recipients]
+            ids = [id] if len(recipients) == 1 else [self.router.new_id(now) for _ in recipients]
             started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
             request = replace(await self._start(fanout, started, now), response=_response(id, started))
         fingerprint = idempotency.fingerprint([key, draft], draft.idempotency_key)
@@ -142,7 +136,7 @@ class Triggers(Struct, eq=False):
             async with budget_of(tenant).charging():
                 validation.check(data_schemas.errors_of("data", data, schema))
         elif type is not None:
-            await self.check_type_data(tenant, type, data)
+            await self.router.catalog.check_data(tenant, type, data)
 
     async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
         """Return the waits of new runs of one workflow for live events."""
@@ -158,10 +152,12 @@ class Triggers(Struct, eq=False):
             waits += live_waits.of_new_run(definition, run, state)
         return waits
 
-    async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
-        """Return the runs of a page of a fan-out."""
+    async def of_page(self, fanout: NewFanout, position: str, keys: Sequence[str]) -> BegunPage:
+        """Return a page of a fan-out: runs for these recipients, which start with their jobs."""
         now = self.clock.now()
-        return await self._start(fanout, [StartedRun(self.new_id(now), key) for key in keys], now)
+        request = await self._start(fanout, [StartedRun(self.router.new_id(now), key) for key in keys], now)
+        runs = [RunCommit(run=run, now=now, due_at=now) for run in request.runs]
+        return BegunPage(fanout=fanout, position=position, runs=runs, waits=request.waits, events=request.events)
 
     async def _start(self, fanout: NewFanout, started: Sequence[StartedRun], now: int) -> TriggerRequest:
         runs = tuple(
@@ -180,8 +176,8 @@ class Triggers(Struct, eq=False):
             for one in started
         )
         waits, events = tuple(await self._waits(runs)), tuple[WebhookEvent, ...]()
-        if await self.webhooks.is_wanted(fanout.tenant, BEGUN):
-            events = await self.webhooks.events(fanout.tenant, BEGUN, [as_change(run) for run in runs])
+        if await self.router.webhooks.is_wanted(fanout.tenant, BEGUN):
+            events = await self.router.webhooks.events(fanout.tenant, BEGUN, [as_change(run) for run in runs])
         return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=runs, waits=waits, events=events)
 
 

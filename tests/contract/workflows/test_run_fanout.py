@@ -10,7 +10,7 @@ from bellcast.channels.audiences import COMMIT_PAGE
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.jobs.types import Job, kind_of
-from bellcast.workflows.run_fanout import BACKLOG_MS
+from bellcast.workflows.execution import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock
