@@ -26,15 +26,13 @@ app = typer.Typer()
 
 @app.command(cls=options.CliCommand, rich_help_panel="Maintenance", epilog=EPILOG)
 def bench(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]…", help="Benchmarks to run. Default: all.")
-    ] = None,
+    names: Annotated[list[str] | None, options.argument("[NAME]…", "Benchmarks to run. Default: all.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small sizes: a two-minute check that everything works.")
     ] = False,
     connections: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout, memory and dialects.")
+        int | None, options.option("NUMBER", "Live clients in fanout, memory and dialects.", min=1)
     ] = None,
     json: console.JsonFlag = False,
 ) -> None:

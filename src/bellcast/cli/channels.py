@@ -3,7 +3,7 @@ nothing is sent, preferences of recipients, and providers."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,12 +11,7 @@ from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import OwnerOption
 
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
-
-MessageFilter = Annotated[
-    str | None, typer.Option(metavar="VALUE", help="Only messages with this value.", show_default=False)
-]
+MessageFilter = Annotated[str | None, options.option("VALUE", "Only messages with this value.")]
 
 app = typer.Typer()
 message = options.group(app, "message", "List, show and retry e-mails and other messages.")
@@ -24,7 +19,7 @@ message = options.group(app, "message", "List, show and retry e-mails and other 
 
 @options.command(message, "list")
 def list_messages(
-    client: "Bellcast",
+    client: "options.Bellcast",
     channel: MessageFilter = None,
     state: MessageFilter = None,
     recipient: MessageFilter = None,
@@ -61,16 +56,10 @@ messages.add_act("release", "Send a simulated message for real.", "release", "Wo
 
 @options.command(message)
 def retry(
-    client: "Bellcast",
-    id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all failed messages.")
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="Without ID: only messages of this channel.")
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Without ID: only messages created since this time.")
-    ] = None,
+    client: "options.Bellcast",
+    id: Annotated[str | None, options.argument("[ID]", "The message's id. Default: all failed messages.")] = None,
+    channel: Annotated[str | None, options.option("CHANNEL", "Without ID: only messages of this channel.")] = None,
+    since: Annotated[str | None, options.option("TIME", "Without ID: only messages created since this time.")] = None,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:
@@ -86,9 +75,9 @@ def retry(
 
 @options.command(app, rich_help_panel="Send and follow")
 def mailbox(
-    client: "Bellcast",
-    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "1d",
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant.")] = None,
+    client: "options.Bellcast",
+    ttl: Annotated[str, options.option("DURATION", "How long the link is valid.")] = "1d",
+    tenant: Annotated[str | None, options.option("TENANT", "The tenant.")] = None,
 ) -> Iterator[Any]:
     """Print a link to a page with all messages that were stored instead of sent."""
     link = client.messages.mailbox(ttl=ttl, tenant=tenant)
@@ -99,8 +88,8 @@ def mailbox(
         console.note(f"{owner} has no stored messages yet: send one to a channel without a provider, or pass --tenant.")
 
 
-ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
-AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
+ChannelArgument = Annotated[str, options.argument("CHANNEL", "email, sms, push or chat.")]
+AddressArgument = Annotated[str, options.argument("ADDRESS", "The address.")]
 
 suppression = options.group(app, "suppression", "List, add and remove addresses to which nothing is sent.")
 
@@ -112,10 +101,10 @@ objects.CommandGroup(commands=suppression, plural="suppressions", key="The addre
 
 @options.command(suppression, "put")
 def suppress(
-    client: "Bellcast",
+    client: "options.Bellcast",
     channel: ChannelArgument,
     address: AddressArgument,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason for the suppression.")] = "manual",
+    reason: Annotated[str, options.option("TEXT", "The reason for the suppression.")] = "manual",
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:
@@ -125,13 +114,15 @@ def suppress(
 
 
 @options.command(suppression, "delete")
-def allow(client: "Bellcast", channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
+def allow(
+    client: "options.Bellcast", channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None
+) -> None:
     """Allow an address again."""
     client.suppressions.delete(channel, address, tenant=tenant)
     console.done(f"Allowed {address}")
 
 
-RecipientArgument = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
+RecipientArgument = Annotated[str, options.argument("RECIPIENT", "The recipient: your app's user id.")]
 
 preference = options.group(app, "preference", "Show, write and delete preferences of recipients; link to their page.")
 
@@ -147,7 +138,7 @@ preferences.add_put(
 
 
 @options.command(preference, "delete")
-def delete_preferences(client: "Bellcast", recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
+def delete_preferences(client: "options.Bellcast", recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Delete a recipient's own preferences: the defaults apply."""
     client.preferences.put(recipient, {}, tenant=tenant)
     console.done(f"Deleted the preferences of {recipient}")
@@ -155,9 +146,9 @@ def delete_preferences(client: "Bellcast", recipient: RecipientArgument, tenant:
 
 @options.command(preference)
 def link(
-    client: "Bellcast",
+    client: "options.Bellcast",
     recipient: RecipientArgument,
-    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "30d",
+    ttl: Annotated[str, options.option("DURATION", "How long the link is valid.")] = "30d",
     tenant: OwnerOption = None,
 ) -> None:
     """Print a link to a page on which the recipient changes preferences without a login."""
@@ -165,7 +156,7 @@ def link(
 
 
 ProviderTenantOption = Annotated[
-    str | None, typer.Option(metavar="TENANT", help="The tenant's own provider. Default: the project's.")
+    str | None, options.option("TENANT", "The tenant's own provider. Default: the project's.")
 ]
 
 provider = options.group(app, "provider", "List, show, write, test and delete providers.")
@@ -193,10 +184,10 @@ providers.add_put(
 
 @options.command(provider)
 def test(
-    client: "Bellcast",
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The provider's key.")],
-    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
+    client: "options.Bellcast",
+    key: Annotated[str, options.argument("KEY", "The provider's key.")],
+    to: Annotated[str | None, options.option("ADDRESS", "Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
+    file: Annotated[Path | None, options.option("FILE", "Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
     tenant: ProviderTenantOption = None,  # noqa: PT028  a command, not a test
 ) -> None:
     """Test a provider: check its credentials, or send a message."""
@@ -226,25 +217,19 @@ EXPLAIN_EPILOG = """\
 
 @options.command(app, rich_help_panel="Send and follow", epilog=EXPLAIN_EPILOG)
 def explain(
-    client: "Bellcast",
-    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
-    notification: Annotated[
-        str | None, typer.Option(metavar="ID", help="Explain the decisions for this notification.")
-    ] = None,
-    run: Annotated[str | None, typer.Option(metavar="ID", help="Explain the decisions of this workflow run.")] = None,
-    type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Explain what would happen now for this type.")
-    ] = None,
+    client: "options.Bellcast",
+    recipient: Annotated[str, options.argument("RECIPIENT", "The recipient: your app's user id.")],
+    notification: Annotated[str | None, options.option("ID", "Explain the decisions for this notification.")] = None,
+    run: Annotated[str | None, options.option("ID", "Explain the decisions of this workflow run.")] = None,
+    type: Annotated[str | None, options.option("TYPE", "Explain what would happen now for this type.")] = None,
     channel: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="With --type: only inbox, email, sms, push or chat.")
+        str | None, options.option("CHANNEL", "With --type: only inbox, email, sms, push or chat.")
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME", help="Facts since this time. Without the other options, by default of the last day."
-        ),
+        options.option("TIME", "Facts since this time. Without the other options, by default of the last day."),
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
+    tenant: Annotated[str | None, options.option("TENANT", "The recipient's tenant.")] = None,
 ) -> Iterator[Any]:
     """Explain why a recipient got or did not get a notification through a channel."""
     if [notification, run, type].count(None) < 2:

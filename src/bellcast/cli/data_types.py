@@ -28,20 +28,11 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def types(
     ctx: typer.Context,
-    language: Annotated[str, typer.Argument(metavar="LANGUAGE", help="python or typescript.", show_default=False)],
+    language: Annotated[str, options.argument("LANGUAGE", "python or typescript.", show_default=False)],
     source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="DIR",
-            help="The folder of the definitions. Default: those of the server.",
-            show_default=False,
-        ),
+        Path | None, options.option("DIR", "The folder of the definitions. Default: those of the server.", "--from")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The file to write. Default: standard output.", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, options.option("FILE", "The file to write. Default: standard output.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
 ) -> None:
     """Write types of the data of workflows and notification types, as code."""
@@ -348,9 +339,7 @@ LANGUAGES = {"python": python, "typescript": typescript}
 def schema(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME", help="workflow, template, type, source, provider, webhook or bundle.", show_default=False
-        ),
+        options.argument("NAME", "workflow, template, type, source, provider, webhook or bundle.", show_default=False),
     ],
 ) -> None:
     """Print the JSON Schema of an object that you define."""

@@ -44,8 +44,7 @@ app = typer.Typer()
 @app.command(cls=options.CliCommand, rich_help_panel="Server", epilog=EPILOG)
 def demo(
     port: Annotated[
-        int | None,
-        typer.Option(metavar="PORT", min=0, max=65_535, help=f"The server's port. Default: {PORT}, or a free one."),
+        int | None, options.option("PORT", f"The server's port. Default: {PORT}, or a free one.", min=0, max=65_535)
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
     busy: Annotated[
@@ -58,9 +57,7 @@ def demo(
     ] = False,
     rows: Annotated[
         int | None,
-        typer.Option(
-            metavar="NUMBER", min=0, help=f"Notifications of --busy, with messages and runs. Default: {ROWS}."
-        ),
+        options.option("NUMBER", f"Notifications of --busy, with messages and runs. Default: {ROWS}.", min=0),
     ] = None,
     app_ports: Annotated[list[int] | None, typer.Option("--app-port", hidden=True)] = None,
 ) -> None:

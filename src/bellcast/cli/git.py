@@ -42,14 +42,9 @@ MANY = 100
 
 EnvOption = Annotated[
     str | None,
-    typer.Option(
-        "--env",
-        metavar="NAME",
-        help="A server of `environments` in bellcast.yaml. Its secret is BELLCAST_SECRET_NAME.",
-        show_default=False,
-    ),
+    options.option("NAME", "A server of `environments` in bellcast.yaml. Its secret is BELLCAST_SECRET_NAME.", "--env"),
 ]
-FolderOption = Annotated[Path, typer.Option("--folder", metavar="DIR", help="The folder with bellcast.yaml.")]
+FolderOption = Annotated[Path, options.option("DIR", "The folder with bellcast.yaml.", "--folder")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DeleteOption = Annotated[bool, typer.Option("--delete", help="Delete objects that have no file any more.")]
 AdoptOption = Annotated[bool, typer.Option("--adopt", help="Take over objects that no source manages yet.")]
@@ -166,9 +161,7 @@ def plan(
     ctx: typer.Context,
     env: EnvOption = None,
     folder: FolderOption = Path(),
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the plan for `push --plan`.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, options.option("FILE", "Write the plan for `push --plan`.")] = None,
     markdown: MarkdownOption = False,
 ) -> None:
     """Show what a push would change, with its effects. Fails if the server would refuse it."""
@@ -191,9 +184,7 @@ def push(
     ctx: typer.Context,
     env: EnvOption = None,
     folder: FolderOption = Path(),
-    file: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="A plan of `plan --out`.", show_default=False)
-    ] = None,
+    file: Annotated[Path | None, options.option("FILE", "A plan of `plan --out`.", "--plan")] = None,
     yes: YesOption = False,
     delete: DeleteOption = False,
     adopt: AdoptOption = False,
@@ -217,12 +208,9 @@ def push(
 @app.command(cls=options.RequestCommand, rich_help_panel=PANEL, epilog=EPILOG)
 def promote(
     ctx: typer.Context,
-    source: Annotated[str, typer.Option("--from", metavar="NAME", help="The server to read.")],
-    target: Annotated[str, typer.Option("--to", metavar="NAME", help="The server to write.")],
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND/KEY", help="Only this kind, or this object; repeatable.", show_default=False),
-    ] = None,
+    source: Annotated[str, options.option("NAME", "The server to read.", "--from")],
+    target: Annotated[str, options.option("NAME", "The server to write.", "--to")],
+    only: Annotated[list[str] | None, options.option("KIND/KEY", "Only this kind, or this object; repeatable.")] = None,
     folder: FolderOption = Path(),
     yes: YesOption = False,
     delete: DeleteOption = False,

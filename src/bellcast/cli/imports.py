@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, tzinfo
 from io import TextIOWrapper
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, NamedTuple, TextIO
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, TextIO
 
 import typer
 
@@ -230,9 +230,6 @@ def _field(name: str, value: Any, mapped: Mapped) -> Any:
     return value
 
 
-if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.client import Bellcast
-
 EPILOG = """\
 [dim]Examples[/]
 
@@ -255,18 +252,14 @@ app = typer.Typer()
 @app.command("import", cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def import_(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV, JSON or NDJSON file; - reads standard input.")],
+    file: Annotated[str, options.argument("FILE", "A CSV, JSON or NDJSON file; - reads standard input.")],
     format: Annotated[
-        str | None, typer.Option(help="The format, if the file has no such extension.", metavar="csv|json|ndjson")
+        str | None, options.option("csv|json|ndjson", "The format, if the file has no such extension.")
     ] = None,
-    map: Annotated[
-        list[str] | None, typer.Option(help="Rename a column or field. Repeatable.", metavar="OLD=NEW")
-    ] = None,
+    map: Annotated[list[str] | None, options.option("OLD=NEW", "Rename a column or field. Repeatable.")] = None,
     drop_unknown: Annotated[bool, typer.Option("--drop-unknown", help="Ignore unknown columns and fields.")] = False,
-    timezone: Annotated[
-        str | None, typer.Option(help="The time zone of times without a UTC offset.", metavar="ZONE")
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(help="The tenant of rows without one.", metavar="TENANT")] = None,
+    timezone: Annotated[str | None, options.option("ZONE", "The time zone of times without a UTC offset.")] = None,
+    tenant: Annotated[str | None, options.option("TENANT", "The tenant of rows without one.")] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Import notifications of another system, with their times and read state."""
@@ -308,7 +301,7 @@ def import_(
 class FileImport:
     """One import: rows are sent in batches, and refusals are printed with their lines."""
 
-    def __init__(self, client: "Bellcast", mapped: Mapped, tenant: str | None, file: str) -> None:
+    def __init__(self, client: "options.Bellcast", mapped: Mapped, tenant: str | None, file: str) -> None:
         self.imported = 0
         self.existing = 0  # of the imported ones, those that changed nothing
         self.refused = 0

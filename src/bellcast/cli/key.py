@@ -1,16 +1,13 @@
 """`bellcast key` and `token`: API keys of a running server, and session tokens signed locally."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
@@ -36,21 +33,15 @@ key = options.group(app, "key", "Create, list and revoke API keys.", EPILOG)
 
 @options.command(key, epilog=EXAMPLES)
 def create(
-    client: "Bellcast",
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name to show in lists, such as the app that uses the key.")
-    ],
+    client: "options.Bellcast",
+    name: Annotated[str, options.argument("NAME", "A name to show in lists, such as the app that uses the key.")],
     scope: Annotated[
-        list[str] | None,
-        typer.Option(metavar="send|read|manage|…", help="A permission of the key. Repeatable.", show_default=False),
+        list[str] | None, options.option("send|read|manage|…", "A permission of the key. Repeatable.")
     ] = None,
     agent: Annotated[
         bool, typer.Option("--agent", help="A key for an agent: the scopes agent, read and observe, for 90 days.")
     ] = False,
-    ttl: Annotated[
-        str | None,
-        typer.Option(metavar="DURATION", help="When the key ends. Default: when it is revoked.", show_default=False),
-    ] = None,
+    ttl: Annotated[str | None, options.option("DURATION", "When the key ends. Default: when it is revoked.")] = None,
     tenant: options.TenantsOption = None,
 ) -> Iterator[Any]:
     """Create a key and print it. It cannot be shown again."""
@@ -78,7 +69,7 @@ def create(
 
 
 @options.command(key, "list")
-def list_(client: "Bellcast") -> Iterator[Any]:
+def list_(client: "options.Bellcast") -> Iterator[Any]:
     """List all keys, including revoked ones."""
     keys = every(client, "/v1/keys", "keys")
     yield keys
@@ -103,7 +94,7 @@ def list_(client: "Bellcast") -> Iterator[Any]:
 
 @options.command(key)
 def revoke(
-    client: "Bellcast", id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")]
+    client: "options.Bellcast", id: Annotated[str, options.argument("ID", "The key's id from `bellcast key list`.")]
 ) -> Iterator[Any]:
     """Revoke a key. It is rejected from now on, like the session and editor tokens that it created."""
     from bellcast.client.request import path
@@ -135,24 +126,21 @@ DEFAULT_TTL = "1h"
 @options.command(app, cls=options.with_settings("DATA"), rich_help_panel="Send and follow", epilog=SESSION_EPILOG)
 def token(
     ctx: typer.Context,
-    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = "",
-    ttl: Annotated[str, typer.Option(metavar="DURATION", help="Lifetime: 90, 15m, 1h, 7d.")] = DEFAULT_TTL,
+    recipient: Annotated[str, options.argument("RECIPIENT", "The recipient: your app's user id.")],
+    tenant: Annotated[str, options.option("TENANT", "The recipient's tenant.")] = "",
+    ttl: Annotated[str, options.option("DURATION", "Lifetime: 90, 15m, 1h, 7d.")] = DEFAULT_TTL,
     topic: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Topics the recipient may follow. Repeatable.")
+        list[str] | None, options.option("PATTERN", "Topics the recipient may follow. Repeatable.")
     ] = None,
     publish: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Topics the recipient may publish to. Repeatable.")
+        list[str] | None, options.option("PATTERN", "Topics the recipient may publish to. Repeatable.")
     ] = None,
     role: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="A role, stored in the recipient's record. Repeatable.")
+        list[str] | None, options.option("ROLE", "A role, stored in the recipient's record. Repeatable.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The name, stored in the recipient's record.")
-    ] = None,
+    name: Annotated[str | None, options.option("NAME", "The name, stored in the recipient's record.")] = None,
     since: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Member of the app since: epoch seconds or RFC 3339, stored in the record."),
+        str | None, options.option("TIME", "Member of the app since: epoch seconds or RFC 3339, stored in the record.")
     ] = None,
 ) -> Iterator[Any]:
     """Print a session token for a browser or another client."""

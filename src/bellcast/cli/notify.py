@@ -2,14 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Examples[/]
@@ -35,13 +32,12 @@ def _text(help: str, metavar: str = "TEXT", panel: str = CONTENT) -> Any:
 
 @options.command(app, rich_help_panel="Send and follow", epilog=EPILOG)
 def notify(
-    client: "Bellcast",
+    client: "options.Bellcast",
     words: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[RECIPIENT] TITLE",
-            help="Your app's user id, unless an option names the audience; and the title, unless a template has it.",
-            show_default=False,
+        options.argument(
+            "[RECIPIENT] TITLE",
+            "Your app's user id, unless an option names the audience; and the title, unless a template has it.",
         ),
     ] = None,
     to_topic: Annotated[str | None, _text("All subscribers of a topic.", "TOPIC", AUDIENCE)] = None,
@@ -73,8 +69,7 @@ def notify(
         str | None, _text("Send later: in 2h or 7d, or at 2030-01-31T12:00:00Z.", "DURATION|TIME")
     ] = None,
     timezone: Annotated[
-        str | None,
-        _text("Time zone of a --send-at without a UTC offset, or recipient for that of each.", "ZONE"),
+        str | None, _text("Time zone of a --send-at without a UTC offset, or recipient for that of each.", "ZONE")
     ] = None,
     idempotency_key: Annotated[
         str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")

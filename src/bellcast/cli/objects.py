@@ -13,16 +13,15 @@ from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
     from bellcast.client.request import HttpRequest
 
-OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
-FileArgument = Annotated[list[Path], typer.Argument(metavar="[KEY] FILE", help="JSON or YAML; - is standard input.")]
+OwnerOption = Annotated[str | None, options.option("TENANT", "The tenant. Default: the project's own.")]
+FileArgument = Annotated[list[Path], options.argument("[KEY] FILE", "JSON or YAML; - is standard input.")]
 # Annotated with the help of each kind.
 Key: TypeAlias = str
 Owner: TypeAlias = str | None
 NONE_OF_TENANT = "Nothing found. --tenant NAME lists those of another tenant."
-DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
+DataOption = Annotated[str | None, options.option("JSON", "The variables.")]
 
 
 class CommandGroup(NamedTuple):
@@ -38,7 +37,7 @@ class CommandGroup(NamedTuple):
     def add_list(self, line: Callable[[dict[str, Any]], str], help: str) -> None:
         """Add `list`, which prints a line for each object."""
 
-        def list_(client: "Bellcast", tenant: Owner = None) -> Iterator[Any]:
+        def list_(client: "options.Bellcast", tenant: Owner = None) -> Iterator[Any]:
             yield from show_list(every_page(self._of(client).list, self.plural, tenant), line)
 
         self._add("list", help, list_)
@@ -46,7 +45,7 @@ class CommandGroup(NamedTuple):
     def add_show(self, help: str) -> None:
         """Add `show`, which prints an object as JSON."""
 
-        def show(client: "Bellcast", key: Key, tenant: Owner = None) -> None:
+        def show(client: "options.Bellcast", key: Key, tenant: Owner = None) -> None:
             console.json(self._of(client).get(key, tenant=tenant))
 
         self._add("show", help, show)
@@ -73,7 +72,7 @@ class CommandGroup(NamedTuple):
     def add_delete(self, help: str, done: str = "Deleted") -> None:
         """Add `delete`; `done` is the report."""
 
-        def delete(client: "Bellcast", key: Key, tenant: Owner = None) -> None:
+        def delete(client: "options.Bellcast", key: Key, tenant: Owner = None) -> None:
             self._of(client).delete(key, tenant=tenant)
             console.done(f"{done} {key}")
 
@@ -83,7 +82,7 @@ class CommandGroup(NamedTuple):
         """Add a command that calls a method of the client with an object; `planned` and `done` begin its reports."""
 
         def act(
-            client: "Bellcast", key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False
+            client: "options.Bellcast", key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False
         ) -> Iterator[Any]:
             response = getattr(self._of(client), method)(key, tenant=tenant, dry_run=dry_run)
             yield response or {self.key_name.lower(): key}
@@ -91,14 +90,14 @@ class CommandGroup(NamedTuple):
 
         self._add(name, help, act)
 
-    def _of(self, client: "Bellcast") -> Any:
+    def _of(self, client: "options.Bellcast") -> Any:
         return getattr(client, self.plural)
 
     def _add(self, name: str, help: str, command: Callable[..., Any]) -> None:
         """Add a command with the help of this kind's key and tenant."""
         described = {
-            "key": Annotated[str, typer.Argument(metavar=self.key_name, help=self.key)],
-            "tenant": Annotated[str | None, typer.Option(metavar="TENANT", help=self.owner)],
+            "key": Annotated[str, options.argument(self.key_name, self.key)],
+            "tenant": Annotated[str | None, options.option("TENANT", self.owner)],
         }
         command.__annotations__ |= {name: one for name, one in described.items() if name in command.__annotations__}
         options.command(self.commands, name, help=help)(command)
@@ -168,7 +167,7 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def request(
-    client: "Bellcast", method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
+    client: "options.Bellcast", method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
 ) -> Any:
     """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
     import msgspec
@@ -184,12 +183,12 @@ def request(
     return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
 
 
-def every(client: "Bellcast", path: str, rows: str) -> list[dict[str, Any]]:
+def every(client: "options.Bellcast", path: str, rows: str) -> list[dict[str, Any]]:
     """Return the items of all pages of the list at a path."""
     return every_page(partial(request, client, "GET", path), rows, None)
 
 
-def show_plan(client: "Bellcast", send: "HttpRequest[Any]") -> Iterator[Any]:
+def show_plan(client: "options.Bellcast", send: "HttpRequest[Any]") -> Iterator[Any]:
     """Send the request as a dry run, yield what it would decide for each channel, and print that."""
     from bellcast.client.request import reads
 

@@ -1,16 +1,13 @@
 """`bellcast operator` and `audit`: operators of the console of a running server, and the log of their actions."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything. Developers can do everything except manage \
@@ -21,11 +18,9 @@ retry and close one at a time. Viewers see metrics, and lists without content.[/
 app = typer.Typer()
 operator = options.group(app, "operator", "Set up the console, and manage its operators.", EPILOG, "Server")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name, such as an e-mail address.")]
+NameArgument = Annotated[str, options.argument("NAME", "The operator's name, such as an e-mail address.")]
 
-RoleOption = Annotated[
-    str, typer.Option("--role", metavar="owner|developer|support|viewer", help="The operator's role.")
-]
+RoleOption = Annotated[str, options.option("owner|developer|support|viewer", "The operator's role.", "--role")]
 
 
 @options.command(operator, "setup-code")
@@ -42,7 +37,7 @@ def setup_code(ctx: typer.Context) -> Iterator[Any]:
 
 
 @options.command(operator, "list")
-def list_(client: "Bellcast") -> Iterator[Any]:
+def list_(client: "options.Bellcast") -> Iterator[Any]:
     """List the operators with their roles."""
     operators = every(client, "/v1/operators", "operators")
     yield operators
@@ -55,7 +50,7 @@ def list_(client: "Bellcast") -> Iterator[Any]:
 
 @options.command(operator)
 def create(
-    client: "Bellcast", name: NameArgument, role: RoleOption = "viewer", tenant: options.TenantsOption = None
+    client: "options.Bellcast", name: NameArgument, role: RoleOption = "viewer", tenant: options.TenantsOption = None
 ) -> Iterator[Any]:
     """Create an operator. The command prompts for the first password."""
     body = {"name": name, "role": role, "tenants": tenant or None, "password": _prompt()}
@@ -64,28 +59,28 @@ def create(
 
 
 @options.command(operator)
-def passwd(client: "Bellcast", name: NameArgument) -> Iterator[Any]:
+def passwd(client: "options.Bellcast", name: NameArgument) -> Iterator[Any]:
     """Change an operator's password and end its sessions. The command prompts for the password."""
     yield {"changed": _of_operator(client, "PATCH", name, body=lambda: {"password": _prompt()})}
     console.done(f"The password of {name} was changed.")
 
 
 @options.command(operator, "reset-mfa")
-def reset_mfa(client: "Bellcast", name: NameArgument) -> Iterator[Any]:
+def reset_mfa(client: "options.Bellcast", name: NameArgument) -> Iterator[Any]:
     """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
     yield {"reset": _of_operator(client, "DELETE", name, "/mfa")}
     console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
 
 
 @options.command(operator, "end-sessions")
-def end_sessions(client: "Bellcast", name: NameArgument) -> Iterator[Any]:
+def end_sessions(client: "options.Bellcast", name: NameArgument) -> Iterator[Any]:
     """End all sessions of an operator. The operator can sign in again."""
     yield {"ended": _of_operator(client, "DELETE", name, "/sessions")}
     console.done(f"All sessions of {name} have ended.")
 
 
 def _of_operator(
-    client: "Bellcast", method: str, name: str, suffix: str = "", body: Callable[[], Any] = lambda: None
+    client: "options.Bellcast", method: str, name: str, suffix: str = "", body: Callable[[], Any] = lambda: None
 ) -> str:
     """Send a request about the operator with a name, and return its id."""
     from bellcast.client.request import path
@@ -109,9 +104,9 @@ audit = options.group(app, "audit", "List and verify the audit log.", panel="Ser
 
 @options.command(audit, "list")
 def list_entries(
-    client: "Bellcast",
+    client: "options.Bellcast",
     limit: console.LimitOption = 50,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Entries about this tenant only.")] = None,
+    tenant: Annotated[str | None, options.option("TENANT", "Entries about this tenant only.")] = None,
 ) -> Iterator[Any]:
     """List the newest entries."""
     entries = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant)["entries"]
@@ -122,10 +117,9 @@ def list_entries(
 
 @options.command(audit)
 def verify(
-    client: "Bellcast",
+    client: "options.Bellcast",
     head: Annotated[
-        str | None,
-        typer.Option(metavar="NUMBER:MAC", help="An entry from an `audit_head` log line, which must be unchanged."),
+        str | None, options.option("NUMBER:MAC", "An entry from an `audit_head` log line, which must be unchanged.")
     ] = None,
 ) -> Iterator[Any]:
     """Verify that no entry was changed, inserted or removed.
@@ -158,5 +152,5 @@ def verify(
     console.done(f"All {checked} entries of the audit log are genuine.")
 
 
-def _verify(client: "Bellcast", after: int, limit: int = 5_000) -> Any:
+def _verify(client: "options.Bellcast", after: int, limit: int = 5_000) -> Any:
     return request(client, "GET", "/v1/audit/verification", after=after, limit=limit)

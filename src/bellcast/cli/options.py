@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from bellcast.cli import console
 
 if TYPE_CHECKING:  # imported late, see the module's docstring
-    from bellcast.client import Bellcast
+    from bellcast.client import Bellcast as Bellcast  # also for the commands
     from bellcast.settings import Settings
     from bellcast.settings.table import Setting
 
@@ -60,8 +60,19 @@ METAVARS = {
     "log_level": "LEVEL",
 }
 
+
+def option(metavar: str, help: str, *names: str, **attributes: Any) -> Any:
+    """Return an option with a value. Its name is that of the parameter, unless `names` are given."""
+    return typer.Option(*names, metavar=metavar, help=help, **attributes)
+
+
+def argument(metavar: str, help: str, **attributes: Any) -> Any:
+    """Return an argument."""
+    return typer.Argument(metavar=metavar, help=help, **attributes)
+
+
 TenantsOption = Annotated[
-    list[str] | None, typer.Option("--tenant", metavar="TENANT", help="A tenant that it is restricted to. Repeatable.")
+    list[str] | None, option("TENANT", "A tenant that it is restricted to. Repeatable.", "--tenant")
 ]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,17 +10,12 @@ from bellcast.cli import console, objects, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import OwnerOption
 
-if TYPE_CHECKING:
-    from bellcast.client import Bellcast
-
 # Poll interval: a server retries about 1,000 failures in this time, which is frequent enough for a progress bar.
 POLL_INTERVAL_SECONDS = 0.25
 ALL = "--all"
 FILTERS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause", "since", "until")
 
-IdsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of messages, runs and dead jobs.", show_default=False)
-]
+IdsArgument = Annotated[list[str] | None, options.argument("[ID]...", "Ids of messages, runs and dead jobs.")]
 
 
 app = typer.Typer()
@@ -28,35 +23,17 @@ app = typer.Typer()
 
 @options.command(app, rich_help_panel="Send and follow")
 def replay(
-    client: "Bellcast",
+    client: "options.Bellcast",
     ids: IdsArgument = None,
-    kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Only of this kind: message, run or job.", show_default=False)
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="Only messages of this channel.", show_default=False)
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only messages that this provider refused.", show_default=False)
-    ] = None,
-    workflow: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only runs of this workflow.", show_default=False)
-    ] = None,
-    job: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Only dead jobs of this kind.", show_default=False)
-    ] = None,
-    webhook: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only deliveries to this webhook.", show_default=False)
-    ] = None,
-    cause: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only failures with this cause.", show_default=False)
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only failures created since this time.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only failures created before this time.", show_default=False)
-    ] = None,
+    kind: Annotated[str | None, options.option("KIND", "Only of this kind: message, run or job.")] = None,
+    channel: Annotated[str | None, options.option("CHANNEL", "Only messages of this channel.")] = None,
+    provider: Annotated[str | None, options.option("KEY", "Only messages that this provider refused.")] = None,
+    workflow: Annotated[str | None, options.option("KEY", "Only runs of this workflow.")] = None,
+    job: Annotated[str | None, options.option("KIND", "Only dead jobs of this kind.")] = None,
+    webhook: Annotated[str | None, options.option("ID", "Only deliveries to this webhook.")] = None,
+    cause: Annotated[str | None, options.option("TEXT", "Only failures with this cause.")] = None,
+    since: Annotated[str | None, options.option("TIME", "Only failures created since this time.")] = None,
+    until: Annotated[str | None, options.option("TIME", "Only failures created before this time.")] = None,
     all: Annotated[bool, typer.Option(ALL, help="All failures.")] = False,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
@@ -81,7 +58,7 @@ def replay(
         )
 
 
-def _finished(client: "Bellcast", id: str, tenant: str | None) -> dict[str, Any]:
+def _finished(client: "options.Bellcast", id: str, tenant: str | None) -> dict[str, Any]:
     """Wait for the end of a replay and show its progress."""
     try:
         with console.progress("Replaying") as update:

@@ -3,15 +3,12 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import typer
 
 from bellcast.cli import console, objects, options
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
 
 API_EPILOG = """\
 [dim]Examples[/]
@@ -30,19 +27,16 @@ JSON = "application/json"
 TIMEOUT_SECONDS = 60.0
 
 app = typer.Typer()
-OnlyTenant = Annotated[str | None, typer.Option(metavar="TENANT", help="Only this tenant.")]
+OnlyTenant = Annotated[str | None, options.option("TENANT", "Only this tenant.")]
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel="Server", epilog=API_EPILOG)
 def api(
     ctx: typer.Context,
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, PUT, PATCH or DELETE.")],
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A path of the server, with its query.")],
-    body: Annotated[
-        str | None,
-        typer.Option(metavar="JSON", help="The body: JSON, or @FILE. @- reads standard input.", show_default=False),
-    ] = None,
-    accept: Annotated[str, typer.Option(metavar="TYPE", help="The format of the response.")] = JSON,
+    method: Annotated[str, options.argument("METHOD", "GET, POST, PUT, PATCH or DELETE.")],
+    path: Annotated[str, options.argument("PATH", "A path of the server, with its query.")],
+    body: Annotated[str | None, options.option("JSON", "The body: JSON, or @FILE. @- reads standard input.")] = None,
+    accept: Annotated[str, options.option("TYPE", "The format of the response.")] = JSON,
 ) -> None:
     """Send a request to the REST API, for operations without a separate command."""
     import msgspec
@@ -97,16 +91,14 @@ REQUESTS_EPILOG = """\
 def feed(
     ctx: typer.Context,
     kind: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Only this kind, such as refused or publish. Repeatable.")
+        list[str] | None, options.option("KIND", "Only this kind, such as refused or publish. Repeatable.")
     ] = None,
     tenant: OnlyTenant = None,
-    recipient: Annotated[str | None, typer.Option(metavar="KEY", help="Only this recipient.")] = None,
-    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Only this topic.")] = None,
-    connection: Annotated[str | None, typer.Option(metavar="ID", help="Only this connection.")] = None,
-    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Only events that contain this text.")] = None,
-    last: Annotated[
-        int, typer.Option("--last", "-n", min=0, max=200, metavar="NUMBER", help="Start with recent events.")
-    ] = 20,
+    recipient: Annotated[str | None, options.option("KEY", "Only this recipient.")] = None,
+    topic: Annotated[str | None, options.option("TOPIC", "Only this topic.")] = None,
+    connection: Annotated[str | None, options.option("ID", "Only this connection.")] = None,
+    text: Annotated[str | None, options.option("TEXT", "Only events that contain this text.")] = None,
+    last: Annotated[int, options.option("NUMBER", "Start with recent events.", "--last", "-n", min=0, max=200)] = 20,
     json: console.JsonFlag = False,
 ) -> None:
     """Watch requests, sends, events and connections of the server live."""
@@ -137,15 +129,11 @@ def feed(
 
 @options.command(app, rich_help_panel="Server", epilog=REQUESTS_EPILOG)
 def requests(
-    client: "Bellcast",
-    status: Annotated[
-        str | None, typer.Option(metavar="STATUS", help="Only this status, or a class such as 4xx.")
-    ] = None,
-    route: Annotated[
-        str | None, typer.Option(metavar="ROUTE", help="Only this route, such as /v1/notifications.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only requests with this API key.")] = None,
-    id: Annotated[str | None, typer.Option(metavar="ID", help="Only the request with this X-Request-Id.")] = None,
+    client: "options.Bellcast",
+    status: Annotated[str | None, options.option("STATUS", "Only this status, or a class such as 4xx.")] = None,
+    route: Annotated[str | None, options.option("ROUTE", "Only this route, such as /v1/notifications.")] = None,
+    key: Annotated[str | None, options.option("KEY", "Only requests with this API key.")] = None,
+    id: Annotated[str | None, options.option("ID", "Only the request with this X-Request-Id.")] = None,
     tenant: OnlyTenant = None,
     limit: console.LimitOption = 50,
     json: console.JsonFlag = False,

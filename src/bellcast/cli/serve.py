@@ -37,12 +37,11 @@ connections close with a reconnect delay, then the server exits with status 0.[/
 """
 TestClockOption = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        "[=TIME]",
+        "For tests: stop the clock at TIME, or now, and advance it with POST /v1/test-clock.",
         "--test-clock",
-        metavar="[=TIME]",
-        help="For tests: stop the clock at TIME, or now, and advance it with POST /v1/test-clock.",
         rich_help_panel="Server",
-        show_default=False,
     ),
 ]
 # Passed by the supervisor to its workers.

@@ -3,16 +3,13 @@ running server that change without a restart."""
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import request
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Changes apply on all nodes within seconds, and are kept in the database. Options, the environment and its files take \
@@ -30,13 +27,11 @@ PREFIX = "bellcast_"
 app = typer.Typer()
 settings = options.group(app, "settings", "Read and change settings while the server runs.", EPILOG, "Server")
 
-SettingArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The setting, such as `origins` or BELLCAST_ORIGINS.")
-]
+SettingArgument = Annotated[str, options.argument("NAME", "The setting, such as `origins` or BELLCAST_ORIGINS.")]
 
 
 @options.command(settings, "list")
-def list_(client: "Bellcast") -> Iterator[Any]:
+def list_(client: "options.Bellcast") -> Iterator[Any]:
     """List the settings with their values and the sources of these values."""
     document = request(client, "GET", "/v1/settings")
     yield document
@@ -44,7 +39,7 @@ def list_(client: "Bellcast") -> Iterator[Any]:
 
 
 @options.command(settings)
-def get(client: "Bellcast", name: SettingArgument) -> Iterator[Any]:
+def get(client: "options.Bellcast", name: SettingArgument) -> Iterator[Any]:
     """Print the value of a setting."""
     document = request(client, "GET", "/v1/settings")
     key = _key(name)
@@ -57,8 +52,8 @@ def get(client: "Bellcast", name: SettingArgument) -> Iterator[Any]:
 
 @options.command(settings, "set", epilog=EXAMPLES)
 def set_(
-    client: "Bellcast",
-    assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="Settings and their new values.")],
+    client: "options.Bellcast",
+    assignments: Annotated[list[str], options.argument("NAME=VALUE…", "Settings and their new values.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the values.")] = False,
 ) -> Iterator[Any]:
     """Change settings, all together or none."""
@@ -71,15 +66,15 @@ def set_(
 
 @options.command(settings)
 def unset(
-    client: "Bellcast",
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Settings to reset to their defaults.")],
+    client: "options.Bellcast",
+    names: Annotated[list[str], options.argument("NAME…", "Settings to reset to their defaults.")],
 ) -> Iterator[Any]:
     """Remove values from the database, so that the defaults apply."""
     yield from _change(client, {"reset": [_key(name) for name in names]})
 
 
 @options.command(settings)
-def history(client: "Bellcast", limit: console.LimitOption = 20) -> Iterator[Any]:
+def history(client: "options.Bellcast", limit: console.LimitOption = 20) -> Iterator[Any]:
     """List the changes, newest first."""
     revisions = request(client, "GET", "/v1/settings/history", limit=limit)["revisions"]
     yield revisions
@@ -88,15 +83,15 @@ def history(client: "Bellcast", limit: console.LimitOption = 20) -> Iterator[Any
 
 @options.command(settings)
 def rollback(
-    client: "Bellcast",
-    revision: Annotated[int, typer.Argument(metavar="REVISION", min=0, help="The revision; 0 has no values.")],
+    client: "options.Bellcast",
+    revision: Annotated[int, options.argument("REVISION", "The revision; 0 has no values.", min=0)],
 ) -> Iterator[Any]:
     """Make the values of an earlier revision current again."""
     yield from _change(client, {"to": revision}, "POST", "/v1/settings/rollback")
 
 
 def _change(
-    client: "Bellcast", body: dict[str, Any], method: str = "PATCH", path: str = "/v1/settings"
+    client: "options.Bellcast", body: dict[str, Any], method: str = "PATCH", path: str = "/v1/settings"
 ) -> Iterator[Any]:
     # The newest revision, which this node may not apply yet.
     current = request(client, "GET", "/v1/settings/history?limit=1")["revisions"]

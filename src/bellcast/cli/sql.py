@@ -44,22 +44,13 @@ again replaces the previous options.[/]
 HELP = "Install the outbox in the app's PostgreSQL and watch its tables."
 
 Url = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[URL]",
-        help="The app's PostgreSQL. Default: BELLCAST_DATABASE_URL, else the store.",
-        show_default=False,
-    ),
+    str | None, options.argument("[URL]", "The app's PostgreSQL. Default: BELLCAST_DATABASE_URL, else the store.")
 ]
-Table = Annotated[
-    str, typer.Argument(metavar="TABLE", help="The table, with its schema if it is not on the search path.")
-]
+Table = Annotated[str, options.argument("TABLE", "The table, with its schema if it is not on the search path.")]
 UrlAndRow = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[URL] [ROW]",
-        help="The app's PostgreSQL, as in the other commands, and the row's number. Default: all rows.",
-        show_default=False,
+    options.argument(
+        "[URL] [ROW]", "The app's PostgreSQL, as in the other commands, and the row's number. Default: all rows."
     ),
 ]
 
@@ -73,10 +64,8 @@ SqlCommand = options.with_settings("DATABASE_URL", "STORE")
 def install(
     ctx: typer.Context,
     url: Url = None,
-    grant: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="A role that may send. Repeatable.")] = None,
-    node: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="A role that servers connect as. Repeatable.")
-    ] = None,
+    grant: Annotated[list[str] | None, options.option("ROLE", "A role that may send. Repeatable.")] = None,
+    node: Annotated[list[str] | None, options.option("ROLE", "A role that servers connect as. Repeatable.")] = None,
     printed: Annotated[
         bool, typer.Option("--print", help="Print the SQL instead of running it, for your own migrations.")
     ] = False,
@@ -98,7 +87,7 @@ def install(
 
 @sql.command(cls=options.CliCommand)
 def outbox(
-    dialect: Annotated[str, typer.Argument(metavar="DIALECT", help="sqlite, postgresql or mysql.", show_default=False)],
+    dialect: Annotated[str, options.argument("DIALECT", "sqlite, postgresql or mysql.", show_default=False)],
 ) -> None:
     """Print the outbox table for an app's own migrations; `bellcast relay` sends its rows."""
     from bellcast.contrib.outbox import DIALECTS, table_sql
@@ -169,17 +158,14 @@ def watch(
     table: Table,
     url: Url = None,
     topic: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="The topic; {column} is the row's value. [dim]\\[the table's name]"),
+        str | None, options.option("TEXT", "The topic; {column} is the row's value. [dim]\\[the table's name]")
     ] = None,
-    recipient: Annotated[str | None, typer.Option(metavar="TEXT", help="The recipient, such as '{user_id}'.")] = None,
-    tenant: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The tenant, such as 'acme' or '{tenant_id}'.")
-    ] = None,
-    columns: Annotated[str, typer.Option(metavar="LIST", help="The published columns. [dim]\\[all]")] = "",
-    on: Annotated[str, typer.Option(metavar="LIST", help="insert, update, delete, truncate. [dim]\\[all]")] = "",
+    recipient: Annotated[str | None, options.option("TEXT", "The recipient, such as '{user_id}'.")] = None,
+    tenant: Annotated[str | None, options.option("TEXT", "The tenant, such as 'acme' or '{tenant_id}'.")] = None,
+    columns: Annotated[str, options.option("LIST", "The published columns. [dim]\\[all]")] = "",
+    on: Annotated[str, options.option("LIST", "insert, update, delete, truncate. [dim]\\[all]")] = "",
     name: Annotated[
-        list[str] | None, typer.Option(metavar="KIND=NAME", help="Names of the events. [dim]\\[TABLE.insert, …]")
+        list[str] | None, options.option("KIND=NAME", "Names of the events. [dim]\\[TABLE.insert, …]")
     ] = None,
 ) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
@@ -336,9 +322,7 @@ reason in[/] error[dim]. After SIGTERM or Ctrl-C, the relay finishes its current
 @app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=RELAY_EPILOG)
 def relay(
     ctx: typer.Context,
-    database: Annotated[
-        str, typer.Argument(metavar="DATABASE_URL", help="sqlite:///file.db, postgresql://… or mysql://…")
-    ],
+    database: Annotated[str, options.argument("DATABASE_URL", "sqlite:///file.db, postgresql://… or mysql://…")],
     once: Annotated[bool, typer.Option("--once", help="Send all due rows and exit; status 1 if any remain.")] = False,
 ) -> None:
     """Send the rows of the app's outbox table."""

@@ -14,7 +14,6 @@ from bellcast.cli.objects import request
 from bellcast.kernel.errors import Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.client import Bellcast
     from bellcast.settings import Settings
 
 MIGRATE_EPILOG = """\
@@ -26,9 +25,7 @@ MIGRATE_EPILOG = """\
 counts. Stop the server first. Clients resume at their position on the new store.[/]
 """
 
-From = Annotated[
-    Path | None, typer.Option("--from", metavar="FOLDER", help="Move the SQLite store of this data folder.")
-]
+From = Annotated[Path | None, options.option("FOLDER", "Move the SQLite store of this data folder.", "--from")]
 
 app = typer.Typer()
 StoreCommand = options.with_settings("DATA", "STORE")
@@ -130,7 +127,7 @@ BACKUP_EPILOG = """\
 @options.command(app, cls=StoreCommand, rich_help_panel="Maintenance", epilog=BACKUP_EPILOG)
 def backup(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],
+    file: Annotated[Path, options.argument("FILE", "A new file. An existing file is never overwritten.")],
 ) -> Iterator[Any]:
     """Copy the store into a file, even while a server is running."""
     import asyncio
@@ -169,7 +166,7 @@ clients refetch their inboxes.[/]
 @options.command(app, cls=StoreCommand, rich_help_panel="Maintenance", epilog=RESTORE_EPILOG)
 def restore(
     ctx: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A file created by `bellcast backup`.")] = None,
+    file: Annotated[Path | None, options.argument("[FILE]", "A file created by `bellcast backup`.")] = None,
     positions: Annotated[
         bool, typer.Option("--positions", help="Only make clients refetch: the store was restored by other tools.")
     ] = False,
@@ -312,7 +309,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 
 
 @options.command(secrets, epilog=SECRETS_EPILOG)
-def keys(client: "Bellcast") -> Iterator[Any]:
+def keys(client: "options.Bellcast") -> Iterator[Any]:
     """List the keys, and the number of secrets that each has encrypted."""
     usage = request(client, "GET", "/v1/secrets")
     yield usage

@@ -14,7 +14,6 @@ from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.cli.sse_follower import SseFollower, SseFrame
-    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]Examples[/]
@@ -34,16 +33,12 @@ app = typer.Typer()
 @app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def tail(
     ctx: typer.Context,
-    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
-    topic: Annotated[
-        list[str] | None, typer.Option(metavar="TOPIC", help="Also show a topic's live events. Repeatable.")
-    ] = None,
+    recipient: Annotated[str, options.argument("RECIPIENT", "The recipient: your app's user id.")],
+    tenant: Annotated[str | None, options.option("TENANT", "The recipient's tenant.")] = None,
+    topic: Annotated[list[str] | None, options.option("TOPIC", "Also show a topic's live events. Repeatable.")] = None,
     last: Annotated[
         int,
-        typer.Option(
-            "--last", "-n", min=0, max=100, metavar="NUMBER", help="Start with this many of the newest notifications."
-        ),
+        options.option("NUMBER", "Start with this many of the newest notifications.", "--last", "-n", min=0, max=100),
     ] = 5,
     json: console.JsonFlag = False,
 ) -> None:
@@ -66,7 +61,7 @@ def tail(
                         output.show(newest)
 
 
-def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
+def _newest(client: "options.Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
     """Yield the newest notifications as frames, oldest first, and set the stream's position after them."""
     from bellcast.cli.sse_follower import SseFrame
     from bellcast.client.request import call

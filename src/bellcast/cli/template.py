@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, objects, options
 from bellcast.cli.objects import DataOption, OwnerOption
 
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
-
 # `--data` are the variables; the data folder is BELLCAST_DATA.
 WITH_DATA = options.with_settings("URL")
-TemplateKey = Annotated[str, typer.Argument(metavar="KEY", help="The template's key.")]
+TemplateKey = Annotated[str, options.argument("KEY", "The template's key.")]
 
 app = typer.Typer()
 template = options.group(app, "template", "List, show, write, import, preview, test and delete templates.")
@@ -23,13 +20,11 @@ objects.add_commands(template, "templates", "template")
 
 @options.command(template, cls=WITH_DATA)
 def preview(
-    client: "Bellcast",
+    client: "options.Bellcast",
     key: TemplateKey,
     data: DataOption = None,
-    recipient: Annotated[str | None, typer.Option(metavar="RECIPIENT", help="Render for this recipient.")] = None,
-    locale: Annotated[
-        str | None, typer.Option(metavar="LOCALE", help="Render in this language, such as de-AT.")
-    ] = None,
+    recipient: Annotated[str | None, options.option("RECIPIENT", "Render for this recipient.")] = None,
+    locale: Annotated[str | None, options.option("LOCALE", "Render in this language, such as de-AT.")] = None,
     tenant: OwnerOption = None,
 ) -> None:
     """Render a template as JSON, with the variables that have no value."""
@@ -39,9 +34,9 @@ def preview(
 
 @options.command(template, "import")
 def import_email(
-    client: "Bellcast",
+    client: "options.Bellcast",
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="MJML or HTML, such as React Email writes; - reads standard input.")
+        Path, options.argument("FILE", "MJML or HTML, such as React Email writes; - reads standard input.")
     ],
 ) -> None:
     """Convert an e-mail of another tool to a template as JSON, for `put`. What was removed is on standard error; nothing is
@@ -56,10 +51,10 @@ def import_email(
 
 @options.command(template, "test", cls=WITH_DATA)
 def send_test(
-    client: "Bellcast",
+    client: "options.Bellcast",
     key: TemplateKey,
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")],
-    to: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient.")],
+    channel: Annotated[str, options.argument("CHANNEL", "email, sms, push or chat.")],
+    to: Annotated[str, options.argument("RECIPIENT", "The recipient.")],
     data: DataOption = None,
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:

@@ -1,21 +1,18 @@
 """`bellcast webhook`: URLs of the app to which events are sent."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, objects, options
 
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
-
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the webhook.")]
+IdArgument = Annotated[str, options.argument("ID", "The id of the webhook.")]
 EventOption = Annotated[
-    list[str], typer.Option("--event", metavar="TYPE", help="A type such as message.bounced or message.*; repeatable.")
+    list[str], options.option("TYPE", "A type such as message.bounced or message.*; repeatable.", "--event")
 ]
 ListenerOption = Annotated[
-    str | None, typer.Option(metavar="TENANT", help="The tenant; * receives all events. Default: the project's own.")
+    str | None, options.option("TENANT", "The tenant; * receives all events. Default: the project's own.")
 ]
 
 app = typer.Typer()
@@ -40,8 +37,8 @@ group.add_show("Show a webhook as JSON, without its secret.")
 
 @options.command(webhook)
 def create(
-    client: "Bellcast",
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that receives the events.")],
+    client: "options.Bellcast",
+    endpoint: Annotated[str, options.argument("ENDPOINT", "The URL that receives the events.")],
     event: EventOption,
     tenant: ListenerOption = None,
     dry_run: console.DryRunOption = False,
@@ -54,12 +51,10 @@ def create(
 
 @options.command(webhook)
 def change(
-    client: "Bellcast",
+    client: "options.Bellcast",
     id: IdArgument,
-    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="The new URL that receives the events.")] = None,
-    event: Annotated[
-        list[str] | None, typer.Option("--event", metavar="TYPE", help="The new types; repeatable.")
-    ] = None,
+    endpoint: Annotated[str | None, options.option("URL", "The new URL that receives the events.")] = None,
+    event: Annotated[list[str] | None, options.option("TYPE", "The new types; repeatable.", "--event")] = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it receives events.")] = None,
     tenant: ListenerOption = None,
 ) -> Iterator[Any]:
@@ -72,7 +67,7 @@ def change(
 
 @options.command(webhook)
 def rotate(
-    client: "Bellcast", id: IdArgument, tenant: ListenerOption = None, dry_run: console.DryRunOption = False
+    client: "options.Bellcast", id: IdArgument, tenant: ListenerOption = None, dry_run: console.DryRunOption = False
 ) -> Iterator[Any]:
     """Replace the secret and print the new one. Both sign for 24 hours."""
     rotated = client.webhooks.rotate(id, tenant=tenant, dry_run=dry_run)
@@ -82,9 +77,9 @@ def rotate(
 
 @options.command(webhook)
 def replay(
-    client: "Bellcast",
+    client: "options.Bellcast",
     id: IdArgument,
-    since: Annotated[str, typer.Argument(metavar="TIME", help="RFC 3339, such as 2030-01-31T08:00:00Z.")],
+    since: Annotated[str, options.argument("TIME", "RFC 3339, such as 2030-01-31T08:00:00Z.")],
     tenant: ListenerOption = None,
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:

@@ -4,7 +4,7 @@ import json as json_text
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -12,10 +12,7 @@ import typer
 from bellcast.cli import console, objects, options
 from bellcast.cli.objects import OwnerOption
 
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
-
-WorkflowKey = Annotated[str, typer.Argument(metavar="KEY", help="The workflow's key.")]
+WorkflowKey = Annotated[str, options.argument("KEY", "The workflow's key.")]
 CANCEL_EPILOG = """\
 [dim]Examples[/]
 
@@ -61,14 +58,11 @@ workflows.add_delete("Delete a workflow. Its current runs finish.")
 
 @options.command(workflow, epilog=CANCEL_EPILOG)
 def cancel(
-    client: "Bellcast",
+    client: "options.Bellcast",
     key: WorkflowKey,
-    cancel_key: Annotated[str, typer.Argument(metavar="CANCEL_KEY", help="The `cancel_key` of the triggers.")],
-    to: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RECIPIENT", help="Only the runs of this recipient; repeatable.", show_default=False),
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipients' tenant.")] = None,
+    cancel_key: Annotated[str, options.argument("CANCEL_KEY", "The `cancel_key` of the triggers.")],
+    to: Annotated[list[str] | None, options.option("RECIPIENT", "Only the runs of this recipient; repeatable.")] = None,
+    tenant: Annotated[str | None, options.option("TENANT", "The recipients' tenant.")] = None,
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:
     """Cancel the runs that were triggered with a cancel key. Their queued messages are not sent."""
@@ -80,30 +74,25 @@ def cancel(
 
 @options.command(workflow, cls=options.with_settings("URL"), epilog=SIMULATE_EPILOG)
 def simulate(
-    client: "Bellcast",
+    client: "options.Bellcast",
     key: WorkflowKey,
-    to: Annotated[list[str], typer.Argument(metavar="RECIPIENT...", help="Up to 10 of your app's user ids.")],
-    data: Annotated[str | None, typer.Option(metavar="JSON", help="The `data` of the trigger.")] = None,
+    to: Annotated[list[str], options.argument("RECIPIENT...", "Up to 10 of your app's user ids.")],
+    data: Annotated[str | None, options.option("JSON", "The `data` of the trigger.")] = None,
     event: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="STEP:EVENT[:AFTER]",
-            help="What happens to the item or the message of a step, after its start; repeatable.",
-            show_default=False,
+        options.option(
+            "STEP:EVENT[:AFTER]", "What happens to the item or the message of a step, after its start; repeatable."
         ),
     ] = None,
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="The time of the trigger. Default: now.")] = None,
+    at: Annotated[str | None, options.option("TIME", "The time of the trigger. Default: now.")] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="A definition as JSON or YAML. Default: the draft, else the current version."
-        ),
+        options.option("FILE", "A definition as JSON or YAML. Default: the draft, else the current version."),
     ] = None,
     fields: Annotated[
-        str | None,
-        typer.Option(metavar="JSON", help="Other fields of the request: results, digest, throttled, preferences."),
+        str | None, options.option("JSON", "Other fields of the request: results, digest, throttled, preferences.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipients' tenant.")] = None,
+    tenant: Annotated[str | None, options.option("TENANT", "The recipients' tenant.")] = None,
 ) -> Iterator[Any]:
     """Show what a workflow would do, and why. Nothing is sent or stored."""
     more = {} if fields is None else console.parsed_json(fields, "--fields")
@@ -183,20 +172,18 @@ TRIGGER_EPILOG = """\
 
 @options.command(app, cls=options.with_settings("URL"), rich_help_panel="Send and follow", epilog=TRIGGER_EPILOG)
 def trigger(
-    client: "Bellcast",
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's key.")],
+    client: "options.Bellcast",
+    workflow: Annotated[str, options.argument("WORKFLOW", "The workflow's key.")],
     to: Annotated[
-        str | None, typer.Argument(metavar="[TO]", help="Your app's user id, unless an option names the audience.")
+        str | None, options.argument("[TO]", "Your app's user id, unless an option names the audience.")
     ] = None,
-    to_topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="All subscribers of a topic.")] = None,
-    data: Annotated[str | None, typer.Option(metavar="JSON", help="The `data` of the trigger.")] = None,
-    cancel_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="A key by which the runs can be cancelled.")
-    ] = None,
+    to_topic: Annotated[str | None, options.option("TOPIC", "All subscribers of a topic.")] = None,
+    data: Annotated[str | None, options.option("JSON", "The `data` of the trigger.")] = None,
+    cancel_key: Annotated[str | None, options.option("KEY", "A key by which the runs can be cancelled.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Repeating the key within 24 hours starts nothing again.")
+        str | None, options.option("KEY", "Repeating the key within 24 hours starts nothing again.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
+    tenant: Annotated[str | None, options.option("TENANT", "The recipient's tenant.")] = None,
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:
     """Start a workflow."""
@@ -220,7 +207,7 @@ def trigger(
     console.done(f"Triggered {workflow}", started.run)
 
 
-RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
+RunFilter = Annotated[str | None, options.option("VALUE", "Only runs with this value.")]
 
 RUN_EPILOG = """\
 [dim]Examples[/]
@@ -235,21 +222,16 @@ run = options.group(app, "run", "List, show, cancel and retry runs of workflows.
 
 @options.command(run, "list", epilog=RUN_EPILOG)
 def list_runs(
-    client: "Bellcast",
+    client: "options.Bellcast",
     workflow: RunFilter = None,
     recipient: RunFilter = None,
     state: RunFilter = None,
     trigger: RunFilter = None,
     channel: RunFilter = None,
     provider: RunFilter = None,
-    step: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only runs that reached this step.", show_default=False)
-    ] = None,
+    step: Annotated[str | None, options.option("KEY", "Only runs that reached this step.")] = None,
     step_state: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STATE", help="Only runs in which the step is done, waiting, skipped or failed.", show_default=False
-        ),
+        str | None, options.option("STATE", "Only runs in which the step is done, waiting, skipped or failed.")
     ] = None,
     limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
@@ -283,8 +265,8 @@ runs.add_show("Show a run with its steps as JSON.")
 
 @options.command(run, "cancel")
 def cancel_run(
-    client: "Bellcast",
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a run, or of a trigger: all its runs.")],
+    client: "options.Bellcast",
+    id: Annotated[str, options.argument("ID", "The id of a run, or of a trigger: all its runs.")],
     tenant: OwnerOption = None,
 ) -> None:
     """Cancel a run, or all runs of a trigger. Their queued messages are not sent."""
@@ -302,9 +284,9 @@ schedules.add_act("run", "Fire a schedule now, in addition to its times.", "run"
 
 @options.command(schedule, "next")
 def following(
-    client: "Bellcast",
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")],
-    count: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=100, help="How many times.")] = 10,
+    client: "options.Bellcast",
+    key: Annotated[str, options.argument("KEY", "The schedule's key.")],
+    count: Annotated[int, options.option("NUMBER", "How many times.", min=1, max=100)] = 10,
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:
     """Print the next times of a schedule, in UTC."""

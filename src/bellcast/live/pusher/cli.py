@@ -3,16 +3,13 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import every, request
-
-if TYPE_CHECKING:  # imported when a command runs, not for --help
-    from bellcast.client import Bellcast
 
 EPILOG = """\
 [dim]The project's own app always exists. Create more for apps with other credentials, or for tenants. Pusher's clients \
@@ -29,18 +26,16 @@ EXAMPLES = """\
 app = typer.Typer()
 pusher_app = options.group(app, "pusher-app", "Create, rotate and disable Pusher apps.", EPILOG, "Server")
 
-AppIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The app's id.")]
-OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="The app's id. Default: the project's app.")]
+AppIdArgument = Annotated[str, options.argument("ID", "The app's id.")]
+OptionalId = Annotated[str | None, options.argument("ID", "The app's id. Default: the project's app.")]
 OriginOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--origin", metavar="ORIGIN", help="An origin whose pages may connect. Repeatable. Default: BELLCAST_ORIGINS."
-    ),
+    options.option("ORIGIN", "An origin whose pages may connect. Repeatable. Default: BELLCAST_ORIGINS.", "--origin"),
 ]
 
 
 @options.command(pusher_app, "list")
-def list_(client: "Bellcast") -> Iterator[Any]:
+def list_(client: "options.Bellcast") -> Iterator[Any]:
     """List the apps."""
     apps = every(client, "/v1/pusher-apps", "apps")
     yield apps
@@ -50,23 +45,22 @@ def list_(client: "Bellcast") -> Iterator[Any]:
 
 
 @options.command(pusher_app)
-def show(client: "Bellcast", id: AppIdArgument) -> None:
+def show(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Show an app as JSON, without its secret."""
     console.json(request(client, "GET", _path(id)))
 
 
 @options.command(pusher_app, epilog=EXAMPLES)
 def create(
-    client: "Bellcast",
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name to show in lists.")],
-    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The id. Default: a random one.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="The public key. Default: a random one.")] = None,
+    client: "options.Bellcast",
+    name: Annotated[str, options.argument("NAME", "A name to show in lists.")],
+    id: Annotated[str | None, options.option("ID", "The id. Default: a random one.", "--id")] = None,
+    key: Annotated[str | None, options.option("KEY", "The public key. Default: a random one.")] = None,
     secret_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A file with the secret, `-` for standard input. Default: a random one."),
+        Path | None, options.option("FILE", "A file with the secret, `-` for standard input. Default: a random one.")
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(metavar="TENANT", help="The tenant that its connections and events belong to.")
+        str | None, options.option("TENANT", "The tenant that its connections and events belong to.")
     ] = None,
     origin: OriginOption = None,
 ) -> Iterator[Any]:
@@ -77,34 +71,34 @@ def create(
 
 
 @options.command(pusher_app)
-def rotate(client: "Bellcast", id: AppIdArgument) -> Iterator[Any]:
+def rotate(client: "options.Bellcast", id: AppIdArgument) -> Iterator[Any]:
     """Replace the secret and print the new one. The previous secret stays valid for a day."""
     yield from _show_secret(request(client, "POST", f"{_path(id)}/rotate"))
 
 
 @options.command(pusher_app)
-def enable(client: "Bellcast", id: AppIdArgument) -> None:
+def enable(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Accept connections and requests of an app again."""
     request(client, "PATCH", _path(id), {"enabled": True})
     console.done(f"Enabled {id}")
 
 
 @options.command(pusher_app)
-def disable(client: "Bellcast", id: AppIdArgument) -> None:
+def disable(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Close the connections of an app, and refuse its requests."""
     request(client, "PATCH", _path(id), {"enabled": False})
     console.done(f"Disabled {id}")
 
 
 @options.command(pusher_app)
-def delete(client: "Bellcast", id: AppIdArgument) -> None:
+def delete(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Delete an app and close its connections."""
     request(client, "DELETE", _path(id))
     console.done(f"Deleted {id}")
 
 
 @options.command(pusher_app, "test")
-def run_test(client: "Bellcast", id: OptionalId = None) -> Iterator[Any]:
+def run_test(client: "options.Bellcast", id: OptionalId = None) -> Iterator[Any]:
     """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
     report = request(client, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
     yield report
