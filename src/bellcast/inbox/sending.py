@@ -95,13 +95,6 @@ async def plan(
     return len(request.recipients), await engines.router.plan(draft, first)
 
 
-async def send_many(
-    engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError], *, allows_past: bool = False
-) -> list[bytes | BellcastError]:
-    """Commit drafts as one part of a BulkSend."""
-    return await BulkSend(engines, limits, allows_past=allows_past).send(drafts)
-
-
 class BulkSend(Struct, eq=False):
     """Commits many drafts in order, each accepted or refused separately. `allows_past` as in `send`.
 

@@ -42,15 +42,11 @@ async def enter(
         return renewed, await reopen(engines, renewed, since)
 
 
-async def open(engines: Context, principal: Principal) -> Inbox:
-    """Open the principal's inbox, materialize pending announcements and publish them.
+async def reopen(engines: Context, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
+    """Open the principal's inbox, materialize pending announcements and publish them. Return it with the changes that a resuming
+    client missed.
 
     The principal must have a recipient. Raises SessionRevoked, with nothing written, if its session was revoked."""
-    return (await reopen(engines, principal, None)).inbox
-
-
-async def reopen(engines: Context, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
-    """Like `open`, with the changes that a resuming client missed."""
     opened = await Inboxes(engines.db).open(
         principal.tenant,
         principal.recipient or "",

@@ -91,7 +91,7 @@ class Delivery(Struct, eq=False):
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
         drafts = [_read(row) for row in rows]
         try:
-            results = await sending.send_many(self.engines, self.limits, drafts, allows_past=True)
+            results = await sending.BulkSend(self.engines, self.limits, allows_past=True).send(drafts)
         except BellcastError as refusal:
             results = [refusal] * len(rows)
         except Exception:

@@ -383,9 +383,10 @@ async def _plan(
     managers: Mapping[Place, Management],
 ) -> list[_Planned]:
     """Return what a push does with each object. Raises Conflict, Invalid and PreconditionFailed."""
-    before = {one.place: _before(ctx, kinds[one.kind], one, stored.get(one.place)) for one in push.objects}
-    for one in push.objects:
-        _check_current(push, one, before[one.place], managers.get(one.place))
+    before = {
+        one.place: _current(ctx, kinds[one.kind], push, one, stored.get(one.place), managers.get(one.place))
+        for one in push.objects
+    }
     bodies: dict[Place, bytes | None] = {}
     after = _overlaid(ctx, bodies, kinds.values())
     order, wrong = {name: number for number, name in enumerate(kinds)}, list[FieldError]()
@@ -424,18 +425,23 @@ async def _plan(
     ]
 
 
-def _before(ctx: ApiContext, kind: BundleKind, one: PushedObject, document: Document | None) -> _State | None:
+def _current(
+    ctx: ApiContext,
+    kind: BundleKind,
+    push: Push,
+    one: PushedObject,
+    document: Document | None,
+    by: Management | None,
+) -> _State | None:
+    """Return the stored object, None without one. Raises Conflict and PreconditionFailed if it must not be written."""
     state = None if document is None else _state(ctx, kind, one.place[1], document)
     if document is not None and state is None:
         raise Conflict(f"{_name(one.place)} is defined in code: change it there.")
-    return state
-
-
-def _check_current(push: Push, one: PushedObject, before: _State | None, by: Management | None) -> None:
-    if by is not None and by.unlocked_at is None and by.source != push.source and before is not None:
+    if by is not None and by.unlocked_at is None and by.source != push.source and state is not None:
         raise Conflict(f"{_name(one.place)} is managed by another source: {by.source}.")
-    if one.if_match is not UNSET and one.if_match != (None if before is None else before.etag):
+    if one.if_match is not UNSET and one.if_match != (None if state is None else state.etag):
         raise PreconditionFailed(f"{_name(one.place)} has changed since it was read: plan again.")
+    return state
 
 
 def _within(number: int, wrong: Sequence[FieldError]) -> list[FieldError]:

@@ -105,19 +105,14 @@ class Channels:
     ) -> None:
         db, clock, config, new_id = engines.db, engines.clock, engines.channel_config, engines.new_id
         clients, jobs, feed, real_clock = engines.clients, engines.jobs, engines.feed, engines.real_clock
+        self._engines = engines
         self._runs_jobs = runs_jobs
-        self._config = config
-        self._clock = clock
-        self._real_clock = real_clock
-        self._clients = clients
-        self._db = db
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
         self.secrets = StoredSecrets(Documents(db), clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
         self._has_ring = keys.is_ring
         # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
         # keys must not change it.
         self.vapid_key = VapidKey(lambda: push.project_key(keys.identity.encode()))
-        self._destinations = jobs.destinations
         self.providers = ProviderDirectory(
             db, clock, real_clock, clients, config, self.encryption, engines.rates, jobs.destinations
         )
@@ -143,13 +138,13 @@ class Channels:
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
-        if channel in self._config.simulate:
+        if channel in self._engines.channel_config.simulate:
             return ()
         found = await self.providers.providers(tenant, channel)
         if channel not in self._built_in:
             return found
         key, provider = self._built_in[channel]
-        destination = self._destinations.of(f"provider {key}", tenant, BUILT_IN_SLOTS)
+        destination = self._engines.jobs.destinations.of(f"provider {key}", tenant, BUILT_IN_SLOTS)
         return [*found, NamedProvider(key, provider, destination)]
 
     async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
@@ -163,7 +158,9 @@ class Channels:
         """Load the key that identifies the server to push services. With a key ring, it is derived from the first key
         and stored, because the ring's keys are rotated."""
         if self._has_ring:
-            self.vapid_key = await load_push_identity(Documents(self._db), self._clock, self.encryption, self.vapid_key)
+            self.vapid_key = await load_push_identity(
+                Documents(self._engines.db), self._engines.clock, self.encryption, self.vapid_key
+            )
             self._built_in["push"] = "webpush", self._web_push()
 
     async def reencrypt(self) -> None:
@@ -172,10 +169,10 @@ class Channels:
             pass
 
     def _web_push(self) -> WebPushProvider:
-        url = self._config.public_url or ""
+        url = self._engines.channel_config.public_url or ""
         # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.
         contact = url if url.startswith("https://") else f"mailto:postmaster@{urlsplit(url).hostname or 'localhost'}"
-        return WebPushProvider(self._clients.guarded(), self._real_clock, self.vapid_key, contact)
+        return WebPushProvider(self._engines.clients.guarded(), self._engines.real_clock, self.vapid_key, contact)
 
 
 async def load_push_identity(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:

@@ -51,7 +51,7 @@ def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
         return _keys([], project, project.secret)
     if not stored:
         # Write the first key. Two processes that start together both use the one written first.
-        write_private(_file(settings), StoredKeys((_generate(),)), replaces=False)
+        write_private(_file(settings), StoredKeys((secrets.token_urlsafe(32),)), replaces=False)
         stored = _stored(_file(settings))
     return _keys(_named(stored), project, project.secret)
 
@@ -81,7 +81,7 @@ def rotate(settings: Settings) -> Path:
             "on all of them instead."
         )
     file = _file(settings)
-    write_private(file, StoredKeys((_generate(), *_stored(file))))
+    write_private(file, StoredKeys((secrets.token_urlsafe(32), *_stored(file))))
     return file
 
 
@@ -92,10 +92,6 @@ def _stored(file: Path) -> tuple[str, ...]:
     if not stored.keys or not all(stored.keys):
         raise SettingsError(f"BELLCAST_DATA: {file} has no key.")
     return stored.keys
-
-
-def _generate() -> str:
-    return secrets.token_urlsafe(32)
 
 
 def _file(settings: Settings) -> Path:

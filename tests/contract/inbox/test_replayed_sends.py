@@ -75,11 +75,11 @@ async def test_repetition_is_answered_when_the_quota_is_used_up(sender: Sender) 
 
 async def test_repetitions_in_a_bulk_request_count_once(sender: Sender) -> None:
     drafts: list[Draft | BellcastError] = [draft("a"), draft("b", {"all": True}), draft("a"), draft("c"), draft("d")]
-    first = await sending.send_many(sender.engines, sender.limits, drafts)
+    first = await sending.BulkSend(sender.engines, sender.limits).send(drafts)
     assert [isinstance(outcome, TooMany) for outcome in first] == [False, False, False, True, True]
     assert first[2] == first[0]
     assert await sender.send_until_refused() == 1  # the third send was a repetition
-    again = await sending.send_many(sender.engines, sender.limits, drafts)
+    again = await sending.BulkSend(sender.engines, sender.limits).send(drafts)
     assert again[:3] == first[:3]
     assert [isinstance(outcome, TooMany) for outcome in again[3:]] == [True, True]
 
@@ -109,7 +109,7 @@ class RouterAfterOutage(InboxOnly):
 async def test_drafts_behind_one_that_met_an_outage_do_not_overtake_it(sender: Sender) -> None:
     sender.engines = msgspec.structs.replace(sender.engines, router=RouterAfterOutage())
     drafts: list[Draft | BellcastError] = [draft("a"), draft("down"), draft("b"), Invalid("no title")]
-    outcome = await sending.send_many(sender.engines, sender.limits, drafts)
+    outcome = await sending.BulkSend(sender.engines, sender.limits).send(drafts)
     assert isinstance(outcome[0], bytes)
     assert [type(one) for one in outcome[1:]] == [Unavailable, Unavailable, Invalid]
     sender.engines = msgspec.structs.replace(sender.engines, router=InboxOnly())
@@ -123,5 +123,5 @@ async def test_drafts_of_a_tenant_behind_one_that_exceeds_its_quota_are_refused(
         draft(None, title="Two"),
     ]
     other = msgspec.structs.replace(many[0], tenant="globex")
-    responses = await sending.send_many(sender.engines, sender.limits, [*many, other])
+    responses = await sending.BulkSend(sender.engines, sender.limits).send([*many, other])
     assert [type(response) for response in responses] == [bytes, TooMany, TooMany, bytes]

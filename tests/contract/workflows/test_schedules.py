@@ -303,7 +303,7 @@ async def test_send_and_trigger_repeated_after_their_time_get_the_first_response
     await world.advance(120)
     again = [await sending.send(world.engines, Limits(), draft), await schedules.trigger("hello", trigger)]
     assert again == first
-    assert await sending.send_many(world.engines, Limits(), [draft]) == first[:1]
+    assert await sending.BulkSend(world.engines, Limits()).send([draft]) == first[:1]
     await world.advance(120)
     assert (await app.titles("alice"), len(await world.runs())) == (["Reminder"], 1)
     with pytest.raises(IdempotencyMismatch):

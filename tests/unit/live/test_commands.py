@@ -40,7 +40,8 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path, monkeypat
         spawn=None,
         authenticator=SimpleNamespace(session=AsyncMock(return_value=fresh)),
     )
-    monkeypatch.setattr(views, "open", AsyncMock(return_value=SimpleNamespace(name=None)))
+    opened = SimpleNamespace(inbox=SimpleNamespace(name=None))
+    monkeypatch.setattr(views, "reopen", AsyncMock(return_value=opened))
     commands = Commands(cast(Any, live))
     connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
     connection.transition(Phase.LIVE)

@@ -1,5 +1,6 @@
 """The recipient's own inbox: read it, count it, and change its notifications."""
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Annotated, ClassVar, Literal
 
@@ -157,6 +158,7 @@ class ActionOutcome(Outcome, frozen=True):
 PATCH = request_body.Shape(Patch)
 SELECTION = request_body.Shape(Selection)
 SNOOZE = request_body.Shape(SnoozeRequest)
+own_operation = functools.partial(operation, tag="Inbox", required_scope="recipient")
 INBOX = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
@@ -171,11 +173,9 @@ async def _if_changed(request: ApiRequest, read: Callable[[Inbox], Awaitable[vie
     return responses.empty(304, headers) if result is None else responses.json(result, headers=headers)
 
 
-@operation(
+@own_operation(
     "GET",
     "/v1/inbox",
-    tag="Inbox",
-    required_scope="recipient",
     query=InboxParameters,
     headers=("If-None-Match",),
     response_types={200: views.InboxListing, 304: None},
@@ -204,11 +204,9 @@ async def listing(request: ApiRequest) -> ASGIApp:
     return await _if_changed(request, lambda inbox: views.listing(context.of(request).engines, inbox, query))
 
 
-@operation(
+@own_operation(
     "GET",
     "/v1/inbox/counts",
-    tag="Inbox",
-    required_scope="recipient",
     query=CountsQuery,
     headers=("If-None-Match",),
     response_types={200: Counts, 304: None},
@@ -250,9 +248,7 @@ async def delete(change: Change[None]) -> bool:
     return True
 
 
-@operation(
-    "DELETE", "/v1/inbox", tag="Inbox", required_scope="recipient", query=ViewQuery, response_types={200: Outcome}
-)
+@own_operation("DELETE", "/v1/inbox", query=ViewQuery, response_types={200: Outcome})
 async def clear(request: ApiRequest) -> ASGIApp:
     """Delete everything in a view.
 
@@ -273,11 +269,9 @@ def outcome(marked: Marked) -> Outcome:
     return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
 
 
-@operation(
+@own_operation(
     "POST",
     "/v1/inbox/snooze",
-    tag="Inbox",
-    required_scope="recipient",
     query=DryRunFlag,
     body=SnoozeRequest,
     response_types={200: Outcome},
@@ -302,7 +296,7 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     return responses.json(outcome(await _mark(request, marking)))
 
 
-@operation("POST", "/v1/inbox/back", tag="Inbox", required_scope="recipient", response_types={200: Outcome})
+@own_operation("POST", "/v1/inbox/back", response_types={200: Outcome})
 async def back(request: ApiRequest) -> ASGIApp:
     """Return notifications that were snoozed with `"until": "back"`.
 
@@ -313,11 +307,9 @@ async def back(request: ApiRequest) -> ASGIApp:
     return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
 
 
-@operation(
+@own_operation(
     "POST",
     "/v1/inbox/{id:str}/actions/{key:str}",
-    tag="Inbox",
-    required_scope="recipient",
     query=DryRunFlag,
     response_types={200: Notification},
     refusals=(NotFound, Conflict, Forbidden, HandlerFailed),
@@ -354,11 +346,9 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
         return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))
 
     act.__name__, act.__doc__ = f"mark_{word}", summary
-    return operation(
+    return own_operation(
         "POST",
         f"/v1/inbox/{word}",
-        tag="Inbox",
-        required_scope="recipient",
         body=Selection,
         response_types={200: ActionOutcome},
         example={"all": True},

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 import asyncpg
 import structlog
-from msgspec import Struct, field
+from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT
@@ -33,8 +33,7 @@ class ExternalWrites(Struct, eq=False):
     url: str
     clock: Clock
     on_gap: Callable[[Collection[Stream]], None]
-    _changed_inboxes: set[Stream] = field(default_factory=set)
-    _all_changed: bool = False
+    _waiting: dict[float, set[Stream]] = {}  # by their delay in seconds
     _wait: float = RETRY_DELAY
 
     async def run(self) -> None:
@@ -63,8 +62,10 @@ class ExternalWrites(Struct, eq=False):
             server_settings={"application_name": "bellcast"},
         )
         try:
-            await connection.add_listener(CHANNEL, lambda *notice: self._on_notify(str(notice[-1])))
-            await connection.add_listener(EVERYBODY, lambda *_: self._on_truncate())
+            await connection.add_listener(
+                CHANNEL, lambda *notice: self._mark(0, inbox_stream(*json.loads(str(notice[-1]))))
+            )
+            await connection.add_listener(EVERYBODY, lambda *_: self._mark(BATCH_WINDOW_SECONDS, ANNOUNCEMENTS))
             self.on_gap((ANNOUNCEMENTS,))  # earlier notifications of changes were lost
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())
@@ -76,22 +77,13 @@ class ExternalWrites(Struct, eq=False):
         finally:
             connection.terminate()
 
-    def _on_notify(self, notice: str) -> None:
-        """Collect the notifications of one commit, which arrive together, for a single read of the store."""
-        tenant, recipient = json.loads(notice)
-        if not self._changed_inboxes:
-            asyncio.get_running_loop().call_soon(self._publish)
-        self._changed_inboxes.add(inbox_stream(tenant, recipient))
+    def _mark(self, delay: float, stream: Stream) -> None:
+        """Report the streams of one delay together: the notifications of one commit arrive at once, for a single read of the
+        store."""
+        waiting = self._waiting.setdefault(delay, set())
+        if not waiting:
+            asyncio.get_running_loop().call_later(delay, self._report, delay)
+        waiting.add(stream)
 
-    def _publish(self) -> None:
-        changed, self._changed_inboxes = self._changed_inboxes, set()
-        self.on_gap(changed)
-
-    def _on_truncate(self) -> None:
-        if not self._all_changed:
-            self._all_changed = True
-            asyncio.get_running_loop().call_later(BATCH_WINDOW_SECONDS, self._publish_all)
-
-    def _publish_all(self) -> None:
-        self._all_changed = False
-        self.on_gap((ANNOUNCEMENTS,))
+    def _report(self, delay: float) -> None:
+        self.on_gap(self._waiting.pop(delay))

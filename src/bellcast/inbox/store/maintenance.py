@@ -67,14 +67,14 @@ class Maintenance(StoreTable):
     ) -> AsyncIterator[list[Event]]:
         """Delete notifications created before `older_than`, with tombstones: of one tenant, or of all tenants except those
         in `but`. Yield the events of each step, which deletes at most `limit`."""
-        old = OldRows(older_than, tenant, tuple(but))
+        old = _old("notifications", older_than, MAX_OLD_ROWS, tenant, but)
         number = MAX_OLD_ROWS
         while number == MAX_OLD_ROWS:
-            found = await self._engine.read_in_background(fetch, old.statement(OLD_NOTIFICATIONS, MAX_OLD_ROWS))
+            found = await self._engine.read_in_background(fetch, old)
             number = len(found)
             for some in batch.chunks(found, limit):
                 yield await self._engine.write(ScriptCommand(partial(_remove, some, now), [inbox for inbox, _ in some]))
-        statement = old.statement(OLD_ANNOUNCEMENTS, limit)
+        statement = _old("announcements", older_than, limit, tenant, but)
         while events := await self._engine.write(ScriptCommand(partial(_end_found, statement, now), [])):
             yield events
 
@@ -153,27 +153,15 @@ def _wake(due_rows: Statement, now: int, inboxes: frozenset[int]) -> Script[tupl
     return len(due), events
 
 
-class OldRows(NamedTuple):
-    """Rows created before a time (UTC milliseconds), of one tenant or of all tenants except some."""
-
-    older_than: int
-    tenant: str | None
-    but: tuple[str, ...]
-
-    def statement(self, forms: tuple[str, str, str], limit: int) -> Statement:
-        """Return the statement that selects them: for all tenants, for one, or for all except some."""
-        all_, of_one, but_some = forms
-        # Ids begin with the creation time, so the index of ids is also ordered by age.
-        params = {"older_than": self.older_than, "before": ids.uuid7_floor(self.older_than), "limit": limit}
-        if self.tenant is not None:
-            return Statement(of_one, {**params, "tenant": self.tenant}, heavy=True)
-        if self.but:
-            return Statement(but_some, {**params, "but": columns.to_json(self.but)}, heavy=True)
-        return Statement(all_, params)
-
-
-OLD_NOTIFICATIONS = ("old_notifications", "old_notifications_of", "old_notifications_but")
-OLD_ANNOUNCEMENTS = ("old_announcements", "old_announcements_of", "old_announcements_but")
+def _old(kind: str, older_than: int, limit: int, tenant: str | None, but: Sequence[str]) -> Statement:
+    """Return the statement that selects rows created before a time (UTC milliseconds), of one tenant, or of all except some."""
+    # Ids begin with the creation time, so the index of ids is also ordered by age.
+    params = {"older_than": older_than, "before": ids.uuid7_floor(older_than), "limit": limit}
+    if tenant is not None:
+        return Statement(f"old_{kind}_of", {**params, "tenant": tenant}, heavy=True)
+    if but:
+        return Statement(f"old_{kind}_but", {**params, "but": columns.to_json(but)}, heavy=True)
+    return Statement(f"old_{kind}", params)
 
 
 def _end_found(statement: Statement, now: int) -> Script[list[Event]]:

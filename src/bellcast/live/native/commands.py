@@ -207,7 +207,7 @@ class Commands:
 
     async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
         fresh = await self._live.authenticator.session(command.token)
-        fresh = fresh.with_name((await views.open(self._engines, fresh)).name)
+        fresh = fresh.with_name((await views.reopen(self._engines, fresh, None)).inbox.name)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden(
