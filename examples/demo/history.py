@@ -26,7 +26,7 @@ from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect, texts
+from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect
 from bellcast.preferences.types import Priority
 from bellcast.recipients.store import ensure
 from bellcast.workflows import definitions
@@ -99,7 +99,7 @@ def write(
     """Create a database with this number of notifications in the inboxes of the demo's tenants. `progress` gets the written
     and the total number."""
     raw = connect(path, cache=CACHE)
-    connection = SqliteConnection(raw, texts())
+    connection = SqliteConnection(raw)
     try:
         migrations.migrate(raw)
         raw.execute("PRAGMA journal_mode = OFF")  # after a crash, the incomplete file is useless anyway

@@ -85,10 +85,7 @@ class KeepRules:
     """The current rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
 
     def __init__(self, rules: Callable[[], Sequence[HistoryRule]]) -> None:
-        self._rules = rules
-
-    def all(self) -> Sequence[HistoryRule]:
-        return self._rules()
+        self.all = rules
 
     def for_event(self, event: LiveEvent) -> HistoryRule | None:
         """Return the rule of an event; None if it is not kept."""
@@ -101,14 +98,14 @@ class KeepRules:
         """Return the first rule that matches a topic or `recipient:<key>`; None if its events are not kept."""
         kind, _, key = stream.split(STREAM_SEPARATOR, 2)
         name = key if kind == "topic" else RECIPIENT_PREFIX + key
-        for rule in self._rules():
+        for rule in self.all():
             if patterns.matches(rule.pattern, name):
                 return rule if rule.duration_ms else None
         return None
 
     def kept_streams(self, streams: Iterable[Stream]) -> list[Stream]:
         """Return the streams whose events are kept."""
-        rules = self._rules()
+        rules = self.all()
         if rules and rules[0].pattern == EVERYTHING:  # as by default
             return list(streams) if rules[0].duration_ms else []
         return [stream for stream in streams if self.for_stream(stream) is not None]

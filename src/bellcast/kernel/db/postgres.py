@@ -22,7 +22,6 @@ from bellcast.kernel.db.postgres_connection import (
     WRITE_PAGES,
     PooledConnection,
     PostgresConnection,
-    PostgresText,
     Raw,
     texts,
     translated,
@@ -54,7 +53,6 @@ class PostgresEngine(Engine):
         self._url = url
         self._connections = connections
         self._clock = clock
-        self._texts: dict[str, PostgresText] = {}
         self._pool: asyncpg.Pool | None = None
         self._reads = CallBatcher[Params, list[Row]](self._read_each, MAX_BATCH_READS)  # by statement
 
@@ -88,8 +86,7 @@ class PostgresEngine(Engine):
                 where = urlsplit(self._url).netloc.rpartition("@")[2] or "the default address"
                 failure = Unavailable(f"BELLCAST_STORE at {where}: {failure.detail}")
             raise failure from error
-        self._texts = texts()
-        self._writer = PostgresWriter(self._pool, self._texts, self._clock)
+        self._writer = PostgresWriter(self._pool, self._clock)
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a script on any connections. From the first statement that cannot be batched, all statements use one
@@ -100,11 +97,12 @@ class PostgresEngine(Engine):
         try:
             pending = next(running)
             # Reads that begin no transaction and are fast run together with others.
-            while self._texts[pending.name].returns_rows and not pending.heavy:
+            known = texts()
+            while known[pending.name].returns_rows and not pending.heavy:
                 pending = running.send(await self._reads.call(pending.name, pending.params))
             async with self._pool.acquire() as raw:
                 try:
-                    return await PostgresConnection(raw, self._texts).run(running, pending)
+                    return await PostgresConnection(raw).run(running, pending)
                 finally:
                     if raw.is_in_transaction():
                         await raw.execute("COMMIT")
@@ -119,7 +117,7 @@ class PostgresEngine(Engine):
             raise Unavailable("The store is closed.")
         try:
             async with self._pool.acquire() as raw:
-                return await PostgresConnection(raw, self._texts).query(name, sets)
+                return await PostgresConnection(raw).query(name, sets)
         except Exception as failure:
             if len(sets) == 1 or isinstance(translated(failure), DiskFull | Unavailable):
                 raise
@@ -131,9 +129,7 @@ class PostgresEngine(Engine):
                 found.append(failure)
         return found
 
-    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `read`, because reads do not wait for each other's connections."""
-        return await self.read(script, *args, **kwargs)
+    read_in_background = read  # reads do not wait for each other's connections
 
     async def ping(self) -> None:
         if self._pool is not None and self._writer is not None and self._writer.is_full:

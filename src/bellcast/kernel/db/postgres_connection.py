@@ -156,9 +156,9 @@ def translated(error: Exception) -> Exception:
 class PostgresConnection:
     """Runs scripts on one connection."""
 
-    def __init__(self, raw: Raw, texts: dict[str, PostgresText]) -> None:
+    def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.texts = texts
+        self.texts = texts()
 
     async def run(self, script: Script[T], pending: Statement | None = None) -> T:
         """Run a script to its end, from its pending statement if it has begun."""

@@ -19,7 +19,7 @@ from bellcast.kernel.db.commit.sqlite_writer import SqliteWriter
 from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script
-from bellcast.kernel.db.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
+from bellcast.kernel.db.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, translated
 from bellcast.kernel.db.sqlite_identity import FolderLock
 from bellcast.kernel.errors import BellcastError, SettingsError, Unavailable
 
@@ -57,10 +57,9 @@ class SqliteEngine(Engine):
             # A server was killed, but the log that it left is not there. Checked before a connection creates one.
             is_replaced = self._lock.is_in_use and not sqlite_identity.log_of(self._path).exists()
             await asyncio.to_thread(self._migrate, is_replaced=is_replaced)
-            known = texts()
-            self._reader = SqliteConnection(connect(self._path), known)
-            self._background = SqliteConnection(connect(self._path), known, off_loop=True)
-            self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE), known))
+            self._reader = SqliteConnection(connect(self._path))
+            self._background = SqliteConnection(connect(self._path), off_loop=True)
+            self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE)))
             self._lock.note(is_in_use=sqlite_identity.log_of(self._path).exists())
         except BaseException as error:
             await self.close()

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from operator import itemgetter
@@ -106,10 +106,10 @@ def text(written: str) -> SqliteText:
 class SqliteConnection:
     """Runs scripts on one SQLite connection. With `off_loop`, no statement runs on the event loop's thread."""
 
-    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, SqliteText], *, off_loop: bool = False) -> None:
+    def __init__(self, raw: sqlite3.Connection, *, off_loop: bool = False) -> None:
         self.raw = raw
         self._cursor = raw.cursor()
-        self._texts = texts
+        self._texts = texts()
         self._off_loop = off_loop
         self._thread = ThreadPoolExecutor(1, "bellcast-store")
         self._until = inf

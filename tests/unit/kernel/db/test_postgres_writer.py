@@ -32,7 +32,7 @@ def _no_script() -> Script[None]:
 
 async def test_command_queued_while_all_tasks_end_is_run(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     """Tasks that finish in one iteration of the event loop are removed after the callers they woke have continued."""
-    writer = PostgresWriter(None, {}, clock)  # type: ignore[arg-type]  # no batch reaches the pool
+    writer = PostgresWriter(None, clock)  # type: ignore[arg-type]  # no batch reaches the pool
     gate = asyncio.Event()
 
     async def settled(entries: list[QueuedCommand]) -> None:

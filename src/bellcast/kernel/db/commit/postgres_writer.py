@@ -22,7 +22,7 @@ from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.batch import POSTGRES, BatchFailed, QueuedCommand, ScriptOutcome
 from bellcast.kernel.db.commit.command import NO_TENANT, LockKey, RecipientKey, WriteCommand
 from bellcast.kernel.db.commit.writer import Writer, may_share_transaction
-from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, Raw, translated
+from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, Raw, translated
 from bellcast.kernel.db.script import Row, Script, Statement, WriteConflict
 from bellcast.kernel.errors import DiskFull
 
@@ -48,10 +48,9 @@ Numbers = dict[RecipientKey, int]
 class PostgresWriter(Writer):
     """The writer of this process; other processes have their own."""
 
-    def __init__(self, pool: asyncpg.Pool, texts: dict[str, PostgresText], clock: Clock) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         super().__init__()
         self._pool = pool
-        self._texts = texts
         self._clock = clock
         self._small_tasks: Counter[str] = Counter()  # running tasks by the tenant of the batch's first entry
         self._bulk_tasks = 0
@@ -133,7 +132,7 @@ class PostgresWriter(Writer):
         for _ in range(MAX_ATTEMPTS):
             try:
                 async with self._connection() as raw:
-                    result = await PostgresConnection(raw, self._texts).run(statement.script())
+                    result = await PostgresConnection(raw).run(statement.script())
             except Exception as error:  # noqa: BLE001  every caller gets the error
                 failure = translated(error)
                 if batch.is_unavailable(failure) and not isinstance(error, RETRYABLE_ERRORS):
@@ -194,7 +193,7 @@ class PostgresWriter(Writer):
         """Yield a connection; commit the transaction that the block begins."""
         async with self._connection() as raw:
             try:
-                yield PostgresConnection(raw, self._texts)
+                yield PostgresConnection(raw)
                 await raw.execute("COMMIT")
             except BaseException:
                 if not raw.is_closed() and raw.is_in_transaction():
