@@ -74,8 +74,6 @@ def uuid7_floor(milliseconds: int) -> str:
     return f"{digits[:8]}-{digits[8:]}"
 
 
-def id_range(before: str, created_since: int, created_before: int | None) -> dict[str, str]:
-    """Return the parameters of a page of ids created in a time range, below the id `before`."""
-    if created_before is not None:
-        before = min(before, uuid7_floor(created_before))
-    return {"before": before, "since": uuid7_floor(created_since)}
+def id_range(before: str, since: int, until: int) -> dict[str, str]:
+    """Return the parameters of a page of ids created from `since` to before `until` (UTC milliseconds), below the id `before`."""
+    return {"before": min(before, uuid7_floor(until)), "since": uuid7_floor(since)}

@@ -114,7 +114,7 @@ def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, str, Params]
     """Return the kinds, ends of names and parameters of the statements that find the failures, each up to the limit."""
     created_before = jobs.NEVER if query.created_before is None else query.created_before
     times = {"since_ms": query.created_since, "before_ms": created_before, "after_id": query.before, "until_id": ""}
-    of_ids = ids.id_range(query.before, query.created_since, query.created_before)
+    of_ids = ids.id_range(query.before, query.created_since, created_before)
     of_times = {"after_id": of_ids["before"], "until_id": of_ids["since"]}
     for kind, tenant in itertools.product(query.kinds, query.tenants):
         scope = "" if tenant == EVERY_TENANT else "_of_tenant"

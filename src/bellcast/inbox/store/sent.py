@@ -12,7 +12,7 @@ from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids
 from bellcast.kernel.db import lists
-from bellcast.kernel.db.lists import ANY_TIME, KeysetList, ListPage, ListQuery, ListTotal, RowKey
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RowKey
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write_to_inbox
 from bellcast.kernel.errors import NotFound
@@ -155,8 +155,7 @@ def _key(item: SentItem) -> RowKey:
 
 def _params(query: ListQuery, tenant: str) -> Params:
     """Return the parameters of the statements. Null filters match everything; the tenant `*` means all."""
-    until = None if query.created.until == ANY_TIME.until else query.created.until
-    range = ids.id_range(query.after[0] if query.after else NEWEST, query.created.since, until)
+    range = ids.id_range(query.after[0] if query.after else NEWEST, *query.created)
     return {**NO_FILTERS, **query.filters, **range, "tenant": tenant, "limit": query.limit + 1}
 
 

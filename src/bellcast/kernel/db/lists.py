@@ -165,8 +165,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
                 "until": (query.prefix + AFTER_ALL_KEYS,),
             }
         if self.is_newest_first:
-            until = None if created.until == ANY_TIME.until else created.until
-            range = ids.id_range(after[0] if after else NEWEST, created.since, until)
+            range = ids.id_range(after[0] if after else NEWEST, *created)
             bounds = {"after": (range["before"],), "until": (range["since"],)}
         keys = {
             f"{name}_{column}": one
