@@ -10,7 +10,7 @@ from typing import Any
 
 from bellcast import server
 from bellcast.cli import main
-from bellcast.kernel.jobs.test_clock import TestClock
+from bellcast.kernel.clock import TestClock
 from bellcast.server.app import App, create_app
 
 # prctl(2): the signal that a process gets when its parent ends.

@@ -10,7 +10,7 @@ import httpx
 from msgspec.structs import replace
 
 from bellcast.kernel import times
-from bellcast.kernel.jobs.test_clock import TestClock
+from bellcast.kernel.clock import TestClock
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from tests.store import Store

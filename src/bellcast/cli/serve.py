@@ -17,7 +17,7 @@ from bellcast.cli.console import CommandError
 from bellcast.kernel import errors
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.kernel.jobs.test_clock import TestClock
+    from bellcast.kernel.clock import TestClock
     from bellcast.server import App
     from bellcast.settings import Settings
 
@@ -120,8 +120,7 @@ def _test_clock(value: str | None) -> "TestClock | None":
     from datetime import datetime
 
     from bellcast.kernel import times
-    from bellcast.kernel.clock import SystemClock
-    from bellcast.kernel.jobs.test_clock import TestClock
+    from bellcast.kernel.clock import SystemClock, TestClock
 
     if value is None:
         return None

@@ -28,6 +28,7 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait; cancellable."""
+        await asyncio.sleep(seconds)
 
 
 def steady_ns() -> int:
@@ -35,7 +36,7 @@ def steady_ns() -> int:
     return time.clock_gettime_ns(STEADY)
 
 
-class SystemClock:
+class SystemClock(Clock):
     """A Clock with the system time. A step of more than MAX_STEP_MS is logged, and used if it lasts."""
 
     def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = steady_ns) -> None:
@@ -64,5 +65,19 @@ class SystemClock:
         self._checked_second = wall // CHECK_MS
         return wall
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+
+class TestClock(Clock):
+    """A Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
+
+    __test__ = False  # pytest must not collect it as a test
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+
+    def now(self) -> int:
+        """Return UTC milliseconds."""
+        return self._now
+
+    def set(self, now: int) -> None:
+        """Move to a later time."""
+        self._now = max(self._now, now)

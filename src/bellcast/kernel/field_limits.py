@@ -79,7 +79,7 @@ class Limit(NamedTuple):
     def check(self, field: str, value: object, limits: Limits) -> FieldErrors:
         if self.least and value == "":
             return [FieldError(field, "must not be empty")]
-        return validation.text(field, value, self._within(limits))
+        return validation.text(field, value, _number(self.most, limits))
 
     @property
     def is_doubtful(self) -> str:
@@ -88,10 +88,11 @@ class Limit(NamedTuple):
         return f"(one.__class__ is not str or not one.isascii() or len(one) > {most} or '\\0' in one or not one)"
 
     def schema(self, limits: Limits) -> Schema:
-        return text(self._within(limits)) | ({"minLength": self.least} if self.least else {})
+        return text(_number(self.most, limits)) | ({"minLength": self.least} if self.least else {})
 
-    def _within(self, limits: Limits) -> int:
-        return self.most if isinstance(self.most, int) else int(getattr(limits, self.most))
+
+def _number(most: int | str, limits: Limits) -> int:
+    return most if isinstance(most, int) else int(getattr(limits, most))
 
 
 def shown(schema: Schema) -> ValueRule:
@@ -132,25 +133,21 @@ def lasting(shortest: float, longest: float, expected: str, *, is_above: bool = 
 def each(most: int | str, rule: "Limit | ValueRule", noun: str, least: int = 0) -> ValueRule:
     """Return the rule of a list: the number of its elements, and the rule of each."""
 
-    def within(limits: Limits) -> int:
-        return most if isinstance(most, int) else int(getattr(limits, most))
-
     def check(field: str, value: Any, limits: Limits) -> FieldErrors:
         if len(value) < least:
             return [FieldError(field, f"must name at least one of the {noun}")]
-        if (limit := within(limits)) and len(value) > limit:
+        if (limit := _number(most, limits)) and len(value) > limit:
             return [FieldError(field, f"must have at most {limit} {noun}, got {len(value)}")]
         return [error for number, one in enumerate(value) for error in rule.check(f"{field}.{number}", one, limits)]
 
-    return ValueRule(check, lambda limits: list_of(within(limits), rule.schema(limits), least))
+    return ValueRule(check, lambda limits: list_of(_number(most, limits), rule.schema(limits), least))
 
 
 def json_data(most: int | str) -> ValueRule:
     """Return the rule of JSON; `most` is the number of bytes in compact form, or the name of a configured limit."""
 
     def check(field: str, value: object, limits: Limits) -> FieldErrors:
-        within = most if isinstance(most, int) else int(getattr(limits, most))
-        return validation.data(field, value, within) if value else ()
+        return validation.data(field, value, _number(most, limits)) if value else ()
 
     return ValueRule(check)
 

@@ -1,7 +1,7 @@
 """Retry delays of messages that no provider accepted, and of calls that failed."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -17,13 +17,11 @@ TEMPORARY = frozenset({401, 403, 408, 425, 429})
 MAX_HEADER = 64
 
 
-def next_delay(
-    failures: int, retries: Sequence[float], retry_after: float | None, draw: Callable[[], float] = random.random
-) -> float | None:
+def next_delay(failures: int, retries: Sequence[float], retry_after: float | None) -> float | None:
     """Return the seconds until the next round after this many failed ones; None after the last round."""
     if failures > len(retries):
         return None
-    delay = retries[failures - 1] * (1 + JITTER * (2 * draw() - 1))
+    delay = retries[failures - 1] * (1 + JITTER * (2 * random.random() - 1))
     return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
 
 

@@ -26,11 +26,12 @@ from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
+from bellcast.kernel.clock import TestClock
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
+from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.test_clock import TestClock, TimeTravel
 from bellcast.live.http import websocket_response
 from bellcast.live.http.asgi import can_take_over
 from bellcast.live.http.socket_handoff import SocketHandoff

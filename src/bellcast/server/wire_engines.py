@@ -29,7 +29,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.store import sends
-from bellcast.kernel.clock import Clock, SystemClock
+from bellcast.kernel.clock import Clock, SystemClock, TestClock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, SettingsError
@@ -38,7 +38,6 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.test_clock import TestClock
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.cluster.rates import SharedRates
 from bellcast.live.dialects import DIALECTS

@@ -3,9 +3,9 @@ import pytest
 
 from bellcast.auth import keys
 from bellcast.kernel import times
+from bellcast.kernel.clock import TestClock
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller
-from bellcast.kernel.jobs.test_clock import TestClock
 from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 

@@ -12,7 +12,7 @@ from bellcast.kernel.field_limits import lasting
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.jobs.test_clock import TimeTravel
+from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.live.types import NodeRole
 from bellcast.operators.types import ROLES, Role
 from bellcast.rest import context

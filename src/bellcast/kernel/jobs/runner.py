@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, TestClock
 from bellcast.kernel.errors import BellcastError, DiskFull, Unavailable
 from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.jobs.job_slots import Room, TenantShares
@@ -490,6 +490,31 @@ class JobRunner:
 
     def _tasks(self) -> set[asyncio.Task[None]]:
         return {running.task for running in self._running.values()}
+
+
+class TimeTravel(Struct, eq=False):
+    """Advances a server with a test clock. `expire` removes expired rows."""
+
+    clock: TestClock
+    jobs: JobRunner
+    expire: Callable[[], Awaitable[None]]
+
+    def now(self) -> int:
+        """Return UTC milliseconds."""
+        return self.clock.now()
+
+    async def advance(self, milliseconds: int) -> int:
+        """Move from one due job to the next, waiting until each has ended; return the new time."""
+        end = self.clock.now() + milliseconds
+        await self.jobs.settle()
+        while (due := await self.jobs.next_due()) is not None and due <= end:
+            self.clock.set(due)
+            await self.expire()
+            await self.jobs.settle()
+        self.clock.set(end)
+        await self.expire()
+        await self.jobs.settle()
+        return self.clock.now()
 
 
 def _error_text(text: str) -> str:
