@@ -239,12 +239,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return msgspec.structs.replace(part, **rendered)
 
     def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
-        shared, is_html = self.shared, name in HTML_FIELDS
         try:
-            if shared is None or content is not None:
-                return self.renderer.render(source, is_html=is_html, content=content)
-            key = (source, is_html, self._locale, self._zone)
-            return shared.find(key, lambda: ((source, is_html),), lambda: self.renderer.render(source, is_html=is_html))
+            return self.renderer.render(source, is_html=name in HTML_FIELDS, content=content)
         except TemplateError as error:
             if error.variable is None:
                 raise TemplateFailed.of("template", f"{channel}.{name} {error.message}") from None

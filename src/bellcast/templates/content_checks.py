@@ -130,9 +130,7 @@ def of_rendered(own: Parts, locale: str, rendered: Mapping[Channel, Any], layout
     found: list[Finding] = []
     if own.email is not None and "email" in rendered:
         mail = rendered["email"]
-        found += _of_mail(
-            own, locale, str(mail.get("subject") or ""), str(mail.get("html") or ""), str(mail.get("text") or "")
-        )
+        found += _of_mail(own, locale, *(str(mail.get(name) or "") for name in ("subject", "html", "text")))
         if mail.get("html") and own.email.layout != BASE_LAYOUT and not _has_unsubscribe(own, locale, layout):
             text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
             found.append(finding("warning", "unsubscribe_missing", text, "email", locale))

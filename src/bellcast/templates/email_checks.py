@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from jinja2 import nodes
@@ -280,19 +280,15 @@ def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
 # --- contrast
 
 
-class StyleRule(NamedTuple):
-    """A style rule for one simple selector; `scheme` is that of a rule for one color scheme."""
-
-    selector: str
-    scheme: str | None
-    look: Mapping[str, str]
+# A style rule for one simple selector, the color scheme that it is for if it is for one, and its declarations.
+StyleRule: TypeAlias = tuple[str, str | None, Mapping[str, str]]
 
 
 def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
     """Yield the findings about texts of rendered HTML that are hard to read in a light or a dark color scheme, with the texts."""
     tokens = list(html_tokens.tokens(html))
     rules = [rule for sheet in SHEET.finditer(html) for rule in _rules(sheet[1])]
-    is_dark_too = any(rule.scheme == "dark" for rule in rules) or any(
+    is_dark_too = any(scheme == "dark" for _, scheme, _ in rules) or any(
         isinstance(one, StartTag)
         and one.attributes.get("name") == "color-scheme"
         and "dark" in one.attributes.get("content", "")
@@ -301,7 +297,7 @@ def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
     found: set[tuple[str, str, str]] = set()
     for scheme in ("light", "dark") if is_dark_too else ("light",):
         for text, color, ground, is_large in _texts(
-            tokens, [rule for rule in rules if rule.scheme in (None, scheme)], scheme
+            tokens, [rule for rule in rules if rule[1] in (None, scheme)], scheme
         ):
             # The contrast of two colors: WCAG 2.2, relative luminance.
             bright, dark = sorted((luminance(color), luminance(ground)), reverse=True)
@@ -327,7 +323,7 @@ def _rules(css: str | Sequence[Any], scheme: str | None = None) -> Iterator[Styl
         elif node.type == "qualified-rule":
             look = _look(node.content)
             if look:
-                yield from (StyleRule(one.strip(), scheme, look) for one in _text(node.prelude).split(","))
+                yield from ((one.strip(), scheme, look) for one in _text(node.prelude).split(","))
 
 
 def _text(nodes: Sequence[Any]) -> str:
@@ -363,9 +359,9 @@ def _texts(
     ground, color = CANVAS[scheme]
     # The declarations by selector and property, with their places: of those that apply, the last one holds.
     sheet: dict[str, dict[str, tuple[int, str]]] = {}
-    for place, rule in enumerate(rules):
-        if rule.selector and SELECTOR.fullmatch(rule.selector):
-            sheet.setdefault(rule.selector, {}).update((name, (place, value)) for name, value in rule.look.items())
+    for place, (selector, _, declared) in enumerate(rules):
+        if selector and SELECTOR.fullmatch(selector):
+            sheet.setdefault(selector, {}).update((name, (place, value)) for name, value in declared.items())
     open_elements: Counter[str] = Counter()
     # Element, color, background, size in pixels, whether bold, whether hidden.
     stack: list[tuple[str, str, str, float, bool, bool]] = [("", color, ground, 16.0, False, False)]

@@ -72,8 +72,7 @@ def part_of(form: ImportFormat, source: str) -> tuple[TemplateEmail, list[Findin
         if len(text) > MAX_CONVERTED:
             raise Invalid.of("source", f"must make at most {MAX_CONVERTED} characters of HTML, got {len(text)}")
         # The converter writes tags of its own. Whatever an attribute of MJML made of them is read once more.
-        cleaner = cleaner.after(text)
-        text = cleaner.clean()
+        text = cleaner.clean(text)
     titles = [one for one in TITLE.findall(text) if one.strip()]
     html = cleaner.filled(text).strip()
     if not html:
@@ -101,15 +100,10 @@ class _Cleaner:
         # Minified CSS: `{#` would begin a comment of the template.
         self._source = self._protected(SHEET.sub(lambda sheet: sheet[1] + sheet[2].replace("{#", "{ #"), source))
 
-    def after(self, html: str) -> "_Cleaner":
-        """Return a cleaner for the HTML that was made of the cleaned MJML."""
-        other = _Cleaner("", is_mjml=False)
-        other.findings, other._mark, other._pieces = self.findings, self._mark, self._pieces
-        other._source, other._is_converted = html, True
-        return other
-
-    def clean(self) -> str:
-        """Return the source without what is removed, with placeholders."""
+    def clean(self, converted: str | None = None) -> str:
+        """Return the source, or the HTML that was made of its cleaned MJML, without what is removed, with placeholders."""
+        if converted is not None:
+            self._source, self._is_mjml, self._is_converted = converted, False, True
         return self._clean(self._source, 0)
 
     def filled(self, text: str) -> str:

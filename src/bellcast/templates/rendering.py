@@ -205,7 +205,7 @@ class Renderer:
             raise TemplateError(str(error)) from None
         except Exception as error:  # noqa: BLE001  any exception that a template causes is an error of the template
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
-        self._budget.clear_slow(text)
+        self._budget.slow.pop(text, None)
         return rendered
 
     def _rendered(self, text: int, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
@@ -214,7 +214,7 @@ class Renderer:
         except budget.TimeExceeded:
             # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
             # renderings in a row, so the rendering is repeated, but not for each recipient of a slow text.
-            if self._is_repeated or self._budget.is_slow(text):
+            if self._is_repeated or text in self._budget.slow:
                 raise
             self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
             return self._render_once(compiled, values)

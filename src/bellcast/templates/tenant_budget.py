@@ -33,7 +33,7 @@ class TenantBudget:
         self._bucket = TokenBucket(CPU_SHARE, _now())
         self.compiling = asyncio.Lock()
         self.waiting = 0  # texts that are being compiled or wait for it
-        self._slow: dict[int, tuple[int, float]] = {}  # by text: renderings that took too long, and the last one's time
+        self.slow: dict[int, tuple[int, float]] = {}  # by text: renderings that took too long, and the last one's time
 
     def charge(self, seconds: float) -> None:
         self._bucket.tokens -= seconds  # `wait` filled it just before
@@ -58,26 +58,18 @@ class TenantBudget:
         finally:
             self.charge(thread_time() - started)
 
-    def is_slow(self, text: int) -> bool:
-        """True if the last rendering of the text took too long."""
-        return text in self._slow
-
     def is_stopped(self, text: int) -> bool:
         """True if the text must not be rendered now."""
-        count, at = self._slow.get(text, (0, 0.0))
+        count, at = self.slow.get(text, (0, 0.0))
         return count >= MAX_SLOW and monotonic() < at + STOPPED_SECONDS
 
     def add_slow(self, text: int) -> None:
         """Record a rendering that took too long. It costs a whole second's time, so that other tasks run before the next."""
         self.charge(CPU_SHARE)
-        count, _ = self._slow.pop(text, (0, 0.0))
-        if len(self._slow) >= MAX_SLOW_TEXTS:
-            del self._slow[next(iter(self._slow))]
-        self._slow[text] = count + 1, monotonic()
-
-    def clear_slow(self, text: int) -> None:
-        """Record a rendering in time."""
-        self._slow.pop(text, None)
+        count, _ = self.slow.pop(text, (0, 0.0))
+        if len(self.slow) >= MAX_SLOW_TEXTS:
+            del self.slow[next(iter(self.slow))]
+        self.slow[text] = count + 1, monotonic()
 
 
 async def in_thread(tenant: str, compile: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

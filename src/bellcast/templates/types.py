@@ -1,6 +1,6 @@
 """Templates: the content of a notification per channel and language, with variables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -148,6 +148,19 @@ class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     sms: SmsContent | None = None
     push: PushContent | None = None
     chat: ChatContent | None = None
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the texts that are templates, by field, without the HTML that is made of blocks."""
+        for channel in CHANNELS:
+            part = getattr(self, channel)
+            for name in () if part is None else part.__struct_fields__:
+                value = getattr(part, name)
+                if isinstance(value, str) and name not in ("layout", "compiled"):
+                    yield f"{channel}.{name}", value
+        for number, action in enumerate((self.inbox and self.inbox.actions) or ()):
+            for name in ("label", "url"):
+                if (value := getattr(action, name)) is not None:
+                    yield f"inbox.actions.{number}.{name}", value
 
 
 class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

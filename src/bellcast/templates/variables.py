@@ -7,7 +7,6 @@ import msgspec
 from jinja2 import nodes
 from msgspec import Struct
 
-from bellcast.preferences.types import CHANNELS
 from bellcast.templates import rendering
 from bellcast.templates.types import Template
 
@@ -38,12 +37,15 @@ def required(template: Template) -> set[str]:
 def used(template: Template) -> list[UsedVariable]:
     """Return the variables that a valid template reads, by path."""
     found: dict[str, UsedVariable] = {}
-    for source, is_html in _texts(template):
+    all_parts = (template, *template.translations.values())
+    texts = [(text, field == "email.html") for parts in all_parts for field, text in parts.texts()]
+    texts += [(parts.email.compiled, True) for parts in all_parts if parts.email and parts.email.compiled is not None]
+    for source, is_html in texts:
         for one in _read(rendering.parse(source, is_html=is_html), {}, is_required=True):
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
-    blocks = [parts.email.blocks for parts in (template, *template.translations.values()) if parts.email is not None]
+    blocks = [parts.email.blocks for parts in all_parts if parts.email is not None]
     for path in _of_conditions(msgspec.to_builtins(blocks)):
         found.setdefault(path, UsedVariable(path, "string", is_required=False))
     parents = {path.rpartition(".")[0] for path in found}
@@ -52,18 +54,6 @@ def used(template: Template) -> list[UsedVariable]:
         for path in sorted(found)
         if (path not in parents and f"{path}{EACH}" not in parents | found.keys()) or found[path].type == "list"
     ]
-
-
-def _texts(template: Template) -> Iterator[tuple[str, bool]]:
-    for parts in (template, *template.translations.values()):
-        for channel in CHANNELS:
-            part = getattr(parts, channel)
-            for name in () if part is None else part.__struct_fields__:
-                value = part.source if (channel, name) == ("email", "html") else getattr(part, name)
-                if isinstance(value, str) and name not in ("layout", "compiled"):
-                    yield value, name == "html"
-        for action in (parts.inbox is not None and parts.inbox.actions) or ():
-            yield from ((text, False) for text in (action.label, action.url) if text is not None)
 
 
 def _of_conditions(value: Any) -> Iterator[str]:

@@ -70,25 +70,16 @@ def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
 
 
 def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.FieldErrors:
-    for channel in CHANNELS:
-        part = getattr(parts, channel)
-        for name in () if part is None else part.__struct_fields__:
-            source = getattr(part, name)
-            if isinstance(source, str) and name not in ("layout", "compiled"):
-                yield from source_errors(f"{prefix}{channel}.{name}", source, CONTENT_ROOTS, is_html=name == "html")
+    for field, text in parts.texts():
+        yield from source_errors(prefix + field, text, CONTENT_ROOTS, is_html=field == "email.html")
     if parts.email is not None and parts.email.blocks is not None:
         if parts.email.html is not None:
             yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
         yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
     if parts.inbox is not None and parts.inbox.actions:
-        field, actions = f"{prefix}inbox.actions", parts.inbox.actions
         # The URL is checked when it is rendered.
-        shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-        yield from notifications.actions(field, shapes, limits)
-        for number, action in enumerate(actions):
-            for name, source in (("label", action.label), ("url", action.url)):
-                if source is not None:
-                    yield from source_errors(f"{field}.{number}.{name}", source, CONTENT_ROOTS, is_html=False)
+        shapes = [msgspec.structs.replace(one, url=None if one.url is None else "/") for one in parts.inbox.actions]
+        yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
 
 
 def _warning(finding: Finding) -> str:
@@ -157,8 +148,7 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
         elif found is None:
             problem = f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
         else:
-            await ctx[Catalog].compile(found[0].body)
-            problem = rendering.layout_problem(request_body.decoder(Template).decode(found[0].body), name)
+            problem = rendering.layout_problem(await _decoded(ctx, found[0].body), name)
         if problem is not None:
             errors.append(FieldError(f"{prefix}email.layout", problem))
     return errors
@@ -166,10 +156,7 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
     """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
-    for body in (before, after):
-        await ctx[Catalog].compile(body)
-    old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
-    lost = rendering.lost_layout(old, new)
+    lost = rendering.lost_layout(await _decoded(ctx, before), await _decoded(ctx, after))
     if lost is None:
         return None
     reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost)}"
@@ -334,7 +321,7 @@ async def html(request: ApiRequest) -> ASGIApp:
         value = msgspec.json.decode(query.data, type=dict[str, Any])
     except msgspec.DecodeError:
         raise Invalid.of("data", "must be a JSON object") from None
-    return await _html(request, await _subject(request, "", value, query.locale), query)
+    return await _html(request, await _subject(request, PreviewRequest(data=value, locale=query.locale)), query)
 
 
 @operation(
@@ -386,8 +373,8 @@ async def check(change: Change[bytes]) -> FindingList:
     not support (data of Can I email, caniemail.com). Findings with the severity `error` stop its publication."""
     request, ctx, (key,) = change.request, change.ctx, change.key
     body = await _parsed(request, change.body, CHECK)
-    data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
-    subject = await _subject(request, "", data or {}, None, body.values)
+    subject = await _subject(request, body)
+    data = None if body.data is None and body.sample is None else subject.data
     return FindingList(await checking.check(ctx, change.tenant, key, subject.template, data))
 
 
@@ -448,11 +435,9 @@ async def test(change: Change[bytes]) -> TestMessage:
     the operator, with `[Test]` before its subject, at most 10 in 10 minutes. A dry run only renders it."""
     request, ctx = change.request, change.ctx
     body = await _parsed(request, change.body, TEST)
-    data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
     if isinstance(body.to, str) and guards.caller(request).role == editor_access.ROLE:
         raise Forbidden("An editor token sends tests to its own e-mail only.")
-    key = body.to if isinstance(body.to, str) else ""
-    subject = await _subject(request, key, data, body.locale, body.values)
+    subject = await _subject(request, body, body.to if isinstance(body.to, str) else "")
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
     message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
     if change.is_dry_run:
@@ -497,7 +482,7 @@ async def list_variables(wanted: Change[None]) -> list[TemplateVariable]:
 
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
-    subject = await _subject(wanted.request, "", {})
+    subject = await _subject(wanted.request, PreviewRequest())
     return await samples.declared(wanted.ctx, wanted.tenant, wanted.key[0], subject.template)
 
 
@@ -535,27 +520,20 @@ async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
     body = await _parsed(request, text, PREVIEW)
     if body.recipient is not None and editor_access.CLAIMS in request.scope["state"]:
         raise Forbidden("An editor token previews without a recipient: its templates could show the fields of any.")
-    data = body.data if body.sample is None else await _data_of_sample(request, body.sample)
-    return await _subject(request, body.recipient or "", data, body.locale, body.values)
-
-
-async def _data_of_sample(request: ApiRequest, sample: str) -> dict[str, Any]:
-    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
-    found = [one.data for one in await samples.samples(ctx, tenant, key) if one.id == sample]
-    if not found:
-        raise Invalid.of("sample", "must be the id of one of the template's samples")
-    return found[0]
+    return await _subject(request, body, body.recipient or "")
 
 
 async def _subject(
-    request: ApiRequest,
-    recipient: str,
-    data: dict[str, Any],
-    locale: str | None = None,
-    values: Template | None = None,
+    request: ApiRequest, body: PreviewRequest | CheckRequest | TestRequest, recipient: str = ""
 ) -> Subject:
-    """Return the stored template that applies to the tenant, or that would apply with these values."""
+    """Return the stored template that applies to the tenant, or that would apply with the values of the body, and its data."""
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    values, data = body.values, body.data or {}
+    if body.sample is not None:
+        found_data = [one.data for one in await samples.samples(ctx, tenant, key) if one.id == body.sample]
+        if not found_data:
+            raise Invalid.of("sample", "must be the id of one of the template's samples")
+        data = found_data[0]
     if values is not None:
         # The template that would apply after a write of these values.
         errors = await _reference_errors(values, ctx, tenant, key)
@@ -563,22 +541,23 @@ async def _subject(
             raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
         template = await _applied(ctx, tenant, key, values)
     elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
-        await ctx[Catalog].compile(found[0].body)
-        template = request_body.decoder(Template).decode(found[0].body)
+        template = await _decoded(ctx, found[0].body)
     else:
         raise NotFound((await no_template(ctx.engines.db, tenant, key)).replace("there", "There", 1))
-    return Subject(
-        tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
-    )
+    locale, now = None if isinstance(body, CheckRequest) else body.locale, ctx.engines.clock.now()
+    return Subject(tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=now)
 
 
 async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
     values = await tenant_budget.in_thread(tenant, compiled, values)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
-    if base is None:
-        return values
-    await ctx[Catalog].compile(base[0].body)
-    return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
+    return values if base is None else (await _decoded(ctx, base[0].body)).overridden_by(values)
+
+
+async def _decoded(ctx: ApiContext, body: bytes) -> Template:
+    """Decode a stored template, and compile its large texts."""
+    await ctx[Catalog].compile(body)
+    return request_body.decoder(Template).decode(body)
 
 
 def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiContext) -> None:
