@@ -1,6 +1,6 @@
 """Authenticates requests of recipients and of servers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
@@ -39,6 +39,11 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
     def header(self, name: bytes) -> str | None:
         value = self.header_values.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def may_use_token(self, declared: Collection[str]) -> bool:
+        """Return whether a request with a token may have this origin."""
+        origin, host = self.header(b"origin"), self.header(b"host") or ""
+        return origins.token_allowed(origin, scheme=self.scheme, host=host, origins=declared)
 
     @property
     def bearer(self) -> str | None:
@@ -172,9 +177,8 @@ class Authenticator:
             raise Unauthenticated
 
     def _check_origin(self, request: AuthRequest) -> None:
-        origin, host, declared = request.header(b"origin"), request.header(b"host") or "", self._access.origins
-        if not origins.token_allowed(origin, scheme=request.scheme, host=host, origins=declared):
-            page = origins.canonical(origin or "") or "this origin"
+        if not request.may_use_token(self._access.origins):
+            page = origins.canonical(request.header(b"origin") or "") or "this origin"
             raise WrongOrigin(f"Pages of {page} may not send requests to this server: add it to BELLCAST_ORIGINS.")
 
 

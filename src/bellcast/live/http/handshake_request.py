@@ -1,10 +1,12 @@
 """The request for a live connection, parsed once from its ASGI scope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
+from bellcast.auth import origins
 from bellcast.auth.authenticator import AuthRequest
+from bellcast.auth.origins import HeaderPairs
 from bellcast.calls import ConnectRequest
 from bellcast.kernel.errors import Invalid
 from bellcast.live_feed import STATE
@@ -38,6 +40,10 @@ class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
         """The header line with the request's id in a response that bypasses the HTTP server; the request log adds the
         header to other responses. The id contains no line break: `api.middleware.request_id` checks it."""
         return b"" if self.request_id is None else b"X-Request-Id: %b\r\n" % self.request_id.encode()
+
+    def cors_headers(self, declared: Collection[str], status: int = 200) -> HeaderPairs:
+        """Return the CORS headers of a response with this status."""
+        return origins.cors_headers(self.header(b"origin"), declared, status)
 
     def for_app(self) -> ConnectRequest:
         """Return the part of the request that a `connect` handler receives."""

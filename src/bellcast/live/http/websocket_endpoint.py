@@ -6,7 +6,6 @@ handshake itself fails only for a wrong Origin, version or path, or an address a
 import asyncio
 from typing import Any, Protocol
 
-from bellcast.auth import origins
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
@@ -119,13 +118,7 @@ class DialectHandshake(Protocol):
         """Return the principal, and an error to send after the handshake. Raises errors for which the handshake must
         fail."""
 
-    async def start(
-        self,
-        connection: Connection,
-        request: HandshakeRequest,
-        authentication_error: BellcastError | None,
-        at_ready: OnReady,
-    ) -> None:
+    async def start(self, connection: Connection, request: HandshakeRequest, at_ready: OnReady) -> None:
         """Start the session on an accepted WebSocket, or raise. Calls `at_ready` once client messages may be processed."""
 
 
@@ -138,18 +131,23 @@ class WebSocketEndpoint:
         self._spawn = spawn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = handshake_request.read(scope)
-        if scope["type"] == "websocket":
-            await self._serve_asgi(request, receive, send)
-            return
+        request, is_direct = handshake_request.read(scope), scope["type"] != "websocket"
+        key = b""
+        if not is_direct:
+            await receive()  # websocket.connect
         try:
-            key = asgi.check_upgrade(scope)
+            if is_direct:
+                key = asgi.check_upgrade(scope)
             self._admission.check_address(request.address)
             principal, authentication_error = await self._handshake.authenticate(request)
         except BellcastError as error:
-            await asgi.respond_error(
-                send, error, origins.cors_headers(request.header(b"origin"), self._access.origins, error.status)
-            )
+            if is_direct:
+                await asgi.respond_error(send, error, request.cors_headers(self._access.origins, error.status))
+            else:  # before accepting: an HTTP 403
+                await send({"type": "websocket.close", "code": close_reasons.FORBIDDEN.code})
+            return
+        if not is_direct:
+            await self._serve_asgi(request, principal, authentication_error, receive, send)
             return
         connection = self._admission.create_connection(
             WebSocketConnection,
@@ -168,17 +166,15 @@ class WebSocketEndpoint:
         connection.write(websocket.response(key, own_line=request.id_line))
         await self._start(connection, request, authentication_error, connection.start_reading)
 
-    async def _serve_asgi(self, request: HandshakeRequest, receive: Receive, send: Send) -> None:
+    async def _serve_asgi(
+        self,
+        request: HandshakeRequest,
+        principal: Principal,
+        authentication_error: BellcastError | None,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """Serve through another server's `send`."""
-        await receive()  # websocket.connect
-        try:
-            self._admission.check_address(request.address)
-            principal, authentication_error = await self._handshake.authenticate(request)
-        except BellcastError:
-            await send(
-                {"type": "websocket.close", "code": close_reasons.FORBIDDEN.code}
-            )  # before accepting: an HTTP 403
-            return
         connection = self._admission.create_connection(
             AsgiConnection, self._handshake.foreign, principal, request.address, request.header(b"origin")
         )
@@ -200,5 +196,7 @@ class WebSocketEndpoint:
             close_refused(connection, error)
             start_reading()  # so that the client's close frame is read
 
-        start = self._handshake.start(connection, request, authentication_error, start_reading)
-        await guarded_start(connection, start, refuse)
+        if authentication_error is not None:
+            refuse(authentication_error)
+        else:
+            await guarded_start(connection, self._handshake.start(connection, request, start_reading), refuse)

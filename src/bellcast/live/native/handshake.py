@@ -1,5 +1,7 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from bellcast import calls
@@ -12,7 +14,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.inbox_payloads import InboxReset
+from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
@@ -60,16 +62,8 @@ class NativeHandshake:
         except BellcastError as authentication_error:
             return Principal(), authentication_error
 
-    async def start(
-        self,
-        connection: Connection,
-        request: HandshakeRequest,
-        authentication_error: BellcastError | None,
-        at_ready: OnReady,
-    ) -> None:
+    async def start(self, connection: Connection, request: HandshakeRequest, at_ready: OnReady) -> None:
         """Start an accepted WebSocket; raises if it is refused. `at_ready` starts the processing of received frames."""
-        if authentication_error is not None:
-            raise authentication_error
         await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
@@ -128,22 +122,24 @@ class NativeHandshake:
         elif inbox is not None:
             connection.revision = inbox.state.revision
         state = None if inbox is None else inbox.state
-        ready = protocol.ready(
-            connection=connection.id,
-            recipient=connection.principal.recipient,
-            state=state,
-            position=connection.place if state is None or resumed is not None else state.position,
-            heartbeat=self._heartbeat,
-            resumed=resumed is not None,
-            event_id=topics.start,
-            recovered=topics.recovered,
-            topics=tuple(granted),
-            refused=refused,
-            presence=self.listener.members(connection.principal, granted) if granted else {},
-        )
+        fields: dict[str, Any] = {
+            "connection": connection.id,
+            "recipient": connection.principal.recipient,
+            "position": connection.place if state is None or resumed is not None else state.position,
+            "unread": state.unread if state else 0,
+            "unseen": state.unseen if state else 0,
+            "heartbeat": self._heartbeat,
+            "resumed": resumed is not None,
+            "id": topics.start,
+            "recovered": topics.recovered,
+            "topics": tuple(granted),
+            "refused": refused,
+        }
+        if granted and (presence := self.listener.members(connection.principal, granted)):
+            fields["presence"] = presence
         # Sent before a replay without a position, so that a disconnect loses nothing.
         has_position = resumed is None and not topics.recovered and not topics.is_rewind
-        frame = connection.dialect.encode_frame(ready)
+        frame = connection.dialect.encode_frame(Payload("ready", fields))
         connection.write_tracked(connection.marked(frame) if has_position else frame)
         if topics.events:
             await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)

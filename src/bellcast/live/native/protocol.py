@@ -19,7 +19,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationUpdated,
 )
 from bellcast.inbox.types.notifications import View
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
 from bellcast.kernel.events import Event, LiveEvent
@@ -29,8 +28,6 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.inbox_payloads import InboxReset, Payload
-from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types import Member
 
 _encode = msgspec.json.Encoder().encode
 
@@ -114,38 +111,6 @@ def encode_rewound(dialect: Dialect) -> Callable[[LiveEvent], bytes | None]:
     if not isinstance(dialect, NativeDialect):
         return dialect.encode
     return lambda event: dialect.encode_frame(live_event(event, is_rewound=True))
-
-
-def ready(
-    *,
-    connection: str,
-    recipient: str | None,
-    state: InboxState | None,
-    position: str | None,
-    heartbeat: float,
-    resumed: bool,
-    event_id: str | None,
-    recovered: bool,
-    topics: tuple[str, ...],
-    refused: tuple[TopicRefused, ...],
-    presence: dict[str, list[Member]],
-) -> Payload:
-    fields: dict[str, Any] = {
-        "connection": connection,
-        "recipient": recipient,
-        "position": position,
-        "unread": state.unread if state else 0,
-        "unseen": state.unseen if state else 0,
-        "heartbeat": heartbeat,
-        "resumed": resumed,
-        "id": event_id,
-        "recovered": recovered,
-        "topics": topics,
-        "refused": refused,
-    }
-    if presence:
-        fields["presence"] = presence
-    return Payload("ready", fields)
 
 
 def ack(ref: Any, **fields: Any) -> Payload:

@@ -63,25 +63,24 @@ class StreamEndpoint:
                 kind, dialect, principal, request.address, request.header(b"origin")
             )
         except BellcastError as error:
-            await _respond_error(error, self._cors(request, error.status), send)
+            await _respond_error(error, request.cors_headers(self._live.config.access.origins, error.status), send)
             return
         opened = await guarded_start(connection, self._handshake.open_inbox(connection, request), lambda error: error)
         if isinstance(opened, BellcastError):
-            await _respond_error(opened, self._cors(request, opened.status), send)
+            await _respond_error(opened, request.cors_headers(self._live.config.access.origins, opened.status), send)
         elif not is_direct:
             await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := asgi.take_over(scope, connection)) is not None:
             connection.attach(taken[0], self._live.config.limits.unsent)
-            head = sse.response_head(request.http_version, self._cors(request, 200), request.id_line)
+            head = sse.response_head(
+                request.http_version, request.cors_headers(self._live.config.access.origins), request.id_line
+            )
             connection.write(head + _retry(connection))
             await self._start(connection, request, opened)
 
     async def _start(self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox) -> None:
         start = self._handshake.send_ready(connection, opened, request)
         await guarded_start(connection, start, partial(close_refused, connection))
-
-    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._live.config.access.origins, status)
 
     async def _serve_asgi(
         self,
@@ -98,7 +97,7 @@ class StreamEndpoint:
             (b"content-type", b"text/event-stream"),
             (b"cache-control", b"no-store, no-transform"),
             (b"x-accel-buffering", b"no"),
-            *self._cors(request, 200),
+            *request.cors_headers(self._live.config.access.origins),
         ]
         connection.write(_retry(connection))
         self._live.spawn(self._start(connection, request, opened))

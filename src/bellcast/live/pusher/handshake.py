@@ -49,25 +49,12 @@ class PusherHandshake:
         """Return an anonymous principal of the app's tenant, as the protocol requires. A page of another origin is
         rejected after the upgrade, because stock clients retry a refused handshake forever."""
         app = self._app_of(request)
-        allowed = origins.token_allowed(
-            request.header(b"origin"),
-            scheme=request.scheme,
-            host=request.header(b"host") or "",
-            origins=(app and app.origins) or self._live.config.access.origins,
-        )
+        allowed = request.may_use_token((app and app.origins) or self._live.config.access.origins)
         return Principal(tenant=app.tenant) if app else Principal(), None if allowed else origins.WrongOrigin()
 
-    async def start(
-        self,
-        connection: Connection,
-        request: HandshakeRequest,
-        authentication_error: BellcastError | None,
-        at_ready: OnReady,
-    ) -> None:
+    async def start(self, connection: Connection, request: HandshakeRequest, at_ready: OnReady) -> None:
         """Start an accepted WebSocket connection, or close it; raises BellcastError if it is refused."""
         connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
-        if authentication_error is not None:
-            raise authentication_error
         app = self._app_of(request)
         close_reason = self._rejection(app, request)
         if app is not None and close_reason is None:

@@ -13,11 +13,12 @@ from bellcast.auth import origins
 from bellcast.calls import CONNECT
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http.request_body import Disconnected
 from bellcast.live.connection.outbound import CoalescingTransport, OutboundTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
-from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import SocketIOConfig, engine_session, engineio, long_polling
@@ -111,7 +112,7 @@ class SocketIOEndpoint:
             try:
                 async with asyncio.timeout(self._upgrade_timeout):
                     body = await long_polling.read_body(receive, self._settings.max_payload)
-            except (long_polling.ClientDisconnected, TimeoutError):
+            except (Disconnected, TimeoutError):
                 return False
         if body is None:
             await long_polling.reject_body(send, [])
@@ -121,13 +122,14 @@ class SocketIOEndpoint:
     # --- polling
 
     async def _respond(self, request: HandshakeRequest, query: Mapping[str, str], receive: Receive, send: Send) -> None:
+        declared = self._live.config.access.origins
         if request.method == "OPTIONS":
             wanted = request.header(b"access-control-request-headers")
             named = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode("latin-1"))]
-            allowed = origins.preflight_origin(request.header(b"origin"), self._live.config.access.origins)
+            allowed = origins.preflight_origin(request.header(b"origin"), declared)
             await asgi.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *named])
             return
-        cors = self._cors(request, 200)
+        cors = request.cors_headers(declared)
         sid = _session_id(query)
         error = self._refusal(request, query, upgrading=False)
         if error is not None:
@@ -135,7 +137,7 @@ class SocketIOEndpoint:
             if isinstance(final, PollingTransport):
                 await long_polling.respond_body(send, request, cors, final.take_pending())
                 return
-            await long_polling.respond_engine_error(send, error, self._cors(request, error.status))
+            await long_polling.respond_engine_error(send, error, request.cors_headers(declared, error.status))
         elif not sid:
             session = EngineSession(self._sessions, self._retained_request(request))
             transport = PollingTransport(session)
@@ -151,9 +153,6 @@ class SocketIOEndpoint:
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
             await known.transport.respond_post(receive, send, cors, limits)
-
-    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._live.config.access.origins, status)
 
     # --- WebSocket
 
@@ -239,9 +238,7 @@ class SocketIOEndpoint:
         transport, sid = query.get("transport"), _session_id(query)
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        host = request.header(b"host") or ""
-        declared = self._live.config.access.origins
-        if not origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared):
+        if not request.may_use_token(self._live.config.access.origins):
             return engineio.FORBIDDEN
         if sid:
             if self._sessions.find(sid) is None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from bellcast.kernel.http import Receive, Send, responses
 from bellcast.kernel.http.compression import accepts
+from bellcast.kernel.http.request_body import Disconnected
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.outbound import QueuedTransport
 from bellcast.live.http import asgi
@@ -28,10 +29,6 @@ COMPRESS_MIN_BYTES = 1_024
 COMPRESS_LEVEL = 1
 # A body may have half a million packets: other tasks run after this many, which take a few milliseconds.
 PACKETS_PER_ITERATION = 250
-
-
-class ClientDisconnected(Exception):
-    """The request's connection dropped before its end."""
 
 
 class PollingTransport(QueuedTransport):
@@ -66,14 +63,14 @@ class PollingTransport(QueuedTransport):
             return
         try:
             body = await self.poll(receive)
-        except ClientDisconnected:
+        except Disconnected:
             self._session.discard()
             self.close()
             return
         await respond_body(send, request, cors, body)
 
     async def poll(self, receive: Receive) -> bytes:
-        """Return the pending packets, or wait for the first. Raises ClientDisconnected."""
+        """Return the pending packets, or wait for the first. Raises Disconnected."""
         if self._waiting or self._closing:
             return self.take_pending()
         if self.upgrading:
@@ -87,7 +84,7 @@ class PollingTransport(QueuedTransport):
             self._packets = None
             disconnected.cancel()
         if not response.done():
-            raise ClientDisconnected
+            raise Disconnected
         return response.result()
 
     def probe(self, *, begun: bool) -> None:
@@ -145,7 +142,7 @@ class PollingTransport(QueuedTransport):
                 await reject_body(send, cors)
                 return
             await self._receive(body)
-        except (ClientDisconnected, TimeoutError, InvalidPacket):
+        except (Disconnected, TimeoutError, InvalidPacket):
             self._session.close(UNREADABLE)
             with suppress(OSError):
                 await respond_engine_error(send, engineio.BAD_REQUEST, cors)
@@ -204,13 +201,13 @@ async def respond_body(send: Send, request: HandshakeRequest, cors: Headers, bod
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """Return the body; None if it is too large. Raises ClientDisconnected."""
+    """Return the body; None if it is too large. Raises Disconnected."""
     body = bytearray()
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnected
+            raise Disconnected
         body += message.get("body", b"")
         if 0 < limit < len(body):
             return None

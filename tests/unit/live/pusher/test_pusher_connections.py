@@ -68,7 +68,7 @@ async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() 
     connection.attach(fakes.FakeTransport(), 0)
     request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     with pytest.raises(TooMany):
-        await handshake.start(connection, cast(Any, request), None, lambda: None)
+        await handshake.start(connection, cast(Any, request), lambda: None)
     assert apps.key(connection) == PROJECT.key
 
 
@@ -89,7 +89,7 @@ async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     transport = fakes.FakeTransport()
     connection.attach(transport, 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
-    start = handshake.start(connection, request, None, lambda: None)
+    start = handshake.start(connection, request, lambda: None)
     await guarded_start(connection, start, partial(close_refused, connection))
     assert transport.frames == [{"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}]
 
@@ -122,7 +122,7 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     connection = fakes.FakeConnection("1", protocol.MESSAGE, Principal(), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
-    await handshake.start(connection, request, None, lambda: None)
+    await handshake.start(connection, request, lambda: None)
     assert (connection.revision, behind) == (1, [connection])
 
 

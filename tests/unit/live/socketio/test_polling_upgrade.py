@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from bellcast.kernel.http.request_body import Disconnected
 from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
@@ -14,7 +15,7 @@ from bellcast.live.http.asgi import AsgiTransport
 from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
-from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
+from bellcast.live.socketio.long_polling import PollingTransport
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 
@@ -97,7 +98,7 @@ async def test_waiting_poll_returns_the_packets_of_one_loop_iteration() -> None:
 
 async def test_disconnected_poll_raises_and_frees_the_place() -> None:
     polling = Polling()
-    with pytest.raises(ClientDisconnected):
+    with pytest.raises(Disconnected):
         await polling.transport.poll(_disconnect)
     poll = await polling.poll()
     polling.session.send_packet(b"4a")
