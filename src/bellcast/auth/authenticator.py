@@ -45,6 +45,21 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
         origin, host = self.header(b"origin"), self.header(b"host") or ""
         return origins.token_allowed(origin, scheme=self.scheme, host=host, origins=declared)
 
+    def may_use_cookies(self, kind: ResponseKind, declared: Collection[str]) -> bool:
+        """Return whether a request with cookies may have this origin.
+
+        Browsers send cookies with requests of any page, so requests that change data or stay open need a declared
+        origin. Cookies of other pages are ignored, and the page receives an error that it can read."""
+        origin = self.header(b"origin")
+        if origin is not None:
+            own = origins.is_same(origin, self.scheme, self.header(b"host") or "")
+            return own or origins.canonical(origin) in declared
+        if kind == "stream":
+            # For a same-origin EventSource, browsers send no Origin. For a page of another site, they send at least one
+            # of the two headers.
+            return self.header(b"sec-fetch-site") in (None, "same-origin")
+        return kind == "request" and self.method in origins.SAFE_METHODS
+
     @property
     def bearer(self) -> str | None:
         """The bearer credential, unverified. Other schemes belong to proxies and are ignored."""
@@ -159,16 +174,7 @@ class Authenticator:
         return await sessions.refresh(principal, before)
 
     def _check_cookies(self, request: AuthRequest, cookies: bytes, kind: ResponseKind) -> None:
-        allowed = origins.cookie_allowed(
-            kind,
-            request.method,
-            request.header(b"origin"),
-            scheme=request.scheme,
-            host=request.header(b"host") or "",
-            site=request.header(b"sec-fetch-site"),
-            origins=self._access.origins,
-        )
-        if not allowed:
+        if not request.may_use_cookies(kind, self._access.origins):
             raise WrongOrigin(
                 "Pages of this origin may not use cookies here: send a session token, or add it to BELLCAST_ORIGINS. "
                 "If it is this server's own, behind a proxy that ends TLS, name that in BELLCAST_TRUSTED_PROXIES."

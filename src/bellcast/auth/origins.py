@@ -48,29 +48,6 @@ def token_allowed(origin: str | None, *, scheme: str, host: str, origins: Collec
     return is_same(origin, scheme, host) or canonical(origin) in origins
 
 
-def cookie_allowed(
-    kind: ResponseKind,
-    method: str,
-    origin: str | None,
-    *,
-    scheme: str,
-    host: str,
-    site: str | None,
-    origins: Collection[str],
-) -> bool:
-    """True if a request with cookies may have this origin. `site` is `Sec-Fetch-Site`.
-
-    Browsers send cookies with requests of any page, so requests that change data or stay open need a declared origin.
-    Cookies of other pages are ignored, and the page receives an error that it can read."""
-    if origin is not None:
-        return is_same(origin, scheme, host) or canonical(origin) in origins
-    if kind == "stream":
-        # For a same-origin EventSource, browsers send no Origin. For a page of another site, they send at least one of
-        # the two headers.
-        return site in (None, "same-origin")
-    return kind == "request" and method in SAFE_METHODS
-
-
 def cors_headers(
     origin: str | None, origins: Collection[str], status: int = 200, *, is_public: bool = False
 ) -> HeaderPairs:
@@ -79,7 +56,7 @@ def cors_headers(
 
     Every page may read errors, including those of requests with credentials. Otherwise developers would see a CORS
     error instead of the reason. This reveals nothing about the user: cookies from undeclared origins are ignored
-    (`cookie_allowed`), so the error is the same as without cookies."""
+    (`AuthRequest.may_use_cookies`), so the error is the same as without cookies."""
     vary = (b"vary", b"Origin")
     if origin is None:
         return [vary] if origins else []

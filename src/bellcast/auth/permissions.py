@@ -39,7 +39,7 @@ class Grant(Enum):
 
 def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> Grant | None:
     """Return the grant by which the principal may follow the topic, preferring permanent ones; None if there is
-    none."""
+    none. `subscribed` is whether the store has a subscription."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     if public and not is_role and patterns.any_matches(public, topic):
         return Grant.PUBLIC
@@ -50,13 +50,6 @@ def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Coll
     if is_role and topic in map(patterns.role_topic, principal.roles or ()):
         return Grant.ROLE
     return Grant.SUBSCRIPTION if subscribed else None
-
-
-def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> str | None:
-    """None if the principal may follow the topic, else the reason; `subscribed` is whether the store has a subscription."""
-    if grant_of(principal, topic, subscribed=subscribed, public=public) is not None:
-        return None
-    return refusal_of(principal, topic)
 
 
 def refusal_of(principal: Principal, topic: str) -> str:

@@ -1,6 +1,7 @@
 import pytest
 
 from bellcast.auth import origins
+from bellcast.auth.authenticator import AuthRequest
 from bellcast.auth.origins import ResponseKind
 from tests.unit.auth.fakes import names
 
@@ -104,7 +105,10 @@ def test_tokens_are_allowed_from_any_origin_until_origins_are_declared(
 def test_cookies_need_a_known_origin_for_changes_and_open_connections(
     kind: ResponseKind, method: str, origin: str | None, site: str | None, allowed: bool
 ) -> None:
-    assert origins.cookie_allowed(kind, method, origin, site=site, origins=(SHOP,), **SERVER) is allowed
+    fields = {b"host": b"bell.example", b"origin": (origin or "").encode(), b"sec-fetch-site": (site or "").encode()}
+    values = {name: value for name, value in fields.items() if value}
+    request = AuthRequest(method=method, scheme="https", headers=[*values.items()], header_values=values, query=b"")
+    assert request.may_use_cookies(kind, (SHOP,)) is allowed
 
 
 def test_own_origin_includes_the_port() -> None:

@@ -10,7 +10,8 @@ ANONYMOUS = Principal()
 
 def follow(principal: Principal, topic: str, **more: object) -> str | None:
     arguments = {"subscribed": False, "public": ()} | more
-    return permissions.may_follow(principal, topic, **arguments)  # type: ignore[arg-type]  # the rule's own keywords
+    grant = permissions.grant_of(principal, topic, **arguments)  # type: ignore[arg-type]  # the rule's own keywords
+    return permissions.refusal_of(principal, topic) if grant is None else None
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ class Commands:
             if refused and not accepted:
                 raise _none_accepted(refused)
             async with self.knowing_members(connection.principal, granted):
-                past = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
+                past = await topic_replay.read(
+                    self._hub, connection, granted, command.position, command.rewind, is_partial=True
+                )
                 _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
                 if not past.events or connection.phase is not Phase.REPLAYING:
                     self._hub.subscriptions.follow(connection, granted)

@@ -19,7 +19,6 @@ from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.asgi import AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import SocketIOConfig, engine_session, engineio, long_polling
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
@@ -81,7 +80,7 @@ class SocketIOEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         query = request.parameter_values
-        if self._live.siblings is not None and await self._hand_off(self._live.siblings, scope, query, receive, send):
+        if self._live.siblings is not None and await self._hand_off(scope, query, receive, send):
             return
         if scope["type"] == "websocket":
             await self._serve_asgi(request, query, receive, send)
@@ -92,17 +91,10 @@ class SocketIOEndpoint:
 
     # --- sessions of other processes
 
-    async def _hand_off(
-        self,
-        siblings: SocketHandoff,
-        scope: Scope,
-        query: Mapping[str, str],
-        receive: Receive,
-        send: Send,
-    ) -> bool:
+    async def _hand_off(self, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        owner = engine_session.owner_of(_session_id(query))
-        if owner is None or owner[0] != engine_session.HOST:
+        siblings, owner = self._live.siblings, engine_session.owner_of(_session_id(query))
+        if siblings is None or owner is None or owner[0] != engine_session.HOST:
             return False
         socket_path = siblings.peer_path(owner[1])
         if socket_path is None or scope["method"] not in ("GET", "POST") or not asgi.can_take_over(scope):

@@ -8,12 +8,11 @@ from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bellcast.kernel.brokers import history
 from bellcast.kernel.brokers.history import PastEvents
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import LiveEvent, Stream, inbox_stream, topic_stream
+from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
@@ -48,24 +47,35 @@ async def read(
     position: str | None,
     rewind: int,
     joined: Collection[str] = (),
+    *,
+    is_partial: bool = False,
 ) -> TopicReplay:
     """Read the client's own events and those of these topics since its resume position. If the position is missing or
-    unknown, read the newest events of the topics. `joined` topics, which the app chose, are not rewound. The caller
-    must follow all topics before it awaits anything else."""
+    unknown, read the newest events of the topics. `joined` topics, which the app chose, are not rewound. With
+    `is_partial`, read no events of its own, which it received while it was connected. The caller must follow all topics
+    before it awaits anything else."""
     tenant, recipient = connection.principal.tenant, connection.principal.recipient
-    own = [] if recipient is None else [inbox_stream(tenant, recipient)]
+    own = [] if recipient is None or is_partial else [inbox_stream(tenant, recipient)]
     if joined:
         own += [topic_stream(tenant, topic) for topic in joined]
-    streams = [topic_stream(tenant, topic) for topic in topics] if topics else []
-    return await _read(hub, connection, streams, own, position, rewind)
-
-
-async def read_topics(
-    hub: Hub, connection: Connection, topics: Iterable[str], position: str | None, rewind: int
-) -> TopicReplay:
-    """Like `read`, without the client's own events, which it received while it was connected."""
-    streams = [topic_stream(connection.principal.tenant, topic) for topic in topics]
-    return replace(await _read(hub, connection, streams, [], position, rewind), is_partial=True)
+    named = [topic_stream(tenant, topic) for topic in topics] if topics else []
+    streams = list(dict.fromkeys([*named, *own])) if named else own
+    try:
+        if position is not None:
+            after = history.event_id_of(position)
+            past = await hub.history.missed(tenant, streams, after)
+            if past.recovered:
+                events = _for(connection, past.events)
+                return TopicReplay(events, recovered=True, is_rewind=False, start=after, is_partial=is_partial)
+        past = await hub.history.newest(tenant, streams, min(rewind, MAX_REWIND))
+    except Unavailable as failure:
+        _hold_unread(hub, connection, failure)
+        return TopicReplay((), recovered=False, is_rewind=False, start=None)
+    rewound = tuple([event for event in past.events if event.stream in named]) if past.events else ()
+    is_off, is_rewind = past.end is None, bool(rewound)
+    return TopicReplay(
+        rewound, recovered=False, is_rewind=is_rewind, start=past.end, is_off=is_off, is_partial=is_partial
+    )
 
 
 async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> None:
@@ -76,32 +86,6 @@ async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> No
         await hub.history.confirm([topic_stream(connection.principal.tenant, topic) for topic in topics])
     except Unavailable as failure:
         _hold_unread(hub, connection, failure)
-
-
-async def _read(
-    hub: Hub,
-    connection: Connection,
-    topics: Sequence[Stream],
-    own: Sequence[Stream],
-    position: str | None,
-    rewind: int,
-) -> TopicReplay:
-    tenant = connection.principal.tenant
-    streams = list(dict.fromkeys([*topics, *own])) if topics else own
-    try:
-        if position is not None:
-            after = history.event_id_of(position)
-            past = await hub.history.missed(tenant, streams, after)
-            if past.recovered:
-                events = _for(connection, past.events)
-                return TopicReplay(events, recovered=True, is_rewind=False, start=after)
-        past = await hub.history.newest(tenant, streams, min(rewind, MAX_REWIND))
-    except Unavailable as failure:
-        _hold_unread(hub, connection, failure)
-        return TopicReplay((), recovered=False, is_rewind=False, start=None)
-    rewound = tuple([event for event in past.events if event.stream in topics]) if past.events else ()
-    is_off = past.end is None
-    return TopicReplay(rewound, recovered=False, is_rewind=bool(rewound), start=past.end, is_off=is_off)
 
 
 def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None:

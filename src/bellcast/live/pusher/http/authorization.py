@@ -51,9 +51,8 @@ async def channel(request: PusherRequest) -> object:
     if recipient not in owners:
         subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [name])
         public = () if owners else ctx.access.public_topics  # an inbox is never public
-        refusal = permissions.may_follow(principal, name, subscribed=name in subscribed, public=public)
-        if refusal is not None:
-            raise Forbidden(f"{name}: {refusal}")
+        if permissions.grant_of(principal, name, subscribed=name in subscribed, public=public) is None:
+            raise Forbidden(f"{name}: {permissions.refusal_of(principal, name)}")
     project = _credentials(request, principal)
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
