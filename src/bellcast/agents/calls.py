@@ -110,13 +110,6 @@ MAX_KEYS = 1_000
 DEFAULT_LIMIT = 20
 
 
-class Answer(Struct, frozen=True):
-    """The answer to a call: its text, and the code of the error (`ok` without one)."""
-
-    text: str
-    outcome: str = "ok"
-
-
 class Agents(Struct, eq=False):
     """Performs the calls of agents as requests to this server with the agent's own key, so that they have its rights. Counts
     the calls and the writes of each key on this node."""
@@ -167,8 +160,10 @@ class Agents(Struct, eq=False):
             if not self._running[key]:
                 del self._running[key]
 
-    async def call(self, caller: Caller, authorization: str, name: str, arguments: Mapping[str, Any]) -> Answer:
-        """Call a tool, and return its answer or the error."""
+    async def call(
+        self, caller: Caller, authorization: str, name: str, arguments: Mapping[str, Any]
+    ) -> tuple[str, str]:
+        """Call a tool; return the text of its answer or of the error, and the code of the error (`ok` without one)."""
         try:
             tool = next((one for one in self.tools(caller) if one.name == name), None)
             if tool is None:
@@ -177,14 +172,14 @@ class Agents(Struct, eq=False):
                 raise Invalid.fields([one._replace(field=one.field.removeprefix("arguments.")) for one in unfit])
             with self._call_of(caller.key or ""):
                 async with asyncio.timeout(CALL_SECONDS):
-                    return Answer(await self._answer(tool, caller, authorization, dict(arguments)))
+                    return await self._answer(tool, caller, authorization, dict(arguments)), "ok"
         except TimeoutError:
             refusal: BellcastError = Unavailable(f"The call took more than {CALL_SECONDS:.0f} s: ask for less.")
         except BellcastError as failure:
             refusal = failure
         shown = {"code": refusal.code, "status": refusal.status, "detail": clean(refusal.detail)}
         wrong = [{"field": one.field, "message": clean(one.message)} for one in refusal.errors]
-        return Answer(_encode(shown | ({"errors": wrong} if wrong else {})), refusal.code)
+        return _encode(shown | ({"errors": wrong} if wrong else {})), refusal.code
 
     async def _answer(self, tool: Tool, caller: Caller, authorization: str, arguments: dict[str, Any]) -> str:
         if tool.request is None:

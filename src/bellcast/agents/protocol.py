@@ -8,7 +8,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from bellcast import build
-from bellcast.agents.calls import Agents, Answer
+from bellcast.agents.calls import Agents
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Caller
 
@@ -43,13 +43,13 @@ def endpoint(agents: Agents, caller: Caller, authorization: str, record: Any) ->
 
     async def call_tool(_: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         arguments = params.arguments or {}
-        answer = Answer(json.dumps({"code": "internal"}), "internal")
+        text, outcome = json.dumps({"code": "internal"}), "internal"
         try:
-            answer = await agents.call(caller, authorization, params.name, arguments)
+            text, outcome = await agents.call(caller, authorization, params.name, arguments)
         finally:
-            await record(params.name, arguments, answer.outcome)
-        content = types.TextContent(type="text", text=answer.text)
-        return types.CallToolResult(content=[content], is_error=answer.outcome != "ok")
+            await record(params.name, arguments, outcome)
+        content = types.TextContent(type="text", text=text)
+        return types.CallToolResult(content=[content], is_error=outcome != "ok")
 
     server: Server[Any] = Server(
         "bellcast",

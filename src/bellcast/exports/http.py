@@ -10,6 +10,7 @@ from msgspec import Struct
 from bellcast.channels.http import messages
 from bellcast.channels.types import Message, SuppressedAddress
 from bellcast.exports.store import (
+    RECIPIENT_TABLES,
     ExportedCounter,
     ExportedDecision,
     ExportedDevice,
@@ -37,21 +38,8 @@ CHUNK_BYTES = 64 * 1024
 
 
 NDJSON = "application/x-ndjson"
-# The list of a recipient's export that contains each kind.
-LISTS = {
-    "subscription": "subscriptions",
-    "notification": "notifications",
-    "message": "messages",
-    "decision": "decisions",
-    "run": "runs",
-    "counter": "counters",
-    "awaited_event": "awaited_events",
-    "webhook_event": "webhook_events",
-    "push_endpoint": "push_endpoints",
-    "device": "devices",
-    "joined_topics": "joined_topics",
-    "suppression": "suppressions",
-}
+# The list of a recipient's export that contains each kind: its plural.
+LISTS = {kind: f"{kind.removesuffix('s')}s" for kind in (*(table.kind for table in RECIPIENT_TABLES), "suppression")}
 
 
 class Export(Struct, frozen=True, kw_only=True):

@@ -18,13 +18,7 @@ from bellcast.templates import conditions
 from bellcast.templates.types import Variables
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.step_fields import (
-    INBOX_EVENTS,
-    MAX_FUNCTION_SECONDS,
-    MAX_HTTP_SECONDS,
-    MAX_WAIT_SECONDS,
-    seconds,
-)
+from bellcast.workflows.step_fields import INBOX_EVENTS, MAX_WAIT_SECONDS, STEP_TYPES, seconds
 from bellcast.workflows.types.runs import (
     ENDED,
     ENDED_STEPS,
@@ -41,8 +35,6 @@ IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "dige
 # Message states that imply an event of a message.
 SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
 MAX_RESULT = 64 * 1024
-# Maximum durations of steps in seconds, if they differ from MAX_AHEAD_SECONDS.
-LONGEST = {"wait_for": MAX_WAIT_SECONDS, "http": MAX_HTTP_SECONDS, "python": MAX_FUNCTION_SECONDS}
 
 
 NO_FACTS = StepFacts()
@@ -218,7 +210,7 @@ def _delay_end(step: Step, run: RunState, context: RunContext) -> int:
 def duration(step: Step, field: str, run: RunState, context: RunContext) -> int:
     """Return a duration of a step in milliseconds. Raises InvalidValue."""
     value = resolved(step.fields[field], run, context)
-    most = LONGEST.get(step.type, times.MAX_AHEAD_SECONDS)
+    most = STEP_TYPES[step.type][0][field].most
     try:
         found = seconds(value)
     except ValueError as error:

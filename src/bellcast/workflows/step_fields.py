@@ -66,13 +66,15 @@ TEXT: Mapping[str, Any] = MappingProxyType({"type": "string"})
 
 
 class Field(Struct, frozen=True):
-    """A field of a step: its rule, the control that edits it, its label if that is not its name, and its JSON Schema."""
+    """A field of a step: its rule, the control that edits it, its label if that is not its name, its JSON Schema, and the most
+    seconds of a duration."""
 
     rule: FieldRule
     widget: str
     label: str = ""
     schema: Mapping[str, Any] = TEXT
     can_be_reference: bool = False
+    most: float = 0
 
 
 def _is_reference(value: Any) -> bool:
@@ -230,7 +232,7 @@ def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Fie
             )
 
     rule = _or_reference(check)
-    return Field(rule, "duration", label, {"type": ["string", "number"]}, can_be_reference=True)
+    return Field(rule, "duration", label, {"type": ["string", "number"]}, can_be_reference=True, most=most)
 
 
 # Fields of a channel's part that are not templates of one line.
