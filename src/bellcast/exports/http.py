@@ -9,17 +9,8 @@ from msgspec import Struct
 
 from bellcast.channels.http import messages
 from bellcast.channels.types import Message, SuppressedAddress
-from bellcast.exports.store import (
-    RECIPIENT_TABLES,
-    ExportedCounter,
-    ExportedDecision,
-    ExportedDevice,
-    ExportedEndpoint,
-    ExportedEvent,
-    ExportedTopics,
-    ExportedWait,
-    Exports,
-)
+from bellcast.exports import store
+from bellcast.exports.store import RECIPIENT_TABLES, Exports
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, responses
@@ -51,14 +42,14 @@ class Export(Struct, frozen=True, kw_only=True):
     subscriptions: list[Subscription]
     notifications: list[Notification]
     messages: list[Message]
-    decisions: list[ExportedDecision]
+    decisions: list[store.ExportedDecision]
     runs: list[RunDetails]
-    counters: list[ExportedCounter]
-    awaited_events: list[ExportedWait]
-    webhook_events: list[ExportedEvent]
-    push_endpoints: list[ExportedEndpoint]
-    devices: list[ExportedDevice]
-    joined_topics: list[ExportedTopics]
+    counters: list[store.ExportedCounter]
+    awaited_events: list[store.ExportedWait]
+    webhook_events: list[store.ExportedEvent]
+    push_endpoints: list[store.ExportedEndpoint]
+    devices: list[store.ExportedDevice]
+    joined_topics: list[store.ExportedTopics]
     suppressions: list[SuppressedAddress]
 
 

@@ -19,16 +19,8 @@ from bellcast.templates.types import Variables
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import INBOX_EVENTS, MAX_WAIT_SECONDS, STEP_TYPES, seconds
-from bellcast.workflows.types.runs import (
-    ENDED,
-    ENDED_STEPS,
-    Digest,
-    RunState,
-    RunStatus,
-    StepFacts,
-    StepResult,
-    StepStatus,
-)
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import RunState, StepFacts, StepResult
 
 # Types of steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
@@ -59,9 +51,9 @@ class RunContext(Struct, frozen=True, kw_only=True):
 class StepOutcome(StepResult, frozen=True, kw_only=True):
     """The result of a step that the caller executed. If `ends_run` is set, the run ends with this status."""
 
-    state: StepStatus = "done"
-    digest: Digest | None = None
-    ends_run: RunStatus | None = None
+    state: runs.StepStatus = "done"
+    digest: runs.Digest | None = None
+    ends_run: runs.RunStatus | None = None
 
 
 class InvalidValue(Exception):
@@ -114,8 +106,8 @@ def _rfc3339(moment: int | None) -> str | None:
 def advance(definition: Definition, run: RunState, context: RunContext) -> tuple[RunState, Step | None]:
     """Advance to the next step that needs I/O, and return it; None if the run waits or has ended. Raises StepCrashed
     and RecursionError."""
-    while run.status not in ENDED:
-        step = next((one for one in definition.ordered if run.step(one.key).state not in ENDED_STEPS), None)
+    while run.status not in runs.ENDED:
+        step = next((one for one in definition.ordered if run.step(one.key).state not in runs.ENDED_STEPS), None)
         if step is None:
             return run.ended("completed"), None
         try:

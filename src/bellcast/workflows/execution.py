@@ -37,16 +37,7 @@ from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import (
-    ENDED,
-    MAX_RUN,
-    BegunPage,
-    RunCommit,
-    RunState,
-    StepFacts,
-    StoredRun,
-    as_change,
-)
+from bellcast.workflows.types.runs import BegunPage, RunCommit, RunState, StepFacts, StoredRun
 
 log = structlog.get_logger(__name__)
 
@@ -276,7 +267,7 @@ class RunExecutor(Struct, eq=False):
         waits, now = run_steps.new_waits(execution), self.triggers.clock.now()
         run, events = self._with_state(execution, now), tuple[WebhookEvent, ...]()
         if run.state != execution.stored.state:
-            events = await self.triggers.router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
+            events = await self.triggers.router.webhooks.events(run.tenant, f"run.{run.state}", [runs.as_change(run)])
         return RunCommit(
             run=run,
             now=now,
@@ -296,7 +287,7 @@ class RunExecutor(Struct, eq=False):
         """Return the stored run with the new state. A run that became too large fails."""
         state = execution.state = execution.state.timed(now)
         body = runs.encode(state)
-        if len(body) > MAX_RUN:
+        if len(body) > runs.MAX_RUN:
             state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")
             execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
             execution.call = execution.due_at = None
@@ -306,7 +297,7 @@ class RunExecutor(Struct, eq=False):
             state=state.status,
             reason=state.reason,
             wakes_at=state.wakes_at,
-            ended_at=now if state.status in ENDED else None,
+            ended_at=now if state.status in runs.ENDED else None,
             body=body,
         )
 

@@ -25,20 +25,8 @@ from bellcast.workflows import cron, engine, live_waits, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepOutcome
 from bellcast.workflows.triggers import TriggerDraft, Triggers
-from bellcast.workflows.types import step_counters
-from bellcast.workflows.types.runs import (
-    MAX_RUN,
-    CounterKey,
-    CounterUpdate,
-    Digest,
-    NewWait,
-    RunState,
-    StepFacts,
-    StoredCounter,
-    StoredRun,
-    StoredWait,
-    TriggerRequest,
-)
+from bellcast.workflows.types import runs, step_counters
+from bellcast.workflows.types.runs import CounterKey, CounterUpdate, Digest, NewWait, RunState, StoredRun, StoredWait
 from bellcast.workflows.types.step_counters import StepCounter
 from bellcast.workflows.workflow_catalog import CurrentVersion
 
@@ -71,7 +59,7 @@ class Execution(Struct, kw_only=True):
     page: ExecutionPage
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
-    triggers: list[TriggerRequest] = []
+    triggers: list[runs.TriggerRequest] = []
     watched: list[str] = []
     waits: Mapping[str, StoredWait] = {}
     call: Step | None = None  # set after the commit
@@ -87,7 +75,7 @@ class RunSteps(Struct, eq=False):
     """Performs steps; adds their effects to the execution."""
 
     find_current: Callable[[str, str], Awaitable[CurrentVersion | None]]
-    read_counter: Callable[[CounterKey], Awaitable[StoredCounter | None]]
+    read_counter: Callable[[CounterKey], Awaitable[runs.StoredCounter | None]]
     triggers: Triggers
     limits: Limits
 
@@ -291,7 +279,7 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
 
 def _fitting(digest: Digest, run: RunState) -> Digest:
     """Return the digest with as many items as fit into the run."""
-    free_bytes = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
+    free_bytes = runs.MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
     # the earlier runs have left the digest; its item had exceeded the limit together with theirs
     items = digest.items or (run.data,)
     return msgspec.structs.replace(digest, items=step_counters.within(items, free_bytes))
@@ -313,7 +301,7 @@ def execution_of(
     page: ExecutionPage,
     tenant: TenantSettings,
     now: int,
-    facts: Mapping[str, StepFacts],
+    facts: Mapping[str, runs.StepFacts],
     waits: Mapping[str, StoredWait],
 ) -> Execution:
     """Return a run with the input of its steps at this time."""

@@ -31,15 +31,8 @@ from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
-from bellcast.workflows.types.runs import (
-    CANCEL_NAMES,
-    GENERATED_PREFIX,
-    PROGRESS,
-    SCHEDULES,
-    FiredSchedule,
-    NewSchedule,
-    TriggerRequest,
-)
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import CANCEL_NAMES, PROGRESS, SCHEDULES, NewSchedule, TriggerRequest
 
 JOB_KIND = "schedule"
 # Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this
@@ -51,7 +44,7 @@ CANCEL_PAGE = 100
 NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
 
 
-class FoundSchedule(FiredSchedule, frozen=True):
+class FoundSchedule(runs.FiredSchedule, frozen=True):
     """A schedule and its progress, as they were read. Without a stored progress, it starts when the schedule was created."""
 
     schedule: StoredSchedule
@@ -315,7 +308,7 @@ class Schedules(Struct, eq=False):
     async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
         engines = self.engines()
         now = engines.clock.now()
-        key = f"{GENERATED_PREFIX}{engines.new_id(now)}"
+        key = f"{runs.GENERATED_PREFIX}{engines.new_id(now)}"
         following = await self.next_times(tenant, schedule, new_progress(schedule, now).until, 1)
         next_at = times.to_rfc3339(following[0]) if following else None
         response = await Runs(engines.db).start(

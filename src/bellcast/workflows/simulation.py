@@ -33,17 +33,7 @@ from bellcast.workflows.step_fields import INBOX_EVENTS
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs, step_counters
-from bellcast.workflows.types.runs import (
-    ENDED,
-    MAX_RUN,
-    CounterKey,
-    RunState,
-    StepFacts,
-    StepState,
-    StoredCounter,
-    StoredRun,
-    StoredWait,
-)
+from bellcast.workflows.types.runs import CounterKey, RunState, StepState, StoredCounter, StoredRun, StoredWait
 from bellcast.workflows.types.simulations import (
     SimulatedCondition,
     SimulatedDecision,
@@ -199,7 +189,7 @@ class RunSimulation:
         self._state = RunState(data=request.data, actor=msgspec.to_builtins(actor))
         self._path: dict[str, SimulatedStep] = {}
         self._events = list(request.events)
-        self._facts: dict[str, StepFacts] = {}
+        self._facts: dict[str, runs.StepFacts] = {}
         self._waits = {
             wait.step: StoredWait(wait.target, None)
             for wait in live_waits.of_new_run(definition, self._stored, self._state)
@@ -216,14 +206,14 @@ class RunSimulation:
         while not self._allowance.is_exceeded:
             self._clock.moment = now
             self._state = await self._wake(now, pauses)
-            if self._state.status in ENDED:
+            if self._state.status in runs.ENDED:
                 break
             due = [at for one in self._events if (at := self._time_of(one)) is not None]
             due += [] if self._state.wakes_at is None else [self._state.wakes_at]
             now = max(now, min(due, default=self._stored.created_at + MAX_AHEAD_MS + 1))
             if now > self._stored.created_at + MAX_AHEAD_MS:
                 self._allowance.is_exceeded = True
-        has_ended = self._state.status in ENDED
+        has_ended = self._state.status in runs.ENDED
         return SimulatedRun(
             recipient=self._stored.recipient,
             timezone=self._zone.key,
@@ -268,7 +258,7 @@ class RunSimulation:
         self._waits |= {one.step: StoredWait(one.target, None) for one in run_steps.new_waits(execution)}
         if execution.state is not state:  # the topic of a wait is invalid
             self._trace(state, execution)
-        if len(runs.encode(execution.state)) > MAX_RUN:
+        if len(runs.encode(execution.state)) > runs.MAX_RUN:
             return before.ended("failed", "too_large")
         return execution.state
 

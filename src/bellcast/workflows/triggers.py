@@ -23,17 +23,7 @@ from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import live_waits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import (
-    MAX_DATA,
-    BegunPage,
-    FiredSchedule,
-    NewWait,
-    RunCommit,
-    RunState,
-    StoredRun,
-    TriggerRequest,
-    as_change,
-)
+from bellcast.workflows.types.runs import BegunPage, NewWait, StoredRun, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 BEGUN = "run.running"
@@ -43,7 +33,7 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A trigger of a workflow (`POST /v1/workflows/{key}/trigger`)."""
 
     to: Annotated[str | list[str] | Audience, TO]
-    data: Annotated[dict[str, Any], json_data(MAX_DATA)] = {}
+    data: Annotated[dict[str, Any], json_data(runs.MAX_DATA)] = {}
     actor: Annotated[Actor | str | None, ACTOR] = None
     cancel_key: Annotated[str | None, KEY] = None
     send_at: str | None = None
@@ -84,7 +74,7 @@ class Triggers(Struct, eq=False):
     clock: Clock
 
     async def trigger(
-        self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
+        self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: runs.FiredSchedule | None = None
     ) -> bytes:
         """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
@@ -105,7 +95,7 @@ class Triggers(Struct, eq=False):
         now = self.clock.now()
         id = self.router.new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
-        body = runs.encode(RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=depth))
+        body = runs.encode(runs.RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=depth))
         # Named recipients are the only page of their fan-out.
         fanout = NewFanout(
             id=id,
@@ -156,11 +146,11 @@ class Triggers(Struct, eq=False):
         """Return a page of a fan-out: runs for these recipients, which start with their jobs."""
         now = self.clock.now()
         request = await self._start(fanout, [StartedRun(self.router.new_id(now), key) for key in keys], now)
-        runs = [RunCommit(run=run, now=now, due_at=now) for run in request.runs]
-        return BegunPage(fanout=fanout, position=position, runs=runs, waits=request.waits, events=request.events)
+        begun = [runs.RunCommit(run=run, now=now, due_at=now) for run in request.runs]
+        return BegunPage(fanout=fanout, position=position, runs=begun, waits=request.waits, events=request.events)
 
     async def _start(self, fanout: NewFanout, started: Sequence[StartedRun], now: int) -> TriggerRequest:
-        runs = tuple(
+        new = tuple(
             StoredRun(
                 id=one.id,
                 trigger=fanout.id,
@@ -175,10 +165,10 @@ class Triggers(Struct, eq=False):
             )
             for one in started
         )
-        waits, events = tuple(await self._waits(runs)), tuple[WebhookEvent, ...]()
+        waits, events = tuple(await self._waits(new)), tuple[WebhookEvent, ...]()
         if await self.router.webhooks.is_wanted(fanout.tenant, BEGUN):
-            events = await self.router.webhooks.events(fanout.tenant, BEGUN, [as_change(run) for run in runs])
-        return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=runs, waits=waits, events=events)
+            events = await self.router.webhooks.events(fanout.tenant, BEGUN, [runs.as_change(run) for run in new])
+        return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=new, waits=waits, events=events)
 
 
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:

@@ -128,7 +128,7 @@ async def test_run_that_became_too_large_before_a_call_calls_nothing(
 ) -> None:
     await world.put("booking", {"key": "call", "type": "http", "url": "https://app.example.com/"})
     id = await world.trigger("booking")
-    monkeypatch.setattr("bellcast.workflows.execution.MAX_RUN", 20)
+    monkeypatch.setattr("bellcast.workflows.types.runs.MAX_RUN", 20)
     await world.settle()
     run, _ = await world.run(id)
     assert (run.state, run.reason, world.http.requests) == ("failed", "too_large", [])

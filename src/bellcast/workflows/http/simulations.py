@@ -25,12 +25,7 @@ from bellcast.workflows.simulation import RUN, Simulator
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types.runs import StoredRun
-from bellcast.workflows.types.simulations import (
-    MAX_RECIPIENTS,
-    SimulatedRecipient,
-    Simulation,
-    SimulationRequest,
-)
+from bellcast.workflows.types.simulations import MAX_RECIPIENTS, SimulatedRecipient, Simulation, SimulationRequest
 from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 # Of one caller: an author who tries every few seconds, with previews of the e-mails.

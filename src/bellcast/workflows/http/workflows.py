@@ -18,15 +18,7 @@ from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, In
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import (
-    audit,
-    context,
-    definition_body,
-    drafts,
-    managed,
-    objects,
-    tenants,
-)
+from bellcast.rest import audit, context, definition_body, drafts, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy

@@ -25,21 +25,7 @@ from bellcast.kernel.jobs.types import FANOUT, NORMAL, Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.workflows.types import runs as run_state
 from bellcast.workflows.types import step_counters
-from bellcast.workflows.types.runs import (
-    CANCEL_NAMES,
-    PROGRESS,
-    SCHEDULES,
-    BegunPage,
-    CounterKey,
-    CounterUpdate,
-    NewSchedule,
-    NewWait,
-    RunCommit,
-    ScheduleChanged,
-    StoredCounter,
-    StoredRun,
-    TriggerRequest,
-)
+from bellcast.workflows.types.runs import SCHEDULES, CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest
 
 # The columns of a run before its body.
 RUN_COLUMNS = (
@@ -81,7 +67,7 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
             return [stored]
         fired = first.schedule
         if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
-            raise ScheduleChanged
+            raise run_state.ScheduleChanged
         yield from _add(self.items)
         yield from idempotency.store_response(first.tenant, first)
         return [request.response for request in self.items]
@@ -102,17 +88,17 @@ def _add(requests: Sequence[TriggerRequest]) -> Script[None]:
             yield from _put_schedule(request, schedule)
 
 
-def _put_schedule(request: TriggerRequest, schedule: NewSchedule) -> Script[None]:
-    name, now = {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}, request.created_at
-    if schedule.replaces is not UNSET and not (
-        yield from documents.replace(name, schedule.replaces, schedule.body, now)
-    ):
+def _put_schedule(request: TriggerRequest, schedule: run_state.NewSchedule) -> Script[None]:
+    now, name = request.created_at, {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}
+    replaces = schedule.replaces
+    if replaces is not UNSET and not (yield from documents.replace(name, replaces, schedule.body, now)):
         raise PreconditionFailed
-    yield Statement("document_write", {**name, "body": schedule.body.decode(), "now": now})
-    yield Statement("document_write", {**name, "kind": PROGRESS, "body": schedule.progress.decode(), "now": now})
+    written = [(SCHEDULES, schedule.key, schedule.body), (run_state.PROGRESS, schedule.key, schedule.progress)]
     if schedule.cancel_name is not None:
-        name |= {"kind": CANCEL_NAMES, "key": schedule.cancel_name}
-        yield Statement("document_write", {**name, "body": schedule.key, "now": now})
+        written.append((run_state.CANCEL_NAMES, schedule.cancel_name, schedule.key.encode()))
+    for kind, key, body in written:
+        name = {"kind": kind, "tenant": request.tenant, "key": key}
+        yield Statement("document_write", {**name, "body": body.decode(), "now": now})
     if schedule.job is not None:
         yield Statement("job_add", many=[new_job_params(schedule.job)])
 
@@ -150,12 +136,12 @@ def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
     )
 
 
-def _put_waits(waits: Sequence[NewWait]) -> Script[None]:
+def _put_waits(waits: Sequence[run_state.NewWait]) -> Script[None]:
     if waits:
         yield Statement("event_wait_put", many=[msgspec.structs.asdict(wait) for wait in waits])
 
 
-def add_page(page: BegunPage) -> PageCommand[CommitResult]:
+def add_page(page: run_state.BegunPage) -> PageCommand[CommitResult]:
     """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
     fanout, runs = page.fanout, page.runs
 
@@ -288,9 +274,9 @@ def _add_effects(commits: Sequence[RunCommit]) -> Script[dict[str, list[Event]]]
     return events
 
 
-def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
+def find_counter(key: CounterKey) -> Script[run_state.StoredCounter | None]:
     found = yield Statement("counter_find", msgspec.structs.asdict(key))
-    return StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
+    return run_state.StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
 
 
 def _recipients_of(ids: Sequence[str]) -> Script[frozenset[RecipientKey]]:

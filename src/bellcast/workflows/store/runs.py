@@ -15,17 +15,8 @@ from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import EventReport, no_report
 from bellcast.workflows.store import run_commits
-from bellcast.workflows.types.runs import (
-    BegunPage,
-    OutlinedRun,
-    RunCommit,
-    StepFacts,
-    StoredRun,
-    StoredWait,
-    TriggerRequest,
-    WaitingRun,
-    as_change,
-)
+from bellcast.workflows.types import runs as run_state
+from bellcast.workflows.types.runs import StepFacts, StoredRun, StoredWait, WaitingRun
 
 # Maximum runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
@@ -39,7 +30,7 @@ LIST = KeysetList(
     leads=("trigger", "recipient", "workflow", "state"),
     filters=("channel", "provider", "step", "ended"),
 )
-OUTLINES = KeysetList("run_outlines", ("id",), OutlinedRun._make, is_newest_first=True, leads=("workflow",))
+OUTLINES = KeysetList("run_outlines", ("id",), run_state.OutlinedRun._make, is_newest_first=True, leads=("workflow",))
 
 
 def restart(run: StoredRun, now: int) -> Script[bool]:
@@ -53,7 +44,7 @@ def restart(run: StoredRun, now: int) -> Script[bool]:
 class Runs(StoreTable):
     """Runs and their counters. Each run that has not ended has a job with its id."""
 
-    async def start(self, request: TriggerRequest) -> bytes:
+    async def start(self, request: run_state.TriggerRequest) -> bytes:
         """Commit a trigger, and return its response, or the stored one for a repeated key. Raises IdempotencyMismatch,
         ClaimTaken and ScheduleChanged."""
         (response,) = await self._engine.write(run_commits.StartTriggers([request]))
@@ -85,7 +76,7 @@ class Runs(StoreTable):
         found = yield Statement("runs_find", {"ids": columns.to_json(ids)})
         return list(map(run_commits.stored_run, found))
 
-    async def commit(self, commits: Sequence[RunCommit]) -> list[run_commits.CommitResult | Exception]:
+    async def commit(self, commits: Sequence[run_state.RunCommit]) -> list[run_commits.CommitResult | Exception]:
         """Write runs, each with its effects in one transaction; runs share transactions. Return for each run the events
         of its inbox rows, the error if it failed, or None if nothing was written because the run or a counter changed
         since it was read."""
@@ -168,7 +159,7 @@ class Runs(StoreTable):
                 continue
             cancelled += 1
             unsent = yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
-            events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
+            events = report("run.cancelled", run_state.as_change(msgspec.structs.replace(run, state="cancelled")))
             yield from webhook_events.add(events, now)
             yield from messages.withdraw(unsent, report, now)
             yield from run_commits.leave_digests([run.id], cancel_key)
@@ -224,7 +215,7 @@ class Runs(StoreTable):
             if ended:
                 yield from messages.wake([wait.run])
 
-    async def add_page(self, page: BegunPage) -> run_commits.CommitResult:
+    async def add_page(self, page: run_state.BegunPage) -> run_commits.CommitResult:
         """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
         Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
         `fanout`, or has since excluded a recipient of the page."""
