@@ -29,17 +29,10 @@ def list_messages(
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:
     """List messages, the newest first."""
+    filters = {name: value for name, value in locals().items() if name != "client"}
     import msgspec
 
-    page = client.messages.list(
-        channel=channel,
-        state=state,
-        recipient=recipient,
-        notification=notification,
-        workflow=workflow,
-        limit=limit,
-        tenant=tenant,
-    )
+    page = client.messages.list(**filters)
 
     def line(one: dict[str, Any]) -> str:
         title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
@@ -234,9 +227,7 @@ def explain(
     """Explain why a recipient got or did not get a notification through a channel."""
     if [notification, run, type].count(None) < 2:
         raise typer.BadParameter("expected only one of --notification, --run and --type", param_hint="--notification")
-    found = client.explain(
-        recipient, notification=notification, run=run, type=type, channel=channel, since=since, tenant=tenant
-    )
+    found = client.explain(**{name: value for name, value in locals().items() if name != "client"})
     yield found
     is_alone = notification is None and run is None and type is None
     lines = [found.text] if is_alone else [one.text for one in found.channels]

@@ -57,7 +57,16 @@ UrlAndRow = Annotated[
 app = typer.Typer()
 sql = options.group(app, "sql", HELP, EPILOG)
 
-SqlCommand = options.with_settings("DATABASE_URL", "STORE")
+
+class SqlCommand(options.with_settings("DATABASE_URL", "STORE")):  # type: ignore[misc]  # made by a function
+    """A command on the app's PostgreSQL."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Raise SettingsError without the driver, which the command's modules import."""
+        from bellcast.server import adapters
+
+        adapters.need_postgres("BELLCAST_DATABASE_URL")
+        return super().invoke(ctx)
 
 
 @options.command(sql, cls=SqlCommand)
@@ -71,7 +80,6 @@ def install(
     ] = False,
 ) -> Iterator[Any]:
     """Install or upgrade the outbox in the app's database."""
-    _need_driver()
     from bellcast.outbox import schema
 
     if printed:
@@ -104,7 +112,6 @@ def uninstall(
     force: Annotated[bool, typer.Option("--force", help="Even if rows are pending. They are lost.")] = False,
 ) -> Iterator[Any]:
     """Remove the outbox and the triggers of watched tables from the app's database."""
-    _need_driver()
     from bellcast.outbox import schema
 
     lost = _run(ctx, url, lambda connection: schema.uninstall(connection, force=force))
@@ -115,7 +122,6 @@ def uninstall(
 @options.command(sql, cls=SqlCommand)
 def status(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     """Show pending rows, refused rows with the reason, and watched tables."""
-    _need_driver()
     from bellcast.outbox import status as outbox_status
 
     result = _run(ctx, url, outbox_status.read_status)
@@ -169,7 +175,6 @@ def watch(
     ] = None,
 ) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
-    _need_driver()
     from bellcast.outbox import schema, table_watch
     from bellcast.outbox.table_watch import WatchRequest
 
@@ -197,7 +202,6 @@ def watch(
 @options.command(sql, cls=SqlCommand)
 def unwatch(ctx: typer.Context, table: Table, url: Url = None) -> Iterator[Any]:
     """Stop watching a table."""
-    _need_driver()
     from bellcast.outbox import table_watch
 
     name = _run(ctx, url, lambda connection: table_watch.unwatch(connection, table))
@@ -208,7 +212,6 @@ def unwatch(ctx: typer.Context, table: Table, url: Url = None) -> Iterator[Any]:
 @options.command(sql, "list", cls=SqlCommand)
 def list_(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     """List the watched tables."""
-    _need_driver()
     from bellcast.outbox import table_watch
 
     result = _run(ctx, url, table_watch.find_all)
@@ -217,12 +220,6 @@ def list_(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
         _show_watches(result)
     else:
         console.note("No table is watched: run `bellcast sql watch TABLE`.")
-
-
-def _need_driver() -> None:
-    from bellcast.server import adapters
-
-    adapters.need_postgres("BELLCAST_DATABASE_URL")
 
 
 def _run(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connection"], Awaitable[T]]) -> T:
@@ -274,7 +271,6 @@ def _end_refusals(
     ctx: typer.Context, which: list[str] | None, name: Literal["retry", "discard"], key: str, action: str
 ) -> Iterator[Any]:
     """Retry or discard the row that the arguments name, or all, and print their number."""
-    _need_driver()
     from bellcast.outbox import status as outbox_status
 
     words = which or []

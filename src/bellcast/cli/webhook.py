@@ -19,11 +19,6 @@ app = typer.Typer()
 webhook = options.group(app, "webhook", "List, add, change and remove webhooks: URLs that receive events.")
 
 
-def _line(one: dict[str, Any]) -> str:
-    state = "" if one["active"] else f", not active: {one['last_error']}" if one["last_error"] else ", not active"
-    return f"{one['id']}  {one['url']}  {','.join(one['events'])}{state}"
-
-
 group = objects.CommandGroup(
     commands=webhook,
     plural="webhooks",
@@ -31,7 +26,14 @@ group = objects.CommandGroup(
     key_name="ID",
     owner="The tenant; * receives all events. Default: the project's own.",
 )
-group.add_list(_line, "List the webhooks.")
+group.add_list(
+    lambda one: (
+        f"{one['id']}  {one['url']}  {','.join(one['events'])}"
+        + ("" if one["active"] else ", not active")
+        + (f": {one['last_error']}" if one["last_error"] and not one["active"] else "")
+    ),
+    "List the webhooks.",
+)
 group.add_show("Show a webhook as JSON, without its secret.")
 
 

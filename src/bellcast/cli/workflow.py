@@ -98,7 +98,13 @@ def simulate(
     more = {} if fields is None else console.parsed_json(fields, "--fields")
     if not isinstance(more, dict) or not more.keys() <= MORE_FIELDS:
         raise typer.BadParameter(f"expected an object with {', '.join(sorted(MORE_FIELDS))}", param_hint="--fields")
-    events = [*more.pop("events", ()), *map(_event, event or ())]
+    events = [*more.pop("events", ())]
+    for text in event or ():
+        step, _, rest = text.partition(":")
+        name, _, after = rest.partition(":")
+        if not step or not name:
+            raise typer.BadParameter(f"expected STEP:EVENT or STEP:EVENT:AFTER, got {text}", param_hint="--event")
+        events.append({"step": step, "event": name, **({"after": after} if after else {})})
     definition = None if file is None else objects.read_object(file)[1]
     found = client.workflows.simulate(
         key,
@@ -112,14 +118,6 @@ def simulate(
     )
     yield found
     console.show(_simulated(found))
-
-
-def _event(text: str) -> dict[str, Any]:
-    step, _, rest = text.partition(":")
-    name, _, after = rest.partition(":")
-    if not step or not name:
-        raise typer.BadParameter(f"expected STEP:EVENT or STEP:EVENT:AFTER, got {text}", param_hint="--event")
-    return {"step": step, "event": name, **({"after": after} if after else {})}
 
 
 def _simulated(simulation: dict[str, Any]) -> Iterator[str]:
@@ -237,20 +235,10 @@ def list_runs(
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:
     """List runs, the newest first."""
+    filters = {name: value for name, value in locals().items() if name != "client"}
     import msgspec
 
-    page = client.runs.list(
-        workflow=workflow,
-        recipient=recipient,
-        state=state,
-        trigger=trigger,
-        channel=channel,
-        provider=provider,
-        step=step,
-        step_state=step_state,
-        limit=limit,
-        tenant=tenant,
-    )
+    page = client.runs.list(**filters)
 
     def line(one: dict[str, Any]) -> str:
         reason = f", {one['reason']}" if one["reason"] else ""

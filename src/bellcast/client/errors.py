@@ -19,7 +19,7 @@ BellcastError
 import re
 from collections.abc import Sequence
 
-from bellcast.client.responses import BulkResult, FieldError, Problem
+from bellcast.client.responses import BulkResult, Problem
 
 
 class BellcastError(Exception):
@@ -56,24 +56,10 @@ class RequestRefused(BellcastError):
     def __init__(self, problem: Problem, retry_after: float | None = None, url: str = "") -> None:
         super().__init__(problem, retry_after, url)
         self.problem = problem
+        self.status, self.code = problem.status, problem.code
+        self.detail, self.errors = problem.detail, problem.errors
         self.retry_after = retry_after
         self.url = url
-
-    @property
-    def status(self) -> int:
-        return self.problem.status
-
-    @property
-    def code(self) -> str:
-        return self.problem.code
-
-    @property
-    def detail(self) -> str | None:
-        return self.problem.detail
-
-    @property
-    def errors(self) -> list[FieldError]:
-        return self.problem.errors
 
     @property
     def reason(self) -> str:

@@ -37,23 +37,22 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
 
     transport = fake.RecordingTransport(_bellcast_fake_server)
     bell = FakeBellcast(_bellcast_fake_server, transport)
+
+    def recording(original: Any) -> Any:
+        """Return a constructor that uses the recording transport, regardless of address and secret."""
+
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            if kwargs.get("transport") is None:
+                args, kwargs = ("http://127.0.0.1", _bellcast_fake_server.credentials), {"transport": transport}
+            original(self, *args, **kwargs)
+
+        return init
+
     for client in (Bellcast, AsyncBellcast):
-        init = _recording(client.__init__, transport, _bellcast_fake_server.credentials)
-        monkeypatch.setattr(client, "__init__", init)
+        monkeypatch.setattr(client, "__init__", recording(client.__init__))
     yield bell
     bell.close()
     _forget_sends(_bellcast_fake_server)
-
-
-def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
-    """Return a constructor that uses the recording transport, regardless of address and secret."""
-
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("transport") is None:
-            args, kwargs = ("http://127.0.0.1", credentials), {"transport": recorder}
-        original(self, *args, **kwargs)
-
-    return init
 
 
 def _forget_sends(server: "LocalServer") -> None:

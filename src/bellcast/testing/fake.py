@@ -121,21 +121,12 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
 
 class FakeBellcast(Bellcast):
-    """A blocking client whose sends are in `sent` and `events`."""
+    """A blocking client whose sends are in `sent`, in their order and one per recipient, and its live events in `events`."""
 
     def __init__(self, server: LocalServer, transport: RecordingTransport) -> None:
         super().__init__("http://127.0.0.1", server.credentials, transport=transport)
         self._transport = transport
-
-    @property
-    def sent(self) -> list[SentDraft]:
-        """The notifications in the order of their sends, one per recipient."""
-        return self._transport.sent
-
-    @property
-    def events(self) -> list[PublishedEvent]:
-        """The live events."""
-        return self._transport.events
+        self.sent, self.events = transport.sent, transport.events
 
     def sent_to(self, recipient: Any) -> list[SentDraft]:
         """Return the notifications for a recipient, or for an audience."""

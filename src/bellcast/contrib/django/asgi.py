@@ -98,8 +98,10 @@ class _NotificationConnection:
         async with httpx.AsyncClient(timeout=STREAM_TIMEOUT, verify=_tls()) as http:
             while True:
                 try:
-                    if not await self._is_signed_in():
-                        break
+                    if self._session is not None:
+                        user = await _session_user(self._session)
+                        if user is None or user.pk != self._user.pk:
+                            break
                     async for event, data in self._frames(http):
                         wait = FIRST_WAIT
                         if event == "notification":
@@ -113,12 +115,6 @@ class _NotificationConnection:
                 await asyncio.sleep(wait)
                 wait = min(LONGEST_WAIT, wait * 2)
         await self._send({"type": "websocket.close", "code": ANONYMOUS})
-
-    async def _is_signed_in(self) -> bool:
-        if self._session is None:
-            return True
-        user = await _session_user(self._session)
-        return user is not None and user.pk == self._user.pk
 
     async def _frames(self, http: httpx.AsyncClient) -> AsyncIterator[tuple[str, Any]]:
         token = await _in_thread(identity.session_token, self._user, identity.INBOX_TTL)

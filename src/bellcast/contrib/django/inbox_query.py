@@ -52,10 +52,6 @@ def mark_as_read(user: Any, id: str) -> client.Notification:
         raise _model().DoesNotExist("Notification matching query does not exist.") from None
 
 
-def delete(user: Any, id: str) -> None:
-    identity.inbox_of(user).delete(id)
-
-
 def assign(notification: Any, row: client.Notification, user: Any) -> Any:
     """Set the fields of a model instance from a row of Bellcast."""
     notification.pk = row.id

@@ -7,7 +7,7 @@ from django.db.utils import NotSupportedError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from bellcast.contrib.django import inbox_query
+from bellcast.contrib.django import identity, inbox_query
 from bellcast.contrib.outbox import TABLE, PayloadDecoder
 
 
@@ -94,7 +94,7 @@ class Notification(OutboxEntry):
 
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         """Delete it from its user's inbox."""
-        inbox_query.delete(self.user, str(self.pk))
+        identity.inbox_of(self.user).delete(str(self.pk))
         return 1, {"bellcast.Notification": 1}
 
     def save(self, *_: Any, **__: Any) -> None:

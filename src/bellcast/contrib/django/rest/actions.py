@@ -94,10 +94,6 @@ def form_fields(form: Any) -> dict[str, Any]:
     return last | {name: form.getlist(name) for name in ("notification_ids",) if name in form}
 
 
-def read_notification(request: Incoming) -> dict[str, Any]:
-    return to_row(inbox_query.find(request.user, request.kwargs["id"]))
-
-
 def mark_as_read(request: Incoming) -> dict[str, Any]:
     """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
     body = request.body()
@@ -114,29 +110,9 @@ def mark_as_read(request: Incoming) -> dict[str, Any]:
     return {"message": f"{count} notifications marked as read", "marked_count": count}
 
 
-def mark_single_as_read(request: Incoming) -> dict[str, Any]:
-    return to_row(inbox_query.mark_as_read(request.user, request.kwargs["id"]))
-
-
-def count_unread(request: Incoming) -> dict[str, Any]:
-    return {"count": identity.inbox_of(request.user).counts().unread}
-
-
-def list_recent(request: Incoming) -> list[dict[str, Any]]:
-    return [to_row(row) for row in inbox_query.read_page(request.user, RECENT, None).notifications]
-
-
 def delete_read(request: Incoming) -> dict[str, Any]:
     count = identity.inbox_of(request.user).clear("read").changed
     return {"message": f"{count} notifications deleted", "deleted_count": count}
-
-
-def read_preferences(request: Incoming) -> dict[str, Any]:
-    return preferences.read(request.user)
-
-
-def change_preferences(request: Incoming) -> dict[str, Any]:
-    return preferences.write(request.user, request.body())
 
 
 def issue_token(request: Incoming) -> dict[str, Any]:
@@ -181,15 +157,34 @@ def to_row(notification: Notification) -> dict[str, Any]:
     }
 
 
-PREFERENCES: dict[str, Handler] = {"GET": read_preferences, "PUT": change_preferences, "PATCH": change_preferences}
+PREFERENCES: dict[str, Handler] = {
+    "GET": lambda request: preferences.read(request.user),
+    **dict.fromkeys(("PUT", "PATCH"), lambda request: preferences.write(request.user, request.body())),
+}
 ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "notification-list": ("notifications/", {"GET": list_notifications}),
     "mark-as-read": ("notifications/mark_as_read/", {"POST": mark_as_read}),
-    "unread-count": ("notifications/unread_count/", {"GET": count_unread}),
-    "recent": ("notifications/recent/", {"GET": list_recent}),
+    "unread-count": (
+        "notifications/unread_count/",
+        {"GET": lambda request: {"count": identity.inbox_of(request.user).counts().unread}},
+    ),
+    "recent": (
+        "notifications/recent/",
+        {
+            "GET": lambda request: [
+                to_row(row) for row in inbox_query.read_page(request.user, RECENT, None).notifications
+            ]
+        },
+    ),
     "delete-read": ("notifications/delete_read/", {"DELETE": delete_read}),
-    "mark-single-as-read": ("notifications/<str:id>/mark_single_as_read/", {"POST": mark_single_as_read}),
-    "notification-detail": ("notifications/<str:id>/", {"GET": read_notification}),
+    "mark-single-as-read": (
+        "notifications/<str:id>/mark_single_as_read/",
+        {"POST": lambda request: to_row(inbox_query.mark_as_read(request.user, request.kwargs["id"]))},
+    ),
+    "notification-detail": (
+        "notifications/<str:id>/",
+        {"GET": lambda request: to_row(inbox_query.find(request.user, request.kwargs["id"]))},
+    ),
     "preferences": ("notification-preferences/", PREFERENCES),
     "preferences-detail": ("notification-preferences/<str:id>/", PREFERENCES),
     "token": ("token/", {"GET": issue_token}),
