@@ -132,19 +132,26 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
     """Explain what would happen to a notification that is sent now."""
-    return joined(
-        [
+    explained = []
+    for channel, decision in decisions:
+        text = f"The {NAMES[channel]} would be sent immediately"
+        if decision.outcome == "skip":
+            text = f"The {NAMES[channel]} would not be sent, because {_reason(decision.rule, decision.by)}"
+        elif decision.outcome == "hold":
+            text = f"The {NAMES[channel]} would wait {_hold(decision.rule, decision.by, decision.at, zone)}"
+        elif decision.rule == "required":
+            text += " because its type requires it"
+        explained.append(
             ChannelExplanation(
                 channel=channel,
                 outcome=decision.outcome,
                 rule=decision.rule,
                 by=decision.by,
                 at=times.to_rfc3339_or_null(decision.at),
-                text=_would(channel, decision, zone),
+                text=f"{text}.",
             )
-            for channel, decision in decisions
-        ]
-    )
+        )
+    return joined(explained)
 
 
 def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], zone: ZoneInfo) -> Explanation:
@@ -241,16 +248,6 @@ def _action(channel: ChannelExplanation, key: str, type: str | None) -> Suggeste
     if channel.by in ("tenant", "project"):
         return SuggestedAction(f"Change the {channel.by}'s default preferences.", "PATCH", "/v1/preference-defaults")
     return None
-
-
-def _would(channel: Channel, decision: Decision, zone: ZoneInfo) -> str:
-    name = NAMES[channel]
-    if decision.outcome == "skip":
-        return f"The {name} would not be sent, because {_reason(decision.rule, decision.by)}."
-    if decision.outcome == "hold":
-        return f"The {name} would wait {_hold(decision.rule, decision.by, decision.at, zone)}."
-    because = " because its type requires it" if decision.rule == "required" else ""
-    return f"The {name} would be sent immediately{because}."
 
 
 def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -> str:

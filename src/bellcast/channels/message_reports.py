@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import Struct, field
 
 from bellcast.channels.types import OPEN_STATES, MessageUpdate, NewMessage, StoredMessage, as_change
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
@@ -27,16 +28,15 @@ async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUp
     return msgspec.structs.replace(update, events=events, report=report)
 
 
-class MessageReports:
+class MessageReports(Struct, eq=False):
     """Reports messages of this process. `ended` counts them by channel and final state, `attempts` by channel, provider and
     outcome. `accepted` counts inbox rows and announcements."""
 
-    def __init__(self, clock: Clock, feed: Feed) -> None:
-        self._clock = clock
-        self._feed = feed
-        self.ended: Counter[tuple[str, str]] = Counter()
-        self.attempts: Counter[tuple[str, str, str]] = Counter()
-        self.accepted: Counter[str] = Counter()
+    clock: Clock
+    feed: Feed
+    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    attempts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Count the inbox rows and announcements of committed requests."""
@@ -54,11 +54,11 @@ class MessageReports:
 
     def report(self, messages: Iterable[NewMessage]) -> None:
         """Report the committed states of messages."""
-        now = self._clock.now()
+        now = self.clock.now()
         for message in messages:
             provider = message.provider if isinstance(message, StoredMessage) else None
             fields = {"id": message.id, "channel": message.channel, "state": message.state, "reason": message.reason}
-            self._feed.emit(
+            self.feed.emit(
                 FeedEvent(
                     kind="attempt",
                     at=now,

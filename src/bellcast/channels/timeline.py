@@ -110,7 +110,12 @@ def _written(write: NotificationWrite) -> str:
 def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Iterator[TimelineEntry]:
     """Yield the entries of a message. `skipped` is the decision that ended it at its release."""
     if message.state not in NEVER_DUE and message.state != "held":
-        yield _entry(message, _first_due_at(message), "queued")
+        # After a failed round or a retry, `due_at` is later than the first attempt. Unless the message was held, the first
+        # attempt followed its creation immediately.
+        due_at = message.due_at
+        if message.attempts and (first := times.milliseconds(message.attempts[0].at)) < due_at:
+            due_at = message.created_at if first - message.created_at < SOON_MS else first
+        yield _entry(message, due_at, "queued")
     for attempt in message.attempts:
         parts = (attempt.provider, attempt.outcome, attempt.code, attempt.response)
         detail = " ".join(part for part in parts if part)
@@ -124,14 +129,6 @@ def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Ite
         return
     ended_at = times.milliseconds(message.attempts[-1].at) if message.attempts else message.due_at
     yield _entry(message, ended_at, message.state, detail=message.reason)
-
-
-def _first_due_at(message: StoredMessage) -> int:
-    """Return the time when the first attempt was due. After a failed round or a retry, `due_at` is later than the first
-    attempt. Unless the message was held, the first attempt followed its creation immediately."""
-    if message.attempts and (first := times.milliseconds(message.attempts[0].at)) < message.due_at:
-        return message.created_at if first - message.created_at < SOON_MS else first
-    return message.due_at
 
 
 def _entry(

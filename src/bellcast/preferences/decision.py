@@ -202,22 +202,18 @@ def effective(
     found = []
     for type, rules in types.items():
         own = msgspec.structs.replace(layers, rules=rules)
-        channels = {channel: _status(own, type, channel) for channel in CHANNELS}
-        for channel in channels.keys() - set(available):
-            channels[channel] = msgspec.structs.replace(channels[channel], available=False)
+        channels: dict[Channel, ChannelStatus] = {}
+        for channel in CHANNELS:
+            by: Source | None = None
+            is_on, is_required = True, rules.requires(channel)
+            # Switches depend on neither the time nor the priority.
+            occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
+            for rule in () if is_required else SWITCHES:
+                is_on, source = switch(rule, occasion, own)
+                by = by or source if is_on else source
+                if not is_on:
+                    break
+            offered = UNSET if channel in available else False
+            channels[channel] = ChannelStatus(is_on, is_required, "type" if is_required else by, offered)
         found.append(EffectiveType(type, rules.name_of(type), channels))
     return found
-
-
-def _status(layers: Layers, type: str, channel: Channel) -> ChannelStatus:
-    if layers.rules.requires(channel):
-        return ChannelStatus(on=True, required=True, by="type")
-    # Switches depend on neither the time nor the priority.
-    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
-    by: Source | None = None
-    for rule in SWITCHES:
-        is_on, source = switch(rule, occasion, layers)
-        if not is_on:
-            return ChannelStatus(on=False, by=source)
-        by = by or source
-    return ChannelStatus(on=True, by=by)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 import structlog
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
@@ -69,41 +69,32 @@ class Entry(Struct, frozen=True):
     problem: str = ""
 
 
-class ProviderDirectory:
+class ProviderDirectory(Struct, eq=False):
     """Providers from the settings and the store, for deliveries and for operators."""
 
-    def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        real_clock: Clock,
-        clients: HttpClients,
-        config: ChannelConfig,
-        encryption: Encryption,
-        rates: TokenBuckets,
-        destinations: Destinations,
-    ) -> None:
-        self._documents = Documents(db)
-        self._clock = clock
-        self._real_clock = real_clock
-        self._clients = clients
-        self._config = config
-        self._public_url = (config.public_url or "").rstrip("/")
-        self._encryption = encryption
-        self._rates = rates
-        self._destinations = destinations
-        self._settings: list[Entry] = []
+    db: Engine
+    clock: Clock
+    real_clock: Clock
+    clients: HttpClients
+    config: ChannelConfig
+    encryption: Encryption
+    rates: TokenBuckets
+    destinations: Destinations
+    _settings: list[Entry] = field(default_factory=list)
+    _stored: dict[str, tuple[int, dict[str, Entry]]] = field(default_factory=dict)
+    _changes: int = 0
+    _closing: list[Provider] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Create the providers from the settings. Raises SettingsError."""
         for channel in EXTERNAL_CHANNELS:
-            for number, text in enumerate(getattr(config, channel), 1):
+            for number, text in enumerate(getattr(self.config, channel), 1):
                 key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
                 try:
                     named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
                 except ValueError as error:
                     raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
                 self._settings.append(Entry(_without_secret(DEFAULT_TENANT, key, fields), named, [named]))
-        self._stored: dict[str, tuple[int, dict[str, Entry]]] = {}
-        self._changes = 0
-        self._closing: list[Provider] = []
 
     # --- delivery
 
@@ -117,11 +108,11 @@ class ProviderDirectory:
     async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
         """Return whether a tenant's channel has an active provider. Push to browsers and chat webhooks need none."""
         is_built_in = channel in ("push", "chat")
-        return channel not in self._config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
+        return channel not in self.config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
 
     async def will_deliver(self, planned: Engine, tenant: str, channel: ExternalChannel) -> bool:
         """Return what `can_deliver` will if providers are stored as `planned` reads them."""
-        if channel in self._config.simulate:
+        if channel in self.config.simulate:
             return False
         if channel in ("push", "chat") or _active(self._settings, channel):
             return True
@@ -158,7 +149,7 @@ class ProviderDirectory:
         the number of the others."""
         servers: dict[str, Provider] = {}
         rest = 0
-        async for tenant, document in self._documents.every(KIND):
+        async for tenant, document in Documents(self.db).every(KIND):
             fields = msgspec.json.decode(document.body, type=ProviderFields)
             if not fields.active or fields.channel != "email":
                 continue
@@ -197,12 +188,12 @@ class ProviderDirectory:
 
     async def unknown(self, tenant: str, key: str) -> NotFound:
         """Return the error for an unknown provider, with the nearest key."""
-        near = await self._documents.suggestion(KIND, tenant, key)
+        near = await Documents(self.db).suggestion(KIND, tenant, key)
         return NotFound(f"There is no provider with this key{near or '.'}")
 
     async def page(self, query: ListQuery) -> ListPage[ConfiguredProvider]:
         """Return the tenants' own providers by tenant and key. Providers from the settings belong to the project."""
-        stored = await self._documents.owned(msgspec.structs.replace(query, filters={"kind": KIND}))
+        stored = await Documents(self.db).owned(msgspec.structs.replace(query, filters={"kind": KIND}))
         found = [self._configured(tenant, document) for tenant, document in stored.items]
         if query.tenants is None or DEFAULT_TENANT in query.tenants:
             of_settings = [entry.configured for entry in self._settings]
@@ -222,7 +213,7 @@ class ProviderDirectory:
             if replaces not in (UNSET, before):
                 raise PreconditionFailed
             body = self._encrypted(tenant, key, usable)
-            if await self._documents.change(KIND, tenant, key, before, body, self._clock.now()):
+            if await Documents(self.db).change(KIND, tenant, key, before, body, self.clock.now()):
                 self.forget(tenant)
                 return _without_secret(tenant, key, usable), before is None
         raise Unavailable("The provider is being changed by too many requests.")
@@ -238,13 +229,13 @@ class ProviderDirectory:
         return self._encrypted(tenant, key, usable)
 
     def _encrypted(self, tenant: str, key: str, usable: ProviderFields) -> bytes:
-        encrypted = self._encryption.encrypt(usable.url, _place(tenant, key))
+        encrypted = self.encryption.encrypt(usable.url, _place(tenant, key))
         return msgspec.json.encode(msgspec.structs.replace(usable, url=encrypted))
 
     async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ProviderFields, bytes | None]:
         """Return the fields, with masked credentials replaced by the stored ones, and the stored body. Raises Invalid
         if the URL cannot be used."""
-        before, stored = await self._documents.get(KIND, tenant, key), ""
+        before, stored = await Documents(self.db).get(KIND, tenant, key), ""
         if before is not None:
             with contextlib.suppress(ValueError):  # a URL that cannot be decrypted provides no credentials
                 stored = self.secret_fields(tenant, before).url
@@ -258,7 +249,7 @@ class ProviderDirectory:
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; return whether there was one."""
-        deleted = await self._documents.delete(KIND, tenant, key)
+        deleted = await Documents(self.db).delete(KIND, tenant, key)
         self.forget(tenant)
         return deleted
 
@@ -287,17 +278,17 @@ class ProviderDirectory:
             await named.provider.close()
 
     async def _test(self, entry: Entry, to: str | None, *, is_trusted: bool) -> TestReport:
-        fields, id, message = entry.configured.fields, f"test-{self._clock.now()}", None
+        fields, id, message = entry.configured.fields, f"test-{self.clock.now()}", None
         if to is not None:
             content: Any = {"title": TEST_TITLE, "text": TEST_TITLE}
             if fields.channel == "email":
-                at, texts = times.to_rfc3339(self._clock.now()), {"subject": TEST_TITLE, "text": TEST_TITLE, "html": ""}
+                at, texts = times.to_rfc3339(self.clock.now()), {"subject": TEST_TITLE, "text": TEST_TITLE, "html": ""}
                 content = Email(message_id=id, to=to, to_name=None, at=at, **texts)
             message = OutgoingMessage(id=id, to=to, content=content)
-        guard = None if is_trusted else self._clients.guard
+        guard = None if is_trusted else self.clients.guard
         named = entry.named
         if named is not None:  # also while it is skipped
-            named = msgspec.structs.replace(named, destination=Destination("test", 1, self._destinations))
+            named = msgspec.structs.replace(named, destination=Destination("test", 1, self.destinations))
         return await ProviderSteps(fields.url, named, message, guard, entry.problem).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
@@ -315,7 +306,7 @@ class ProviderDirectory:
     def receipts_url(self, tenant: str, key: str) -> str:
         """Return the URL for the vendor's receipts, which is part of their signature."""
         query = f"?tenant={quote(tenant, safe='')}" if tenant else ""
-        return f"{self._public_url}/v1/providers/{key}/receipts{query}"
+        return f"{(self.config.public_url or '').rstrip('/')}/v1/providers/{key}/receipts{query}"
 
     # --- entries
 
@@ -329,10 +320,10 @@ class ProviderDirectory:
     async def _entries(self, tenant: str) -> Sequence[Entry]:
         """Return the stored providers of a tenant. Unchanged ones keep their connections."""
         until, known = self._stored.get(tenant, (0, {}))
-        now = self._clock.now()
+        now = self.clock.now()
         if not is_cached(until, now):
             changes = self._changes
-            documents = await self._documents.page(KIND, tenant, "", MAX_OF_KIND)
+            documents = await Documents(self.db).page(KIND, tenant, "", MAX_OF_KIND)
             # Another call may have created them in the meantime. There must be only one, because its limit of
             # concurrent messages is per instance.
             _, known = self._stored.get(tenant, (0, {}))
@@ -359,7 +350,7 @@ class ProviderDirectory:
         except ValueError as error:
             log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
             problem, key, channel = str(error), configured.key, configured.fields.channel
-            destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
+            destination = Destination(f"provider {key}", 1, self.destinations, configured.tenant)
             unusable = [UnusableProvider(kind, problem) for kind in KINDS[channel]]
             label = _metric_label(tenant)
             deliverers = [NamedProvider(key, one, destination, metric_label=label) for one in unusable]
@@ -367,25 +358,25 @@ class ProviderDirectory:
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
         """Create a provider. Raises ValueError."""
-        clients = self._clients
+        clients = self.clients
         if not is_trusted:
             # Refuse private addresses. Raises ValueError.
             host = url.split(fields.url).hostname or ""
-            if host != url.VENDOR_HOST and (problem := self._clients.guard.host_problem(host)) is not None:
+            if host != url.VENDOR_HOST and (problem := self.clients.guard.host_problem(host)) is not None:
                 raise ValueError(problem)
         setup = Setup(
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
             http2=partial(clients.trusted if is_trusted else clients.guarded, http2=True),
             connect=clients.connect if is_trusted else clients.guard.connect,
-            clock=self._real_clock,
+            clock=self.real_clock,
             timeout=times.seconds(fields.timeout),
             may_read_files=is_trusted,
             receipts_url=self.receipts_url(tenant, key),
         )
-        rate = ProviderRate(f"provider\x1f{tenant}\x1f{key}", fields.rate, self._rates)
+        rate = ProviderRate(f"provider\x1f{tenant}\x1f{key}", fields.rate, self.rates)
         # A changed provider may have another server: it begins without timeouts.
-        destination = Destination(f"provider {key}", fields.concurrency, self._destinations, tenant)
+        destination = Destination(f"provider {key}", fields.concurrency, self.destinations, tenant)
         return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate, _metric_label(tenant))
 
     def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
@@ -398,7 +389,7 @@ class ProviderDirectory:
     def secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
         fields = msgspec.json.decode(document.body, type=ProviderFields)
-        decrypted = self._encryption.decrypt(fields.url, _place(tenant, document.key))
+        decrypted = self.encryption.decrypt(fields.url, _place(tenant, document.key))
         return msgspec.structs.replace(fields, url=decrypted)
 
     def forget(self, tenant: str) -> None:

@@ -1,5 +1,6 @@
 """The supported vendors. A new vendor is one line here, and a folder in `providers`."""
 
+import importlib
 from collections.abc import Callable, Mapping
 
 from bellcast.channels.types import ExternalChannel
@@ -7,16 +8,9 @@ from bellcast.providers import apprise, smtp, telegram, twilio, vonage
 from bellcast.providers.types import Provider, Setup
 
 
-def _fcm(setup: Setup) -> Provider:
-    from bellcast.providers import fcm  # with cryptography 9 MB, and few servers use it
-
-    return fcm.from_url(setup)
-
-
-def _apns(setup: Setup) -> Provider:
-    from bellcast.providers import apns
-
-    return apns.from_url(setup)
+def _lazy(name: str) -> Callable[[Setup], Provider]:
+    """Return a vendor that is imported when it is used: cryptography takes 9 MB, and few servers need it."""
+    return lambda setup: importlib.import_module(f"bellcast.providers.{name}").from_url(setup)
 
 
 # By channel and scheme of the URL.
@@ -25,7 +19,7 @@ VENDORS: Mapping[ExternalChannel, Mapping[str, Callable[[Setup], Provider]]] = {
         ("smtp", "smtps"), lambda setup: smtp.from_url(setup.url, timeout=setup.timeout, connect=setup.connect)
     ),
     "sms": {"twilio": twilio.from_url, "vonage": vonage.from_url},
-    "push": {"fcm": _fcm, "apns": _apns},
+    "push": {"fcm": _lazy("fcm"), "apns": _lazy("apns")},
     "chat": {"telegram": telegram.from_url, apprise.SCHEME: apprise.from_url},
 }
 

@@ -396,9 +396,7 @@ def _errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRul
 # --- bundles
 
 
-def _check_key(ctx: ApiContext, key: str) -> None:
-    if key != DEFAULTS_KEY:
-        raise Invalid.of("key", "must be empty: there is one object for the project, and one for each tenant")
+ONE_OBJECT = "must be empty: there is one object for the project, and one for each tenant"
 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
@@ -408,7 +406,7 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
 
 BUNDLE = BundleKind(
     plural=PREFERENCES,
-    check_key=_check_key,
+    check_key=lambda _, key: validation.check([FieldError("key", ONE_OBJECT)] if key != DEFAULTS_KEY else ()),
     values=lambda ctx, tenant, document: bundles.portable(decode(document.body)),
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check_workflows(

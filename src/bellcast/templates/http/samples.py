@@ -110,7 +110,12 @@ async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -
         if path not in COMMON and root != "data":
             continue
         source, schema, is_required = schemas.get(path, ("send" if path in COMMON else "template", {}, False))
-        type = _type_of(schema) or ("string" if one is None else one.type)
+        of_schema = schema.get("type")
+        type: VariableType = "string" if one is None else one.type
+        if of_schema == "string":
+            type = "time" if schema.get("format") in ("date", "date-time", "time") else "string"
+        elif isinstance(of_schema, str):
+            type = TYPES.get(of_schema, type)
         example = COMMON.get(path) or _example(path, type, schema)
         shown.append(
             TemplateVariable(path, type, is_required or (one is not None and one.is_required), example, source)
@@ -157,13 +162,6 @@ def _paths(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
         items = one.get("items")
         if isinstance(items, Mapping):
             yield from ((inner, of, False) for inner, of, _ in _paths(here + EACH, items))
-
-
-def _type_of(schema: Mapping[str, Any]) -> VariableType | None:
-    name = schema.get("type")
-    if name == "string":
-        return "time" if schema.get("format") in ("date", "date-time", "time") else "string"
-    return TYPES.get(name) if isinstance(name, str) else None
 
 
 def _example(path: str, type: VariableType, schema: Mapping[str, Any]) -> Any:

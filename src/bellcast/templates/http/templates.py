@@ -82,12 +82,6 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
         yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
 
 
-def _warning(finding: Finding) -> str:
-    place = "html" if finding.block is None else f"blocks, {finding.block}"
-    line = "" if finding.line is None else f" line {finding.line}:"
-    return f"{f'translations.{finding.locale}.' if finding.locale else ''}email.{place}:{line} {finding.message}"
-
-
 def compiled(template: Template) -> Template:
     """Return a valid template with the HTML of its blocks. Raises Invalid if it is too large."""
     size = 0
@@ -292,7 +286,12 @@ async def preview(change: Change[bytes]) -> Any:
     subject = await _subject_of(change.request, change.body)
     parts, missing = await change.ctx[Previews].preview(subject)
     found = await tenant_budget.in_thread(subject.tenant, content_checks.of_code, subject.template)
-    warnings = [_warning(one) for one in found]
+    warnings = []
+    for one in found:
+        place = "html" if one.block is None else f"blocks, {one.block}"
+        line = "" if one.line is None else f" line {one.line}:"
+        prefix = f"translations.{one.locale}." if one.locale else ""
+        warnings.append(f"{prefix}email.{place}:{line} {one.message}")
     if "sms" in parts:
         parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
     if "push" in parts:
