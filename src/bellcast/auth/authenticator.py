@@ -42,6 +42,8 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
 
     def may_use_token(self, declared: Collection[str]) -> bool:
         """Return whether a request with a token may have this origin."""
+        if not declared:
+            return True
         origin, host = self.header(b"origin"), self.header(b"host") or ""
         return origins.token_allowed(origin, scheme=self.scheme, host=host, origins=declared)
 
@@ -63,7 +65,10 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
     @property
     def bearer(self) -> str | None:
         """The bearer credential, unverified. Other schemes belong to proxies and are ignored."""
-        scheme, _, credential = (self.header(b"authorization") or "").partition(" ")
+        value = self.header_values.get(b"authorization")
+        if value is None:
+            return None
+        scheme, _, credential = value.decode("latin-1").partition(" ")
         return credential.strip() or None if scheme.lower() == "bearer" else None
 
     @property
@@ -141,7 +146,7 @@ class Authenticator:
             if principal is not None:
                 return principal
         verified = tokens.verify(self._project, token, now, self._limits)
-        if await keys.is_revoked(self._keys, verified.key):
+        if verified.key is not None and await keys.is_revoked(self._keys, verified.key):
             raise Unauthenticated("The API key that created this session token was revoked: get a fresh one.")
         return verified
 
@@ -191,11 +196,10 @@ class Authenticator:
 def _query_token(query: bytes) -> str | None:
     """Return the last token of a query that is not empty. A regular expression would take longer than the token's
     signature."""
-    found = (b"&" + query).split(TOKEN_PARAMETER)[1:]
-    tokens = [token.decode("latin-1") for one in found if (token := one.partition(b"&")[0])]
-    if not tokens:
-        return None
-    return unquote_plus(tokens[-1]) if "%" in tokens[-1] or "+" in tokens[-1] else tokens[-1]
+    for part in reversed((b"&" + query).split(TOKEN_PARAMETER)[1:]):
+        if token := part.partition(b"&")[0].decode("latin-1"):
+            return unquote_plus(token) if "%" in token or "+" in token else token
+    return None
 
 
 class Jwks:

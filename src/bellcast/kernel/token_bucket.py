@@ -7,6 +7,10 @@ NAMES = 10_000
 # Buckets checked for each new name beyond NAMES. Checking one would keep the number constant; two shrink it again after
 # a burst. The work per name is constant, whereas a scan of all would take 1 ms for each new address of a client.
 CHECKS_PER_NAME = 2
+# Names whose buckets a `Pace` stores before it removes the full ones.
+PACED_NAMES = 500
+# Seconds that are not worth a wait.
+NO_WAIT = 0.001
 
 
 class TokenBucket:
@@ -39,10 +43,9 @@ class TokenBucket:
 
 
 class TokenBuckets:
-    """One bucket per name. From `names` of them on, full ones are removed."""
+    """One bucket per name. From NAMES of them on, full ones are removed."""
 
-    def __init__(self, names: int = NAMES) -> None:
-        self._names = names
+    def __init__(self) -> None:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()  # the least recently checked first
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
@@ -51,7 +54,7 @@ class TokenBuckets:
             return 0.0
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
-            if len(self._buckets) >= self._names:
+            if len(self._buckets) >= NAMES:
                 for _ in range(CHECKS_PER_NAME):
                     oldest, checked = self._buckets.popitem(last=False)
                     checked.fill(now)
@@ -65,3 +68,27 @@ class TokenBuckets:
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens -= number
+
+
+class Pace:
+    """Buckets of names that wait for their turn, each as the time at which it is full."""
+
+    def __init__(self) -> None:
+        self._full_at: dict[str, float] = {}
+        self._room = PACED_NAMES
+
+    def take(self, name: str, rate: float, now: float, max_wait: float, number: int = 1) -> float:
+        """Take `number` tokens and return the seconds until they are available. Takes nothing if these are more than `max_wait`.
+        `now` is in seconds. A rate of 0 is unlimited."""
+        if not rate:
+            return 0.0
+        full_at = self._full_at.get(name, 0.0)
+        if full_at < now:
+            full_at = now
+        wait = full_at - now + min(number, rate) / rate - 1
+        if wait <= max_wait:
+            self._full_at[name] = full_at + number / rate
+            if len(self._full_at) > self._room:
+                self._full_at = {one: at for one, at in self._full_at.items() if at > now}
+                self._room = max(PACED_NAMES, 2 * len(self._full_at))
+        return wait if wait > NO_WAIT else 0.0

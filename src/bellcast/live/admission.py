@@ -21,7 +21,7 @@ from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
 from bellcast.kernel.identities import Principal
-from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.kernel.token_bucket import Pace
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -42,8 +42,6 @@ RECIPIENT_FULL_RETRY_SECONDS = 60
 # within MAX_TURN_SECONDS. Further ones wait for their turn, for at most that long.
 ADMISSIONS_PER_SECOND = 50
 MAX_TURN_SECONDS = 5.0
-# Buckets from which on full ones are removed. That of a recipient who has connected once is full after 20 ms.
-RECENT_RECIPIENTS = 500
 
 # Maximum connections that wait for the app's `connect` handler. They are not authenticated yet, and each may wait for
 # the handler's timeout. The total equals the limit on Engine.IO sessions without a namespace. The limit per address is
@@ -73,7 +71,7 @@ class Admission:
         self._config = config
         self._limits = config.limits
         self._authenticator = authenticator
-        self._turns = TokenBuckets(RECENT_RECIPIENTS)
+        self._pace = Pace()
         self._next_warning_at = 0
         self._waiting_for_app = 0
         self._waiting_by_address: Counter[str | None] = Counter()  # None: unknown
@@ -131,21 +129,27 @@ class Admission:
     async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
         """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
         anonymous connection."""
-        await self._wait_for_turn(connection, connection.principal)
+        tenant, recipient = connection.principal.tenant, connection.principal.recipient
+        inbox = None if recipient is None else inbox_stream(tenant, recipient)
+        if inbox is not None and (wait := self._take_turn(inbox)):
+            await _wait_for_turn(connection, wait)
         if connection.address is not None:
             self.check_address(connection.address)  # repeated, because authentication took time
         self._check_process()
-        self._check_recipient(connection.principal)
+        if inbox is not None:
+            self._check_recipient(inbox)
         self._hub.add(connection)
-        opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
+        opened = None if inbox is None else await self._open_inbox(connection, position)
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed while it was starting.")
         return opened
 
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
-        """Open the inbox of an anonymous connection that has authenticated."""
-        await self._wait_for_turn(connection, principal)
-        self._check_recipient(principal)
+        """Open the inbox of an anonymous connection that has authenticated as a recipient."""
+        inbox_of_recipient = inbox_stream(principal.tenant, principal.recipient or "")
+        if wait := self._take_turn(inbox_of_recipient):
+            await _wait_for_turn(connection, wait)
+        self._check_recipient(inbox_of_recipient)
         connection.transition(Phase.OPENING)
         connection.principal = principal
         self._hub.subscriptions.follow_own_inbox(connection)
@@ -155,35 +159,26 @@ class Admission:
             raise Unavailable("The connection was closed during sign-in.")
         return inbox
 
-    async def _wait_for_turn(self, connection: Connection, principal: Principal) -> None:
-        if principal.recipient is None:
-            return
-        name = inbox_stream(principal.tenant, principal.recipient)
-        limit, now = self._limits.connections_per_recipient, int(asyncio.get_running_loop().time() * 1000)
-        wait = self._turns.take(name, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now)
+    def _take_turn(self, inbox: Stream) -> float:
+        """Return the seconds until the turn of another connection of a recipient."""
+        limit, now = self._limits.connections_per_recipient, asyncio.get_running_loop().time()
+        wait = self._pace.take(inbox, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now, MAX_TURN_SECONDS)
         if wait > MAX_TURN_SECONDS:
             raise TooMany("This recipient connects too often.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
-        if wait:
-            self._turns.deduct(name, 1)
-            await asyncio.sleep(wait)
-            if connection.phase is Phase.CLOSED:
-                raise Unavailable("The connection was closed while it waited for its turn.")
+        return wait
 
     def _check_process(self) -> None:
-        limit = self._config.max_connections
+        limit = self._limits.connections or self._config.default_connections
         if limit and len(self._hub) + self._waiting_for_app >= limit:
             now = self._engines.clock.now()
             if now >= self._next_warning_at:
                 self._next_warning_at = now + WARNING_INTERVAL_MS
-                log.warning("connection_limit_reached", limit=self._config.max_connections, remedy=REMEDY)
+                log.warning("connection_limit_reached", limit=limit, remedy=REMEDY)
             raise Unavailable("This server has reached its connection limit.", retry_after=PROCESS_FULL_RETRY_SECONDS)
 
-    def _check_recipient(self, principal: Principal) -> None:
-        limit = self._limits.connections_per_recipient
-        if principal.recipient is None or not limit:
-            return
-        here = self._hub.subscriptions.connections_of(principal.tenant, principal.recipient)
-        if here >= limit:
+    def _check_recipient(self, inbox: Stream) -> None:
+        limit, here = self._limits.connections_per_recipient, self._hub.subscriptions.total(inbox)
+        if limit and here >= limit:
             raise TooMany(f"This recipient already has {here} connections.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
 
     def _check_group(self, stream: Stream) -> None:
@@ -210,6 +205,12 @@ class Admission:
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch, connection.mark_revision = inbox.number, inbox.state.epoch, NO_MARK
         return opened
+
+
+async def _wait_for_turn(connection: Connection, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    if connection.phase is Phase.CLOSED:
+        raise Unavailable("The connection was closed while it waited for its turn.")
 
 
 async def guarded_start(

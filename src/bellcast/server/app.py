@@ -45,6 +45,7 @@ from bellcast.server import adapters, health, maintenance, mounted, tasks
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.metrics import WorkerMetrics
+from bellcast.server.middleware import path_as_sent
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog
@@ -119,12 +120,7 @@ class App:
         self.setup_code: str | None = None
         self._operators = operator_services(engines, settings, project) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
-        self.request_log = RequestLog(
-            engines.real_clock,
-            self.feed,
-            lambda: settings.server.logged_requests,
-            self._hide,
-        )
+        self.request_log = RequestLog(engines.real_clock, self.feed, lambda: settings.server.logged_requests)
         self._time_travel = (
             None
             if test_clock is None
@@ -359,16 +355,18 @@ class App:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.paths.find(path)
         if live is not None:
-            await self.request_log.serve(live, scope, receive, send, adds_id=True)
+            # The paths of nearly all connections have no place for credentials
+            logged = path if path in self._live.paths.fixed else self._hidden_path(scope)
+            await self.request_log.serve(live, scope, receive, send, logged, adds_id=True)
             return
         endpoint: ASGIApp = self._serve_api
         if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
             endpoint = partial(websocket_response.serve, self._serve_api)
-        await self.request_log.serve(endpoint, scope, receive, send, adds_id=False)
+        await self.request_log.serve(endpoint, scope, receive, send, self._hidden_path(scope), adds_id=False)
 
-    def _hide(self, path: str) -> str:
-        """Hide the credentials in a path for the log. The paths of nearly all connections have no place for one."""
-        return path if path in self._live.paths.fixed else self._api.token_paths.hide(path)
+    def _hidden_path(self, scope: Scope) -> str:
+        """Return the path for the log, without credentials in it."""
+        return self._api.token_paths.hide(path_as_sent(scope) or "/")
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an

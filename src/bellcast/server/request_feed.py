@@ -19,6 +19,7 @@ from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Sen
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
@@ -180,11 +181,18 @@ class RequestFeed(Struct, eq=False):
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
-        given = {"path": path, "request_id": request_id}
-        source = {name: value for name, value in given.items() if value is not None}
-        text = f"connected by {connection.dialect.protocol} over {connection.dialect.transport}"
-        make = _connection_event("connect", connection, connection.connected_at, text, _from(source, connection.origin))
-        self.feed.emit_later("connect", connection.principal.tenant, make)
+        principal, dialect = connection.principal, connection.dialect
+        make = partial(
+            _opened_event,
+            connection.connected_at,
+            principal,
+            connection.id,
+            dialect,
+            path,
+            request_id,
+            connection.origin,
+        )
+        self.feed.emit_later("connect", principal.tenant, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Emit the topics that a connection begins to follow. They are not logged."""
@@ -225,6 +233,29 @@ class RequestFeed(Struct, eq=False):
             fields=shown,
         )
         self.feed.emit(event)
+
+
+def _opened_event(
+    at: int,
+    principal: Principal,
+    id: str,
+    dialect: Dialect,
+    path: str | None,
+    request_id: str | None,
+    origin: str | None,
+) -> FeedEvent:
+    given = {"path": path, "request_id": request_id, "origin": origin}
+    return FeedEvent(
+        kind="connect",
+        at=at,
+        text=f"connected by {dialect.protocol} over {dialect.transport}",
+        tenant=principal.tenant,
+        recipient=principal.recipient,
+        connection=id,
+        trace=request_id,
+        fields={"protocol": dialect.protocol, "transport": dialect.transport}
+        | {name: value for name, value in given.items() if value is not None},
+    )
 
 
 def _connection_event(

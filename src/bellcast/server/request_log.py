@@ -22,7 +22,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_response import is_handshake
 from bellcast.live.wiring import LiveSession
 from bellcast.live_feed import STATE, AccessLog, is_refusal
-from bellcast.server.middleware import path_as_sent, request_id
+from bellcast.server.middleware import request_id
 from bellcast.server.request_feed import MAX_PATH, SWITCHING_PROTOCOLS, LoggedRequest, RequestFeed, why
 
 log = structlog.get_logger("bellcast.requests")
@@ -42,10 +42,7 @@ class RequestLog:
     """Writes log lines for the requests selected by `logged`, and passes requests and connections to the feed. Not
     thread-safe: call it on the event loop's thread."""
 
-    def __init__(
-        self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog], hide: Callable[[str], str]
-    ) -> None:
-        self._hide = hide  # the credentials in a path
+    def __init__(self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog]) -> None:
         self._clock = clock
         self._logged = logged
         self.feed = RequestFeed(feed, clock)
@@ -56,12 +53,13 @@ class RequestLog:
         scope: Scope,
         receive: Receive,
         send: Send,
+        path: str,
         *,
         adds_id: bool,
     ) -> None:
-        """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
-        X-Request-Id to the response, for applications that do not."""
-        state = {"request_id": request_id(scope), "logged_path": self._hide(path_as_sent(scope) or "/")[:MAX_PATH]}
+        """Serve a request and log it with this path, unless it became a live connection, which is logged separately. `adds_id`
+        adds X-Request-Id to the response, for applications that do not."""
+        state = {"request_id": request_id(scope), "logged_path": path[:MAX_PATH]}
         request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
         token, id_token = _current.set(request), REQUEST_ID.set(state["request_id"])
         try:
@@ -96,22 +94,16 @@ class RequestLog:
 
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
-        if (session := connection.session) is not None:
-            # Opened by a packet, so independent of the request that transported it.
+        session, request, path, request_id = connection.session, None, None, None
+        if session is not None:  # opened by a packet, so independent of the request that transported it
             path = session.request.path
-            self.feed.opened(connection, path, None)
-            self._write(
-                "connection_opened", lambda: {"path": path, "session": _session(session)} | _client_fields(connection)
-            )
-        else:
-            request = _becoming_connection()
-            if request is None:
-                self.feed.opened(connection, None, None)
-            else:
-                self.feed.opened(connection, request.state["logged_path"], request.state["request_id"])
-            self._write(
-                "connection_opened", lambda: _fields(request, connection.dialect.transport) | _client_fields(connection)
-            )
+        elif (request := _becoming_connection()) is not None:
+            path, request_id = request.state["logged_path"], request.state["request_id"]
+        self.feed.opened(connection, path, request_id)
+        if self._logged() == "all":
+            carrier = {} if session is None else {"path": path, "session": _session(session)}
+            fields = carrier | _fields(request, connection.dialect.transport) | _client_fields(connection)
+            self._write("connection_opened", lambda: fields)
 
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.kernel.token_bucket import CHECKS_PER_NAME, NAMES, TokenBucket, TokenBuckets
+from bellcast.kernel.token_bucket import CHECKS_PER_NAME, NAMES, PACED_NAMES, Pace, TokenBucket, TokenBuckets
 
 SECOND = 1_000
 
@@ -103,3 +103,24 @@ def test_buckets_beyond_the_threshold_are_evicted_once_full() -> None:
     for number in range(NAMES):
         buckets.take(f"other{number}", 1, 5 * SECOND)
     assert len(buckets._buckets) <= NAMES
+
+
+def test_names_of_a_pace_take_turns_after_a_burst_of_one_second() -> None:
+    pace, now = Pace(), 1_000.0
+    assert [pace.take("a", 4, now, 1) for _ in range(9)] == pytest.approx([0, 0, 0, 0, 0.25, 0.5, 0.75, 1, 1.25])
+    assert pace.take("a", 4, now, 1) == pytest.approx(1.25)  # the one that would wait too long took nothing
+    assert (pace.take("b", 4, now, 1, number=9), pace.take("b", 4, now, 2)) == pytest.approx((0, 1.5))
+    assert [pace.take("c", 0, now, 0) for _ in range(9)] == [0] * 9
+    assert pace.take("a", 4, now + 1, 1) == pytest.approx(0.25)
+    assert [pace.take("a", 4, now + 60, 1) for _ in range(5)] == pytest.approx([0, 0, 0, 0, 0.25])
+
+
+def test_pace_forgets_names_that_may_do_a_whole_burst() -> None:
+    pace, now = Pace(), 1_000.0
+    for number in range(3 * PACED_NAMES):
+        pace.take(f"name{number}", 1, now, 1)
+    assert len(pace._full_at) == 3 * PACED_NAMES
+    for number in range(2 * PACED_NAMES):
+        pace.take(f"other{number}", 1, now + 2, 1)
+    assert len(pace._full_at) <= 2 * PACED_NAMES
+    assert pace.take(f"other{number}", 1, now + 2, 1) == 1

@@ -84,9 +84,13 @@ def joined(connection: FakeConnection) -> list[str]:
 def test_hub_counts_connections_by_id_address_and_recipient() -> None:
     hub = new_hub()
     first, second = connect(hub, "1", address="10.0.0.1"), connect(hub, "2", address="10.0.0.1")
-    assert (len(hub), hub.at_address("10.0.0.1"), hub.subscriptions.connections_of("", "alice")) == (2, 2, 2)
+    assert (len(hub), hub.at_address("10.0.0.1"), hub.subscriptions.total(inbox_stream("", "alice"))) == (2, 2, 2)
     hub.on_disconnected(first)
-    assert (list(hub), hub.at_address("10.0.0.1"), hub.subscriptions.connections_of("", "alice")) == ([second], 1, 1)
+    assert (list(hub), hub.at_address("10.0.0.1"), hub.subscriptions.total(inbox_stream("", "alice"))) == (
+        [second],
+        1,
+        1,
+    )
 
 
 def test_hub_discards_everything_about_a_disconnected_connection() -> None:
@@ -124,6 +128,15 @@ async def test_follow_is_idempotent_and_the_later_grant_wins() -> None:
     hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     hub.subscriptions.follow(connection, {"room": Grant.APP})
     assert (connection.grants, hub.subscriptions.total(ROOM)) == ({"room": Grant.APP}, 1)
+
+
+def test_connections_share_the_texts_of_their_topics() -> None:
+    hub = new_hub()
+    one, other = (connect(hub, id, principal=Principal(recipient=id)) for id in ("one", "other"))
+    for connection in (one, other):
+        hub.subscriptions.follow(connection, {"".join(("ro", "om")): Grant.CLAIM})
+    assert one.streams[-1] is other.streams[-1]
+    assert next(iter(one.grants or {})) is next(iter(other.grants or {}))
 
 
 def test_closed_connection_follows_nothing() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bellcast.kernel.events import inbox_stream
-from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.kernel.token_bucket import Pace
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, PendingMessages, Phase
@@ -46,7 +46,7 @@ class InboundQueue:
         self._handler = handler
         self._spawn = spawn
         self._max_bytes = max_bytes
-        self._rate, self._rates = rate, TokenBuckets()
+        self._rate, self._pace = rate, Pace()
         self._survives_disconnect = survives_disconnect
 
     def enqueue(self, connection: Connection, message: Any, size: int) -> None:
@@ -81,11 +81,10 @@ class InboundQueue:
         tenant, recipient = connection.principal.tenant, connection.principal.recipient
         if recipient is None or not number:  # anonymous connections are limited by their addresses
             return True
-        name, now = inbox_stream(tenant, recipient), int(asyncio.get_running_loop().time() * 1000)
-        wait = self._rates.take(name, self._rate, now, number)
+        inbox, now = inbox_stream(tenant, recipient), asyncio.get_running_loop().time()
+        wait = self._pace.take(inbox, self._rate, now, MAX_WAIT_SECONDS, number)
         if wait > MAX_WAIT_SECONDS:
             connection.owner.end(connection, close_reasons.TOO_FAST)
         elif wait:
-            self._rates.deduct(name, number)  # those that wait take turns, each is woken once
             await asyncio.sleep(wait)
         return not wait or connection.phase is not Phase.CLOSED

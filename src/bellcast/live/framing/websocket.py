@@ -40,7 +40,8 @@ PING: Final = b"\x89\x00"
 
 def text_frame(payload: bytes) -> bytes:
     """Encode a text message; the payload must be UTF-8."""
-    return _header(TEXT_OPCODE, len(payload)) + payload
+    size = len(payload)
+    return b"\x81%c%b" % (size, payload) if size < TWO_BYTES_FOLLOW else _header(TEXT_OPCODE, size) + payload
 
 
 def text_header(size: int) -> bytes:

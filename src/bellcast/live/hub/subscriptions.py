@@ -2,6 +2,7 @@
 
 The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from bellcast.auth.permissions import Grant
@@ -60,10 +61,12 @@ class Subscriptions:
         if not grants or connection.phase is Phase.CLOSED:  # closed during authorization
             return
         principal = connection.principal
-        connection.grants = {**(connection.grants or {}), **grants}
+        # Interned: connections share the texts of their topics
+        followed = {sys.intern(topic): grant for topic, grant in grants.items()}
+        connection.grants = followed if connection.grants is None else connection.grants | followed
         self._callbacks.followed(connection, grants)
-        for topic in grants:
-            stream = topic_stream(principal.tenant, topic)
+        for topic in followed:
+            stream = Stream(sys.intern(topic_stream(principal.tenant, topic)))
             if self._follow(connection, stream):
                 self._presence_batcher.add_follower(stream, connection.id)
                 joined = self._presence.join(principal, topic, connection.id, member)
@@ -122,10 +125,6 @@ class Subscriptions:
     def total(self, stream: Stream) -> int:
         """Return the number of connections that follow a stream: on all nodes if this one follows it, else at least here."""
         return len(self._streams.get(stream, ())) + self._groups.count_elsewhere(stream)
-
-    def connections_of(self, tenant: str, recipient: str) -> int:
-        """Return the number of connections of a recipient on all nodes."""
-        return self.total(inbox_stream(tenant, recipient))
 
     def followed_topics(self, tenant: str | None) -> dict[tuple[str, str], int]:
         """Return the topics followed in this process with their connections, by tenant and topic; without a `tenant`, of

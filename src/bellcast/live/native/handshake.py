@@ -1,11 +1,13 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from bellcast import calls
 from bellcast.auth.origins import WrongOrigin
+from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history
@@ -86,36 +88,52 @@ class NativeHandshake:
         at_ready: OnReady = lambda: None,
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
-        missed, start = await self._send_ready(connection, opened_inbox, request)
-        if opened_inbox.context is not None:
-            opened_inbox.context.send_pending()
-        at_ready()
-        if connection.phase is not Phase.LIVE:
-            await resume.replay(self._db, connection, missed, start, self._config.limits)
-
-    async def _send_ready(
-        self, connection: Connection, opened_inbox: OpenedInbox, request: HandshakeRequest
-    ) -> tuple[Changes | None, Position]:
-        """Send `ready`. Return the changes to replay and where the replay begins; None if the connection is already
-        live."""
-        requested, context, event_id = request.topics, opened_inbox.context, opened_inbox.event_id
         granted, refused = NOTHING
-        if requested:
+        if requested := request.topics:
             granted, refused = await topic_access.authorize_topics(
                 self._db, connection.principal, requested, 0, self._config
             )
         if refused:
             self._hub.callbacks.topics_refused(connection, refused)
-        async with self.listener.knowing_members(connection.principal, granted):
-            if context is None:
-                topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
-                followed = granted
-            else:
-                topics, joined = await context.read_topics(granted, event_id, opened_inbox.rewind)
-                followed = {**granted, **joined}
-            self._hub.subscriptions.follow(connection, followed)
-        if connection.phase is Phase.CLOSED:
-            return None, Position(0, 0)
+        if granted:
+            async with self.listener.knowing_members(connection.principal, granted):
+                topics = await self._follow(connection, opened_inbox, granted)
+        else:
+            topics = await self._follow(connection, opened_inbox, granted)
+        if connection.phase is not Phase.CLOSED:
+            self._write_ready(connection, opened_inbox, topics, granted, refused)
+            if topics.events:
+                await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)
+            if opened_inbox.resumed is None:
+                self._go_live(connection, opened_inbox)
+        if opened_inbox.context is not None:
+            opened_inbox.context.send_pending()
+        at_ready()
+        if connection.phase is not Phase.LIVE:
+            start = opened_inbox.resumed or Position(connection.epoch, connection.revision)
+            await resume.replay(self._db, connection, opened_inbox.missed, start, self._config.limits)
+
+    async def _follow(
+        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
+    ) -> topic_replay.TopicReplay:
+        """Read what the client missed of its topics, and follow them and those that the app joined."""
+        context, event_id, rewind = opened_inbox.context, opened_inbox.event_id, opened_inbox.rewind
+        if context is None:
+            topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind)
+        else:
+            topics, joined = await context.read_topics(granted, event_id, rewind)
+            granted = {**granted, **joined}
+        self._hub.subscriptions.follow(connection, granted)
+        return topics
+
+    def _write_ready(
+        self,
+        connection: Connection,
+        opened_inbox: OpenedInbox,
+        topics: topic_replay.TopicReplay,
+        granted: Mapping[str, Grant],
+        refused: tuple[topic_access.TopicRefused, ...],
+    ) -> None:
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
         if resumed is not None:
             connection.revision, connection.place = resumed.revision, resumed.text
@@ -141,15 +159,12 @@ class NativeHandshake:
         has_position = resumed is None and not topics.recovered and not topics.is_rewind
         frame = connection.dialect.encode_frame(Payload("ready", fields))
         connection.write_tracked(connection.marked(frame) if has_position else frame)
-        if topics.events:
-            await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)
-        if resumed is not None:
-            return opened_inbox.missed, resumed
-        # Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is
-        # lost.
+
+    def _go_live(self, connection: Connection, opened_inbox: OpenedInbox) -> None:
+        """Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is lost."""
+        inbox = opened_inbox.inbox
         if inbox is not None and opened_inbox.came_back:
             reset = connection.dialect.replay(InboxReset(inbox.state), inbox.state.position)
             connection.write_tracked(connection.marked(reset))
         if not connection.is_stale:
             connection.go_live()
-        return None, Position(connection.epoch, connection.revision)

@@ -76,6 +76,14 @@ def _message(frame: Payload) -> bytes:
     return _encode({"type": frame.name, **frame.fields})
 
 
+def _websocket_frame(frame: Payload) -> bytes:
+    return websocket.text_frame(_encode({"type": frame.name, **frame.fields}))
+
+
+def _sse_chunk(frame: Payload) -> bytes:
+    return sse.chunk(sse.event(frame.name, _encode(frame.fields)))
+
+
 class IdMark(Struct, frozen=True):
     """The SSE id before an event. `frame` frames a part of the response body."""
 
@@ -92,10 +100,10 @@ class IdMark(Struct, frozen=True):
 
 
 # Written directly to an HTTP/1.1 socket.
-SSE_CHUNKED = NativeDialect("sse", lambda frame: sse.chunk(_sse_event(frame)), mark=IdMark(sse.chunk))
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(sse.chunk))
 SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or through ASGI `send`
 # Written directly to the socket.
-WEBSOCKET = NativeDialect("websocket", lambda frame: websocket.text_frame(_message(frame)))
+WEBSOCKET = NativeDialect("websocket", _websocket_frame)
 MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
 

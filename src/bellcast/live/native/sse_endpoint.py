@@ -4,7 +4,9 @@ EventSource stops permanently on any status but 200, and does not expose the sta
 are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2)."""
 
 import random
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from bellcast.auth import origins
 from bellcast.inbox.types.inboxes import SessionRevoked
@@ -78,9 +80,11 @@ class StreamEndpoint:
             connection.write(head + _retry(connection))
             await self._start(connection, request, opened)
 
-    async def _start(self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox) -> None:
+    def _start(
+        self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox
+    ) -> Coroutine[Any, Any, None]:
         start = self._handshake.send_ready(connection, opened, request)
-        await guarded_start(connection, start, partial(close_refused, connection))
+        return guarded_start(connection, start, partial(close_refused, connection))
 
     async def _serve_asgi(
         self,
