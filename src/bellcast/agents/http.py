@@ -10,18 +10,9 @@ from bellcast.agents import documentation
 from bellcast.agents.calls import Agents
 from bellcast.auth import origins
 from bellcast.auth.origins import WrongOrigin
+from bellcast.kernel import http
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
-from bellcast.kernel.http import (
-    HEADER_VALUES,
-    ASGIApp,
-    AsgiMessage,
-    Receive,
-    Scope,
-    Send,
-    request_body,
-    responses,
-    served_file,
-)
+from bellcast.kernel.http import ASGIApp, AsgiMessage, request_body, responses, served_file
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.live_feed import redact
@@ -77,7 +68,7 @@ async def serve(request: ApiRequest) -> ASGIApp:
     authorization = request_body.header(request, guards.AUTHORIZATION) or ""
     answer = protocol.endpoint(agents, caller, authorization, functools.partial(_record, request))
 
-    async def replayed(scope: Scope, receive: Receive, send: Send) -> None:
+    async def replayed(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
         unread: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_body() -> AsgiMessage:
@@ -90,7 +81,7 @@ async def serve(request: ApiRequest) -> ASGIApp:
 
 async def _authorized(request: ApiRequest) -> Caller:
     """Return the API key of the scope `agent` that sent a request. Raises Unauthenticated and Forbidden."""
-    values, ctx = request.scope["state"][HEADER_VALUES], context.of(request)
+    values, ctx = request.scope["state"][http.HEADER_VALUES], context.of(request)
     origin = request_body.header(request, guards.ORIGIN)
     if origin is not None:
         scheme, host = request.scope["scheme"], request_body.header(request, guards.HOST) or ""

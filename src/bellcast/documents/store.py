@@ -8,16 +8,8 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from bellcast.audit import store as audit
-from bellcast.documents.types import (
-    CACHE_SECONDS,
-    MAX_CACHED,
-    MAX_OF_KIND,
-    PROJECT,
-    Document,
-    StoredVersion,
-    draft_kind,
-    is_cached,
-)
+from bellcast.documents import types
+from bellcast.documents.types import MAX_OF_KIND, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import Engine
@@ -49,7 +41,7 @@ LIST: KeysetList[tuple[str, Document]] = KeysetList(
 
 
 class Documents(StoreTable):
-    """Objects by kind, tenant and key. The tenant PROJECT holds the project's own."""
+    """Objects by kind, tenant and key. The tenant types.PROJECT holds the project's own."""
 
     @read
     def get(self, kind: str, tenant: str, key: str) -> Script[Document | None]:
@@ -77,7 +69,7 @@ class Documents(StoreTable):
 
     async def suggestion(self, kind: str, tenant: str, key: str) -> str:
         """Return the end of a message for an unknown key: the nearest of those that apply to the tenant."""
-        found = [await self.page(kind, owner, "", MAX_COMPARED) for owner in dict.fromkeys((tenant, PROJECT))]
+        found = [await self.page(kind, owner, "", MAX_COMPARED) for owner in dict.fromkeys((tenant, types.PROJECT))]
         near = difflib.get_close_matches(key[:100], {document.key for page in found for document in page}, n=1)
         return "".join(f"; did you mean {name!r}?" for name in near)
 
@@ -342,7 +334,7 @@ V = TypeVar("V")
 class ShortCache(Generic[K, V]):
     """Results of reads by key, which are used for some seconds: a change takes effect on every node within that time."""
 
-    def __init__(self, clock: Clock, size: int = MAX_CACHED, seconds: float = CACHE_SECONDS) -> None:
+    def __init__(self, clock: Clock, size: int = types.MAX_CACHED, seconds: float = types.CACHE_SECONDS) -> None:
         self._clock = clock
         self._size = size
         self._seconds = seconds
@@ -351,7 +343,7 @@ class ShortCache(Generic[K, V]):
     async def get(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
         """Return the cached result for a key, else read it."""
         cached = self._cached.get(key)
-        if cached is not None and is_cached(cached[0], self._clock.now(), self._seconds):
+        if cached is not None and types.is_cached(cached[0], self._clock.now(), self._seconds):
             return cached[1]
         return await self.read(key, read)
 

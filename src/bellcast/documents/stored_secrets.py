@@ -3,15 +3,14 @@
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from bellcast.documents.store import Documents
-from bellcast.documents.types import Document
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.columns import json_object
 from bellcast.kernel.encryption import Encryption
 
 log = structlog.get_logger(__name__)
@@ -51,7 +50,7 @@ class StoredSecrets(Struct, eq=False):
         for kind, fields in self.fields.items():
             checked = changed = 0
             async for tenant, document in self.documents.every(kind):
-                values, place = _values(document), _place(kind, tenant, document)
+                values, place = json_object(document.body), f"{kind}/{tenant}/{document.key}"
                 updates: dict[str, str] = {}
                 for name in fields:
                     encrypted = values.get(name)
@@ -83,16 +82,7 @@ class StoredSecrets(Struct, eq=False):
         """Yield each secret's object, and the index of the key that encrypted it."""
         for kind, fields in self.fields.items():
             async for tenant, document in self.documents.every(kind):
-                values, place = _values(document), _place(kind, tenant, document)
+                values, place = json_object(document.body), f"{kind}/{tenant}/{document.key}"
                 for name in fields:
                     if values.get(name) is not None:
                         yield place, self.encryption.key_index(values[name], place)
-
-
-def _values(document: Document) -> dict[str, Any]:
-    values: dict[str, Any] = msgspec.json.decode(document.body)
-    return values
-
-
-def _place(kind: str, tenant: str, document: Document) -> str:
-    return f"{kind}/{tenant}/{document.key}"

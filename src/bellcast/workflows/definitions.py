@@ -12,15 +12,8 @@ from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.templates import conditions
 from bellcast.templates.types import Template
-from bellcast.workflows.step_fields import (
-    INBOX_EVENTS,
-    MESSAGE_EVENTS,
-    PARTS,
-    STEP_TYPES,
-    Errors,
-    SeenSteps,
-    unknown_fields,
-)
+from bellcast.workflows import step_fields
+from bellcast.workflows.step_fields import PARTS, STEP_TYPES, Errors, SeenSteps, unknown_fields
 
 MAX_STEPS = 50
 MAX_BRANCH_DEPTH = 5
@@ -271,7 +264,7 @@ def _wait_errors(path: str, step: Mapping[str, Any], seen: SeenSteps) -> Errors:
     elif kind not in CHANNELS:
         yield FieldError(f"{path}.step", "must be a step that sends")
     else:
-        events = INBOX_EVENTS if kind == "inbox" else MESSAGE_EVENTS
+        events = step_fields.INBOX_EVENTS if kind == "inbox" else step_fields.MESSAGE_EVENTS
         if event not in events:
             yield FieldError(f"{path}.event", f"must be one of: {', '.join(events)}")
 

@@ -209,7 +209,7 @@ class RunExecutor(Struct, eq=False):
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self.db, tenant, keys, channels)
-        settings, page = await self.triggers.router.tenant(tenant), ExecutionPage(recipients, shared)
+        page = ExecutionPage(recipients, await self.triggers.router.tenant(tenant), shared)
         # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
         executions = []
@@ -218,9 +218,7 @@ class RunExecutor(Struct, eq=False):
             waits = await Runs(self.db).waits(stored.id) if definition.live_waits else {}
             facts = await self._facts(stored, definition, state)
             executions.append(
-                run_steps.execution_of(
-                    stored, definition, state, page, settings, self.triggers.clock.now(), facts, waits
-                )
+                run_steps.execution_of(stored, definition, state, page, self.triggers.clock.now(), facts, waits)
             )
         return executions
 

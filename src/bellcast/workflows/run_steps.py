@@ -41,10 +41,11 @@ DIGEST_RESERVE = 16 * 1024
 
 
 class ExecutionPage(Struct):
-    """Data shared by runs of a tenant that are executed together: the recipients' inputs, in a fan-out the results of
-    templates, and the routes of steps, by workflow and step."""
+    """Data shared by runs of a tenant that are executed together: the recipients' inputs, the settings of the tenant, in a
+    fan-out the results of templates, and the routes of steps, by workflow and step."""
 
     recipients: RecipientInputs
+    settings: TenantSettings
     shared: SharedResults | None
     routes: dict[tuple[str, int], SendRoute] = {}
 
@@ -299,13 +300,12 @@ def execution_of(
     definition: Definition,
     state: RunState,
     page: ExecutionPage,
-    tenant: TenantSettings,
     now: int,
     facts: Mapping[str, runs.StepFacts],
     waits: Mapping[str, StoredWait],
 ) -> Execution:
     """Return a run with the input of its steps at this time."""
-    profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
+    profile, tenant = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient), page.settings
     context = RunContext(
         now=now,
         id=stored.id,

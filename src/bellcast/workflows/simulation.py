@@ -13,12 +13,10 @@ from msgspec import UNSET, Struct
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.previews import ADDED, PLAIN
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.contention import Pauses
-from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.decision import Decision
 from bellcast.preferences.types import CHANNELS
@@ -120,14 +118,13 @@ class Simulator(Struct, eq=False):
         clock = SimulatedClock(run.created_at)
         router = self.triggers.router.without_effects(new_id)
         triggers = Triggers(router, self.triggers.workflow_catalog, clock)
-        page = ExecutionPage(await self._recipients(run.tenant, definition, request), None)
-        settings = await router.tenant(run.tenant)
-        allowance = Allowance()
+        recipients = await self._recipients(run.tenant, definition, request)
+        page, allowance = ExecutionPage(recipients, await router.tenant(run.tenant), None), Allowance()
         steps = RunSteps(_find_no_version, Runs(router.db).counter, triggers, self.limits)
         found: list[SimulatedRun] = []
         for one in request.to:
             stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
-            simulated = RunSimulation(stored, definition, request, clock, steps, page, settings, allowance)
+            simulated = RunSimulation(stored, definition, request, clock, steps, page, allowance)
             found.append(await allowance.suspendable(simulated.simulate()))
             if allowance.is_exceeded:
                 break
@@ -174,7 +171,6 @@ class RunSimulation:
         clock: SimulatedClock,
         steps: RunSteps,
         page: ExecutionPage,
-        settings: TenantSettings,
         allowance: Allowance,
     ) -> None:
         self._stored = stored
@@ -183,7 +179,6 @@ class RunSimulation:
         self._clock = clock
         self._steps = msgspec.structs.replace(steps, read_counter=self._read_counter)
         self._page = page
-        self._settings = settings
         self._allowance = allowance
         actor = Actor(name=request.actor) if isinstance(request.actor, str) else request.actor
         self._state = RunState(data=request.data, actor=msgspec.to_builtins(actor))
@@ -195,7 +190,7 @@ class RunSimulation:
             for wait in live_waits.of_new_run(definition, self._stored, self._state)
         }
         self._zone = decision_inputs.zone_of(
-            page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient), self._settings
+            page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient), page.settings
         )
         self._places = dict(_places(definition.steps))
         self._counters: dict[CounterKey, StepCounter] = {}
@@ -240,7 +235,7 @@ class RunSimulation:
                     changes = {"messages": (*facts.messages, event.event)}
                 self._facts[event.step] = msgspec.structs.replace(facts, **changes)
         execution = run_steps.execution_of(
-            self._stored, self._definition, before, self._page, self._settings, now, self._facts, self._waits
+            self._stored, self._definition, before, self._page, now, self._facts, self._waits
         )
         goes_on = True
         while goes_on and not self._allowance.is_exceeded:
@@ -300,14 +295,8 @@ class RunSimulation:
             if step.fields["event"] != name or event.step not in (None, step.key) or wait is None or wait.event:
                 continue
             topic = live_waits.topic_of(wait.target)
-            live = LiveEvent(
-                tenant=self._stored.tenant,
-                name=name,
-                data=event.data,
-                topic=topic,
-                recipient=recipient if topic is None else None,
-            )
-            values = live_waits.values_of(live)
+            to = recipient if topic is None else None
+            values = {"name": name, "data": event.data, "topic": topic, "recipient": to}
             if live_waits.matches(step, values, self._state, recipient):
                 self._waits[step.key] = StoredWait(wait.target, msgspec.json.encode(values))
 
