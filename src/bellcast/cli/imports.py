@@ -5,7 +5,7 @@ import hashlib
 import json as json_text
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, tzinfo
 from io import TextIOWrapper
 from pathlib import Path, PurePath
@@ -282,9 +282,10 @@ def import_(
     mapped = Mapped(names, zone, drop_unknown)
     with (
         options.server(ctx) as client,
-        _opened(file) as (stream, size),
+        _opened(file) as stream,
         console.progress("Importing") as show,
     ):
+        size = 0 if file == "-" else Path(file).stat().st_size
         run = FileImport(client, mapped, tenant, file)
         run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
     if json:
@@ -366,15 +367,9 @@ class FileImport:
         console.note(f"line {line}: {console.plain(problem)}")
 
 
-@contextmanager
-def _opened(file: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a file; yield it with its size, 0 for standard input."""
-    if file == "-":
-        yield sys.stdin.buffer, 0
-        return
-    with ExitStack() as stack:
-        try:
-            stream = stack.enter_context(Path(file).open("rb"))
-        except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}", "check the path") from None
-        yield stream, Path(file).stat().st_size
+def _opened(file: str) -> AbstractContextManager[BinaryIO]:
+    """Open a file, or standard input for `-`."""
+    try:
+        return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}", "check the path") from None

@@ -1,6 +1,7 @@
 """`bellcast key` and `token`: API keys of a running server, and session tokens signed locally."""
 
 from collections.abc import Iterator
+from types import NoneType
 from typing import Annotated, Any
 
 import typer
@@ -99,7 +100,7 @@ def revoke(
     """Revoke a key. It is rejected from now on, like the session and editor tokens that it created."""
     from bellcast.client.request import path
 
-    request(client, "DELETE", path("keys", id))
+    request(client, "DELETE", path("keys", id), kind=NoneType)
     yield {"revoked": id}
     console.done(f"Key {id} was revoked.")
 

@@ -48,13 +48,12 @@ class ObjectFile(NamedTuple):
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks."""
 
+    def represent_str(self, data: str) -> Any:
+        style = "|" if "\n" in data and "\r" not in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
-def _text(dumper: Any, text: str) -> Any:
-    style = "|" if "\n" in text and "\r" not in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
-
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def dump(value: Any) -> bytes:

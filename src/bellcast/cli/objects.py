@@ -167,20 +167,18 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def request(
-    client: "options.Bellcast", method: str, path: str, body: dict[str, Any] | None = None, **params: str | int | None
+    client: "options.Bellcast",
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    kind: Any = dict[str, Any],
+    **params: Any,
 ) -> Any:
-    """Send a request with the parameters that are not None. Return the decoded response; None if it is empty."""
-    import msgspec
+    """Send a request with the parameters that are not None. Return its response, of this kind."""
+    from bellcast.client.request import call
 
-    from bellcast.client.request import HttpRequest, HttpResponse, reads
-
-    def decode(response: HttpResponse) -> Any:
-        return reads(dict[str, Any])(response) if response.content else None
-
-    content = None if body is None else msgspec.json.encode(body)
-    headers = {"Content-Type": "application/json"}
-    query = {name: value for name, value in params.items() if value is not None}
-    return client.sender.send(HttpRequest(method, path, decode, query, headers, content))
+    return client.sender.send(call(method, path, kind, body, **params))
 
 
 def every(client: "options.Bellcast", path: str, rows: str) -> list[dict[str, Any]]:

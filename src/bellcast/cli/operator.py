@@ -1,6 +1,7 @@
 """`bellcast operator` and `audit`: operators of the console of a running server, and the log of their actions."""
 
 from collections.abc import Callable, Iterator
+from types import NoneType
 from typing import Annotated, Any
 
 import typer
@@ -89,7 +90,7 @@ def _of_operator(
     id: str | None = next((one["id"] for one in operators if one["name"] == name), None)
     if id is None:
         raise CommandError(f"no operator has the name {name}", "`bellcast operator list` lists them")
-    request(client, method, path("operators", id) + suffix, body())
+    request(client, method, path("operators", id) + suffix, body(), kind=NoneType)
     return id
 
 

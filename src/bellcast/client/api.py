@@ -337,7 +337,7 @@ class Bellcast(ServerApi[SyncSender]):
     ) -> None:
         peer = Peer(find_url(url), find_credentials(secret), timeout)
         connections = ProcessConnections(lambda: httpx.Client(**connection(peer.url), transport=transport))
-        super().__init__(SyncSender(connections, retries or Retries(), peer))
+        super().__init__(SyncSender(retries or Retries(), peer, connections))
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -369,7 +369,7 @@ class AsyncBellcast(ServerApi[AsyncSender]):
     ) -> None:
         peer = Peer(find_url(url), find_credentials(secret), timeout)
         connections = LoopConnections(lambda: httpx.AsyncClient(**connection(peer.url), transport=transport))
-        super().__init__(AsyncSender(connections, retries or Retries(), peer))
+        super().__init__(AsyncSender(retries or Retries(), peer, connections))
 
     async def close(self) -> None:
         """Close this event loop's connections to the server."""

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -67,19 +67,27 @@ _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
-class SyncSender:
+class Sender:
+    """What both senders have: the rules of retries, and the server."""
+
+    retries: Retries
+    peer: Peer
+
+    def speaking_with(self, bearer: str) -> Self:
+        """Return a sender with a session token, and the project's key, by which another project's server is recognized."""
+        key = self.peer.credentials.key if self.peer.credentials else None
+        return replace(self, peer=replace(self.peer, credentials=Credentials(bearer, key)))
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSender(Sender):
     """Sends and waits: `send` returns the result."""
 
     connections: ProcessConnections
-    retries: Retries
-    peer: Peer
 
     @property
     def http(self) -> httpx.Client:
         return self.connections.http
-
-    def speaking_with(self, bearer: str) -> "SyncSender":
-        return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
 
     def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
@@ -106,19 +114,14 @@ class SyncSender:
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncSender:
+class AsyncSender(Sender):
     """Sends without blocking the event loop: await `send` for the result."""
 
     connections: LoopConnections
-    retries: Retries
-    peer: Peer
 
     @property
     def http(self) -> httpx.AsyncClient:
         return self.connections.http
-
-    def speaking_with(self, bearer: str) -> "AsyncSender":
-        return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
 
     async def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
@@ -140,11 +143,6 @@ class AsyncSender:
 def connection(url: str) -> dict[str, Any]:
     """Return the constructor arguments of both httpx clients."""
     return {"base_url": url, "limits": _LIMITS, "headers": {"User-Agent": "bellcast-python"}}
-
-
-def _of_token(peer: Peer, bearer: str) -> Credentials:
-    """Return a session token's credentials, with the project's key, by which another project's server is recognized."""
-    return Credentials(bearer, peer.credentials.key if peer.credentials else None)
 
 
 def _is_in_coroutine() -> bool:

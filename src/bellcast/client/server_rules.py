@@ -2,7 +2,7 @@
 compared with the default limits. Every error names the argument."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +28,14 @@ _event = msgspec.json.Decoder(EventDraft)
 
 def check_session(recipient: str, claims: Mapping[str, Any]) -> None:
     """Raise InvalidArgument for names that the server refuses in a session token."""
-    _refuse(_session_errors(recipient, claims))
+    errors = [*validation.key("recipient", recipient, LIMITS)]
+    if "tenant" in claims:
+        errors += validation.tenant("tenant", claims["tenant"], LIMITS)
+    errors += validation.text("name", claims.get("name"), LIMITS.title)
+    for argument, rule in (("topics", validation.key), ("publish", validation.key), ("roles", validation.role)):
+        for number, value in enumerate(claims.get(argument, ())):
+            errors += rule(f"{argument}.{number}", value, LIMITS)
+    _refuse(errors)
 
 
 def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
@@ -50,23 +57,6 @@ def check_event(body: bytes) -> None:
     draft = _read(_event, body)
     _check(lambda: check(draft, LIMITS))
     _check_nul(body)
-
-
-def _session_errors(recipient: str, claims: Mapping[str, Any]) -> validation.FieldErrors:
-    yield from validation.key("recipient", recipient, LIMITS)
-    if "tenant" in claims:
-        yield from validation.tenant("tenant", claims["tenant"], LIMITS)
-    yield from validation.text("name", claims.get("name"), LIMITS.title)
-    for argument in ("topics", "publish"):
-        yield from _each(argument, claims.get(argument, ()), validation.key)
-    yield from _each("roles", claims.get("roles", ()), validation.role)
-
-
-def _each(
-    argument: str, values: Sequence[str], rule: Callable[[str, str, Limits], validation.FieldErrors]
-) -> validation.FieldErrors:
-    for number, value in enumerate(values):
-        yield from rule(f"{argument}.{number}", value, LIMITS)
 
 
 def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:

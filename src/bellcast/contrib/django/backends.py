@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from types import NoneType
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -95,14 +95,8 @@ class DirectBackend:
 
     def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         for one in sends:
-            transaction.on_commit(lambda one=one: self._post(one), using=using, robust=True)  # type: ignore[misc]  # a lambda with a default
+            transaction.on_commit(partial(_post, one), using=using, robust=True)
         return None
-
-    def _post(self, one: OutgoingSend) -> None:
-        try:
-            post(one)
-        except BellcastError as error:
-            log.error("send_failed kind=%s error=%s", one.kind, error)  # noqa: TRY400  the traceback is of the client
 
 
 class PostgresBackend:
@@ -166,16 +160,18 @@ class ConsoleBackend:
         return None
 
 
-def post(one: OutgoingSend) -> None:
-    """Send by HTTP now. Raises BellcastError."""
-    sender = conf.client().sender
-    if one.kind == "publish":
-        sender.send(call("POST", "/v1/events", NoneType, one.request_body))
-        return
-    if records := one.payload.get(ADDRESSES):
-        write_addresses(conf.client(), one.payload.get("tenant"), records)
-    sent = sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent))
-    one.assign_ids(sent.ids)
+def _post(one: OutgoingSend) -> None:
+    """Send by HTTP now, and log a failure."""
+    bell = conf.client()
+    try:
+        if one.kind == "publish":
+            bell.sender.send(call("POST", "/v1/events", NoneType, one.request_body))
+            return
+        if records := one.payload.get(ADDRESSES):
+            write_addresses(bell, one.payload.get("tenant"), records)
+        one.assign_ids(bell.sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent)).ids)
+    except BellcastError as error:
+        log.error("send_failed kind=%s error=%s", one.kind, error)  # noqa: TRY400  the traceback is of the client
 
 
 @cache

@@ -1,6 +1,6 @@
 """System checks: `python manage.py check`, and with `--database default` also the outbox."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,13 +31,10 @@ def check_setting(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:
         configuration = conf.current()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="bellcast.E004")]
-    rules: Sequence[Callable[[conf.Configuration], Iterator[checks.CheckMessage]]] = (
-        _secret, _url, _backend, _callables, _public_url, _user_model,
-    )  # fmt: skip
-    return [message for rule in rules for message in rule(configuration)]
+    return [*_server(configuration), *_callables(configuration), *_pages(configuration)]
 
 
-def _secret(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+def _server(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     try:
         find_credentials(configuration.values["SECRET"])
     except BellcastError as error:
@@ -46,9 +43,6 @@ def _secret(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
             hint="Set BELLCAST['SECRET'] or the environment variable BELLCAST_SECRET; `bellcast env` prints it.",
             id="bellcast.E001",
         )
-
-
-def _url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     for name in ("URL", "PUBLIC_URL"):
         value = configuration.values[name]
         try:
@@ -60,9 +54,6 @@ def _url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
                 f"BELLCAST[{name!r}] must be an address that begins with http:// or https://, got {value!r}.",
                 id="bellcast.E002",
             )
-
-
-def _backend(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     try:
         import_string(configuration.backend_path)
     except ImportError as error:
@@ -94,7 +85,7 @@ def _callables(configuration: conf.Configuration) -> Iterator[checks.CheckMessag
             )
 
 
-def _public_url(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+def _pages(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     url = str(configuration.values["PUBLIC_URL"] or configuration.values["URL"] or "")
     if url.startswith("http://") and not conf.is_loopback(url):
         yield checks.Warning(
@@ -102,9 +93,6 @@ def _public_url(configuration: conf.Configuration) -> Iterator[checks.CheckMessa
             hint="Set BELLCAST['PUBLIC_URL'] to the https:// address of Bellcast.",
             id="bellcast.W001",
         )
-
-
-def _user_model(_: conf.Configuration) -> Iterator[checks.CheckMessage]:
     model = get_user_model()
     if inbox_query.is_taken(model):
         yield checks.Warning(

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any
 
 import typer
@@ -93,7 +94,7 @@ def disable(client: "options.Bellcast", id: AppIdArgument) -> None:
 @options.command(pusher_app)
 def delete(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Delete an app and close its connections."""
-    request(client, "DELETE", _path(id))
+    request(client, "DELETE", _path(id), kind=NoneType)
     console.done(f"Deleted {id}")
 
 

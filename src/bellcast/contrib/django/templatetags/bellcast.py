@@ -1,5 +1,6 @@
 """`{% load bellcast %}`: the elements of a signed-in user. For anonymous users every tag is empty."""
 
+from contextlib import suppress
 from typing import Any
 
 from django import template
@@ -21,23 +22,15 @@ def _user(context: Any) -> Any:
     return user if user is not None and user.is_authenticated else None
 
 
-def _token_url() -> str | None:
-    try:
-        return reverse("bellcast:token")
-    except NoReverseMatch:
-        return None
-
-
 def _element(context: Any, name: str, attributes: dict[str, Any]) -> SafeString:
     user = _user(context)
     if user is None:
         return EMPTY
     given = {key.replace("_", "-"): value for key, value in attributes.items()}
-    defaults = {
-        "server": conf.current().public_url,
-        "token-url": _token_url(),
-        "recipient": identity.recipient_of(user),
-    }
+    recipient = identity.recipient_of(user)
+    defaults = {"server": conf.current().public_url, "token-url": None, "recipient": recipient}
+    with suppress(NoReverseMatch):
+        defaults["token-url"] = reverse("bellcast:token")
     merged = {key: value for key, value in {**defaults, **given}.items() if value is not None and value is not False}
     # Literal texts in a template count as safe, even with characters that end an attribute.
     parts = [(key, "" if value is True else escape(value)) for key, value in merged.items()]
