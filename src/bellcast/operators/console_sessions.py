@@ -314,11 +314,6 @@ class ConsoleSessions:
         now = self._clock.now()
         return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
 
-    async def create_external(self, operator: Operator, limit: int) -> bool | None:
-        """Store an operator without a usable password; return False if its name or subject is taken, None if there are
-        `limit` operators."""
-        return await self._operators.create(operator, await self.hash(secrets.token_urlsafe(TOKEN_BYTES)), limit)
-
     async def _create_owner(self, request: BrowserRequest, code: str, name: str, password: str) -> Operator:
         place, now = f"setup:{_network(request.address)}", self._clock.now()
         failures, latest = await self._operators.failures(place, now - FAILURES_MS)

@@ -158,7 +158,8 @@ class OidcSignIn(Struct, eq=False):
             if name is None:
                 raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
             operator = self.sessions.new_operator(name, role, subject=subject)
-            created = await self.sessions.create_external(operator, MAX_EXTERNAL_OPERATORS)
+            unusable = await self.sessions.hash(secrets.token_urlsafe(RANDOM_BYTES))
+            created = await self.operators.create(operator, unusable, MAX_EXTERNAL_OPERATORS)
             if created is None:
                 raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
             if not created:

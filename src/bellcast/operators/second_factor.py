@@ -50,7 +50,7 @@ class SecondFactors(Struct, eq=False):
     async def confirm(self, operator: Operator, code: str) -> list[str]:
         """Activate the new secret and return the recovery codes. Raises Conflict if there is no new secret, Invalid for
         a wrong code."""
-        pending = (await self.operators.mfa_secrets(operator.id)).pending
+        _, pending = await self.operators.mfa_secrets(operator.id)
         secret = self._decrypted(pending, operator)
         if pending is None or secret is None:
             raise Conflict("Set up an authenticator app first.")
@@ -73,7 +73,8 @@ class SecondFactors(Struct, eq=False):
 
     async def use(self, operator: Operator, code: str, now: int) -> bool:
         """Accept the code of an authenticator app or a recovery code, each once; return whether it is right."""
-        secret = self._decrypted((await self.operators.mfa_secrets(operator.id)).current, operator)
+        current, _ = await self.operators.mfa_secrets(operator.id)
+        secret = self._decrypted(current, operator)
         # Without a secret, the operator has no authenticator app, or it was just reset.
         step = None if secret is None else matching_step(secret, code, now)
         if step is not None:

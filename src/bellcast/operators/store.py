@@ -12,7 +12,7 @@ from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement, fetch
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 from bellcast.kernel.errors import Conflict
-from bellcast.operators.types import MfaSecrets, Operator, OperatorSession, Passkey, Role
+from bellcast.operators.types import Operator, OperatorSession, Passkey, Role
 
 FAILURE_ID_BYTES = 8
 # Serializes writers that depend on the number of owners. No recipient can have this key.
@@ -185,9 +185,10 @@ class Operators(StoreTable):
         yield Statement("operator_session_verify", {"digest": digest, "now": now})
 
     @read
-    def mfa_secrets(self, id: str) -> Script[MfaSecrets]:
+    def mfa_secrets(self, id: str) -> Script[tuple[str | None, str | None]]:
+        """Return the encrypted secrets of an authenticator app: the one in use, and one that is not confirmed yet."""
         found = yield Statement("operator_mfa", {"id": id})
-        return MfaSecrets(*found[0]) if found else MfaSecrets(None, None)
+        return (found[0][0], found[0][1]) if found else (None, None)
 
     @write()
     def begin_mfa(self, id: str, pending: str) -> Script[None]:

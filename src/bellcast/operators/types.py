@@ -1,7 +1,7 @@
 """Operators of the console: roles and sessions."""
 
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
@@ -80,13 +80,6 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     created_at: int
     seen_at: int
     verified_at: int  # when the operator last authenticated, here or at the identity provider
-
-
-class MfaSecrets(NamedTuple):
-    """Encrypted secrets of an operator's authenticator app: the one in use, and one that is not confirmed yet."""
-
-    current: str | None
-    pending: str | None
 
 
 # Implicit group of every user of the provider.

@@ -5,10 +5,11 @@ a parameter, as in OpenAPI, unless only the path with the parameter has the meth
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from urllib.parse import unquote
 
 import structlog
+from msgspec import Struct
 
 from bellcast.auth import link_tokens
 from bellcast.kernel.errors import BadRequest, BellcastError, MethodNotAllowed
@@ -22,34 +23,22 @@ log = structlog.get_logger("bellcast.api")
 HAS_STARTED = "has_started"
 
 
-class PathHandlers(NamedTuple):
-    """The handlers of one path by method, and the names of its parameters in order."""
-
-    template: str
-    names: list[str]
-    handlers: dict[str, Handler]
-
-
-PathMatch: TypeAlias = tuple[PathHandlers, list[str]]
-
-
-class PathNode:
+class PathNode(Struct, eq=False):
     """The paths that continue from here: with a fixed segment, with a parameter, or with a parameter that matches the
-    rest."""
+    rest. A path that ends here has a template, the names of its parameters in order, and handlers by method."""
 
-    __slots__ = ("fixed", "handlers", "parameter", "rest")
+    fixed: "dict[str, PathNode]" = {}
+    parameter: "PathNode | None" = None
+    rest: "PathNode | None" = None
+    template: str = ""
+    names: list[str] = []
+    handlers: dict[str, Handler] = {}
 
-    def __init__(self) -> None:
-        self.fixed: dict[str, PathNode] = {}
-        self.parameter: PathNode | None = None
-        self.rest: PathNode | None = None
-        self.handlers: PathHandlers | None = None
-
-    def find(self, segments: list[str], start: int, values: list[str], method: str) -> PathMatch | None:
+    def find(self, segments: list[str], start: int, values: list[str], method: str) -> "PathMatch | None":
         """Return the first path that has the method, fixed segments first, with the values of its parameters. If none has,
         return the first one."""
         if start == len(segments):
-            return None if self.handlers is None else (self.handlers, values)
+            return (self, values) if self.handlers else None
         fixed, first = self.fixed.get(segments[start]), None
         if fixed is not None:
             first = fixed.find(segments, start + 1, values, method)
@@ -59,6 +48,9 @@ class PathNode:
         if first is None and self.rest is not None:
             first = self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])], method)
         return first
+
+
+PathMatch: TypeAlias = tuple[PathNode, list[str]]
 
 
 class ApiRouter:
@@ -83,9 +75,9 @@ class ApiRouter:
                 else:
                     node.parameter = node.parameter or PathNode()
                     node = node.parameter
-            if node.handlers is None:
-                node.handlers = PathHandlers(endpoint.template, names, {})
-            node.handlers.handlers[endpoint.method] = endpoint.respond
+            if not node.handlers:
+                node.template, node.names = endpoint.template, names
+            node.handlers[endpoint.method] = endpoint.respond
             self._methods.add(endpoint.method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -31,8 +31,6 @@ log = structlog.get_logger("bellcast.requests")
 SESSION_DIGEST_CHARACTERS = 12
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 OK = 200
-# Fields that link a connection to its request, by their keys in the request's state.
-SOURCE = {"path": "logged_path", "request_id": "request_id"}
 CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
 
 _current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request", default=None)
@@ -121,7 +119,9 @@ class RequestLog:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _becoming_connection()
         state = {} if request is None else request.state
-        self.feed.refused(connection, end, {name: state[key] for name, key in SOURCE.items() if state})
+        self.feed.refused(
+            connection, end, {"path": state["logged_path"], "request_id": state["request_id"]} if state else {}
+        )
 
         def fields() -> dict[str, Any]:
             return _fields(request, "websocket") | _client_fields(connection) | why(connection.dialect.close_event(end))

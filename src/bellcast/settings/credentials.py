@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
@@ -79,7 +78,7 @@ def read_private(file: Path, kind: type[T], *, unreadable: str = "", damaged: st
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.{damaged}") from None
 
 
-def write_private(file: Path, content: Struct, *, replaces: bool = True) -> bool:
+def write_private(file: Path, content: object, *, replaces: bool = True) -> bool:
     """Write a file of the data folder atomically and durably, readable by its owner only; the folder is created if needed. Unless it
     `replaces` one, of concurrent first starts all use the first one's. Return True if it was written. Raises SettingsError."""
     try:
@@ -115,12 +114,6 @@ def credentials_file(settings: Settings) -> Path:
 DEFAULT_URL = "http://127.0.0.1:8787"
 
 
-class StoredAddress(Struct, frozen=True):
-    """The file with the URL."""
-
-    url: str
-
-
 def url(settings: Settings) -> str:
     """Return the URL of the server that commands call: BELLCAST_URL, else the stored URL, else the default."""
     return settings.client.url or stored_url(settings) or DEFAULT_URL
@@ -129,14 +122,14 @@ def url(settings: Settings) -> str:
 def stored_url(settings: Settings) -> str | None:
     """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
     try:
-        return msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=StoredAddress).url
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=dict[str, str])["url"]
+    except (OSError, msgspec.DecodeError, KeyError):
         return None
 
 
 def store_url(settings: Settings, url: str) -> None:
     """Store the URL on which the server accepts connections. Raises SettingsError if the folder cannot be written."""
-    write_private(settings.store.data / "server.json", StoredAddress(reachable(url)))
+    write_private(settings.store.data / "server.json", {"url": reachable(url)})
 
 
 def listening(host: str, port: int) -> str:

@@ -14,7 +14,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
 from bellcast.live.dialects import DIALECTS
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.settings import Settings, as_text, table
@@ -119,8 +119,6 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
     changes: list[SettingsChangeItem]
 
 
-# Called with the owner-only settings in a change. Raises Forbidden.
-CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
 RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], Callable[[], WriteScript]]
 
 
@@ -188,12 +186,12 @@ class DatabaseSettings(Struct, eq=False):
         by: str,
         *,
         dry_run: bool,
-        check_owner: CheckOwner,
+        is_owner: bool,
         record: RecordChanges,
     ) -> SettingsRevision:
         """Set and reset settings on top of this revision, and commit the audit entry `record` with them. Raises
-        Conflict if the revision is not current, Invalid with every wrong value, and any error of `check_owner`. A dry
-        run only validates."""
+        Conflict if the revision is not current, Invalid with every wrong value, and Forbidden for owner-only
+        settings unless `is_owner`. A dry run only validates."""
         errors = [
             FieldError(f"{field}.{name}", problem)
             for field, names in (("set", set), ("reset", reset))
@@ -206,13 +204,13 @@ class DatabaseSettings(Struct, eq=False):
             raise Invalid.fields(errors)
         current = await self._current(revision)
         values = {name: text for name, text in (current.values | dict(set)).items() if name not in reset}
-        return await self._write(current, values, by, record, check_owner=check_owner, dry_run=dry_run)
+        return await self._write(current, values, by, record, is_owner=is_owner, dry_run=dry_run)
 
     async def restore(
-        self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges
+        self, revision: int, to: int, by: str, *, is_owner: bool, record: RecordChanges
     ) -> SettingsRevision:
-        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and any
-        error of `check_owner`."""
+        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound and
+        Forbidden."""
         wanted = await self.documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
         if wanted is None and to != 0:
             raise NotFound("There is no revision with this number.")
@@ -222,7 +220,7 @@ class DatabaseSettings(Struct, eq=False):
         restored = {name: text for name, text in values.items() if text != current.values.get(name)}
         if problems := _value_problems(restored):
             raise Invalid.fields([FieldError("to", f"has a {name} that {text}") for name, text in problems.items()])
-        return await self._write(current, values, by, record, check_owner=check_owner, dry_run=False)
+        return await self._write(current, values, by, record, is_owner=is_owner, dry_run=False)
 
     def _problem(self, name: str) -> str | None:
         setting = SETTINGS.get(name)
@@ -238,7 +236,7 @@ class DatabaseSettings(Struct, eq=False):
         by: str,
         record: RecordChanges,
         *,
-        check_owner: CheckOwner,
+        is_owner: bool,
         dry_run: bool,
     ) -> SettingsRevision:
         after = StoredValues(before.revision + 1, values)
@@ -249,8 +247,8 @@ class DatabaseSettings(Struct, eq=False):
             if before.values.get(name) != values.get(name)
         ]
         reserved = [one.name for one in changes if one.name in SETTINGS and SETTINGS[one.name].name in OWNER_ONLY]
-        if reserved:
-            check_owner(reserved)
+        if reserved and not is_owner:
+            raise Forbidden(f"Only owners and the project secret may change {', '.join(reserved)}.")
         now = self.clock.now()
         revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
         if dry_run:

@@ -57,7 +57,7 @@ async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store,
                 (),
                 "owner",
                 dry_run=False,
-                check_owner=lambda _: None,
+                is_owner=True,
                 record=lambda _, entry=entries[number]: lambda: append(entry, lambda one: b"mac"),
             )
             for number, node in enumerate(nodes)

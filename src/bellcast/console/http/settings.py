@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from bellcast.documents.store import WriteScript
-from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
+from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -99,7 +99,7 @@ async def change(change: Change[SettingsPatch]) -> RevisionItem:
         patch.reset,
         _author(request),
         dry_run=patch.dry_run,
-        check_owner=partial(_check_owner, request),
+        is_owner=guards.is_owner(request),
         record=partial(_record, request),
     )
     return responses.item(RevisionItem, changed)
@@ -142,7 +142,7 @@ async def roll_back(change: Change[Rollback]) -> RevisionItem:
     wanted, request = change.body, change.request
     record = partial(_record, request)
     restored = await change.ctx[DatabaseSettings].restore(
-        wanted.revision, wanted.to, _author(request), check_owner=partial(_check_owner, request), record=record
+        wanted.revision, wanted.to, _author(request), is_owner=guards.is_owner(request), record=record
     )
     return responses.item(RevisionItem, restored)
 
@@ -162,12 +162,6 @@ def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> Calla
     for one in changes:
         audit.note_change(request, one.name, one.before, one.after)
     return audit.committed(request)
-
-
-def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
-    """Raise Forbidden unless the caller may change owner-only settings."""
-    if not guards.is_owner(request):
-        raise Forbidden(f"Only owners and the project secret may change {', '.join(names)}.")
 
 
 def _author(request: ApiRequest) -> str:

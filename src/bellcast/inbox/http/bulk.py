@@ -83,21 +83,6 @@ class EncodedResults(Struct, eq=False):
         return responses.in_pieces([*self._pieces, b'],"existing":%d}' % existing if existing else b"]}"])
 
 
-class CreatedItem(Struct, frozen=True):
-    """The id of a created notification."""
-
-    id: str
-
-
-class StoredResponse(Struct, frozen=True):
-    """The parts of a send's response that are copied into a result."""
-
-    notifications: list[CreatedItem] = []
-    announcement: CreatedItem | None = None
-    schedule: dict[str, Any] | None = None
-
-
-_stored_response = msgspec.json.Decoder(StoredResponse)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -222,14 +207,13 @@ def _read(
 def _result(number: int, draft: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
         return refused(number, outcome)
-    response = _stored_response.decode(outcome)
-    if response.schedule is not None:
-        return Result(schedule=response.schedule)
-    if response.announcement is not None:
-        return Result(response.announcement.id)
-    if isinstance(draft, Draft) and isinstance(draft.to, list):
-        return Result(ids=[one.id for one in response.notifications])
-    return Result(response.notifications[0].id)
+    response = msgspec.json.decode(outcome)
+    if "schedule" in response:
+        return Result(schedule=response["schedule"])
+    if "announcement" in response:
+        return Result(response["announcement"]["id"])
+    ids = [one["id"] for one in response["notifications"]]
+    return Result(ids=ids) if isinstance(draft, Draft) and isinstance(draft.to, list) else Result(ids[0])
 
 
 def refused(number: int, refusal: BellcastError) -> Result:

@@ -87,16 +87,11 @@ def receive_earlier(tenant: str, inbox: int, newcomers_ms: int, now: int) -> Scr
     """At the first opening of an inbox, add the announcements from before the recipient was first seen: those since it
     became a member, or those within `newcomers_ms` if the app did not set that time. The inbox already has all later
     ones."""
-    pending = yield from _earlier(inbox, newcomers_ms, now)
+    pending = yield from earlier(inbox, newcomers_ms, now)
     plan = Materialization(tenant, (yield from _contents(pending)), now)
     plan.catch_up(pending)
     yield from plan.write()
     yield from mark_opened(inbox)
-
-
-def has_earlier(inbox: int, newcomers_ms: int, now: int) -> Script[bool]:
-    """Return whether the first opening of an inbox adds announcements."""
-    return bool((yield from _earlier(inbox, newcomers_ms, now)))
 
 
 def mark_opened(inbox: int) -> Script[None]:
@@ -104,7 +99,8 @@ def mark_opened(inbox: int) -> Script[None]:
     yield Statement("inbox_opened", {"inbox": inbox})
 
 
-def _earlier(inbox: int, newcomers_ms: int, now: int) -> Script[list[PendingRow]]:
+def earlier(inbox: int, newcomers_ms: int, now: int) -> Script[list[PendingRow]]:
+    """Return the announcements that the first opening of an inbox adds."""
     found = yield Statement("materialize_earlier", {"inbox": inbox, "newcomers_ms": newcomers_ms, "now": now})
     return [PendingRow._make(row) for row in found]
 

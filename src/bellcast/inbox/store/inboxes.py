@@ -169,7 +169,7 @@ def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
     wanted.check_standing(inbox.revoked_before)
     if not wanted.written(inbox) or (behind and (yield from announcements.has_pending(inbox.number))):
         return None
-    if not inbox.opened and (yield from announcements.has_earlier(inbox.number, wanted.newcomers_ms, wanted.now)):
+    if not inbox.opened and (yield from announcements.earlier(inbox.number, wanted.newcomers_ms, wanted.now)):
         return None
     return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
 

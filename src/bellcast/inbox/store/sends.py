@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence, Set
 from functools import partial
-from typing import NamedTuple
+from typing import TypeAlias
 
 import msgspec
 
@@ -106,7 +106,7 @@ class Sends(StoreTable):
         """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
         that had nothing pending."""
         for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):
-            (materialized,) = await self._engine.write(MaterializeAnnouncements([ConnectedInboxes(tenant, keys, now)]))
+            (materialized,) = await self._engine.write(MaterializeAnnouncements([(tenant, keys, now)]))
             yield materialized
             if materialized.remaining:
                 rest = materialized.remaining
@@ -189,12 +189,8 @@ class ImportNotifications(ListCommand[ImportRequest, SendResult]):
         return sent
 
 
-class ConnectedInboxes(NamedTuple):
-    """Existing inboxes of one tenant, at a time in UTC milliseconds."""
-
-    tenant: str
-    keys: Sequence[str]
-    now: int
+# Existing inboxes of one tenant by its key and theirs, at a time in UTC milliseconds.
+ConnectedInboxes: TypeAlias = tuple[str, Sequence[str], int]
 
 
 class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
@@ -205,7 +201,7 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
 
     @property
     def tenant(self) -> str:
-        return self.items[0].tenant
+        return self.items[0][0]
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset((tenant, key) for tenant, keys, _ in self.items for key in keys)

@@ -130,7 +130,10 @@ class SentItems(StoreTable):
 
 def _page(query: ListQuery, sources: Sequence[tuple[Search, Count]]) -> Script[ListPage[SentItem]]:
     """Return a page of the items of all sources and tenants. Its total has a bounded number of rows of each."""
-    named = [_params(query, tenant) for tenant in query.tenants or (EVERY_TENANT,)]
+    range = ids.id_range(query.after[0] if query.after else NEWEST, *query.created)
+    # Null filters match everything; the tenant `*` means all.
+    common = {**NO_FILTERS, **query.filters, **range, "limit": query.limit + 1}
+    named: list[Params] = [{**common, "tenant": tenant} for tenant in query.tenants or (EVERY_TENANT,)]
     parts = []
     for params in named:
         for search, _ in sources:
@@ -151,12 +154,6 @@ def _page(query: ListQuery, sources: Sequence[tuple[Search, Count]]) -> Script[L
 
 def _key(item: SentItem) -> RowKey:
     return (item.notification.id,)
-
-
-def _params(query: ListQuery, tenant: str) -> Params:
-    """Return the parameters of the statements. Null filters match everything; the tenant `*` means all."""
-    range = ids.id_range(query.after[0] if query.after else NEWEST, *query.created)
-    return {**NO_FILTERS, **query.filters, **range, "tenant": tenant, "limit": query.limit + 1}
 
 
 def _in_inboxes(params: Params) -> Script[Found]:
