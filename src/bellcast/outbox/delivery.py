@@ -89,7 +89,15 @@ class Delivery(Struct, eq=False):
         return outcome
 
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
-        drafts = [_read(row) for row in rows]
+        drafts: list[Draft | BellcastError] = []
+        for row in rows:
+            try:
+                draft = _decoded(row, _draft)
+                # A key in the payload replaces the row's, so that the same notification sent through the API is a duplicate.
+                has_key = draft.idempotency_key is not None
+                drafts.append(draft if has_key else replace(draft, idempotency_key=f"outbox {row.key}"))
+            except Invalid as refusal:
+                drafts.append(refusal)
         try:
             results = await sending.BulkSend(self.engines, self.limits, allows_past=True).send(drafts)
         except BellcastError as refusal:
@@ -98,16 +106,14 @@ class Delivery(Struct, eq=False):
             log.exception("outbox_batch_failed")
             # Each row alone, up to the first for which the store fails, so that no later row overtakes it.
             results = []
-            for draft in drafts:
-                results.append(await self._send_one(draft))
+            for one in drafts:
+                results.append(one if isinstance(one, BellcastError) else await self._send_one(one))
                 if isinstance(results[-1], STORE_FAILURES):
                     break
         for row, result in zip(rows, results, strict=False):
             _record(outcome, row, result if isinstance(result, BellcastError) else None)
 
-    async def _send_one(self, draft: Draft | BellcastError) -> bytes | BellcastError:
-        if isinstance(draft, BellcastError):
-            return draft
+    async def _send_one(self, draft: Draft) -> bytes | BellcastError:
         try:
             return await sending.send(self.engines, self.limits, draft, allows_past=True)
         except BellcastError as refusal:
@@ -157,16 +163,6 @@ def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | No
         outcome.refused[row.id] = refusal.detail
     else:
         outcome.sent.append(row.id)
-
-
-def _read(row: OutboxRow) -> Draft | BellcastError:
-    """Decode the notification of a row. An idempotency key in the payload replaces the row's, so that the same
-    notification sent through the API counts as a duplicate."""
-    try:
-        draft = _decoded(row, _draft)
-    except Invalid as refusal:
-        return refusal
-    return draft if draft.idempotency_key is not None else replace(draft, idempotency_key=f"outbox {row.key}")
 
 
 def _decoded(row: OutboxRow, decoder: msgspec.json.Decoder[T]) -> T:

@@ -232,7 +232,6 @@ class NatsTransport:
     # --- PubSubTransport
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Subscribe to these streams. Returns once the server has processed every subscription."""
         commands: list[bytes] = []
         for stream in streams:
             if stream not in self._subscriptions:
@@ -242,7 +241,6 @@ class NatsTransport:
         await self.fence(b"".join(commands))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
-        """Unsubscribe from these streams."""
         sids = [self._subscriptions.pop(stream) for stream in streams if stream in self._subscriptions]
         for sid in sids:
             del self._followed[sid]

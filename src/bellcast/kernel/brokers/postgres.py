@@ -58,7 +58,6 @@ class PostgresTransport:
         self.is_full = False  # the last event could not be stored, because the disk was full
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
-        """Connect, and pass received messages to `on_message`."""
         self._on_message = on_message
         self._channels.clear()
         self._parts.clear()
@@ -81,7 +80,6 @@ class PostgresTransport:
         )
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Subscribe to these streams. Returns once PostgreSQL listens on their channels."""
         for stream in streams:
             channel = self.channel(stream)
             followed = self._channels.setdefault(channel, set())
@@ -91,7 +89,6 @@ class PostgresTransport:
                 await self._query(self._open(self._listening).add_listener, channel, self._on_notify)
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
-        """Unsubscribe from these streams."""
         for stream in streams:  # also streams that were unfollowed before they were subscribed
             channel = self.channel(stream)
             followed = self._channels.get(channel, set())

@@ -280,7 +280,6 @@ class RedisTransport:
         self.has_log = False  # a log publishes stored events
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
-        """Connect, and pass received messages to `on_message`."""
         slots = await self._slots()
         if slots is None:
             self._owners, self._shards = None, [Shard(self._pool(None), PLAIN)]
@@ -323,12 +322,10 @@ class RedisTransport:
         return ConnectionPool(self._seed.connection_class, **{**self._seed.connection_kwargs, **target})
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Subscribe to these streams. Returns once Redis has confirmed every subscription."""
         parts = self._by_shard(self._channels(streams))
         await asyncio.gather(*(shard.follow([channel for channel, _ in items]) for shard, items in parts))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
-        """Unsubscribe from these streams."""
         parts = self._by_shard(self._channels(streams))
         await asyncio.gather(*(shard.unfollow([channel for channel, _ in items]) for shard, items in parts))
 
@@ -355,7 +352,6 @@ class RedisTransport:
         return self._shards
 
     async def fence(self) -> None:
-        """Return once every message before this call has been received."""
         await asyncio.gather(*(shard.fence() for shard in self._connected()))
 
     async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:

@@ -47,25 +47,20 @@ def compressing(scope: Any, send: Send) -> Send:
                 return
         if start is not None:
             held, start = start, None
-            if not message.get("more_body") and len(message["body"]) >= MIN_BYTES:
-                message = await _compressed(scope, held, message)
+            body: bytes = message.get("body", b"")
+            if not message.get("more_body") and len(body) >= MIN_BYTES:
+                headers = [*held["headers"], (b"vary", b"Accept-Encoding")]
+                accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), None)
+                if accepted is not None and accepts(accepted.decode("latin-1"), "gzip"):
+                    if len(body) > INLINE_BYTES:
+                        body = await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+                    else:
+                        body = gzip.compress(body, LEVEL, mtime=0)
+                    headers = [header for header in headers if header[0] != b"content-length"]
+                    headers += [(b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip")]
+                    message = {**message, "body": body}
+                held["headers"] = headers
             await send(held)
         await send(message)
 
     return send_compressed
-
-
-async def _compressed(scope: Any, start: AsgiMessage, message: AsgiMessage) -> AsgiMessage:
-    """Return the compressed body if the client accepts it, and add the headers to `start`."""
-    start["headers"] = [*start["headers"], (b"vary", b"Accept-Encoding")]
-    accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), None)
-    if accepted is None or not accepts(accepted.decode("latin-1"), "gzip"):
-        return message
-    body: bytes = message["body"]
-    if len(body) > INLINE_BYTES:
-        body = await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
-    else:
-        body = gzip.compress(body, LEVEL, mtime=0)
-    kept = [header for header in start["headers"] if header[0] != b"content-length"]
-    start["headers"] = [*kept, (b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip")]
-    return {**message, "body": body}

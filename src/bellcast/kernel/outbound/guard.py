@@ -49,12 +49,13 @@ class Resolver:
             lookup = self._lookups[host] = daemon_threads.start(
                 "resolver", lambda: _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
             )
-            lookup.add_done_callback(lambda ended: self._finish(host, ended))
-        return await asyncio.shield(lookup)
 
-    def _finish(self, host: str, ended: asyncio.Future[list[str]]) -> None:
-        del self._lookups[host]
-        ended.exception()  # avoids a warning if all requests have timed out and nothing reads the result
+            def finish(ended: asyncio.Future[list[str]]) -> None:
+                del self._lookups[host]
+                ended.exception()  # avoids a warning if all requests have timed out and nothing reads the result
+
+            lookup.add_done_callback(finish)
+        return await asyncio.shield(lookup)
 
 
 def _addresses(entries: Sequence[Any]) -> list[str]:

@@ -147,10 +147,18 @@ class PostgresWriter(Writer):
         return None
 
     async def _merged(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome] | None:
-        """Run commands in one transaction; None if each needs its own."""
+        """Run commands in one transaction, those that share no inbox at the same time; None if each needs its own."""
         runs = list(batch.runs(commands))
+        merged = [batch.merge(run) for run in runs]
+        keys = [command.lock_keys() or frozenset() for command in merged]
+        results: list[ScriptOutcome] = [None] * len(merged)
         try:
-            results = await self._transaction([batch.merge(run) for run in runs])
+            async with self._transacting() as connection:
+                numbers = await _begin(connection, frozenset().union(*keys))
+                for turn in conflict_free_rounds(keys, numbers):
+                    scripts = [merged[index].script() for index in turn]
+                    for index, result in zip(turn, await run_pipelined(connection, scripts), strict=True):
+                        results[index] = result
         except (BatchFailed, *RETRYABLE_ERRORS):
             return None
         except Exception as error:  # noqa: BLE001  every caller gets the error
@@ -175,18 +183,6 @@ class PostgresWriter(Writer):
             except Exception as error:  # noqa: BLE001  the command's own caller gets the error
                 return translated(error)
         return translated(RETRYABLE_ERRORS[0]())
-
-    async def _transaction(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
-        """Run commands in one transaction, those that share no inbox at the same time; return their results."""
-        keys = [command.lock_keys() or frozenset() for command in commands]
-        async with self._transacting() as connection:
-            numbers = await _begin(connection, frozenset().union(*keys))
-            results: list[ScriptOutcome] = [None] * len(commands)
-            for turn in conflict_free_rounds(keys, numbers):
-                scripts = [commands[index].script() for index in turn]
-                for index, result in zip(turn, await run_pipelined(connection, scripts), strict=True):
-                    results[index] = result
-            return results
 
     @contextlib.asynccontextmanager
     async def _transacting(self) -> AsyncIterator[PostgresConnection]:

@@ -105,16 +105,9 @@ def _run(connection: sqlite3.Connection, first: int, last: int, schema: StoreSch
             continue
         if first and schema is not None:
             begin_step(schema, first, number)
-        for statement in _statements(step):
-            connection.execute(statement)
-
-
-def _statements(text: str) -> list[str]:
-    """Split a script into statements, because `executescript` would commit first."""
-    found, statement = [], ""
-    for line in text.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            found.append(statement)
-            statement = ""
-    return found
+        statement = ""
+        for line in step.splitlines(keepends=True):  # not by `executescript`, which would commit first
+            statement += line
+            if sqlite3.complete_statement(statement):
+                connection.execute(statement)
+                statement = ""
