@@ -42,14 +42,11 @@ def socket() -> FakeSocket:
 
 @pytest.fixture
 async def taken(socket: FakeSocket) -> TakenWebSocket:
-    async def never() -> Any:
-        await asyncio.Event().wait()
-
     async def refuse(message: Any) -> None:
         raise AssertionError(message)
 
     scope = {"extensions": {EXTENSION: lambda owner: (socket, b"")}}
-    result = TakenWebSocket(scope, b"dGhlIHNhbXBsZSBub25jZQ==", never, refuse)
+    result = TakenWebSocket(scope, b"dGhlIHNhbXBsZSBub25jZQ==", refuse)
     await result.send(ACCEPT)
     socket.written = b""
     return result

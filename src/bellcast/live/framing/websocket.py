@@ -98,10 +98,6 @@ _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnect
 SPACES = b" \t"  # whitespace around a header's value, which some servers keep
 
 
-def accept_key(key: bytes) -> bytes:
-    return binascii.b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
-
-
 def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return the key of a handshake request. Header names are lower-case and may be repeated, as in ASGI. Raises BadRequest
     and UpgradeRequired."""
@@ -126,7 +122,8 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
 
 def response(key: bytes, extra: HeaderFields = (), own_line: bytes = b"") -> bytes:
     """Encode the 101 response to a handshake's key, with `extra` headers and an encoded header line."""
-    return _SWITCHING % (accept_key(key), (lines(extra) if extra else b"") + own_line)
+    accepted = binascii.b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
+    return _SWITCHING % (accepted, (lines(extra) if extra else b"") + own_line)
 
 
 def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:

@@ -54,8 +54,6 @@ class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
     def topics(self) -> list[str]:
         """The topics in `topics=a,b` and in repeated `topic=`."""
         topics: list[str] = []
-        if "topics" not in self.parameter_values and "topic" not in self.parameter_values:
-            return topics
         for name, value in self.parameters:
             if name == "topics":
                 topics += [topic for topic in value.split(",") if topic]

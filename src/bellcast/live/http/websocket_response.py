@@ -50,7 +50,7 @@ async def serve(
     except BellcastError as error:
         await asgi.respond_error(send, error, [])
         return
-    taken = TakenWebSocket(scope, key, receive, send)
+    taken = TakenWebSocket(scope, key, send)
     try:
         await app(scope, taken.receive, taken.send)
     except Exception:
@@ -63,15 +63,13 @@ async def serve(
 class TakenWebSocket(asyncio.Protocol):
     """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is disconnected."""
 
-    def __init__(self, scope: Scope, key: bytes, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, key: bytes, send: Send) -> None:
         self._scope = scope
         self._key = key
-        self._receive_http = receive
         self._send_http = send
         self._transport: asyncio.Transport | None = None
         self._reader = websocket.FrameReader(MAX_MESSAGE_BYTES, MAX_FRAMES_PER_SECOND)
         self._rate_limiter = TokenBucket(MAX_FRAMES_PER_SECOND, 0)
-        self._is_accepted = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._is_writable = asyncio.Event()
         self._is_writable.set()
@@ -83,17 +81,7 @@ class TakenWebSocket(asyncio.Protocol):
     # --- for the application
 
     async def receive(self) -> AsgiMessage:
-        """Return the request, and after `websocket.accept` the disconnect."""
-        if self._transport is None:
-            http = asyncio.ensure_future(self._receive_http())
-            accepted = asyncio.ensure_future(self._is_accepted.wait())
-            try:
-                await asyncio.wait((http, accepted), return_when=asyncio.FIRST_COMPLETED)
-                if not accepted.done():
-                    return http.result()
-            finally:
-                http.cancel()
-                accepted.cancel()
+        """Return the disconnect. A handshake has no body, and one whose client has left cannot be accepted."""
         await self._has_ended.wait()
         return {"type": "websocket.disconnect", "code": NORMAL}
 
@@ -111,7 +99,6 @@ class TakenWebSocket(asyncio.Protocol):
                     self._ping_timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._ping)
                     if early:
                         self.data_received(early)
-                self._is_accepted.set()
             case "websocket.send":
                 await self._is_writable.wait()
                 self._write(websocket.text_frame(message["text"].encode()))

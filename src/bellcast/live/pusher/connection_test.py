@@ -87,7 +87,7 @@ class PusherTest(Struct):
         steps: dict[str, ConnectionStep] = {
             "enabled": self._check_enabled,
             "url": self._check_url,
-            "dns": partial(connection_steps.resolve, self._host, self._port, self.guard),
+            "dns": partial(connection_steps.resolve, *self._server, self.guard),
             "connect": self._connect,
             "signed_call": self._call,
             "websocket": self._open,
@@ -119,17 +119,13 @@ class PusherTest(Struct):
         return urlsplit(self.base)
 
     @property
-    def _host(self) -> str:
-        return self._url.hostname or ""
-
-    @property
-    def _port(self) -> int:
-        return self._url.port or (443 if self._url.scheme == "https" else 80)
+    def _server(self) -> tuple[str, int]:
+        return self._url.hostname or "", self._url.port or (443 if self._url.scheme == "https" else 80)
 
     async def _connect(self) -> str:
         context = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._reader, self._writer = await connection_steps.connect(self._host, self._port, self.guard, context)
-        return f"Connected to port {self._port}{' with TLS' if context else ''}."
+        self._reader, self._writer = await connection_steps.connect(*self._server, self.guard, context)
+        return f"Connected to port {self._server[1]}{' with TLS' if context else ''}."
 
     async def _call(self) -> str:
         status, text = await self._signed("GET", f"/apps/{self._project.id}/channels/{CHANNEL}", b"")
