@@ -129,7 +129,8 @@ class PollingTransport(QueuedTransport):
     # --- packets of the client
 
     async def respond_post(self, receive: Receive, send: Send, cors: Headers, limits: tuple[int, float]) -> None:
-        """Handle a POST of the session; `limits` are its bytes and its seconds."""
+        """Handle a POST of the session: process its packets until one closes the session. Waits while the session's queue
+        is full, which delays the client's next POST. `limits` are the body's bytes and its seconds."""
         if self._is_posting:
             self._session.close(UNREADABLE)
             await respond_engine_error(send, engineio.BAD_REQUEST, cors)
@@ -141,7 +142,14 @@ class PollingTransport(QueuedTransport):
             if body is None:
                 await reject_body(send, cors)
                 return
-            await self._receive(body)
+            for number, packet in enumerate(engineio.read_body(body), 1):
+                self._session.receive(packet)
+                if self._session.is_closed:
+                    break
+                if number % PACKETS_PER_ITERATION == 0:
+                    await asyncio.sleep(0)
+                    await self.reading.wait()
+            await self.reading.wait()
         except (Disconnected, TimeoutError, InvalidPacket):
             self._session.close(UNREADABLE)
             with suppress(OSError):
@@ -150,18 +158,6 @@ class PollingTransport(QueuedTransport):
         finally:
             self._is_posting = False
         await asgi.respond(send, 200, [*OK, *cors], b"ok")
-
-    async def _receive(self, body: bytes) -> None:
-        """Process the packets of a body until one closes the session. Waits while the session's queue is full, which
-        delays the client's next POST. Raises InvalidPacket."""
-        for number, packet in enumerate(engineio.read_body(body), 1):
-            self._session.receive(packet)
-            if self._session.is_closed:
-                return
-            if number % PACKETS_PER_ITERATION == 0:
-                await asyncio.sleep(0)
-                await self.reading.wait()
-        await self.reading.wait()
 
     # --- as an OutboundTransport
 
