@@ -213,7 +213,7 @@ class MessageDelivery(Struct, eq=False):
         result: AcceptedMessage | DeliveryError,
     ) -> Attempt:
         """Count an attempt, and return it with the provider's response."""
-        self.reports.attempted(message.channel, named.metric_label or named.key, outcome)
+        self.reports.attempts[message.channel, named.metric_label or named.key, outcome] += 1
         return Attempt(
             at=times.to_rfc3339(self.clock.now()),
             provider=named.key,

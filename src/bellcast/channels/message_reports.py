@@ -1,19 +1,15 @@
 """Reports of message outcomes, for webhooks, the live feed and the metrics."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct, field
 
 from bellcast.channels.types import OPEN_STATES, MessageUpdate, NewMessage, StoredMessage, as_change
-from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.clock import Clock
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.webhooks.types import WebhookSink, no_report
-
-# Providers by channel and outcome in the metrics. Tenants create providers; the rest is counted as "other".
-MAX_ATTEMPT_LABELS = 500
 
 
 async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
@@ -37,20 +33,6 @@ class MessageReports(Struct, eq=False):
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     attempts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
-
-    def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
-        """Count the inbox rows and announcements of committed requests."""
-        for request in requests:
-            if isinstance(request, SendRequest):
-                self.accepted["notification"] += len(request.ids)
-            else:
-                self.accepted["announcement"] += request.has_row
-
-    def attempted(self, channel: str, provider: str, outcome: str) -> None:
-        """Count an attempt to pass a message to a provider."""
-        labels = channel, provider, outcome
-        is_known = labels in self.attempts or len(self.attempts) < MAX_ATTEMPT_LABELS
-        self.attempts[labels if is_known else (channel, "other", outcome)] += 1
 
     def report(self, messages: Iterable[NewMessage]) -> None:
         """Report the committed states of messages."""

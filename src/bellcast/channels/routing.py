@@ -84,8 +84,13 @@ class Router(Struct, eq=False):
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
-        self.reports.committed(requests)
-        messages = [message for one in requests if isinstance(one, SendRequest) for message in one.messages]
+        messages: list[NewMessage] = []
+        for one in requests:
+            if isinstance(one, SendRequest):
+                self.reports.accepted["notification"] += len(one.ids)
+                messages += one.messages
+            else:
+                self.reports.accepted["announcement"] += one.has_row
         ended = [message for message in messages if message.state == "simulated"]
         if ended:
             self.reports.report(ended)

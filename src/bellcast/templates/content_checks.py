@@ -8,23 +8,10 @@ from typing import Any
 import msgspec
 
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.templates import email_blocks, email_checks, lengths, rendering, variables
+from bellcast.templates import email_blocks, email_checks, lengths, rendering, types, variables
 from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
-from bellcast.templates.types import (
-    BASE_LAYOUT,
-    Block,
-    ButtonBlock,
-    HtmlBlock,
-    ImageBlock,
-    ListBlock,
-    Parts,
-    Template,
-    TemplateEmail,
-    TextBlock,
-    locales_of,
-)
 
 # Gmail cuts larger e-mails, and with them the link for unsubscribing.
 MAX_EMAIL_BYTES = 102_000
@@ -45,19 +32,19 @@ def sort(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda one: order[one.severity])[:MAX_FINDINGS]
 
 
-def of_languages(template: Template, required: Sequence[str], default: str) -> Iterator[Finding]:
+def of_languages(template: types.Template, required: Sequence[str], default: str) -> Iterator[Finding]:
     """Yield the languages without texts that every template must have. Base parts are in the default language."""
     for locale in required:
-        if default in locales_of(locale) or locale in locales_of(default):
+        if default in types.locales_of(locale) or locale in types.locales_of(default):
             continue
         for channel in CHANNELS:
-            own = (template.translations.get(name) for name in locales_of(locale))
+            own = (template.translations.get(name) for name in types.locales_of(locale))
             if template.has(channel) and not any(parts is not None and getattr(parts, channel) for parts in own):
                 text = f"There is no text in {locale}: recipients get another language."
                 yield finding("error", "missing_translation", text, channel, locale)
 
 
-def of_stale(template: Template, earlier: Sequence[Template]) -> Iterator[Finding]:
+def of_stale(template: types.Template, earlier: Sequence[types.Template]) -> Iterator[Finding]:
     """Yield the translations that are older than the text they translate. `earlier` are earlier versions, newest first."""
     for locale, parts in template.translations.items():
         for channel in CHANNELS:
@@ -74,7 +61,7 @@ def of_stale(template: Template, earlier: Sequence[Template]) -> Iterator[Findin
                     break
 
 
-def of_variables(template: Template, schemas: Mapping[str, bool]) -> Iterator[Finding]:
+def of_variables(template: types.Template, schemas: Mapping[str, bool]) -> Iterator[Finding]:
     """Yield variables that no sender declares, or that a send may leave out. `schemas` are the paths that the senders
     declare, and whether each is required."""
     hints = MAX_HINTS
@@ -95,7 +82,7 @@ def of_variables(template: Template, schemas: Mapping[str, bool]) -> Iterator[Fi
             yield finding("warning", "missing_variable", text, None, None)
 
 
-def of_source(template: Template) -> Iterator[Finding]:
+def of_source(template: types.Template) -> Iterator[Finding]:
     """Yield the problems of e-mails as they are written."""
     for locale, parts in (("", template), *template.translations.items()):
         mail = parts.email
@@ -103,10 +90,10 @@ def of_source(template: Template) -> Iterator[Finding]:
             yield from (_placed(one, locale, None, one.line) for one in email_checks.of_html(mail.html))
         for name, block in _blocks(mail.blocks or ()) if mail is not None else ():
             for problem in _of_block(block):
-                yield _placed(problem, locale, name, problem.line if isinstance(block, HtmlBlock) else None)
+                yield _placed(problem, locale, name, problem.line if isinstance(block, types.HtmlBlock) else None)
 
 
-def of_code(template: Template) -> list[Finding]:
+def of_code(template: types.Template) -> list[Finding]:
     """Return the places of e-mails that the data of a send can turn into HTML or URLs that run code."""
     return [
         _placed(problem, locale, name, problem.line if is_html else None)
@@ -117,21 +104,23 @@ def of_code(template: Template) -> list[Finding]:
     ]
 
 
-def _sources(mail: TemplateEmail) -> Iterator[tuple[str | None, bool, str]]:
+def _sources(mail: types.TemplateEmail) -> Iterator[tuple[str | None, bool, str]]:
     """Yield the texts of an e-mail from which its HTML is made, with the names of their blocks, and whether they are HTML."""
     if mail.html:
         yield None, True, mail.html
     for name, block in _blocks(mail.blocks or ()):
-        yield from ((name, isinstance(block, HtmlBlock), text) for _, text in email_blocks.texts(block))
+        yield from ((name, isinstance(block, types.HtmlBlock), text) for _, text in email_blocks.texts(block))
 
 
-def of_rendered(own: Parts, locale: str, rendered: Mapping[Channel, Any], layout: Template | None) -> list[Finding]:
+def of_rendered(
+    own: types.Parts, locale: str, rendered: Mapping[Channel, Any], layout: types.Template | None
+) -> list[Finding]:
     """Return the problems of rendered parts, which are those of one language. `layout` is the template around the e-mail."""
     found: list[Finding] = []
     if own.email is not None and "email" in rendered:
         mail = rendered["email"]
         found += _of_mail(own, locale, *(str(mail.get(name) or "") for name in ("subject", "html", "text")))
-        if mail.get("html") and own.email.layout != BASE_LAYOUT and not _has_unsubscribe(own, locale, layout):
+        if mail.get("html") and own.email.layout != types.BASE_LAYOUT and not _has_unsubscribe(own, locale, layout):
             text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
             found.append(finding("warning", "unsubscribe_missing", text, "email", locale))
     if own.sms is not None and "sms" in rendered:
@@ -147,7 +136,7 @@ def of_rendered(own: Parts, locale: str, rendered: Mapping[Channel, Any], layout
     return found
 
 
-def _of_mail(own: Parts, locale: str, subject: str, html: str, text: str) -> Iterator[Finding]:
+def _of_mail(own: types.Parts, locale: str, subject: str, html: str, text: str) -> Iterator[Finding]:
     size = len(html.encode(errors="replace"))
     if size > MAX_EMAIL_BYTES:
         message = f"The HTML has {size:,} bytes; Gmail cuts e-mails of more than {MAX_EMAIL_BYTES:,}."
@@ -172,11 +161,11 @@ def _of_mail(own: Parts, locale: str, subject: str, html: str, text: str) -> Ite
         yield _placed(problem, locale, *_place(own, shown))
 
 
-def _has_unsubscribe(own: Parts, locale: str, layout: Template | None) -> bool:
+def _has_unsubscribe(own: types.Parts, locale: str, layout: types.Template | None) -> bool:
     mail = own.email
-    if mail is None or mail.layout == BASE_LAYOUT or (mail.layout is not None and layout is None):
+    if mail is None or mail.layout == types.BASE_LAYOUT or (mail.layout is not None and layout is None):
         return True
-    around = None if layout is None else rendering.layout_html(layout, locales_of(locale))
+    around = None if layout is None else rendering.layout_html(layout, types.locales_of(locale))
     try:
         return any(
             not rendering.text_of(source, is_html=True).roots().isdisjoint(UNSUBSCRIBE)
@@ -187,7 +176,7 @@ def _has_unsubscribe(own: Parts, locale: str, layout: Template | None) -> bool:
         return True
 
 
-def _place(own: Parts, excerpt: str) -> tuple[str | None, int | None]:
+def _place(own: types.Parts, excerpt: str) -> tuple[str | None, int | None]:
     """Return the block, or the line of the HTML, that has a text."""
     mail = own.email
     if mail is None:
@@ -199,26 +188,26 @@ def _place(own: Parts, excerpt: str) -> tuple[str | None, int | None]:
     return None, None if start < 0 else (mail.html or "").count("\n", 0, start) + 1
 
 
-def _blocks(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
+def _blocks(blocks: Sequence[types.Block]) -> Iterator[tuple[str, types.Block]]:
     """Yield all blocks with their keys, or their paths if they have none."""
     for path, block, _, _ in email_blocks.nested("", blocks, 1, frozenset()):
         yield block.key or path.removeprefix("."), block
 
 
-def _of_block(block: Block) -> Iterator[Finding]:
+def _of_block(block: types.Block) -> Iterator[Finding]:
     match block:
-        case HtmlBlock(html=source):
+        case types.HtmlBlock(html=source):
             yield from email_checks.of_html(source)
-        case ButtonBlock(url=url, text=text):
+        case types.ButtonBlock(url=url, text=text):
             yield from email_checks.of_link(
                 email_checks.without_expressions(url), email_checks.without_expressions(text)
             )
-        case ImageBlock(src=src, alt=alt, url=url):
+        case types.ImageBlock(src=src, alt=alt, url=url):
             yield from email_checks.of_image(email_checks.without_expressions(src), alt)
             if url is not None:
                 yield from email_checks.of_link(email_checks.without_expressions(url), "")
-        case TextBlock() | ListBlock():
-            text = block.text if isinstance(block, TextBlock) else block.empty or ""
+        case types.TextBlock() | types.ListBlock():
+            text = block.text if isinstance(block, types.TextBlock) else block.empty or ""
             for found in LINK.finditer(email_checks.without_expressions(text)):
                 yield from email_checks.of_link(found[2], found[1])
 

@@ -17,19 +17,6 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
 from bellcast.templates import conditions, html, markdown, rendering, types
 from bellcast.templates.formats import EMAIL_SCHEMES
-from bellcast.templates.types import (
-    CONTENT_ROOTS,
-    Block,
-    ButtonBlock,
-    ColumnsBlock,
-    ContentBlock,
-    DividerBlock,
-    HeadingBlock,
-    HtmlBlock,
-    ImageBlock,
-    ListBlock,
-    TextBlock,
-)
 
 # Maximum nesting of blocks: a list in a column of a list.
 MAX_BLOCK_DEPTH = 3
@@ -45,9 +32,9 @@ SECTIONS = re.compile(r"(?s)<body[^>]*>\s*<div[^>]*>(.*)</div>\s*</body>")
 TEXT_STYLE = ("font-family", "font"), ("color", "text_color")
 
 
-def errors_of(path: str, blocks: Sequence[Block]) -> validation.FieldErrors:
+def errors_of(path: str, blocks: Sequence[types.Block]) -> validation.FieldErrors:
     """Return the errors of an e-mail's blocks, with the path of each."""
-    found = list(nested(path, blocks, 1, CONTENT_ROOTS))
+    found = list(nested(path, blocks, 1, types.CONTENT_ROOTS))
     if len(found) > types.MAX_BLOCKS:
         yield FieldError(path, f"must be at most {types.MAX_BLOCKS} blocks, nested ones included, got {len(found)}")
         return
@@ -59,13 +46,13 @@ def errors_of(path: str, blocks: Sequence[Block]) -> validation.FieldErrors:
         if block.key is not None and block.key in keys:
             yield FieldError(f"{where}.key", f"must be unique: {block.key[:100]!r} is used twice")
         keys.add(block.key or "")
-        contents += isinstance(block, ContentBlock)
-        if isinstance(block, ContentBlock) and (depth > 1 or contents > 1):
+        contents += isinstance(block, types.ContentBlock)
+        if isinstance(block, types.ContentBlock) and (depth > 1 or contents > 1):
             yield FieldError(where, "must be content once, at the top level")
         yield from _block_errors(where, block, roots)
 
 
-def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation.FieldErrors:
+def _block_errors(where: str, block: types.Block, roots: frozenset[str]) -> validation.FieldErrors:
     variables = roots - {"steps"}
     if block.key is not None:
         yield from validation.text(f"{where}.key", block.key, MAX_OBJECT_KEY)
@@ -75,11 +62,11 @@ def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation
         yield from rendering.source_errors(f"{where}.{name}", source, roots, is_html=True)
         if name in ("url", "src") and "{" not in source and not source.startswith(EMAIL_SCHEMES):
             yield FieldError(f"{where}.{name}", "must begin with https://, http://, mailto: or tel:")
-    if isinstance(block, ListBlock):
+    if isinstance(block, types.ListBlock):
         yield from conditions.variable_errors(f"{where}.each", block.each, frozenset(), variables)
         if not all(part.isidentifier() for part in block.each.split(".")):
             yield FieldError(f"{where}.each", "must be a path such as data.items")
-    if isinstance(block, ColumnsBlock):
+    if isinstance(block, types.ColumnsBlock):
         widths = [column.width or 0 for column in block.columns]
         if any(widths) and (sum(widths) != 100 or 0 in widths):
             yield FieldError(f"{where}.columns", "must all have a width, 100 percent together, or none")
@@ -88,22 +75,22 @@ def _block_errors(where: str, block: Block, roots: frozenset[str]) -> validation
 
 
 def nested(
-    path: str, blocks: Sequence[Block], depth: int, roots: frozenset[str]
-) -> Iterator[tuple[str, Block, int, frozenset[str]]]:
+    path: str, blocks: Sequence[types.Block], depth: int, roots: frozenset[str]
+) -> Iterator[tuple[str, types.Block, int, frozenset[str]]]:
     """Yield all blocks with their path, their depth and the variables that they may read."""
     for number, block in enumerate(blocks):
         where = f"{path}.{number}"
         yield where, block, depth, roots
         if depth > MAX_BLOCK_DEPTH:
             continue
-        if isinstance(block, ListBlock):
+        if isinstance(block, types.ListBlock):
             yield from nested(f"{where}.blocks", block.blocks, depth + 1, roots | {ITEM})
-        elif isinstance(block, ColumnsBlock):
+        elif isinstance(block, types.ColumnsBlock):
             for column, one in enumerate(block.columns):
                 yield from nested(f"{where}.columns.{column}.blocks", one.blocks, depth + 1, roots)
 
 
-def texts(block: Block) -> Iterator[tuple[str, str]]:
+def texts(block: types.Block) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of a block that are templates."""
     for name in ("text", "url", "src", "alt", "html", "empty"):
         text = getattr(block, name, None)
@@ -111,7 +98,7 @@ def texts(block: Block) -> Iterator[tuple[str, str]]:
             yield name, text
 
 
-def to_html(blocks: Sequence[Block]) -> str:
+def to_html(blocks: Sequence[types.Block]) -> str:
     """Return valid blocks as the HTML of a template."""
     import mrml  # 2 MiB, needed only when a template with blocks is saved or shown
 
@@ -148,7 +135,7 @@ class _Writer:
 
     # --- structure
 
-    def sections(self, blocks: Sequence[Block]) -> Iterator[str]:
+    def sections(self, blocks: Sequence[types.Block]) -> Iterator[str]:
         """Yield the children of the body. Neighbours that fit into one column share a section."""
         column: list[str] = []
         for block in blocks:
@@ -159,9 +146,9 @@ class _Writer:
                 yield self._section([("", column)])
                 column = []
             match block:
-                case ContentBlock():
+                case types.ContentBlock():
                     inner = f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
-                case ColumnsBlock(columns=columns):
+                case types.ColumnsBlock(columns=columns):
                     inner = self._section(
                         [
                             (
@@ -171,7 +158,7 @@ class _Writer:
                             for one in columns
                         ]
                     )
-                case ListBlock(empty=text):
+                case types.ListBlock(empty=text):
                     empty = [] if text is None else [self._section([("", [self._text(text, block)])])]
                     inner = self._repeated(block, list(self.sections(block.blocks)), empty)
                 case _:
@@ -184,12 +171,12 @@ class _Writer:
         inner = "".join(f"<mj-column{width}>{''.join(blocks)}</mj-column>" for width, blocks in columns)
         return f'<mj-section padding="0">{inner}</mj-section>'
 
-    def _repeated(self, block: ListBlock, blocks: Sequence[str], empty: Sequence[str]) -> str:
+    def _repeated(self, block: types.ListBlock, blocks: Sequence[str], empty: Sequence[str]) -> str:
         items = f"({block.each} | default([], true))[:{block.limit or DEFAULT_LIMIT}]"
         otherwise = [self._tag("else"), *empty] if empty else []
         return "".join([self._tag(f"for {ITEM} in {items}"), *blocks, *otherwise, self._tag("endfor")])
 
-    def _wrapped(self, block: Block, inner: str) -> str:
+    def _wrapped(self, block: types.Block, inner: str) -> str:
         """Return the block's MJML within its condition."""
         if block.condition is None:
             return inner
@@ -204,15 +191,15 @@ class _Writer:
 
     # --- blocks
 
-    def _in_column(self, block: Block) -> str:
+    def _in_column(self, block: types.Block) -> str:
         match block:
-            case HeadingBlock():
+            case types.HeadingBlock():
                 level = block.level or 1
                 title = f'<h{level} style="margin:0;font:inherit">{self._plain(block.text)}</h{level}>'
                 inner = self._mj_text(block, title, f'font-size="{SIZES[level]}" font-weight="700" line-height="1.3"')
-            case TextBlock(text=text):
+            case types.TextBlock(text=text):
                 inner = self._text(text, block)
-            case ButtonBlock():
+            case types.ButtonBlock():
                 color, text_color = self._put(f"{{{{ {STYLE}.color }}}}"), self._put(f"{{{{ {STYLE}.button_text }}}}")
                 is_primary = block.style != "secondary"
                 look = (
@@ -226,25 +213,25 @@ class _Writer:
                     f'font-family="{font}" font-size="15px" font-weight="600" inner-padding="12px 22px" padding="8px 0 24px">'
                     f"{self._put(self._plain(block.text))}</mj-button>"
                 )
-            case ImageBlock():
+            case types.ImageBlock():
                 width = "" if block.width is None else f' width="{block.width}px"'
                 link = "" if block.url is None else f' href="{self._url(block.url)}"'
                 inner = (
                     f'<mj-image src="{self._url(block.src)}" alt="{self._put(self._plain(block.alt))}"{width}{link} '
                     f'align="{block.align or "center"}" padding="0 0 16px" />'
                 )
-            case DividerBlock():
+            case types.DividerBlock():
                 inner = '<mj-divider border-width="1px" border-color="#e5e7eb" padding="8px 0 24px" />'
-            case HtmlBlock(html=source):
+            case types.HtmlBlock(html=source):
                 inner = self._mj_text(block, source, "")
-            case ListBlock():
+            case types.ListBlock():
                 empty = [] if block.empty is None else [self._text(block.empty, block)]
                 inner = self._repeated(block, [self._in_column(one) for one in block.blocks], empty)
             case _:
                 raise AssertionError(f"{type(block).__name__} is not allowed in a column")
         return self._wrapped(block, inner)
 
-    def _text(self, text: str, block: Block) -> str:
+    def _text(self, text: str, block: types.Block) -> str:
         # A link whose URL begins with a variable is made absolute for the conversion only.
         begun = re.compile(rf"\]\(({self._mark}[0-9]+x[^()\s]*)\)")
         urls: list[str] = []
@@ -258,9 +245,9 @@ class _Writer:
             paragraphs = paragraphs.replace(f"https://{url}", url)
         return self._mj_text(block, paragraphs, 'font-size="16px" line-height="1.55"')
 
-    def _mj_text(self, block: Block, inner: str, style: str) -> str:
+    def _mj_text(self, block: types.Block, inner: str, style: str) -> str:
         shown = " ".join(f'{name}="{self._put(f"{{{{ {STYLE}.{field} }}}}")}"' for name, field in TEXT_STYLE)
-        padding = "0" if isinstance(block, TextBlock | ListBlock) else "0 0 12px"
+        padding = "0" if isinstance(block, types.TextBlock | types.ListBlock) else "0 0 12px"
         return (
             f'<mj-text {shown} {style} padding="{padding}" align="{block.align or "left"}">{self._put(inner)}</mj-text>'
         )
@@ -281,7 +268,7 @@ class _Writer:
         return self._put(f"{{% filter email_url %}}{url}{{% endfilter %}}" if self._mark in url else url)
 
 
-def _fits_into_column(block: Block) -> bool:
-    if isinstance(block, ListBlock):
+def _fits_into_column(block: types.Block) -> bool:
+    if isinstance(block, types.ListBlock):
         return all(_fits_into_column(inner) for inner in block.blocks)
-    return not isinstance(block, ColumnsBlock | ContentBlock)
+    return not isinstance(block, types.ColumnsBlock | types.ContentBlock)

@@ -17,29 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
-from bellcast.templates.budget import (
-    MAX_BYTES,
-    MAX_INTEGER,
-    MAX_MISSING,
-    MAX_PATH,
-    RENDERING,
-    TOO_LARGE,
-    BoundExceeded,
-    charge,
-    charge_each,
-    size_of,
-)
-from bellcast.templates.filters import (
-    DEFAULTS,
-    OWN_FILTERS,
-    PLAIN_FILTERS,
-    TESTS,
-    TEXT_FILTERS,
-    bounded,
-    bounded_range,
-    check_json,
-    concatenate,
-)
+from bellcast.templates import budget, filters
 
 # Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
 MAX_TOKENS = 5_000
@@ -69,16 +47,16 @@ class Missing(jinja2.Undefined):
         raise MissingVariable(self._record())
 
     def _record(self) -> str:
-        rendering, name = RENDERING.get(), str(self._undefined_name)
+        rendering, name = budget.RENDERING.get(), str(self._undefined_name)
         is_key = self._undefined_obj is not missing
-        path = rendering.path_of(self._undefined_obj, name) if is_key else name[:MAX_PATH]
-        if len(rendering.missing) < MAX_MISSING:
+        path = rendering.path_of(self._undefined_obj, name) if is_key else name[: budget.MAX_PATH]
+        if len(rendering.missing) < budget.MAX_MISSING:
             rendering.missing[path] = None
         return path
 
     def __str__(self) -> str:
         path = self._record()
-        if RENDERING.get().is_strict:
+        if budget.RENDERING.get().is_strict:
             raise MissingVariable(path)
         return ""
 
@@ -104,7 +82,7 @@ class Environment(SandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "**", "%", "//", "/"})
     intercepted_unops = frozenset({"+", "-"})
 
-    def __init__(self, filters: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
+    def __init__(self, own: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
         # Constant folding takes cubic time: a second for a chain of 170 filters.
         super().__init__(
             autoescape=autoescape,
@@ -114,18 +92,18 @@ class Environment(SandboxedEnvironment):
             auto_reload=False,
             cache_size=0,
         )
-        known = {name: self.filters[name] for name in PLAIN_FILTERS}
-        known |= OWN_FILTERS | dict(filters)
+        known = {name: self.filters[name] for name in filters.PLAIN_FILTERS}
+        known |= filters.OWN_FILTERS | dict(own)
         self.filters = {
-            name: bounded(filter, has_text=name in TEXT_FILTERS, takes_any=name in DEFAULTS)
+            name: filters.bounded(filter, has_text=name in filters.TEXT_FILTERS, takes_any=name in filters.DEFAULTS)
             for name, filter in known.items()
         }
-        self.filters |= {LOOP: charge_each, CHARGE: charge}
+        self.filters |= {LOOP: budget.charge_each, CHARGE: budget.charge}
         tests: dict[str, Any] = self.tests
-        self.tests = {name: bounded(tests[name]) for name in TESTS}
-        self.globals = {"range": bounded_range}
+        self.tests = {name: filters.bounded(tests[name]) for name in filters.TESTS}
+        self.globals = {"range": filters.bounded_range}
         # Used by blocks, macros and `{% filter %}` to join their pieces.
-        self.concat: Any = concatenate
+        self.concat: Any = filters.concatenate
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`a.b`: a key of a mapping, or an attribute of `loop` and `caller`."""
@@ -135,10 +113,10 @@ class Environment(SandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """`a["b"]`, `a[0]`."""
-        rendering = RENDERING.get()
+        rendering = budget.RENDERING.get()
         rendering.charge()
         if not isinstance(argument, str):  # nearly all are names
-            check_json(argument)
+            filters.check_json(argument)
         if isinstance(obj, Mapping):
             if argument in obj:
                 return obj[argument]
@@ -153,21 +131,21 @@ class Environment(SandboxedEnvironment):
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Charge a call. Every call in a template passes through here."""
-        rendering = RENDERING.get()
+        rendering = budget.RENDERING.get()
         rendering.charge([*args, *kwargs.values()])
         if isinstance(obj, LoopContext) and args:  # the next level of a recursive loop
-            args = (charge_each(args[0]), *args[1:])
+            args = (budget.charge_each(args[0]), *args[1:])
         return rendering.charge(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Charge an operation. Every binary operation passes through here."""
-        rendering = RENDERING.get()
+        rendering = budget.RENDERING.get()
         rendering.charge(left)
         rendering.charge(right)
         if operator == "%" and isinstance(left, str):
-            raise BoundExceeded("uses % on a text: use filters")
+            raise budget.BoundExceeded("uses % on a text: use filters")
         if operator == "**" and abs(right) > 64:
-            raise BoundExceeded("computes a number that is too large")
+            raise budget.BoundExceeded("computes a number that is too large")
         if operator == "*":
             _check_repetition(left, right)
             _check_repetition(right, left)
@@ -175,7 +153,7 @@ class Environment(SandboxedEnvironment):
 
     def call_unop(self, context: Any, operator: str, arg: Any) -> Any:
         """`-a` and `+a`."""
-        rendering = RENDERING.get()
+        rendering = budget.RENDERING.get()
         return rendering.charge(super().call_unop(context, operator, rendering.charge(arg)))
 
     def _tokenize(self, source: str, name: Any, filename: Any = None, state: Any = None) -> TokenStream:
@@ -192,7 +170,7 @@ class Environment(SandboxedEnvironment):
             for node in source.find_all(kind):
                 raise jinja2.TemplateSyntaxError(f"{{% {tag} %}} is not available here", node.lineno)
         for number in source.find_all(nodes.Const):
-            if isinstance(number.value, int) and abs(number.value) > MAX_INTEGER:
+            if isinstance(number.value, int) and abs(number.value) > budget.MAX_INTEGER:
                 raise jinja2.TemplateSyntaxError("has a number that is too large", number.lineno)
         Guard().visit(source)
         return super()._generate(source, name, filename, defer_init)
@@ -200,11 +178,11 @@ class Environment(SandboxedEnvironment):
 
 def _finalize(value: Any) -> Any:
     """Charge a value before it is output. Jinja also calls this for constants when it compiles a template."""
-    rendering = RENDERING.get(None)
+    rendering = budget.RENDERING.get(None)
     if rendering is not None:
         rendering.charge(value)
     if not isinstance(value, str):  # nearly all values are text
-        check_json(value)
+        filters.check_json(value)
     return "" if value is None else value
 
 
@@ -244,5 +222,9 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
 
 
 def _check_repetition(value: Any, times: Any) -> None:
-    if isinstance(value, str | list | tuple) and isinstance(times, int) and size_of(value) * times > MAX_BYTES:
-        raise BoundExceeded(TOO_LARGE)
+    if (
+        isinstance(value, str | list | tuple)
+        and isinstance(times, int)
+        and budget.size_of(value) * times > budget.MAX_BYTES
+    ):
+        raise budget.BoundExceeded(budget.TOO_LARGE)

@@ -6,17 +6,7 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import State
-from bellcast.providers import vendor_api
-from bellcast.providers.types import (
-    AcceptedMessage,
-    AddressKind,
-    OptOut,
-    OutgoingMessage,
-    Receipt,
-    ReceiptRequest,
-    Setup,
-    opt_out,
-)
+from bellcast.providers import types, vendor_api
 from bellcast.providers.url import parse
 
 API = "https://api.twilio.com"
@@ -32,7 +22,7 @@ STATES: Mapping[str, State] = {
 }
 
 
-def from_url(setup: Setup) -> "TwilioProvider":
+def from_url(setup: types.Setup) -> "TwilioProvider":
     """Create a provider from `twilio://SID:TOKEN@default?from=+12025550123`. Raises ValueError."""
     url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
@@ -45,9 +35,9 @@ def from_url(setup: Setup) -> "TwilioProvider":
 class TwilioProvider(vendor_api.VendorProvider):
     """A provider of text messages."""
 
-    kind: AddressKind = "sms"
+    kind: types.AddressKind = "sms"
 
-    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+    async def send(self, message: types.OutgoingMessage) -> types.AcceptedMessage:
         """Create a Message resource."""
         sender = self._url.options["from"].replace(" ", "+")
         kind = "MessagingServiceSid" if sender.startswith("MG") else "From"
@@ -63,7 +53,7 @@ class TwilioProvider(vendor_api.VendorProvider):
             raise vendor_api.error_of(
                 response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES
             )
-        return AcceptedMessage(str(response.status), vendor_api.text_of(body.get("status")), reference)
+        return types.AcceptedMessage(str(response.status), vendor_api.text_of(body.get("status")), reference)
 
     async def check(self) -> None:
         """Check the credentials with an empty message: wrong credentials are refused with 401, missing fields later
@@ -72,7 +62,7 @@ class TwilioProvider(vendor_api.VendorProvider):
         if response.status != 400:
             raise vendor_api.error_of(response, vendor_api.json_body(response).get("message"))
 
-    def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
+    def receipt(self, request: types.ReceiptRequest) -> types.Receipt | types.OptOut | None:
         """Return a status callback, or a reply with STOP or START. Raises PermissionError if its signature is wrong:
         base64 of the HMAC-SHA1 of the URL and the sorted fields, with the auth token as the key."""
         signed = request.url + "".join(name + request.form[name] for name in sorted(request.form))
@@ -82,13 +72,13 @@ class TwilioProvider(vendor_api.VendorProvider):
             raise PermissionError("the signature is wrong")
         if request.form.get("SmsStatus") == "received" or "OptOutType" in request.form:
             word = request.form.get("OptOutType") or request.form.get("Body", "")
-            return opt_out(request.form.get("From", ""), word)
+            return types.opt_out(request.form.get("From", ""), word)
         state = STATES.get(request.form.get("MessageStatus", ""))
         if state is None:
             return None
         code = request.form.get("ErrorCode")
         is_bounce = code in BOUNCE_CODES
-        return Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
+        return types.Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
 
     @property
     def _account(self) -> str:

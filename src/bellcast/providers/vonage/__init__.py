@@ -6,17 +6,7 @@ from collections.abc import Mapping
 
 from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import vendor_api
-from bellcast.providers.types import (
-    AcceptedMessage,
-    AddressKind,
-    OptOut,
-    OutgoingMessage,
-    Receipt,
-    ReceiptRequest,
-    Setup,
-    opt_out,
-)
+from bellcast.providers import types, vendor_api
 from bellcast.providers.url import parse
 from bellcast.templates import lengths
 
@@ -39,7 +29,7 @@ SIGNED = str.maketrans("&=", "__")
 GSM = lengths.GSM | lengths.GSM_DOUBLE
 
 
-def from_url(setup: Setup) -> "VonageProvider":
+def from_url(setup: types.Setup) -> "VonageProvider":
     """Create a provider from `vonage://KEY:SECRET@default?from=Shop`. Raises ValueError."""
     url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
@@ -52,9 +42,9 @@ def from_url(setup: Setup) -> "VonageProvider":
 class VonageProvider(vendor_api.VendorProvider):
     """A provider of text messages."""
 
-    kind: AddressKind = "sms"
+    kind: types.AddressKind = "sms"
 
-    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+    async def send(self, message: types.OutgoingMessage) -> types.AcceptedMessage:
         """Send one message. The API responds with 200 and a status for each part of a long text."""
         text = message.content["text"]
         fields = {
@@ -70,7 +60,7 @@ class VonageProvider(vendor_api.VendorProvider):
         for part in parts:
             if part.get("status") != ACCEPTED:
                 raise _error(part)
-        return AcceptedMessage(ACCEPTED, None, vendor_api.text_of(parts[0].get("message-id")))
+        return types.AcceptedMessage(ACCEPTED, None, vendor_api.text_of(parts[0].get("message-id")))
 
     async def check(self) -> None:
         """Check the credentials with a message without a recipient: wrong credentials are refused with 4, missing
@@ -89,7 +79,7 @@ class VonageProvider(vendor_api.VendorProvider):
             raise vendor_api.unreadable(response)
         return parts
 
-    def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
+    def receipt(self, request: types.ReceiptRequest) -> types.Receipt | types.OptOut | None:
         """Return a delivery receipt, or a reply with STOP or START. Raises PermissionError if `sig` is wrong: the
         HMAC-SHA256 of `&name=value` of the sorted fields, with & and = in values replaced by _."""
         fields = {name: value for name, value in request.form.items() if name != "sig"}
@@ -98,9 +88,9 @@ class VonageProvider(vendor_api.VendorProvider):
         if not hmac.compare_digest(digest.encode(), request.form.get("sig", "").lower().encode()):
             raise PermissionError("the signature is wrong")
         if "text" in fields and "status" not in fields:
-            return opt_out("+" + fields.get("msisdn", "").lstrip("+"), fields["text"])
+            return types.opt_out("+" + fields.get("msisdn", "").lstrip("+"), fields["text"])
         state = STATES.get(fields.get("status", ""))
-        return None if state is None else Receipt(fields.get("messageId", ""), state, fields.get("err-code"))
+        return None if state is None else types.Receipt(fields.get("messageId", ""), state, fields.get("err-code"))
 
 
 def _error(part: Mapping[str, str]) -> DeliveryError:
