@@ -190,7 +190,7 @@ class Agents(Struct, eq=False):
         if "limit" not in tool.parameters:
             arguments.pop("after", None)
         while True:
-            found = await self._json(authorization, tool.request(arguments))
+            found, _ = await self._exchange(authorization, tool.request(arguments))
             text, is_list = _encode(marked(found)), isinstance(found, dict) and "next" in found
             if len(text.encode()) <= MAX_ANSWER and (is_list or not after.isdigit()):
                 return text
@@ -220,7 +220,7 @@ class Agents(Struct, eq=False):
     ) -> str:
         """Return what a write would do and its confirmation; with a valid one, do it."""
         confirm = arguments.pop("confirm", None)
-        would, condition = await self._json(authorization, preview(arguments)), dict[str, str]()
+        (would, _), condition = await self._exchange(authorization, preview(arguments)), dict[str, str]()
         if tool.replaced is not None:
             would["replaces"], condition = await self._replaced(authorization, tool.replaced(arguments))
         if confirm is None:
@@ -260,10 +260,6 @@ class Agents(Struct, eq=False):
         signed = msgspec.json.encode([tool.name, arguments, caller.key, would], order="deterministic")
         mac = hmac.digest(self.project.secret.encode(), b"agent confirmation\n" + head + signed, "sha256")
         return CONFIRM_PREFIX + base64url.encode(head + mac[:16])
-
-    async def _json(self, authorization: str, wanted: ToolRequest) -> Any:
-        """Return the response of a request. Raises its error."""
-        return (await self._exchange(authorization, wanted))[0]
 
     async def _exchange(
         self, authorization: str, wanted: ToolRequest, condition: Mapping[str, str] = MappingProxyType({})

@@ -9,7 +9,6 @@ from typing import Any
 from bellcast.agents import documentation
 from bellcast.agents.calls import Agents
 from bellcast.auth import origins
-from bellcast.auth.origins import WrongOrigin
 from bellcast.kernel import http
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
 from bellcast.kernel.http import ASGIApp, AsgiMessage, request_body, responses, served_file
@@ -86,7 +85,7 @@ async def _authorized(request: ApiRequest) -> Caller:
     if origin is not None:
         scheme, host = request.scope["scheme"], request_body.header(request, guards.HOST) or ""
         if not origins.is_same(origin, scheme, host) and origins.canonical(origin) not in ctx.access.origins:
-            raise WrongOrigin
+            raise origins.WrongOrigin
     if guards.AUTHORIZATION not in values and guards.COOKIE in values:
         raise Forbidden("Agents send an API key: `Authorization: Bearer bc_…`. Cookies are not accepted.")
     try:

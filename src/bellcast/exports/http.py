@@ -20,7 +20,6 @@ from bellcast.recipients.http.recipients import key
 from bellcast.recipients.types import Recipient, Subscription
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.http import runs
 from bellcast.workflows.http.runs import RunDetails
 
@@ -58,7 +57,7 @@ class Export(Struct, frozen=True, kw_only=True):
     "/v1/recipients/{key:str}/export",
     tag="Recipients",
     required_scope="read",
-    query=TenantQuery,
+    query=tenants.TenantQuery,
     response_types={200: Export},
     refusals=(NotFound,),
 )

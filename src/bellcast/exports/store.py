@@ -21,7 +21,6 @@ from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.recipients.store import recipients, subscriptions
-from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Recipient
 from bellcast.tenants import store as tenants
 from bellcast.tenants.types import Tenant
@@ -218,7 +217,7 @@ class Exports(StoreTable):
     async def recipient(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Export all data of a recipient: the record, which is None if only other data names the recipient, the preferences
         if it has any, the rest by kind. None if nothing is stored about it."""
-        recipient = await Recipients(self._engine).get(tenant, key)
+        recipient = await recipients.Recipients(self._engine).get(tenant, key)
         if recipient is None and not await self._engine.read(recipients.stored_kinds, tenant, key):
             return None
         return _with_record(recipient, self._items(tenant, key, recipient))
@@ -291,7 +290,7 @@ class Exports(StoreTable):
     async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
         """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
         after = None
-        while page := await Recipients(self._engine).after(tenant, after, EXPORT_BATCH_ROWS):
+        while page := await recipients.Recipients(self._engine).after(tenant, after, EXPORT_BATCH_ROWS):
             for recipient in page:
                 yield recipient, self._items(tenant, recipient.key, recipient)
             after = page[-1].key

@@ -17,7 +17,6 @@ from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
-from bellcast.kernel.times import Moment
 from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.operations import operation
@@ -77,8 +76,8 @@ class TenantsQuery(Struct, frozen=True, kw_only=True):
 
     tenant: Annotated[str | None, ANY_TENANT] = None
     prefix: Annotated[str, Meta(max_length=200)] = ""
-    start: Moment | None = msgspec.field(default=None, name="from")
-    end: Moment | None = msgspec.field(default=None, name="to")
+    start: times.Moment | None = msgspec.field(default=None, name="from")
+    end: times.Moment | None = msgspec.field(default=None, name="to")
     limit: ListLimit = 50
     after: str | None = None
 

@@ -15,7 +15,6 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
-from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import NewFanout
 from bellcast.inbox.types.notifications import Audience
@@ -113,11 +112,11 @@ class RunExecutor(Struct, eq=False):
         """Add the runs of an audience's next recipients, page by page. Return when the rest is due, or None."""
         return await audiences.run(self.db, self.triggers.clock, job, self._pages)
 
-    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[PageCommit]:
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[audiences.PageCommit]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         definition = await self.triggers.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        for _ in range(READS_PER_LEASE):
+        for _ in range(audiences.READS_PER_LEASE):
             keys = await audiences.page(
                 self.db, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
             )

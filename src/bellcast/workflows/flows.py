@@ -25,7 +25,6 @@ from bellcast.kernel import setting_values
 from bellcast.kernel.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
 from bellcast.workflows.calls import StepFunction
-from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.tasks import Task
 
 DEFAULT_NAME = "workflows"
@@ -290,7 +289,7 @@ class Workflows:
         `timezone`."""
         if name in self.tasks:
             raise ValueError(f"The task {name!r} is already registered.")
-        schedule = Schedule(cron=cron, timezone=timezone)
+        schedule = schedule_times.Schedule(cron=cron, timezone=timezone)
         errors = [FieldError("timezone", "must be an IANA time zone")] if schedule.is_by_zone else []
         if errors := [*errors, *schedule_times.time_errors(schedule, 0)]:
             raise Invalid.fields(errors)

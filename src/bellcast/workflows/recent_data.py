@@ -23,12 +23,9 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import PublishEffect
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import definitions, workflow_catalog
-from bellcast.workflows.definitions import Definition
 from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import SCHEDULES
-from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 T = TypeVar("T")
 
@@ -182,7 +179,7 @@ async def effects(
 ) -> list[PublishEffect]:
     """Return what publishing a validated definition changes. `planned` reads the types and providers as they will be then."""
     db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
-    after, current = definitions.of_valid(value), await Documents(db).get(WORKFLOWS, tenant, key)
+    after, current = definitions.of_valid(value), await Documents(db).get(workflow_catalog.WORKFLOWS, tenant, key)
     before = None if current is None else workflow_catalog.stored(current, tenant).current.definition
     found = [await _kept_runs(db, tenant, key)]
     if (schema := await _schema(then, tenant, after)) is not None:
@@ -210,7 +207,7 @@ async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
     return PublishEffect("runs_keep_version", text, n=count)
 
 
-async def _schema(planned: Engine, tenant: str, after: Definition) -> Any:
+async def _schema(planned: Engine, tenant: str, after: definitions.Definition) -> Any:
     """Return the schema that will refuse data; None without one."""
     if after.schema is not None or after.type is None:
         return after.schema
@@ -234,13 +231,15 @@ async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[s
     """Yield the keys of the active schedules of a workflow, with their data: of a tenant, or for the project of all tenants that have
     no workflow of their own with this key."""
     pauses, seen, found, has_own = Pauses(), 0, 0, dict[str, bool]()
-    async for owner, document in Documents(db).every(SCHEDULES, tenant or None):
+    async for owner, document in Documents(db).every(runs.SCHEDULES, tenant or None):
         await pauses.pause_if_due()
         seen += 1
         schedule = msgspec.json.decode(document.body, type=StoredSchedule)
         if schedule.active and schedule.workflow == key:
             if owner not in has_own:
-                has_own[owner] = owner != tenant and await Documents(db).get(WORKFLOWS, owner, key) is not None
+                has_own[owner] = (
+                    owner != tenant and await Documents(db).get(workflow_catalog.WORKFLOWS, owner, key) is not None
+                )
             if not has_own[owner]:
                 found += 1
                 yield document.key, schedule.data

@@ -8,7 +8,6 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs
-from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import SendRoute
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
@@ -44,7 +43,7 @@ class ExecutionPage(Struct):
     """Data shared by runs of a tenant that are executed together: the recipients' inputs, the settings of the tenant, in a
     fan-out the results of templates, and the routes of steps, by workflow and step."""
 
-    recipients: RecipientInputs
+    recipients: decision_inputs.RecipientInputs
     settings: TenantSettings
     shared: SharedResults | None
     routes: dict[tuple[str, int], SendRoute] = {}

@@ -18,7 +18,6 @@ from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.workflows import cron, triggers
-from bellcast.workflows.triggers import TriggerDraft
 
 # A time this far in the past is a mistake, or was missed.
 LATE_MS = 60_000
@@ -115,7 +114,7 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
             if schedule.to is None:
                 yield FieldError("to", "is missing")
             else:
-                triggers.check(TriggerDraft(to=schedule.to, data=schedule.data), limits)
+                triggers.check(triggers.TriggerDraft(to=schedule.to, data=schedule.data), limits)
             return
         if schedule.to is not None:
             yield FieldError("to", "must be a field of the notification instead")
@@ -134,7 +133,9 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
         yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)
 
 
-def expiry_errors(schedule: Schedule, draft: Draft | TriggerDraft, field: str, at: str) -> validation.FieldErrors:
+def expiry_errors(
+    schedule: Schedule, draft: Draft | triggers.TriggerDraft, field: str, at: str
+) -> validation.FieldErrors:
     """Refuse a notification that expires before its time, in the first zone that reaches it."""
     sent, end = world_times(schedule), draft.expires_at if isinstance(draft, Draft) else None
     if sent is not None and end is not None and end.tzinfo is not None and times.milliseconds(end) <= sent[0]:

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from bellcast.channels import decision_inputs, explanations
-from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.previews import ADDED, PLAIN
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
@@ -25,7 +24,6 @@ from bellcast.templates import conditions
 from bellcast.templates.types import InboxContent
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import StepOutcome
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS
 from bellcast.workflows.store.runs import Runs
@@ -42,7 +40,6 @@ from bellcast.workflows.types.simulations import (
     Simulation,
     SimulationRequest,
 )
-from bellcast.workflows.types.step_counters import StepCounter
 
 T = TypeVar("T")
 
@@ -130,7 +127,9 @@ class Simulator(Struct, eq=False):
                 break
         return Simulation(found, allowance.is_exceeded)
 
-    async def _recipients(self, tenant: str, definition: Definition, request: SimulationRequest) -> RecipientInputs:
+    async def _recipients(
+        self, tenant: str, definition: Definition, request: SimulationRequest
+    ) -> decision_inputs.RecipientInputs:
         """Read the recipients, with the fields and preferences of the request."""
         channels = definition.channels
         named = {one if isinstance(one, str) else one.key: one for one in request.to}
@@ -193,7 +192,7 @@ class RunSimulation:
             page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient), page.settings
         )
         self._places = dict(_places(definition.steps))
-        self._counters: dict[CounterKey, StepCounter] = {}
+        self._counters: dict[CounterKey, step_counters.StepCounter] = {}
 
     async def simulate(self) -> SimulatedRun:
         """Execute the run to its end, or to a limit."""
@@ -243,7 +242,7 @@ class RunSimulation:
             state = execution.state
             goes_on = await self._steps.perform_next(execution)
             if (step := execution.call) is not None:
-                outcome = StepOutcome(result=self._request.results.get(step.key, {}), attempts=1)
+                outcome = engine.StepOutcome(result=self._request.results.get(step.key, {}), attempts=1)
                 execution.state, execution.call = engine.record(execution.state, step, outcome), None
                 goes_on = True
             self._keep_counters(execution)
@@ -260,7 +259,7 @@ class RunSimulation:
     async def _read_counter(self, key: CounterKey) -> StoredCounter | None:
         """Return a counter, as the store does: those of the request, regardless of other runs."""
         passed = self._request.throttled.get(key.step, 0)
-        counter = self._counters.get(key) or StepCounter(passed=(self._clock.now(),) * passed)
+        counter = self._counters.get(key) or step_counters.StepCounter(passed=(self._clock.now(),) * passed)
         return None if counter == step_counters.EMPTY else StoredCounter(runs.encode(counter), 1)
 
     def _keep_counters(self, execution: Execution) -> None:

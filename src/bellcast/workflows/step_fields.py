@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.inbox.types import notifications
-from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
@@ -198,7 +197,7 @@ def _to(path: str, value: Any, seen: SeenSteps) -> Errors:
 def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
     """Check buttons, whose labels and URLs are templates."""
     try:
-        actions = msgspec.convert(value, tuple[ActionButton, ...])
+        actions = msgspec.convert(value, tuple[notifications.ActionButton, ...])
     except msgspec.ValidationError as error:
         yield FieldError(path, f"must be a list of actions: {error}")
         return

@@ -26,7 +26,6 @@ from bellcast.kernel.jobs.types import END_OF_TIME, Job
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.triggers import TriggerDraft
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +41,7 @@ class Task(Struct, frozen=True):
     schedule: Schedule
 
 
-class TaskProgress(Struct, frozen=True, kw_only=True):
+class TaskProgress(Struct, frozen=True):
     """The progress of a task: it has run for all times up to `until` (UTC milliseconds) of this cron expression and
     zone."""
 
@@ -64,7 +63,7 @@ class AsyncTaskRun:
     async def trigger(self, workflow: str, to: Any, data: Mapping[str, Any] | None = None, **fields: Any) -> Any:
         """Trigger a workflow; return the response of the REST API. Raises BellcastError."""
         values = {"to": to, "data": dict(data or {}), **fields}
-        draft = _converted({"idempotency_key": self._key([workflow, values]), **values}, TriggerDraft)
+        draft = _converted({"idempotency_key": self._key([workflow, values]), **values}, triggers.TriggerDraft)
         triggers.check(draft, self._schedules.limits)
         return msgspec.json.decode(await self._schedules.trigger(workflow, draft))
 
@@ -125,7 +124,7 @@ class ScheduledTasks(Struct, eq=False):
             now = engines.clock.now()
             if progress is None or not is_same:
                 progress = await self._save(name, task.schedule, now)
-            following = next(iter(_after(task.schedule, progress.until)))
+            following = _next_time(task.schedule, progress.until)
             job = Job(id=_kind(name), kind=_kind(name), payload=name.encode(), run_at=following, created_at=now)
             await Jobs(engines.db).add([job])
 
@@ -148,7 +147,7 @@ class ScheduledTasks(Struct, eq=False):
                 log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
         if due or progress.until > now:  # later than now if the clock was ahead
             await self._save(name, task.schedule, due[-1] if due else now)
-        return next(iter(_after(task.schedule, now)))
+        return _next_time(task.schedule, now)
 
     async def _progress(self, name: str) -> TaskProgress | None:
         found = await Documents(self.schedules.engines().db).get(PROGRESS, PROJECT, name)
@@ -156,8 +155,7 @@ class ScheduledTasks(Struct, eq=False):
 
     async def _save(self, name: str, schedule: Schedule, until: int) -> TaskProgress:
         engines = self.schedules.engines()
-        cron, timezone = _times(schedule)
-        progress = TaskProgress(until=until, cron=cron, timezone=timezone)
+        progress = TaskProgress(until, *_times(schedule))
         await Documents(engines.db).put(PROGRESS, PROJECT, name, msgspec.json.encode(progress), engines.clock.now())
         return progress
 
@@ -170,8 +168,8 @@ def _times(schedule: Schedule) -> tuple[str, str]:
     return schedule.cron or "", schedule.timezone or "UTC"
 
 
-def _after(schedule: Schedule, moment: int) -> list[int]:
-    return schedule_times.next_times(schedule, [schedule_times.zone_of(schedule)], moment, 1)
+def _next_time(schedule: Schedule, moment: int) -> int:
+    return next(iter(schedule_times.next_times(schedule, [schedule_times.zone_of(schedule)], moment, 1)))
 
 
 def _converted(values: dict[str, Any], type: type[T]) -> T:

@@ -19,7 +19,6 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.templates import rendering
-from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
@@ -111,7 +110,7 @@ class WorkflowCatalog:
         self._clock = clock
         self._current = ShortCache[tuple[str, str], CurrentVersion | None](clock)
         self._bodies = ShortCache[tuple[str, str, int], bytes](clock, CACHED_DEFINITIONS)
-        self._compiler = BackgroundCompiler()
+        self._compiler = rendering.BackgroundCompiler()
         self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 

@@ -19,7 +19,6 @@ from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.types.runs import SCHEDULES
-from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # Maximum objects of each kind that an inexact search reads, those of the project first: 5,000 of each kind take about
 # 0.1 s.
@@ -40,7 +39,7 @@ EVERY_REFERENCE = STEP_REFERENCES | frozenset[Reference]({"type"})
 USERS: Mapping[str, frozenset[Reference]] = {
     TYPES: frozenset({"template"}),
     TEMPLATES: frozenset({"layout"}),
-    WORKFLOWS: EVERY_REFERENCE,
+    workflow_catalog.WORKFLOWS: EVERY_REFERENCE,
     SOURCES: EVERY_REFERENCE,
     SCHEDULES: EVERY_REFERENCE,
 }
@@ -120,7 +119,7 @@ def _named(kind: str, document: Document) -> set[Named]:
         return set() if template is None else {("template", template)}
     if kind == TEMPLATES:
         return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
-    if kind == WORKFLOWS:
+    if kind == workflow_catalog.WORKFLOWS:
         definition = msgspec.json.decode(document.body)["definition"]
         named: set[Named] = set() if definition.get("type") is None else {("type", definition["type"])}
         for _, step in workflow_catalog.steps_with_paths(definition):

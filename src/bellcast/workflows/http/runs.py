@@ -18,7 +18,6 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.rest import context, objects, resource, tenants
-from bellcast.rest.objects import Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
 from bellcast.workflows.run_stats import RunCounts, RunStats
@@ -108,7 +107,7 @@ class StatsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """Which runs of a workflow to count: those that began in a time range, and of one version. The tenant `*` means all
     tenants."""
 
-    version: Version | None = None
+    version: objects.Version | None = None
 
 
 RUNS = Resource("runs", "/{id:str}", tag="Workflows", unknown="There is no run with this id.")

@@ -7,17 +7,13 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents
 from bellcast.inbox.http import notifications
-from bellcast.inbox.http.notifications import SendPlan
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import definition_body, objects
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import ADDED
 from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
@@ -28,7 +24,7 @@ from bellcast.workflows.schedules import FoundSchedule, Schedules
 from bellcast.workflows.types.runs import SCHEDULES
 
 FIRING_FIELDS = {"next_at", "last_at", "last_error"}
-READ_ADDS = {*ADDED, *FIRING_FIELDS}
+READ_ADDS = {*objects.ADDED, *FIRING_FIELDS}
 EXAMPLE = {
     "cron": "0 8 * * 1",
     "timezone": "Europe/Vienna",
@@ -73,7 +69,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
 
     By key. With `?tenant=*`, those of all tenants, by tenant and key."""
     schedules, of_kind = listing.ctx[Schedules], structs.replace(listing.wanted, filters={"kind": SCHEDULES})
-    found = await Documents(listing.ctx.engines.db).owned(of_kind)
+    found = await documents.Documents(listing.ctx.engines.db).owned(of_kind)
     return found.of(
         [
             await schedules.shown(one)
@@ -133,9 +129,9 @@ async def delete(change: Change[None]) -> bool:
 
 @KIND.act(
     "/run",
-    SendPlan,
+    notifications.SendPlan,
     required_scope="send",
-    response_types={200: SendPlan, 202: dict[str, Any]},
+    response_types={200: notifications.SendPlan, 202: dict[str, Any]},
     refusals=(NotFound, Conflict),
 )
 async def run(change: Change[None]) -> Any:
@@ -168,7 +164,9 @@ async def _find(ctx: ApiContext, tenant: str, key: str) -> FoundSchedule:
     return found
 
 
-async def _condition(ctx: ApiContext, request: ApiRequest, tenant: str, key: str) -> bytes | UnsetType | None:
+async def _condition(
+    ctx: ApiContext, request: request_body.ApiRequest, tenant: str, key: str
+) -> bytes | UnsetType | None:
     """Return the body that a conditional write replaces; None for no schedule. Raises PreconditionFailed."""
     if not entity_tags.is_conditional(request):
         return UNSET

@@ -10,7 +10,6 @@ from bellcast.channels.catalog import NotificationType
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.providers.types import ProviderFields
 from bellcast.rest.bundles import Push
 from bellcast.rest.operations import operation
@@ -132,7 +131,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     response_types={200: dict[str, Any]},
     refusals=(NotFound,),
 )
-async def read(request: ApiRequest) -> ASGIApp:
+async def read(request: request_body.ApiRequest) -> ASGIApp:
     """Read the JSON Schema of an object.
 
     Of a `workflow`, `template`, `type`, `source`, `provider` or `webhook`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names

@@ -12,13 +12,10 @@ from bellcast.documents.types import MAX_OBJECT_KEY, draft_kind
 from bellcast.kernel import field_limits, times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
 from bellcast.rest import context, guards, objects, tenants
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import workflows
 from bellcast.workflows.simulation import RUN, Simulator
@@ -37,7 +34,7 @@ EXAMPLE = {
 }
 
 
-class SimulateQuery(TenantQuery, frozen=True, kw_only=True):
+class SimulateQuery(tenants.TenantQuery, frozen=True, kw_only=True):
     """`html=0.mail` returns the HTML of one e-mail instead: the number of the recipient, and the key of the step."""
 
     html: Annotated[str, Meta(pattern=r"^[0-9]\.[A-Za-z0-9_-]{1,100}$")] | None = None
@@ -56,7 +53,7 @@ class SimulateQuery(TenantQuery, frozen=True, kw_only=True):
     example=EXAMPLE,
     is_recorded=False,
 )
-async def simulate(request: ApiRequest) -> ASGIApp:
+async def simulate(request: request_body.ApiRequest) -> ASGIApp:
     """Simulate a workflow.
 
     What a run would do for each recipient, and when: the conditions with their values, the decisions of the channels with
@@ -106,7 +103,7 @@ async def simulate(request: ApiRequest) -> ASGIApp:
 
 
 async def _definition(
-    ctx: ApiContext, tenant: str, key: str, values: dict[str, Any] | None
+    ctx: context.ApiContext, tenant: str, key: str, values: dict[str, Any] | None
 ) -> tuple[str, dict[str, Any], Definition]:
     """Return the owner of a workflow and the definition to simulate. Raises Invalid with its errors, and NotFound."""
     place = "values"

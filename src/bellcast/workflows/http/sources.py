@@ -9,11 +9,12 @@ from bellcast.rest.context import ApiContext
 from bellcast.templates.http import templates
 from bellcast.workflows import event_source
 from bellcast.workflows.event_reactions import Sources
-from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
-async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
+async def _reference_errors(
+    value: event_source.EventSource, ctx: ApiContext, tenant: str, key: str
+) -> list[FieldError]:
     if value.notification is not None:
         return await templates.errors_of_send(ctx, tenant, value.notification)
     if value.workflow is None or await ctx[WorkflowCatalog].find(tenant, value.workflow) is not None:
@@ -30,7 +31,7 @@ KIND = objects.Kind(
     plural="sources",
     name="event source",
     tag="Workflows",
-    type=EventSource,
+    type=event_source.EventSource,
     rules=lambda value, ctx: event_source.check(value, ctx.limits),
     example={
         "event": "lead.assigned",

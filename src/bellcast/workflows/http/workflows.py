@@ -11,13 +11,11 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document, StoredVersion
 from bellcast.inbox.http import notifications
-from bellcast.inbox.http.notifications import SendPlan
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, definition_body, drafts, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
@@ -25,12 +23,9 @@ from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Resource
-from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows import definitions, recent_data, triggers, workflow_catalog
-from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import references
 from bellcast.workflows.http.runs import CANCELLED
-from bellcast.workflows.recent_data import InferredSchema
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
@@ -116,8 +111,8 @@ WORKFLOW = Resource(
 )
 
 
-@WORKFLOW.get(InferredSchema, "/inferred-schema")
-async def inferred_schema(wanted: Change[None]) -> InferredSchema | None:
+@WORKFLOW.get(recent_data.InferredSchema, "/inferred-schema")
+async def inferred_schema(wanted: Change[None]) -> recent_data.InferredSchema | None:
     """Infer the schema of a workflow's data.
 
     A JSON Schema that the data of its last triggers matches, at most 1,000: their shapes, without their values. 404 if
@@ -125,7 +120,7 @@ async def inferred_schema(wanted: Change[None]) -> InferredSchema | None:
     return await recent_data.inferred(recent_data.of_workflow(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
 
 
-async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> Definition:
+async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitions.Definition:
     """Return a definition. Raises Invalid with all its errors."""
     validation.check(validation.data("", value, definition_body.MAX_BYTES))
     definition = await ctx[WorkflowCatalog].check(tenant, key, value)
@@ -146,13 +141,13 @@ async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> Definitio
     "/v1/workflows/{key:str}",
     tag="Workflows",
     required_scope="manage",
-    query=TenantQuery,
+    query=tenants.TenantQuery,
     body=WorkflowChange,
     response_types={200: WorkflowObject},
     refusals=(NotFound, Conflict),
     example={"active": False},
 )
-async def change(request: ApiRequest) -> ASGIApp:
+async def change(request: request_body.ApiRequest) -> ASGIApp:
     """Switch a workflow on or off, or make another version current.
 
     While a workflow is not `active`, triggers are refused and runs pause before their next step. They continue when it
@@ -181,7 +176,7 @@ TRIGGER = request_body.Shape(
     body=TRIGGER,
     required_scope="send",
     headers=("Idempotency-Key",),
-    response_types={200: SendPlan, 202: Triggered},
+    response_types={200: notifications.SendPlan, 202: Triggered},
     refusals=(NotFound, Conflict, IdempotencyMismatch),
     example={"to": "alice", "data": {"client": "Bob"}},
 )

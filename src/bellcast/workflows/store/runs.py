@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.channels.store.fanouts import Fanouts
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -86,7 +85,7 @@ class Runs(StoreTable):
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
         """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
         cancelled runs; None if no run or trigger has this id."""
-        fanout = await Fanouts(self._engine).get(id)
+        fanout = await fanouts.Fanouts(self._engine).get(id)
         run = await self.get(id)
         owners = [one.tenant for one in (fanout, run) if one is not None]
         if not owners and not (await self.page(ListQuery(tenants=[tenant], filters={"trigger": id}, limit=1))).items:

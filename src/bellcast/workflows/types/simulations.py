@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 from bellcast.inbox.types.notifications import ACTOR, Actor
 from bellcast.kernel import times
 from bellcast.kernel.field_limits import KEY, STORABLE_TIME, json_data, lasting, shown
-from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Channel, Preferences
 from bellcast.recipients.types import RecipientFields
 from bellcast.workflows.types.runs import MAX_DATA, RunStatus, StepStatus
@@ -51,7 +50,7 @@ class SimulationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     values: dict[str, Any] | None = None
     data: Annotated[dict[str, Any], json_data(MAX_DATA)] = {}
     actor: Annotated[Actor | str | None, ACTOR] = None
-    at: Annotated[Moment | None, STORABLE_TIME] = None
+    at: Annotated[times.Moment | None, STORABLE_TIME] = None
     events: Annotated[list[SimulatedEvent], Meta(max_length=MAX_EVENTS)] = []
     results: dict[str, Any] = {}
     digest: dict[str, Annotated[list[dict[str, Any]], Meta(max_length=MAX_EVENTS)]] = {}
