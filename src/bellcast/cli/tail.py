@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -45,20 +45,22 @@ def tail(
     """Follow an inbox live in the terminal."""
     from bellcast.cli.sse_follower import SseFollower
 
-    with options.server(ctx) as client, contextlib.suppress(KeyboardInterrupt):
+    output = TailOutput(recipient, json=json)
+    with (
+        options.server(ctx) as client,
+        contextlib.suppress(KeyboardInterrupt),
+        contextlib.nullcontext() if json else output.state,
+    ):
 
         def token() -> str:
             return client.token(recipient, ttl="1h", tenant=tenant, topics=topic)
 
-        with TailOutput(recipient, json=json) as output:
-            follower = SseFollower(client, token, output.disconnected)
-            for newest in _newest(client, follower, last):
-                output.show(newest)
-            for frame in follower.frames(topic or []):
-                output.show(frame)
-                if frame.name == "reset":
-                    for newest in _newest(client, follower, last):
-                        output.show(newest)
+        follower = SseFollower(client, token, output.disconnected)
+        for frame in chain(_newest(client, follower, last), follower.frames(topic or [])):
+            output.show(frame)
+            if frame.name == "reset":
+                for newest in _newest(client, follower, last):
+                    output.show(newest)
 
 
 def _newest(client: "options.Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
@@ -94,19 +96,11 @@ class TailOutput:
         self._recipient = escape(console.plain(recipient))
         self._is_json = json
         self._titles: dict[str, str] = {}
-        self._state = console.out().status("")
-
-    def __enter__(self) -> Self:
-        if not self._is_json:
-            self._state.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._state.stop()
+        self.state = console.out().status("")
 
     def disconnected(self, reason: str) -> None:
         """Show that the connection was lost. The stream resumes without loss."""
-        self._state.update(f"[yellow]{escape(console.plain(reason))}: reconnecting[/]")
+        self.state.update(f"[yellow]{escape(console.plain(reason))}: reconnecting[/]")
 
     def show(self, frame: "SseFrame") -> None:
         """Print a line for the frame, and update the counters."""
@@ -120,7 +114,7 @@ class TailOutput:
         if line is not None:
             console.out().print(line)
         if "unread" in frame.fields:
-            self._state.update(
+            self.state.update(
                 f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C stops[/]"
             )
 

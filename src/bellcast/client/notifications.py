@@ -1,6 +1,6 @@
 """Requests for notifications and announcements."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import NoneType
 from typing import Any, Literal, Required, TypedDict, Unpack
@@ -274,11 +274,18 @@ def _post(
 
 def _slices(
     items: Iterable[Mapping[str, Any]], converters: Mapping[str, arguments.Convert]
-) -> Generator[list[bytes | BulkResult], None, None]:
+) -> Iterator[list[bytes | BulkResult]]:
+    """Yield the items of each request: their lines, or their errors in the server's form."""
     entries: list[bytes | BulkResult] = []
     size = 0
     for number, item in enumerate(items):
-        entry = _entry(number, item, converters)
+        entry: bytes | BulkResult
+        try:
+            content = drop_none(**arguments.mapping(f"items[{number}]", item))
+            entry = arguments.json(_complete(arguments.fields("", content, converters))) + b"\n"
+        except InvalidArgument as error:
+            wrong = [FieldError(field=error.argument, message=error.message)]
+            entry = BulkResult(error=Problem(status=422, code="invalid", detail=str(error), errors=wrong))
         length = len(entry) if isinstance(entry, bytes) else 0
         if entries and (len(entries) == SLICE_ITEMS or size + length > SLICE_BYTES):
             yield entries
@@ -287,13 +294,3 @@ def _slices(
         size += length
     if entries:
         yield entries
-
-
-def _entry(number: int, item: Mapping[str, Any], converters: Mapping[str, arguments.Convert]) -> bytes | BulkResult:
-    """Return an item's line, or its error in the server's form."""
-    try:
-        content = drop_none(**arguments.mapping(f"items[{number}]", item))
-        return arguments.json(_complete(arguments.fields("", content, converters))) + b"\n"
-    except InvalidArgument as error:
-        wrong = [FieldError(field=error.argument, message=error.message)]
-        return BulkResult(error=Problem(status=422, code="invalid", detail=str(error), errors=wrong))

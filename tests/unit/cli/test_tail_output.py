@@ -103,10 +103,10 @@ def test_text_is_escaped_as_markup_and_control_characters(render):
 
 
 def test_json_output_is_one_object_per_line_without_heartbeats(capsys):
-    with TailOutput("alice", json=True) as out:
-        out.show(notification(title="two\nlines"))
-        out.show(SseFrame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))
-        out.show(SseFrame("reset", {"unread": 1}))
+    out = TailOutput("alice", json=True)
+    out.show(notification(title="two\nlines"))
+    out.show(SseFrame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))
+    out.show(SseFrame("reset", {"unread": 1}))
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["type"], first["notification"]["title"]) == ("notification", "two\nlines")
     assert second == {"type": "reset", "unread": 1}
