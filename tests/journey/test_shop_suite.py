@@ -247,6 +247,17 @@ def test_changes_in_the_admin_notify_as_those_of_the_pages(suite):
         assert sasha.http.get("/admin/shop/sale/add/").status_code == 403
 
 
+def test_product_that_is_edited_during_a_sale_keeps_its_pieces(suite):
+    with suite.visitor("nadia") as nadia:
+        admin, fields = "/admin/shop/product/", {"name": "Sieve", "low_stock": 1}
+        nadia.submit(f"{admin}add/", **fields, price="4.00", stock=20)
+        page = re.search(rf"({admin}\d+/change/)\">Sieve", nadia.http.get(admin).text)[1]
+        shown = dict(re.findall(r'name="((?:initial-)?stock)" value="(\d+)"', nadia.http.get(page).text))
+        nadia.submit("/sales/", product=product(nadia, "Sieve"), quantity=3)
+        nadia.submit(page, **fields, price="5.00", **shown)
+        assert re.search(r'name="stock" value="(\d+)"', nadia.http.get(page).text)[1] == "17"
+
+
 def test_customer_that_is_saved_without_a_change_does_not_notify(suite):
     with suite.visitor("petra") as petra:
         petra.submit("/customers/", name="Quiet Café", email="")

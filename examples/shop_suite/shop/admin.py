@@ -33,7 +33,14 @@ class OwnShop(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stu
 
 @admin.register(models.Product)
 class Products(OwnShop):
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **options: Any) -> Any:
+        # Whether the stock was changed is decided by what the page showed: sales go on while it is open.
+        shown = {"show_hidden_initial": True} if db_field.name == "stock" else {}
+        return super().formfield_for_dbfield(db_field, request, **shown, **options)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change and "stock" not in form.changed_data:
+            obj.stock = form.initial["stock"]
         super().save_model(request, obj, form, change)
         if change and "stock" in form.changed_data:
             notifications.stock_adjusted(obj, form.initial["stock"], request.user.first_name)
