@@ -12,13 +12,14 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from bellcast.kernel import daemon_threads
 from tests import engines
 from tests.servers import ServerProcess, child_processes
 
 # With the default drain of 10 s, the time until Kubernetes kills a server.
 GRACE_SECONDS = 25
-# More than the threads of asyncio.
-HANGING = 40
+# All that one tenant can use; asyncio has fewer.
+HANGING = daemon_threads.TENANT_THREADS
 HANDLERS = """
 import threading
 from pathlib import Path

@@ -352,7 +352,7 @@ TAGS = {
     "Workflows": "Workflows and their runs.",
 }
 # Response types that repeat a definition as it was written, without absent fields.
-AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
+AS_WRITTEN = frozenset({"PublishedWorkflow", "ScheduleObject", "WorkflowObject"})
 
 
 def _structs(type: Any) -> set[Any]:

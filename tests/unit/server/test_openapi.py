@@ -88,6 +88,13 @@ def test_every_field_of_a_response_is_required(document, name):
     assert set(schema["required"]) == schema["properties"].keys() - optional
 
 
+@pytest.mark.parametrize("name", ["WorkflowObject", "PublishedWorkflow", "ScheduleObject"])
+def test_fields_that_a_definition_may_leave_out_are_optional_in_its_response(document, name):
+    schema = document["components"]["schemas"][name]
+    assert {"type", "data"} & schema["properties"].keys()
+    assert not {"type", "data"} & set(schema["required"])
+
+
 def test_only_the_fields_without_a_default_are_required_in_a_request(document):
     schemas = document["components"]["schemas"]
     required = {name: schemas[name].get("required", []) for name in ("Draft", "EventDraft", "TokenRequest", "Actor")}
