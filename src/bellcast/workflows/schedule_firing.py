@@ -46,46 +46,46 @@ class ScheduleFiring(Struct, eq=False):
 
     async def run(self, job: Job) -> int | None:
         """Fire a schedule for its due times. Return the next time, or None."""
-        found = await self.schedules.find(*msgspec.json.decode(job.payload))
-        if found is None or not found.schedule.active:
+        entry = await self.schedules.find(*msgspec.json.decode(job.payload))
+        if entry is None or not entry.schedule.active:
             return None
-        fire = self._run_by_zone if found.schedule.is_by_zone else self._run
+        fire = self._run_by_zone if entry.schedule.is_by_zone else self._run
         try:
-            following = await fire(found)
+            following = await fire(entry)
         except ScheduleChanged:
             return self.schedules.engines().clock.now()  # read it again
-        if following is None and found.schedule.is_generated:
+        if following is None and entry.schedule.is_generated:
             # A generated schedule is deleted when it fired long ago.
-            now, last_at = self.schedules.engines().clock.now(), found.progress.last_at
+            now, last_at = self.schedules.engines().clock.now(), entry.progress.last_at
             if last_at is None or last_at + GENERATED_MS > now:
                 return now + GENERATED_MS
-            await self.schedules.delete(found.tenant, found.key)
+            await self.schedules.delete(entry.tenant, entry.key)
         return following
 
-    async def _run(self, found: FoundSchedule) -> int | None:
-        schedule, zone = found.schedule, schedule_times.zone_of(found.schedule)
+    async def _run(self, entry: FoundSchedule) -> int | None:
+        schedule, zone = entry.schedule, schedule_times.zone_of(entry.schedule)
         now = self.schedules.engines().clock.now()
-        for moment in schedule_times.due_times(schedule, zone, found.progress.until, now):
-            key, error = f"{OWN_KEY}{found.key} {found.progress.written_at} {moment}", None
+        for moment in schedule_times.due_times(schedule, zone, entry.progress.until, now):
+            key, error = f"{OWN_KEY}{entry.key} {entry.progress.written_at} {moment}", None
             try:
-                await self.fire(found.tenant, schedule, key, source=found)
+                await self.fire(entry.tenant, schedule, key, source=entry)
             except BellcastError as refusal:
                 error = _final(refusal)
-            found = await self._save(found, until=moment, last_at=moment, last_error=error)
+            entry = await self._save(entry, until=moment, last_at=moment, last_error=error)
         # A later time is of a clock that was ahead: cron fires at these times again, each once by its idempotency key.
-        until = found.progress.until
+        until = entry.progress.until
         if until < now or (until > now and schedule.cron is not None):
-            await self._save(found, until=now)
+            await self._save(entry, until=now)
         return next(iter(schedule_times.next_times(schedule, [zone], now, 1)), None)
 
-    async def _save(self, found: FoundSchedule, **changes: Any) -> FoundSchedule:
+    async def _save(self, entry: FoundSchedule, **changes: Any) -> FoundSchedule:
         """Save the progress of a schedule, and return it. Raises ScheduleChanged if another one was saved since it was read."""
-        engines, progress = self.schedules.engines(), replace(found.progress, **changes)
+        engines, progress = self.schedules.engines(), replace(entry.progress, **changes)
         body, now = msgspec.json.encode(progress), engines.clock.now()
-        place = (PROGRESS, found.tenant, found.key)
-        if not await Documents(engines.db).change(*place, found.progress_body, body, now):
+        place = (PROGRESS, entry.tenant, entry.key)
+        if not await Documents(engines.db).change(*place, entry.progress_body, body, now):
             raise ScheduleChanged
-        return replace(found, progress=progress, progress_body=body)
+        return replace(entry, progress=progress, progress_body=body)
 
     async def fire(
         self,
@@ -115,9 +115,9 @@ class ScheduleFiring(Struct, eq=False):
             return await sending.plan(self.schedules.engines(), self.schedules.limits, draft, limit)
         return await self.schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None), limit)
 
-    async def _run_by_zone(self, found: FoundSchedule) -> int | None:
-        schedule, progress = found.schedule, found.progress
-        now, zones = self.schedules.engines().clock.now(), await self.schedules.zones(found.tenant, schedule)
+    async def _run_by_zone(self, entry: FoundSchedule) -> int | None:
+        schedule, progress = entry.schedule, entry.progress
+        now, zones = self.schedules.engines().clock.now(), await self.schedules.zones(entry.tenant, schedule)
         due: dict[str, set[str]] = {}
         last_at, error = progress.last_at, progress.last_error
         for zone in zones:
@@ -126,47 +126,47 @@ class ScheduleFiring(Struct, eq=False):
                 due.setdefault(schedule.at or local, set()).add(zone.key)  # the same text in all zones
                 last_at, error = max(moment, last_at or 0), None
         for local in sorted(due):
-            error = await self._fire_zones(found, local, due[local]) or error
-        await self._save(found, until=now, last_at=last_at, last_error=error)
+            error = await self._fire_zones(entry, local, due[local]) or error
+        await self._save(entry, until=now, last_at=last_at, last_error=error)
         following = schedule_times.next_times(schedule, zones, now, 1)
         if (world := schedule_times.world_times(schedule)) is not None and now >= world[1]:
             return None
         return max(min([*following, now + ZONE_POLL_MS]), now if world is None else world[0])
 
-    async def _fire_zones(self, found: FoundSchedule, local: str, zones: set[str]) -> str | None:
+    async def _fire_zones(self, entry: FoundSchedule, local: str, zones: set[str]) -> str | None:
         """Fire for the recipients in these zones who did not get this local time; return the last error."""
         engines, error = self.schedules.engines(), None
-        claim = Claim(claim_name(found.key, local), engines.clock.now() + CLAIM_MS)
-        async for keys in self._pages(found):
-            stored = await Documents(engines.db).get(SCHEDULES, found.tenant, found.key)
-            if stored is None or stored.body != found.body:
+        claim = Claim(claim_name(entry.key, local), engines.clock.now() + CLAIM_MS)
+        async for keys in self._pages(entry):
+            stored = await Documents(engines.db).get(SCHEDULES, entry.tenant, entry.key)
+            if stored is None or stored.body != entry.body:
                 raise ScheduleChanged
             is_fired = False
             while not is_fired:
                 with contextlib.suppress(ClaimTaken):  # another process also runs the job, because this one was slow
-                    error = await self._fire_unclaimed(found, claim, keys, zones) or error
+                    error = await self._fire_unclaimed(entry, claim, keys, zones) or error
                     is_fired = True
         return error
 
-    async def _pages(self, found: FoundSchedule) -> AsyncIterator[Sequence[str]]:
+    async def _pages(self, entry: FoundSchedule) -> AsyncIterator[Sequence[str]]:
         """Yield the recipients in pages."""
-        engines, to = self.schedules.engines(), schedule_times.recipients_of(found.schedule)
+        engines, to = self.schedules.engines(), schedule_times.recipients_of(entry.schedule)
         if not isinstance(to, Audience):
             named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
             for start in range(0, len(named), audiences.READ_PAGE):
                 yield named[start : start + audiences.READ_PAGE]
             return
         position, now = "", engines.clock.now()
-        owner = schedule_times.tenant_of(found.schedule, found.tenant)
+        owner = schedule_times.tenant_of(entry.schedule, entry.tenant)
         while keys := await audiences.page(engines.db, owner, to, position, now):
             yield keys
             position = keys[-1]
 
     async def _fire_unclaimed(
-        self, found: FoundSchedule, claim: Claim, keys: Sequence[str], zones: set[str]
+        self, entry: FoundSchedule, claim: Claim, keys: Sequence[str], zones: set[str]
     ) -> str | None:
         """Fire for those of these recipients who are in the zones; return the last error."""
-        db, tenant = self.schedules.engines().db, schedule_times.tenant_of(found.schedule, found.tenant)
+        db, tenant = self.schedules.engines().db, schedule_times.tenant_of(entry.schedule, entry.tenant)
         settings = await self.schedules.triggers.router.tenant(tenant)
         unclaimed = await Runs(db).unclaimed(tenant, claim.name, keys)
         profiles = await Recipients(db).profiles(tenant, unclaimed) if unclaimed else {}
@@ -177,23 +177,23 @@ class ScheduleFiring(Struct, eq=False):
         ]
         error, size = None, self.schedules.limits.to or audiences.READ_PAGE
         for start in range(0, len(chosen), size):
-            error = await self._fire_for(found, claim, tenant, chosen[start : start + size]) or error
+            error = await self._fire_for(entry, claim, tenant, chosen[start : start + size]) or error
         return error
 
-    async def _fire_for(self, found: FoundSchedule, claim: Claim, tenant: str, keys: Sequence[str]) -> str | None:
+    async def _fire_for(self, entry: FoundSchedule, claim: Claim, tenant: str, keys: Sequence[str]) -> str | None:
         """Fire for these recipients; return the last error. A refused request, perhaps because of a single recipient or
         an exhausted quota, is divided, so that the other recipients get it."""
         own: dict[str, Any] = {"to": keys}
-        if found.schedule.workflow is None:
-            own = {"notification": {**(found.schedule.notification or {}), **own}}
+        if entry.schedule.workflow is None:
+            own = {"notification": {**(entry.schedule.notification or {}), **own}}
         try:
-            await self.fire(tenant, replace(found.schedule, **own), None, claim, found)
+            await self.fire(tenant, replace(entry.schedule, **own), None, claim, entry)
         except (Invalid, TooMany) as refusal:
             if len(keys) == 1:
                 return _final(refusal)
             middle = len(keys) // 2
-            error = await self._fire_for(found, claim, tenant, keys[:middle])
-            return await self._fire_for(found, claim, tenant, keys[middle:]) or error
+            error = await self._fire_for(entry, claim, tenant, keys[:middle])
+            return await self._fire_for(entry, claim, tenant, keys[middle:]) or error
         except BellcastError as refusal:
             return _final(refusal)
         return None
