@@ -39,7 +39,7 @@ export const PANEL_CSS = `
 .divider svg { width: 12px; height: 12px; stroke-width: 2.5; }
 .divider::before, .divider::after { content: ""; flex: 1; height: 1px; background: color-mix(in srgb, var(--accent) 45%, transparent); }
 .list { padding: 0; list-style: none; }
-.row { margin: 0 6px; padding: 10px 12px; border-radius: 12px; border-bottom: 1px solid transparent; background-clip: padding-box; touch-action: pan-y; -webkit-touch-callout: none; }
+.row { margin: 0 6px; padding: var(--bellcast-spacing, 10px) 12px; border-radius: 12px; border-bottom: 1px solid transparent; background-clip: padding-box; touch-action: pan-y; -webkit-touch-callout: none; }
 .row.away { position: absolute; inset-inline: 0; }
 .row[data-inner] { margin-inline-start: 30px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }

@@ -5,14 +5,14 @@ const COLORS = {
   accent: ['#4f56d9', '#8b93ff'], background: ['#ffffff', '#191a1d'], hover: ['#f5f5f8', '#232429'], text: ['#1b1c20', '#edeef2'], muted: ['#62646e', '#a1a4af'],
   border: ['#e6e7ec', '#2f3138'], urgent: ['#b01c2a', '#ff8a91'], high: ['#8a5200', '#f2b84b'], badge: ['#d92d3d', '#d92d3d'], 'badge-text': ['#ffffff', '#ffffff'],
 };
-const SIZES = { radius: '14px', size: '40px', width: '408px', height: '600px', font: 'system-ui, sans-serif' };
+const SIZES = { radius: '14px', spacing: '10px', size: '40px', width: '408px', height: '600px', font: 'system-ui, sans-serif' };
 /** Values that differ from the defaults; a third value of a colour is the design system's own variable. */
 const PRESETS = {
   Default: {},
   Neutral: { accent: ['#27272a', '#e4e4e7'], hover: ['#f4f4f5', '#27272a'], text: ['#18181b', '#fafafa'], muted: ['#5b5b64', '#a1a1aa'], border: ['#e4e4e7', '#3f3f46'], radius: '10px' },
   Graphite: {
     accent: ['#4a52c4', '#9aa2ff'], background: ['#fbfbfc', '#141518'], hover: ['#f0f1f4', '#1d1f24'], text: ['#191b1f', '#e8e9ec'], muted: ['#5d616b', '#969aa5'],
-    border: ['#e3e5ea', '#26282e'], urgent: ['#b3261e', '#ff8f88'], high: ['#825000', '#e9b04f'], badge: ['#4a52c4', '#5c64d8'], radius: '8px', size: '32px', font: 'Inter, system-ui, sans-serif',
+    border: ['#e3e5ea', '#26282e'], urgent: ['#b3261e', '#ff8f88'], high: ['#825000', '#e9b04f'], badge: ['#4a52c4', '#5c64d8'], radius: '8px', spacing: '7px', size: '32px', font: 'Inter, system-ui, sans-serif',
   },
   Paper: {
     accent: ['#0f62a8', '#7cb7ea'], background: ['#ffffff', '#202020'], hover: ['#f4f3f0', '#2b2b2a'], text: ['#2f2b26', '#e6e3de'], muted: ['#66615a', '#aaa59d'],
@@ -21,7 +21,7 @@ const PRESETS = {
   Material: {
     accent: ['#6750a4', '#d0bcff'], background: ['#fffbff', '#211f26'], hover: ['#f3edf7', '#2b2930'], text: ['#1d1b20', '#e6e0e9'], muted: ['#49454f', '#cac4d0'],
     border: ['#cac4d0', '#49454f'], urgent: ['#b3261e', '#f2b8b5'], high: ['#7a4f00', '#efbd6b'], badge: ['#b3261e', '#f2b8b5'], 'badge-text': ['#ffffff', '#601410'],
-    radius: '16px', size: '48px', font: 'Roboto, system-ui, sans-serif',
+    radius: '16px', spacing: '14px', size: '48px', font: 'Roboto, system-ui, sans-serif',
   },
   Bootstrap: {
     accent: ['#0d6efd', '#6ea8fe', 'bs-primary'], background: ['#ffffff', '#212529', 'bs-body-bg'], hover: ['#f8f9fa', '#2b3035', 'bs-tertiary-bg'],
@@ -35,12 +35,12 @@ const PRESETS = {
   },
   'Primer, GitHub': {
     accent: ['#0969da', '#58a6ff', 'fgColor-accent'], background: ['#ffffff', '#0d1117', 'bgColor-default'], hover: ['#f6f8fa', '#151b23', 'bgColor-muted'],
-    text: ['#1f2328', '#f0f6fc', 'fgColor-default'], muted: ['#59636e', '#9198a1', 'fgColor-muted'], border: ['#d1d9e0', '#3d444d', 'borderColor-default'], urgent: ['#cf222e', '#ff7b72', 'fgColor-danger'],
-    high: ['#7d4e00', '#d29922', 'fgColor-attention'], badge: ['#0969da', '#1f6feb', 'bgColor-accent-emphasis'], radius: '6px', size: '32px',
+    text: ['#1f2328', '#f0f6fc', 'fgColor-default'], muted: ['#59636e', '#9198a1', 'fgColor-muted'], border: ['#d1d9e0', '#3d444d', 'borderColor-default'], urgent: ['#b3202b', '#ff7b72', 'fgColor-danger'],
+    high: ['#7d4e00', '#d29922', 'fgColor-attention'], badge: ['#0969da', '#1f6feb', 'bgColor-accent-emphasis'], radius: '6px', spacing: '8px', size: '32px',
   },
   Pastel: {
     accent: ['#8a3d8f', '#eaaef0'], background: ['#fff8fc', '#261f2b'], hover: ['#fbeaf5', '#322838'], text: ['#3a2440', '#f6eaf8'], muted: ['#735579', '#c4aac9'],
-    border: ['#f1d9ea', '#453850'], urgent: ['#b3174c', '#ff9db8'], high: ['#8a4a00', '#f6c58a'], badge: ['#a8327e', '#eaaef0'], 'badge-text': ['#ffffff', '#3a2440'], radius: '24px', size: '44px',
+    border: ['#f1d9ea', '#453850'], urgent: ['#b3174c', '#ff9db8'], high: ['#8a4a00', '#f6c58a'], badge: ['#a8327e', '#eaaef0'], 'badge-text': ['#ffffff', '#3a2440'], radius: '24px', spacing: '13px', size: '44px',
   },
   Midnight: {
     accent: ['#0b6bcb', '#4cc2ff'], background: ['#f4f8ff', '#0b1226'], hover: ['#e6effc', '#131d38'], text: ['#0c1a38', '#e3ecff'], muted: ['#4d5f85', '#95a7cf'],
@@ -48,11 +48,11 @@ const PRESETS = {
   },
   Terminal: {
     accent: ['#006b2d', '#3ddc84'], background: ['#f7faf5', '#0a0f0a'], hover: ['#e9f1e6', '#131b13'], text: ['#11240f', '#c9f5d3'], muted: ['#4a6046', '#82b08d'],
-    border: ['#c5d6bf', '#254029'], urgent: ['#a3131f', '#ff7b72'], high: ['#6f4d00', '#f0c000'], badge: ['#006b2d', '#3ddc84'], 'badge-text': ['#ffffff', '#06210f'], radius: '0px', font: 'ui-monospace, monospace',
+    border: ['#c5d6bf', '#254029'], urgent: ['#a3131f', '#ff7b72'], high: ['#6f4d00', '#f0c000'], badge: ['#006b2d', '#3ddc84'], 'badge-text': ['#ffffff', '#06210f'], radius: '0px', spacing: '6px', font: 'ui-monospace, monospace',
   },
   'High contrast': {
     accent: ['#0000c8', '#ffe14d'], background: ['#ffffff', '#000000'], hover: ['#eeeeee', '#1f1f1f'], text: ['#000000', '#ffffff'], muted: ['#2b2b2b', '#dddddd'],
-    border: ['#000000', '#ffffff'], urgent: ['#9b0000', '#ff9c9c'], high: ['#5c3a00', '#ffc46b'], badge: ['#9b0000', '#ffe14d'], 'badge-text': ['#ffffff', '#000000'], radius: '4px', size: '44px',
+    border: ['#000000', '#ffffff'], urgent: ['#9b0000', '#ff9c9c'], high: ['#5c3a00', '#ffc46b'], badge: ['#9b0000', '#ffe14d'], 'badge-text': ['#ffffff', '#000000'], radius: '4px', spacing: '12px', size: '44px',
   },
 };
 /** The colours that are read, and those behind them. Each has 4.5 to 1 in all presets, the minimum of WCAG AA. */
