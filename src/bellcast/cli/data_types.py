@@ -74,7 +74,7 @@ def _definitions(ctx: typer.Context, folder: Path | None) -> list[dict[str, Any]
 WORDS = re.compile(r"[A-Za-z0-9]+")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # The name of a field, the code of its type, and whether it must be present.
-Field = tuple[str, str, bool]
+FieldOfType = tuple[str, str, bool]
 
 
 class TypedObject(NamedTuple):
@@ -104,7 +104,7 @@ class Declarations(ABC):
         """Return the type of these values; None if the language has none."""
 
     @abstractmethod
-    def declare(self, name: str, fields: list[Field]) -> str:
+    def declare(self, name: str, fields: list[FieldOfType]) -> str:
         """Return the declaration of an object with fields."""
 
     def subjects(self, schemas: Mapping[str, Any]) -> list[TypedObject]:
@@ -215,7 +215,7 @@ class PythonDeclarations(Declarations):
             return None
         return f"Literal[{', '.join(_python_text(one) if isinstance(one, str) else repr(one) for one in values)}]"
 
-    def declare(self, name: str, fields: list[Field]) -> str:
+    def declare(self, name: str, fields: list[FieldOfType]) -> str:
         shown = [(key, type if is_required else f"NotRequired[{type}]") for key, type, is_required in fields]
         if all(NAME.fullmatch(key) and not keyword.iskeyword(key) and not key.startswith("__") for key, _ in shown):
             return "\n".join([f"class {name}(TypedDict):", *(f"    {key}: {type}" for key, type in shown)])
@@ -305,7 +305,7 @@ class TypeScriptDeclarations(Declarations):
             return None
         return " | ".join(_typescript_text(one) if isinstance(one, str) else json.dumps(one) for one in values)
 
-    def declare(self, name: str, fields: list[Field]) -> str:
+    def declare(self, name: str, fields: list[FieldOfType]) -> str:
         names = [
             (key if NAME.fullmatch(key) else _typescript_text(key)) + "?" * (not needed) for key, _, needed in fields
         ]

@@ -3,8 +3,6 @@ message."""
 
 import asyncio
 
-from msgspec import Struct
-
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped, TestReport
@@ -22,15 +20,21 @@ FIXES = {
 }
 
 
-class ProviderSteps(Struct, eq=False):
+class ProviderSteps:
     """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
     address. Without a provider, `problem` is why its URL cannot be used."""
 
-    url: str
-    named: NamedProvider | None
-    message: OutgoingMessage | None
-    guard: AddressGuard | None
-    problem: str = ""
+    # Not a struct, which would show the URL with its password in a traceback.
+    def __init__(
+        self,
+        url: str,
+        named: NamedProvider | None,
+        message: OutgoingMessage | None,
+        guard: AddressGuard | None,
+        problem: str = "",
+    ) -> None:
+        self.url, self.named, self.problem = url, named, problem
+        self.message, self.guard = message, guard
 
     async def run(self) -> TestReport:
         """Run all steps."""

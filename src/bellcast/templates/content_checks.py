@@ -212,5 +212,5 @@ def _of_block(block: types.Block) -> Iterator[Finding]:
                 yield from email_checks.of_link(found[2], found[1])
 
 
-def _placed(found: Finding, locale: str, block: str | None, line: int | None) -> Finding:
-    return msgspec.structs.replace(found, locale=locale or None, block=block, line=line)
+def _placed(one: Finding, locale: str, block: str | None, line: int | None) -> Finding:
+    return msgspec.structs.replace(one, locale=locale or None, block=block, line=line)

@@ -137,17 +137,17 @@ class Schedules(Struct, eq=False):
         """Return the next times after a moment, in the zones of its recipients."""
         return schedule_times.next_times(schedule, await self.zones(tenant, schedule), moment, count)
 
-    async def shown(self, found: FoundSchedule) -> dict[str, Any]:
+    async def shown(self, entry: FoundSchedule) -> dict[str, Any]:
         """Return a schedule as the API returns it."""
-        schedule, progress, following = found.schedule, found.progress, list[int]()
+        schedule, progress, following = entry.schedule, entry.progress, list[int]()
         if schedule.active:
-            following = await self.next_times(found.tenant, schedule, progress.until, 1)
+            following = await self.next_times(entry.tenant, schedule, progress.until, 1)
         values = msgspec.to_builtins(schedule)
         fields = {name: values[name] for name in Schedule.__struct_fields__ if values[name] is not None}
         return {
             **fields,
-            "key": found.key,
-            "tenant": found.tenant or None,
+            "key": entry.key,
+            "tenant": entry.tenant or None,
             "next_at": times.to_rfc3339(following[0]) if following else None,
             "last_at": times.to_rfc3339_or_null(progress.last_at),
             "last_error": progress.last_error,
