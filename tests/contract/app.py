@@ -11,7 +11,7 @@ from bellcast.inbox.types.notifications import Content, Notification
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest, SendResult
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery
 from bellcast.kernel.events import Event
-from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.identities import EVERY_TENANT, Principal
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.types import Job
 from tests.clock import FakeClock
@@ -151,7 +151,9 @@ class App:
 
     async def open(self, key: str, tenant: str = "", **fields: Any) -> OpenInbox:
         """Open with a session issued after all revocations so far."""
-        return await self.store.inboxes.open(tenant, key, self.now, **{"issued_at": self.now + 1, **fields})
+        given = {name: fields.pop(name) for name in ("since", "newcomers_ms") if name in fields}
+        session = Principal(tenant=tenant, recipient=key, **{"issued_at": self.now + 1, **fields})
+        return await self.store.inboxes.open(session, self.now, **given)
 
     async def inbox(self, key: str, tenant: str = "") -> Inbox:
         return (await self.open(key, tenant)).inbox

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from bellcast.inbox.types.inboxes import ResumeFrom
 from bellcast.inbox.types.positions import parse_position
+from bellcast.kernel.identities import Principal
 from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz
 
@@ -21,7 +22,7 @@ def test_positions_are_unknown_or_usable_by_the_store(api: Api) -> None:
             return
         assert parse_position(position.text) == position
         now, inboxes = api.rest.clock.now(), api.rest.store.inboxes
-        opened = api.run(inboxes.open("", "alice", now, issued_at=now, since=ResumeFrom(position, 10)))
+        opened = api.run(inboxes.open(Principal(recipient="alice", issued_at=now), now, ResumeFrom(position, 10)))
         assert opened.inbox.state.recipient == "alice"
 
     fuzz("positions", POSITIONS, check, SEEDS)

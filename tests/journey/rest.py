@@ -43,8 +43,7 @@ from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
-from bellcast.operators.oidc import OidcProvider
-from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.types import OidcConfig
 from bellcast.preferences.types import Channel

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
-from bellcast.operators import oidc, oidc_sign_in
+from bellcast.operators import oidc
 from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
 from bellcast.operators.types import SESSION_SECONDS, OidcConfig
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
@@ -289,7 +289,7 @@ async def test_sign_in_is_used_once_and_for_ten_minutes(rest: Rest, provider: Id
     assert "already used" in reason(await come_back(client, url), 401)
     assert provider.requests.count("/token") == 1
     late = await visit(await begin(client))
-    rest.clock.advance(oidc_sign_in.PENDING_MS / 1000)
+    rest.clock.advance(oidc.PENDING_MS / 1000)
     assert "longer than 10 minutes" in reason(await come_back(client, late), 401)
 
 
@@ -441,7 +441,7 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
 @pytest.mark.parametrize(
     ("wrong", "entries"),
     [
-        ({"code": "x" * (oidc_sign_in.MAX_CODE + 1)}, 0),
+        ({"code": "x" * (oidc.MAX_CODE + 1)}, 0),
         ({"code": "x", "iss": "https://evil.example"}, 0),
         ({"error": "access_denied"}, 0),
         ({"code": "x"}, 1),
@@ -463,7 +463,7 @@ async def test_responses_that_the_provider_did_not_send_fill_no_audit(
 
 
 async def test_sign_ins_that_wait_for_the_provider_are_limited(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oidc_sign_in, "MAX_WAITING", 0)
+    monkeypatch.setattr(oidc, "MAX_WAITING", 0)
     assert "try again" in reason(await sign_in(rest), 429)
 
 

@@ -47,17 +47,8 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
     client missed.
 
     The principal must have a recipient. Raises SessionRevoked, with nothing written, if its session was revoked."""
-    opened = await Inboxes(engines.db).open(
-        principal.tenant,
-        principal.recipient or "",
-        engines.clock.now(),
-        issued_at=principal.issued_at,
-        roles=principal.roles,
-        name=principal.name,
-        member_since=principal.member_since,
-        since=since,
-        newcomers_ms=engines.newcomers_ms(),
-    )
+    now, newcomers_ms = engines.clock.now(), engines.newcomers_ms()
+    opened = await Inboxes(engines.db).open(principal, now, since, newcomers_ms)
     if opened.events:
         await engines.broker.publish(*opened.events)
     return opened

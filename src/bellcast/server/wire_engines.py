@@ -42,8 +42,7 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.cluster.rates import SharedRates
 from bellcast.live.dialects import DIALECTS
 from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
-from bellcast.operators.oidc import OidcProvider
-from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.store import Operators
 from bellcast.preferences.types import Channel

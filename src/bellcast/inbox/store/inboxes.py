@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.inbox.store import announcements, marking, rows
@@ -28,6 +27,7 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
+from bellcast.kernel.identities import Principal
 from bellcast.kernel.ids import NEWEST
 from bellcast.recipients.store import ensure, recipients
 
@@ -40,31 +40,23 @@ class Inboxes(StoreTable):
     and adjusts the counters. A method returns after the commit, with the events to publish in order."""
 
     async def open(
-        self,
-        tenant: str,
-        recipient: str,
-        now: int,
-        *,
-        issued_at: int,
-        roles: tuple[str, ...] | None = None,
-        name: str | None = None,
-        member_since: int | None = None,
-        since: ResumeFrom | None = None,
-        newcomers_ms: int = 0,
+        self, session: Principal, now: int, since: ResumeFrom | None = None, newcomers_ms: int = 0
     ) -> OpenInbox:
-        """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
-        a position, all in one snapshot. `roles`, `name` and `member_since` are stored if they differ. The first opening
-        adds announcements from before the recipient was first seen, at most `newcomers_ms` old unless `member_since` is known.
+        """Open the inbox of a session's recipient, create it if missing, and materialize pending announcements; return it with
+        the changes since a position, all in one snapshot. The session's roles, name and `member_since` are stored if they differ. The
+        first opening adds announcements from before the recipient was first seen, at most `newcomers_ms` old unless
+        `member_since` is known.
 
         Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
         sessions were revoked, or the recipient or its tenant was erased."""
-        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, newcomers_ms)
+        tenant, recipient = session.tenant, session.recipient or ""
         if since is None:
-            opened = await self._engine.read(_open_existing, wanted)
+            opened = await self._engine.read(_open_existing, session, now, since, newcomers_ms)
         else:
-            opened = await self._engine.read(_reopen, wanted, since)
+            opened = await self._engine.read(_reopen, session, now, since, newcomers_ms)
         if opened is None:
-            return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
+            command = ScriptCommand(partial(_open, session, now, since, newcomers_ms), [(tenant, recipient)])
+            return await self._engine.write(command)
         inbox = opened.inbox
         if inbox.opened:
             return opened
@@ -126,29 +118,17 @@ class Inboxes(StoreTable):
         ]
 
 
-class _OpenRequest(Struct, frozen=True):
-    """The recipient, and the roles, name and `member_since` from its session."""
+def _check_standing(session: Principal, ended_before: int) -> None:
+    """Raise SessionRevoked if the session was issued before the recipient's sessions were ended."""
+    if session.issued_at < ended_before:
+        raise SessionRevoked(ended_before)
 
-    tenant: str
-    key: str
-    now: int
-    issued_at: int
-    roles: tuple[str, ...] | None
-    name: str | None
-    member_since: int | None
-    since: ResumeFrom | None
-    newcomers_ms: int
 
-    def check_standing(self, ended_before: int) -> None:
-        """Raise SessionRevoked if the session was issued before the recipient's sessions were ended."""
-        if self.issued_at < ended_before:
-            raise SessionRevoked(ended_before)
-
-    def written(self, inbox: Inbox) -> bool:
-        """Return whether the record already has the session's roles, name and membership time."""
-        same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
-        same_since = self.member_since is None or self.member_since == inbox.member_since
-        return same_roles and same_since and (self.name is None or self.name == inbox.name)
+def _is_written(session: Principal, inbox: Inbox) -> bool:
+    """Return whether the record already has the session's roles, name and membership time."""
+    same_roles = session.roles is None or set(session.roles) == set(inbox.roles)
+    same_since = session.member_since is None or session.member_since == inbox.member_since
+    return same_roles and same_since and (session.name is None or session.name == inbox.name)
 
 
 def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
@@ -159,40 +139,42 @@ def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
     return rows.inbox(tenant, key, tuple(row)), bool(behind)
 
 
-def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
+def _open_existing(
+    session: Principal, now: int, since: ResumeFrom | None, newcomers_ms: int
+) -> Script[OpenInbox | None]:
     """Open the inbox without writing; None if a write is needed."""
-    found = yield from _find(wanted.tenant, wanted.key)
+    found = yield from _find(session.tenant, session.recipient or "")
     if found is None:
-        yield from _check_erased(wanted)
+        yield from _check_erased(session)
         return None
     inbox, behind = found
-    wanted.check_standing(inbox.revoked_before)
-    if not wanted.written(inbox) or (behind and (yield from announcements.has_pending(inbox.number))):
+    _check_standing(session, inbox.revoked_before)
+    if not _is_written(session, inbox) or (behind and (yield from announcements.has_pending(inbox.number))):
         return None
-    if not inbox.opened and (yield from announcements.earlier(inbox.number, wanted.newcomers_ms, wanted.now)):
+    if not inbox.opened and (yield from announcements.earlier(inbox.number, newcomers_ms, now)):
         return None
-    return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
+    return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, since)))
 
 
-def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]:
+def _reopen(session: Principal, now: int, since: ResumeFrom, newcomers_ms: int) -> Script[OpenInbox | None]:
     """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted, announcements are
     pending, or the first opening is not recorded yet."""
     position, limit = since.position, since.limit
-    tenant, key = wanted.tenant, wanted.key
+    tenant, key = session.tenant, session.recipient or ""
     after, epoch = position.revision, position.epoch
     params = {"tenant": tenant, "key": key, "after": after, "epoch": epoch, "limit": limit + 1}
     found = yield Statement("inbox_resume", params)
     if not found:
-        yield from _check_erased(wanted)
+        yield from _check_erased(session)
         return None
     first = found[0]
     behind, has_deletions = first[INBOX_COLUMNS:RETURN_COLUMNS]
     inbox = rows.inbox(tenant, key, first[:INBOX_COLUMNS])
     if behind or has_deletions or not inbox.opened:
         yield Statement("snapshot")
-        return (yield from _open_existing(wanted))
-    wanted.check_standing(inbox.revoked_before)
-    if not wanted.written(inbox):
+        return (yield from _open_existing(session, now, since, newcomers_ms))
+    _check_standing(session, inbox.revoked_before)
+    if not _is_written(session, inbox):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
     if len(changed) > limit or not inbox.can_resume_from(position):
@@ -201,32 +183,30 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     return OpenInbox(inbox, missed=Changes(inbox.state, inbox.oldest_revision, tuple(missed)))
 
 
-def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
+def _open(session: Principal, now: int, since: ResumeFrom | None, newcomers_ms: int) -> Script[OpenInbox]:
     """Open the inbox with writes. The session is checked before the first write."""
-    tenant, key, now = wanted.tenant, wanted.key, wanted.now
+    tenant, key = session.tenant, session.recipient or ""
     found = yield from _find(tenant, key)
     if found is None:
-        yield from _check_erased(wanted)
+        yield from _check_erased(session)
         yield from ensure.ensure_recipients(tenant, [key], now)
         found = yield from _find_existing(tenant, key)
     inbox, behind = found
-    wanted.check_standing(inbox.revoked_before)
+    _check_standing(session, inbox.revoked_before)
     # Only fields that differ from those in the session are written.
-    member_since, name, events = wanted.member_since, wanted.name, list[Event]()
+    member_since, name, events = session.member_since, session.name, list[Event]()
     if member_since is not None and member_since != inbox.member_since:
         yield Statement("recipient_member_since", {"inbox": inbox.number, "member_since": member_since})
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
-    if wanted.roles is not None:
-        events += yield from recipients.set_roles(
-            wanted.tenant, inbox.number, wanted.key, inbox.roles, wanted.roles, wanted.now
-        )
+    if session.roles is not None:
+        events += yield from recipients.set_roles(tenant, inbox.number, key, inbox.roles, session.roles, now)
     if behind:
         events += yield from announcements.materialize(tenant, [key], now)
     if not inbox.opened:  # no device of this recipient is connected, so these changes need no events
-        yield from announcements.receive_earlier(tenant, inbox.number, wanted.newcomers_ms, now)
+        yield from announcements.receive_earlier(tenant, inbox.number, newcomers_ms, now)
     inbox, _ = yield from _find_existing(tenant, key)
-    return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
+    return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, since)))
 
 
 def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | None]:
@@ -236,10 +216,10 @@ def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | 
     return None if len(changed) > since.limit else Changes(inbox.state, inbox.oldest_revision, changed)
 
 
-def _check_erased(wanted: _OpenRequest) -> Script[None]:
+def _check_erased(session: Principal) -> Script[None]:
     """Refuse a session that was issued before its recipient or tenant was erased."""
-    ((ended_before,),) = yield Statement("erased_before", ensure.digests(wanted.tenant, wanted.key))
-    wanted.check_standing(ended_before)
+    ((ended_before,),) = yield Statement("erased_before", ensure.digests(session.tenant, session.recipient or ""))
+    _check_standing(session, ended_before)
 
 
 def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:

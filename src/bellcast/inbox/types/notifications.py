@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.kernel import field_limits, times
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.errors import Conflict, FieldError, NotFound
 from bellcast.kernel.field_limits import (
     ANY_TENANT,
     DATA,
@@ -34,7 +34,7 @@ from bellcast.kernel.field_limits import (
 )
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.validation import FieldErrors, expiry, key, moment, tenant
+from bellcast.kernel.validation import FieldErrors, check, expiry, key, moment, tenant
 from bellcast.preferences.types import CHANNELS, Channel, Priority
 
 View = Literal["all", "unread", "read", "archived", "snoozed"]
@@ -371,12 +371,12 @@ IMPORTED_TIMES = ("created_at", "seen_at", "read_at", "archived_at")
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
     """Raise Invalid with every bad field of a draft."""
-    _check(draft_errors(draft, limits, now))
+    check(draft_errors(draft, limits, now))
 
 
 def check_import(draft: ImportedDraft, limits: Limits, now: datetime) -> None:
     """Raise Invalid with every bad field of an imported notification."""
-    _check([*draft_errors(draft, limits, now), *_import_errors(draft, now)])
+    check([*draft_errors(draft, limits, now), *_import_errors(draft, now)])
 
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
@@ -384,12 +384,7 @@ def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
     errors = [*field_limits.errors(edit, limits), *expiry("expires_at", edit.expires_at, now)]
     if edit.title is None:
         errors.append(FieldError("title", "must be text"))
-    _check(errors)
-
-
-def _check(errors: list[FieldError]) -> None:
-    if errors:
-        raise Invalid.fields(errors)
+    check(errors)
 
 
 def draft_errors(draft: Draft, limits: Limits, now: datetime) -> list[FieldError]:

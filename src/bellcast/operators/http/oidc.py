@@ -12,7 +12,7 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http import account as console_session
 from bellcast.operators.http.account import NO_STORE, public_operation
-from bellcast.operators.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH, OidcSignIn
+from bellcast.operators.oidc import MAX_RETURN_PATH, RETURN_PATH, OidcSignIn
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 
