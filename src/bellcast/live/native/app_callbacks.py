@@ -165,9 +165,8 @@ class DisconnectCalls:
     """Calls the app's `disconnect` handler for connections of this node, and for those of dead nodes that it guards."""
 
     def __init__(self, live: LiveContext) -> None:
-        self._engines = live.engines
+        self._live = live
         self._hub = hub = live.hub
-        self._app = live.app
         self._calls: set[asyncio.Task[None]] = set()
         self._for_dead_nodes = asyncio.Semaphore(MAX_CALLS_FOR_DEAD_NODES)
         self._reported: set[str] = set()  # ended for the app, because this node was regarded as dead
@@ -175,7 +174,7 @@ class DisconnectCalls:
 
     def connected(self, connection: Connection) -> None:
         """Let a guardian call the handler if this node dies. Called again when the recipient changes."""
-        if self._app.has(calls.DISCONNECT):
+        if self._live.app.has(calls.DISCONNECT):
             record = msgspec.msgpack.encode(caller(connection))
             if len(record) > MAX_RECORD_BYTES:
                 record = msgspec.msgpack.encode({**caller(connection), "roles": ()})
@@ -183,7 +182,7 @@ class DisconnectCalls:
 
     def disconnected(self, connection: Connection) -> None:
         name = _name(connection)
-        if name not in self._reported and self._app.has(calls.DISCONNECT):
+        if name not in self._reported and self._live.app.has(calls.DISCONNECT):
             self._start(name, caller(connection), contextlib.nullcontext())
         else:
             self._reported.discard(name)
@@ -194,7 +193,7 @@ class DisconnectCalls:
         principal = Principal(tenant=ended["tenant"], recipient=ended["recipient"])
         # Not registered: effects on the connection have no receiver
         connection = Connection(id, WEBSOCKET, principal, self._hub, int(connected_at), None)
-        context = NativeCallContext(self._engines, self._hub, connection)
+        context = NativeCallContext(self._live.engines, self._hub, connection)
         call = self._call(name, calls.Call(context, calls.DISCONNECT, connection=id, **ended), slot)
         task = asyncio.get_running_loop().create_task(call)
         self._calls.add(task)
@@ -203,7 +202,7 @@ class DisconnectCalls:
     async def _call(self, name: str, call: Call, slot: contextlib.AbstractAsyncContextManager[None]) -> None:
         async with slot:
             try:
-                await self._app.dispatch(call)
+                await self._live.app.dispatch(call)
             except (BellcastError, calls.Refused) as failure:
                 log.warning("disconnect_handler_failed", reason=str(failure))
         self._hub.guardians.release(HELD, name)

@@ -43,9 +43,6 @@ ACTIONS: dict[type[protocol.MarkCommand], Action] = {
 class Commands:
     def __init__(self, live: LiveContext) -> None:
         self._live = live
-        self._engines = live.engines
-        self._hub = live.hub
-        self._config = live.config
         self.limits = limits = live.config.limits
         self._queue = InboundQueue(
             self._respond, live.spawn, limits.frame, limits.frames_per_second, survives_disconnect=True
@@ -94,35 +91,35 @@ class Commands:
             _check_not_followed(command, followed)
             named = dict.fromkeys(command.topics)
             granted, refused = await topic_access.authorize_topics(
-                self._engines.db,
+                self._live.engines.db,
                 connection.principal,
                 [topic for topic in named if topic not in followed],
                 len(followed),
-                self._config,
+                self._live.config,
             )
             if refused:
-                self._hub.callbacks.topics_refused(connection, refused)
+                self._live.hub.callbacks.topics_refused(connection, refused)
             accepted = [topic for topic in named if topic in granted or topic in followed]
             if refused and not accepted:
                 raise _none_accepted(refused)
             async with self.knowing_members(connection.principal, granted):
                 past = await topic_replay.read(
-                    self._hub, connection, granted, command.position, command.rewind, is_partial=True
+                    self._live.hub, connection, granted, command.position, command.rewind, is_partial=True
                 )
                 _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
                 if not past.events or connection.phase is not Phase.REPLAYING:
-                    self._hub.subscriptions.follow(connection, granted)
+                    self._live.hub.subscriptions.follow(connection, granted)
                     break
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
-            await self._hub.wait_replayed(connection)
+            await self._live.hub.wait_replayed(connection)
         if past.events:
-            await topic_replay.send(self._hub, connection, past, protocol.encode_rewound)
+            await topic_replay.send(self._live.hub, connection, past, protocol.encode_rewound)
             if connection.phase is Phase.REPLAYING and connection.inbox:
                 start = Position(connection.epoch, connection.revision)
-                await resume.replay(self._engines.db, connection, None, start, self.limits)
+                await resume.replay(self._live.engines.db, connection, None, start, self.limits)
             elif connection.phase is Phase.REPLAYING:
                 connection.go_live()
-        fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
+        fields: dict[str, Any] = {"id": self._live.hub.newest_event(connection)}
         if command.position is not None:
             fields["recovered"] = past.recovered
         present = self.members(connection.principal, accepted)
@@ -134,19 +131,19 @@ class Commands:
         those of the wait for the members would be lost after it."""
         if not topics:
             return nullcontext()
-        presence = self._hub.presence
-        return self._hub.groups.observing(
+        presence = self._live.hub.presence
+        return self._live.hub.groups.observing(
             [topic_stream(principal.tenant, topic) for topic in topics if presence.tracks(topic)]
         )
 
     def members(self, principal: Principal, topics: Iterable[str]) -> dict[str, list[Member]]:
         """Return the present members of those topics that have presence tracking."""
-        presence = self._hub.presence
+        presence = self._live.hub.presence
         return {topic: presence.members(principal.tenant, topic) for topic in topics if presence.tracks(topic)}
 
     async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> Payload:
         await self._queue.pace(connection, len(command.topics) // TOPICS_PER_MESSAGE)
-        self._hub.subscriptions.unfollow(connection, command.topics)
+        self._live.hub.subscriptions.unfollow(connection, command.topics)
         return protocol.ack(command.ref, topics=command.topics, refused=[])
 
     async def _publish(self, connection: Connection, command: protocol.PublishCommand) -> Payload:
@@ -164,13 +161,13 @@ class Commands:
             sender=connection.id,
             keep=command.keep,
         )
-        (published,) = await self._engines.history.append(event)
-        await publishing.deliver(self._engines, published)
+        (published,) = await self._live.engines.history.append(event)
+        await publishing.deliver(self._live.engines, published)
         return protocol.ack(command.ref, **({} if published.id is None else {"id": published.id}))
 
     async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> Payload:
         principal = connection.principal
-        if principal.recipient is None or command.topic not in self._hub.subscriptions.topics(connection):
+        if principal.recipient is None or command.topic not in self._live.hub.subscriptions.topics(connection):
             raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
         event = Typing(
             tenant=principal.tenant,
@@ -179,7 +176,7 @@ class Commands:
             on=command.on,
             sender=connection.id,
         )
-        await self._engines.broker.publish(event)
+        await self._live.engines.broker.publish(event)
         return protocol.ack(command.ref)
 
     async def _mark(self, connection: Connection, command: protocol.MarkCommand) -> Payload:
@@ -197,7 +194,7 @@ class Commands:
             view=of.view,
             tag=of.tag,
         )
-        marked = await actions.mark(self._engines, connection.principal.tenant, connection.inbox, marking)
+        marked = await actions.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
         state = marked.state
         return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
 
@@ -209,13 +206,13 @@ class Commands:
 
     async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
         fresh = await self._live.authenticator.session(command.token)
-        fresh = fresh.with_name((await views.reopen(self._engines, fresh, None)).inbox.name)
+        fresh = fresh.with_name((await views.reopen(self._live.engines, fresh, None)).inbox.name)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden(
                 "A fresh token must be for the same recipient: open a new connection for another recipient."
             )
-        await self._hub.subscriptions.reauthorize(connection, fresh, self._engines.db, self._config)
+        await self._live.hub.subscriptions.reauthorize(connection, fresh, self._live.engines.db, self._live.config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(command.ref, expires_at=ends)
 

@@ -46,19 +46,14 @@ class NativeHandshake:
 
     def __init__(self, live: LiveContext, commands: Commands) -> None:
         self._live = live
-        self._db = live.engines.db
-        self._hub = live.hub
-        self._config = live.config
         heartbeat = live.config.heartbeat
         self._heartbeat = int(heartbeat) if heartbeat == int(heartbeat) else heartbeat
-        self._authenticator = live.authenticator
-        self._admission = live.admission
         self.listener = commands
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
         """Return the principal, or an anonymous one with the error to send after the upgrade."""
         try:
-            return await self._authenticator.recipient(request, "websocket"), None
+            return await self._live.authenticator.recipient(request, "websocket"), None
         except WrongOrigin:
             raise
         except BellcastError as authentication_error:
@@ -71,11 +66,11 @@ class NativeHandshake:
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
         context, rewind = None, request.rewind
         if self._live.app.has(calls.CONNECT):
-            with self._admission.waiting_for_app(request.address):
+            with self._live.admission.waiting_for_app(request.address):
                 context = await app_callbacks.connect(self._live, connection, request.for_app())
         requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
-        opened = await self._admission.admit(connection, position)
+        opened = await self._live.admission.admit(connection, position)
         inbox, missed = (None, None) if opened is None else (opened.inbox, opened.missed)
         resumed = None if missed is None else position
         return OpenedInbox(inbox, missed, resumed, bool(requested), context, event_id, rewind)
@@ -91,10 +86,10 @@ class NativeHandshake:
         granted, refused = NOTHING
         if requested := request.topics:
             granted, refused = await topic_access.authorize_topics(
-                self._db, connection.principal, requested, 0, self._config
+                self._live.engines.db, connection.principal, requested, 0, self._live.config
             )
         if refused:
-            self._hub.callbacks.topics_refused(connection, refused)
+            self._live.hub.callbacks.topics_refused(connection, refused)
         if granted:
             async with self.listener.knowing_members(connection.principal, granted):
                 topics = await self._follow(connection, opened_inbox, granted)
@@ -103,7 +98,7 @@ class NativeHandshake:
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
             if topics.events:
-                await topic_replay.send(self._hub, connection, topics, protocol.encode_rewound)
+                await topic_replay.send(self._live.hub, connection, topics, protocol.encode_rewound)
             if opened_inbox.resumed is None:
                 self._go_live(connection, opened_inbox)
         if opened_inbox.context is not None:
@@ -111,7 +106,7 @@ class NativeHandshake:
         at_ready()
         if connection.phase is not Phase.LIVE:
             start = opened_inbox.resumed or Position(connection.epoch, connection.revision)
-            await resume.replay(self._db, connection, opened_inbox.missed, start, self._config.limits)
+            await resume.replay(self._live.engines.db, connection, opened_inbox.missed, start, self._live.config.limits)
 
     async def _follow(
         self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
@@ -119,11 +114,11 @@ class NativeHandshake:
         """Read what the client missed of its topics, and follow them and those that the app joined."""
         context, event_id, rewind = opened_inbox.context, opened_inbox.event_id, opened_inbox.rewind
         if context is None:
-            topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind)
+            topics = await topic_replay.read(self._live.hub, connection, granted, event_id, rewind)
         else:
             topics, joined = await context.read_topics(granted, event_id, rewind)
             granted = {**granted, **joined}
-        self._hub.subscriptions.follow(connection, granted)
+        self._live.hub.subscriptions.follow(connection, granted)
         return topics
 
     def _write_ready(
