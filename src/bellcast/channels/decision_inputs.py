@@ -124,16 +124,14 @@ async def read(
 
 def record(
     decision: Decision,
-    tenant: str,
-    notification: str,
-    recipient: str,
-    channel: Channel,
+    place: tuple[str, str, str, Channel],
     now: int,
-    *,
     message: str | None = None,
     due_at: int | None = None,
 ) -> NewDecision:
-    """Return a decision as it is stored. `due_at` is when its message is due, by default at the end of a hold."""
+    """Return a decision as it is stored, about a tenant's notification to a recipient through a channel. `due_at` is when its
+    message is due, by default at the end of a hold."""
+    tenant, notification, recipient, channel = place
     return NewDecision(
         tenant=tenant,
         notification=notification,

@@ -88,4 +88,4 @@ def _record(message: StoredMessage, decision: Decision, now: int) -> NewDecision
     if message.notification is None:
         return None
     place = message.tenant, message.notification, message.recipient, message.channel
-    return decision_inputs.record(decision, *place, now, message=message.id)
+    return decision_inputs.record(decision, place, now, message.id)

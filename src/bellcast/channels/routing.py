@@ -177,7 +177,7 @@ class Router(Struct, eq=False):
         decided: dict[str, list[NewDecision]] = {key: [] for key in keys}
         if "inbox" in await self.channels(draft, tenant):
             now = self.clock.now()
-            decided = {key: [decision_inputs.record(SEND, tenant, "", key, "inbox", now)] for key in keys}
+            decided = {key: [decision_inputs.record(SEND, (tenant, "", key, "inbox"), now)] for key in keys}
         for one in (await self.route_page(draft, tenant, "", keys, Pauses())).decisions:
             decided[one.recipient].append(one)
         return number, [one for decisions in decided.values() for one in decisions]
@@ -291,7 +291,7 @@ class Router(Struct, eq=False):
         inputs = await decision_inputs.read(self.db, self.catalog, tenant, type, recipients, channels, workflow)
         return [
             decision_inputs.record(
-                inputs.decide(inputs.profile(key), channel, "normal", now), tenant, "", key, channel, now
+                inputs.decide(inputs.profile(key), channel, "normal", now), (tenant, "", key, channel), now
             )
             for key in recipients
             for channel in channels
@@ -461,6 +461,6 @@ def _record(
 ) -> NewDecision:
     place, now = (request.tenant, id, key, channel), request.created_at
     if message is None:
-        return decision_inputs.record(decision, *place, now)
+        return decision_inputs.record(decision, place, now)
     due_at = None if message.state in ("queued", "simulated") else message.due_at
-    return decision_inputs.record(decision, *place, now, message=message.id, due_at=due_at)
+    return decision_inputs.record(decision, place, now, message.id, due_at)

@@ -118,9 +118,9 @@ def of_rendered(
     """Return the problems of rendered parts, which are those of one language. `layout` is the template around the e-mail."""
     found: list[Finding] = []
     if own.email is not None and "email" in rendered:
-        mail = rendered["email"]
-        found += _of_mail(own, locale, *(str(mail.get(name) or "") for name in ("subject", "html", "text")))
-        if mail.get("html") and own.email.layout != types.BASE_LAYOUT and not _has_unsubscribe(own, locale, layout):
+        mail, shown = own.email, rendered["email"]
+        found += _of_mail(mail, locale, *(str(shown.get(name) or "") for name in ("subject", "html", "text")))
+        if shown.get("html") and not _has_unsubscribe(mail, locale, layout):
             text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
             found.append(finding("warning", "unsubscribe_missing", text, "email", locale))
     if own.sms is not None and "sms" in rendered:
@@ -136,7 +136,7 @@ def of_rendered(
     return found
 
 
-def _of_mail(own: types.Parts, locale: str, subject: str, html: str, text: str) -> Iterator[Finding]:
+def _of_mail(mail: types.TemplateEmail, locale: str, subject: str, html: str, text: str) -> Iterator[Finding]:
     size = len(html.encode(errors="replace"))
     if size > MAX_EMAIL_BYTES:
         message = f"The HTML has {size:,} bytes; Gmail cuts e-mails of more than {MAX_EMAIL_BYTES:,}."
@@ -150,20 +150,16 @@ def _of_mail(own: types.Parts, locale: str, subject: str, html: str, text: str) 
     if not (text or plain).strip():
         message = "There is no text, for those who do not see the HTML."
         yield finding("warning", "text_missing", message, "email", locale)
-    sections = plain if own.email is None or not own.email.source else to_text(own.email.source)
-    if (
-        "<img" in (own.email.source if own.email is not None and own.email.source else html)
-        and len(sections.strip()) < LEAST_TEXT
-    ):
+    sections = to_text(mail.source) if mail.source else plain
+    if "<img" in (mail.source or html) and len(sections.strip()) < LEAST_TEXT:
         message = "The e-mail consists of images: many mail programs show them only on request."
         yield finding("warning", "image_only", message, "email", locale)
     for problem, shown in email_checks.contrasts(html):
-        yield _placed(problem, locale, *_place(own, shown))
+        yield _placed(problem, locale, *_place(mail, shown))
 
 
-def _has_unsubscribe(own: types.Parts, locale: str, layout: types.Template | None) -> bool:
-    mail = own.email
-    if mail is None or mail.layout == types.BASE_LAYOUT or (mail.layout is not None and layout is None):
+def _has_unsubscribe(mail: types.TemplateEmail, locale: str, layout: types.Template | None) -> bool:
+    if mail.layout == types.BASE_LAYOUT or (mail.layout is not None and layout is None):
         return True
     around = None if layout is None else rendering.layout_html(layout, types.locales_of(locale))
     try:
@@ -176,11 +172,8 @@ def _has_unsubscribe(own: types.Parts, locale: str, layout: types.Template | Non
         return True
 
 
-def _place(own: types.Parts, excerpt: str) -> tuple[str | None, int | None]:
+def _place(mail: types.TemplateEmail, excerpt: str) -> tuple[str | None, int | None]:
     """Return the block, or the line of the HTML, that has a text."""
-    mail = own.email
-    if mail is None:
-        return None, None
     for name, block in _blocks(mail.blocks or ()):
         if any(excerpt in " ".join(text.split()) for _, text in email_blocks.texts(block)):
             return name, None
@@ -195,20 +188,19 @@ def _blocks(blocks: Sequence[types.Block]) -> Iterator[tuple[str, types.Block]]:
 
 
 def _of_block(block: types.Block) -> Iterator[Finding]:
+    blank = email_checks.without_expressions
     match block:
         case types.HtmlBlock(html=source):
             yield from email_checks.of_html(source)
         case types.ButtonBlock(url=url, text=text):
-            yield from email_checks.of_link(
-                email_checks.without_expressions(url), email_checks.without_expressions(text)
-            )
+            yield from email_checks.of_link(blank(url), blank(text))
         case types.ImageBlock(src=src, alt=alt, url=url):
-            yield from email_checks.of_image(email_checks.without_expressions(src), alt)
+            yield from email_checks.of_image(blank(src), alt)
             if url is not None:
-                yield from email_checks.of_link(email_checks.without_expressions(url), "")
+                yield from email_checks.of_link(blank(url), "")
         case types.TextBlock() | types.ListBlock():
             text = block.text if isinstance(block, types.TextBlock) else block.empty or ""
-            for found in LINK.finditer(email_checks.without_expressions(text)):
+            for found in LINK.finditer(blank(text)):
                 yield from email_checks.of_link(found[2], found[1])
 
 

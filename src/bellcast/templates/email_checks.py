@@ -182,13 +182,9 @@ def of_code(source: str) -> Iterator[Finding]:
             expressions.append(piece[2:-2])
         texts.append("\n" * piece.count("\n") if is_tag else piece.replace(BLANK, ""))
         line += piece.count("\n")
-    yield from _of_code("".join(texts), expressions) if expressions else ()
-
-
-def _of_code(text: str, expressions: Sequence[str]) -> Iterator[Finding]:
-    """Yield the tags with expressions as names or URLs, of which the text has the numbers."""
-    line, counted = 1, 0
-    for position, token in html_tokens.located(text):
+    # The tags with expressions as names or URLs, of which the text has the numbers.
+    line, counted, text = 1, 0, "".join(texts)
+    for position, token in html_tokens.located(text) if expressions else ():
         if not isinstance(token, StartTag):
             continue
         line, counted = line + text.count("\n", counted, position), position

@@ -191,7 +191,16 @@ class Renderer:
         compiled = text_of(source, is_html=is_html).template
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
-            rendered = _storable(self._rendered(text, compiled, values))
+            try:
+                rendered = self._render_once(compiled, values)
+            except budget.TimeExceeded:
+                # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
+                # renderings in a row, so the rendering is repeated, but not for each recipient of a slow text.
+                if self._is_repeated or text in self._budget.slow:
+                    raise
+                self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
+                rendered = self._render_once(compiled, values)
+            rendered = _storable(rendered)
         except TemplateError:
             raise
         except budget.TimeExceeded as error:
@@ -207,17 +216,6 @@ class Renderer:
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
         self._budget.slow.pop(text, None)
         return rendered
-
-    def _rendered(self, text: int, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
-        try:
-            return self._render_once(compiled, values)
-        except budget.TimeExceeded:
-            # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
-            # renderings in a row, so the rendering is repeated, but not for each recipient of a slow text.
-            if self._is_repeated or text in self._budget.slow:
-                raise
-            self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
-            return self._render_once(compiled, values)
 
     def _render_once(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
         rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)

@@ -118,7 +118,7 @@ async def _explain(
     # Announcements record no decision for the inbox, and sends to every inbox and no other channel none at all.
     decided, created_at = decisions, times.milliseconds(item.notification.created_at)
     if item.has_row and (item.announcement or not decisions):
-        decided = [decision_inputs.record(SEND, tenant, id, recipient, "inbox", created_at), *decisions]
+        decided = [decision_inputs.record(SEND, (tenant, id, recipient, "inbox"), created_at), *decisions]
     query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
     messages = (await Messages(db).page(query)).items
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, "", [recipient], ())

@@ -140,18 +140,7 @@ class Messages(StoreTable):
             yield from add([digest], ())
             yield Statement("digest_join", {"ids": columns.to_json(ids), "digest": digest.id})
         if others:
-            yield Statement(
-                "digest_decide",
-                many=[
-                    {
-                        "id": update.message.id,
-                        "state": update.message.state,
-                        "reason": update.message.reason,
-                        "due_at": update.message.due_at,
-                    }
-                    for update in others
-                ],
-            )
+            yield Statement("digest_decide", many=[update_params(update.message) for update in others])
             yield from _record(others, now)
         return True
 
@@ -361,18 +350,12 @@ def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
     yield from wake(list(ended))
 
 
+# The columns that the outcome of an attempt, or a decision, changes.
+UPDATED = ("id", "address", "state", "reason", "due_at", "provider", "reference", "rounds")
+
+
 def update_params(message: StoredMessage) -> dict[str, object]:
-    return {
-        "id": message.id,
-        "address": message.address,
-        "state": message.state,
-        "reason": message.reason,
-        "due_at": message.due_at,
-        "provider": message.provider,
-        "reference": message.reference,
-        "attempts": columns.to_json(message.attempts),
-        "rounds": message.rounds,
-    }
+    return {name: getattr(message, name) for name in UPDATED} | {"attempts": columns.to_json(message.attempts)}
 
 
 def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[list[str]]:
