@@ -2,7 +2,6 @@
 
 import binascii
 import codecs
-import contextlib
 import hashlib
 import struct
 from typing import Final, TypeAlias
@@ -114,10 +113,13 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
     if fault := _request_error(method, http_version, fields):
         raise BadRequest(fault)
     key = fields.get(b"sec-websocket-key", b"").strip(SPACES)
-    with contextlib.suppress(binascii.Error):
-        if len(binascii.a2b_base64(key, strict_mode=True)) == 16:
-            return key
-    raise BadRequest("Sec-WebSocket-Key must be 16 bytes in base64.")
+    try:
+        size = len(binascii.a2b_base64(key, strict_mode=True))
+    except binascii.Error:
+        size = 0
+    if size != 16:
+        raise BadRequest("Sec-WebSocket-Key must be 16 bytes in base64.")
+    return key
 
 
 def response(key: bytes, extra: HeaderFields = (), own_line: bytes = b"") -> bytes:

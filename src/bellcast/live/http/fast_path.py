@@ -6,12 +6,12 @@ path, a reconnect takes 1.2 times as much CPU (2,500 clients, 2026-11-25).
 """
 
 import asyncio
+import re
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
 
-import httptools
 import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.utils import is_ssl
@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import Scope, responses
 from bellcast.live.framing import CLOSE, head
+from bellcast.live.framing.websocket import SPACES
 from bellcast.live.http.takeover import (
     EXTENSION,
     HEAD_TIMEOUT,
@@ -39,8 +40,12 @@ WARNING_SECONDS = 60
 # The descriptor of every such socket is read: the transport keeps an object for it, a twentieth of an idle connection's memory.
 SAMPLED = 16
 REMEDY = "more open files (ulimit -Hn, LimitNOFILE=), or a proxy that limits the connections of an address"
-METHOD = b"GET "
-END_OF_HEAD = b"\r\n\r\n"
+# A head that every parser reads alike. Any other goes to the HTTP server, also with an escaped path.
+HEAD = re.compile(
+    rb"GET (/[!$&-;=@-Z_a-z~]*+)(?:\?([!$-~]*+))? HTTP/1\.1\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++)\r\n"
+)
+BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 FAILED_BODY = responses.problem_body(BellcastError())
 FAILED_HEADERS = [CLOSE, READABLE, (b"content-type", responses.PROBLEM.encode())]
 FAILED_HEADERS += [(b"content-length", b"%d" % len(FAILED_BODY))]
@@ -112,20 +117,6 @@ class FastPathFactory:
         self._timer = None if first is None else loop.call_later(first - deadline, self._expire)
 
 
-class ParsedHead:
-    __slots__ = ("headers", "messages")
-
-    def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.messages = 0  # complete requests parsed; more than one means pipelining
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
-
-    def on_message_complete(self) -> None:
-        self.messages += 1
-
-
 class FastPathProtocol(asyncio.Protocol):
     """Owner of a socket until another protocol takes it over."""
 
@@ -182,32 +173,19 @@ class FastPathProtocol(asyncio.Protocol):
     def _live_scope(self, data: bytes) -> Scope | None:
         """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the
         HTTP server handles them."""
-        if not data.startswith(METHOD) or len(data) > MAX_HEAD_BYTES:
+        found = None if len(data) > MAX_HEAD_BYTES else HEAD.match(data)
+        if found is None or not self._factory.begins_live(path := found[1].decode(), upgrade=True):
             return None
-        raw_path, _, query = data.split(b" ", 2)[1].partition(b"?")
-        path = raw_path.decode("latin-1")
-        if "%" in path or not self._factory.begins_live(path, upgrade=True):
+        lines = [line.partition(b":") for line in found[3][:-2].split(b"\r\n")]
+        headers = [(name.lower(), value.strip(SPACES)) for name, _, value in lines]
+        values = dict(headers)
+        if len(headers) > MAX_HEADER_LINES or not BODY_HEADERS.isdisjoint(values) or b"host" not in values:
             return None
-        request = ParsedHead()
-        parser = httptools.HttpRequestParser(request)
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            early = data[upgrade.args[0] :]
-        except httptools.HttpParserError:
+        if len(values) < len(headers) and [name for name, _ in headers].count(b"host") != 1:
             return None
-        else:
-            early = b""
-            if data.find(END_OF_HEAD) + len(END_OF_HEAD) < len(data) or not self._factory.begins_live(
-                path, upgrade=False
-            ):
-                return None
-        if (
-            request.messages != 1
-            or parser.get_http_version() != "1.1"
-            or [name for name, _ in request.headers].count(b"host") != 1
-            or len(request.headers) > MAX_HEADER_LINES
-        ):
+        early, connection = data[found.end() :], values.get(b"connection", b"").lower().split(b",")
+        upgrades = b"upgrade" in values and b"upgrade" in [token.strip(SPACES) for token in connection]
+        if not upgrades and (early or not self._factory.begins_live(path, upgrade=False)):
             return None
         self._early = early
         peer = self.transport.get_extra_info("peername")
@@ -217,10 +195,10 @@ class FastPathProtocol(asyncio.Protocol):
             "http_version": "1.1",
             "scheme": "https" if is_ssl(self.transport) else "http",
             "path": path,
-            "raw_path": raw_path,
+            "raw_path": found[1],
             "root_path": "",
-            "query_string": query,
-            "headers": request.headers,
+            "query_string": found[2] or b"",
+            "headers": headers,
             "client": peer[:2] if isinstance(peer, tuple) else None,
             "extensions": {EXTENSION: self._take_over},
         }
