@@ -4,6 +4,7 @@ One node consumes at a time, so that rows are sent in the order they were writte
 if a node dies in between, another sends it again, and its idempotency key prevents a second notification."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -92,13 +93,11 @@ class OutboxConsumer:
                         self._wait = FIRST_WAIT
                         self._gauges["outbox_flows"] = 1
                         # Wait for a notification or the poll interval
-                        waiting = asyncio.ensure_future(self._written.wait())
-                        try:
-                            await asyncio.wait(
-                                (waiting,), timeout=random.uniform(POLL_INTERVAL_SECONDS / 2, POLL_INTERVAL_SECONDS)
-                            )
-                        finally:
-                            waiting.cancel()
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(
+                                random.uniform(POLL_INTERVAL_SECONDS / 2, POLL_INTERVAL_SECONDS)
+                            ):
+                                await self._written.wait()
             except Unavailable as failure:
                 log.warning("outbox_paused", reason=failure.detail, retry_in=self._wait)
             except asyncpg.PostgresError as failure:

@@ -233,13 +233,12 @@ class JobRunner:
                         self._settled_turn = self._turns
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
-                    waiting = asyncio.ensure_future(self._changed.wait())
-                    try:
-                        interval = POLL_INTERVAL_SECONDS if quiet < QUIET_TURNS else REST_INTERVAL_SECONDS
-                        woken, _ = await asyncio.wait((waiting,), timeout=interval)
-                        quiet = 0 if woken or has_started else quiet + 1
-                    finally:
-                        waiting.cancel()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(
+                            POLL_INTERVAL_SECONDS if quiet < QUIET_TURNS else REST_INTERVAL_SECONDS
+                        ):
+                            await self._changed.wait()
+                    quiet = 0 if self._changed.is_set() or has_started else quiet + 1
         except asyncio.CancelledError:
             await self._close()
             raise
