@@ -94,7 +94,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
             total = ListTotal(len(shown) + has_next, exact=not has_next and end is None)
             if has_next and not self._set_filters(query, of_all=query.tenants is None):
                 total = yield from self._total(query)
-        following = self._key_of(shown[-1]) if has_next else None
+        following = shown[-1][: len(self.key)] if has_next else None
         return ListPage([self.convert(row) for row in shown], following, end, total)
 
     def _rows(self, query: ListQuery) -> Script[tuple[list[Row], RowKey | None]]:
@@ -115,7 +115,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         parts = []
         for tenant in query.tenants:
             parts.append((yield from self._scan(query, tenant, query.after, query.limit + 1)))
-        return merge(parts, self._key_of, query.limit, is_newest_first=self.is_newest_first)
+        return merge(parts, lambda row: row[: len(self.key)], query.limit, is_newest_first=self.is_newest_first)
 
     def _scan(
         self, query: ListQuery, tenant: str | None, after: RowKey | None, limit: int
@@ -188,9 +188,6 @@ class KeysetList(Struct, Generic[T], frozen=True):
 
     def _columns(self, tenant: str | None) -> tuple[str, ...]:
         return self.key if tenant is None else tuple(column for column in self.key if column != "tenant")
-
-    def _key_of(self, row: Row) -> RowKey:
-        return row[: len(self.key)]
 
 
 def merge(

@@ -159,9 +159,6 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
             failure = httpcore.ConnectTimeout()
         raise failure
 
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)
-
 
 def tls_context() -> ssl.SSLContext:
     """Return a context that trusts certifi's certificate authorities and those installed on this machine. Reading them takes
