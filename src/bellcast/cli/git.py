@@ -196,9 +196,16 @@ def push(
         server, body = _planned(ctx, env, folder)
         _push(server, body, _changes(server, body, folder), allowed, yes=yes)
         return
+    import msgspec
+
     from bellcast.cli import object_files
 
-    stored = _plan_of(file)
+    try:
+        stored: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{file} cannot be read: {error}", "write it with `bellcast plan --out`") from None
+    if not isinstance(stored, dict) or stored.get("format") != 1 or not {"push", "changes", "environment"} <= {*stored}:
+        raise CommandError(f"{file} is no plan", "write it with `bellcast plan --out`")
     server = _server(ctx, object_files.read_config(folder), env or stored["environment"])
     if server.environment != stored["environment"]:
         raise CommandError(f"{file} is a plan for {stored['environment'] or 'another server'}", "plan again")
@@ -368,18 +375,6 @@ def _push(
         raise CommandError("not confirmed", "nothing was changed")
     done = server.request("POST", _with_secrets(body))["changes"]
     console.done(f"Pushed: {_summary(done)}")
-
-
-def _plan_of(file: Path) -> dict[str, Any]:
-    import msgspec
-
-    try:
-        stored: dict[str, Any] = msgspec.json.decode(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{file} cannot be read: {error}", "write it with `bellcast plan --out`") from None
-    if not isinstance(stored, dict) or stored.get("format") != 1 or not {"push", "changes", "environment"} <= {*stored}:
-        raise CommandError(f"{file} is no plan", "write it with `bellcast plan --out`")
-    return stored
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

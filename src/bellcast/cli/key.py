@@ -191,18 +191,13 @@ def token(
 
 def _epoch_seconds(time: str) -> float:
     import math
+    from contextlib import suppress
     from datetime import datetime
 
-    try:
-        seconds = float(time)
-    except ValueError:
-        seconds = math.nan
-    if math.isfinite(seconds):
-        return seconds
-    try:
-        moment = datetime.fromisoformat(time)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise typer.BadParameter("expected epoch seconds or a time such as 2026-01-31T12:00:00Z", param_hint="--since")
-    return moment.timestamp()
+    with suppress(ValueError):
+        if math.isfinite(seconds := float(time)):
+            return seconds
+    with suppress(ValueError):
+        if (moment := datetime.fromisoformat(time)).tzinfo is not None:
+            return moment.timestamp()
+    raise typer.BadParameter("expected epoch seconds or a time such as 2026-01-31T12:00:00Z", param_hint="--since")

@@ -178,13 +178,19 @@ def watch(
     from bellcast.outbox import schema, table_watch
     from bellcast.outbox.table_watch import WatchRequest
 
+    pairs = [pair.partition("=") for pair in name or ()]
+    for kind, _, event in pairs:
+        if not event:
+            raise CommandError(f"--name {kind}: expected KIND=NAME", "such as --name insert=booking-made", 2)
+    _kinds(",".join(kind for kind, _, _ in pairs))
+    names: dict[Any, str] = {kind: event for kind, _, event in pairs}
     request = WatchRequest(
         table=table,
         topic=topic,
         recipient=recipient,
         tenant=tenant,
         columns=_list(columns),
-        names=_names(name or []),
+        names=names,
         **({"kinds": _kinds(on)} if on else {}),
     )
 
@@ -256,15 +262,6 @@ def _kinds(value: str) -> tuple[Any, ...]:
     if unknown:
         raise CommandError(f"--on: unknown kind {unknown[0]}", "expected insert, update, delete or truncate", 2)
     return _list(value)
-
-
-def _names(value: list[str]) -> dict[Any, str]:
-    pairs = [pair.partition("=") for pair in value]
-    for kind, _, name in pairs:
-        if not name:
-            raise CommandError(f"--name {kind}: expected KIND=NAME", "such as --name insert=booking-made", 2)
-    _kinds(",".join(kind for kind, _, _ in pairs))
-    return {kind: name for kind, _, name in pairs}
 
 
 def _end_refusals(

@@ -37,22 +37,19 @@ def frames(chunks: Iterable[bytes]) -> Iterator[SseFrame]:
         *blocks, rest = (rest + chunk).split(b"\n\n")
         if len(rest) > MAX_FRAME_BYTES:
             raise CommandError("the server sent an endless frame", "check --url")
-        yield from (frame for block in blocks if (frame := _frame(block)) is not None)
-
-
-def _frame(block: bytes) -> SseFrame | None:
-    """Parse a block of lines; None for a block with only a comment or `retry`."""
-    fields: dict[str, str] = {}
-    for line in block.decode(errors="replace").split("\n"):
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        fields[name] = f"{fields[name]}\n{value}" if name in fields else value
-    if not fields.keys() >= {"event", "data"}:
-        return None
-    try:
-        return SseFrame(fields["event"], msgspec.json.decode(fields["data"], type=dict[str, Any]), fields.get("id"))
-    except msgspec.DecodeError:
-        raise CommandError("the server sent a frame that cannot be read", "check --url") from None
+        for block in blocks:
+            fields: dict[str, str] = {}
+            for line in block.decode(errors="replace").split("\n"):
+                name, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                fields[name] = f"{fields[name]}\n{value}" if name in fields else value
+            if not fields.keys() >= {"event", "data"}:  # a comment, or `retry`
+                continue
+            try:
+                data = msgspec.json.decode(fields["data"], type=dict[str, Any])
+            except msgspec.DecodeError:
+                raise CommandError("the server sent a frame that cannot be read", "check --url") from None
+            yield SseFrame(fields["event"], data, fields.get("id"))
 
 
 def upgrade(token: str) -> dict[str, str]:

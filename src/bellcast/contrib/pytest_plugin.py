@@ -33,6 +33,7 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
     """A client that records: `.sent`, `.events`, `.sent_to()`, `.clear()`, `.fail_with()`. Clients that your code
     creates with `Bellcast()` or `AsyncBellcast()` during the test record there too."""
     from bellcast.client import AsyncBellcast, Bellcast
+    from bellcast.client.request import call, path
     from bellcast.testing import FakeBellcast, fake
 
     transport = fake.RecordingTransport(_bellcast_fake_server)
@@ -52,26 +53,19 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
         monkeypatch.setattr(client, "__init__", recording(client.__init__))
     yield bell
     bell.close()
-    _forget_sends(_bellcast_fake_server)
-
-
-def _forget_sends(server: "LocalServer") -> None:
-    """Delete the tenants, announcements and recipients of the previous test, so that the next one starts with empty
-    inboxes."""
-    from bellcast.client.request import call, path
-
-    bell = server.sync_client
+    # The next test starts with empty inboxes.
+    real = _bellcast_fake_server.sync_client
     tenants = call("GET", "/v1/tenants", dict[str, Any])
-    while listed := bell.sender.send(tenants)["tenants"]:
+    while listed := real.sender.send(tenants)["tenants"]:
         for tenant in listed:
-            bell.sender.send(call("DELETE", path("tenants", tenant["key"]), NoneType))
+            real.sender.send(call("DELETE", path("tenants", tenant["key"]), NoneType))
     announcements = call("GET", "/v1/announcements", dict[str, Any])
-    while listed := bell.sender.send(announcements)["announcements"]:
+    while listed := real.sender.send(announcements)["announcements"]:
         for announcement in listed:
-            bell.recall(announcement["id"])
-    while recipients := bell.recipients.list().recipients:
+            real.recall(announcement["id"])
+    while recipients := real.recipients.list().recipients:
         for recipient in recipients:
-            bell.recipients.delete(recipient.key)
+            real.recipients.delete(recipient.key)
 
 
 @pytest.fixture(autouse=True)

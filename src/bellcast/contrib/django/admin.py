@@ -159,7 +159,8 @@ class NotificationAdmin(BellcastModelAdmin):
 
     @_reports_outages
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        self._check(request, "view")
+        if not request.user.has_perm("bellcast.view_notification"):
+            raise PermissionDenied
         user = self.user_of(request)
         if user is None:
             return self.page(request, "users", users=self.choices(request), search=request.GET.get("q", ""))
@@ -184,30 +185,26 @@ class NotificationAdmin(BellcastModelAdmin):
 
     @_reports_outages
     def timeline_view(self, request: HttpRequest, id: str) -> HttpResponse:
-        self._check(request, "view")
-        user = self._required_user(request)
+        user = self._required_user(request, "view")
         found = conf.client().notification(id, tenant=identity.tenant_of(user))
         return self.page(request, "timeline", chosen=user, notification=found)
 
     @_reports_outages
     def read_view(self, request: HttpRequest, id: str) -> HttpResponse:
-        self._check(request, "change", method="POST")
-        user = self._required_user(request)
+        user = self._required_user(request, "change", method="POST")
         inbox_query.mark_as_read(user, id)
         return self._back(user)
 
     @_reports_outages
     def recall_view(self, request: HttpRequest, id: str) -> HttpResponse:
-        self._check(request, "delete", method="POST")
-        user = self._required_user(request)
+        user = self._required_user(request, "delete", method="POST")
         conf.client().recall(id, tenant=identity.tenant_of(user))
         self.message_user(request, _("The notification was recalled."))
         return self._back(user)
 
     @_reports_outages
     def send_view(self, request: HttpRequest) -> HttpResponse:
-        self._check(request, "add", method="POST")
-        user = self._required_user(request)
+        user = self._required_user(request, "add", method="POST")
         form = SendForm(request.POST)
         if not form.is_valid():
             self.message_user(request, form.errors.as_text(), messages.ERROR)
@@ -220,13 +217,10 @@ class NotificationAdmin(BellcastModelAdmin):
             self.message_user(request, _("The notification is being sent."))
         return self._back(user)
 
-    def _check(self, request: HttpRequest, permission: str, method: str | None = None) -> None:
-        if not request.user.has_perm(f"bellcast.{permission}_notification"):
+    def _required_user(self, request: HttpRequest, permission: str, method: str | None = None) -> Any:
+        """Return the user that the page is about. Raises PermissionDenied, and Http404 if there is none."""
+        if not request.user.has_perm(f"bellcast.{permission}_notification") or method not in (None, request.method):
             raise PermissionDenied
-        if method is not None and request.method != method:
-            raise PermissionDenied
-
-    def _required_user(self, request: HttpRequest) -> Any:
         user = self.user_of(request)
         if user is None:
             raise Http404

@@ -86,7 +86,12 @@ class NotificationService:
                 {"user_filter": "cannot be used with announce: an announcement is for the whole tenant"}
             )
         if announce:
-            return [_announce(title, message, **fields)]
+            owner, key = tenant_key(fields.pop("tenant")), fields.get("idempotency_key")
+            payload, send_at = _payload({"tenant": owner}, title, message, None, fields, {})
+            made = [_notification(None, owner, payload, fields)]
+            one = OutgoingSend("notify", payload, _key(key, 0), _text_key(key, 0), send_at, made)
+            backends.current().send([one], None)
+            return made
         users = conf.current().call("TENANT_USERS", tenant)
         if callable(user_filter):
             users = [user for user in users if user_filter(user)]
@@ -244,15 +249,6 @@ def _send_to_users(
     if sends:
         backends.current().send(sends, None)
     return [made[_owner_and_recipient(user, tenant)] for user in users]
-
-
-def _announce(title: Any, message: Any, **fields: Any) -> Any:
-    owner = tenant_key(fields.pop("tenant"))
-    payload, send_at = _payload({"tenant": owner}, title, message, None, fields, {})
-    notification, key = _notification(None, owner, payload, fields), fields.get("idempotency_key")
-    one = OutgoingSend("notify", payload, _key(key, 0), _text_key(key, 0), send_at, [notification])
-    backends.current().send([one], None)
-    return notification
 
 
 def _payload(
