@@ -15,7 +15,7 @@ from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import StoredMessage
 from bellcast.context import Context
-from bellcast.inbox.fanout import SendFanout
+from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.contention import Scheduler

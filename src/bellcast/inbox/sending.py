@@ -1,14 +1,18 @@
 """Sends: turn drafts into durable rows, committed in shared transactions and then published."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.types import NewDecision
+from bellcast.channels import audiences
+from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
+from bellcast.channels.routing import Router
+from bellcast.channels.types import NewDecision, NewFanout
 from bellcast.context import Context
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
@@ -16,9 +20,13 @@ from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
 from bellcast.kernel import patterns, times, validation
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Pauses, Scheduler
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.ids import REQUEST_ID
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
 from bellcast.live_feed import KEPT_EVENTS, FeedEvent, redact
 
@@ -392,3 +400,42 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         fingerprint=idempotency.fingerprint(draft, draft.idempotency_key),
         response=_encode(Sent(announcement=AnnouncementMade(id))),
     )
+
+
+class SendFanout(Struct, eq=False):
+    """Executes the jobs of announcements with channels outside the inbox."""
+
+    db: Engine
+    clock: Clock
+    router: Router
+    pace: Scheduler
+
+    async def run(self, job: Job) -> int | None:
+        """Add the messages of the next pages. Return when the rest is due, or None. Each page is committed together
+        with the new position, so nothing is sent twice."""
+        return await audiences.run(self.db, self.clock, job, self._pages)
+
+    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[PageCommit]:
+        """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
+        draft = msgspec.json.decode(fanout.body, type=Draft)
+        audience = msgspec.json.decode(fanout.audience, type=Audience)
+        position = fanout.position
+        for _ in range(READS_PER_LEASE):
+            keys = await audiences.page(self.db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
+            if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self.clock.now()):
+                yield partial(self._end, fanout)
+                return
+            for some in audiences.cut(keys, self.pace.contention):
+                after, position = position, some[-1]
+                request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self.pace))
+                yield partial(self._add, fanout.id, request, after, position)
+
+    async def _end(self, fanout: NewFanout) -> bool:
+        await Sends(self.db).end_fanout(fanout.tenant, fanout.id)
+        return False
+
+    async def _add(self, fanout: str, request: SendRequest, after: str, position: str) -> bool:
+        is_added = await Sends(self.db).add_page(request, fanout, after, position)
+        if is_added:
+            self.router.committed([request])
+        return is_added

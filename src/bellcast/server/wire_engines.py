@@ -26,8 +26,8 @@ from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.documents.types import PROJECT
-from bellcast.inbox.fanout import SendFanout
 from bellcast.inbox.quotas import Quotas
+from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store import sends
 from bellcast.kernel.clock import Clock, SystemClock, TestClock
 from bellcast.kernel.contention import Scheduler

@@ -1,6 +1,7 @@
 """`GET /`: a landing page with the server's state and links. On the same machine it also sends a first notification. `GET /theme`: a page
 to change the colours and sizes of the bell and copy the CSS, which works without an inbox."""
 
+import contextlib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -212,23 +213,17 @@ def _is_local(scope: Mapping[str, Any]) -> bool:
     if any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name, _ in headers):
         return False
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    name = None
+    with contextlib.suppress(ValueError):
+        name = urlsplit(f"//{hosts[0]}").hostname if len(hosts) == 1 else None
     # Browsers use HTTP/1.1 or later. A proxy without further configuration forwards requests as HTTP/1.0.
     is_browser = scope["http_version"] != "1.0"
     return (
         is_browser
         and client is not None
-        and len(hosts) == 1
         and ip_addresses.is_loopback(client[0])
-        and _names_here(hosts[0])
+        and (name == "localhost" or ip_addresses.is_loopback(name or ""))
     )
-
-
-def _names_here(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
-    return name == "localhost" or ip_addresses.is_loopback(name or "")
 
 
 def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str, *, is_trial: bool) -> bytes:
