@@ -10,7 +10,7 @@ from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.channels.types import NewDecision
+from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.kernel import local_times
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
@@ -123,14 +123,9 @@ async def read(
 
 
 def record(
-    decision: Decision,
-    place: tuple[str, str, str, Channel],
-    now: int,
-    message: str | None = None,
-    due_at: int | None = None,
+    decision: Decision, place: tuple[str, str, str, Channel], now: int, message: NewMessage | None = None
 ) -> NewDecision:
-    """Return a decision as it is stored, about a tenant's notification to a recipient through a channel. `due_at` is when its
-    message is due, by default at the end of a hold."""
+    """Return a decision as it is stored, about a tenant's notification to a recipient through a channel, with its message."""
     tenant, notification, recipient, channel = place
     return NewDecision(
         tenant=tenant,
@@ -140,8 +135,8 @@ def record(
         outcome=decision.outcome,
         rule=decision.rule,
         source=decision.by,
-        message=message,
-        due_at=decision.at if due_at is None else due_at,
+        message=None if message is None else message.id,
+        due_at=message.due_at if message is not None and message.state in ("held", "failed") else decision.at,
         decided_at=now,
     )
 

@@ -62,7 +62,7 @@ class Release(Struct, eq=False):
         else:
             state = "suppressed" if decision.rule == "suppressed" else "cancelled"
             changed = with_outcome(message, state=state, reason=decision.rule)
-        return MessageUpdate(message=changed, decision=_record(message, decision, now))
+        return MessageUpdate(message=changed, decision=_record(changed, decision, now))
 
     async def recheck(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
         """Return an attempted message, a retried one with the address that its recipient has now if its channel has one
@@ -75,7 +75,7 @@ class Release(Struct, eq=False):
             return message
         decision = Decision("skip", "suppressed", None, None)
         ended = with_outcome(message, state="suppressed", reason="suppressed")
-        return MessageUpdate(message=ended, decision=_record(message, decision, self.clock.now()))
+        return MessageUpdate(message=ended, decision=_record(ended, decision, self.clock.now()))
 
 
 def is_held(message: StoredMessage) -> bool:
@@ -88,4 +88,4 @@ def _record(message: StoredMessage, decision: Decision, now: int) -> NewDecision
     if message.notification is None:
         return None
     place = message.tenant, message.notification, message.recipient, message.channel
-    return decision_inputs.record(decision, place, now, message.id)
+    return decision_inputs.record(decision, place, now, message)

@@ -246,8 +246,9 @@ class Router(Struct, eq=False):
         decisions = []
         for entry in route.channels:
             decision = route.inputs.decide(profile, entry.channel, route.draft.priority, request.created_at)
+            place = request.tenant, id, key, entry.channel
             if decision.outcome == "skip":
-                decisions.append(_record(request, id, key, entry.channel, decision, None))
+                decisions.append(decision_inputs.record(decision, place, request.created_at))
                 continue
             failed = msgspec.structs.replace(
                 self._message(route, request, profile, id, None, entry, decision, NO_CONTENT),
@@ -260,7 +261,7 @@ class Router(Struct, eq=False):
                 expires_at=None,
             )
             messages.append(failed)
-            decisions.append(_record(request, id, key, entry.channel, decision, failed))
+            decisions.append(decision_inputs.record(decision, place, request.created_at, failed))
         return msgspec.structs.replace(
             request, recipients=(), ids=(), messages=tuple(messages), decisions=tuple(decisions)
         )
@@ -360,7 +361,9 @@ class Router(Struct, eq=False):
                         for address in addresses
                     ]
                     messages += added
-                decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
+                place = request.tenant, id, key, entry.channel
+                first_added = next(iter(added), None)
+                decisions.append(decision_inputs.record(decision, place, request.created_at, first_added))
             if is_hidden:  # without an inbox row, the notification cannot be seen there
                 messages[first:] = [msgspec.structs.replace(message, unless=None) for message in messages[first:]]
         return msgspec.structs.replace(
@@ -454,13 +457,3 @@ def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -
     if any(entry.channel != "inbox" for entry in channels):
         return True
     return template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
-
-
-def _record(
-    request: SendRequest, id: str, key: str, channel: Channel, decision: Decision, message: NewMessage | None
-) -> NewDecision:
-    place, now = (request.tenant, id, key, channel), request.created_at
-    if message is None:
-        return decision_inputs.record(decision, place, now)
-    due_at = None if message.state in ("queued", "simulated") else message.due_at
-    return decision_inputs.record(decision, place, now, message.id, due_at)
