@@ -105,23 +105,19 @@ class ProviderDirectory(Struct, eq=False):
             return own
         return _active([*self._settings, *await self._entries(DEFAULT_TENANT)], channel)
 
-    async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
-        """Return whether a tenant's channel has an active provider. Push to browsers and chat webhooks need none."""
-        is_built_in = channel in ("push", "chat")
-        return channel not in self.config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
-
-    async def will_deliver(self, planned: Engine, tenant: str, channel: ExternalChannel) -> bool:
-        """Return what `can_deliver` will if providers are stored as `planned` reads them."""
-        if channel in self.config.simulate:
-            return False
-        if channel in ("push", "chat") or _active(self._settings, channel):
-            return True
-        for owner in dict.fromkeys((tenant, DEFAULT_TENANT)):
-            for document in await Documents(planned).page(KIND, owner, "", MAX_OF_KIND):
-                fields = msgspec.json.decode(document.body, type=ProviderFields)
-                if fields.active and fields.channel == channel:
-                    return True
-        return False
+    async def can_deliver(self, tenant: str, channel: ExternalChannel, planned: Engine | None = None) -> bool:
+        """Return whether a tenant's channel has an active provider, or will have one when providers are stored as `planned`
+        reads them. Push to browsers and chat webhooks need none."""
+        if channel in self.config.simulate or channel in ("push", "chat"):
+            return channel not in self.config.simulate
+        if planned is None:
+            return bool(await self.providers(tenant, channel))
+        stored = [
+            msgspec.json.decode(one.body, type=ProviderFields)
+            for owner in dict.fromkeys((tenant, DEFAULT_TENANT))
+            for one in await Documents(planned).page(KIND, owner, "", MAX_OF_KIND)
+        ]
+        return bool(_active(self._settings, channel)) or any(one.active and one.channel == channel for one in stored)
 
     async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
         """Return the sender address and name of the provider with this key, else of the first active one."""
@@ -173,14 +169,6 @@ class ProviderDirectory(Struct, eq=False):
 
     # --- for operators
 
-    def problem(self, fields: ProviderFields) -> str | None:
-        """Return why a provider's URL cannot be used, or None."""
-        try:
-            self._create("", DEFAULT_TENANT, fields, is_trusted=False)
-        except ValueError as error:
-            return str(error)
-        return None
-
     async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
         """Return the tenant's provider, else the project's."""
         entry = await self._find(tenant, key)
@@ -209,10 +197,9 @@ class ProviderDirectory(Struct, eq=False):
         stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be
         used, and PreconditionFailed if the stored body is not `replaces`."""
         for _ in range(MAX_CHANGE_ROUNDS):
-            usable, before = await self._usable(tenant, key, fields)
+            usable, before, body = await self._usable(tenant, key, fields)
             if replaces not in (UNSET, before):
                 raise PreconditionFailed
-            body = self._encrypted(tenant, key, usable)
             if await Documents(self.db).change(KIND, tenant, key, before, body, self.clock.now()):
                 self.forget(tenant)
                 return _without_secret(tenant, key, usable), before is None
@@ -220,20 +207,18 @@ class ProviderDirectory(Struct, eq=False):
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
         """Return the provider that `put` would write. Raises Invalid like `put`."""
-        usable, _ = await self._usable(tenant, key, fields)
+        usable, *_ = await self._usable(tenant, key, fields)
         return _without_secret(tenant, key, usable)
 
     async def encrypted(self, tenant: str, key: str, fields: ProviderFields) -> bytes:
         """Return the body that `put` would write. Raises Invalid like `put`."""
-        usable, _ = await self._usable(tenant, key, fields)
-        return self._encrypted(tenant, key, usable)
+        _, _, body = await self._usable(tenant, key, fields)
+        return body
 
-    def _encrypted(self, tenant: str, key: str, usable: ProviderFields) -> bytes:
-        encrypted = self.encryption.encrypt(usable.url, _place(tenant, key))
-        return msgspec.json.encode(msgspec.structs.replace(usable, url=encrypted))
-
-    async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ProviderFields, bytes | None]:
-        """Return the fields, with masked credentials replaced by the stored ones, and the stored body. Raises Invalid
+    async def _usable(
+        self, tenant: str, key: str, fields: ProviderFields
+    ) -> tuple[ProviderFields, bytes | None, bytes]:
+        """Return the fields, with masked credentials replaced by the stored ones, the stored body, and theirs. Raises Invalid
         if the URL cannot be used."""
         before, stored = await Documents(self.db).get(KIND, tenant, key), ""
         if before is not None:
@@ -241,11 +226,11 @@ class ProviderDirectory(Struct, eq=False):
                 stored = self.secret_fields(tenant, before).url
         try:
             fields = msgspec.structs.replace(fields, url=url.with_credentials_of(fields.url, stored))
+            self._create("", DEFAULT_TENANT, fields, is_trusted=False)
         except ValueError as error:
             raise Invalid.of("url", str(error)) from None
-        if (problem := self.problem(fields)) is not None:
-            raise Invalid.of("url", problem)
-        return fields, None if before is None else before.body
+        encrypted = msgspec.structs.replace(fields, url=self.encryption.encrypt(fields.url, _place(tenant, key)))
+        return fields, None if before is None else before.body, msgspec.json.encode(encrypted)
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; return whether there was one."""
@@ -270,7 +255,7 @@ class ProviderDirectory(Struct, eq=False):
 
     async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
         """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
-        fields, _ = await self._usable(tenant, key, fields)
+        fields, *_ = await self._usable(tenant, key, fields)
         named = self._create(key, tenant, fields, is_trusted=False)
         try:
             return await self._test(Entry(_without_secret(tenant, key, fields), named, [named]), to, is_trusted=False)

@@ -190,7 +190,7 @@ async def effects(
         if name in channels - after.channels:
             found.append(PublishEffect("channel_removed", f"No step sends by {CHANNEL_WORDS[name]} any more."))
     for name in CHANNELS:
-        if name != "inbox" and name in after.channels and not await providers.will_deliver(then, tenant, name):
+        if name != "inbox" and name in after.channels and not await providers.can_deliver(tenant, name, then):
             found.append(PublishEffect("credentials_missing", f"No provider is configured for {CHANNEL_WORDS[name]}."))
     return [one for one in found if one is not None]
 
