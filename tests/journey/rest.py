@@ -61,7 +61,6 @@ from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.run_stats import RunStats
-from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -227,7 +226,6 @@ async def opened(
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
         ProviderDirectory: providers,
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
-        ScheduleFiring: ScheduleFiring(schedules),
         Schedules: schedules,
         Sources: sources,
         StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),

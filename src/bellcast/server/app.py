@@ -60,9 +60,7 @@ from bellcast.workflows import flows
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_stats import RunStats
-from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.simulation import Simulator
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
@@ -235,9 +233,7 @@ class App:
             Receipts: channels.receipts,
             ReplayRunner: engines.replays,
             RunStats: RunStats(self.db, self.context.clock, workflows.workflow_catalog),
-            ScheduleFiring: workflows.schedule_firing,
             Schedules: workflows.schedules,
-            Simulator: workflows.simulator,
             Sources: workflows.sources,
             StoredSecrets: channels.secrets,
             Triggers: workflows.triggers,

@@ -59,15 +59,13 @@ from bellcast.tenants.erasure import ERASURE_JOB_KIND, continue_erasure
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
-from bellcast.workflows import schedules
+from bellcast.workflows import schedule_firing, schedules
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps
-from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.simulation import Simulator
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.tasks import ScheduledTasks
@@ -212,7 +210,6 @@ class WorkflowParts:
         http, functions = parts.clients.guarded(), defined.functions
         calls = StepCalls(http, clock, parts.real_clock, project, functions, lambda: config.retries, jobs.destinations)
         steps = RunSteps(self.workflow_catalog.current, Runs(db).counter, self.triggers, limits)
-        self.simulator = Simulator(self.triggers, limits)
         shares_runs = adapters.is_shared(settings.store)
         executor = RunExecutor(db, parts.broker, self.triggers, steps, calls, pace, parts.feed, shares_runs=shares_runs)
         jobs.register_pages(
@@ -220,10 +217,9 @@ class WorkflowParts:
         )
         jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
         self.schedules = Schedules(engines, self.triggers, limits)
-        self.schedule_firing = ScheduleFiring(self.schedules)
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
         self.sources = Sources(engines, self.triggers, limits)
-        jobs.register(schedules.JOB_KIND, self.schedule_firing.run, is_timed=True)
+        jobs.register(schedules.JOB_KIND, partial(schedule_firing.run, self.schedules), is_timed=True)
 
     async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
         """Make the workflows defined in code current. Raises SettingsError for an invalid one."""

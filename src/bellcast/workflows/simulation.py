@@ -16,6 +16,7 @@ from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.contention import Pauses
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.decision import Decision
 from bellcast.preferences.types import CHANNELS
@@ -98,61 +99,56 @@ class Allowance:
         return self._bytes >= 0
 
 
-class Simulator(Struct, eq=False):
-    """Simulates workflows for their authors."""
+async def simulate(
+    triggers: Triggers, limits: Limits, run: StoredRun, definition: Definition, request: SimulationRequest
+) -> Simulation:
+    """Return what the run of each recipient would do, as requested: this run of a workflow with a checked definition, at the
+    time when it was created."""
+    ids = itertools.count(1)
 
-    triggers: Triggers
-    limits: Limits
+    def new_id(now: int) -> str:
+        return f"{RUN}-{next(ids)}"
 
-    async def simulate(self, run: StoredRun, definition: Definition, request: SimulationRequest) -> Simulation:
-        """Return what the run of each recipient would do, as requested: this run of a workflow with a checked definition, at the
-        time when it was created."""
-        ids = itertools.count(1)
+    clock = SimulatedClock(run.created_at)
+    router = triggers.router.without_effects(new_id)
+    of_simulation = Triggers(router, triggers.workflow_catalog, clock)
+    recipients = await _recipients(router.db, run.tenant, definition, request)
+    page, allowance = ExecutionPage(recipients, await router.tenant(run.tenant), None), Allowance()
+    steps = RunSteps(_find_no_version, Runs(router.db).counter, of_simulation, limits)
+    found: list[SimulatedRun] = []
+    for one in request.to:
+        stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
+        simulated = RunSimulation(stored, definition, request, clock, steps, page, allowance)
+        found.append(await allowance.suspendable(simulated.simulate()))
+        if allowance.is_exceeded:
+            break
+    return Simulation(found, allowance.is_exceeded)
 
-        def new_id(now: int) -> str:
-            return f"{RUN}-{next(ids)}"
 
-        clock = SimulatedClock(run.created_at)
-        router = self.triggers.router.without_effects(new_id)
-        triggers = Triggers(router, self.triggers.workflow_catalog, clock)
-        recipients = await self._recipients(run.tenant, definition, request)
-        page, allowance = ExecutionPage(recipients, await router.tenant(run.tenant), None), Allowance()
-        steps = RunSteps(_find_no_version, Runs(router.db).counter, triggers, self.limits)
-        found: list[SimulatedRun] = []
-        for one in request.to:
-            stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
-            simulated = RunSimulation(stored, definition, request, clock, steps, page, allowance)
-            found.append(await allowance.suspendable(simulated.simulate()))
-            if allowance.is_exceeded:
-                break
-        return Simulation(found, allowance.is_exceeded)
-
-    async def _recipients(
-        self, tenant: str, definition: Definition, request: SimulationRequest
-    ) -> decision_inputs.RecipientInputs:
-        """Read the recipients, with the fields and preferences of the request."""
-        channels = definition.channels
-        named = {one if isinstance(one, str) else one.key: one for one in request.to}
-        stored = await decision_inputs.read_recipients(self.triggers.router.db, tenant, list(named), channels)
-        changed: dict[str, Profile] = {}
-        for key, one in named.items():
-            changes: dict[str, Any] = {}
-            if isinstance(one, SimulatedRecipient):
-                names = [name for name in Profile.__struct_fields__ if hasattr(one, name) and name != "key"]
-                changes = {name: value for name in names if (value := getattr(one, name)) is not UNSET}
-            if "chat" in changes:
-                changes["chat"] = changes["chat"] or ChatAddresses()
-            if "roles" in changes:
-                changes["roles"] = tuple(changes["roles"])
-            if key in request.preferences:
-                changes["preferences"] = msgspec.json.encode(request.preferences[key])
-            if changes:
-                changed[key] = msgspec.structs.replace(stored.profiles.get(key) or Profile(key=key), **changes)
-        if not changed:
-            return stored
-        return await decision_inputs.with_suppressions(
-            self.triggers.router.db, tenant, stored.profiles | changed, channels
-        )
+async def _recipients(
+    db: Engine, tenant: str, definition: Definition, request: SimulationRequest
+) -> decision_inputs.RecipientInputs:
+    """Read the recipients, with the fields and preferences of the request."""
+    channels = definition.channels
+    named = {one if isinstance(one, str) else one.key: one for one in request.to}
+    stored = await decision_inputs.read_recipients(db, tenant, list(named), channels)
+    changed: dict[str, Profile] = {}
+    for key, one in named.items():
+        changes: dict[str, Any] = {}
+        if isinstance(one, SimulatedRecipient):
+            names = [name for name in Profile.__struct_fields__ if hasattr(one, name) and name != "key"]
+            changes = {name: value for name in names if (value := getattr(one, name)) is not UNSET}
+        if "chat" in changes:
+            changes["chat"] = changes["chat"] or ChatAddresses()
+        if "roles" in changes:
+            changes["roles"] = tuple(changes["roles"])
+        if key in request.preferences:
+            changes["preferences"] = msgspec.json.encode(request.preferences[key])
+        if changes:
+            changed[key] = msgspec.structs.replace(stored.profiles.get(key) or Profile(key=key), **changes)
+    if not changed:
+        return stored
+    return await decision_inputs.with_suppressions(db, tenant, stored.profiles | changed, channels)
 
 
 async def _find_no_version(owner: str, key: str) -> None:

@@ -12,8 +12,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.tenants import erasure
-from bellcast.workflows import schedule_times, schedules
-from bellcast.workflows.schedule_firing import ScheduleFiring
+from bellcast.workflows import schedule_firing, schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
@@ -77,9 +76,9 @@ async def test_repeated_firing_sends_once(world: WorkflowWorld, app: App) -> Non
     assert before is not None
     world.clock.advance(14 * 3_600)
     (job,) = await app.lease(app.now, app.now + 1, 10)
-    following = await world.workflows.schedule_firing.run(job)
+    following = await schedule_firing.run(world.workflows.schedules, job)
     await world.store.documents.put(schedules.PROGRESS, "", "s", before.body, app.now)
-    assert await world.workflows.schedule_firing.run(job) == following
+    assert await schedule_firing.run(world.workflows.schedules, job) == following
     assert len(await sent_at(app)) == 1
 
 
@@ -262,7 +261,7 @@ async def test_trigger_that_is_cancelled_while_it_fires_starts_nothing(
     await wait_for_noon(world, ["carol", "dora"], cancel_key="d")
     world.clock.advance(2 * DAY)
     jobs = await app.lease(app.now, app.now + 1, 10)
-    fire, cancelled = world.workflows.schedule_firing.fire, []
+    fire, cancelled = schedule_firing.fire, []
 
     async def cancel_then_fire(*args: Any, **kwargs: Any) -> bytes:
         if not cancelled:
@@ -270,10 +269,10 @@ async def test_trigger_that_is_cancelled_while_it_fires_starts_nothing(
             cancelled.append(await cancel(world, "d", to=["carol"]))
         return await fire(*args, **kwargs)
 
-    monkeypatch.setattr(ScheduleFiring, "fire", staticmethod(cancel_then_fire))
+    monkeypatch.setattr(schedule_firing, "fire", cancel_then_fire)
     for job in jobs:
-        if await world.workflows.schedule_firing.run(job) == app.now:
-            await world.workflows.schedule_firing.run(job)
+        if await schedule_firing.run(world.workflows.schedules, job) == app.now:
+            await schedule_firing.run(world.workflows.schedules, job)
     assert cancelled == [2, 1]
     assert [run.recipient for run in await world.runs()] == ["dora"]
 

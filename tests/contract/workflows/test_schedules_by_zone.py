@@ -9,7 +9,7 @@ from bellcast.channels import audiences
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.workflows import schedules
+from bellcast.workflows import schedule_firing, schedules
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.workflows.schedules import DAY, START, ZONES, daily, populate, put
@@ -79,7 +79,7 @@ async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once
     await world.advance(DAY)
     await world.store.documents.put(schedules.PROGRESS, "", "s", before.body, app.now)
     (job,) = await app.lease(2**52, 2**52 + 1, 10)
-    await world.workflows.schedule_firing.run(job)
+    await schedule_firing.run(world.workflows.schedules, job)
     assert [len(await times_of(app, key)) for key in ZONES] == [1, 1, 1, 1]
 
 

@@ -17,8 +17,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
-from bellcast.workflows import schedule_times, schedules
-from bellcast.workflows.schedule_firing import ScheduleFiring
+from bellcast.workflows import schedule_firing, schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.schedules import FoundSchedule, Schedules
 from bellcast.workflows.types.runs import SCHEDULES
@@ -138,12 +137,12 @@ async def run(change: Change[None]) -> Any:
     """Fire a schedule now.
 
     In addition to its scheduled times. The response is that of the trigger or the send, even for a dry run."""
-    tenant, firing = change.tenant, change.ctx[ScheduleFiring]
-    schedule = (await _find(change.ctx, tenant, *change.key)).schedule
+    ctx, tenant = change.ctx, change.tenant
+    schedule = (await _find(ctx, tenant, *change.key)).schedule
     if change.is_dry_run:
         limit = notifications.plan_limit(change.request, None)
-        return notifications.plan_of(*await firing.plan_firing(tenant, schedule, limit))
-    return responses.complete(202, await firing.fire(tenant, schedule, None))
+        return notifications.plan_of(*await schedule_firing.plan_firing(ctx[Schedules], tenant, schedule, limit))
+    return responses.complete(202, await schedule_firing.fire(ctx[Schedules], tenant, schedule, None))
 
 
 @KIND.get(ScheduleTimes, "/next", query=CountQuery)

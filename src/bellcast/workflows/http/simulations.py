@@ -16,9 +16,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
 from bellcast.rest import context, guards, objects, tenants
 from bellcast.rest.operations import operation
+from bellcast.workflows import simulation
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import workflows
-from bellcast.workflows.simulation import RUN, Simulator
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types.runs import StoredRun
@@ -79,8 +79,8 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
             raise Invalid.of("html", f"must begin with the number of a recipient, from 0 to {len(body.to) - 1}")
         body = msgspec.structs.replace(body, to=[body.to[int(number)]])
     run = StoredRun(
-        id=RUN,
-        trigger=RUN,
+        id=simulation.RUN,
+        trigger=simulation.RUN,
         tenant=tenant,
         workflow=key,
         owner=owner,
@@ -89,7 +89,7 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
         created_at=ctx.engines.clock.now() if body.at is None else times.milliseconds(body.at),
         body=b"",
     )
-    found = await ctx[Simulator].simulate(run, definition, body)
+    found = await simulation.simulate(ctx[Triggers], ctx.limits, run, definition, body)
     if step is None:
         return responses.json(found)
     html = [
