@@ -23,7 +23,7 @@ from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
-from bellcast.workflows.types.runs import RunState, StoredRun
+from bellcast.workflows.types.runs import RunState, StepStatus, StoredRun
 
 log = structlog.get_logger(__name__)
 
@@ -109,9 +109,8 @@ class StepCalls(Struct, eq=False):
                 now = self.clock.now()
                 due_at = now + int(delay * 1000)
                 return StepOutcome(state="waiting", reason=reason, due_at=due_at, planned_at=now, attempts=attempts)
-            if step.fields.get("on_error") == "continue":
-                return StepOutcome(state="done", reason=reason, attempts=attempts)
-            return StepOutcome(state="failed", reason=reason, attempts=attempts)
+            state: StepStatus = "done" if step.fields.get("on_error") == "continue" else "failed"
+            return StepOutcome(state=state, reason=reason, attempts=attempts)
         return StepOutcome(result=result, attempts=attempts)
 
     # --- HTTP

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.documents.types import MAX_OBJECT_KEY
-from bellcast.kernel import data_schemas
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel import data_schemas, validation
+from bellcast.kernel.errors import FieldError
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.templates import conditions
 from bellcast.templates.types import Template
@@ -75,9 +75,7 @@ def flattened(steps: Sequence[Step]) -> Iterator[Step]:
 
 def parse(value: Any) -> Definition:
     """Check a definition. Raises Invalid with all errors."""
-    errors = list(_definition_errors(value))
-    if errors:
-        raise Invalid.fields(errors)
+    validation.check(_definition_errors(value))
     return of_valid(value)
 
 

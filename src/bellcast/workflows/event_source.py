@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import validation
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.field_limits import Limit, Schema
 from bellcast.kernel.limits import Limits
@@ -56,8 +56,7 @@ def check(source: EventSource, limits: Limits) -> None:
         errors.append(FieldError("event", "must not be empty"))
     if source.condition is not None:
         errors += conditions.errors_of("if", source.condition, frozenset(), ROOTS)
-    if errors:
-        raise Invalid.fields(errors)
+    validation.check(errors)
 
 
 def _content_errors(source: EventSource) -> validation.FieldErrors:

@@ -21,7 +21,7 @@ from datetime import timedelta
 from functools import partialmethod
 from typing import Any, TypeVar
 
-from bellcast.kernel import setting_values
+from bellcast.kernel import setting_values, validation
 from bellcast.kernel.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
 from bellcast.workflows.calls import StepFunction
@@ -291,8 +291,7 @@ class Workflows:
             raise ValueError(f"The task {name!r} is already registered.")
         schedule = schedule_times.Schedule(cron=cron, timezone=timezone)
         errors = [FieldError("timezone", "must be an IANA time zone")] if schedule.is_by_zone else []
-        if errors := [*errors, *schedule_times.time_errors(schedule, 0)]:
-            raise Invalid.fields(errors)
+        validation.check(errors, schedule_times.time_errors(schedule, 0))
 
         def register(function: AnyStepFunction) -> AnyStepFunction:
             self.tasks[name] = Task(function, schedule)

@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.documents.store import Documents, ShortCache, Versions, WriteScript, push_version
 from bellcast.documents.types import PROJECT, Document, StoredVersion, draft_kind
+from bellcast.kernel import validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -180,20 +181,17 @@ class WorkflowCatalog:
         # In a thread: compiling the texts of the steps takes seconds and would block the event loop.
         definition = await asyncio.to_thread(definitions.parse, value)
         errors = [
-            error for path, step in steps_with_paths(value) for error in await self._missing(tenant, key, path, step)
+            error
+            for path, step in steps_with_paths(value)
+            for error in await self._reference_errors(tenant, key, path, step)
         ]
-        if tenant != PROJECT:
-            errors += [
-                FieldError(f"{path}.type", OWN_FUNCTIONS)
-                for path, step in steps_with_paths(value)
-                if step["type"] == "python"
-            ]
-        if errors:
-            raise Invalid.fields(errors)
+        validation.check(errors)
         return definition
 
-    async def _missing(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
-        """Return the errors for missing templates and workflows of a step. A workflow may trigger itself."""
+    async def _reference_errors(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
+        """Return the errors of the template, the workflow and the function that a step names. A workflow may trigger itself."""
+        if step["type"] == "python" and tenant != PROJECT:
+            return [FieldError(f"{path}.type", OWN_FUNCTIONS)]
         for field in ("template", "layout"):
             name = step.get(field)
             if not isinstance(name, str) or (field, name) == ("layout", BASE_LAYOUT):

@@ -125,14 +125,13 @@ async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitio
     validation.check(validation.data("", value, definition_body.MAX_BYTES))
     definition = await ctx[WorkflowCatalog].check(tenant, key, value)
     # URLs of steps that must not be used. Those of templates are checked when a step calls them.
-    urls = {
-        f"{path}.url": step["url"]
+    errors = [
+        FieldError(f"{path}.url", problem)
         for path, step in workflow_catalog.steps_with_paths(value)
         if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
-    }
-    problems = {path: ctx.url_problem(url) for path, url in urls.items()}
-    if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
-        raise Invalid.fields(errors)
+        if (problem := ctx.url_problem(step["url"])) is not None
+    ]
+    validation.check(errors)
     return definition
 
 
