@@ -65,24 +65,22 @@ class TurnHeap:
 
     def first(self, excluded: Collection[str] = ()) -> Turn | None:
         """Return the earliest entry of a tenant that is not excluded."""
+        first: Turn | None = None
         skipped: list[Turn] = []
-        while (turn := self._current()) is not None and turn.queue.tenant in excluded:
-            skipped.append(heappop(self._turns))
-        for one in skipped:
-            heappush(self._turns, one)
-        return turn
-
-    def _current(self) -> Turn | None:
-        while self._turns:
+        while self._turns and first is None:
             turn = self._turns[0]
             if not turn.queue.works[self._small]:
                 heappop(self._turns)
                 self._queues.discard(turn.queue)
-            elif turn.time == turn.queue.time:
-                return turn
-            else:
+            elif turn.time != turn.queue.time:
                 heapreplace(self._turns, Turn(turn.queue))
-        return None
+            elif turn.queue.tenant in excluded:
+                skipped.append(heappop(self._turns))
+            else:
+                first = turn
+        for one in skipped:
+            heappush(self._turns, one)
+        return first
 
 
 class FairQueue:
