@@ -136,7 +136,8 @@ class LiveFeed(Struct, eq=False):
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
         self._rings[kind].append(make)
-        self.count(kind, tenant, 1)
+        self.emitted[kind] += 1
+        self.tenants.count_simple(kind, tenant, 1)
         if self._watchers:
             self._offer(kind, tenant, make)
 

@@ -189,8 +189,8 @@ class Groups:
 
     def follow(self, stream: Stream) -> None:
         """Follow a stream, for its first connection here or without one. Counted."""
-        self.followed[stream] += 1
-        if self.followed[stream] == 1:
+        self.followed[stream] = followed = self.followed.get(stream, 0) + 1
+        if followed == 1:
             self._broker.follow(stream)
             self._ask(stream, SUBSCRIBE_MS)
 

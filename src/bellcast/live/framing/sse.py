@@ -48,7 +48,9 @@ def event(name: str, data: bytes) -> bytes:
     """Encode one event. The `field` of its id precedes it."""
     # Each line is a data field; EventSource joins them with LF.
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
-    return b"%bdata: %b\n\n" % (field("event", name), lines)
+    if _LINE_BREAK.search(name):
+        raise ValueError(f"an event's name may not contain CR, LF or NUL: {name!r}")
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), lines)
 
 
 def retry(ms: int) -> bytes:

@@ -41,10 +41,8 @@ WARNING_SECONDS = 60
 SAMPLED = 16
 REMEDY = "more open files (ulimit -Hn, LimitNOFILE=), or a proxy that limits the connections of an address"
 # A head that every parser reads alike. Any other goes to the HTTP server, also with an escaped path.
-HEAD = re.compile(
-    rb"GET (/[!$&-;=@-Z_a-z~]*+)(?:\?([!$-~]*+))? HTTP/1\.1\r\n"
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++)\r\n"
-)
+REQUEST_LINE = re.compile(rb"GET (/[!$&-;=@-Z_a-z~]*+)(?:\?([!$-~]*+))? HTTP/1\.1\r\n")
+FIELDS = re.compile(rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++)\r\n")
 BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 FAILED_BODY = responses.problem_body(BellcastError())
 FAILED_HEADERS = [CLOSE, READABLE, (b"content-type", responses.PROBLEM.encode())]
@@ -173,17 +171,20 @@ class FastPathProtocol(asyncio.Protocol):
     def _live_scope(self, data: bytes) -> Scope | None:
         """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the
         HTTP server handles them."""
-        found = None if len(data) > MAX_HEAD_BYTES else HEAD.match(data)
-        if found is None or not self._factory.begins_live(path := found[1].decode(), upgrade=True):
+        line = None if len(data) > MAX_HEAD_BYTES else REQUEST_LINE.match(data)
+        if line is None or not self._factory.begins_live(path := line[1].decode(), upgrade=True):
             return None
-        lines = [line.partition(b":") for line in found[3][:-2].split(b"\r\n")]
+        fields = FIELDS.match(data, line.end())
+        if fields is None:
+            return None
+        lines = [field.partition(b":") for field in fields[1][:-2].split(b"\r\n")]
         headers = [(name.lower(), value.strip(SPACES)) for name, _, value in lines]
         values = dict(headers)
         if len(headers) > MAX_HEADER_LINES or not BODY_HEADERS.isdisjoint(values) or b"host" not in values:
             return None
         if len(values) < len(headers) and [name for name, _ in headers].count(b"host") != 1:
             return None
-        early, connection = data[found.end() :], values.get(b"connection", b"").lower().split(b",")
+        early, connection = data[fields.end() :], values.get(b"connection", b"").lower().split(b",")
         upgrades = b"upgrade" in values and b"upgrade" in [token.strip(SPACES) for token in connection]
         if not upgrades and (early or not self._factory.begins_live(path, upgrade=False)):
             return None
@@ -195,9 +196,9 @@ class FastPathProtocol(asyncio.Protocol):
             "http_version": "1.1",
             "scheme": "https" if is_ssl(self.transport) else "http",
             "path": path,
-            "raw_path": found[1],
+            "raw_path": line[1],
             "root_path": "",
-            "query_string": found[2] or b"",
+            "query_string": line[2] or b"",
             "headers": headers,
             "client": peer[:2] if isinstance(peer, tuple) else None,
             "extensions": {EXTENSION: self._take_over},
