@@ -29,8 +29,14 @@ class DemoServer:
     def run(self, ready: Callable[[str, str | None], None]) -> None:
         """Serve until a signal, and restart after a kill. Calls `ready` with the URL and the set-up code once, when the
         server accepts connections. Raises CommandError if it does not start."""
+
+        def stop(*_: object) -> None:
+            self._is_stopped.set()
+            if self._process is not None:
+                self._process.terminate()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._stop())
+            signal.signal(number, stop)
         is_first = True
         while not self._is_stopped.is_set():
             receiver, sender = _processes.Pipe(duplex=False)
@@ -55,11 +61,6 @@ class DemoServer:
         """End the server as a crash does, without any clean-up."""
         if self._process is not None:
             self._process.kill()
-
-    def _stop(self) -> None:
-        self._is_stopped.set()
-        if self._process is not None:
-            self._process.terminate()
 
 
 def _run_server(settings: dict[str, Any], parent: Connection) -> None:

@@ -147,14 +147,14 @@ def group(
     app: typer.Typer, name: str, help: str, epilog: str | None = None, panel: str = "Send and follow"
 ) -> typer.Typer:
     """Add a group of commands to an app. Without a command, it prints its help."""
-    commands = typer.Typer(cls=CliGroup, callback=_print_help, invoke_without_command=True)
+
+    def print_help(ctx: typer.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            ctx.get_help()  # rich prints it
+
+    commands = typer.Typer(cls=CliGroup, callback=print_help, invoke_without_command=True)
     app.add_typer(commands, name=name, help=help, epilog=epilog, rich_help_panel=panel)
     return commands
-
-
-def _print_help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
 
 
 def flags(ctx: typer.Context) -> dict[str, Any]:

@@ -105,10 +105,10 @@ def feed(
     import msgspec
 
     from bellcast.cli import sse_follower
+    from bellcast.client.request import drop_none
 
-    single = {"tenant": tenant, "recipient": recipient, "topic": topic, "connection": connection, "text": text}
-    params: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
-    params |= {"kind": kind or [], "last": last}
+    params = drop_none(tenant=tenant, recipient=recipient, topic=topic, connection=connection, text=text, last=last)
+    params["kind"] = kind or []
     with (
         contextlib.suppress(KeyboardInterrupt),
         options.server(ctx) as client,

@@ -78,8 +78,18 @@ def event(
     tenant: Text | None = None,
 ) -> dict[str, Any]:
     """Return the body of POST /v1/events."""
+    if isinstance(to, Mapping):
+        address = arguments.fields("to.", to, {"recipient": arguments.name})
+        if address.get("recipient") is None:
+            raise InvalidArgument("to", 'expected a topic, a list of topics or {"recipient": id}')
+    elif isinstance(to, Sequence) and not isinstance(to, str | bytes):
+        address = {"topics": arguments.names("to", to)}
+        if not address["topics"]:
+            raise InvalidArgument("to", "must name at least one topic")
+    else:
+        address = {"topic": arguments.name("to", to)}
     return {
-        **_address(to),
+        **address,
         "name": arguments.name("name", name),
         "data": arguments.encoded("data", data),
         **({} if exclude is None else {"except": arguments.name("exclude", exclude)}),
@@ -102,17 +112,3 @@ def stats(tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
 
 def _subscription(topic: Text, recipient: Text) -> str:
     return path("topics", arguments.name("topic", topic), "subscriptions", arguments.name("recipient", recipient))
-
-
-def _address(to: Text | Sequence[Text] | ToRecipient) -> dict[str, Any]:
-    if isinstance(to, Mapping):
-        found = arguments.fields("to.", to, {"recipient": arguments.name})
-        if found.get("recipient") is None:
-            raise InvalidArgument("to", 'expected a topic, a list of topics or {"recipient": id}')
-        return found
-    if isinstance(to, Sequence) and not isinstance(to, str | bytes):
-        named = arguments.names("to", to)
-        if not named:
-            raise InvalidArgument("to", "must name at least one topic")
-        return {"topics": named}
-    return {"topic": arguments.name("to", to)}

@@ -192,7 +192,7 @@ class NotificationAdmin(BellcastModelAdmin):
     @_reports_outages
     def read_view(self, request: HttpRequest, id: str) -> HttpResponse:
         user = self._required_user(request, "change", method="POST")
-        inbox_query.mark_as_read(user, id)
+        inbox_query.find(user, id, marks_as_read=True)
         return self._back(user)
 
     @_reports_outages

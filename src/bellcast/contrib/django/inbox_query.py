@@ -36,18 +36,11 @@ def read_page(user: Any, limit: int, before: str | None, view: str = "all", **fi
     return identity.inbox_of(user).sender.send(request)
 
 
-def find(user: Any, id: str) -> client.Notification:
-    """Return one notification. Raises Notification.DoesNotExist."""
+def find(user: Any, id: str, *, marks_as_read: bool = False) -> client.Notification:
+    """Return one notification, also marked as read if that is wanted. Raises Notification.DoesNotExist."""
+    inbox = identity.inbox_of(user)
     try:
-        return identity.inbox_of(user).get(id)
-    except NotFound:
-        raise _model().DoesNotExist("Notification matching query does not exist.") from None
-
-
-def mark_as_read(user: Any, id: str) -> client.Notification:
-    """Mark one notification as read and return it. Raises Notification.DoesNotExist."""
-    try:
-        return identity.inbox_of(user).mark(id, read=True)
+        return inbox.mark(id, read=True) if marks_as_read else inbox.get(id)
     except NotFound:
         raise _model().DoesNotExist("Notification matching query does not exist.") from None
 

@@ -84,7 +84,7 @@ class Notification(OutboxEntry):
 
     def mark_as_read(self) -> None:
         """Mark it as read in its user's inbox."""
-        updated = inbox_query.mark_as_read(self.user, str(self.pk))
+        updated = inbox_query.find(self.user, str(self.pk), marks_as_read=True)
         self.read_at = updated.read_at
 
     def refresh_from_db(self, *_: Any, **__: Any) -> None:

@@ -179,7 +179,7 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "delete-read": ("notifications/delete_read/", {"DELETE": delete_read}),
     "mark-single-as-read": (
         "notifications/<str:id>/mark_single_as_read/",
-        {"POST": lambda request: to_row(inbox_query.mark_as_read(request.user, request.kwargs["id"]))},
+        {"POST": lambda request: to_row(inbox_query.find(request.user, request.kwargs["id"], marks_as_read=True))},
     ),
     "notification-detail": (
         "notifications/<str:id>/",
