@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import State
+from bellcast.kernel.outbound.port import Response
 from bellcast.providers import types, vendor_api
 from bellcast.providers.url import parse
 
@@ -44,7 +45,7 @@ class TwilioProvider(vendor_api.VendorProvider):
         fields = {"To": message.to, kind: sender, "Body": message.content["text"]}
         if self._setup.receipts_url is not None:
             fields["StatusCallback"] = self._setup.receipts_url
-        response = await self._endpoint.post_form(f"{self._account}/Messages.json", fields, self._headers)
+        response = await self._post(fields)
         body = vendor_api.json_body(response)
         reference = vendor_api.text_of(body.get("sid"))
         # Compatible servers respond with 200 and a SID, which a proxy's page does not have.
@@ -58,7 +59,7 @@ class TwilioProvider(vendor_api.VendorProvider):
     async def check(self) -> None:
         """Check the credentials with an empty message: wrong credentials are refused with 401, missing fields later
         with 400."""
-        response = await self._endpoint.post_form(f"{self._account}/Messages.json", {}, self._headers)
+        response = await self._post({})
         if response.status != 400:
             raise vendor_api.error_of(response, vendor_api.json_body(response).get("message"))
 
@@ -80,11 +81,7 @@ class TwilioProvider(vendor_api.VendorProvider):
         is_bounce = code in BOUNCE_CODES
         return types.Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
 
-    @property
-    def _account(self) -> str:
-        return f"/2010-04-01/Accounts/{self._url.user}"
-
-    @property
-    def _headers(self) -> dict[str, str]:
+    async def _post(self, fields: Mapping[str, str]) -> Response:
         credentials = base64.b64encode(f"{self._url.user}:{self._url.password}".encode()).decode()
-        return {"authorization": f"Basic {credentials}"}
+        path = f"/2010-04-01/Accounts/{self._url.user}/Messages.json"
+        return await self._endpoint.post_form(path, fields, {"authorization": f"Basic {credentials}"})

@@ -39,7 +39,7 @@ async def check(
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
     paths = await samples.schema_paths(ctx, tenant, key)
-    declared = await samples.declared(ctx, tenant, key, template)
+    declared = await samples.declared(paths, template)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
     versions = Versions(ctx.engines.db)

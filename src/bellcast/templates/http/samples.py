@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -53,6 +53,10 @@ TYPES: Mapping[str, VariableType] = {
 }
 
 
+# By path: the user that declares it, its schema, and whether a send must have it.
+SchemaPaths: TypeAlias = dict[str, tuple[str, Mapping[str, Any], bool]]
+
+
 class Sample(Struct, frozen=True):
     """A send or a run, its recipient, and its data without what identifies a person."""
 
@@ -99,9 +103,8 @@ async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
     return sorted(found.values(), key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
 
 
-async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -> list[TemplateVariable]:
+async def declared(schemas: SchemaPaths, template: Template) -> list[TemplateVariable]:
     """Return the variables of a valid template by path, with those that the schemas of its users declare."""
-    schemas = await schema_paths(ctx, tenant, key)
     # In a thread: parsing the texts of a large template takes tens of milliseconds.
     used = {one.path: one for one in await asyncio.to_thread(variables.used, template)}
     shown: list[TemplateVariable] = []
@@ -123,9 +126,9 @@ async def declared(ctx: ApiContext, tenant: str, key: str, template: Template) -
     return shown
 
 
-async def schema_paths(ctx: ApiContext, tenant: str, key: str) -> dict[str, tuple[str, Mapping[str, Any], bool]]:
-    """Return the paths that the users of a template declare: the user, the schema, and whether a send must have it."""
-    schemas: dict[str, tuple[str, Mapping[str, Any], bool]] = {}
+async def schema_paths(ctx: ApiContext, tenant: str, key: str) -> SchemaPaths:
+    """Return the paths that the users of a template declare."""
+    schemas: SchemaPaths = {}
     for plural, name, schema in await _users(ctx, tenant, key):
         for path, of_path, is_required in _paths("data", schema or {}):
             schemas.setdefault(path, (f"{plural}/{name}", of_path, is_required))
