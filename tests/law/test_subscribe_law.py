@@ -193,7 +193,7 @@ class Subscriptions:
         }
         self.commands = {node: Commands(contexts[node]) for node in nodes}
         for node in nodes:
-            node.hub.dispatcher._callbacks = HubCallbacks(fill_gap=self.fill_gap)
+            node.hub.dispatcher.callbacks = HubCallbacks(fill_gap=self.fill_gap)
         self.reader = SlowReader(self)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:

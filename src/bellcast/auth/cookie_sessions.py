@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from bellcast.auth import claims
 from bellcast.auth.claims import Seconds, SessionClaims
@@ -34,25 +34,24 @@ class SessionResponse(SessionClaims, frozen=True, kw_only=True):
     expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
 
 
-class CookieSessions:
+class CookieSessions(Struct, eq=False):
     """Queries the app for sessions and caches its responses briefly. `issued_at` is the time of the query, so that a
     response from before a revocation can be detected."""
 
-    def __init__(self, url: str, http: Http, clock: Clock, limits: Limits) -> None:
-        self._url = url
-        self._http = http
-        self._clock = clock
-        self._limits = limits
-        self._cache: dict[bytes, Principal] = {}
-        # Cookies of recent responses. Each response is stored too, so that its id is not reused.
-        self._cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
-        self._pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
+    url: str
+    http: Http
+    clock: Clock
+    limits: Limits
+    _cache: dict[bytes, Principal] = {}
+    # Cookies of recent responses. Each response is stored too, so that its id is not reused.
+    _cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
+    _pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
         """Return the principal of these cookies."""
         digest = hashlib.sha256(cookies).digest()
         principal = self._cache.get(digest)
-        if principal is None or self._clock.now() >= principal.issued_at + CACHE_MS:
+        if principal is None or self.clock.now() >= principal.issued_at + CACHE_MS:
             principal = await self._query(digest, cookies)
         return self._current(principal)
 
@@ -72,7 +71,7 @@ class CookieSessions:
         return self._current(current) if is_same else None
 
     def _current(self, principal: Principal) -> Principal:
-        if principal.expires_at is not None and self._clock.now() >= principal.expires_at:
+        if principal.expires_at is not None and self.clock.now() >= principal.expires_at:
             raise Unauthenticated("This session has expired: sign in again.")
         return principal
 
@@ -87,9 +86,9 @@ class CookieSessions:
                 return outcome
         pending = self._pending[digest] = asyncio.get_running_loop().create_future()
         try:
-            now = self._clock.now()
+            now = self.clock.now()
             headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
-            response = await self._http.request("GET", self._url, headers=headers)
+            response = await self.http.request("GET", self.url, headers=headers)
             if response.status in (401, 403):
                 raise Unauthenticated("The app has no session for these cookies: sign in again.")
             if response.status != 200:
@@ -114,7 +113,7 @@ class CookieSessions:
             response = msgspec.json.decode(body, type=SessionResponse)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {error}.") from None
-        wrong = [*validation.key("recipient", response.recipient, self._limits), *response.errors(self._limits)]
+        wrong = [*validation.key("recipient", response.recipient, self.limits), *response.errors(self.limits)]
         if isinstance(response.expires_at, datetime) and not times.is_storable(response.expires_at):
             wrong.append(FieldError("expires_at", validation.OUT_OF_CALENDAR))
         if wrong:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from msgspec import Struct, field
+
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.token_bucket import Pace
 from bellcast.live.config import Spawn
@@ -24,7 +26,7 @@ def control_frame_cost(frames_per_second: int) -> int:
     return max(1, frames_per_second // CONTROL_FRAMES_PER_SECOND)
 
 
-class InboundQueue:
+class InboundQueue(Struct, eq=False):
     """Calls `handler` for one message at a time. The dialect defines the message type. Reading from the transport
     pauses while more than `max_bytes` are queued (0: no limit).
 
@@ -34,38 +36,30 @@ class InboundQueue:
     With `survives_disconnect`, messages received before the client disconnected are still processed: a page may send
     `read` and unload. Messages that were queued when the server closed the connection are dropped."""
 
-    def __init__(
-        self,
-        handler: Callable[[Any, Any], Awaitable[None]],
-        spawn: Spawn,
-        max_bytes: int,
-        rate: int,
-        *,
-        survives_disconnect: bool = False,
-    ) -> None:
-        self._handler = handler
-        self._spawn = spawn
-        self._max_bytes = max_bytes
-        self._rate, self._pace = rate, Pace()
-        self._survives_disconnect = survives_disconnect
+    handler: Callable[[Any, Any], Awaitable[None]]
+    spawn: Spawn
+    max_bytes: int
+    rate: int
+    survives_disconnect: bool = False
+    _pace: Pace = field(default_factory=Pace)
 
     def enqueue(self, connection: Connection, message: Any, size: int) -> None:
         pending = connection.pending
         if pending is None:
-            pending = connection.pending = PendingMessages(self._max_bytes)
-            self._spawn(self._process(connection, pending))
+            pending = connection.pending = PendingMessages(self.max_bytes)
+            self.spawn(self._process(connection, pending))
         pending.append(message, size)
         if connection.has_full_queue:
             connection.transport.pause_reading()
 
     async def _process(self, connection: Connection, pending: PendingMessages) -> None:
         try:
-            while pending and (self._survives_disconnect or connection.phase is not Phase.CLOSED):
+            while pending and (self.survives_disconnect or connection.phase is not Phase.CLOSED):
                 was_full = connection.has_full_queue
                 message = pending.begin_next()
                 if not await self.pace(connection, 1):
                     break
-                await self._handler(connection, message)
+                await self.handler(connection, message)
                 pending.end_current()
                 # Many handlers never wait: deliveries to others go between two messages of a flood.
                 await asyncio.sleep(0)
@@ -82,7 +76,7 @@ class InboundQueue:
         if recipient is None or not number:  # anonymous connections are limited by their addresses
             return True
         inbox, now = inbox_stream(tenant, recipient), asyncio.get_running_loop().time()
-        wait = self._pace.take(inbox, self._rate, now, MAX_WAIT_SECONDS, number)
+        wait = self._pace.take(inbox, self.rate, now, MAX_WAIT_SECONDS, number)
         if wait > MAX_WAIT_SECONDS:
             connection.owner.end(connection, close_reasons.TOO_FAST)
         elif wait:

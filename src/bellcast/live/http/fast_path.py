@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 import structlog
+from msgspec import Struct, field
 from uvicorn.config import Config
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
@@ -50,26 +51,25 @@ FAILED_HEADERS += [(b"content-length", b"%d" % len(FAILED_BODY))]
 INTERNAL_SERVER_ERROR = head(b"500 Internal Server Error", FAILED_HEADERS) + FAILED_BODY
 
 
-class FastPathFactory:
+class FastPathFactory(Struct, eq=False):
     """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class.
 
     Sockets without any input are closed after HEAD_TIMEOUT. The timeout is the same for all, so they expire in order of arrival
-    and share one timer. `unfinished` are those whose request has not arrived completely."""
+    and share one timer. `unfinished` are those whose request has not arrived completely.
 
-    def __init__(
-        self, begins_live: Callable[..., bool], log_refusal: LogRefusal | None = None, max_file: int = 0
-    ) -> None:
-        """`begins_live(path, upgrade=…)` is true if a GET of this path, with or without an upgrade, always yields a live
-        connection or an error. `max_file`: descriptor from which the rest is reserved for the store and outbound calls; 0: none."""
-        self.begins_live = begins_live
-        self.log_refusal = log_refusal
-        self.max_file = max_file
-        self.turns = Turns()
-        self.since: dict[FastPathProtocol, float] = {}
-        self.unfinished: dict[TakeoverProtocol, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._accepted = 0
-        self._full_until = self._next_warning_at = 0.0
+    `begins_live(path, upgrade=…)` is true if a GET of this path, with or without an upgrade, always yields a live connection or an
+    error. `max_file`: descriptor from which the rest is reserved for the store and outbound calls; 0: none."""
+
+    begins_live: Callable[..., bool]
+    log_refusal: LogRefusal | None = None
+    max_file: int = 0
+    turns: Turns = field(default_factory=Turns)
+    since: "dict[FastPathProtocol, float]" = {}
+    unfinished: dict[TakeoverProtocol, None] = {}
+    _timer: asyncio.TimerHandle | None = None
+    _accepted: int = 0
+    _full_until: float = 0.0
+    _next_warning_at: float = 0.0
 
     def __call__(
         self,

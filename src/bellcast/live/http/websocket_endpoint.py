@@ -6,6 +6,8 @@ handshake itself fails only for a wrong Origin, version or path, or an address a
 import asyncio
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
@@ -122,13 +124,11 @@ class DialectHandshake(Protocol):
         """Start the session on an accepted WebSocket, or raise. Calls `at_ready` once client messages may be processed."""
 
 
-class WebSocketEndpoint:
-    def __init__(self, config: LiveConfig, admission: Admission, handshake: DialectHandshake, spawn: Spawn) -> None:
-        self._limits = config.limits
-        self._access = config.access
-        self._admission = admission
-        self._handshake = handshake
-        self._spawn = spawn
+class WebSocketEndpoint(Struct, eq=False):
+    config: LiveConfig
+    admission: Admission
+    handshake: DialectHandshake
+    spawn: Spawn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, is_direct = handshake_request.read(scope), scope["type"] != "websocket"
@@ -138,29 +138,29 @@ class WebSocketEndpoint:
         try:
             if is_direct:
                 key = asgi.check_upgrade(scope)
-            self._admission.check_address(request.address)
-            principal, authentication_error = await self._handshake.authenticate(request)
+            self.admission.check_address(request.address)
+            principal, authentication_error = await self.handshake.authenticate(request)
         except BellcastError as error:
             if is_direct:
-                await asgi.respond_error(send, error, request.cors_headers(self._access.origins, error.status))
+                await asgi.respond_error(send, error, request.cors_headers(self.config.access.origins, error.status))
             else:  # before accepting: an HTTP 403
                 await send({"type": "websocket.close", "code": close_reasons.FORBIDDEN.code})
             return
         if not is_direct:
             await self._serve_asgi(request, principal, authentication_error, receive, send)
             return
-        connection = self._admission.create_connection(
+        connection = self.admission.create_connection(
             WebSocketConnection,
-            self._handshake.direct,
+            self.handshake.direct,
             principal,
             request.address,
             request.header(b"origin"),
-            listener=self._handshake.listener,
+            listener=self.handshake.listener,
         )
         if (taken := asgi.take_over(scope, connection)) is None:
             return
         transport, early = taken
-        connection.attach(transport, self._limits.unsent)
+        connection.attach(transport, self.config.limits.unsent)
         if early:
             connection.data_received(early)
         connection.write(websocket.response(key, own_line=request.id_line))
@@ -175,13 +175,13 @@ class WebSocketEndpoint:
         send: Send,
     ) -> None:
         """Serve through another server's `send`."""
-        connection = self._admission.create_connection(
-            AsgiConnection, self._handshake.foreign, principal, request.address, request.header(b"origin")
+        connection = self.admission.create_connection(
+            AsgiConnection, self.handshake.foreign, principal, request.address, request.header(b"origin")
         )
         transport = AsgiTransport(connection, lambda data: {"type": "websocket.send", "text": data.decode()})
-        connection.attach(transport, self._limits.unsent)
-        self._spawn(self._start(connection, request, authentication_error, transport.resume_reading))
-        receiving = asgi.receive_websocket(connection, transport, receive, self._handshake.listener)
+        connection.attach(transport, self.config.limits.unsent)
+        self.spawn(self._start(connection, request, authentication_error, transport.resume_reading))
+        receiving = asgi.receive_websocket(connection, transport, receive, self.handshake.listener)
         sending = transport.run(send, {"type": "websocket.accept"}, connection.closing)
         await asgi.serve(connection, transport, sending, receiving)
 
@@ -199,4 +199,4 @@ class WebSocketEndpoint:
         if authentication_error is not None:
             refuse(authentication_error)
         else:
-            await guarded_start(connection, self._handshake.start(connection, request, start_reading), refuse)
+            await guarded_start(connection, self.handshake.start(connection, request, start_reading), refuse)

@@ -9,6 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 
+from msgspec import Struct, field
+
 from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.clock import Clock
@@ -100,28 +102,19 @@ class WriteLog:
         return (NotificationWrite(node, matching[0][3], sum(one[4] for one in matching), recipients),)
 
 
-class Dispatcher:
+class Dispatcher(Struct, eq=False):
     """Sends events to connections. `held_connections` are those that receive no stored events at present."""
 
-    def __init__(
-        self,
-        owner: ConnectionOwner,
-        by_id: Mapping[str, Connection],
-        streams: Mapping[Stream, Set[Connection]],
-        callbacks: HubCallbacks,
-        observers: Sequence[HubObserver],
-        held_connections: Set[Connection],
-        writes: WriteLog,
-    ) -> None:
-        self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
-        self._owner = owner
-        self._by_id, self._streams = by_id, streams
-        self._callbacks = callbacks
-        self._observers = observers
-        self._held_connections = held_connections
-        self._writes = writes
-        self._is_tick_busy = False
-        self.collected = CollectedEvents()  # dispatched while something is read
+    owner: ConnectionOwner
+    by_id: Mapping[str, Connection]
+    streams: Mapping[Stream, Set[Connection]]
+    callbacks: HubCallbacks
+    observers: Sequence[HubObserver]
+    held_connections: Set[Connection]
+    writes: WriteLog
+    encoded_total: Counter[tuple[str, str]] = field(default_factory=Counter)  # encoded events by protocol and transport
+    _is_tick_busy: bool = False
+    collected: CollectedEvents = field(default_factory=CollectedEvents)  # dispatched while something is read
 
     # --- live events
 
@@ -133,23 +126,23 @@ class Dispatcher:
         transport."""
         id = None
         # A copy, because a write may close a slow reader and remove it from the set.
-        connections: Sequence[Connection] = tuple(self._streams.get(event.stream, ()))
+        connections: Sequence[Connection] = tuple(self.streams.get(event.stream, ()))
         if isinstance(event, LiveEvent):
             id = event.id
             self.collected.add(event)
             # Connections follow topics from `ready` on, and their recipient's own stream earlier.
             if event.topic is None:
                 connections = [one for one in connections if one.phase is not Phase.OPENING]
-        if id is not None and self._held_connections:
-            connections = [one for one in connections if one not in self._held_connections]
+        if id is not None and self.held_connections:
+            connections = [one for one in connections if one not in self.held_connections]
         if connections:
             written = self._fan_out(connections, partial(self.encode, event), event.sender, id)
             if written and isinstance(event, LiveEvent):
-                self._writes.record_event(event, written)
+                self.writes.record_event(event, written)
 
     def send_to_stream(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
         """Send to the followers of a stream what `encode` returns for their dialect; `None` sends nothing."""
-        connections = tuple(self._streams.get(stream, ()))
+        connections = tuple(self.streams.get(stream, ()))
         if connections:
             self._fan_out(connections, encode, None)
 
@@ -165,11 +158,11 @@ class Dispatcher:
         if not is_coalescing:
             self._is_tick_busy = True
             asyncio.get_running_loop().call_soon(self._end_tick)
-        if sender in self._by_id:
+        if sender in self.by_id:
             connections = [one for one in connections if one.id != sender]
         encoded: dict[object, bytes | None] = {}
         around_marks: dict[object, tuple[Mapping[int, bytes] | None, bytes | None]] = {}
-        dialect, shared, start, end, tick, live = None, None, None, None, self._owner.tick, Phase.LIVE
+        dialect, shared, start, end, tick, live = None, None, None, None, self.owner.tick, Phase.LIVE
         written = len(connections)
         join = b"".join  # half the time of two concatenations
         for connection in connections:
@@ -213,9 +206,9 @@ class Dispatcher:
         """Send several presence changes in one write. A connection that joined, left or followed the topic receives only
         the changes after that."""
         last = {change.sender: number for number, change in enumerate(changes, 1)}
-        self._send_changes([one for one in self._streams.get(stream, ()) if one.id not in last], changes)
+        self._send_changes([one for one in self.streams.get(stream, ()) if one.id not in last], changes)
         for sender, number in last.items():
-            member = self._by_id.get(sender or "")
+            member = self.by_id.get(sender or "")
             if member is not None and stream in member.streams:
                 self._send_changes([member], changes[number:])
 
@@ -239,10 +232,10 @@ class Dispatcher:
     def dispatch_change(self, event: InboxEvent, *, is_single: bool = False) -> None:
         """Send an inbox change to the recipient's devices here. `is_single`: no other change of the inbox is expected at this
         time, so nothing is gained by coalescing."""
-        state, tick = event.inbox, self._owner.tick
+        state, tick = event.inbox, self.owner.tick
         encoded: dict[object, bytes | None] = {}
         written = 0
-        for connection in tuple(self._streams.get(event.stream, ())):
+        for connection in tuple(self.streams.get(event.stream, ())):
             if connection.phase is not Phase.LIVE:
                 connection.is_stale = True
             elif connection.epoch == state.epoch and state.revision == connection.revision + 1:
@@ -257,10 +250,10 @@ class Dispatcher:
                     (connection.write_directly if is_single else connection.write)(connection.marked(data))
                     written += 1
             elif connection.epoch != state.epoch or state.revision > connection.revision:
-                self._callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
+                self.callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
         if written and isinstance(event, NotificationAdded):
-            self._writes.record(event, written)
+            self.writes.record(event, written)
         elif written:
-            self._writes.written["change"] += written
-        for observer in self._observers:
+            self.writes.written["change"] += written
+        for observer in self.observers:
             observer.inbox_changed(event)

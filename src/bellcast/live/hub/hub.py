@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from functools import partial
 
 import structlog
+from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
@@ -43,13 +44,12 @@ from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 log = structlog.get_logger(__name__)
 
 
-class HistoryHolds:
+class HistoryHolds(Struct, eq=False):
     """Holds back the stored events, and the event ids of inbox changes, of connections."""
 
-    def __init__(self, streams: Mapping[Stream, Set[Connection]]) -> None:
-        self.connections: set[Connection] = set()
-        self._streams = streams
-        self._incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
+    streams: Mapping[Stream, Set[Connection]]
+    connections: set[Connection] = set()
+    _incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
 
     def hold(self, connection: Connection) -> None:
         """Do not send stored events to the connection while it replays them from the history."""
@@ -69,7 +69,7 @@ class HistoryHolds:
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
         """Stop sending stored events and event ids to the followers of streams until they are closed. Return these followers
         and those of `hold_unread`. Connections whose dialect cannot resume are excluded."""
-        found = {one: None for stream in streams for one in self._streams.get(stream, ())}
+        found = {one: None for stream in streams for one in self.streams.get(stream, ())}
         found |= dict.fromkeys(self._incomplete)
         followers = [one for one in found if one.dialect.can_resume]
         self.connections.update(followers)

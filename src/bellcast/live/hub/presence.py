@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.kernel import patterns
@@ -23,19 +24,18 @@ MAX_BATCH_CHANGES = 500
 SendMoves = Callable[[Stream, Sequence[PresenceChanged]], None]
 
 
-class PresenceTracker:
-    """Members by topic, with their connections in this process and on other nodes. `topics` returns the current
+class PresenceTracker(Struct, eq=False):
+    """Members by topic, with their connections in this process and on other nodes. `patterns` returns the current
     patterns of topics with presence. A change applies to connections that follow a topic afterwards."""
 
-    def __init__(self, topics: Callable[[], Sequence[str]]) -> None:
-        self._patterns = topics
-        # By topic and recipient: a member per local connection and per other node, the latter with its connection count.
-        self._members: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
-        # Member key of a connection on a topic, if it differs from its recipient.
-        self._member_keys: dict[tuple[str, str], str] = {}
+    patterns: Callable[[], Sequence[str]]
+    # By topic and recipient: a member per local connection and per other node, the latter with its connection count.
+    _members: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
+    # Member key of a connection on a topic, if it differs from its recipient.
+    _member_keys: dict[tuple[str, str], str] = {}
 
     def tracks(self, topic: str) -> bool:
-        return _matches_any(tuple(self._patterns()), topic)
+        return _matches_any(tuple(self.patterns()), topic)
 
     # --- connections of this process
 
@@ -135,14 +135,13 @@ class PresenceTracker:
         return PresenceChanged(tenant=tenant, topic=topic, left=(_plain(member),), sender=sender)
 
 
-class PresenceBatcher:
+class PresenceBatcher(Struct, eq=False):
     """Sends presence changes together: those of one event loop iteration or, on topics with thousands of followers, of an
     interval. A new follower receives the members when it follows, so it only receives the changes after that, as does a
     member that left."""
 
-    def __init__(self, send: SendMoves) -> None:
-        self._send = send
-        self._pending: dict[Stream, list[PresenceChanged]] = {}
+    send: SendMoves
+    _pending: dict[Stream, list[PresenceChanged]] = {}
 
     def add(self, change: PresenceChanged, followers: int) -> None:
         """Add a change, which is sent after the reply to the connection that joined or left."""
@@ -169,7 +168,7 @@ class PresenceBatcher:
     def _flush(self, stream: Stream) -> None:
         changes = self._pending.pop(stream, None)
         if changes:
-            self._send(stream, changes)
+            self.send(stream, changes)
 
 
 def merge_changes(changes: Sequence[PresenceChanged]) -> PresenceChanged | None:

@@ -5,6 +5,8 @@ The first follower of a stream subscribes the process at the broker, and the las
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
+from msgspec import Struct
+
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream, topic_stream
@@ -25,27 +27,18 @@ def address_stream(address: str) -> Stream:
     return Stream(ADDRESS + address)
 
 
-class Subscriptions:
+class Subscriptions(Struct, eq=False):
     """Follows and unfollows streams, and reports the changes to the presence, the cluster state and the observers.
 
     Totals include the other nodes' counts from the groups of followed streams."""
 
-    def __init__(
-        self,
-        streams: dict[Stream, set[Connection]],
-        presence: PresenceTracker,
-        groups: Groups,
-        callbacks: HubCallbacks,
-        observers: Sequence[HubObserver],
-        presence_batcher: PresenceBatcher,
-    ) -> None:
-        self._streams = streams
-        self._presence = presence
-        self._groups = groups
-        self._callbacks = callbacks
-        self._observers = observers
-        self._presence_batcher = presence_batcher
-        self._carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
+    streams: dict[Stream, set[Connection]]
+    presence: PresenceTracker
+    groups: Groups
+    callbacks: HubCallbacks
+    observers: Sequence[HubObserver]
+    presence_batcher: PresenceBatcher
+    _carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
 
     # --- changes
 
@@ -64,16 +57,16 @@ class Subscriptions:
         # Interned: connections share the texts of their topics
         followed = {sys.intern(topic): grant for topic, grant in grants.items()}
         connection.grants = followed if connection.grants is None else connection.grants | followed
-        self._callbacks.followed(connection, grants)
+        self.callbacks.followed(connection, grants)
         for topic in followed:
             stream = Stream(sys.intern(topic_stream(principal.tenant, topic)))
             if self._follow(connection, stream):
-                self._presence_batcher.add_follower(stream, connection.id)
-                joined = self._presence.join(principal, topic, connection.id, member)
+                self.presence_batcher.add_follower(stream, connection.id)
+                joined = self.presence.join(principal, topic, connection.id, member)
                 if joined is not None:
                     key, change = joined
-                    self._groups.changed(stream, key[2])
-                    for observer in self._observers:
+                    self.groups.changed(stream, key[2])
+                    for observer in self.observers:
                         observer.node_joined(key)
                     self.presence_changed(change, ChangeOrigin.HERE)
 
@@ -96,7 +89,7 @@ class Subscriptions:
         before = dict(connection.grants or {})
         granted = await topic_access.regrant_topics(db, principal, before, config)
         connection.principal = principal
-        self._callbacks.renewed(connection)
+        self.callbacks.renewed(connection)
         self.unfollow(connection, [topic for topic in before if topic not in granted])
         if connection.grants is not None:
             connection.grants |= {topic: grant for topic, grant in granted.items() if topic in connection.grants}
@@ -105,11 +98,11 @@ class Subscriptions:
         """Report a change of the presence on any node to the observers and to the topic's followers here."""
         if change is None:
             return
-        for observer in self._observers:
+        for observer in self.observers:
             observer.presence_changed(change, cause)
         # Other nodes derive the event from the cluster state.
         if followers := self.count(change.stream):
-            self._presence_batcher.add(change, followers)
+            self.presence_batcher.add(change, followers)
 
     # --- queries
 
@@ -117,26 +110,26 @@ class Subscriptions:
         return tuple(connection.grants or ())
 
     def connections_on(self, stream: Stream) -> list[Connection]:
-        return list(self._streams.get(stream, ()))
+        return list(self.streams.get(stream, ()))
 
     def count(self, stream: Stream) -> int:
-        return len(self._streams.get(stream, ()))
+        return len(self.streams.get(stream, ()))
 
     def total(self, stream: Stream) -> int:
         """Return the number of connections that follow a stream: on all nodes if this one follows it, else at least here."""
-        return len(self._streams.get(stream, ())) + self._groups.count_elsewhere(stream)
+        return len(self.streams.get(stream, ())) + self.groups.count_elsewhere(stream)
 
     def followed_topics(self, tenant: str | None) -> dict[tuple[str, str], int]:
         """Return the topics followed in this process with their connections, by tenant and topic; without a `tenant`, of
         all tenants."""
         prefix = f"topic{SEPARATOR}" if tenant is None else topic_stream(tenant, "")
-        followed = [(key.split(SEPARATOR, 2), ones) for key, ones in self._streams.items() if key.startswith(prefix)]
+        followed = [(key.split(SEPARATOR, 2), ones) for key, ones in self.streams.items() if key.startswith(prefix)]
         return {(owner, name): len(ones) for (_, owner, name), ones in followed}
 
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
         """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
         found: dict[str, set[str]] = {}
-        for stream in self._streams:
+        for stream in self.streams:
             kind, owner, name = stream.split(SEPARATOR, 2)
             if tenant in (EVERY_TENANT, owner):
                 found.setdefault(owner, set()).update((name,) if kind == "inbox" else self._recipients_of(name))
@@ -146,11 +139,11 @@ class Subscriptions:
         """Return the recipients whose inbox, which this node follows, another node follows, directly or through a topic that
         carries it. Followers of the last 50 ms may be missing (`members.BATCH_MS`)."""
         inboxes = inbox_stream(tenant, "")
-        return {one for one in recipients if self._groups.is_followed_elsewhere(Stream(inboxes + one))}
+        return {one for one in recipients if self.groups.is_followed_elsewhere(Stream(inboxes + one))}
 
     def _recipients_of(self, topic: str) -> list[str]:
         """Return the recipients of the inboxes that a topic carries."""
-        recipients = [observer.recipient_of(topic) for observer in self._observers]
+        recipients = [observer.recipient_of(topic) for observer in self.observers]
         return [recipient for recipient in recipients if recipient is not None]
 
     # --- one stream
@@ -158,48 +151,48 @@ class Subscriptions:
     def _follow(self, connection: Connection, stream: Stream) -> bool:
         if connection.phase is Phase.CLOSED:  # during authorization
             return False
-        followers = self._streams.get(stream)
+        followers = self.streams.get(stream)
         if followers is None:
-            followers = self._streams[stream] = set()
+            followers = self.streams[stream] = set()
         elif connection in followers:
             return False
         followers.add(connection)
         count = len(followers)
         if count == 1:
-            self._groups.follow(stream)
+            self.groups.follow(stream)
             kind, tenant, name = stream.split(SEPARATOR, 2)
             carried = [inbox_stream(tenant, one) for one in self._recipients_of(name)] if kind == "topic" else []
             if carried:  # stored for the last follower's end, because the setting for them may change until then
                 self._carried_inboxes[stream] = carried
             for inbox in carried:
-                self._groups.follow(inbox)
+                self.groups.follow(inbox)
         connection.streams += (stream,)
-        self._groups.changed(stream)
-        for observer in self._observers:
+        self.groups.changed(stream)
+        for observer in self.observers:
             observer.subscription_count_changed(stream, count, 1, ChangeOrigin.HERE)
         return True
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
-        followers = self._streams.get(stream)
+        followers = self.streams.get(stream)
         if followers is None or connection not in followers:
             return
         followers.discard(connection)
         count = len(followers)
         if not count:
-            del self._streams[stream]
+            del self.streams[stream]
         if stream.startswith("topic"):
             topic = stream.split(SEPARATOR, 2)[2]
-            departed = self._presence.leave(connection.principal, topic, connection.id)
+            departed = self.presence.leave(connection.principal, topic, connection.id)
             if departed is not None:
                 key, change, here = departed
-                self._groups.changed(stream, key[2])
+                self.groups.changed(stream, key[2])
                 self.presence_changed(change, ChangeOrigin.HERE)
-                for observer in self._observers if here == 0 else ():
+                for observer in self.observers if here == 0 else ():
                     observer.node_left(key)
-        self._groups.changed(stream)
-        for observer in self._observers:
+        self.groups.changed(stream)
+        for observer in self.observers:
             observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
         if not count:
-            self._groups.unfollow(stream)
+            self.groups.unfollow(stream)
             for inbox in self._carried_inboxes.pop(stream, ()):
-                self._groups.unfollow(inbox)
+                self.groups.unfollow(inbox)

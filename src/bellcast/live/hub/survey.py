@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
+from msgspec import Struct, field
 
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.errors import Unavailable
@@ -68,16 +69,15 @@ class PendingSurvey(NamedTuple):
     complete: asyncio.Event
 
 
-class ConnectionSurvey:
+class ConnectionSurvey(Struct, eq=False):
     """Scatter-gather queries over the hubs of all nodes."""
 
-    def __init__(self, hub: Hub, broker: Broker, spawn: Spawn) -> None:
-        self._hub = hub
-        self._broker = broker
-        self._spawn = spawn
-        self._pending: dict[str, PendingSurvey] = {}
-        self._closed: deque[ConnectionInfo] = deque(maxlen=MAX_CLOSED)
-        self._closed_total: Counter[str] = Counter()  # by reason
+    hub: Hub
+    broker: Broker
+    spawn: Spawn
+    _pending: dict[str, PendingSurvey] = {}
+    _closed: deque[ConnectionInfo] = field(default_factory=lambda: deque(maxlen=MAX_CLOSED))
+    _closed_total: Counter[str] = field(default_factory=Counter)  # by reason
 
     # --- queries to all nodes
 
@@ -97,9 +97,9 @@ class ConnectionSurvey:
     async def ids_of(self, tenant: str, recipient: str) -> frozenset[str]:
         """Return the ids of a recipient's connections, at most MAX_IDS of each node. The other nodes are only queried if one
         follows the inbox; connections of a node that does not reply are considered closed."""
-        stream, subscriptions = inbox_stream(tenant, recipient), self._hub.subscriptions
+        stream, subscriptions = inbox_stream(tenant, recipient), self.hub.subscriptions
         ids: set[str] = set()
-        await self._hub.groups.wait_known([stream])
+        await self.hub.groups.wait_known([stream])
         if subscriptions.total(stream) > subscriptions.count(stream):
             replies = await self._survey(tenant, None, MAX_IDS, wanted=ConnectionFilter(recipient=recipient))
             ids.update(entry.id for reply in replies for entry in reply.entries)
@@ -108,7 +108,7 @@ class ConnectionSurvey:
     async def writes(self, tenant: str, notification: str, recipient: str | None) -> Sequence[NotificationWrite]:
         """Return the writes of a notification to live connections, the oldest first: those that the nodes still know and
         report within WRITES_TIMEOUT. Without a `recipient`, one for each node."""
-        here = self._hub.writes.find(self._hub.members.id, tenant, notification, recipient)
+        here = self.hub.writes.find(self.hub.members.id, tenant, notification, recipient)
         wanted = ConnectionFilter(recipient=recipient)
         try:
             replies = await self._survey(tenant, wanted=wanted, notification=notification)
@@ -129,7 +129,7 @@ class ConnectionSurvey:
         """Close a connection on any node. False if none has it."""
         found = await self.page(tenant, None, 1, ConnectionFilter(id=id))
         if found:
-            await self._broker.publish(CloseRequest(tenant, id, reconnect))
+            await self.broker.publish(CloseRequest(tenant, id, reconnect))
         return bool(found)
 
     def record_closed(self, connection: Connection, at: int) -> None:
@@ -150,14 +150,14 @@ class ConnectionSurvey:
         **wanted: Any,
     ) -> Sequence[SurveyReply]:
         """Send a SurveyRequest with these fields. Return the replies that arrive in time, of some nodes or of all others."""
-        nodes = self._hub.members.others if nodes is None else nodes
+        nodes = self.hub.members.others if nodes is None else nodes
         if not nodes:
             return []
         id = secrets.token_hex(SURVEY_ID_BYTES)
-        request = SurveyRequest(self._hub.members.id, id, tenant, before, limit, **wanted)
+        request = SurveyRequest(self.hub.members.id, id, tenant, before, limit, **wanted)
         survey = self._pending[request.question] = PendingSurvey(set(nodes), [], asyncio.Event())
         try:
-            await self._broker.publish(request)
+            await self.broker.publish(request)
             seconds = REPLY_TIMEOUT if request.notification is None else WRITES_TIMEOUT
             await asyncio.wait_for(survey.complete.wait(), seconds)
         except TimeoutError:
@@ -169,9 +169,9 @@ class ConnectionSurvey:
 
     def receive(self, event: SurveyRequest | SurveyReply | CloseRequest) -> None:
         if isinstance(event, CloseRequest):
-            connection = self._hub.find(event.id)
+            connection = self.hub.find(event.id)
             if connection is not None and event.tenant in (None, connection.principal.tenant):
-                self._hub.end(connection, close_reasons.RECONNECT if event.reconnect else close_reasons.CLOSED)
+                self.hub.end(connection, close_reasons.RECONNECT if event.reconnect else close_reasons.CLOSED)
         elif isinstance(event, SurveyReply):
             survey = self._pending.get(event.question)
             if survey is not None and event.node in survey.waiting:
@@ -179,26 +179,26 @@ class ConnectionSurvey:
                 survey.replies.append(event)
                 if not survey.waiting:
                     survey.complete.set()
-        elif event.node != self._hub.members.id:
-            self._spawn(self._broker.publish(self._reply(event)))
+        elif event.node != self.hub.members.id:
+            self.spawn(self.broker.publish(self._reply(event)))
 
     def _reply(self, request: SurveyRequest) -> SurveyReply:
-        node, wanted = self._hub.members.id, request.wanted
+        node, wanted = self.hub.members.id, request.wanted
         if request.notification is not None:
-            writes = self._hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
+            writes = self.hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
             return SurveyReply(request.node, node, request.question, (), (), writes)
         if request.topics:
             topics = tuple(self._local_topics(request.tenant))
             return SurveyReply(request.node, node, request.question, (), (), topics=topics)
         if request.reports:
-            reports = self._hub.members.reports
+            reports = self.hub.members.reports
             return SurveyReply(request.node, node, request.question, (), (), reports=reports)
         entries, counts = self._local_page(request.tenant, request.before, request.limit, wanted)
         return SurveyReply(request.node, node, request.question, tuple(entries), tuple(counts))
 
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""
-        members = self._hub.members
+        members = self.hub.members
         replies = await self._survey(None, nodes={members.keeper} - {members.id}, reports=True)
         found = {id: report for reply in replies for id, report in reply.reports.items()} | members.reports
         return [
@@ -208,12 +208,12 @@ class ConnectionSurvey:
 
     async def presence(self, tenant: str, topic: str) -> Sequence[Member]:
         """Return the members that are present on a topic."""
-        async with self._hub.groups.observing([topic_stream(tenant, topic)]):
-            return self._hub.presence.members(tenant, topic)
+        async with self.hub.groups.observing([topic_stream(tenant, topic)]):
+            return self.hub.presence.members(tenant, topic)
 
     async def topic_counts(self, tenant: str, topics: Sequence[str]) -> Mapping[str, TopicCount]:
         """Return how many connections follow each of these topics, and how many members are present."""
-        streams, hub = {topic: topic_stream(tenant, topic) for topic in topics}, self._hub
+        streams, hub = {topic: topic_stream(tenant, topic) for topic in topics}, self.hub
         async with hub.groups.observing(streams.values()):
             return {
                 topic: TopicCount(hub.subscriptions.total(stream), len(hub.presence.members(tenant, topic)))
@@ -232,8 +232,8 @@ class ConnectionSurvey:
         return {key: TopicCount(count, len(members[key])) for key, count in connections.items()}
 
     def _local_topics(self, tenant: str | None) -> Iterator[FollowedTopic]:
-        presence = self._hub.presence
-        for (owner, topic), count in self._hub.subscriptions.followed_topics(tenant).items():
+        presence = self.hub.presence
+        for (owner, topic), count in self.hub.subscriptions.followed_topics(tenant).items():
             members = tuple(member.recipient for member in presence.local(owner, topic))
             yield FollowedTopic(owner, topic, count, members)
 
@@ -242,7 +242,7 @@ class ConnectionSurvey:
     def stats(self) -> dict[str, Any]:
         """Return this process's connections and encoded events by protocol and transport, its writes, delays and closes,
         the number of nodes and their connections."""
-        hub, members = self._hub, self._hub.members
+        hub, members = self.hub, self.hub.members
         return {
             "connections": Counter((one.dialect.protocol, one.dialect.transport) for one in hub),
             "encoded": hub.dispatcher.encoded_total,
@@ -267,9 +267,9 @@ class ConnectionSurvey:
             closed = (one for one in self._closed if tenant in (None, one.tenant) and wanted.matches(one))
             return _newest(closed, attrgetter("position"), before, limit), []
         if tenant is None or wanted.recipient is None:
-            connections = [entry for entry in self._hub if tenant is None or entry.principal.tenant == tenant]
+            connections = [entry for entry in self.hub if tenant is None or entry.principal.tenant == tenant]
         else:
-            connections = self._hub.subscriptions.connections_on(inbox_stream(tenant, wanted.recipient))
+            connections = self.hub.subscriptions.connections_on(inbox_stream(tenant, wanted.recipient))
         kinds = Counter((entry.dialect.protocol, entry.dialect.transport) for entry in connections)
         counts = [ConnectionCount(*kind, count) for kind, count in sorted(kinds.items())]
         listed = connections if limit else []
@@ -285,11 +285,11 @@ class ConnectionSurvey:
             recipient=connection.principal.recipient,
             protocol=connection.dialect.protocol,
             transport=connection.dialect.transport,
-            topics=self._hub.subscriptions.topics(connection),
+            topics=self.hub.subscriptions.topics(connection),
             address=connection.address,
             origin=connection.origin,
             connected_at=connection.connected_at,
-            node=self._hub.members.id,
+            node=self.hub.members.id,
         )
 
 

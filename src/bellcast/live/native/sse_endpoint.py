@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from bellcast.auth import origins
 from bellcast.inbox.types.inboxes import SessionRevoked
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
@@ -41,41 +43,40 @@ class SseConnection(Connection):
         self.transport.close()
 
 
-class StreamEndpoint:
-    def __init__(self, live: LiveContext, handshake: NativeHandshake) -> None:
-        self._live = live
-        self._handshake = handshake
+class StreamEndpoint(Struct, eq=False):
+    live: LiveContext
+    handshake: NativeHandshake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         if request.method == "OPTIONS":
-            allowed = self._live.config.access.origins
+            allowed = self.live.config.access.origins
             await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
         is_direct = asgi.can_take_over(scope)
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("Open an event stream with GET.")
-            self._live.admission.check_address(request.address)
-            principal = await self._live.authenticator.recipient(request, "stream")
+            self.live.admission.check_address(request.address)
+            principal = await self.live.authenticator.recipient(request, "stream")
             is_chunked = is_direct and request.http_version != "1.0"
             dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
             kind = SseConnection if is_direct else AsgiConnection
-            connection = self._live.admission.create_connection(
+            connection = self.live.admission.create_connection(
                 kind, dialect, principal, request.address, request.header(b"origin")
             )
         except BellcastError as error:
-            await _respond_error(error, request.cors_headers(self._live.config.access.origins, error.status), send)
+            await _respond_error(error, request.cors_headers(self.live.config.access.origins, error.status), send)
             return
-        opened = await guarded_start(connection, self._handshake.open_inbox(connection, request), lambda error: error)
+        opened = await guarded_start(connection, self.handshake.open_inbox(connection, request), lambda error: error)
         if isinstance(opened, BellcastError):
-            await _respond_error(opened, request.cors_headers(self._live.config.access.origins, opened.status), send)
+            await _respond_error(opened, request.cors_headers(self.live.config.access.origins, opened.status), send)
         elif not is_direct:
             await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := asgi.take_over(scope, connection)) is not None:
-            connection.attach(taken[0], self._live.config.limits.unsent)
+            connection.attach(taken[0], self.live.config.limits.unsent)
             head = sse.response_head(
-                request.http_version, request.cors_headers(self._live.config.access.origins), request.id_line
+                request.http_version, request.cors_headers(self.live.config.access.origins), request.id_line
             )
             connection.write(head + _retry(connection))
             await self._start(connection, request, opened)
@@ -83,7 +84,7 @@ class StreamEndpoint:
     def _start(
         self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox
     ) -> Coroutine[Any, Any, None]:
-        start = self._handshake.send_ready(connection, opened, request)
+        start = self.handshake.send_ready(connection, opened, request)
         return guarded_start(connection, start, partial(close_refused, connection))
 
     async def _serve_asgi(
@@ -96,15 +97,15 @@ class StreamEndpoint:
     ) -> None:
         """Serve the stream through ASGI `send`."""
         transport = AsgiTransport(connection, asgi.body_message)
-        connection.attach(transport, self._live.config.limits.unsent)
+        connection.attach(transport, self.live.config.limits.unsent)
         headers = [
             (b"content-type", b"text/event-stream"),
             (b"cache-control", b"no-store, no-transform"),
             (b"x-accel-buffering", b"no"),
-            *request.cors_headers(self._live.config.access.origins),
+            *request.cors_headers(self.live.config.access.origins),
         ]
         connection.write(_retry(connection))
-        self._live.spawn(self._start(connection, request, opened))
+        self.live.spawn(self._start(connection, request, opened))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         sending = transport.run(send, start, asgi.end_of_body)
         await asgi.serve(connection, transport, sending, responses.wait_disconnected(receive))

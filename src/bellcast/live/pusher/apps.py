@@ -239,25 +239,23 @@ def _place(tenant: str, id: str) -> str:
     return f"{KIND}/{tenant}/{id}"
 
 
-class ConnectedApps:
+class ConnectedApps(Struct, eq=False):
     """Keys and tenants of apps by connection; a connection without an entry belongs to the project's app and costs
     nothing here. A connection ends when its app is deleted or disabled."""
 
-    def __init__(
-        self, project: Project, apps: PusherAppDirectory, clock: Clock, end: Callable[[Connection, CloseReason], None]
-    ) -> None:
-        self._project_key = project.key
-        self._apps = apps
-        self.find = apps.by_key
-        self._clock = clock
-        self._end = end
-        self.is_used = False  # True once a Pusher client has connected to this process
-        self._keys: dict[Connection, tuple[str, str]] = {}
-        apps.watchers.append(self._close_disabled)
+    project: Project
+    apps: PusherAppDirectory
+    clock: Clock
+    end: Callable[[Connection, CloseReason], None]
+    is_used: bool = False  # True once a Pusher client has connected to this process
+    _keys: dict[Connection, tuple[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        self.apps.watchers.append(self._close_disabled)
 
     def add(self, connection: Connection, app: PusherApp) -> None:
         self.is_used = True
-        if app.credentials.key != self._project_key:
+        if app.credentials.key != self.project.key:
             self._keys[connection] = app.credentials.key, app.tenant
 
     def discard(self, connection: Connection) -> None:
@@ -265,21 +263,21 @@ class ConnectedApps:
 
     def credentials(self, connection: Connection) -> Sequence[Project]:
         """Return the valid credentials of the connection's app, the newest first."""
-        app = self._apps.by_key(self.key(connection))
-        return () if app is None else app.valid_credentials(self._clock.now())
+        app = self.apps.by_key(self.key(connection))
+        return () if app is None else app.valid_credentials(self.clock.now())
 
     def key(self, connection: Connection) -> str:
-        return self._keys[connection][0] if connection in self._keys else self._project_key
+        return self._keys[connection][0] if connection in self._keys else self.project.key
 
     def only_channel(self, connection: Connection) -> str | None:
         """Return the only channel that the connection's app may use; sign-in is then not allowed. None: any channel."""
-        app = self._apps.by_key(self.key(connection)) if connection in self._keys else None
+        app = self.apps.by_key(self.key(connection)) if connection in self._keys else None
         return None if app is None else app.only_channel
 
     def _close_disabled(self) -> None:
         for connection, (key, tenant) in tuple(self._keys.items()):
-            app = self._apps.by_key(key)
+            app = self.apps.by_key(key)
             if app is None or app.tenant != tenant:  # deleted, and perhaps created again in another tenant
-                self._end(connection, protocol.NO_SUCH_APP)
+                self.end(connection, protocol.NO_SUCH_APP)
             elif not app.enabled:
-                self._end(connection, protocol.APP_DISABLED if app.is_readable else protocol.APP_UNREADABLE)
+                self.end(connection, protocol.APP_DISABLED if app.is_readable else protocol.APP_UNREADABLE)

@@ -87,7 +87,7 @@ class PusherHandshake:
         at_ready()
 
     def _app_of(self, request: HandshakeRequest) -> PusherApp | None:
-        return self._apps.find(request.path.removeprefix(PATH).removesuffix("/"))
+        return self._apps.apps.by_key(request.path.removeprefix(PATH).removesuffix("/"))
 
     def _rejection(self, app: PusherApp | None, request: HandshakeRequest) -> CloseReason | None:
         if app is None:

@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from msgspec import Struct
+
 from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
@@ -24,13 +26,12 @@ from bellcast.live.types import PresenceChanged
 from bellcast.topics.types import is_presence
 
 
-class PresenceCache:
+class PresenceCache(Struct, eq=False):
     """Members of presence channels as encoded frame fragments, updated with every change. With thousands of members, encoding
     them for each new subscriber would cost more than sending them."""
 
-    def __init__(self) -> None:
-        self._ids: dict[tuple[str, str], dict[str, str]] = {}
-        self._entries: dict[tuple[str, str], dict[str, str]] = {}
+    _ids: dict[tuple[str, str], dict[str, str]] = {}
+    _entries: dict[tuple[str, str], dict[str, str]] = {}
 
     def apply(self, event: PresenceChanged) -> None:
         if not is_presence(event.topic):
@@ -65,41 +66,34 @@ LARAVEL = "App."
 HELD = "pusher"
 
 
-class PusherObserver:
-    def __init__(
-        self,
-        hub: Hub,
-        config: PusherConfig,
-        apps: ConnectedApps,
-        webhooks: PusherWebhooks,
-        users: PusherUsers,
-        presence_cache: PresenceCache,
-    ) -> None:
-        self._hub = hub
-        self._config = config
-        self._apps = apps
-        self._webhooks = webhooks
-        self._users = users
-        self._presence_cache = presence_cache
-        self._followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
-        self._counting: dict[Stream, bool] = {}  # channel -> whether to notify the app too
-        # Members that came here ("": a first follower) while those on other nodes were unknown
-        self._unreported: dict[Stream, set[str]] = {}
-        self._hub.guardians.holders[HELD] = Holder(self._end_held, self._begin_again)
+class PusherObserver(Struct, eq=False):
+    hub: Hub
+    config: PusherConfig
+    apps: ConnectedApps
+    webhooks: PusherWebhooks
+    users: PusherUsers
+    presence_cache: PresenceCache
+    _followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
+    _counting: dict[Stream, bool] = {}  # channel -> whether to notify the app too
+    # Members that came here ("": a first follower) while those on other nodes were unknown
+    _unreported: dict[Stream, set[str]] = {}
+
+    def __post_init__(self) -> None:
+        self.hub.guardians.holders[HELD] = Holder(self._end_held, self._begin_again)
 
     # --- subscribers
 
     @property
     def has_count_receivers(self) -> bool:
         """True if Pusher clients may be connected or webhooks are configured."""
-        return self._apps.is_used or self._webhooks.is_configured
+        return self.apps.is_used or self.webhooks.is_configured
 
     def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
-            count = self._hub.subscriptions.total(stream) if self._users.has_watchers else None
+            count = self.hub.subscriptions.total(stream) if self.users.has_watchers else None
             if count in (0, change):  # the user came online or went offline
                 _, tenant, recipient = stream.split(SEPARATOR, 2)
-                self._users.on_changed(tenant, recipient, is_online=count > 0)
+                self.users.on_changed(tenant, recipient, is_online=count > 0)
             return
         if cause is ChangeOrigin.HERE and here == max(change, 0):  # the first follower came, or the last one left
             is_followed = here > 0
@@ -109,7 +103,7 @@ class PusherObserver:
                 self._followed_aliases.add(stream)
         if not self.has_count_receivers:
             return
-        count = self._hub.subscriptions.total(stream)
+        count = self.hub.subscriptions.total(stream)
         _, tenant, name = stream.split(SEPARATOR, 2)
         # The project's webhooks only report the default tenant.
         if tenant == DEFAULT_TENANT:
@@ -119,7 +113,7 @@ class PusherObserver:
                 self._report_begin(stream, "")
             elif cause is ChangeOrigin.HERE and here == 0:
                 self._report_end(stream, "")
-        if not self._config.subscription_count or is_presence(name):
+        if not self.config.subscription_count or is_presence(name):
             return
         # One count for all changes in this event loop iteration, sent after the reply to the new subscriber.
         if stream not in self._counting:
@@ -128,7 +122,7 @@ class PusherObserver:
         self._counting[stream] = self._counting.get(stream, False) or cause is ChangeOrigin.HERE
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
-        self._presence_cache.apply(change)
+        self.presence_cache.apply(change)
         if change.tenant != DEFAULT_TENANT or not is_presence(change.topic):
             return
         if cause is ChangeOrigin.HERE:
@@ -149,13 +143,13 @@ class PusherObserver:
 
     def _hold(self, stream: Stream, member: str) -> None:
         """Let a guardian report the end of the channel or the membership if this node dies."""
-        if self._webhooks.is_configured:
-            self._hub.guardians.hold(HELD, stream + SEPARATOR + member)
+        if self.webhooks.is_configured:
+            self.hub.guardians.hold(HELD, stream + SEPARATOR + member)
 
     def _end_held(self, name: str, _payload: bytes) -> None:
         _, _, channel, member = name.split(SEPARATOR, 3)
-        self._webhooks.ended(channel, member)
-        self._hub.guardians.release(HELD, name)
+        self.webhooks.ended(channel, member)
+        self.hub.guardians.release(HELD, name)
 
     def _begin_again(self, name: str) -> None:
         """Report what has not ended here, but was reported as ended because this node was regarded as dead."""
@@ -166,68 +160,68 @@ class PusherObserver:
 
     def _report_begin(self, stream: Stream, member: str) -> None:
         """Report an occupied channel or, with a `member`, who joined it; later if other nodes may have it already."""
-        if not self._webhooks.is_configured:
+        if not self.webhooks.is_configured:
             return
-        groups, channel = self._hub.groups, stream.split(SEPARATOR, 2)[2]
+        groups, channel = self.hub.groups, stream.split(SEPARATOR, 2)[2]
         if not groups.is_known(stream):
             self._unreported.setdefault(stream, set()).add(member)
         elif not groups.count_before(stream, member or None):
-            self._webhooks.began(channel, member)
+            self.webhooks.began(channel, member)
 
     def _report_end(self, stream: Stream, member: str) -> None:
-        self._hub.guardians.release(HELD, stream + SEPARATOR + member)
+        self.hub.guardians.release(HELD, stream + SEPARATOR + member)
         unreported = self._unreported.get(stream, set())
         if member in unreported:
             unreported.discard(member)
         else:
-            self._webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
+            self.webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
 
     def group_known(self, stream: Stream) -> None:
         for member in self._unreported.pop(stream, ()):
             self._report_begin(stream, member)
 
     def _count(self, stream: Stream, channel: str) -> None:
-        if stream in self._hub.dispatcher.collected:
+        if stream in self.hub.dispatcher.collected:
             asyncio.get_running_loop().call_later(CACHE_SECONDS, self._count, stream, channel)
             return
         is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
-        count = self._hub.subscriptions.total(stream)
+        count = self.hub.subscriptions.total(stream)
         if count:
             self._send(stream, partial(protocol.subscription_count, channel, count))
             if is_ours:
-                self._webhooks.counted(channel, count)
+                self.webhooks.counted(channel, count)
 
     # --- inboxes
 
     def inbox_changed(self, event: InboxEvent) -> None:
         if not self._followed_aliases:
             return
-        for pattern in self._config.aliases:
+        for pattern in self.config.aliases:
             channel = alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
             if stream in self._followed_aliases:
                 payload = inbox_payloads.payload_of(event, event.inbox.position)
                 self._send(stream, partial(protocol.inbox_change, channel, payload))
                 if isinstance(event, NotificationAdded):
-                    followers = self._hub.subscriptions.connections_on(stream)
+                    followers = self.hub.subscriptions.connections_on(stream)
                     written = sum(isinstance(one.dialect, PusherDialect) for one in followers)
                     if written:
-                        self._hub.writes.record(event, written)
+                        self.hub.writes.record(event, written)
                     if LARAVEL in pattern:
                         self._send(stream, partial(protocol.laravel, channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
-        for pattern in self._config.aliases:
+        for pattern in self.config.aliases:
             recipient = aliased(pattern, topic)
             if recipient is not None:
                 return recipient
         return None
 
     def topics_of(self, recipient: str) -> list[str]:
-        return [alias(pattern, recipient) for pattern in self._config.aliases]
+        return [alias(pattern, recipient) for pattern in self.config.aliases]
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
-        self._users.on_pong(connection, data)
+        self.users.on_pong(connection, data)
 
     def _send(self, stream: Stream, frame: Callable[[], bytes]) -> None:
         """Send a frame to the Pusher clients of a stream. It is only encoded if there are any."""
@@ -235,4 +229,4 @@ class PusherObserver:
         def encode(dialect: Dialect) -> bytes | None:
             return dialect.encode_frame(frame()) if isinstance(dialect, PusherDialect) else None
 
-        self._hub.dispatcher.send_to_stream(stream, encode)
+        self.hub.dispatcher.send_to_stream(stream, encode)

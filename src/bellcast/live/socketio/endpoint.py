@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.auth import origins
 from bellcast.calls import CONNECT
@@ -62,15 +63,14 @@ TOO_LARGE_HEADERS = EngineError(
 )
 
 
-class SocketIOEndpoint:
-    def __init__(self, sessions: EngineSessions, live: LiveContext) -> None:
-        self._sessions = sessions
-        self._live = live
-        self._warned_at = -math.inf
+class SocketIOEndpoint(Struct, eq=False):
+    sessions: EngineSessions
+    live: LiveContext
+    _warned_at: float = -math.inf
 
     @property
     def _settings(self) -> SocketIOConfig:
-        return self._sessions.config
+        return self.sessions.config
 
     @property
     def _upgrade_timeout(self) -> float:
@@ -80,7 +80,7 @@ class SocketIOEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         query = request.parameter_values
-        if self._live.siblings is not None and await self._hand_off(scope, query, receive, send):
+        if self.live.siblings is not None and await self._hand_off(scope, query, receive, send):
             return
         if scope["type"] == "websocket":
             await self._serve_asgi(request, query, receive, send)
@@ -93,7 +93,7 @@ class SocketIOEndpoint:
 
     async def _hand_off(self, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        siblings, owner = self._live.siblings, engine_session.owner_of(_session_id(query))
+        siblings, owner = self.live.siblings, engine_session.owner_of(_session_id(query))
         if siblings is None or owner is None or owner[0] != engine_session.HOST:
             return False
         socket_path = siblings.peer_path(owner[1])
@@ -114,7 +114,7 @@ class SocketIOEndpoint:
     # --- polling
 
     async def _respond(self, request: HandshakeRequest, query: Mapping[str, str], receive: Receive, send: Send) -> None:
-        declared = self._live.config.access.origins
+        declared = self.live.config.access.origins
         if request.method == "OPTIONS":
             wanted = request.header(b"access-control-request-headers")
             named = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode("latin-1"))]
@@ -125,18 +125,18 @@ class SocketIOEndpoint:
         sid = _session_id(query)
         error = self._refusal(request, query, upgrading=False)
         if error is not None:
-            final = self._sessions.final_packets.pop(sid, None) if error is engineio.UNKNOWN_SESSION else None
+            final = self.sessions.final_packets.pop(sid, None) if error is engineio.UNKNOWN_SESSION else None
             if isinstance(final, PollingTransport):
                 await long_polling.respond_body(send, request, cors, final.take_pending())
                 return
             await long_polling.respond_engine_error(send, error, request.cors_headers(declared, error.status))
         elif not sid:
-            session = EngineSession(self._sessions, self._retained_request(request))
+            session = EngineSession(self.sessions, self._retained_request(request))
             transport = PollingTransport(session)
-            transport.set_write_buffer_limits(high=self._live.config.limits.unsent)
+            transport.set_write_buffer_limits(high=self.live.config.limits.unsent)
             session.begin(transport)
             await asgi.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
-        elif (known := self._sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
+        elif (known := self.sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
             await known.transport.respond_poll(request, receive, send, cors)
@@ -166,7 +166,7 @@ class SocketIOEndpoint:
         except ConnectionResetError:
             return
         output = CoalescingTransport(transport)
-        output.set_write_buffer_limits(high=self._live.config.limits.unsent or 2**31 - 1)
+        output.set_write_buffer_limits(high=self.live.config.limits.unsent or 2**31 - 1)
         output.write(websocket.response(key, own_line=request.id_line))
         self._begin(session, socket, output, query)
         if early:
@@ -182,7 +182,7 @@ class SocketIOEndpoint:
             return
         session, socket = self._socket(request, query, engineio.ASGI_MESSAGES)
         output = AsgiTransport(socket, _to_message)
-        output.set_write_buffer_limits(high=self._live.config.limits.unsent)
+        output.set_write_buffer_limits(high=self.live.config.limits.unsent)
         output.resume_reading()
         self._begin(session, socket, output, query)
         sending = output.run(send, {"type": "websocket.accept"}, socket.closing)
@@ -194,9 +194,9 @@ class SocketIOEndpoint:
         self, request: HandshakeRequest, query: Mapping[str, str], encoding: engineio.Encoding
     ) -> tuple[EngineSession, EngineWebSocket]:
         """Return a socket for the session of the query, else for a new one."""
-        session = self._sessions.find(_session_id(query))
-        session = session or EngineSession(self._sessions, self._retained_request(request))
-        limit = self._live.config.limits.frames_per_second
+        session = self.sessions.find(_session_id(query))
+        session = session or EngineSession(self.sessions, self._retained_request(request))
+        limit = self.live.config.limits.frames_per_second
         return session, EngineWebSocket(session, encoding, self._settings.max_payload, limit)
 
     def _begin(
@@ -220,7 +220,7 @@ class SocketIOEndpoint:
             header_values=dict(headers),
             parameter_values=NO_PARAMETERS,
             # As JSON, because two dictionaries would take three times the memory.
-            app_handshake=msgspec.json.encode(request.for_app()) if self._live.app.has(CONNECT, ANY_NAMESPACE) else b"",
+            app_handshake=msgspec.json.encode(request.for_app()) if self.live.app.has(CONNECT, ANY_NAMESPACE) else b"",
         )
 
     # --- request validation
@@ -230,10 +230,10 @@ class SocketIOEndpoint:
         transport, sid = query.get("transport"), _session_id(query)
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        if not request.may_use_token(self._live.config.access.origins):
+        if not request.may_use_token(self.live.config.access.origins):
             return engineio.FORBIDDEN
         if sid:
-            if self._sessions.find(sid) is None:
+            if self.sessions.find(sid) is None:
                 error, now = engine_session.unknown_session(sid), asyncio.get_running_loop().time()
                 if error is engine_session.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
                     self._warned_at = now
@@ -250,17 +250,17 @@ class SocketIOEndpoint:
 
     def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
         """Check the connection limit; refused clients retry the handshake."""
-        limit = self._live.config.max_connections
+        limit = self.live.config.max_connections
         try:
-            unjoined = self._sessions.unjoined_from(request.address, POLLING, WEBSOCKET)
-            self._live.admission.check_address(request.address, unjoined)
+            unjoined = self.sessions.unjoined_from(request.address, POLLING, WEBSOCKET)
+            self.live.admission.check_address(request.address, unjoined)
         except BellcastError as error:
             return EngineError(engineio.FORBIDDEN.code, error.detail, error.status)
-        if limit and len(self._sessions) >= limit:
+        if limit and len(self.sessions) >= limit:
             return EngineError(engineio.FORBIDDEN.code, "This server has reached its connection limit.", 503)
-        if self._sessions.unjoined >= MAX_UNJOINED_SESSIONS:
+        if self.sessions.unjoined >= MAX_UNJOINED_SESSIONS:
             return TOO_MANY_UNJOINED
-        if self._sessions.unjoined_from(request.address, POLLING) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
+        if self.sessions.unjoined_from(request.address, POLLING) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
             return TOO_MANY_UNJOINED_HERE
         retained = sum(len(name) + len(value) for name, value in request.headers if name in RETAINED_HEADERS)
         if retained + len(_token_query(request)) > MAX_RETAINED_BYTES:

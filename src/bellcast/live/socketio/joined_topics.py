@@ -3,6 +3,7 @@ inbox and public id, so that any node can restore them for a recovered connectio
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.errors import BellcastError, Unavailable
@@ -30,10 +31,9 @@ def _encode(topics: TopicLists) -> str:
     return msgspec.json.encode(topics).decode()
 
 
-class ConnectionTopics:
-    def __init__(self, live: LiveContext) -> None:
-        self._live = live
-        self._refreshing = False
+class ConnectionTopics(Struct, eq=False):
+    live: LiveContext
+    _refreshing: bool = False
 
     async def follow(
         self, connection: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool
@@ -59,7 +59,7 @@ class ConnectionTopics:
         """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
         to. None if they have expired or cannot be decoded, or if it had joined topics of which none are stored: it has lost
         topics, and starts again without any."""
-        principal, db, now = connection.principal, self._live.engines.db, self._live.engines.clock.now()
+        principal, db, now = connection.principal, self.live.engines.db, self.live.engines.clock.now()
         by = JoinedBy(connection.inbox, connection.id)
         found = await JoinedTopics(db).get(by)
         if found is None:
@@ -75,7 +75,7 @@ class ConnectionTopics:
             await JoinedTopics(db).save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()
-        granted, _ = await topic_access.authorize_topics(db, principal, saved.subscribed, followed, self._live.config)
+        granted, _ = await topic_access.authorize_topics(db, principal, saved.subscribed, followed, self.live.config)
         connection.set_joined(dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True))
         return granted | dict.fromkeys(saved.joined, Grant.APP)
 
@@ -84,7 +84,7 @@ class ConnectionTopics:
             return
         self._refresh_from_now_on()
         for delay in (0, SAVE_RETRY_SECONDS):
-            await self._live.engines.clock.sleep(delay)
+            await self.live.engines.clock.sleep(delay)
             try:
                 await self._store(connection)
             except BellcastError as failure:
@@ -100,26 +100,26 @@ class ConnectionTopics:
         followed = TopicLists(
             [name for name, by_app in named if by_app], [name for name, by_app in named if not by_app]
         )
-        by, now = JoinedBy(connection.inbox, connection.id), self._live.engines.clock.now()
-        await JoinedTopics(self._live.engines.db).save(by, _encode(followed), now)
+        by, now = JoinedBy(connection.inbox, connection.id), self.live.engines.clock.now()
+        await JoinedTopics(self.live.engines.db).save(by, _encode(followed), now)
         if connection.joined_topics is topics:  # they may have changed in the meantime
             connection.mark_topics(saved=True)
 
     def _refresh_from_now_on(self) -> None:
         if not self._refreshing:
             self._refreshing = True
-            self._live.spawn(self._refresh())
+            self.live.spawn(self._refresh())
 
     async def _refresh(self) -> None:
         while True:
-            await self._live.engines.clock.sleep(JOINED_TOPICS_REFRESH_MS / 1000)
+            await self.live.engines.clock.sleep(JOINED_TOPICS_REFRESH_MS / 1000)
             try:
-                now = self._live.engines.clock.now()
-                connections = [one for one in self._live.hub if isinstance(one, NamespaceConnection) and one.resumable]
+                now = self.live.engines.clock.now()
+                connections = [one for one in self.live.hub if isinstance(one, NamespaceConnection) and one.resumable]
                 unsaved = [one for one in connections if one.has_unsaved_topics]
                 saved = [JoinedBy(one.inbox, one.id) for one in connections if one.joined_topics]
                 for start in range(0, len(saved), REFRESH_BATCH_ROWS):
-                    await JoinedTopics(self._live.engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
+                    await JoinedTopics(self.live.engines.db).refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
                 for connection in unsaved:
                     await self._store(connection)
             except BellcastError as failure:

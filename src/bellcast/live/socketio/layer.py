@@ -4,6 +4,8 @@ import asyncio
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from bellcast.kernel.errors import BellcastError, HandlerFailed
 from bellcast.kernel.identities import Principal
 from bellcast.live.admission import guarded_start
@@ -108,17 +110,14 @@ class SocketIOState:
             self.connect_timer = None
 
 
-class SocketIOLayer:
-    def __init__(
-        self, config: SocketIOConfig, handshake: NamespaceHandshake, dispatcher: EventDispatcher, spawn: Spawn
-    ) -> None:
-        self._config = config
-        self._handshake = handshake
-        self._dispatcher = dispatcher
-        self._spawn = spawn
+class SocketIOLayer(Struct, eq=False):
+    config: SocketIOConfig
+    handshake: NamespaceHandshake
+    dispatcher: EventDispatcher
+    spawn: Spawn
 
     def on_open(self, session: EngineSession) -> None:
-        state = session.app_state = SocketIOState(self._config.max_payload, self._config.connect_timeout)
+        state = session.app_state = SocketIOState(self.config.max_payload, self.config.connect_timeout)
         state.start_timer(session)
 
     def on_message(self, session: EngineSession, message: str | bytes) -> None:
@@ -146,7 +145,7 @@ class SocketIOLayer:
                 case packets.ACK:
                     connection.on_ack(packet.id, packet.data)
                 case _:
-                    self._dispatcher.receive(connection, packet, state.reader.size)
+                    self.dispatcher.receive(connection, packet, state.reader.size)
         except InvalidPacket:
             session.close(UNREADABLE)
 
@@ -183,7 +182,7 @@ class SocketIOLayer:
     ) -> None:
         if packet.namespace in connections:
             raise InvalidPacket("A CONNECT arrived for a namespace that is joined.")
-        if not self._dispatcher.app.has_namespace(packet.namespace):
+        if not self.dispatcher.app.has_namespace(packet.namespace):
             _send_connect_error(session, packet.namespace, "Invalid namespace")
         elif len(connections) + len(session.app_state.leaving) >= MAX_NAMESPACES:
             _send_connect_error(session, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
@@ -191,12 +190,12 @@ class SocketIOLayer:
             _send_connect_error(session, packet.namespace, "auth must be an object: `auth: { token }`", code="invalid")
         else:
             connections[packet.namespace] = None
-            connection = self._handshake.create_connection(session, packet.namespace)
+            connection = self.handshake.create_connection(session, packet.namespace)
             size = session.app_state.reader.size
             session.app_state.joining_bytes += size
             if session.app_state.is_full:
                 session.transport.transport.pause_reading()
-            self._spawn(self._start(connection, packet.data or {}, size))
+            self.spawn(self._start(connection, packet.data or {}, size))
 
     async def _start(self, connection: NamespaceConnection, auth: dict[str, Any], size: int) -> None:
         """Join a namespace. `size` is the size of the CONNECT packet, which counts towards the limit until then."""
@@ -205,7 +204,7 @@ class SocketIOLayer:
             # Otherwise the output for a client that joins and leaves, but reads nothing, would have no limit.
             await session.wait_drained()
             if not session.is_closed:
-                await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
+                await guarded_start(connection, self.handshake.join(connection, auth), partial(_refuse, connection))
         finally:
             was_full = state.is_full
             state.joining_bytes -= size

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from bellcast.auth import keys
 from bellcast.auth.store import Keys
@@ -35,25 +36,24 @@ Group = dict[int, list[Connection]]  # by inbox number
 Check = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Reconciler:
-    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, spawn: Spawn) -> None:
-        self._engines = engines
-        self._hub = hub
-        self._grants = config.grants
-        # Grants that were unused in the last round. A connection that was just authorized may not follow its topic yet.
-        self._unused: set[SubscriptionGrant] = set()
-        self._spawn = spawn
-        self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
+class Reconciler(Struct, eq=False):
+    engines: Context
+    hub: Hub
+    config: LiveConfig
+    spawn: Spawn
+    # Grants that were unused in the last round. A connection that was just authorized may not follow its topic yet.
+    _unused: set[SubscriptionGrant] = set()
+    _materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     async def run(self) -> None:
         """Check until cancelled; while the store is unavailable, checks are skipped."""
         while True:
-            checks = self._checks(self._hub, self._grants)
+            checks = self._checks(self.hub, self.config.grants)
             for check in checks:
                 await check()
-                await self._engines.clock.sleep(INTERVAL_SECONDS / len(checks))
+                await self.engines.clock.sleep(INTERVAL_SECONDS / len(checks))
             if not checks:
-                await self._engines.clock.sleep(INTERVAL_SECONDS)
+                await self.engines.clock.sleep(INTERVAL_SECONDS)
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:
         """Check the connections on streams that may have lost events."""
@@ -63,17 +63,17 @@ class Reconciler:
                 await check()
 
         if ANNOUNCEMENTS in streams:  # the subscription was interrupted
-            checks = self._checks(self._hub, self._grants)
+            checks = self._checks(self.hub, self.config.grants)
         else:
-            connections = {one for stream in streams for one in self._hub.subscriptions.connections_on(stream)}
+            connections = {one for stream in streams for one in self.hub.subscriptions.connections_on(stream)}
             followed = {
                 SubscriptionGrant(one.principal.tenant, one.principal.recipient or "", topic)
                 for one in connections
-                for topic in self._hub.subscriptions.topics(one)
+                for topic in self.hub.subscriptions.topics(one)
             }
-            checks = self._checks(connections, followed & self._grants)
+            checks = self._checks(connections, followed & self.config.grants)
         if checks:
-            self._spawn(check_all())
+            self.spawn(check_all())
 
     def _checks(self, connections: Iterable[Connection], grants: Iterable[SubscriptionGrant]) -> list[Check]:
         """Return the checks of connections and grants, of CHECK_BATCH_ROWS each."""
@@ -89,38 +89,38 @@ class Reconciler:
 
     async def _check_inboxes(self, group: Group) -> None:
         try:
-            statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(group))}
+            statuses = {one.number: one for one in await Inboxes(self.engines.db).statuses(list(group))}
             creators = {key for some in group.values() for one in some if (key := one.principal.key) is not None}
-            ended = {key for key in creators if await keys.is_revoked(Keys(self._engines.db), key)}
+            ended = {key for key in creators if await keys.is_revoked(Keys(self.engines.db), key)}
             behind: dict[str, set[str]] = defaultdict(set)
             for number, connections in group.items():
                 for connection in connections:
                     status, principal = statuses.get(number), connection.principal
                     if status is None or principal.issued_at < status.revoked_before:
-                        self._hub.reconciled["revocation"] += 1
-                        self._hub.end(connection, close_reasons.REVOKED)
+                        self.hub.reconciled["revocation"] += 1
+                        self.hub.end(connection, close_reasons.REVOKED)
                         continue
                     if principal.key in ended:  # its client continues with a token of another key
-                        self._hub.end(connection, close_reasons.EXPIRED)
+                        self.hub.end(connection, close_reasons.EXPIRED)
                         continue
                     if status.behind and principal.recipient is not None:
                         behind[principal.tenant].add(principal.recipient)
                     if connection.phase is Phase.REPLAYING:
                         connection.is_stale = True
                     elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
-                        self._hub.reconciled["change"] += 1
-                        self._hub.callbacks.fill_gap(connection)
+                        self.hub.reconciled["change"] += 1
+                        self.hub.callbacks.fill_gap(connection)
             for tenant, recipients in behind.items():
-                self._hub.reconciled["announcement"] += len(recipients)
-                inboxes = Sends(self._engines.db).materialize(tenant, sorted(recipients), self._engines.clock.now())
+                self.hub.reconciled["announcement"] += len(recipients)
+                inboxes = Sends(self.engines.db).materialize(tenant, sorted(recipients), self.engines.clock.now())
                 async for materialized in inboxes:
-                    await self._engines.broker.publish(*materialized.events)
-            self._hub.reconciler_checks["ok"] += 1
+                    await self.engines.broker.publish(*materialized.events)
+            self.hub.reconciler_checks["ok"] += 1
         except BellcastError as failure:
-            self._hub.reconciler_checks["failed"] += 1
+            self.hub.reconciler_checks["failed"] += 1
             log.warning("reconcile_postponed", reason=failure.detail)
         except Exception:  # later checks must still run
-            self._hub.reconciler_checks["failed"] += 1
+            self.hub.reconciler_checks["failed"] += 1
             log.exception("reconcile_failed")
 
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
@@ -128,30 +128,30 @@ class Reconciler:
         used = [grant for grant in grants if self._is_followed(grant)]
         try:
             valid = (
-                await StoredSubscriptions(self._engines.db).grants_in_force(used)
+                await StoredSubscriptions(self.engines.db).grants_in_force(used)
                 if used
                 else frozenset[SubscriptionGrant]()
             )
         except BellcastError as failure:
-            self._hub.reconciler_checks["failed"] += 1
+            self.hub.reconciler_checks["failed"] += 1
             log.warning("reconcile_postponed", reason=failure.detail)
             return
-        self._hub.reconciler_checks["ok"] += 1
+        self.hub.reconciler_checks["ok"] += 1
         for grant in used:
             if grant not in valid:
-                self._hub.reconciled["unsubscription"] += 1
-                self._hub.dispatch(SubscriptionEnded(*grant))
+                self.hub.reconciled["unsubscription"] += 1
+                self.hub.dispatch(SubscriptionEnded(*grant))
 
     def _is_followed(self, grant: SubscriptionGrant) -> bool:
         """True if a connection uses the grant. Discards a grant that two rounds found unused."""
         stream = topic_stream(grant.tenant, grant.topic)
-        connections = self._hub.subscriptions.connections_on(inbox_stream(grant.tenant, grant.recipient))
+        connections = self.hub.subscriptions.connections_on(inbox_stream(grant.tenant, grant.recipient))
         if any(stream in one.streams for one in connections):
             self._unused.discard(grant)
             return True
         if grant in self._unused:
             self._unused.discard(grant)
-            self._grants.discard(grant)
+            self.config.grants.discard(grant)
         else:
             self._unused.add(grant)
         return False
@@ -164,14 +164,14 @@ class Reconciler:
             self._materializing[event.tenant] = True
         else:
             self._materializing[event.tenant] = False
-            self._spawn(self._materialize_tenant(event.tenant))
+            self.spawn(self._materialize_tenant(event.tenant))
 
     async def _materialize_tenant(self, tenant: str) -> None:
         try:
             more = True
             while more:
                 self._materializing[tenant] = False
-                for owner, recipients in self._hub.subscriptions.recipients(tenant):
+                for owner, recipients in self.hub.subscriptions.recipients(tenant):
                     await self._materialize(owner, recipients)
                 more = self._materializing[tenant]
         except BellcastError as failure:
@@ -183,16 +183,16 @@ class Reconciler:
         """Materialize announcements in some inboxes. Every process with connections of a recipient does this: the first
         adds the announcement, and the others compare their connections with the inbox. So an event is published only if
         another process follows the inbox."""
-        inboxes = self._hub.subscriptions
-        async for batch in Sends(self._engines.db).materialize(tenant, recipients, self._engines.clock.now()):
+        inboxes = self.hub.subscriptions
+        async for batch in Sends(self.engines.db).materialize(tenant, recipients, self.engines.clock.now()):
             elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in batch.events])
             for event in batch.events:
                 if event.inbox.recipient in elsewhere:
-                    await self._engines.broker.publish(event)
+                    await self.engines.broker.publish(event)
                     continue
                 try:
                     # No other change of the inbox is expected at this time
-                    self._hub.dispatcher.dispatch_change(event, is_single=True)
+                    self.hub.dispatcher.dispatch_change(event, is_single=True)
                 except Exception:  # the other recipients must receive theirs
                     log.exception("announcement_dispatch_failed")
             # Send changes that another process added to these inboxes without publishing them
@@ -202,13 +202,13 @@ class Reconciler:
                 ]
                 connections = [one for stream in streams for one in inboxes.connections_on(stream)]
                 numbers = {one.inbox for one in connections if one.inbox}
-                statuses = {one.number: one for one in await Inboxes(self._engines.db).statuses(list(numbers))}
+                statuses = {one.number: one for one in await Inboxes(self.engines.db).statuses(list(numbers))}
                 for connection in connections:
                     status = statuses.get(connection.inbox)
                     if connection.phase is not Phase.LIVE:
                         connection.is_stale = True
                     elif status is not None and has_missed_changes(connection, status):
-                        self._hub.callbacks.fill_gap(connection)
+                        self.hub.callbacks.fill_gap(connection)
 
 
 def has_missed_changes(connection: Connection, status: InboxStatus) -> bool:

@@ -18,6 +18,7 @@ from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.dispatch import Dispatcher
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
@@ -169,7 +170,7 @@ async def test_count_reaches_pusher_clients_when_another_client_follows_their_ch
 
 async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     channel, fan_outs = Channel(), []
-    monkeypatch.setattr(channel.hub.dispatcher, "send_to_stream", lambda *sent: fan_outs.append(sent))
+    monkeypatch.setattr(Dispatcher, "send_to_stream", lambda _, *sent: fan_outs.append(sent))
     channel.join("1", fakes.protocol.MESSAGE)
     await channel.settle()
     assert (fan_outs, channel.counted) == ([], [])
