@@ -7,7 +7,6 @@ import struct
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
 
 from bellcast.kernel.errors import BadRequest, UpgradeRequired
 from bellcast.live.framing import HeaderFields, lines
@@ -320,16 +319,19 @@ class FrameReader:
         return end
 
 
-class _Message(Struct, eq=False):
+class _Message:
     """An incomplete text or binary message."""
 
-    is_text: bool
-    _content: bytearray = field(default_factory=bytearray)
-    _checked: int = 0  # length of the prefix that is valid UTF-8
-    _fragments: int = 0
-    _is_final: bool = False
-    _key: bytes = b""
-    awaited: int = 0
+    __slots__ = ("_checked", "_content", "_fragments", "_is_final", "_is_text", "_key", "awaited")
+
+    def __init__(self, *, is_text: bool) -> None:
+        self._is_text = is_text
+        self._content = bytearray()
+        self._checked = 0  # length of the prefix that is valid UTF-8
+        self._fragments = 0
+        self._is_final = False
+        self._key = b""
+        self.awaited = 0
 
     def check_room(self, length: int, max_size: int) -> None:
         if len(self._content) + length > max_size:
@@ -346,7 +348,7 @@ class _Message(Struct, eq=False):
         self.awaited -= len(masked)
         turn = len(masked) % 4
         self._key = self._key[turn:] + self._key[:turn]
-        if self.is_text and not self.is_whole():
+        if self._is_text and not self.is_whole():
             # Refuse input that cannot become valid UTF-8. Each byte is decoded once, except those of a split character.
             unchecked = self._content[self._checked :]
             try:
@@ -362,7 +364,7 @@ class _Message(Struct, eq=False):
         return self._is_final and not self.awaited
 
     def received(self) -> TextMessage | BinaryMessage:
-        return TextMessage(_utf8(self._content)) if self.is_text else BinaryMessage(bytes(self._content))
+        return TextMessage(_utf8(self._content)) if self._is_text else BinaryMessage(bytes(self._content))
 
 
 class _ClientError(Exception):

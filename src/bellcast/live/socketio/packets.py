@@ -54,16 +54,19 @@ class Packet(NamedTuple):
     attachments: int = 0
 
 
-class PacketReader(Struct, eq=False):
+class PacketReader:
     """Decodes messages to packets, and joins a binary packet with its attachments.
 
     `max_size` limits the total size of one packet's attachments. `size` is the size of the last packet's messages."""
 
-    max_size: int
-    _packet: Packet | None = None
-    _awaited: int = 0
-    _attachments: list[bytes] | None = None
-    size: int = 0
+    __slots__ = ("_attachments", "_awaited", "_max_size", "_packet", "size")
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._packet: Packet | None = None
+        self._awaited = 0
+        self._attachments: list[bytes] | None = None
+        self.size = 0
 
     def read(self, message: str | bytes) -> Packet | None:
         """Return the packet that this message completes, if any. Raises InvalidPacket."""
@@ -81,7 +84,7 @@ class PacketReader(Struct, eq=False):
             raise InvalidPacket("Got a binary message that no packet announced.")
         attachments.append(message)
         self.size += len(message)
-        if self.max_size and sum(map(len, attachments)) > self.max_size:
+        if self._max_size and sum(map(len, attachments)) > self._max_size:
             raise InvalidPacket("The attachments of one packet are too large in total.")
         if len(attachments) < self._awaited:
             return None
