@@ -152,7 +152,7 @@ PARAMETERS = {
     "text": "Only with this text, in any case.",
     "last": "Begin with at most this many recent events.",
     "status": "Only with this status, or a class such as `4xx`.",
-    "route": "Only of this endpoint, with or without its method.",
+    "route": "Only of this route, with or without its method.",
     "metrics": "Metrics by name, repeated or separated by commas. Default: all.",
     "step": "The key of a step, only of runs that reached it; of statistics, the length of an interval.",
     "provider": "Only of this provider.",
