@@ -30,7 +30,7 @@ async def test_bulk_request_is_counted_whole_and_its_last_sends_are_kept(
         Draft(to="alice", title="Hello", type=f"t{number}", tenant="acme" if number % 5 else "globex")
         for number in range(NUMBER)
     ]
-    await sending.send_many(engines, Limits(), drafts)
+    await sending.BulkSend(engines, Limits()).send(drafts)
     assert feed.emitted == {"send": NUMBER}
     assert {tenant: point.sends for tenant, point in feed.tenants.busiest().items()} == {"acme": 200, "globex": 50}
     kept = feed.recent(SENDS, NUMBER)

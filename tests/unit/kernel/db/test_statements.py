@@ -23,8 +23,8 @@ MANY_WRITERS: dict[str, set[str]] = {
 }
 # Names in lists and tables, without a Statement.
 NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
-# Names that are composed, such as f"{kind}_causes{scope}".
-COMPOSED = re.compile(r'f"([a-z_{}\[\]]*_[a-z]+(?:\{\w+\})?)"')
+# Names that are composed, such as f"{kind}_causes{scope}" and f"old_{kind}".
+COMPOSED = re.compile(r'f"([a-z_{}\[\]]*_(?:[a-z]+(?:\{\w+\})?|\{\w+\}))"')
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
