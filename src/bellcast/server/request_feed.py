@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -196,28 +196,33 @@ class RequestFeed(Struct, eq=False):
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Emit the topics that a connection begins to follow. They are not logged."""
-        now = self.clock.now()
+        now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
         for topic in topics:
-            make = _connection_event("subscribe", connection, now, f"follows {topic}", {}, topic)
-            self.feed.emit_later("subscribe", connection.principal.tenant, make)
+            text = f"follows {topic}"
+            make = partial(_connection_event, "subscribe", now, principal, connection.id, dialect, text, {}, topic)
+            self.feed.emit_later("subscribe", principal.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         """Emit the topics that a connection may not follow. They are not logged."""
-        now = self.clock.now()
         for one in refused[:MAX_REFUSED_TOPICS]:
-            text, fields = f"may not follow {one.topic}", {"code": one.code, "detail": one.message}
-            self.feed.emit(_connection_event("refused", connection, now, text, fields, one.topic)())
+            fields = {"code": one.code, "detail": one.message}
+            self._emit_refused(connection, f"may not follow {one.topic}", fields, one.topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
-        now = self.clock.now()
+        now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
         text, fields = f"disconnected: {end.reason}", why(end) | {"ms": now - connection.connected_at}
-        make = _connection_event("disconnect", connection, now, text, fields)
-        self.feed.emit_later("disconnect", connection.principal.tenant, make)
+        make = partial(_connection_event, "disconnect", now, principal, connection.id, dialect, text, fields)
+        self.feed.emit_later("disconnect", principal.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
-        text = f"connection refused: {end.reason}"
-        self.feed.emit(_connection_event("refused", connection, self.clock.now(), text, fields)())
+        self._emit_refused(connection, f"connection refused: {end.reason}", fields)
+
+    def _emit_refused(
+        self, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
+    ) -> None:
+        now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
+        self.feed.emit(_connection_event("refused", now, principal, connection.id, dialect, text, fields, topic))
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
         """Emit the refusal of a connection to a namespace, which has no id."""
@@ -245,33 +250,31 @@ def _opened_event(
     origin: str | None,
 ) -> FeedEvent:
     given = {"path": path, "request_id": request_id, "origin": origin}
-    return FeedEvent(
-        kind="connect",
-        at=at,
-        text=f"connected by {dialect.protocol} over {dialect.transport}",
-        tenant=principal.tenant,
-        recipient=principal.recipient,
-        connection=id,
-        trace=request_id,
-        fields={"protocol": dialect.protocol, "transport": dialect.transport}
-        | {name: value for name, value in given.items() if value is not None},
-    )
+    fields = {name: value for name, value in given.items() if value is not None}
+    text = f"connected by {dialect.protocol} over {dialect.transport}"
+    return _connection_event("connect", at, principal, id, dialect, text, fields)
 
 
 def _connection_event(
-    kind: FeedKind, connection: Connection, at: int, text: str, fields: Mapping[str, Any], topic: str | None = None
-) -> Callable[[], FeedEvent]:
-    """Return what makes an event. It does not refer to the connection, so that a closed one can be freed."""
-    principal, dialect = connection.principal, connection.dialect
-    return partial(
-        FeedEvent,
+    kind: FeedKind,
+    at: int,
+    principal: Principal,
+    id: str,
+    dialect: Dialect,
+    text: str,
+    fields: Mapping[str, Any],
+    topic: str | None = None,
+) -> FeedEvent:
+    """Return an event of a connection. What makes one holds these values instead of the connection, so that a closed one can be
+    freed."""
+    return FeedEvent(
         kind=kind,
         at=at,
         text=text,
         tenant=principal.tenant,
         recipient=principal.recipient,
         topic=topic,
-        connection=connection.id,
+        connection=id,
         trace=fields.get("request_id"),
         fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
     )
