@@ -1,9 +1,13 @@
 """Settings are command line options with the table's descriptions; secrets are not."""
 
+import json
+
+import pytest
 import typer
+from typer.testing import CliRunner
 
 from bellcast import cli
-from bellcast.cli import options, serve
+from bellcast.cli import console, options, serve
 from bellcast.settings import table
 
 root = typer.main.get_command(cli.app)
@@ -81,3 +85,31 @@ def test_every_command_has_a_one_sentence_description():
     for name, command in root.commands.items():
         assert command.help.endswith("."), name
         assert "\n" not in command.help.strip(), name
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_command_prints_its_result_as_json_or_what_it_did(flags):
+    app = typer.Typer()
+
+    @options.command(app, cls=options.CliCommand)
+    def count(ctx, number: int = 2):
+        yield {"counted": number}
+        console.show([f"Counted {number}"])
+
+    printed = CliRunner().invoke(app, ["--number", "3", *flags]).output
+    assert json.loads(printed) == {"counted": 3} if flags else printed == "Counted 3\n"
+
+
+def test_client_of_a_command_is_created_when_it_is_used():
+    app = typer.Typer()
+
+    @options.command(app)
+    def check(client, number: int = 2):
+        if number > 2:
+            raise typer.BadParameter("expected 2 at most")
+        client.stats()
+
+    # Nothing names a server or a secret.
+    wrong = CliRunner(env={"BELLCAST_DATA": "/nonexistent"}).invoke(app, ["--number", "3"])
+    assert wrong.exit_code == 2
+    assert "expected 2 at most" in wrong.output
