@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 94_101),
-    "modules": (0, 577),
-    "classes": (0, 1_337),
-    "functions": (0, 6_202),
-    "private functions used once": (0, 852),
-    "functions that only pass their parameters on": (0, 34),
+    "lines": (0, 90_490),
+    "modules": (0, 572),
+    "classes": (0, 1_281),
+    "functions": (0, 5_748),
+    "private functions used once": (0, 675),
+    "functions that only pass their parameters on": (0, 29),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
