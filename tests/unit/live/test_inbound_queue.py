@@ -15,6 +15,7 @@ from bellcast.live.native import protocol
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.packets import PacketReader
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
 
@@ -97,7 +98,7 @@ async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> No
 
 def new_session(transport: FakeTransport) -> Any:
     """A session whose namespaces hold at most 200 bytes."""
-    state = SocketIOState(100, 45.0)
+    state = SocketIOState(PacketReader(100), 100, 45.0)
     return SimpleNamespace(
         transport=SimpleNamespace(transport=transport),
         app_state=state,

@@ -37,7 +37,7 @@ from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake, Pid
-from bellcast.live.socketio.packets import dialect_for
+from bellcast.live.socketio.packets import PacketReader, dialect_for
 from bellcast.live.sync import resume
 from tests import fake_stores
 from tests.clock import FakeClock
@@ -391,7 +391,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     transport = SimpleNamespace(transport=fake, open_socket=lambda: None, encoding=engineio.POLLING_BODY)
     session = SimpleNamespace(
         transport=transport,
-        app_state=SocketIOState(0, cast(Any, None)),
+        app_state=SocketIOState(PacketReader(0), 0, cast(Any, None)),
         is_closed=False,
         is_buffer_full=False,
         set_joined=lambda: None,

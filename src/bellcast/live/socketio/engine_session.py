@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 import structlog
+from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Principal
@@ -118,37 +119,22 @@ class EngineListener(Protocol):
     def on_close(self, session: "EngineSession") -> None: ...
 
 
-class EngineSession:
+class EngineSession(Struct, eq=False):
     """One session. `app_state` belongs to the listener."""
 
     protocol, dialect = "engineio", "socketio"
 
-    __slots__ = (
-        "_pong_due",
-        "_sessions",
-        "app_state",
-        "close_reason",
-        "deadline",
-        "is_closed",
-        "request",
-        "sid",
-        "slot",
-        "transport",
-        "unjoined_as",
-    )
-
-    def __init__(self, sessions: "EngineSessions", request: HandshakeRequest) -> None:
-        self._sessions = sessions
-        self._pong_due = False
-        self.sid = f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
-        self.request = request
-        self.is_closed = False
-        self.unjoined_as: str | None = None  # the transport as which a session without a namespace is counted
-        self.close_reason: CloseReason | None = None  # None at the end: the socket was lost
-        self.deadline = 0.0
-        self.slot = 0  # of the timer
-        self.transport: EngineTransport = CLOSED_TRANSPORT
-        self.app_state: Any = None
+    sessions: "EngineSessions"
+    request: HandshakeRequest
+    sid: str = field(default_factory=lambda: f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}")
+    is_closed: bool = False
+    unjoined_as: str | None = None  # the transport as which a session without a namespace is counted
+    close_reason: CloseReason | None = None  # None at the end: the socket was lost
+    deadline: float = 0.0
+    slot: int = 0  # of the timer
+    transport: EngineTransport = CLOSED_TRANSPORT
+    app_state: Any = None
+    _pong_due: bool = False
 
     @property
     def transport_name(self) -> str:
@@ -157,7 +143,7 @@ class EngineSession:
     def set_joined(self) -> None:
         """Mark the session as joined to a namespace; the hub counts its connections from now on. Idempotent."""
         if self.unjoined_as is not None:
-            self._sessions.count_unjoined(self.request.address, self.unjoined_as, -1)
+            self.sessions.count_unjoined(self.request.address, self.unjoined_as, -1)
             self.unjoined_as = None
 
     def set_unjoined(self) -> None:
@@ -165,13 +151,13 @@ class EngineSession:
         Idempotent."""
         if self.unjoined_as is None:
             self.unjoined_as = self.transport_name
-            self._sessions.count_unjoined(self.request.address, self.unjoined_as, 1)
+            self.sessions.count_unjoined(self.request.address, self.unjoined_as, 1)
 
     def begin(self, transport: EngineTransport) -> None:
         """Send the open packet and start the heartbeat. A failed start is logged and closes the session."""
         self.transport = transport
         try:
-            self._sessions.begin(self)
+            self.sessions.begin(self)
         except Exception:
             log.exception("session_start_failed")
             self.close(close_reasons.UNAVAILABLE)
@@ -185,11 +171,11 @@ class EngineSession:
             return
         match packet.type:
             case "4":
-                self._sessions.listener.on_message(self, packet.data)
+                self.sessions.listener.on_message(self, packet.data)
             case "3":
                 if self._pong_due:
                     self._pong_due = False
-                    self.deadline = asyncio.get_running_loop().time() + self._sessions.config.ping_interval
+                    self.deadline = asyncio.get_running_loop().time() + self.sessions.config.ping_interval
             case "1":
                 self.close(CLIENT_CLOSED, engineio.NOOP)
             case "2":
@@ -200,24 +186,24 @@ class EngineSession:
         self.transport = transport
         for packet in pending:
             transport.transport.write(engineio.reencode(packet, transport.encoding))
-        self._sessions.listener.on_transport_changed(self)
+        self.sessions.listener.on_transport_changed(self)
 
     def on_buffer_full(self) -> None:
         if not self.is_closed:
-            self._sessions.full.setdefault(self, asyncio.Event())
-            self._sessions.listener.on_buffer_full(self)
+            self.sessions.full.setdefault(self, asyncio.Event())
+            self.sessions.listener.on_buffer_full(self)
 
     def on_buffer_drained(self) -> None:
-        self._sessions.set_drained(self)
-        self._sessions.listener.on_buffer_drained(self)
+        self.sessions.set_drained(self)
+        self.sessions.listener.on_buffer_drained(self)
 
     @property
     def is_buffer_full(self) -> bool:
-        return self in self._sessions.full
+        return self in self.sessions.full
 
     async def wait_drained(self) -> None:
         """Wait until the client has read the buffered output, or the session is closed."""
-        while (drained := self._sessions.full.get(self)) is not None:
+        while (drained := self.sessions.full.get(self)) is not None:
             await drained.wait()
 
     def close(self, end: CloseReason, last: bytes = engineio.CLOSE) -> None:
@@ -232,20 +218,20 @@ class EngineSession:
         transport = self.transport
         self.close(end)
         if transport.encoding is engineio.POLLING_BODY and transport.transport.get_write_buffer_size():
-            final_packets = self._sessions.final_packets
+            final_packets = self.sessions.final_packets
             final_packets[self.sid] = transport
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, final_packets.pop, self.sid, None)
 
     def discard(self) -> None:
         if not self.is_closed:
             self.is_closed = True
-            self._sessions.discard(self)
+            self.sessions.discard(self)
             # Break the reference cycle: thousands of pairs would otherwise wait for the garbage collector.
             self.transport = CLOSED_TRANSPORT
 
     def log_refusal(self, namespace: str, reason: str, principal: Principal, *, is_fed: bool) -> None:
-        if self._sessions.log is not None:
-            self._sessions.log.namespace_refused(self, namespace, reason, principal, is_fed=is_fed)
+        if self.sessions.log is not None:
+            self.sessions.log.namespace_refused(self, namespace, reason, principal, is_fed=is_fed)
 
     def check_timeout(self, now: float) -> None:
         """Send a ping if due; close if no pong arrived."""
@@ -256,7 +242,7 @@ class EngineSession:
             return
         self._pong_due = True
         # Measured from the time when the ping was due, so that sweep delays do not extend the timeout.
-        self.deadline += self._sessions.config.ping_timeout
+        self.deadline += self.sessions.config.ping_timeout
         self.send_packet(engineio.PING)
 
 

@@ -32,34 +32,21 @@ MAX_REFUSED_EVENTS = 10
 ANONYMOUS = Principal()
 
 
-class SocketIOState:
+class SocketIOState(Struct, eq=False):
     """State of one session: its connection per namespace (None while joining). `leaving` are connections that the
     client has left while a handler still processes their packet. `joining_bytes` is the size of CONNECT packets, which
     stay in memory until their namespace is joined or refused. A session that has joined no namespace, or has left all,
     is closed after `connect_timeout`, since no limit counts its connections."""
 
-    __slots__ = (
-        "_connect_timeout",
-        "_max_payload",
-        "_refused_before",
-        "connect_timer",
-        "connections",
-        "joining_bytes",
-        "leaving",
-        "reader",
-        "refused",
-    )
-
-    def __init__(self, max_payload: int, connect_timeout: float) -> None:
-        self.reader = PacketReader(max_payload)
-        self.connections: dict[str, NamespaceConnection | None] = {}
-        self.leaving: tuple[NamespaceConnection, ...] = ()  # a set would take 216 bytes
-        self.connect_timer: asyncio.TimerHandle | None = None  # not None while no namespace is joined
-        self._connect_timeout = connect_timeout
-        self.joining_bytes = 0
-        self.refused = 0  # namespaces
-        self._refused_before = 0  # before the last namespace was left
-        self._max_payload = max_payload  # 0: unlimited
+    reader: PacketReader
+    max_payload: int  # 0: unlimited
+    connect_timeout: float
+    connections: dict[str, NamespaceConnection | None] = {}
+    leaving: tuple[NamespaceConnection, ...] = ()  # a set would take 216 bytes
+    connect_timer: asyncio.TimerHandle | None = None  # not None while no namespace is joined
+    joining_bytes: int = 0
+    refused: int = 0  # namespaces
+    _refused_before: int = 0  # before the last namespace was left
 
     def add(self, connection: NamespaceConnection) -> None:
         """Mark the session as joined."""
@@ -87,7 +74,7 @@ class SocketIOState:
         """Close the session after `connect_timeout` unless it joins a namespace."""
         loop = asyncio.get_running_loop()
         self._refused_before = self.refused
-        self.connect_timer = loop.call_later(self._connect_timeout, session.close, close_reasons.NO_PONG)
+        self.connect_timer = loop.call_later(self.connect_timeout, session.close, close_reasons.NO_PONG)
 
     @property
     def is_refused_too_often(self) -> bool:
@@ -102,7 +89,7 @@ class SocketIOState:
         queues = [one.pending for one in connections if one.pending is not None]
         is_any_full = any(queue.is_full for queue in queues)
         held_bytes = self.joining_bytes + sum(queue.held_bytes for queue in queues)
-        return is_any_full or 0 < MAX_HELD_PAYLOADS * self._max_payload < held_bytes
+        return is_any_full or 0 < MAX_HELD_PAYLOADS * self.max_payload < held_bytes
 
     def cancel_timer(self) -> None:
         if self.connect_timer is not None:
@@ -117,7 +104,9 @@ class SocketIOLayer(Struct, eq=False):
     spawn: Spawn
 
     def on_open(self, session: EngineSession) -> None:
-        state = session.app_state = SocketIOState(self.config.max_payload, self.config.connect_timeout)
+        state = session.app_state = SocketIOState(
+            PacketReader(self.config.max_payload), self.config.max_payload, self.config.connect_timeout
+        )
         state.start_timer(session)
 
     def on_message(self, session: EngineSession, message: str | bytes) -> None:

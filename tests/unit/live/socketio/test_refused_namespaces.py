@@ -10,6 +10,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.layer import MAX_NAMESPACES, MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
+from bellcast.live.socketio.packets import PacketReader
 from bellcast.live_feed import FeedEvent, FeedFilter
 from bellcast.server.request_log import RequestLog
 from tests.clock import FakeClock
@@ -25,7 +26,7 @@ class Refusals:
         request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
         sessions = cast(Any, SimpleNamespace(log=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None))
         self.session = EngineSession(sessions, cast(Any, request))
-        state = self.session.app_state = SocketIOState(100, 45)
+        state = self.session.app_state = SocketIOState(PacketReader(100), 100, 45)
         state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))
         app = SimpleNamespace(has_namespace=lambda _: False)
         self.layer = SocketIOLayer(
