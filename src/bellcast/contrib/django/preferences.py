@@ -26,16 +26,13 @@ FIELDS = (
 def read(user: Any) -> dict[str, Any]:
     """Return all fields with their values in effect."""
     recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
-    bell = conf.client()
     try:
-        record = bell.recipients.get(recipient, tenant=tenant)
-        created_at = record.created_at
+        created_at = conf.client().recipients.get(recipient, tenant=tenant).created_at
     except NotFound:
         created_at = None
     document = _document(user)
-    fields = _fields(document)
-    # A server of the previous release sends no `updated_at`.
-    return {**fields, "updated_at": document.get("updated_at"), "created_at": datetimes.time_text(created_at)}
+    times = {"updated_at": document.get("updated_at"), "created_at": datetimes.time_text(created_at)}
+    return {**_fields(document), **times}
 
 
 def _document(user: Any) -> Mapping[str, Any]:
@@ -44,14 +41,8 @@ def _document(user: Any) -> Mapping[str, Any]:
     return document
 
 
-def _inherited(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the defaults of the tenant and the project. A server of the previous release does not send them."""
-    inherited: Mapping[str, Any] = document.get("inherited", {})
-    return inherited
-
-
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    inherited, types = _inherited(document), _types(document)
+    inherited, types = document["inherited"], _types(document)
     channels = {**inherited.get("channels", {}), **document.get("channels", {})}
     fields: dict[str, Any] = {name: channels.get(channel, True) is not False for name, channel in MAIN.items()}
     for prefix, channel in CHANNELS.items():
@@ -131,7 +122,7 @@ def _quiet_hours(user: Any, changes: Mapping[str, Any]) -> dict[str, str] | bool
     times = {key: _time(changes.get(name, current[name])) for name, key in TIMES.items()}
     start, end = times["start"], times["end"]
     if start is None and end is None:
-        return False if _inherited(document).get("quiet_hours") else None
+        return False if document["inherited"].get("quiet_hours") else None
     if start is None or end is None:
         missing = "quiet_hours_start" if start is None else "quiet_hours_end"
         raise ValidationError({missing: ["Required with the other time."]})
