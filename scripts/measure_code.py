@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_465),
+    "lines": (0, 90_456),
     "modules": (0, 572),
     "classes": (0, 1_281),
-    "functions": (0, 5_746),
+    "functions": (0, 5_745),
     "private functions used once": (0, 675),
     "functions that only pass their parameters on": (0, 29),
     "median lines of a function": (5, 6),
