@@ -14,7 +14,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.server import wire_engines
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
-from bellcast.settings.encryption_keys import encryption_keys, rotate
+from bellcast.settings.credentials import encryption_keys
 from tests.journey.channels_app import ended, eventually
 from tests.push_browser import vapid_key
 from tests.vendor_server import VendorServer, raw_response, vendor_server

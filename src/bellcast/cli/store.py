@@ -263,14 +263,14 @@ encryption = options.group(
 @options.command(encryption, "rotate", cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=KEY_EPILOG)
 def replace_key(ctx: typer.Context) -> Iterator[Any]:
     """Generate a new key. At its next start, the server re-encrypts all stored secrets with it."""
-    from bellcast.settings import encryption_keys, existing_project
+    from bellcast.settings import credentials, existing_project
 
     settings = options.settings(ctx)
     if existing_project(settings) is None:
         raise CommandError(
             f"{settings.store.data} is not the data folder of a server", "pass the server's folder with --data"
         )
-    file = encryption_keys.rotate(settings)
+    file = credentials.rotate_encryption_key(settings)
     yield {"file": str(file)}
     console.done(f"Wrote a new key to {file};", "restart the server to use it, and keep a copy of the file")
 

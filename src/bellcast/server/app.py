@@ -53,8 +53,8 @@ from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.wire_engines import ServerEngines, operator_services
 from bellcast.server.wire_live import LiveEdge
 from bellcast.settings import Settings, load, project
+from bellcast.settings.credentials import EncryptionKeys, encryption_keys
 from bellcast.settings.database import GROUPS, DatabaseSettings
-from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
 from bellcast.workflows.event_reactions import Sources

@@ -24,7 +24,7 @@ from bellcast.kernel.identities import Project
 from bellcast.live.types import NodeReport, NodeRole
 from bellcast.server import adapters
 from bellcast.settings import Settings
-from bellcast.settings.encryption_keys import EncryptionKeys
+from bellcast.settings.credentials import EncryptionKeys
 
 # Minimum window of a CPU share. In a shorter one, the request for the report would dominate.
 MIN_WINDOW_SECONDS = 1.0

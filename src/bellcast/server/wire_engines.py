@@ -54,7 +54,7 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.settings import Settings, credentials
-from bellcast.settings.encryption_keys import EncryptionKeys
+from bellcast.settings.credentials import EncryptionKeys
 from bellcast.tenants.erasure import ERASURE_JOB_KIND, continue_erasure
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks

@@ -8,7 +8,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings import Settings, load
-from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys, rotate
+from bellcast.settings.credentials import EncryptionKeys, encryption_keys, rotate_encryption_key
 
 PROJECT = Project("p", "key", "secret")
 KEY = "x" * 32
@@ -74,7 +74,7 @@ def test_key_without_an_id_is_a_single_key(tmp_path: Path, value: str) -> None:
 
 def test_rotation_puts_a_new_key_in_front(tmp_path: Path) -> None:
     first = encryption_keys(settings(tmp_path), PROJECT)
-    file = rotate(settings(tmp_path))
+    file = rotate_encryption_key(settings(tmp_path))
     second = encryption_keys(settings(tmp_path), PROJECT)
     assert second.current != first.current
     assert second.previous == (first.current, "secret")
@@ -84,14 +84,14 @@ def test_rotation_puts_a_new_key_in_front(tmp_path: Path) -> None:
 def test_key_in_use_stays_however_often_the_key_is_rotated(tmp_path: Path) -> None:
     first = encryption_keys(settings(tmp_path), PROJECT)
     for _ in range(30):
-        rotate(settings(tmp_path))
+        rotate_encryption_key(settings(tmp_path))
     assert first.current in encryption_keys(settings(tmp_path), PROJECT).previous
 
 
 @pytest.mark.parametrize("values", [{"ENCRYPTION_KEY": KEY}, {"PROJECT": "p:key:secret"}])
 def test_key_that_the_file_does_not_have_is_not_rotated(tmp_path: Path, values: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as refused:
-        rotate(settings(tmp_path, **values))
+        rotate_encryption_key(settings(tmp_path, **values))
     assert f"BELLCAST_{next(iter(values))}" in refused.value.detail
     assert list(tmp_path.iterdir()) == []
 
@@ -100,7 +100,10 @@ def test_key_that_the_file_does_not_have_is_not_rotated(tmp_path: Path, values: 
 def test_broken_file_is_an_error_and_stays(tmp_path: Path, content: str) -> None:
     file = tmp_path / "encryption.json"
     file.write_text(content)
-    for use in (lambda: encryption_keys(settings(tmp_path), PROJECT), lambda: rotate(settings(tmp_path))):
+    for use in (
+        lambda: encryption_keys(settings(tmp_path), PROJECT),
+        lambda: rotate_encryption_key(settings(tmp_path)),
+    ):
         with pytest.raises(SettingsError) as refused:
             use()
         assert "encryption.json" in refused.value.detail
