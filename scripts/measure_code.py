@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_456),
-    "modules": (0, 572),
+    "lines": (0, 90_449),
+    "modules": (0, 571),
     "classes": (0, 1_281),
     "functions": (0, 5_745),
     "private functions used once": (0, 675),

@@ -14,7 +14,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.server import wire_engines
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
-from bellcast.settings.credentials import encryption_keys
+from bellcast.settings.credentials import encryption_keys, rotate_encryption_key
 from tests.journey.channels_app import ended, eventually
 from tests.push_browser import vapid_key
 from tests.vendor_server import VendorServer, raw_response, vendor_server
@@ -78,7 +78,7 @@ async def test_rotated_key_encrypts_what_is_stored_at_the_next_start(tmp_path: P
             await text_reaches(vendor, client, 1)
             (first,) = keys_of(tmp_path)
             assert await is_encrypted_with(server, first)
-        rotate(load({"data": str(tmp_path)}, {}))
+        rotate_encryption_key(load({"data": str(tmp_path)}, {}))
         async with generated(tmp_path) as (server, client):
             second = keys_of(tmp_path)[0]
             assert keys_of(tmp_path) == [second, first]
