@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.three_nodes import BROKERS, FULL, Three, three_nodes
 
-# Longer than the timeout of nine seconds, after which the other nodes expire it.
+# Longer than the timeout of 8.5 seconds, after which the other nodes expire it.
 PAUSED_SECONDS = 30.0 if FULL else 12.0
 CUT_SECONDS = 15.0 if FULL else 6.0
 DOWN_SECONDS = 3.0

@@ -26,7 +26,7 @@ from tests.wire.app_server import AppServer, running_app
 from tests.wire.clients import Socket, websocket
 from tests.wire.test_pusher_webhooks import Receiver
 
-# A node without heartbeats expires after nine seconds; without other load, it is gone everywhere within ten.
+# A node without heartbeats expires after 8.5 seconds; without other load, it is gone everywhere within ten.
 EXPIRY_TIMEOUT = 60.0
 
 

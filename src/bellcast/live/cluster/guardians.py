@@ -1,5 +1,5 @@
 """What a node would report at the end of its connections is also known to its guardians: the two nodes after it by id. If it
-dies, the first of them that is alive reports it. If all three die within nine seconds, it is not reported."""
+dies, the first of them that is alive reports it. If all three die within 8.5 seconds, it is not reported."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

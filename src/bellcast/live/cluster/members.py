@@ -1,11 +1,12 @@
-"""Which nodes are alive, and the loop that sends what the parts of the cluster state have for other nodes. Each node sends a beat every two seconds, which only the keeper receives; the keeper sends the list.
+"""Which nodes are alive, and the loop that sends what the parts of the cluster state have for other nodes. Each node sends a
+beat every two seconds, which only the keeper receives; the keeper sends the list.
 
-Only the keeper declares a node dead, and not after it was suspended or cut off itself. Without a list for six seconds,
-nodes claim the role, and the lowest id becomes the keeper. Of two keepers, the higher id yields to the lower."""
+Only the keeper declares a node dead, and not after it was suspended or cut off itself. Without a list for six seconds, the node with
+the lowest id becomes the keeper, or one of the next ones if it does not. Of two keepers, the higher id yields to the lower."""
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -24,15 +25,18 @@ TURN_SECONDS = 0.5
 BEAT_MS = 2_000
 # A node sends its beat when the list arrives: the keeper reads those of all nodes at once. Without a list, it is sent this much later.
 LATE_MS = 500
-# Silence after which a node is dead: presence is right within 10 s of its end, and a node that was busy for 6 s lives.
-NODE_TIMEOUT_MS = 9_000
+# Silence after which a node is dead: with the turn that notices it and the messages, presence is right within 10 s of its end. A node
+# that was busy for 6 s lives: its beat is due after 2.5 s at the latest.
+NODE_TIMEOUT_MS = 8_500
 # Silence after which the keeper is replaced: three lists.
 KEEPER_TIMEOUT_MS = 6_000
-# How long claims are collected.
+# A node that starts becomes the keeper if its claim is not answered within this time. It is also the time between two candidates.
 CLAIM_MS = 500
+# Candidates that wait for each other. The nodes after them do not.
+MAX_CANDIDATES = 2
 # A new keeper waits this long for the beats of nodes that sent theirs to the previous one. A node that died with it is
-# then dead after 9 s too.
-GRACE_MS = NODE_TIMEOUT_MS - KEEPER_TIMEOUT_MS - CLAIM_MS
+# then dead after 8.5 s too.
+GRACE_MS = 2_000
 # Time between two ticks after which this process was suspended, and knows nothing about the silence of others. Two seconds
 # less than the timeout, for what was silent already.
 SUSPENDED_MS = 5_000
@@ -56,11 +60,12 @@ class Members:
         self.wake = self._has_work.set  # gives each part a turn within BATCH_MS
         self.id = secrets.token_hex(ID_BYTES)
         self.others: dict[str, int] = {}  # connections by node
+        self.has_met_others = False  # since the start
         # False until the other nodes are known: after the start, and after a gap in the subscription.
         self.is_settled = True
         self.is_keeper = False
         self.dropped: list[Callable[[str], None]] = []  # called with each node that has left or died
-        # Called if the others may not know the state of this node: they regarded it as dead, or it was alone.
+        # Called if the others may not know the state of this node: they regarded it as dead, or it did not know them.
         self.rejoined: list[Callable[[], None]] = []
         self._broker = broker
         self._clock = clock
@@ -70,9 +75,8 @@ class Members:
         self._keeper: str | None = None
         self._heard_at: dict[str, int] = {}  # the last beat of each node, or the last list with it
         self._listed: set[str] = set()  # by the current keeper
-        self._claims: dict[str, int] = {}  # when the other nodes claimed the role
-        self._claimed_at: int | None = None
-        self._keeper_heard_at = self._ticked_at = clock.now()
+        self._ticked_at = clock.now()
+        self._list_due = 0  # when this node takes over from a silent keeper
         self._sent_at = 0  # 0: now
 
     @property
@@ -117,8 +121,7 @@ class Members:
         """Ask which nodes are there, because messages may be missing: at the start, and after a gap in the subscription."""
         self.is_settled = False
         self._restart_timeouts()
-        self._claimed_at = self._clock.now()
-        self._claims.clear()
+        self._list_due = self._clock.now() + CLAIM_MS
         self._send_soon()
 
     def _send_soon(self) -> None:
@@ -127,58 +130,45 @@ class Members:
 
     async def _messages(self) -> list[Event]:
         """Return a list, a claim or a beat if one is due. Replaces a silent keeper."""
-        late = 0 if self.is_keeper else LATE_MS
-        if not await self._check_silence() and self._clock.now() - self._sent_at < BEAT_MS + late:
-            return []
-        self._sent_at = self._clock.now()
-        if self.is_keeper:
-            return [NodeList(self.id, {self.id: self._connections(), **self.others})]
-        if self._claimed_at is not None:
-            return [NodeClaim(self.id)]
-        return [NodeBeat(self.id, self._connections(), self._report())]
-
-    async def _check_silence(self) -> bool:
-        """Drop silent nodes as the keeper, or claim the role if the keeper is silent. True if something must be sent."""
         now = self._clock.now()
         was_suspended, self._ticked_at = now - self._ticked_at > SUSPENDED_MS, now
         if was_suspended:
             self._restart_timeouts()
-        if self._claimed_at is not None:
-            if now - self._claimed_at < CLAIM_MS:
-                return False
-            claims = [id for id, at in self._claims.items() if at >= self._claimed_at - CLAIM_MS]
-            self._claimed_at = None
-            self._claims.clear()
-            if self.is_keeper or not any(id < self.id for id in claims):
-                self._become_keeper(now, claims)
-                return True
-            self._yield_to(min(claims))  # not to the dead one, whose id may be lower than that of its list
-            self._keeper_heard_at = now
+        candidates_before = sum(id < self.id for id in self.others if id != self._keeper)
+        if self.is_keeper and self.is_settled:
+            await self._drop_silent(now)
+        elif now > self._list_due + CLAIM_MS * min(candidates_before, MAX_CANDIDATES):
+            self._become_keeper(now)
+        late = 0 if self.is_keeper else LATE_MS
+        if now - self._sent_at < BEAT_MS + late:
+            return []
+        self._sent_at = now
         if self.is_keeper:
-            silent = [id for id, at in self._heard_at.items() if now - at > NODE_TIMEOUT_MS]
-            if silent and not await self.is_reachable():
-                self._restart_timeouts()
-                return False
-            for id in silent:
-                log.warning("node_expired", node=id)
-                self._drop(id)
-            return bool(silent)
-        if now - self._keeper_heard_at > KEEPER_TIMEOUT_MS:
-            self._claimed_at = now
-            return True
-        return False
+            return [NodeList(self.id, {self.id: self._connections(), **self.others})]
+        if not self.is_settled:
+            return [NodeClaim(self.id)]
+        return [NodeBeat(self.id, self._connections(), self._report())]
 
-    def _become_keeper(self, now: int, claims: Collection[str]) -> None:
+    async def _drop_silent(self, now: int) -> None:
+        silent = [id for id, at in self._heard_at.items() if now - at > NODE_TIMEOUT_MS]
+        if silent and not await self.is_reachable():
+            self._restart_timeouts()
+            return
+        for id in silent:
+            log.warning("node_expired", node=id)
+            self._drop(id)
+            self._send_soon()
+
+    def _become_keeper(self, now: int) -> None:
         if not self.is_keeper:
             self.is_keeper = True
             self._broker.follow(BEATS)
-            expected_at = max(self._keeper_heard_at, now - NODE_TIMEOUT_MS + GRACE_MS)
-            self._heard_at = dict.fromkeys(self.others, expected_at)
-            if self._keeper in self._heard_at:
-                self._heard_at[self._keeper] = self._keeper_heard_at
-            for id in claims:
-                self.note(id)
+            expected_at = now - NODE_TIMEOUT_MS + GRACE_MS
+            self._heard_at = {
+                id: at if id == self._keeper else max(at, expected_at) for id, at in self._heard_at.items()
+            }
         self._keeper, self.is_settled = self.id, True
+        self._send_soon()
 
     def _yield_to(self, keeper: str) -> None:
         if self.is_keeper:
@@ -190,7 +180,8 @@ class Members:
             self._send_soon()  # a beat, so that the keeper knows this node
 
     def _restart_timeouts(self) -> None:
-        now = self._keeper_heard_at = self._clock.now()
+        now = self._ticked_at = self._clock.now()
+        self._list_due = now + KEEPER_TIMEOUT_MS
         self._heard_at = dict.fromkeys(self._heard_at, now)
 
     async def is_reachable(self) -> bool:
@@ -208,39 +199,37 @@ class Members:
         now = self._clock.now()
         match event:
             case NodeLeft():
-                self._claims.pop(event.node, None)
                 self._drop(event.node)
                 if event.node == self._keeper:
-                    self._keeper_heard_at = now - KEEPER_TIMEOUT_MS - 1
+                    self._list_due = now
             case NodeBeat() if self.is_keeper:
                 if event.report is not None:
                     self._reports[event.node] = now, event.report
-                if self.note(event.node, event.connections):
+                if self.note(event.node, event.connections):  # it was there, but this node did not know that
                     self._send_soon()
-            case NodeClaim():
-                self._claims[event.node] = now
-                if self.is_keeper:
-                    self.note(event.node)
-                    self._send_soon()
+                    self._exchange_again()
+            case NodeClaim() if self.is_keeper:
+                self.others.setdefault(event.node, 0)  # it will ask for the states itself
+                self.note(event.node)
+                self._send_soon()
+            case NodeClaim() if event.node < self.id and not self.is_settled:
+                self._list_due = now + CLAIM_MS
             case NodeList():
                 self._receive_list(event, now)
 
     def _receive_list(self, event: NodeList, now: int) -> None:
-        was_alone = not self.others
         self.note(event.node)
-        if was_alone or (self.id not in event.nodes and (self.is_keeper or self.id in self._listed)):
+        if self.id not in event.nodes and (self.is_keeper or self.id in self._listed):
             self._listed.discard(self.id)
             self._send_soon()
-            for rejoined in self.rejoined:
-                rejoined()
-        has_keeper = self.is_keeper or now - self._keeper_heard_at <= KEEPER_TIMEOUT_MS
+            self._exchange_again()
+        has_keeper = self.is_keeper or (self.is_settled and now <= self._list_due)
         if has_keeper and self._keeper is not None and event.node > self._keeper:
             if self.is_keeper:
                 self._send_soon()
             return
-        self._claimed_at = None
         self._yield_to(event.node)
-        self._keeper_heard_at = now
+        self._list_due = now + KEEPER_TIMEOUT_MS
         for id, connections in event.nodes.items():
             if id != self.id:
                 self.note(id, connections)
@@ -255,11 +244,18 @@ class Members:
 
     def note(self, id: str, connections: int | None = None) -> bool:
         """Note a sign of life. True if the node is new."""
-        is_new = id not in self.others
+        was_alone, is_new = not self.others, id not in self.others
+        self.has_met_others = True
         self._heard_at[id] = self._clock.now()
         if is_new or connections is not None:
             self.others[id] = connections or 0
+        if was_alone:
+            self._exchange_again()
         return is_new
+
+    def _exchange_again(self) -> None:
+        for rejoined in self.rejoined:
+            rejoined()
 
     def _drop(self, id: str) -> None:
         self._heard_at.pop(id, None)
