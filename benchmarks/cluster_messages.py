@@ -43,9 +43,10 @@ async def _measure(run: BenchmarkRun, number: int) -> Sequence[Figure]:
             node.observe(f"shared {index}")
     await _pass(network, clock, 10)
     network.delivered.clear()
+    # Longer than until the repetition of a state.
     for index in range(CONNECTS):
         nodes[0].observe(f"shared {index}")
-    await _pass(network, clock, 2)
+    await _pass(network, clock, 10)
     shared = network.delivered["group"] + network.delivered["group-told"]
     await network.close()
     return [
@@ -53,9 +54,9 @@ async def _measure(run: BenchmarkRun, number: int) -> Sequence[Figure]:
         _figure(f"{number} nodes at rest: CPU of a node", 1e6 * cpu / number / 60, None, "µs/s"),
         _figure(f"{number} nodes: messages for a connect to an inbox of this node only", unshared / CONNECTS, 0),
         _figure(
-            f"{number} nodes: messages for a connect to an inbox followed on {min(3, number - 1)} others, answer included",
+            f"{number} nodes: messages for a connect to an inbox followed on {min(3, number - 1)} others, answer and repetition included",
             shared / CONNECTS,
-            min(3, number - 1) + 1,
+            2 * min(3, number - 1) + 1,
         ),
     ]
 

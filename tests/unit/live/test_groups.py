@@ -1,16 +1,17 @@
 """Groups and guardians of many nodes, with an in-memory broker that counts messages and a fake clock."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from benchmarks.node_network import NetworkNode
 
 from bellcast.auth.permissions import Grant
-from bellcast.kernel.events import inbox_stream, topic_stream
+from bellcast.kernel.events import Stream, inbox_stream, node_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
 from bellcast.live.cluster.guardians import Holder
-from bellcast.live.types import Holdings
+from bellcast.live.types import MEMBERS, GroupAnswer, GroupState, GroupUpdate, Holdings, Member
 from tests.unit.live.fakes import FakeConnection, connect
 from tests.unit.live.test_members import Cluster
 
@@ -31,6 +32,14 @@ def receivers(nodes: Iterable[NetworkNode]) -> int:
     for node in found:
         node.received.clear()
     return len(found)
+
+
+@contextmanager
+def losing(node: NetworkNode, stream: Stream) -> Iterator[None]:
+    """Lose the messages of a stream to a node."""
+    followed = node.followed.pop(stream)
+    yield
+    node.followed[stream] += followed
 
 
 def follow(node: NetworkNode, id: str, recipient: str = "alice", topic: str = "room") -> FakeConnection:
@@ -62,6 +71,119 @@ async def test_connect_reaches_the_nodes_that_follow_the_inbox_and_no_others(clu
     await cluster.pass_seconds(10)
     assert (receivers(nodes[:3]), receivers(nodes[3:])) == (3, 0)
     assert [node.hub.subscriptions.total(INBOX) for node in nodes[:3]] == [3] * 3
+
+
+async def test_connect_costs_each_node_of_its_group_two_messages(cluster: Cluster) -> None:
+    nodes = await cluster.start(20)
+    for node in nodes[1:]:
+        follow(node, "one")
+    await cluster.pass_seconds(10)
+    for node in nodes:
+        node.received.clear()
+    follow(nodes[0], "new")
+    for _ in range(4):
+        cluster.fake_clock.advance(groups.ANSWER_MS / 2_000)  # an answer arrives in time
+        await cluster.settle()
+    await cluster.pass_seconds(10)
+    messages = sum(node.received[kind] for node in nodes for kind in GROUP_MESSAGES)
+    # Of the inbox and of the topic: a question and its repetition to 19 nodes, and one answer.
+    assert messages == 2 * (2 * 19 + 1)
+
+
+async def test_node_that_missed_a_connect_answers_the_check(cluster: Cluster) -> None:
+    first, second, third = await cluster.start(3)
+    for node in (second, third):
+        node.observe("alice")
+    await cluster.pass_seconds(70)  # beyond their own checks
+    with losing(third, INBOX):
+        connect(first.hub, "new")
+        await cluster.pass_seconds(1)
+    assert third.hub.subscriptions.total(INBOX) == 0
+    cluster.published.clear()
+    await cluster.pass_seconds(5)
+    assert third.hub.subscriptions.total(INBOX) == 1
+    assert first.hub.groups.is_followed_elsewhere(INBOX)
+    assert GROUP_MESSAGES & cluster.published.keys() == {"group"}  # the answer to the question had its state
+
+
+async def test_follower_that_received_no_answer_knows_the_others_after_the_check(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    follow(first, "one", "bob")
+    await cluster.pass_seconds(70)
+    with losing(second, node_stream(second.id)):
+        follow(second, "two", "carol")
+        await cluster.pass_seconds(2)
+    assert {one.recipient for one in second.hub.presence.members("", "room")} == {"carol"}
+    await cluster.pass_seconds(5)
+    for node in (first, second):
+        assert {one.recipient for one in node.hub.presence.members("", "room")} == {"bob", "carol"}
+
+
+async def test_two_lost_leave_messages_are_repaired_by_the_third(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    follow(first, "one")
+    leaving = follow(second, "two")
+    await cluster.pass_seconds(10)
+    assert first.hub.subscriptions.total(ROOM) == 2
+    with losing(first, ROOM):
+        leaving.connection_lost(None)
+        await cluster.pass_seconds(10)
+    assert first.hub.subscriptions.total(ROOM) == 2
+    await cluster.pass_seconds(65)
+    assert first.hub.subscriptions.total(ROOM) == 1
+    assert len(first.hub.groups) == 0
+
+
+async def test_node_that_leaves_while_it_regards_itself_as_alone_is_removed(cluster: Cluster) -> None:
+    keeper, second = await cluster.start(2)
+    leaving = follow(keeper, "one", "bob")
+    follow(second, "two", "carol")
+    await cluster.pass_seconds(70)
+    with losing(second, MEMBERS):
+        keeper.hub.members._drop(second.id)  # its beats were lost, and it does not know that
+        leaving.connection_lost(None)
+        await cluster.pass_seconds(4)
+    assert keeper.hub.members.others
+    await cluster.pass_seconds(10)
+    assert {one.recipient for one in second.hub.presence.members("", "room")} == {"carol"}
+    assert second.hub.subscriptions.total(ROOM) == 1
+
+
+async def test_stream_followed_while_a_node_regarded_itself_as_alone_is_known_afterwards(cluster: Cluster) -> None:
+    keeper, second = await cluster.start(2)
+    follow(second, "two", "carol")
+    await cluster.pass_seconds(70)
+    with losing(second, MEMBERS):
+        keeper.hub.members._drop(second.id)  # its beats were lost, and it does not know that
+        follow(keeper, "one", "bob")
+        await cluster.pass_seconds(4)
+    for node in cluster.nodes:
+        assert {one.recipient for one in node.hub.presence.members("", "room")} == {"bob", "carol"}
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["to an earlier question", "to an open question"])
+async def test_answer_does_not_bring_back_a_node_that_has_left(cluster: Cluster, is_open: bool) -> None:
+    first, second, third = await cluster.start(3)
+    follow(first, "one", "alice")
+    follow(second, "two", "bob")
+    await cluster.pass_seconds(10)
+    receive = first.hub.groups.receive
+    if is_open:
+        first.hub.groups.mark_suspect([ROOM])
+        receive(GroupUpdate(ROOM, GroupState(third.id, 6, None, 0), has_left=True))
+    before = GroupState(third.id, 5, None, 1, (Member("carol", connections=1),))
+    receive(GroupAnswer(first.id, 1, ROOM, (GroupState(second.id, 0, None, 0), before), is_whole=True))
+    assert {one.recipient for one in first.hub.presence.members("", "room")} == {"alice", "bob"}
+
+
+async def test_group_at_rest_sends_nothing(cluster: Cluster) -> None:
+    nodes = await cluster.start(5)
+    for node in nodes:
+        follow(node, node.id)
+    await cluster.pass_seconds(70)
+    cluster.published.clear()
+    await cluster.pass_seconds(300)
+    assert set(cluster.published) == {"beat", "members"}
 
 
 async def test_node_alone_on_a_stream_keeps_nothing_about_it(cluster: Cluster) -> None:
@@ -167,7 +289,7 @@ async def test_returning_node_asks_at_a_bounded_rate(cluster: Cluster) -> None:
     cluster.published.clear()
     await first.set_cut(False)
     await cluster.pass_seconds(20)
-    assert cluster.published["group"] <= groups.MAX_ASKS * 1_010
+    assert cluster.published["group"] <= 3 * 1_010
     assert len(second.hub.groups) == 0
 
 

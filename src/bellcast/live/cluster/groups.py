@@ -1,15 +1,18 @@
 """The group of a stream: the nodes that follow it at the broker, with their counts and present members. Its messages travel
 on the stream itself, so a change reaches only the nodes that it concerns.
 
-A node that begins to follow asks with its own state, and the group's lowest id answers with all of it; later it sends its
-changes, a few times a second. A node alone in a group stores and sends nothing. A change of members has the number of the
-message before, so a gap is noticed, and asks again. What a broker loses without telling is repaired by repetition."""
+- A change of this node, a few times a second; beyond 20 members only the changed ones, with the number of the state before.
+- A question: the state of this node, and the numbers of the states that it knows of the others. A node that has another number
+  answers with its state. `Step` says when: as it begins to follow, and some time after its changes, because messages may be lost.
+
+A node alone in a group stores and sends nothing."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
+from heapq import heappop, heappush
 from itertools import count
 
 from msgspec import Struct
@@ -17,7 +20,7 @@ from msgspec import Struct
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, Stream
-from bellcast.live.cluster.members import NODE_TIMEOUT_MS, Members
+from bellcast.live.cluster.members import Members
 from bellcast.live.types import GroupAnswer, GroupState, GroupUpdate, Member
 
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
@@ -32,24 +35,24 @@ class ChangeOrigin(IntEnum):
 
 
 class Peer(Struct):
-    """A node of a group: `number` is that of its last message, `missed` that of one that could not be applied. `is_new`: it
-    has begun to follow at the same time as this node."""
+    """A node of a group: `number` is that of its last state. `is_new`: it has begun to follow at the same time as this node."""
 
     number: int = 0
-    missed: int = 0
     count: int = 0
     heard_at: int = 0
     is_new: bool = False
     members: dict[str, Member] = {}
 
     def apply(self, state: GroupState) -> tuple[int, Sequence[Member]] | None:
-        """Apply a state that is not older. Returns the difference of the node's connections, and changed members with their new
-        numbers of connections; None if a message has been lost before it."""
+        """Apply a newer state. Returns the difference of the node's connections, and changed members with their new numbers of
+        connections; None if a message has been lost before it."""
+        if state.number >= self.number:
+            self.is_new = state.is_new
         if state.number <= self.number:
             return 0, ()
         if state.previous not in (None, self.number):
             return None
-        self.number, self.is_new = state.number, state.is_new
+        self.number = state.number
         change, self.count = state.count - self.count, state.count
         listed = {member.recipient: member for member in state.members}
         if state.previous is None:
@@ -63,34 +66,37 @@ class Peer(Struct):
         return change, changed
 
 
-# The node sends the question of a new stream when the broker has subscribed to it (`mark_suspect`), or after this time,
-# because the broker may have been subscribed before.
+class Step(IntEnum):
+    """What a node does next in a group."""
+
+    ASK = 0  # the node with the lowest id, which answers with the states of all
+    ASK_ALL = 1  # because no answer came
+    SETTLE = 2  # the others are known, or this node is the only one
+    CHECK = 3  # ask those of which this node does not know the last state; or, after it has left, say so again
+    LAST_CHECK = 4
+
+
+# When the broker has subscribed to a new stream (`mark_suspect`), or after this time, because it may have been subscribed before.
 SUBSCRIBE_MS = 100
-# Timeout of an answer. The first question goes to the node with the lowest id, the second and third to all nodes; without an
-# answer, this node is the only one of the group.
 ANSWER_MS = 250
-MAX_ASKS = 3
-# Questions per batch: after a lost connection, 20,000 streams take 5 s.
-MAX_BATCH_ASKS = 200
-# A state is sent again once after FIRST_REPEAT_MS, and then every REPEAT_MS. A node that sent nothing for SILENT_MS may be gone:
-# the others send the question again.
-FIRST_REPEAT_MS = 3_000
-REPEAT_MS = 60_000
-SILENT_MS = 150_000
-REPETITIONS_MS = 1_000  # interval of checks
+# Until the others are known at the latest, with the turns.
+KNOWN_MS = 4 * ANSWER_MS
+# The time before each step. A change of this node begins the time of the first check again.
+WAITS_MS = (SUBSCRIBE_MS, ANSWER_MS, ANSWER_MS, 3_000, 60_000)
+# Steps per batch: after a lost connection, 20,000 streams take 5 s.
+MAX_BATCH_STEPS = 200
 # Up to this many members are sent with each change; of more, the changed ones.
 MAX_FULL_MEMBERS = 20
 
 
 class StreamGroup(Struct):
-    """The other nodes of a group, and the state of this node's question."""
+    """The other nodes of a group. `first_number` and `questioned_at` are number and time of this node's question to all."""
 
+    number: int  # of this node's last state
     peers: dict[str, Peer] = {}
-    number: int = 0  # of this node's last message
-    asks: int = 0
-    first_question: int = 0  # number and time of the first message of the question
+    left: dict[str, int] = {}  # the numbers of leave messages: the answer of another node may be older
+    first_number: int = 0
     questioned_at: int = 0
-    due: int = 0  # of the next question
     known: asyncio.Event | None = None
 
 
@@ -118,19 +124,16 @@ class Groups:
         self._apply_peer = apply_peer
         self.followed: Counter[Stream] = Counter()
         self._groups: dict[Stream, StreamGroup] = {}
-        self._asking: dict[Stream, StreamGroup] = {}  # in the order of their questions
-        # When to repeat this node's states in groups with other nodes, and that it has left a group.
-        self._repeat_at: dict[Stream, int] = {}
-        # Last messages of nodes that have left, with their times: an answer of another node may be older.
-        self._left: dict[tuple[Stream, str], tuple[int, int]] = {}
+        self._steps: dict[Stream, tuple[int, Step]] = {}  # the next one of each stream, with its time
+        self._queue: list[tuple[int, Stream]] = []  # a heap of the times, also of replaced steps
         self._changed: dict[Stream, set[str]] = {}  # recipients whose presence changed
+        self._questions: list[GroupUpdate] = []  # of other nodes
         self._outgoing: list[Event] = []
         self._numbers = count(1)
-        self._checked_at = clock.now()
         self._wake = members.wake
         members.parts.append(self._messages)
         members.dropped.append(self._on_dropped)
-        members.rejoined.append(self._on_rejoined)
+        members.rejoined.append(lambda: self.mark_suspect(self.followed))
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -155,31 +158,32 @@ class Groups:
         return stream in self._groups and not self._is_alone
 
     def is_known(self, stream: Stream) -> bool:
-        return stream not in self._asking
+        return self._step(stream) > Step.SETTLE
 
-    async def wait_known(self, streams: Iterable[Stream], asks: int = 2) -> None:
-        """Wait until the other nodes of followed streams are known, but only for the answer to some questions."""
-        waiting: list[asyncio.Event] = []
-        for group in filter(None, map(self._asking.get, streams)):
-            group.known = group.known or asyncio.Event()
-            waiting.append(group.known)
-        if waiting:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(asks * ANSWER_MS / 1000):
-                    for known in waiting:
-                        await known.wait()
+    async def wait_known(self, streams: Iterable[Stream], timeout_ms: int = 2 * ANSWER_MS) -> None:
+        """Wait until the other nodes of followed streams are known, but only for a time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_ms / 1000):
+                for stream in streams:
+                    if not self.is_known(stream):
+                        group = self._groups[stream]
+                        group.known = group.known or asyncio.Event()
+                        await group.known.wait()
 
     @asynccontextmanager
-    async def observing(self, streams: Collection[Stream], asks: int = 2) -> AsyncIterator[None]:
+    async def observing(self, streams: Collection[Stream], timeout_ms: int = 2 * ANSWER_MS) -> AsyncIterator[None]:
         """Know the counts and members of streams on all nodes within the context, if they answer in time."""
         for stream in streams:
             self.follow(stream)
         try:
-            await self.wait_known(streams, asks)
+            await self.wait_known(streams, timeout_ms)
             yield
         finally:
             for stream in streams:
                 self.unfollow(stream)
+
+    def _step(self, stream: Stream) -> Step:
+        return self._steps.get(stream, (0, Step.LAST_CHECK))[1]
 
     @property
     def _is_alone(self) -> bool:
@@ -202,10 +206,11 @@ class Groups:
         del self.followed[stream]
         self._broker.unfollow(stream)
         group = self._groups.pop(stream, None)
-        self._asking.pop(stream, None)
+        self._steps.pop(stream, None)
         self._changed.pop(stream, None)
-        if not self._is_alone:  # a question may reach other nodes late, when this one has found that it is alone
-            self._send(stream, group or StreamGroup(), has_left=True)
+        if self._members.has_met_others:  # they may know this node although it regards itself as alone
+            self._send_left(stream)
+            self._plan(stream, Step.CHECK)
             self._wake()
         if group is None:
             return
@@ -220,7 +225,7 @@ class Groups:
         """Send the count of a stream, and the presence of a recipient on it, if another node has this node's state, or has
         been asked with it."""
         group = self._groups.get(stream)
-        if group is not None and (group.asks or group.peers):
+        if group is not None and (group.peers or self._step(stream) is not Step.ASK):
             self._changed.setdefault(stream, set()).update(() if recipient is None else (recipient,))
             self._wake()
 
@@ -234,66 +239,83 @@ class Groups:
         """Ask from the beginning, unless there is no other node."""
         if self._is_alone:
             return
-        group = self._groups.setdefault(stream, StreamGroup())
-        group.asks, group.due = 0, self._clock.now() + delay
-        self._asking.pop(stream, None)
-        self._asking[stream] = group
+        group = self._groups.setdefault(stream, self._group(stream))
+        group.questioned_at = self._clock.now()
+        self._plan(stream, Step.ASK, delay)
         self._wake()
+
+    def _group(self, stream: Stream) -> StreamGroup:
+        """Return the stored group or a new one, with a number that no other node knows."""
+        return self._groups.get(stream) or StreamGroup(next(self._numbers))
+
+    def _plan(self, stream: Stream, step: Step, delay: int | None = None) -> None:
+        due = self._clock.now() + (WAITS_MS[step] if delay is None else delay)
+        self._steps[stream] = due, step
+        heappush(self._queue, (due, stream))
 
     # --- sending
 
     async def _messages(self) -> list[Event]:
-        """Return questions, answers, changes and repetitions."""
-        now = self._clock.now()
-        if now - self._checked_at >= REPETITIONS_MS:
-            self._checked_at = now
-            self._left = {place: left for place, left in self._left.items() if now - left[1] <= NODE_TIMEOUT_MS}
-            for stream in [stream for stream, at in self._repeat_at.items() if at <= now]:
-                # Repeat a state, and ask about silent nodes, or repeat that this node has left.
-                group = self._groups.get(stream)
-                if stream not in self.followed:
-                    self._send(stream, StreamGroup(), has_left=True)
-                    del self._repeat_at[stream]
-                elif group is not None:
-                    is_silent = any(now - peer.heard_at > SILENT_MS for peer in group.peers.values())
-                    if is_silent and await self._members.is_reachable():
-                        self._ask(stream)
-                    # Of many members none: a node that does not know the number asks.
-                    self._send(stream, group, frozenset())
-                    self._repeat_at[stream] = now + REPEAT_MS
-                else:
-                    del self._repeat_at[stream]
+        """Return changes, answers and questions."""
         changed, self._changed = self._changed, {}
         for stream, recipients in changed.items():
             if stream in self._groups:
-                self._send(stream, self._groups[stream], recipients)
-        if self._asking:
-            self._wake()
+                self._send_change(stream, self._groups[stream], recipients)
+        questions, self._questions = self._questions, []
+        for question in questions:
+            stream = Stream(question.on)
+            if stream in self._groups:
+                self._answer(stream, self._groups[stream], question)
         if self._members.is_settled:
-            self._send_questions(now)
+            self._take_steps()
+        if self._queue and self._queue[0][0] < self._clock.now() + ANSWER_MS:
+            self._wake()
         messages, self._outgoing = self._outgoing, []
         return messages
 
-    def _send_questions(self, now: int) -> None:
-        sent = 0
-        for stream, group in list(self._asking.items()):
-            if sent == MAX_BATCH_ASKS:
-                break
-            is_due = group.due <= now
-            if not self._members.others or (is_due and group.asks == MAX_ASKS):
-                self._settle(stream, group)
-            elif is_due:
-                group.asks += 1
-                sent += 1
-                self._send(stream, group, asks=min(group.asks, 2))
-                if group.asks == 1:
-                    group.first_question, group.questioned_at = group.number, now
-                group.due = now + ANSWER_MS
-                self._asking[stream] = self._asking.pop(stream)
+    def _send_change(self, stream: Stream, group: StreamGroup, recipients: Set[str]) -> None:
+        previous, group.number = group.number, next(self._numbers)
+        self._outgoing.append(GroupUpdate(stream, self._state(stream, group, recipients, previous)))
+        if self.is_known(stream):
+            self._plan(stream, Step.CHECK)
+
+    def _take_steps(self) -> None:
+        now, taken = self._clock.now(), 0
+        while self._queue and self._queue[0][0] <= now and taken < MAX_BATCH_STEPS:
+            due, stream = heappop(self._queue)
+            planned_at, step = self._steps.get(stream, (0, Step.ASK))
+            if planned_at == due:
+                self._take_step(stream, step)
+                taken += step is not Step.SETTLE
+
+    def _take_step(self, stream: Stream, step: Step) -> None:
+        del self._steps[stream]
+        group = self._group(stream)
+        if stream not in self.followed:
+            self._send_left(stream)
+        elif step < Step.CHECK and (step is Step.SETTLE or not self._members.others):
+            self._settle(stream, group)
+            return
+        elif self._members.others:
+            if step is Step.ASK:  # its state may have changed unnoticed, while no other node knew it
+                group.number = group.first_number = next(self._numbers)
+            self._send_question(stream, group, step)
+        if step < Step.SETTLE or (step is Step.CHECK and (group.peers or stream not in self.followed)):
+            self._plan(stream, Step(step + 1))
+
+    def _send_question(self, stream: Stream, group: StreamGroup, step: Step) -> None:
+        """Send the state, when it is checked of many members none: a node that has another number asks itself."""
+        state = self._state(stream, group, frozenset(), group.number if step >= Step.CHECK else None)
+        known = {id: peer.number for id, peer in group.peers.items() if peer.heard_at >= group.questioned_at}
+        self._outgoing.append(GroupUpdate(stream, state, 1 if step is Step.ASK else 2, known))
+
+    def _send_left(self, stream: Stream) -> None:
+        state = GroupState(self._members.id, next(self._numbers), None, 0)
+        self._outgoing.append(GroupUpdate(stream, state, has_left=True))
 
     def _settle(self, stream: Stream, group: StreamGroup) -> None:
         """The others are known: those heard since the question."""
-        del self._asking[stream]
+        self._plan(stream, Step.CHECK)
         for node in [node for node, peer in group.peers.items() if peer.heard_at < group.questioned_at]:
             self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
         self._end_if_alone(stream, group)
@@ -303,92 +325,75 @@ class Groups:
             known(stream)
         for peer in group.peers.values():
             peer.is_new = False
-        if any(peer.missed > peer.number for peer in group.peers.values()):
-            self._ask(stream)
 
-    def _send(
-        self,
-        stream: Stream,
-        group: StreamGroup,
-        recipients: Set[str] | None = None,
-        *,
-        asks: int = 0,
-        has_left: bool = False,
-    ) -> None:
-        """Send the next state of this node. It has all members, unless they are many and some have changed."""
-        members = [] if has_left else self._members_here(stream, None)
-        previous: int | None = None
-        if recipients is not None and group.number and len(members) > MAX_FULL_MEMBERS:
-            members, previous = self._members_here(stream, recipients), group.number
-        group.number = next(self._numbers)
-        self._repeat_at[stream] = self._clock.now() + FIRST_REPEAT_MS
-        known = {
-            id: peer.number for id, peer in group.peers.items() if asks == 1 or peer.heard_at >= group.questioned_at
-        }
-        state = self._state(stream, group, members, previous)
-        self._outgoing.append(GroupUpdate(stream, state, asks, known if asks else {}, has_left))
-
-    def _answer(self, stream: Stream, group: StreamGroup, question: GroupState, *, is_whole: bool) -> None:
-        group.number = group.number or next(self._numbers)
-        states = [self._state(stream, group, self._members_here(stream, None), None)]
+    def _answer(self, stream: Stream, group: StreamGroup, question: GroupUpdate) -> None:
+        """Answer with the states of all if this node has the lowest id of the others, or with its own if the node that asks
+        does not know it."""
+        id, to = self._members.id, question.state.node
+        others = {node: peer for node, peer in group.peers.items() if node != to}
+        is_first = question.asks == 1 and all(id < node for node in others)
+        if not is_first and group.number == question.known.get(id, group.number if question.asks == 1 else 0):
+            return
+        states = [self._state(stream, group)]
+        is_whole = is_first and self.is_known(stream)  # else it does not know the others itself
         if is_whole:
             states += [
-                GroupState(id, peer.number, None, peer.count, tuple(peer.members.values()), peer.is_new)
-                for id, peer in group.peers.items()
-                if id != question.node
+                GroupState(node, peer.number, None, peer.count, tuple(peer.members.values()), peer.is_new)
+                for node, peer in others.items()
             ]
-        self._outgoing.append(GroupAnswer(question.node, question.number, stream, tuple(states), is_whole))
-        self._wake()
+        self._outgoing.append(GroupAnswer(to, question.state.number, stream, tuple(states), is_whole))
 
-    def _state(self, stream: Stream, group: StreamGroup, members: Iterable[Member], previous: int | None) -> GroupState:
-        is_new = stream in self._asking
+    def _state(
+        self, stream: Stream, group: StreamGroup, recipients: Set[str] = frozenset(), previous: int | None = None
+    ) -> GroupState:
+        """Return the state of this node: with all members or, since a previous one, of many the given ones."""
+        members = self._members_here(stream, None)
+        if previous is not None and len(members) > MAX_FULL_MEMBERS:
+            members = self._members_here(stream, recipients)
+        else:
+            previous = None
+        is_new = not self.is_known(stream)
         return GroupState(self._members.id, group.number, previous, self._count_here(stream), tuple(members), is_new)
 
     # --- receiving
 
     def receive(self, event: GroupUpdate | GroupAnswer) -> None:
         stream = Stream(event.on)
-        is_own = isinstance(event, GroupUpdate) and event.state.node == self._members.id
-        if is_own or stream not in self.followed:
+        states = event.states if isinstance(event, GroupAnswer) else (event.state,)
+        sender = states[0].node
+        if sender == self._members.id or stream not in self.followed:
             return
-        group = self._groups.setdefault(stream, StreamGroup())
-        if isinstance(event, GroupAnswer):
-            is_asking = stream in self._asking
-            # Not to an earlier question, after which nodes may have left; a late answer is better than none
-            if event.number >= group.first_question and (group.asks or not is_asking):
-                for state in event.states:
-                    self._apply(stream, group, state)
-                if event.is_whole and is_asking:
-                    self._settle(stream, group)
-            self._end_if_alone(stream, group)
-        elif event.has_left:
-            self._left[stream, event.state.node] = event.state.number, self._clock.now()
-            self._remove(stream, group, event.state.node, ChangeOrigin.ELSEWHERE)
-        else:
-            self._apply(stream, group, event.state)
-            if event.asks == 1 and all(self._members.id < other for other in group.peers if other != event.state.node):
-                # A node that does not know the others itself has only its own state to tell
-                self._answer(stream, group, event.state, is_whole=stream not in self._asking)
-            elif event.asks and group.number != event.known.get(
-                self._members.id, 0 if event.asks == 2 else group.number
-            ):
-                self._answer(stream, group, event.state, is_whole=False)
+        group = self._groups.setdefault(stream, self._group(stream))
+        if isinstance(event, GroupUpdate) and event.has_left:
+            group.left[sender] = event.state.number
+            self._remove(stream, group, sender, ChangeOrigin.ELSEWHERE)
+            return
+        if sender not in self._members.others:
+            self._members.note(sender)
+        if isinstance(event, GroupAnswer) and not group.peers and self.is_known(stream):
+            self._plan(stream, Step.CHECK)  # changes since the question have not been sent
+        # Of a late answer only its sender, because others may have left since. Not a dead node, which would live again.
+        for state in states[:1] if self.is_known(stream) else states:
+            if state.node in self._members.others:
+                self._apply(stream, group, state)
+        if isinstance(event, GroupUpdate):
+            if event.asks:
+                self._questions.append(event)
+                self._wake()
+        elif event.is_whole and event.number >= group.first_number and Step.ASK < self._step(stream) < Step.CHECK:
+            self._settle(stream, group)
+        self._end_if_alone(stream, group)
 
     def _apply(self, stream: Stream, group: StreamGroup, state: GroupState) -> None:
-        if state.node == self._members.id or state.number <= self._left.get((stream, state.node), (0, 0))[0]:
+        if state.number <= group.left.get(state.node, 0):
             return
-        if state.node not in self._members.others:  # else the answer of a third node would keep a dead one alive
-            self._members.note(state.node)
-        peer = group.peers.get(state.node)
-        if peer is None:
-            peer = group.peers[state.node] = Peer()
-            self._repeat_at[stream] = self._clock.now() + FIRST_REPEAT_MS  # it may not know the state of this node
+        peer = group.peers.setdefault(state.node, Peer())
         peer.heard_at = self._clock.now()
         delta = peer.apply(state)
         if delta is None:
-            peer.missed = state.number
-            if stream not in self._asking:
-                self._ask(stream)
+            if self.is_known(stream):
+                self._send_question(stream, group, Step.CHECK)
+                self._wake()
         elif any(delta):
             self._apply_peer(stream, state.node, *delta, ChangeOrigin.ELSEWHERE)
 
@@ -400,9 +405,8 @@ class Groups:
         self._end_if_alone(stream, group)
 
     def _end_if_alone(self, stream: Stream, group: StreamGroup) -> None:
-        if not group.peers and stream not in self._asking:
+        if not group.peers and self.is_known(stream):
             self._groups.pop(stream, None)
-            self._repeat_at.pop(stream, None)
             self._changed.pop(stream, None)
 
     # --- members
@@ -410,9 +414,3 @@ class Groups:
     def _on_dropped(self, node: str) -> None:
         for stream, group in [item for item in self._groups.items() if node in item[1].peers]:
             self._remove(stream, group, node, ChangeOrigin.DEATH)
-
-    def _on_rejoined(self) -> None:
-        """Send the states of this node, which the others may not have, and ask for theirs."""
-        for stream in self.followed:
-            if stream not in self._asking:
-                self._ask(stream)

@@ -36,7 +36,7 @@ CLAIM_MS = 500
 MAX_CANDIDATES = 2
 # A new keeper waits this long for the beats of nodes that sent theirs to the previous one. A node that died with it is
 # then dead after 8.5 s too.
-GRACE_MS = 2_000
+GRACE_MS = 1_500
 # Time between two ticks after which this process was suspended, and knows nothing about the silence of others. Two seconds
 # less than the timeout, for what was silent already.
 SUSPENDED_MS = 5_000
@@ -67,6 +67,7 @@ class Members:
         self.dropped: list[Callable[[str], None]] = []  # called with each node that has left or died
         # Called if the others may not know the state of this node: they regarded it as dead, or it did not know them.
         self.rejoined: list[Callable[[], None]] = []
+        self._has_rejoined = False  # since the last turn
         self._broker = broker
         self._clock = clock
         self._connections = connections
@@ -130,6 +131,10 @@ class Members:
 
     async def _messages(self) -> list[Event]:
         """Return a list, a claim or a beat if one is due. Replaces a silent keeper."""
+        if self._has_rejoined:
+            self._has_rejoined = False
+            for rejoined in self.rejoined:
+                rejoined()
         now = self._clock.now()
         was_suspended, self._ticked_at = now - self._ticked_at > SUSPENDED_MS, now
         if was_suspended:
@@ -207,7 +212,7 @@ class Members:
                     self._reports[event.node] = now, event.report
                 if self.note(event.node, event.connections):  # it was there, but this node did not know that
                     self._send_soon()
-                    self._exchange_again()
+                    self._has_rejoined = True
             case NodeClaim() if self.is_keeper:
                 self.others.setdefault(event.node, 0)  # it will ask for the states itself
                 self.note(event.node)
@@ -222,7 +227,7 @@ class Members:
         if self.id not in event.nodes and (self.is_keeper or self.id in self._listed):
             self._listed.discard(self.id)
             self._send_soon()
-            self._exchange_again()
+            self._has_rejoined = True
         has_keeper = self.is_keeper or (self.is_settled and now <= self._list_due)
         if has_keeper and self._keeper is not None and event.node > self._keeper:
             if self.is_keeper:
@@ -250,12 +255,9 @@ class Members:
         if is_new or connections is not None:
             self.others[id] = connections or 0
         if was_alone:
-            self._exchange_again()
+            self._has_rejoined = True
+            self.wake()
         return is_new
-
-    def _exchange_again(self) -> None:
-        for rejoined in self.rejoined:
-            rejoined()
 
     def _drop(self, id: str) -> None:
         self._heard_at.pop(id, None)

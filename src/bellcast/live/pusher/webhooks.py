@@ -20,7 +20,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import RETRY_DEADLINE_MS, DestinationCall
 from bellcast.kernel.jobs.types import Job
-from bellcast.live.cluster.groups import MAX_ASKS
+from bellcast.live.cluster.groups import KNOWN_MS
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.wiring import LiveContext
@@ -213,7 +213,7 @@ class PusherWebhooks:
             return None
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
         stream, groups = topic_stream(DEFAULT_TENANT, channel), self._live.hub.groups
-        async with groups.observing([stream], MAX_ASKS + 1):
+        async with groups.observing([stream], KNOWN_MS):
             now = self._live.engines.clock.now()
             if not groups.is_known(stream) and now < job.created_at + RETRY_DEADLINE_MS:
                 return now + POSTPONED_MS
