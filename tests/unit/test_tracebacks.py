@@ -11,8 +11,10 @@ import structlog
 import bellcast
 from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.documents.store import Documents
+from bellcast.inbox.store.external_writes import ExternalWrites
 from bellcast.kernel.limits import Limits
 from bellcast.providers.connection_test import ProviderSteps
+from tests.clock import FakeClock
 
 SECRET = "secret-of-the-project"
 
@@ -63,6 +65,7 @@ def test_services_with_secrets_do_not_show_their_fields() -> None:
     steps = ProviderSteps(f"smtp://user:{SECRET}@mail.example.com", None, None, None)
     sessions: Any = CookieSessions("https://app.example.com", cast("Any", None), cast("Any", None), Limits())
     sessions._cookies_by_principal[1] = None, SECRET.encode()
-    for one in (steps, sessions):
+    writes = ExternalWrites(f"postgresql://user:{SECRET}@db.example.com/bell", FakeClock(), lambda _: None)
+    for one in (steps, sessions, writes):
         assert SECRET not in repr(one)
         assert not hasattr(one, "__rich_repr__")

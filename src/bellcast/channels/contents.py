@@ -239,8 +239,14 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return msgspec.structs.replace(part, **rendered)
 
     def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
+        is_html = name in HTML_FIELDS
         try:
-            return self.renderer.render(source, is_html=name in HTML_FIELDS, content=content)
+            if self.shared is None or content is not None:
+                return self.renderer.render(source, is_html=is_html, content=content)
+            key = (source, is_html, self._locale, self._zone)
+            return self.shared.find(
+                key, lambda: ((source, is_html),), lambda: self.renderer.render(source, is_html=is_html)
+            )
         except TemplateError as error:
             if error.variable is None:
                 raise TemplateFailed.of("template", f"{channel}.{name} {error.message}") from None

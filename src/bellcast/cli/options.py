@@ -183,7 +183,7 @@ class LateClient:
 def command(
     commands: typer.Typer, name: str | None = None, *, cls: type[CliCommand] = RequestCommand, **attributes: Any
 ) -> Callable[[F], F]:
-    """Register a function as a command. If its first parameter is `client`, this is a client of the running server, whose refusals
+    """Register a function as a command. If its first parameter is `client`, this is a client of the running server, and refusals
     name the argument `file`; otherwise it is the context. A generator first yields its result, which `--json` prints, and then
     prints what it did."""
 

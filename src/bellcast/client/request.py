@@ -128,12 +128,13 @@ def call(
     where: str,
     kind: type[T],
     body: Any = None,
+    /,
     *,
     harmless: bool = False,
     timeout: float | None = None,
     **params: Any,
 ) -> HttpRequest[T]:
-    """Return a request whose response is of this kind, NoneType if it has no content, with a JSON body if there is one, and with
+    """Return a request with a response of this kind, NoneType if it has no content, with a JSON body if there is one, and with
     the parameters that are not None."""
     content: Any = {} if body is None else json(body)
     return HttpRequest(method, where, reads(kind), query(**params), harmless=harmless, timeout=timeout, **content)

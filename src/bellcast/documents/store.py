@@ -25,7 +25,7 @@ READ_OBJECTS = 100
 # Kind, tenant and key of an object.
 Place: TypeAlias = tuple[str, str, str]
 # Writes one object, and returns False, and writes nothing, if it has changed; or appends to the audit log.
-WriteScript: TypeAlias = Script[bool | None]
+WriteScript: TypeAlias = Script[bool]
 P = ParamSpec("P")
 T = TypeVar("T")
 FIND, PAGE, OWN_PAGE = "document_find", "documents", "documents_of_tenant"
@@ -41,7 +41,7 @@ LIST: KeysetList[tuple[str, Document]] = KeysetList(
 
 
 class Documents(StoreTable):
-    """Objects by kind, tenant and key. The tenant types.PROJECT holds the project's own."""
+    """Objects by kind, tenant and key. The tenant `PROJECT` holds the project's own."""
 
     @read
     def get(self, kind: str, tenant: str, key: str) -> Script[Document | None]:
@@ -119,7 +119,7 @@ class Documents(StoreTable):
         """Run these scripts in one transaction, for example with `audit.append`. Raises PreconditionFailed, and writes nothing,
         if one of them returns False."""
         for script in scripts:
-            if (yield from script()) is False:
+            if not (yield from script()):
                 raise PreconditionFailed
 
     @write()

@@ -115,11 +115,15 @@ class BulkSend(Struct, eq=False):
     allows_past: bool = False
     _over: dict[str, TooMany | Conflict] = {}
     _failure: BellcastError | None = None
+    _now: int = 0
+
+    def __post_init__(self) -> None:
+        """Take the time of all parts."""
+        self._now = self.engines.clock.now()
 
     async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next drafts; return responses and refusals in the same order."""
-        now = self.engines.clock.now()
-        moment = times.to_rfc3339(now)
+        now, moment = self._now, times.to_rfc3339(self._now)
         prepared: list[Prepared] = []
         async for some in self.engines.pace.parts(drafts):
             prepared += [_prepare(self.engines, self.limits, draft, now, moment, over=self._over) for draft in some]

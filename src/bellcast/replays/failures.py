@@ -177,7 +177,7 @@ def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: in
 def _by_cause(
     same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool
 ) -> tuple[list[tuple[CauseKey, FailureGroup]], ListTotal]:
-    """Combine the matching groups whose reasons have the same cause."""
+    """Combine the matching groups with the same cause."""
     groups: dict[CauseKey, FailureGroup] = {}
     for group in filter(lambda one: wanted.matches(one.newest), same_reasons):
         one = group.newest

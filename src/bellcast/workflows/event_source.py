@@ -1,7 +1,7 @@
 """An event source: which live events it matches, and their variables. Pure: no I/O, no clock."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -98,36 +98,47 @@ def _template_errors(path: str, value: Any) -> validation.FieldErrors:
 
 def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
     """Return the values of the placeholders; None if the topic does not match. A placeholder matches one part between
-    dots, as long as possible; at the end, it matches the rest."""
+    dots, as long as possible; at the end, it matches the rest. Takes linear time, whereas a regular expression would
+    try all combinations."""
     first, *rest = PLACEHOLDER.split(pattern)
     names, texts = rest[0::2], rest[1::2]
-    ends = _ends(topic, texts, len(first), set()) if topic.startswith(first) else None
-    if ends is None:
+    if not names:
+        return {} if topic == first else None
+    if not topic.startswith(first):
         return None
-    values, start = {}, len(first)
-    for name, text, end in zip(names, texts, ends, strict=True):
-        values[name] = topic[start:end]
-        start = end + len(text)
+    # Computed from the end: for each placeholder, where it ends if it begins at a position, or None.
+    ends: list[list[int | None]] = []
+    for text in reversed(texts):
+        ends.insert(0, _ends(topic, text, ends[0] if ends else None))
+    position, values = len(first), {}
+    for name, text, of_positions in zip(names, texts, ends, strict=True):
+        end = of_positions[position]
+        if end is None:
+            return None
+        values[name] = topic[position:end]
+        position = end + len(text)
     return values
 
 
-def _ends(topic: str, texts: Sequence[str], start: int, failed: set[tuple[int, int]]) -> list[int] | None:
-    """Return the ends of the placeholders before these texts, the first of which begins at `start`; None if they do not match.
-    What has `failed`, the number of texts and the start, is not tried again: a regular expression would try all
-    combinations."""
-    if not texts:
-        return [] if start == len(topic) else None
-    if (len(texts), start) in failed:
-        return None
-    dot = topic.find(".", start)
-    latest = len(topic) if dot < 0 or texts == [""] else dot
-    for end in range(latest, start, -1):
-        if topic.startswith(texts[0], end):
-            following = _ends(topic, texts[1:], end + len(texts[0]), failed)
-            if following is not None:
-                return [end, *following]
-    failed.add((len(texts), start))
-    return None
+def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int | None]:
+    """Return for each position the last end of a placeholder that begins there and is followed by `text` and the
+    rest."""
+    size = len(topic)
+    if following is None and not text:
+        return [size] * size + [None]
+    ends: list[int | None] = [None] * (size + 1)
+    best: int | None = None
+    for position in range(size, -1, -1):
+        is_dot = topic[position : position + 1] == "."
+        if not is_dot:
+            ends[position] = best
+        after = position + len(text)
+        fits = topic.startswith(text, position) and (
+            after == size if following is None else after <= size and following[after] is not None
+        )
+        if is_dot or best is None:
+            best = position if fits else None
+    return ends
 
 
 def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:

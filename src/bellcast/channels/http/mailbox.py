@@ -126,7 +126,10 @@ async def show(request: ApiRequest) -> ASGIApp:
     suffix = f"&after={quote(query.after)}" if query.after else ""
     items = ""
     for one in shown:
-        url, current = f"{base}?message={one.id}{suffix}", " aria-current=true" if one == opened else ""
+        url, current = (
+            f"{base}?message={one.id}{suffix}",
+            " aria-current=true" if opened is not None and one.id == opened.id else "",
+        )
         items += (
             f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(one))}</span>'
             f"<span class=meta>{CHANNELS[one.channel]} to {escape(one.address)}</span><time>{_time(one)}</time></a>"

@@ -50,7 +50,7 @@ async def confirm(request: ApiRequest) -> ASGIApp:
 
 
 async def _types(request: ApiRequest, link: Unsubscription) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of the types of a link by key: those whose e-mail can be turned off, and those that have become
+    """Return the names of the types of a link by key: those with e-mail that can be turned off, and those that have become
     required since."""
     optional, required = dict[str, str](), dict[str, str]()
     for key in (link.type, *link.others):
@@ -76,6 +76,3 @@ async def _page(
             content += f"<p>{texts[name].format(types=quoted)}</p>\n"
     form = f'<form method="post"><button>{texts["unsubscribe"]}</button></form>' if has_form else ""
     return link_pages.message(texts[title], content + form, language, tenant.brand)
-
-
-HANDLERS = [show, confirm]

@@ -2,10 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from types import NoneType
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -95,7 +95,8 @@ class DirectBackend:
 
     def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         for one in sends:
-            transaction.on_commit(partial(_post, one), using=using, robust=True)
+            # A function: Django logs the failure of a hook by its name, which a partial does not have.
+            transaction.on_commit(_posting(one), using=using, robust=True)
         return None
 
 
@@ -160,18 +161,26 @@ class ConsoleBackend:
         return None
 
 
+def _posting(one: OutgoingSend) -> Callable[[], None]:
+    """Return a hook that sends by HTTP, and logs a failure."""
+
+    def post() -> None:
+        try:
+            _post(one)
+        except BellcastError as error:
+            log.error("send_failed kind=%s error=%s", one.kind, error)  # noqa: TRY400  the traceback is of the client
+
+    return post
+
+
 def _post(one: OutgoingSend) -> None:
-    """Send by HTTP now, and log a failure."""
     bell = conf.client()
-    try:
-        if one.kind == "publish":
-            bell.sender.send(call("POST", "/v1/events", NoneType, one.request_body))
-            return
-        if records := one.payload.get(ADDRESSES):
-            write_addresses(bell, one.payload.get("tenant"), records)
-        one.assign_ids(bell.sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent)).ids)
-    except BellcastError as error:
-        log.error("send_failed kind=%s error=%s", one.kind, error)  # noqa: TRY400  the traceback is of the client
+    if one.kind == "publish":
+        bell.sender.send(call("POST", "/v1/events", NoneType, one.request_body))
+        return
+    if records := one.payload.get(ADDRESSES):
+        write_addresses(bell, one.payload.get("tenant"), records)
+    one.assign_ids(bell.sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent)).ids)
 
 
 @cache

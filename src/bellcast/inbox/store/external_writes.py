@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection
 
 import asyncpg
 import structlog
-from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT
@@ -27,14 +26,14 @@ KEEPALIVE_SECONDS = 10.0
 RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 5.0
 
 
-class ExternalWrites(Struct, eq=False):
+class ExternalWrites:
     """Listens for inboxes that other programs wrote to. The reconciler repairs missed notifications."""
 
-    url: str
-    clock: Clock
-    on_gap: Callable[[Collection[Stream]], None]
-    _waiting: dict[float, set[Stream]] = {}  # by their delay in seconds
-    _wait: float = RETRY_DELAY
+    # Not a struct, which would show the URL with its password in a traceback.
+    def __init__(self, url: str, clock: Clock, on_gap: Callable[[Collection[Stream]], None]) -> None:
+        self.url, self.clock, self.on_gap = url, clock, on_gap
+        self._waiting: dict[float, set[Stream]] = {}  # by their delay in seconds
+        self._wait = RETRY_DELAY
 
     async def run(self) -> None:
         """Listen until cancelled; reconnect after errors."""

@@ -59,7 +59,7 @@ def link_page(method: Method, path: str, *refusals: type[BellcastError]) -> Call
 
 
 async def read(request: ApiRequest, purpose: bytes, form: type[Link]) -> Link:
-    """Return the link whose token is in the path. Raises NotFound for one that was not signed here for this purpose, has
+    """Return the link that the token in the path signs. Raises NotFound for one that was not signed here for this purpose, has
     expired, or is not accepted by the store."""
     engines, token = context.of(request).engines, request_body.path(request, "token")
     link = link_tokens.read(context.of(request).project, purpose, token, form)
