@@ -27,6 +27,7 @@ async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None
         assert '<iframe title="E-mail" sandbox srcdoc="' in opened_page
         assert "&lt;script&gt;alert(1)" in opened_page
         assert "List-Unsubscribe" in opened_page
+        assert f'message={mail["id"]}" aria-current=true' in opened_page
         assert "<script" not in opened_page
         assert (await world.client.get(f"{path}?message={'0' * 36}")).status_code == 404
         assert (await world.client.get(path.replace("/mailbox/", "/preferences/"))).status_code == 404

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bellcast.kernel.db.commit.command import PROBE
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.script import Statement, fetch
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict
 from bellcast.server.tracing import Tracing
@@ -164,7 +165,9 @@ async def test_span_of_a_failed_write_has_the_type_of_the_error_only(
     engine.span = Tracing().write_span
     monkeypatch.setattr(SqliteEngine, "_enqueue", property(fail))
     with pytest.raises(Conflict):
-        await engine.write(PROBE)
+        await engine.write(ScriptCommand(lambda: fetch(Statement("probe")), None))
+    with pytest.raises(Conflict):
+        await engine.ping()  # without a span
     (span,) = exporter.get_finished_spans()
     assert span.attributes == {"bellcast.command": "ScriptCommand", "error.type": "Conflict"}
     assert (span.status.status_code, span.status.description, span.events) == (trace.StatusCode.ERROR, None, ())

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from bellcast.auth import claims
 from bellcast.auth.claims import Seconds, SessionClaims
@@ -34,18 +34,17 @@ class SessionResponse(SessionClaims, frozen=True, kw_only=True):
     expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
 
 
-class CookieSessions(Struct, eq=False):
+class CookieSessions:
     """Queries the app for sessions and caches its responses briefly. `issued_at` is the time of the query, so that a
     response from before a revocation can be detected."""
 
-    url: str
-    http: Http
-    clock: Clock
-    limits: Limits
-    _cache: dict[bytes, Principal] = {}
-    # Cookies of recent responses. Each response is stored too, so that its id is not reused.
-    _cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
-    _pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
+    # Not a struct, which would show the URL and the cookies in a traceback.
+    def __init__(self, url: str, http: Http, clock: Clock, limits: Limits) -> None:
+        self.url, self.http, self.clock, self.limits = url, http, clock, limits
+        self._cache: dict[bytes, Principal] = {}
+        # Cookies of recent responses. Each response is stored too, so that its id is not reused.
+        self._cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
+        self._pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
         """Return the principal of these cookies."""

@@ -144,13 +144,9 @@ async def _check_texts(ctx: ApiContext, claims: EditorClaims, key: str, bodies: 
     """Raise Invalid for HTML and layouts in template values that the token does not permit, unless the template has the same
     already: an e-mail shows its layout."""
     # In a thread: parsing long texts takes tens of milliseconds.
-    found = await asyncio.to_thread(lambda: [one for body in bodies for one in _texts("", body)])
-    is_html, covers = "html" in claims.can, claims.covers
-    written = [
-        (field, kind, text)
-        for field, kind, text in found
-        if not (is_html if kind == "html" else text == BASE_LAYOUT or covers(text))
-    ]
+    written = await asyncio.to_thread(
+        lambda: [found for body in bodies for found in _texts("", body) if not _is_permitted(claims, *found[1:])]
+    )
     if not written:
         return
     documents = Documents(ctx.engines.db)
@@ -159,6 +155,10 @@ async def _check_texts(ctx: ApiContext, claims: EditorClaims, key: str, bodies: 
     errors = [FieldError(field, REFUSED[kind]) for field, kind, text in written if (kind, text) not in known]
     if errors:
         raise Invalid.fields(errors)
+
+
+def _is_permitted(claims: EditorClaims, kind: str, text: str) -> bool:
+    return "html" in claims.can if kind == "html" else text == BASE_LAYOUT or claims.covers(text)
 
 
 def _texts(path: str, value: Any) -> Iterator[tuple[str, str, str]]:

@@ -185,7 +185,7 @@ class RequestFeed(Struct, eq=False):
         make = partial(
             _opened_event,
             connection.connected_at,
-            principal,
+            (principal.tenant, principal.recipient),
             connection.id,
             dialect,
             path,
@@ -199,7 +199,17 @@ class RequestFeed(Struct, eq=False):
         now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
         for topic in topics:
             text = f"follows {topic}"
-            make = partial(_connection_event, "subscribe", now, principal, connection.id, dialect, text, {}, topic)
+            make = partial(
+                _connection_event,
+                "subscribe",
+                now,
+                (principal.tenant, principal.recipient),
+                connection.id,
+                dialect,
+                text,
+                {},
+                topic,
+            )
             self.feed.emit_later("subscribe", principal.tenant, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
@@ -211,7 +221,16 @@ class RequestFeed(Struct, eq=False):
     def closed(self, connection: Connection, end: CloseReason) -> None:
         now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
         text, fields = f"disconnected: {end.reason}", why(end) | {"ms": now - connection.connected_at}
-        make = partial(_connection_event, "disconnect", now, principal, connection.id, dialect, text, fields)
+        make = partial(
+            _connection_event,
+            "disconnect",
+            now,
+            (principal.tenant, principal.recipient),
+            connection.id,
+            dialect,
+            text,
+            fields,
+        )
         self.feed.emit_later("disconnect", principal.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
@@ -222,7 +241,11 @@ class RequestFeed(Struct, eq=False):
         self, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
     ) -> None:
         now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
-        self.feed.emit(_connection_event("refused", now, principal, connection.id, dialect, text, fields, topic))
+        self.feed.emit(
+            _connection_event(
+                "refused", now, (principal.tenant, principal.recipient), connection.id, dialect, text, fields, topic
+            )
+        )
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
         """Emit the refusal of a connection to a namespace, which has no id."""
@@ -242,7 +265,7 @@ class RequestFeed(Struct, eq=False):
 
 def _opened_event(
     at: int,
-    principal: Principal,
+    person: tuple[str, str | None],
     id: str,
     dialect: Dialect,
     path: str | None,
@@ -252,27 +275,27 @@ def _opened_event(
     given = {"path": path, "request_id": request_id, "origin": origin}
     fields = {name: value for name, value in given.items() if value is not None}
     text = f"connected by {dialect.protocol} over {dialect.transport}"
-    return _connection_event("connect", at, principal, id, dialect, text, fields)
+    return _connection_event("connect", at, person, id, dialect, text, fields)
 
 
 def _connection_event(
     kind: FeedKind,
     at: int,
-    principal: Principal,
+    person: tuple[str, str | None],
     id: str,
     dialect: Dialect,
     text: str,
     fields: Mapping[str, Any],
     topic: str | None = None,
 ) -> FeedEvent:
-    """Return an event of a connection. What makes one holds these values instead of the connection, so that a closed one can be
-    freed."""
+    """Return an event of a connection. `person` is its tenant and recipient. What makes one holds these values instead of the connection, so that a closed
+    one can be freed."""
     return FeedEvent(
         kind=kind,
         at=at,
         text=text,
-        tenant=principal.tenant,
-        recipient=principal.recipient,
+        tenant=person[0],
+        recipient=person[1],
         topic=topic,
         connection=id,
         trace=fields.get("request_id"),

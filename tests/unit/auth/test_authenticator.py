@@ -5,7 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.auth import keys
-from bellcast.auth.authenticator import Authenticator, AuthRequest
+from bellcast.auth.authenticator import Authenticator, AuthRequest, _query_token
 from bellcast.auth.origins import HeaderPairs, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
@@ -285,6 +285,8 @@ def test_credentials_are_read_from_headers_and_query() -> None:
         "https://a",
         "none",
     ]
+    assert _query_token(incoming.query) == "a.b"
+    assert _query_token(b"token=b&token=") == "b"
     assert (made([]).bearer, made([]).cookies, made([]).header(b"origin")) == (None, b"", None)
 
 

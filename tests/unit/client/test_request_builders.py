@@ -13,6 +13,7 @@ from bellcast.client import (
     notifications,
     preferences,
     recipients,
+    replays,
     topics,
     webhooks,
     workflows,
@@ -31,6 +32,12 @@ def test_lifetime_of_a_link_is_any_duration(ttl):
         assert body(request) == {"ttl": 7200}
     with pytest.raises(InvalidArgument, match="ttl: expected a duration"):
         messages.mailbox(ttl="soon")
+
+
+def test_failures_are_filtered_by_every_field():
+    fields = dict.fromkeys(("kind", "channel", "provider", "workflow", "job", "webhook", "cause"), "x")
+    for request in (replays.failures(**fields), replays.causes(**fields)):
+        assert fields.items() <= request.params.items()
 
 
 def test_webhook_is_replayed_since_a_datetime():

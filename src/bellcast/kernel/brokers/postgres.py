@@ -102,7 +102,10 @@ class PostgresTransport:
         await self._notify([channel for channel, _ in notices], [part for _, part in notices])
 
     async def _notify(self, channels: Sequence[str], parts: Sequence[str]) -> None:
-        await self._query(self._open(self._sending).execute, NOTIFY, channels, parts, lock=self._send_lock)
+        def execute() -> Awaitable[str]:  # on the connection that is open when it is this message's turn
+            return self._open(self._sending).execute(NOTIFY, channels, parts)
+
+        await self._query(execute, lock=self._send_lock)
 
     def cut(self, message: bytes) -> Iterator[str]:
         """Split a message into notifications. Sequence numbers keep equal ones distinct, since PostgreSQL drops

@@ -62,12 +62,15 @@ class Engine(ABC):
     async def write(self, command: WriteCommand[T]) -> T:
         """Run a command in a transaction and return after its commit. If it raises, it wrote nothing."""
         with self.span(command):
-            (entry,) = self._enqueue([command], command.tenant)
-            result = await entry.result
-            if isinstance(result, Exception):
-                raise result
-            written: T = result
-            return written
+            return await self._run(command)
+
+    async def _run(self, command: WriteCommand[T]) -> T:
+        (entry,) = self._enqueue([command], command.tenant)
+        result = await entry.result
+        if isinstance(result, Exception):
+            raise result
+        written: T = result
+        return written
 
     def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         """Queue a command whose result does not matter, and which may fail."""
@@ -117,8 +120,8 @@ class Engine(ABC):
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database can be written. SQLite takes the write lock; PostgreSQL runs a writable
-        transaction."""
-        await self.write(PROBE)
+        transaction. Without a span: probes would fill a trace."""
+        await self._run(PROBE)
 
     @abstractmethod
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -54,7 +55,7 @@ class PostgresEngine(Engine):
         self._connections = connections
         self._clock = clock
         self._pool: asyncpg.Pool | None = None
-        self._reads = CallBatcher[Params, list[Row]](self._read_each, MAX_BATCH_READS)  # by statement
+        self._reads: CallBatcher[Params, list[Row]]  # by statement
 
     async def open(self) -> None:
         """Migrate unless another process does, and connect."""
@@ -87,11 +88,13 @@ class PostgresEngine(Engine):
                 failure = Unavailable(f"BELLCAST_STORE at {where}: {failure.detail}")
             raise failure from error
         self._writer = PostgresWriter(self._pool, self._clock)
+        self._reads = CallBatcher(partial(self._read_each, self._pool), MAX_BATCH_READS)
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a script on any connections. From the first statement that cannot be batched, all statements use one
         connection."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise Unavailable("The store is closed.")
         running = script(*args, **kwargs)
         try:
@@ -100,7 +103,7 @@ class PostgresEngine(Engine):
             known = texts()
             while known[pending.name].returns_rows and not pending.heavy:
                 pending = running.send(await self._reads.call(pending.name, pending.params))
-            async with self._pool.acquire() as raw:
+            async with pool.acquire() as raw:
                 try:
                     return await PostgresConnection(raw).run(running, pending)
                 finally:
@@ -111,12 +114,13 @@ class PostgresEngine(Engine):
         except Exception as error:
             raise translated(error) from error
 
-    async def _read_each(self, name: str, sets: Sequence[Params]) -> Sequence[list[Row] | Exception]:
-        """Run a statement for each parameter set; return the rows or the exception of each."""
-        if self._pool is None:
-            raise Unavailable("The store is closed.")
+    async def _read_each(
+        self, pool: asyncpg.Pool, name: str, sets: Sequence[Params]
+    ) -> Sequence[list[Row] | Exception]:
+        """Run a statement for each parameter set; return the rows or the exception of each. Also during `close`, which waits for
+        running scripts."""
         try:
-            async with self._pool.acquire() as raw:
+            async with pool.acquire() as raw:
                 return await PostgresConnection(raw).query(name, sets)
         except Exception as failure:
             if len(sets) == 1 or isinstance(translated(failure), DiskFull | Unavailable):
@@ -124,7 +128,7 @@ class PostgresEngine(Engine):
         found: list[list[Row] | Exception] = []
         for one in sets:  # so that only the invalid read fails
             try:
-                found += await self._read_each(name, [one])
+                found += await self._read_each(pool, name, [one])
             except Exception as failure:  # noqa: BLE001  the reader gets the error
                 found.append(failure)
         return found
