@@ -202,13 +202,33 @@ def test_escape_does_not_leave_the_editor(
     assert saved(page, owner)["email"]["subject"] == "Still here"
 
 
+def test_language_is_a_tag_and_is_removed_with_its_last_texts(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes")
+    page.get_by_role("button", name="Add a language").click()
+    field = page.get_by_label("Language", exact=True).and_(page.locator("input"))
+    field.fill("Swedish")
+    field.press("Enter")
+    assert not field.evaluate("(field) => field.checkValidity()")
+    field.fill("sv")
+    field.press("Enter")
+    tab = page.get_by_role("tab", name="sv", exact=True)
+    expect(tab).to_be_visible()
+    while tab.count():
+        page.get_by_role("button", name=re.compile("^Remove .*Swedish")).click()
+        if page.get_by_role("button", name=re.compile("^Remove .*Swedish")).count() == 0 and tab.count():
+            page.get_by_role("tablist", name="Channel").get_by_role("tab").first.click()
+    assert "sv" not in saved(page, owner).get("translations", {})
+
+
 def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     block(page, 0).get_by_role("textbox", name="Heading").press("Alt+ArrowDown")
     page.get_by_role("tab", name="de", exact=True).click()
-    page.get_by_role("button", name="Remove E-mail in German").click()
+    page.get_by_role("button", name="Remove German").click()
     page.get_by_role("button", name="Review and publish").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator("[data-change=moved]")).to_contain_text("title")

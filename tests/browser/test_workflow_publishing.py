@@ -234,6 +234,18 @@ def test_nothing_is_lost_while_the_server_is_stopped(leave: Callable[[str], Edit
     assert owner.send("GET", "/v1/workflows/offline-flow/draft")["values"]["steps"][1]["for"] == "45m"
 
 
+def test_review_names_steps_without_content(edit: Callable[..., Editor]) -> None:
+    editor = edit("empty-flow", [{"key": "bell", "type": "inbox", "title": ""}, WAIT, MAIL])
+    editor.page.get_by_role("button", name="YAML").click()
+    text = editor.page.get_by_label("Definition as YAML")
+    text.fill(text.input_value() + "note: Changed\n")
+    editor.page.get_by_role("button", name="Review and publish").click()
+    warnings = editor.page.get_by_role("dialog").locator(".effects li")
+    expect(warnings.filter(has_text="no content")).to_have_text(
+        ["The step “bell” has no content yet: its sends are refused."]
+    )
+
+
 def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("published-flow", BUILT)
     first = owner.send("POST", "/v1/workflows/published-flow/trigger", {"to": "alice"})["run"]

@@ -8,7 +8,7 @@ import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
 import { go, here, inTenant, setQuery, shownTenant } from './router.js';
-import { getTagged, request, withQuery } from './server.js';
+import { ROOT, getTagged, request, withQuery } from './server.js';
 
 /** The path of an object in the API. */
 export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}${more}`, { tenant: page.query.get('tenant') });
@@ -42,8 +42,10 @@ export function Definition({ page, kind, facts, actions, children }) {
 /** The objects that use another one, such as `workflows/reminder`, as links. */
 export const Uses = ({ page, of }) => of.uses.map((one, index) => html`${index > 0 && ', '}<a key=${one} href=${inTenant(page, `/${one}`, of)}>${one.slice(one.indexOf('/') + 1)}</a>`);
 
+const gitCommands = () => `bellcast pull --url ${location.origin}${ROOT}\ngit add . && git commit -m "Objects of Bellcast"\nbellcast push --url https://other-server.example.com`;
+
 /** The definition as YAML. */
-export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`<details class="panel" open=${isOpen}><summary>${isInFiles ? 'YAML and git' : 'YAML'}</summary>${isInFiles && html`<p class="muted">To keep it in git, or to move it to another server: <code>bellcast pull</code> writes all objects of a server into a folder, and <code>bellcast push</code> writes the folder to a server.</p>`}<pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;
+export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`<details class="panel" open=${isOpen}><summary>${isInFiles ? 'YAML and git' : 'YAML'}</summary>${isInFiles && html`<p class="muted">To keep it in git, or to move it to another server: <code>bellcast pull</code> writes all objects of a server into a folder, and <code>bellcast push</code> writes the folder to a server.</p><p class="muted">Each command needs the secret of its server in <code>BELLCAST_SECRET</code>. Settings, such as the brand, are not in the files.</p><pre tabIndex="0"><code>${gitCommands()}</code></pre><${Copy} what="the commands" text=${gitCommands()} />`}<pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;
 
 /** Whether this is the object of the tenant that is shown, not the project's. */
 const isOwn = (one) => (one.tenant ?? '') === (here.value.searchParams.get('tenant') ?? '');

@@ -65,7 +65,7 @@ export function Review({ draft, close, done }) {
   const load = () => draft.publish(null, true).then((found) => { setPlan(found); setProblem(null); }, setProblem);
   useEffect(() => { load(); }, []);
   const before = draft.current.value ? valuesOf(draft.current.value) : {};
-  const changes = draft.changes.value;
+  const changes = draft.changes.value, warnings = draft.kind.warningsOf?.(draft.values.value) ?? [];
   const publish = async () => {
     setBusy(true);
     try {
@@ -80,6 +80,7 @@ export function Review({ draft, close, done }) {
   const isStale = problem?.status === 409;
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
+    ${warnings.length > 0 && html`<div class="effects"><h3>Check before you publish</h3><ul>${warnings.map((text) => html`<li key=${text}>${text}</li>`)}</ul></div>`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
     ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}

@@ -195,7 +195,7 @@ function Languages({ values, change, languages, locale, beside }) {
       event.preventDefault();
       add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));
       close();
-    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,8}([\\-_][A-Za-z0-9]{1,8})*" hint="Such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" /><p><button class="primary">Add</button></p></form>`}<//>`}
+    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,3}([\\-_][A-Za-z0-9]{1,8})*" title="A tag such as de or pt-BR" hint="A tag such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" /><p><button class="primary">Add</button></p></form>`}<//>`}
     ${languages.length > 1 && html`<button type="button" class="quiet" aria-pressed=${String(beside !== null)} onClick=${compare}><${Icon} name="columns" /> Side by side</button>`}</div>`;
 }
 
@@ -212,7 +212,12 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
       ${!tools.isReadOnly && html`<button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && openImport && html` <button type="button" onClick=${openImport}>Import</button>`}`}</div>`;
   }
   const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${part[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...place, name])} ...${tools} ...${more} />`;
-  const remove = !tools.isReadOnly && html`<p class="part-end">${channel === 'email' && openImport && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => change(place, undefined)}>Remove ${CHANNELS[channel]}${locale && ` in ${languageName(locale)}`}</button></p>`;
+  // The last texts of a language are removed with the language.
+  const isLast = locale && !Object.keys(CHANNELS).some((one) => one !== channel && at(values, placeOf(locale, one)));
+  const remove = !tools.isReadOnly && html`<p class="part-end">${channel === 'email' && openImport && html`<button type="button" class="quiet" onClick=${openImport}>Import</button>`}<button type="button" class="quiet danger" onClick=${() => {
+    change(isLast ? place.slice(0, 2) : place, undefined);
+    if (isLast) setQuery({ locale: null, beside: null }, { isQuiet: true });
+  }}>Remove ${isLast ? languageName(locale) : CHANNELS[channel] + (locale && ` in ${languageName(locale)}`)}</button></p>`;
   if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];

@@ -26,6 +26,8 @@ export const SENDING = ['inbox', 'email', 'sms', 'push', 'chat'];
 const UNKNOWN_TYPE = { icon: 'info', tone: 'grey', key: 'step', fields: {} };
 export const typeOf = (step) => TYPES[step?.type] ?? UNKNOWN_TYPE;
 
+/** Fields of a sending step with content. */
+const CONTENT = ['template', 'title', 'subject', 'text', 'body', 'html'];
 /** Fields that summarize a step, the most descriptive first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'body', 'url', 'function', 'workflow'];
 
@@ -310,6 +312,9 @@ export function summaryOf(step) {
 // --- differences
 
 /** Steps that differ between two definitions: [kind, key, detail]. */
+/** Sentences about sending steps without content: their sends are refused. */
+export const warningsOf = (values) => stepsOf(values).map(({ step }) => step).filter((step) => SENDING.includes(step?.type) && !CONTENT.some((name) => step[name])).map((step) => `The step “${step.key}” has no content yet: its sends are refused.`);
+
 export function differencesOf(before, after) {
   const [old, now] = [before, after].map((values) => new Map(stepsOf(values ?? {}).map((one) => [one.step?.key, one])));
   const found = [];
