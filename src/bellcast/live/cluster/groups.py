@@ -3,7 +3,7 @@ on the stream itself, so a change reaches only the nodes that it concerns.
 
 - A change of this node, a few times a second; beyond 20 members only the changed ones, with the number of the state before.
 - A question: the state of this node, and the numbers of the states that it knows of the others. A node that has another number
-  answers with its state. `Step` says when: as it begins to follow, and some time after its changes, because messages may be lost.
+  answers with its state. `GroupStep` says when: as it begins to follow, and some time after its changes, because messages may be lost.
 
 A node alone in a group stores and sends nothing."""
 
@@ -66,7 +66,7 @@ class Peer(Struct):
         return change, changed
 
 
-class Step(IntEnum):
+class GroupStep(IntEnum):
     """What a node does next in a group."""
 
     ASK = 0  # the node with the lowest id, which answers with the states of all
@@ -124,7 +124,7 @@ class Groups:
         self._apply_peer = apply_peer
         self.followed: Counter[Stream] = Counter()
         self._groups: dict[Stream, StreamGroup] = {}
-        self._steps: dict[Stream, tuple[int, Step]] = {}  # the next one of each stream, with its time
+        self._steps: dict[Stream, tuple[int, GroupStep]] = {}  # the next one of each stream, with its time
         self._queue: list[tuple[int, Stream]] = []  # a heap of the times, also of replaced steps
         self._changed: dict[Stream, set[str]] = {}  # recipients whose presence changed
         self._questions: list[GroupUpdate] = []  # of other nodes
@@ -158,7 +158,7 @@ class Groups:
         return stream in self._groups and not self._is_alone
 
     def is_known(self, stream: Stream) -> bool:
-        return self._step(stream) > Step.SETTLE
+        return self._step(stream) > GroupStep.SETTLE
 
     async def wait_known(self, streams: Iterable[Stream], timeout_ms: int = 2 * ANSWER_MS) -> None:
         """Wait until the other nodes of followed streams are known, but only for a time."""
@@ -182,8 +182,8 @@ class Groups:
             for stream in streams:
                 self.unfollow(stream)
 
-    def _step(self, stream: Stream) -> Step:
-        return self._steps.get(stream, (0, Step.LAST_CHECK))[1]
+    def _step(self, stream: Stream) -> GroupStep:
+        return self._steps.get(stream, (0, GroupStep.LAST_CHECK))[1]
 
     @property
     def _is_alone(self) -> bool:
@@ -210,7 +210,7 @@ class Groups:
         self._changed.pop(stream, None)
         if self._members.has_met_others:  # they may know this node although it regards itself as alone
             self._send_left(stream)
-            self._plan(stream, Step.CHECK)
+            self._plan(stream, GroupStep.CHECK)
             self._wake()
         if group is None:
             return
@@ -225,7 +225,7 @@ class Groups:
         """Send the count of a stream, and the presence of a recipient on it, if another node has this node's state, or has
         been asked with it."""
         group = self._groups.get(stream)
-        if group is not None and (group.peers or self._step(stream) is not Step.ASK):
+        if group is not None and (group.peers or self._step(stream) is not GroupStep.ASK):
             self._changed.setdefault(stream, set()).update(() if recipient is None else (recipient,))
             self._wake()
 
@@ -241,14 +241,14 @@ class Groups:
             return
         group = self._groups.setdefault(stream, self._group(stream))
         group.questioned_at = self._clock.now()
-        self._plan(stream, Step.ASK, delay)
+        self._plan(stream, GroupStep.ASK, delay)
         self._wake()
 
     def _group(self, stream: Stream) -> StreamGroup:
         """Return the stored group or a new one, with a number that no other node knows."""
         return self._groups.get(stream) or StreamGroup(next(self._numbers))
 
-    def _plan(self, stream: Stream, step: Step, delay: int | None = None) -> None:
+    def _plan(self, stream: Stream, step: GroupStep, delay: int | None = None) -> None:
         due = self._clock.now() + (WAITS_MS[step] if delay is None else delay)
         self._steps[stream] = due, step
         heappush(self._queue, (due, stream))
@@ -277,37 +277,37 @@ class Groups:
         previous, group.number = group.number, next(self._numbers)
         self._outgoing.append(GroupUpdate(stream, self._state(stream, group, recipients, previous)))
         if self.is_known(stream):
-            self._plan(stream, Step.CHECK)
+            self._plan(stream, GroupStep.CHECK)
 
     def _take_steps(self) -> None:
         now, taken = self._clock.now(), 0
         while self._queue and self._queue[0][0] <= now and taken < MAX_BATCH_STEPS:
             due, stream = heappop(self._queue)
-            planned_at, step = self._steps.get(stream, (0, Step.ASK))
+            planned_at, step = self._steps.get(stream, (0, GroupStep.ASK))
             if planned_at == due:
                 self._take_step(stream, step)
-                taken += step is not Step.SETTLE
+                taken += step is not GroupStep.SETTLE
 
-    def _take_step(self, stream: Stream, step: Step) -> None:
+    def _take_step(self, stream: Stream, step: GroupStep) -> None:
         del self._steps[stream]
         group = self._group(stream)
         if stream not in self.followed:
             self._send_left(stream)
-        elif step < Step.CHECK and (step is Step.SETTLE or not self._members.others):
+        elif step < GroupStep.CHECK and (step is GroupStep.SETTLE or not self._members.others):
             self._settle(stream, group)
             return
         elif self._members.others:
-            if step is Step.ASK:  # its state may have changed unnoticed, while no other node knew it
+            if step is GroupStep.ASK:  # its state may have changed unnoticed, while no other node knew it
                 group.number = group.first_number = next(self._numbers)
             self._send_question(stream, group, step)
-        if step < Step.SETTLE or (step is Step.CHECK and (group.peers or stream not in self.followed)):
-            self._plan(stream, Step(step + 1))
+        if step < GroupStep.SETTLE or (step is GroupStep.CHECK and (group.peers or stream not in self.followed)):
+            self._plan(stream, GroupStep(step + 1))
 
-    def _send_question(self, stream: Stream, group: StreamGroup, step: Step) -> None:
+    def _send_question(self, stream: Stream, group: StreamGroup, step: GroupStep) -> None:
         """Send the state, when it is checked of many members none: a node that has another number asks itself."""
-        state = self._state(stream, group, frozenset(), group.number if step >= Step.CHECK else None)
+        state = self._state(stream, group, frozenset(), group.number if step >= GroupStep.CHECK else None)
         known = {id: peer.number for id, peer in group.peers.items() if peer.heard_at >= group.questioned_at}
-        self._outgoing.append(GroupUpdate(stream, state, 1 if step is Step.ASK else 2, known))
+        self._outgoing.append(GroupUpdate(stream, state, 1 if step is GroupStep.ASK else 2, known))
 
     def _send_left(self, stream: Stream) -> None:
         state = GroupState(self._members.id, next(self._numbers), None, 0)
@@ -315,7 +315,7 @@ class Groups:
 
     def _settle(self, stream: Stream, group: StreamGroup) -> None:
         """The others are known: those heard since the question."""
-        self._plan(stream, Step.CHECK)
+        self._plan(stream, GroupStep.CHECK)
         for node in [node for node, peer in group.peers.items() if peer.heard_at < group.questioned_at]:
             self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
         self._end_if_alone(stream, group)
@@ -371,7 +371,7 @@ class Groups:
         if sender not in self._members.others:
             self._members.note(sender)
         if isinstance(event, GroupAnswer) and not group.peers and self.is_known(stream):
-            self._plan(stream, Step.CHECK)  # changes since the question have not been sent
+            self._plan(stream, GroupStep.CHECK)  # changes since the question have not been sent
         # Of a late answer only its sender, because others may have left since. Not a dead node, which would live again.
         for state in states[:1] if self.is_known(stream) else states:
             if state.node in self._members.others:
@@ -380,7 +380,11 @@ class Groups:
             if event.asks:
                 self._questions.append(event)
                 self._wake()
-        elif event.is_whole and event.number >= group.first_number and Step.ASK < self._step(stream) < Step.CHECK:
+        elif (
+            event.is_whole
+            and event.number >= group.first_number
+            and GroupStep.ASK < self._step(stream) < GroupStep.CHECK
+        ):
             self._settle(stream, group)
         self._end_if_alone(stream, group)
 
@@ -392,7 +396,7 @@ class Groups:
         delta = peer.apply(state)
         if delta is None:
             if self.is_known(stream):
-                self._send_question(stream, group, Step.CHECK)
+                self._send_question(stream, group, GroupStep.CHECK)
                 self._wake()
         elif any(delta):
             self._apply_peer(stream, state.node, *delta, ChangeOrigin.ELSEWHERE)
