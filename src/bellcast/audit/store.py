@@ -17,12 +17,13 @@ LOCK: LockKey = ("", "\x01audit")
 _changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 
 
-def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[bool]:
     """Append to the audit chain. The command must hold LOCK. `sign` computes the `mac` of the entry from its number and
     the preceding `mac`. Entries of concurrent calls get consecutive numbers."""
     number, previous = head_of((yield Statement("audit_head")))
     entry = replace(entry, number=number + 1, previous=previous)
     yield Statement("audit_insert", asdict(entry) | {"changes": columns.to_json(entry.changes), "mac": sign(entry)})
+    return True  # as the scripts of a change, with which it is committed
 
 
 def sweep(before: int, limit: int) -> Script[list[Row]]:

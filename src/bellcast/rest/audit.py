@@ -2,6 +2,7 @@
 support, changes to operators and keys made with API keys, and refused attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -119,13 +120,8 @@ async def record(request: ApiRequest, actor: str, outcome: str, *, action: str =
 def committed(request: ApiRequest) -> Callable[[], WriteScript]:
     """Return the script that appends the entry of a successful request, to be committed with its change."""
     request.scope["state"][IS_COMMITTED] = True
-    entry, sign = _entry(request, actor(request), OK), types.entry_signer(context.of(request).project)
-
-    def append() -> WriteScript:
-        yield from store.append(entry, sign)
-        return True
-
-    return append
+    entry = _entry(request, actor(request), OK)
+    return partial(store.append, entry, types.entry_signer(context.of(request).project))
 
 
 def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", target: str = "") -> AuditEntry:
