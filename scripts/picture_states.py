@@ -297,7 +297,7 @@ def _(page: Page, stage: Stage) -> None:
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.get_by_role("button", name="Preferences").click()
-    page.get_by_role("switch", name="Booking, SMS").uncheck()
+    page.get_by_role("switch", name="Booking, E-mail").uncheck()
     page.get_by_text("Saved").wait_for()
     page.locator(".help").evaluate("(form) => { form.scrollTop = 190 }")
 
