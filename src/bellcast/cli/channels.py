@@ -175,13 +175,13 @@ providers.add_put(
 )
 
 
-@options.command(provider)
-def test(
+@options.command(provider, "test")
+def try_provider(
     client: "options.Bellcast",
     key: Annotated[str, options.argument("KEY", "The provider's key.")],
-    to: Annotated[str | None, options.option("ADDRESS", "Send a test message to this address.")] = None,  # noqa: PT028  a command, not a test
-    file: Annotated[Path | None, options.option("FILE", "Test these values, which are not stored.")] = None,  # noqa: PT028  a command, not a test
-    tenant: ProviderTenantOption = None,  # noqa: PT028  a command, not a test
+    to: Annotated[str | None, options.option("ADDRESS", "Send a test message to this address.")] = None,
+    file: Annotated[Path | None, options.option("FILE", "Test these values, which are not stored.")] = None,
+    tenant: ProviderTenantOption = None,
 ) -> None:
     """Test a provider: check its credentials, or send a message."""
     values = None if file is None else objects.read_object(file)[1]

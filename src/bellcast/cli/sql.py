@@ -58,10 +58,12 @@ app = typer.Typer()
 sql = options.group(app, "sql", HELP, EPILOG)
 
 
-class SqlCommand(options.with_settings("DATABASE_URL", "STORE")):  # type: ignore[misc]  # made by a function
+class SqlCommand(options.SettingsCommand):
     """A command on the app's PostgreSQL."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    names = ("DATABASE_URL", "STORE")
+
+    def invoke(self, ctx: Any) -> Any:
         """Raise SettingsError without the driver, which the command's modules import."""
         from bellcast.server import adapters
 

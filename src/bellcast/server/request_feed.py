@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -196,21 +196,8 @@ class RequestFeed(Struct, eq=False):
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Emit the topics that a connection begins to follow. They are not logged."""
-        now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
         for topic in topics:
-            text = f"follows {topic}"
-            make = partial(
-                _connection_event,
-                "subscribe",
-                now,
-                (principal.tenant, principal.recipient),
-                connection.id,
-                dialect,
-                text,
-                {},
-                topic,
-            )
-            self.feed.emit_later("subscribe", principal.tenant, make)
+            self._emit_later("subscribe", connection, f"follows {topic}", {}, topic)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         """Emit the topics that a connection may not follow. They are not logged."""
@@ -219,19 +206,21 @@ class RequestFeed(Struct, eq=False):
             self._emit_refused(connection, f"may not follow {one.topic}", fields, one.topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
-        now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
-        text, fields = f"disconnected: {end.reason}", why(end) | {"ms": now - connection.connected_at}
-        make = partial(
-            _connection_event,
-            "disconnect",
-            now,
-            (principal.tenant, principal.recipient),
-            connection.id,
-            dialect,
-            text,
-            fields,
-        )
-        self.feed.emit_later("disconnect", principal.tenant, make)
+        fields = why(end) | {"ms": self.clock.now() - connection.connected_at}
+        self._emit_later("disconnect", connection, f"disconnected: {end.reason}", fields)
+
+    def _emit_later(
+        self,
+        kind: Literal["subscribe", "disconnect"],
+        connection: Connection,
+        text: str,
+        fields: Mapping[str, Any],
+        topic: str | None = None,
+    ) -> None:
+        principal, id, dialect = connection.principal, connection.id, connection.dialect
+        person = principal.tenant, principal.recipient
+        make = partial(_connection_event, kind, self.clock.now(), person, id, dialect, text, fields, topic)
+        self.feed.emit_later(kind, principal.tenant, make)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 
 from bellcast.auth import permissions
@@ -8,9 +10,8 @@ ALICE = Principal(recipient="alice")
 ANONYMOUS = Principal()
 
 
-def follow(principal: Principal, topic: str, **more: object) -> str | None:
-    arguments = {"subscribed": False, "public": ()} | more
-    grant = permissions.grant_of(principal, topic, **arguments)  # type: ignore[arg-type]  # the rule's own keywords
+def follow(principal: Principal, topic: str, *, subscribed: bool = False, public: Sequence[str] = ()) -> str | None:
+    grant = permissions.grant_of(principal, topic, subscribed=subscribed, public=public)
     return permissions.refusal_of(principal, topic) if grant is None else None
 
 

@@ -18,7 +18,7 @@ from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream
 
 log = structlog.get_logger(__name__)
 
-CHANNEL, EVERYBODY = "bellcast_inboxes", "bellcast_everybody"
+CHANNEL, ANNOUNCED = "bellcast_inboxes", "bellcast_everybody"
 # A check of all inboxes takes 2 ms per 500, so announcements within this window cause only one check.
 BATCH_WINDOW_SECONDS = 0.1
 # An idle connection is probed this often.
@@ -64,7 +64,7 @@ class ExternalWrites:
             await connection.add_listener(
                 CHANNEL, lambda *notice: self._mark(0, inbox_stream(*json.loads(str(notice[-1]))))
             )
-            await connection.add_listener(EVERYBODY, lambda *_: self._mark(BATCH_WINDOW_SECONDS, ANNOUNCEMENTS))
+            await connection.add_listener(ANNOUNCED, lambda *_: self._mark(BATCH_WINDOW_SECONDS, ANNOUNCEMENTS))
             self.on_gap((ANNOUNCEMENTS,))  # earlier notifications of changes were lost
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())

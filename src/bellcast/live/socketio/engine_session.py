@@ -136,6 +136,10 @@ class EngineSession(Struct, eq=False):
     app_state: Any = None
     _pong_due: bool = False
 
+    def __repr__(self) -> str:
+        """Show no field: the request has credentials, and `sid` is one."""
+        return "EngineSession()"
+
     @property
     def transport_name(self) -> str:
         return POLLING if self.transport.encoding is engineio.POLLING_BODY else WEBSOCKET
