@@ -111,8 +111,21 @@ async def test_password_is_not_accepted_over_plain_http_from_elsewhere(rest: Res
     assert refused(await plain.post("/v1/session", json=body), 403, "forbidden")
     local = browser(rest, "http://127.0.0.1:8787")
     response = await local.post("/v1/session", json=body)
-    assert response.headers["set-cookie"].startswith("bellcast-console=")
+    assert response.headers["set-cookie"].startswith("bellcast-console-8787=")
     assert (await local.get("/v1/me")).json()["name"] == "owner"
+
+
+async def test_servers_at_two_ports_of_a_machine_keep_their_sessions(rest: Rest) -> None:
+    """Browsers send the cookies of a host to all its ports."""
+    await set_up(rest)
+    body = {"name": "owner", "password": PASSWORD}
+    both = browser(rest, "http://127.0.0.1:8787")
+    await both.post("/v1/session", json=body)
+    other = {"origin": "http://127.0.0.1:8788", "host": "127.0.0.1:8788"}
+    assert (await both.post("/v1/session", json=body, headers=other)).status_code == 200
+    assert (await both.delete("/v1/session", headers=other)).status_code == 204
+    assert refused(await both.get("/v1/me", headers=other), 401, "unauthenticated")
+    assert (await both.get("/v1/me")).status_code == 200
 
 
 async def test_sign_out_ends_the_session_on_the_server(rest: Rest) -> None:

@@ -1,5 +1,6 @@
 """A request of an operator's browser: the cookie of its session, and the page that sent it."""
 
+import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,13 +10,15 @@ from bellcast.kernel.errors import Forbidden
 
 # The prefix makes browsers refuse the cookie from another host or without HTTPS (RFC 6265bis, 4.1.3.2).
 COOKIE = "__Host-bellcast"
-# Not every browser accepts a Secure cookie from http://localhost.
-LOCAL_COOKIE = "bellcast-console"
+# Not every browser accepts a Secure cookie from http://localhost. The port follows: the servers of a host share their cookies.
+LOCAL_COOKIE = "bellcast-console-"
+PORT = re.compile(r":([0-9]+)$")
+HTTP_PORT = "80"
 # Cookie of a sign-in that has not returned from the identity provider.
 PENDING = "-sign-in"
 # Cookie of a device from which an operator signed in.
 DEVICE = "-device"
-COOKIES = tuple(name + suffix for name in (COOKIE, LOCAL_COOKIE) for suffix in ("", PENDING, DEVICE))
+OWN_COOKIE = re.compile(rf"(?:{COOKIE}|{LOCAL_COOKIE}\d+)(?:{PENDING}|{DEVICE})?=".encode())
 
 INSECURE = "Operators sign in over HTTPS only, or over plain HTTP on the server's machine as http://127.0.0.1:…."
 FOREIGN = (
@@ -57,15 +60,17 @@ def is_local(request: BrowserRequest) -> bool:
 def without_own_cookies(cookies: bytes) -> bytes:
     """Return a Cookie header without operators' sessions, which must not be sent to the app that checks its own
     session."""
-    names = tuple(f"{name}=".encode() for name in COOKIES)
-    if not any(name in cookies for name in names):
+    if OWN_COOKIE.search(cookies) is None:
         return cookies
     parts = [part.strip() for part in cookies.split(b";")]
-    return b"; ".join(part for part in parts if not part.startswith(names))
+    return b"; ".join(part for part in parts if OWN_COOKIE.match(part) is None)
 
 
 def cookie_name(request: BrowserRequest, suffix: str = "") -> str:
-    return (COOKIE if request.scheme == "https" else LOCAL_COOKIE) + suffix
+    if request.scheme == "https":
+        return COOKIE + suffix
+    port = PORT.search(request.host)
+    return LOCAL_COOKIE + (port[1] if port else HTTP_PORT) + suffix
 
 
 def make_cookie(request: BrowserRequest, name: str, value: str, max_age: int) -> str:

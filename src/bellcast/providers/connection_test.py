@@ -12,7 +12,7 @@ from bellcast.providers.types import OutgoingMessage, ServerAddress
 
 FIXES = {
     "syntax": "Write the provider again, with its whole URL.",
-    "dns": "Check the host in the URL, and its DNS record. BELLCAST_HTTP_ALLOW permits private addresses.",
+    "dns": "Check the host in the URL, and its DNS record.",
     "tcp": "Check the port in the URL, and that no firewall is between this server and the provider's.",
     "tls": "Check that the server uses TLS on this port, and that its certificate is valid for its host.",
     "auth": "Check the user, the password or the token in the URL, and that the account is active.",

@@ -29,7 +29,7 @@ def test_password_has_twelve_characters_or_more(length: int, is_valid: bool) -> 
     [
         (b"app=1", b"app=1"),
         (b"app=1; __Host-bellcast=x; b=2", b"app=1; b=2"),
-        (b"bellcast-console=x", b""),
+        (b"bellcast-console-8787=x; bellcast-console-80-device=y", b""),
         (b"note=__Host-bellcast=x", b"note=__Host-bellcast=x"),
     ],
 )

@@ -129,7 +129,7 @@ class AddressGuard:
             literal = _address(host)
             # A name may resolve to an allowed address.
             if not (self._networks if literal is None else self._in_networks(literal)):
-                return "must be an https URL (BELLCAST_HTTP_ALLOW makes exceptions)"
+                return f"must be an https URL; for this host, {self._exception(host)}"
         return None
 
     def host_problem(self, host: str) -> str | None:
@@ -137,8 +137,13 @@ class AddressGuard:
         resolved."""
         literal = None if self._is_allowed_host(host) else _address(host)
         if literal is not None and not self._is_allowed(literal):
-            return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
+            return f"must not lead to a private address; for this one, {self._exception(host)}"
         return None
+
+    def _exception(self, host: str) -> str:
+        """Return how to allow a host that is refused."""
+        setting = f"add {host} to BELLCAST_HTTP_ALLOW" if self._hosts or self._networks else f"set BELLCAST_HTTP_ALLOW={host}"
+        return f"{setting} in the server's environment, then restart"
 
     async def check(self, url: "httpx.URL") -> None:
         """Check a URL before its request. Raises Unavailable. Only names in plain HTTP URLs are resolved here, because
@@ -158,7 +163,7 @@ class AddressGuard:
         if self._is_allowed_host(host):
             return addresses
         if not all(self._is_allowed(address) for text in addresses if (address := _address(text)) is not None):
-            raise Unavailable(f"{host} leads to an address that is not public.")
+            raise Unavailable(f"{host} leads to an address that is not public; for this one, {self._exception(host)}.")
         return addresses
 
     async def connect(self, host: str, port: int) -> socket.socket:

@@ -38,6 +38,15 @@ def test_private_literal_is_refused(url: str) -> None:
     assert AddressGuard().problem(url) is not None
 
 
+def test_refusal_names_the_value_that_allows_the_host() -> None:
+    refusal = AddressGuard().problem("https://10.1.2.3:8025/")
+    assert refusal is not None
+    assert refusal.endswith("set BELLCAST_HTTP_ALLOW=10.1.2.3 in the server's environment, then restart")
+    plain = AddressGuard(["crm.internal"]).problem("http://mail.internal/")
+    assert plain is not None
+    assert "add mail.internal to BELLCAST_HTTP_ALLOW in the server's environment" in plain
+
+
 SPECIAL = [
     *("0.1.2.3", "100.127.255.255", "127.255.255.255", "192.0.0.1", "192.0.0.9", "192.0.0.170", "192.0.2.1"),
     *("192.88.99.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "239.0.0.1", "240.0.0.1"),
@@ -113,7 +122,7 @@ def test_operator_can_allow_hosts_and_networks(url: str) -> None:
 
 
 async def test_name_of_a_private_address_is_refused_when_it_is_resolved() -> None:
-    with pytest.raises(Unavailable, match="not public"):
+    with pytest.raises(Unavailable, match=r"not public; for this one, set BELLCAST_HTTP_ALLOW=\S+ in"):
         await AddressGuard().addresses("localhost")
     assert set(await AddressGuard(["127.0.0.0/8", "::1"]).addresses("localhost")) <= {"127.0.0.1", "::1"}
 
