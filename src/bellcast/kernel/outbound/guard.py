@@ -142,7 +142,9 @@ class AddressGuard:
 
     def _exception(self, host: str) -> str:
         """Return how to allow a host that is refused."""
-        setting = f"add {host} to BELLCAST_HTTP_ALLOW" if self._hosts or self._networks else f"set BELLCAST_HTTP_ALLOW={host}"
+        setting = (
+            f"add {host} to BELLCAST_HTTP_ALLOW" if self._hosts or self._networks else f"set BELLCAST_HTTP_ALLOW={host}"
+        )
         return f"{setting} in the server's environment, then restart"
 
     async def check(self, url: "httpx.URL") -> None:
