@@ -249,30 +249,82 @@ async def test_without_jetstream_events_arrive_without_ids(
     await node.broker.ping(writes=True)
 
 
-def lose_next_message(node: NatsNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the connection between two servers of a cluster lost the next kept event on its way to a node."""
+def lose_messages(node: NatsNode, monkeypatch: pytest.MonkeyPatch, *lost: int) -> None:
+    """As if the connection between two servers of a cluster lost kept events on their way to a node, by default the next one."""
     deliver: Any = node.transport._receive_stored
-    lost: list[Any] = []
+    numbers = itertools.count()
 
     def receive(message: Any) -> None:
-        if lost:
+        if next(numbers) not in (lost or (0,)):
             deliver(message)
-        else:
-            lost.append(message)
 
     monkeypatch.setattr(node.transport, "_receive_stored", receive)
 
 
-async def test_missing_event_is_read_from_the_log(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def reconnects(node: NatsNode) -> float:
+    return node.broker.counts()["broker_reconnects"][()]
+
+
+async def test_missing_event_is_read_from_the_log_without_another_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node, other = await start(), await start()
     await node.follow(A)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    lose_next_message(node, monkeypatch)
-    for number in (2, 3, 4):
+    lose_messages(node, monkeypatch, 0, 2, 3)
+    for number in range(2, 8):
         await other.publish("a", number)
-    await wait_until(lambda: len(node.data) == 4)
-    assert (node.data, node.lost) == ([1, 2, 3, 4], [])
+    await wait_until(lambda: len(node.data) == 7)
+    assert (node.data, node.lost, reconnects(node)) == ([1, 2, 3, 4, 5, 6, 7], [], 0)
+
+
+async def test_missing_event_delays_its_tenant_and_no_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, other = await start(), await start()
+    acme = topic_stream("acme", "a")
+    await node.follow(A, B)
+    await node.history.newest("acme", [acme], 0)
+    node.broker.follow(acme)
+    await other.publish("a", 1)
+    await wait_until(lambda: node.data == [1])
+    lose_messages(node, monkeypatch)
+    read, is_readable = node.log.read, asyncio.Event()
+
+    async def read_later(*args: Any) -> Any:
+        await is_readable.wait()
+        return await read(*args)
+
+    monkeypatch.setattr(node.log, "read", read_later)
+    for topic, number in (("a", 2), ("a", 3), ("b", 4)):
+        await other.publish(topic, number)
+    await other.history.append(LiveEvent("acme", "n", "acme", topic="a"))
+    await wait_until(lambda: len(node.data) == 2)
+    assert node.data == [1, "acme"]
+    is_readable.set()
+    await wait_until(lambda: len(node.data) == 5)
+    assert (node.data[2:], node.lost, reconnects(node)) == ([2, 3, 4], [], 0)
+
+
+async def test_missing_event_that_cannot_be_read_leads_to_another_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = await start(), await start()
+    await node.follow(A)
+    await other.publish("a", 1)
+    await wait_until(lambda: node.data == [1])
+    lose_messages(node, monkeypatch)
+    read, failures = node.log.read, [Unavailable("no leader")]
+
+    async def fail_once(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read(*args)
+
+    monkeypatch.setattr(node.log, "read", fail_once)
+    for number in (2, 3):
+        await other.publish("a", number)
+    await wait_until(lambda: len(node.data) == 3)
+    assert (node.data, node.lost, reconnects(node)) == ([1, 2, 3], [], 1)
 
 
 async def test_missing_event_behind_later_ones_is_reported_by_stream(
@@ -282,13 +334,13 @@ async def test_missing_event_behind_later_ones_is_reported_by_stream(
     await node.follow(A, B)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    lose_next_message(node, monkeypatch)
+    lose_messages(node, monkeypatch)
     await other.publish("a", "lost")
     await other.publish("b", 2)
     await wait_until(lambda: node.data == [1, 2])
     await other.publish("a", 3)
     await wait_until(lambda: node.data == [1, 2, 3])
-    assert node.lost == [A]
+    assert (node.lost, reconnects(node)) == ([A], 0)
 
 
 async def test_slow_reader_whose_server_ends_the_connection_misses_nothing(

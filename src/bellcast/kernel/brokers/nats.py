@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from bellcast.kernel.brokers import nats_wire as wire
+from bellcast.kernel.brokers.history import EventId
 from bellcast.kernel.brokers.nats_wire import Message, ProtocolError
 from bellcast.kernel.brokers.port import KEPT_PREFIX, LogUnsupported
 from bellcast.kernel.brokers.remote import PubSubMessage
@@ -47,7 +48,8 @@ class NatsTransport:
         self._subscriptions: dict[Stream, int] = {}
         # By subscription: its stream, and the epoch and the sequence of the newest stored event.
         self._followed: dict[int, tuple[Stream, bytes, int]] = {}
-        self.holes: dict[Stream, int] = {}  # streams that lack the event of a sequence since the last connection
+        # Called with a stream and the id of an event of it that has not arrived, before a later one is passed on.
+        self.on_hole: Callable[[Stream, EventId], None] = lambda *_: None
         self.has_log = False
         self.leaderless_until = 0.0  # the log of a tenant could not be written lately
         self._sids = count(REPLIES + 1)
@@ -161,8 +163,7 @@ class NatsTransport:
                     request.replies.put_nowait(LogUnsupported(f"NATS refuses: {reason}"))
 
     def _receive_stored(self, message: Message) -> None:
-        """Pass on an event that a log has published. Raises Unavailable if an earlier event of the stream is missing, after
-        which the broker reads what it missed from the log."""
+        """Pass on an event that a log has published."""
         sequence, before = message.header(b"Nats-Sequence"), message.header(b"Nats-Last-Sequence")
         followed = self._followed.get(message.sid)
         if sequence is None or before is None or followed is None:
@@ -174,8 +175,7 @@ class NatsTransport:
             if offset <= last:
                 return
             if int(before) > last:
-                self.holes[stream] = int(before)
-                raise Unavailable("an event is missing")
+                self.on_hole(stream, EventId(int(epoch, 16), int(before)))
         self._followed[message.sid] = (stream, epoch, offset)
         if message.payload:  # an empty one clears the stream
             self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))

@@ -9,7 +9,7 @@ import hashlib
 import re
 import secrets
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -182,9 +182,8 @@ class NatsLog(TopicLog):
         page = await self._api("STREAM.NAMES", subject=self._subject(None), offset=self._transport.address.streams)
         return int(page["total"])
 
-    def holes(self) -> Mapping[Stream, int]:
-        holes, self._transport.holes = self._transport.holes, {}
-        return holes
+    def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
+        self._transport.on_hole = on_hole
 
     async def close(self) -> None:
         for lookup in self._lookups.values():

@@ -126,10 +126,10 @@ class TopicLog(Protocol):
         """Return the number of logs of all tenants; None if the engine does not limit it."""
         return None
 
-    def holes(self) -> Mapping[Stream, int]:
-        """Return streams that lack the event of an offset in what this process has received, since the last call: of none, if
-        one connection delivers all."""
-        return {}
+    def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
+        """Call `on_hole` with a stream and the id of an event of it that has not arrived, before a later one of the stream does:
+        never, if one connection delivers all."""
+        return
 
     async def close(self) -> None:
         """Close what the log has opened, if it uses more than the transport's connections."""

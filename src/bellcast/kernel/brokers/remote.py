@@ -79,7 +79,7 @@ class LogReader(Protocol):
     def interrupted(self) -> None:
         """Handle a loss of the subscriptions: events may be missing before the next one received."""
 
-    def reconnected(self, streams: Sequence[Stream]) -> None:
+    def reconnected(self) -> None:
         """Handle the renewed subscription of all followed streams."""
 
     async def closed(self) -> None: ...
@@ -239,7 +239,7 @@ class RemoteBroker(Broker):
                 self._tried.set()
                 self._on_gap(streams)
                 if self._log_reader is not None:
-                    self._log_reader.reconnected(streams)
+                    self._log_reader.reconnected()
                 connected_at = self._clock.now()
                 try:
                     await self._serve()

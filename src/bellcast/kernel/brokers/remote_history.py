@@ -57,7 +57,10 @@ class RemoteHistory(TopicHistory):
         # By tenant: the position up to which this process has delivered all stored events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
         self._collected = CollectedEvents()  # received during reads
-        self._held: list[LiveEvent] | None = None  # received after an interruption, before the gap is filled
+        # Tenants whose events are held back until earlier ones that may be missing are read; None: all, without a connection.
+        self._gaps: set[str] | None = set()
+        self._unread: set[str] = set()  # those of which the log is still to be read
+        self._held: list[LiveEvent] = []
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
         self._interruptions = 0
@@ -67,6 +70,7 @@ class RemoteHistory(TopicHistory):
         self._has_swept = False
         self._is_supported = True
         broker.read_log_with(self)
+        topic_log.listen(self._on_hole)
 
     # --- TopicHistory
 
@@ -153,7 +157,7 @@ class RemoteHistory(TopicHistory):
             followed = {_tenant(stream) for stream in self._broker.followed}
             for tenant in self._delivered.keys() - followed:
                 del self._delivered[tenant]
-            if self._held is None:
+            if self._filled is None:
                 self._on_lost(())
 
     # --- append
@@ -243,11 +247,11 @@ class RemoteHistory(TopicHistory):
     # --- the broker's LogReader
 
     def receive(self, event: LiveEvent) -> None:
-        if self._held is None:
-            self._deliver(event)
-        else:
+        if self._gaps is None or event.tenant in self._gaps:
             _id(event)  # an invalid id is refused here, not when the gap is filled
             self._held.append(event)
+        else:
+            self._deliver(event)
 
     def _deliver(self, event: LiveEvent) -> None:
         self._delivered[event.tenant] = _id(event)
@@ -256,45 +260,57 @@ class RemoteHistory(TopicHistory):
 
     def interrupted(self) -> None:
         """Start to hold back stored events, because there may be a gap before them."""
-        self._interruptions += 1
-        self._held = []
-        filled, self._filled = self._filled, asyncio.get_running_loop().create_future()
+        filled, self._filled = self._filled, None
         if filled is not None:
             filled.set_result(False)
         if self._filling is not None:
             self._filling.cancel()
+        self._gaps, self._held, self._filling = None, [], None
+        self._begin_gap()
 
-    def reconnected(self, streams: Sequence[Stream]) -> None:
-        """Fill the gap, then continue. If the log cannot be read, the broker reconnects."""
-        if self._held is None:  # the first connection
+    def _begin_gap(self) -> None:
+        self._interruptions += 1
+        self._filled = self._filled or asyncio.get_running_loop().create_future()
+
+    def reconnected(self) -> None:
+        """Read what is missing of all tenants."""
+        if self._gaps is None:  # not the first connection
+            self._unread = {_tenant(stream) for stream in self._broker.followed}
+            self._gaps = self._unread | {event.tenant for event in self._held}
+            self._filling = asyncio.get_running_loop().create_task(self._fill())
+
+    def _on_hole(self, stream: Stream, id: EventId) -> None:
+        """Hold the tenant back and read what is missing, unless later events have been delivered: a reader may have had the
+        missing one from the log."""
+        tenant = _tenant(stream)
+        delivered = self._delivered.get(tenant)
+        if delivered is None or delivered.epoch != id.epoch or id.offset <= delivered.offset:
+            self._report_lost([stream])
             return
-        self._filling = asyncio.get_running_loop().create_task(self._fill(streams))
+        self._begin_gap()
+        self._unread.add(tenant)
+        if self._gaps is not None:
+            self._gaps.add(tenant)
+            self._filling = self._filling or asyncio.get_running_loop().create_task(self._fill())
 
     async def closed(self) -> None:
         if self._filling is not None:
             self._filling.cancel()
         await self._log.close()
 
-    async def _fill(self, streams: Sequence[Stream]) -> None:
+    async def _fill(self) -> None:
         """Read what the followed streams have missed, then resume delivery. If the log cannot be read, reconnect."""
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
         lost: list[Stream] = []
         try:
-            by_tenant: dict[str, list[Stream]] = defaultdict(list)
-            for stream in streams:
-                if stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR)) and self._rules.for_stream(stream):
-                    by_tenant[_tenant(stream)].append(stream)
-            for tenant, followed in by_tenant.items():
-                for start in range(0, len(followed), STREAMS_PER_READ):
-                    some = followed[start : start + STREAMS_PER_READ]
-                    events, incomplete = await self._read_hole(tenant, some)
-                    found[tenant] |= {_id(event): event for event in events}
-                    lost += incomplete
-            for stream, offset in self._log.holes().items():
-                delivered = self._delivered.get(_tenant(stream))
-                if delivered is not None and offset <= delivered.offset:
-                    lost.append(stream)
-            await self._broker.fence()
+            while self._unread:
+                for tenant, followed in self._take_unread().items():
+                    for start in range(0, len(followed), STREAMS_PER_READ):
+                        some = followed[start : start + STREAMS_PER_READ]
+                        events, incomplete = await self._read_hole(tenant, some)
+                        found[tenant] |= {_id(event): event for event in events}
+                        lost += incomplete
+                await self._broker.fence()  # events that arrive until then may have another hole before them
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
             self._broker.reconnect()
@@ -304,6 +320,16 @@ class RemoteHistory(TopicHistory):
             self._broker.reconnect()
             return
         self._resume_delivery(found, lost)
+
+    def _take_unread(self) -> dict[str, list[Stream]]:
+        """Return the followed streams with a log of the tenants that are still to be read."""
+        unread, self._unread = self._unread, set()
+        by_tenant: dict[str, list[Stream]] = defaultdict(list)
+        for stream in self._broker.followed:
+            is_kept = stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR))
+            if is_kept and (tenant := _tenant(stream)) in unread and self._rules.for_stream(stream):
+                by_tenant[tenant].append(stream)
+        return by_tenant
 
     async def _read_hole(self, tenant: str, streams: Sequence[Stream]) -> tuple[list[LiveEvent], Sequence[Stream]]:
         after = self._delivered.get(tenant)
@@ -318,11 +344,9 @@ class RemoteHistory(TopicHistory):
         return events, read.incomplete if len(events) == len(read.entries) else streams
 
     def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Sequence[Stream]) -> None:
-        held, self._held = self._held or [], None
+        held, self._held, self._gaps = self._held, [], set()
         filled, self._filled, self._filling = self._filled, None, None
-        if lost:
-            log.warning("kept_events_lost", streams=len(lost))
-        self._on_lost(lost)
+        self._report_lost(lost)
         later: list[LiveEvent] = []  # from another log, or without a gap before them
         for event in held:
             start = self._delivered.get(event.tenant)
@@ -338,6 +362,11 @@ class RemoteHistory(TopicHistory):
             self._deliver(event)
         if filled is not None:
             filled.set_result(True)
+
+    def _report_lost(self, streams: Sequence[Stream]) -> None:
+        if streams:
+            log.warning("kept_events_lost", streams=len(streams))
+        self._on_lost(streams)
 
 
 def _tenant(stream: Stream) -> str:

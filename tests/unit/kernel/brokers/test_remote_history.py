@@ -18,7 +18,7 @@ from tests.clock import FakeClock
 from tests.unit.kernel.brokers.test_remote_broker import Transport
 
 
-class Log:
+class Log(TopicLog):
     """A log in which tenants named `stuck` have no leader until `fails` is set."""
 
     max_appends = NatsLog.max_appends
