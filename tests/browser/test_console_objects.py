@@ -78,6 +78,80 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
 
 
+def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/petra", {"name": "Petra", "email": "petra@example.com", "locale": "de"})
+    page = open_console("/recipients/petra")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.get_by_label("Name", exact=True).fill("Petra Maier")
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    email = page.get_by_role("textbox", name="E-mail")
+    email.fill("petra")
+    expect(email).to_have_accessible_description(re.compile("stored, but e-mails to it are skipped"))
+    page.get_by_label("Phone").fill("0664 1234567")
+    expect(page.get_by_label("Phone")).to_have_accessible_description(re.compile("not a number such as"))
+    assert violations(page) == []
+    page.get_by_label("Phone").fill("")
+    # Another operator changes another field, then one of these.
+    owner.send("PATCH", "/v1/recipients/petra", {"locale": "fr", "email": "maier@example.com"})
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    page.get_by_role("button", name="Keep mine").click()
+    expect(page.locator(".facts")).to_contain_text("Petra Maier")
+    stored = owner.send("GET", "/v1/recipients/petra")
+    fields = ("name", "email", "phone", "locale", "timezone")
+    assert [stored[name] for name in fields] == ["Petra Maier", "petra", None, "fr", "Europe/Vienna"]
+
+
+def test_suggested_switch_is_shown_below_and_the_mail_is_sent_again(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/offers", {"name": "Offers"})
+    owner.send("PUT", "/v1/recipients/otto", {"email": "otto@example.com"})
+    owner.send("PATCH", "/v1/recipients/otto/preferences", {"types": {"offers": {"email": False}}})
+    draft = {"to": "otto", "title": "Two for one", "type": "offers", "data": {"id": 7}, "channels": ["inbox", "email"]}
+    owner.send("POST", "/v1/notifications", draft)
+    page = open_console("/recipients/otto")
+    switch = page.get_by_role("checkbox", name="Offers by E-mail")
+    expect(switch).not_to_be_checked()
+    outcome = page.get_by_role("region", name="Outcome")
+    outcome.get_by_role("button", name="Send the e-mail again").click()
+    expect(page.get_by_role("note")).to_contain_text("It would not be sent now either")
+    page.get_by_role("button", name="Cancel").click()
+    outcome.get_by_role("button", name="Switch e-mail on").click()
+    expect(switch).to_be_checked()
+    outcome.get_by_role("button", name="Send the e-mail again").click()
+    expect(page.get_by_role("note")).to_have_count(0)
+    assert violations(page) == []
+    page.get_by_label("Title").fill("Two for one, again")
+    with page.expect_request(lambda request: request.method == "POST") as sending:
+        page.get_by_role("button", name="Send", exact=True).click()
+    again = sending.value.post_data_json
+    assert (again["title"], again["type"], again["data"], again["channels"]) == (
+        "Two for one, again",
+        "offers",
+        {"id": 7},
+        ["email"],
+    )
+    expect(outcome.get_by_role("status").filter(has_text="Sent again")).to_be_visible()
+    outcome.get_by_role("link", name="Open it").click()
+    expect(page.get_by_role("heading", level=1, name="Two for one, again")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 820, 390])
+def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], owner: Console, width: int) -> None:
+    owner.send("PUT", "/v1/types/overdue-invoices", {"name": "Overdue invoices", "required": True})
+    owner.send("PUT", "/v1/recipients/fritz", {})
+    page = open_console("/recipients/fritz", viewport={"width": width, "height": 900})
+    for path in ("/recipients/fritz", "/preference-defaults"):
+        page.goto(f"/console{path}")
+        expect(page.get_by_role("rowheader", name="Overdue invoices")).to_be_visible()
+        cut = page.locator(".scroll.types").evaluate("place => place.scrollWidth - place.clientWidth")
+        assert cut == 0, path
+
+
 @pytest.mark.thorough
 def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     open_console: Callable[..., Page], owner: Console

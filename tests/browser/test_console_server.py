@@ -300,6 +300,25 @@ def test_settings_that_another_operator_saved_keep_what_was_entered(
     owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["limit_tags", "limit_tag"]})
 
 
+def test_private_mail_server_is_refused_with_the_setting_that_allows_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/providers?new=smtp", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("Host").fill("127.0.0.1")
+    page.get_by_label("Sender").fill("bells@example.com")
+    page.get_by_role("button", name="Test these values").click()
+    value = "BELLCAST_HTTP_ALLOW=127.0.0.1"
+    expect(page.get_by_role("status").filter(has_text=value)).to_contain_text(
+        "in the server's environment, then restart"
+    )
+    page.get_by_role("button", name="Add provider").click()
+    refusal = page.get_by_role("alert").filter(has_text=value)
+    refusal.get_by_role("button", name=f"Copy {value}").click()
+    expect(refusal.get_by_role("button", name=f"Copied {value}")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == value
+    assert violations(page) == []
+
+
 @pytest.mark.thorough
 def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     open_console: Callable[..., Page], owner: Console

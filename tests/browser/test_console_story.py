@@ -74,7 +74,7 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
     expect(seen.frame_locator("iframe").get_by_role("heading", name="Your booking is confirmed")).to_be_visible()
     wait_loaded(page)
     check_looks(page, "a notification")
-    # On the recipient's page the same button leads to the field below it.
+    # On the recipient's page the same button leads to the field above it.
     for _ in range(2):
         address.click()
         expect(page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")).to_be_focused()

@@ -2,7 +2,10 @@
  * A brand: its fields, and how a message with it looks.
  */
 import { html } from './html.js';
+import { loadStyle } from './load.js';
 import { Field } from './parts.js';
+
+await loadStyle('brand.css');
 
 /** The stacks of the server, by name. */
 const FONTS = {

@@ -1,14 +1,18 @@
 /**
  * Why a recipient got something or not: the verdict, the outcome of each channel, and buttons that change it, with Undo.
  */
-import { html, useRef, useState } from './html.js';
+import { html, signal, useRef, useState } from './html.js';
 import { Loaded, useEvery, useLoad } from './load.js';
-import { Card, Confirm, Field, Form, Icon, Time, Undoable, prose } from './parts.js';
+import { Card, Confirm, Dialog, Field, Form, Icon, Time, Undoable, prose } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 
 export const CHANNEL_NAMES = { inbox: 'Inbox', email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat' };
+/** What a channel sends, in a sentence. */
+const MESSAGE_NAMES = { inbox: 'inbox message', email: 'e-mail', sms: 'SMS', push: 'push message', chat: 'chat message' };
+/** Raised when a suggestion has changed preferences, which the page may show. */
+export const preferenceChanges = signal(0);
 const VERDICTS = {
   delivered: ['ok', 'Everything was delivered'], waiting: ['warn', 'Still on its way'], nothing_sent: ['info', 'Nothing was sent'],
   not_delivered: ['bad', 'Nothing was delivered'], partly_delivered: ['bad', 'Delivered only in part'], unknown_recipient: ['bad', 'There is no such recipient'],
@@ -30,12 +34,13 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const isOnly = of.channels.length === 1;
   const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
   const [kind, general] = VERDICTS[of.verdict];
+  const unsent = page.may(CONTENT) ? unsentOf(of) : [];
   const isStored = of.verdict === 'delivered' && of.channels.some((one) => one.state === 'simulated');
-  const headline = stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${CHANNEL_NAMES[stopped.channel].replace(/^(E-mail|Inbox|Push|Chat)/, (word) => word.toLowerCase())}${stopped.channel === 'email' || stopped.channel === 'sms' ? '' : ' message'}` : isStored ? 'Stored, because a channel has no provider' : general;
+  const headline = stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : isStored ? 'Stored, because a channel has no provider' : general;
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text)}</span></li>`)}</ul>`}
-    ${of.actions.length > 0 && html`<div class="fixes">${of.actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}</div>`}
+    ${(of.actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${of.actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAgain} key=${one.id + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
 
@@ -60,6 +65,46 @@ export function FreeAddress({ message, tenant, isPrimary }) {
     await request('DELETE', url);
     return { done: `${message.to} is free again.`, undo: () => request('PUT', url, { reason: 'bounce' }).then(() => null) };
   }} />`;
+}
+
+/** Rules that a preference or an address can change. */
+const CHANGEABLE = ['muted', 'channel', 'type', 'workflow', 'no_address', 'invalid_address'];
+/** The channels that a rule stopped, each with the notification that it did not send. */
+const unsentOf = ({ channels, facts }) => channels.filter(({ channel, outcome, rule }) => outcome === 'skip' && channel !== 'inbox' && CHANGEABLE.includes(rule))
+  .map(({ channel }) => ({ channel, id: facts.findLast((fact) => fact.what === 'skipped' && fact.channel === channel)?.notification })).filter(({ id }) => id);
+
+/** A button that sends a notification again, by the channel that did not send it. */
+function SendAgain({ page, id, channel, recipient, tenant }) {
+  const [copied, setCopied] = useState(null);
+  const [problem, setProblem] = useState('');
+  const [sent, setSent] = useState(null);
+  const close = () => setCopied(null);
+  const open = () => copyOf({ id, channel, recipient, tenant }).then(setCopied, (failed) => setProblem(failed.message));
+  if (sent) return html`<span class="fixed" role="status"><${Icon} name="ok" /> Sent again. <a href=${withQuery(page.url(path`/notifications/${sent}`), tenant)}>Open it</a></span>`;
+  return html`<button type="button" onClick=${open}>Send the ${MESSAGE_NAMES[channel]} again…</button>${problem && html`<span class="error" role="alert">${problem}</span>`}${copied && html`<${Dialog} label=${`Send the ${MESSAGE_NAMES[channel]} again`} close=${close}>
+    <${Again} ...${{ ...copied, channel, tenant, close }} done=${setSent} /><//>`}`;
+}
+
+/** Fields of a notification that a copy has too. */
+const COPIED = ['title', 'body', 'type', 'priority', 'action_url', 'action_text', 'icon', 'data', 'tags', 'group', 'body_format', 'actions'];
+
+/** A notification as a new one for one channel, and what its recipient's preferences would do with it. */
+async function copyOf({ id, channel, recipient, tenant }) {
+  const one = await get(withQuery(path`/v1/notifications/${id}`, tenant));
+  const copy = { to: recipient, channels: [channel], ...Object.fromEntries(COPIED.map((name) => [name, one[name]])) };
+  const { plan } = await request('POST', withQuery('/v1/notifications', { ...tenant, dry_run: true }), copy);
+  return { copy, decided: plan.find((row) => row.channel === channel) };
+}
+
+const REASONS = { muted: 'the recipient has muted it', no_address: 'the recipient has no address', invalid_address: 'the address cannot be used', suppressed: 'the address is suppressed' };
+
+/** The texts of the copy, to change before it is sent. */
+function Again({ copy, decided, channel, tenant, close, done }) {
+  const { title, body, ...others } = copy;
+  return html`<p class="muted">A new notification, for this channel only. Its link, buttons and data stay.</p>
+    ${decided?.outcome === 'skip' && html`<p class="notice" role="note">It would not be sent now either: ${REASONS[decided.rule] ?? 'a preference switches it off'}. Change that first.</p>`}
+    <${Form} button="Send" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (texts) => done((await request('POST', withQuery('/v1/notifications', tenant), { ...others, title: texts.title, body: texts.body || null })).notifications[0].id)}>
+      <${Field} label="Title" name="title" defaultValue=${title} required maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Text" name="body" defaultValue=${body ?? ''} /><//>`;
 }
 
 /** A button that sends a failed message again. */
@@ -88,8 +133,13 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
     return html`<${Undoable} word=${stopped.rule === 'muted' ? 'Unmute' : `Switch ${CHANNEL_NAMES[stopped.channel].toLowerCase()} on`} act=${async () => {
       const patches = switchOf(stopped, type, await get(url));
       if (!patches) throw new Error('The preferences have changed in the meantime. Refresh the page.');
-      await request('PATCH', url, patches[0]);
-      return { done: 'Changed. It applies to the next notification.', undo: () => request('PATCH', url, patches[1]).then(() => null) };
+      const change = async (patch) => {
+        await request('PATCH', url, patch);
+        preferenceChanges.value += 1;
+        return null;
+      };
+      await change(patches[0]);
+      return { done: 'Changed. It applies to the next notification.', undo: () => change(patches[1]) };
     }} />`;
   }
   const bounced = messages.find((one) => ['bounced', 'suppressed'].includes(one.state));

@@ -73,6 +73,9 @@ export function Empty({ icon, text, command, children }) {
 </div>`;
 }
 
+/** A text in which a setting with its value can be copied. */
+export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));
+
 /** A text in which parts between backticks are code. */
 export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
 
@@ -138,15 +141,15 @@ export function Confirm({ label, word, act, isDanger = false, isPrimary = false 
     onBlur=${() => setSure(false)} onClick=${press}>${isSure ? `${word}: sure?` : word}</button>${error && html`<span class="error" role="alert">${error}</span>`}`;
 }
 
-/** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). */
-export function Field({ label, hint, options, words = {}, isLong, ...attributes }) {
+/** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. */
+export function Field({ label, hint, warning, options, words = {}, isLong, ...attributes }) {
   const id = useId();
   // Browsers add the title to their message when the input does not match the pattern.
-  const described = { id, 'aria-describedby': hint && `${id}-hint`, title: attributes.pattern && hint, ...attributes };
+  const described = { id, 'aria-describedby': hint || warning ? `${id}-hint` : null, title: attributes.pattern && hint, ...attributes };
   const input = options
     ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
-  return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}</div>`;
+  return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
 }
 
 /** Check boxes with the same name; `hints` describe the options. */
@@ -218,7 +221,7 @@ export function Form({ button, send, children, more, isInline = false, isGuarded
     });
   }}>Take theirs</button>` : more;
   return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} ...${attributes}>${children}
-    <p class="error" role="alert">${problem && [problem.message, problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
+    <p class="error" role="alert">${problem && [withSettings(problem.message), problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }
 

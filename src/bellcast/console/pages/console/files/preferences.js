@@ -1,22 +1,29 @@
 /**
  * The preferences of a recipient: a switch for each type and channel, mute, and quiet hours.
  */
-import { html, useState } from './html.js';
-import { CHANNEL_NAMES } from './explain.js';
-import { Loaded, useLoad } from './load.js';
+import { html, useEffect, useRef, useState } from './html.js';
+import { CHANNEL_NAMES, preferenceChanges } from './explain.js';
+import { Loaded, loadStyle, useLoad } from './load.js';
 import { Field, Form, Json, Moment, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, request } from './server.js';
 
+await loadStyle('preferences.css');
+
 const BY = { recipient: 'the recipient', tenant: 'the tenant', project: 'the project', type: 'the type' };
 
 /** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel, `title` the type. */
-export const Matrix = ({ effective, cell, title = ({ type, name }) => name ?? type }) => html`<div class="scroll" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
+export const Matrix = ({ effective, cell, title = ({ type, name }) => name ?? type }) => html`<div class="scroll types" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
   <thead><tr><th scope="col">Type</th>${Object.entries(CHANNEL_NAMES).map(([key, name]) => html`<th key=${key} scope="col">${name}</th>`)}</tr></thead>
   <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type === '*' ? null : one.type}>${title(one)}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
 
 export function Preferences({ page, url }) {
   const found = useLoad((signal) => get(url, signal), [url]);
+  const changes = preferenceChanges.value, seen = useRef(changes);
+  useEffect(() => {
+    if (seen.current !== changes) found.reload();
+    seen.current = changes;
+  }, [changes]);
   const [problem, setProblem] = useState('');
   const mayChange = page.may(BUILDERS);
   const change = async (patch) => {

@@ -6,7 +6,7 @@ import { CHANNEL_NAMES } from './explain.js';
 import { toneOf } from './format.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching } from './parts.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
@@ -167,6 +167,6 @@ function Test({ label, url, read = () => ({ send: () => request('POST', url, {})
   };
   const { isRunning, result, problem } = state;
   const failed = result && result.state !== 'ok';
-  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status">${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message}`}
+  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status">${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${withSettings(problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message)}`}
     ${result && html`<p class="big"><${State} of=${failed ? 'Not connected' : 'Connected'} kind=${failed ? 'bad' : 'ok'} /></p><${TestSteps} steps=${result.steps.filter((one) => one.state !== 'skipped')} />`}</div>`;
 }

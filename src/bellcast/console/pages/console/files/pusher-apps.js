@@ -103,7 +103,7 @@ function Credentials({ of: app, note }) {
 
 /** The steps of a test, with what failed and how to fix it. */
 export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="story-text">${one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
-  ${one.detail && html`<p class="muted">${one.detail}</p>`}${one.fix && html`<p>${one.fix}</p>`}</li>`)}</ol>`;
+  ${one.detail && html`<p class="muted">${withSettings(one.detail)}</p>`}${one.fix && html`<p>${one.fix}</p>`}</li>`)}</ol>`;
 
 /**
  * A button that tests the connection of the project's app, or of what `tested` returns: a stored app, or values that are not saved. Those are accepted

@@ -6,16 +6,30 @@ import { inboxState } from './activity.js';
 import { CHANNEL_NAMES, Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { number } from './format.js';
-import { html } from './html.js';
+import { html, useState } from './html.js';
 import { Loaded, Paged, Skeleton, Together, refresh, useLoad } from './load.js';
 import { Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
-import { go, inTenant, shownTenant, tenantOf } from './router.js';
+import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, exchange, get, path, request, withQuery } from './server.js';
 
-/** The fields of a new recipient, beside its key. */
-const NEW_FIELDS = [['Name', 'name'], ['E-mail', 'email', { type: 'email' }], ['Phone', 'phone', { type: 'tel', placeholder: '+44 20 7946 0000' }], ['Locale', 'locale', { placeholder: 'de-AT' }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones' }]];
+/** The fields of a recipient, beside its key. */
+const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Locale', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
+/** Why an address is skipped although it is stored. The server has the last word: these find what is typed wrong. */
+const ADDRESSES = {
+  email: [/^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$/, 'This is not an e-mail address. It is stored, but e-mails to it are skipped.'],
+  phone: [/^\+[1-9]\d{6,14}$/, 'This is not a number such as +442079460000. It is stored, but SMS to it are skipped.'],
+};
+
+/** The fields, with a warning below an address that cannot be used. */
+function Profile({ one = {}, first }) {
+  const [entered, setEntered] = useState(one);
+  return html`${FIELDS.map(([label, name, more]) => {
+    const [form, warning] = ADDRESSES[name] ?? [], value = (entered[name] ?? '').trim();
+    return html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" defaultValue=${one[name] ?? ''} autofocus=${name === first} onInput=${({ currentTarget: { value: text } }) => setEntered((last) => ({ ...last, [name]: text }))} warning=${form && (value === '' || form.test(value) ? '' : warning)} ...${more} />`;
+  })}<datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
+}
 
 /** Maximum rows of each list on the page; the linked lists contain all. */
 const FEW = 10;
@@ -52,7 +66,7 @@ function NewRecipient({ page }) {
   return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create" send=${create}>
     <${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
     <${Field} label="Tenant" name="tenant" autocomplete="off" ...${own ? { options: own, defaultValue: shownTenant() || own[0] } : { defaultValue: shownTenant(), placeholder: 'none' }} />
-    ${NEW_FIELDS.map(([label, name, more]) => html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" ...${more} />`)}<datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist><//>`;
+    <${Profile} /><//>`;
 }
 
 const ABOUT = [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']];
@@ -68,11 +82,12 @@ export function Recipient({ page }) {
     await request('DELETE', url('/sessions'));
     refresh();
   };
-  return html`<${Heading} title=${one.key}>${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
-    <${Facts} of=${facts(one)} />
+  const isEdited = page.may(BUILDERS) && page.query.has('focus');
+  return html`<${Heading} title=${one.key}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
+    ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${JSON.stringify(profileOf(one))} one=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
+    ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
     <${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
-    ${page.may(BUILDERS) && html`<${Card} title="Addresses"><${Addresses} key=${`${one.email} ${one.phone}`} one=${one} url=${url()} refresh=${refresh} isFirst=${page.query.get('focus') === 'address'} /><${Returned} page=${page} one=${one} tenant=${tenant} /><//>`}
     <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
     <${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
     <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
@@ -81,20 +96,28 @@ export function Recipient({ page }) {
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
 
-/** The addresses of messages, to correct one that a provider refused. */
-function Addresses({ one, url, refresh, isFirst }) {
-  const save = async ({ email, phone }) => {
-    await request('PATCH', url, { email: email.trim() || null, phone: phone.trim() || null });
-    refresh();
+const profileOf = (one) => Object.fromEntries(FIELDS.map(([, name]) => [name, one[name] ?? null]));
+
+/** The profile and the addresses. Only what was changed is written, unless it has been changed since it was read. */
+function Details({ one, url, first }) {
+  const close = () => setQuery({ focus: null }, { isQuiet: true });
+  const save = async (values, _, isMine) => {
+    const changed = FIELDS.map(([, name]) => [name, values[name].trim() || null]).filter(([name, value]) => value !== (one[name] ?? null));
+    if (changed.length === 0) return close();
+    const now = profileOf(await get(url));
+    if (!isMine && changed.some(([name, value]) => now[name] !== (one[name] ?? null) && now[name] !== value)) throw new Problem(412, {}, null);
+    await request('PATCH', url, Object.fromEntries(changed));
+    close();
+    return refresh();
   };
-  return html`<${Form} isInline isGuarded button="Save" send=${save}><${Field} label="E-mail" name="email" type="email" defaultValue=${one.email ?? ''} autocomplete="off" autofocus=${isFirst} /><${Field} label="Phone" name="phone" type="tel" defaultValue=${one.phone ?? ''} autocomplete="off" /><//>`;
+  return html`<${Form} isGuarded class="grid" button="Save" send=${save} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${Profile} one=${one} first=${first === 'address' ? 'email' : first} /><//>`;
 }
 
 /** The last message that came back from another address than the recipient has now, and a button that sends it to this one. */
 function Returned({ page, one, tenant }) {
   const found = useLoad((signal) => get(withQuery('/v1/messages', { recipient: one.key, state: 'bounced', limit: 1, ...tenant }), signal), [one.email, one.phone]);
   const message = found.value?.messages[0], now = { email: one.email, sms: one.phone }[message?.channel];
-  return now && message.to !== now && html`<div class="fixes"><span><b dir="auto">${message.content.subject ?? CHANNEL_NAMES[message.channel]}</b> came back from ${message.to} <${Time} at=${message.created_at} />. A retry goes to ${now}.</span><${RetryMessage} page=${page} url=${withQuery(path`/v1/messages/${message.id}/retry`, tenant)} /></div>`;
+  return now && message.to !== now && html`<div class="notice fixes"><span><b dir="auto">${message.content.subject ?? CHANNEL_NAMES[message.channel]}</b> came back from ${message.to} <${Time} at=${message.created_at} />. A retry goes to ${now}.</span><${RetryMessage} page=${page} url=${withQuery(path`/v1/messages/${message.id}/retry`, tenant)} /></div>`;
 }
 
 const facts = (one) => [
