@@ -26,7 +26,11 @@ CREATE TABLE IF NOT EXISTS activity (
   id INTEGER PRIMARY KEY, at TEXT NOT NULL, person TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL
 );
 """
-ADDED = {"bookings.time": "TEXT NOT NULL DEFAULT ''", "bookings.place": "TEXT NOT NULL DEFAULT ''"}
+ADDED = {
+    "bookings.time": "TEXT NOT NULL DEFAULT ''",
+    "bookings.place": "TEXT NOT NULL DEFAULT ''",
+    "activity.request_id": "TEXT",  # of an alert: a form that is sent twice is one alert
+}
 CELEBRITIES = [
     ("marlowe", "Vera Marlowe", "The Long Matinee", 18_000),
     ("okoro", "Dayo Okoro", "Four gold records", 32_000),
@@ -171,13 +175,16 @@ class Ledger:
             return celebrity
 
     def alert(self, admin: Person, message: str, request_id: str, *, to_clients: bool) -> None:
-        """Notify everyone in the agency, and all clients."""
+        """Notify everyone in the agency, and all clients. A repeated request changes nothing."""
+        own_id = f"{admin.key}/{request_id}"
         with self._database.transaction() as connection:
-            _log(connection, admin, "alert" if to_clients else "agency alert", message)
+            if connection.execute("SELECT 1 FROM activity WHERE request_id = ?", [own_id]).fetchone():
+                return
+            _log(connection, admin, "alert" if to_clients else "agency alert", message, own_id)
             data = {"title": message, "body": f"From {admin.name}", "priority": "high", "level": "warning"}
             manager = NotificationManager(connection)
             send = manager.broadcast if to_clients else manager.notify_admins
-            send("system_alert", data, key=f"starlight-alert-{request_id}")
+            send("system_alert", data, key=f"starlight-alert-{own_id}")
 
     def celebrities(self) -> list[Celebrity]:
         return [_celebrity(row) for row in self._database.rows("SELECT * FROM celebrities ORDER BY name")]
@@ -283,8 +290,8 @@ def _celebrity(row: Row) -> Celebrity:
     return Celebrity(row["key"], row["name"], row["known_for"], row["fee"], bool(row["available"]))
 
 
-def _log(connection: Connection, person: Person, action: str, subject: str) -> None:
+def _log(connection: Connection, person: Person, action: str, subject: str, request_id: str | None = None) -> None:
     connection.execute(
-        "INSERT INTO activity (at, person, action, subject) VALUES (?, ?, ?, ?)",
-        [datetime.now(UTC).isoformat(timespec="seconds"), person.name, action, subject],
+        "INSERT INTO activity (at, person, action, subject, request_id) VALUES (?, ?, ?, ?, ?)",
+        [datetime.now(UTC).isoformat(timespec="seconds"), person.name, action, subject, request_id],
     )

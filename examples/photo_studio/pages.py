@@ -45,7 +45,8 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     """Render a page. `root` is the path at which the site is mounted; every link starts with it."""
     root = request.scope["root_path"]
     shown = _templates.get_template(template).render(root=root, here=request.url.path.removeprefix(root), **values)
-    return HTMLResponse(shown, status)
+    # Without this, the button "Back" would show the page as it was before a change, or after the sign-out.
+    return HTMLResponse(shown, status, headers={"Cache-Control": "no-store"})
 
 
 def render_for(request: Request, person: Person, template: str, **values: Any) -> Response:
@@ -66,8 +67,12 @@ def home(request: Request, person: SignedIn, database: Data) -> Response:
 @router.get("/bookings/new")
 def new_booking(request: Request, person: SignedIn) -> Response:
     today = now_here().date()
-    first_day, last_day = today + timedelta(days=1), today + MOST_AHEAD
-    return render_for(request, person, "book.html", kinds=KINDS.values(), first_day=first_day, last_day=last_day)
+    days = {
+        "first_day": today + timedelta(days=1),
+        "suggested_day": today + timedelta(weeks=1),
+        "last_day": today + MOST_AHEAD,
+    }
+    return render_for(request, person, "book.html", kinds=KINDS.values(), **days)
 
 
 @router.get("/bookings/{number:id}")

@@ -180,6 +180,22 @@ def test_sign_out_ends_the_page_on_another_tab(page: Page) -> None:
 
 
 @pytest.mark.thorough
+def test_long_word_fits_a_phone_of_starlight(chromium: Browser, agency: Agency) -> None:
+    with agency.visitor("noah") as noah, agency.visitor("dana") as dana:
+        noah.send("POST", "/api/bookings", celebrity="lindgren", date=free_day().isoformat(), occasion="W" * 200)
+        dana.send("POST", "/api/alerts", message="W" * 200, to="agency")
+    context = chromium.new_context(base_url=agency.url, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto("/login")
+    sign_in(page, "dana")
+    for path in ("/bookings", "/activity"):
+        page.goto(path)
+        expect(page.get_by_role("listitem").filter(has_text="W" * 200).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    context.close()
+
+
+@pytest.mark.thorough
 def test_pages_of_starlight_fit_a_phone(chromium: Browser, agency: Agency) -> None:
     context = chromium.new_context(base_url=agency.url, viewport={"width": 360, "height": 740}, color_scheme="dark")
     page = context.new_page()

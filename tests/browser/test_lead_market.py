@@ -240,6 +240,30 @@ def test_pages_of_leadwell_fit_a_phone(chromium: Browser, market: Market) -> Non
 
 
 @pytest.mark.thorough
+def test_long_word_fits_a_phone_of_leadwell(chromium: Browser, context: BrowserContext, market: Market) -> None:
+    add(desk(context, "ruth"), "W" * 200, "43")
+    phone = chromium.new_context(base_url=market.url, viewport={"width": 390, "height": 844})
+    for name in ("ruth", "43"):
+        page = phone.new_page()
+        page.goto(f"/as/{name}/login")
+        sign_in(page, name)
+        expect(lead(page, "W" * 200)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+    phone.close()
+
+
+@pytest.mark.thorough
+def test_link_to_a_lead_of_another_provider_says_so(context: BrowserContext) -> None:
+    roofer = desk(context, "43")
+    roofer.goto("/as/43/desk#lead-101")
+    roofer.reload()
+    problem = roofer.locator(".problem[role=alert]")
+    expect(problem).to_have_text("Lead no. 101 is not among your leads.")
+    roofer.goto("/as/43/desk#lead-102")
+    expect(problem).to_have_text("")
+
+
+@pytest.mark.thorough
 def test_link_to_a_lead_opens_it_among_many(context: BrowserContext) -> None:
     ruth = desk(context, "ruth")
     for number in range(12):

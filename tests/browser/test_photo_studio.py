@@ -1,6 +1,7 @@
 """The photo studio in Chromium: three users in one browser notify each other."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Error, expect
@@ -12,6 +13,7 @@ from tests.photo_studio_app import Studio, free_time
 from tests.push_browser import stand_in
 
 from bellcast.client import Bellcast
+from bellcast.examples.photo_studio.bookings import now_here
 
 
 @pytest.fixture
@@ -190,6 +192,37 @@ def test_axe_finds_nothing_on_the_pages_of_oriel(chromium, studio, width):
             path
         )
     context.close()
+
+
+@pytest.mark.thorough
+def test_list_is_current_after_going_back_and_fits_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    sign_in(page, "Clara Jensen")
+    book(page, "W" * 100)
+    sign_in(page, "Mira Okafor")
+    card = page.locator("li.card", has_text="W" * 100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    card.get_by_role("link").click()
+    page.get_by_text("Ines Duarte").click()
+    page.get_by_role("button", name="Assign").click()
+    expect(page.get_by_role("button", name="Change")).to_be_visible()
+    page.go_back()
+    expect(card).to_contain_text("Ines Duarte")
+
+
+@pytest.mark.thorough
+def test_page_from_the_back_forward_cache_is_loaded_again(page):
+    sign_in(page, "Clara Jensen")
+    page.goto("/bookings/new")
+    with page.expect_navigation():  # Chromium without a window has no such cache
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+
+
+@pytest.mark.thorough
+def test_suggested_day_of_a_booking_is_a_week_ahead(page):
+    sign_in(page, "Clara Jensen")
+    page.goto("/bookings/new")
+    expect(page.locator("[name=day]")).to_have_value(f"{now_here() + timedelta(weeks=1):%Y-%m-%d}")
 
 
 @pytest.mark.thorough

@@ -257,6 +257,14 @@ def test_daily_workflow_has_the_figures_of_the_day(agency: Agency, dana: Visitor
     assert eventually(lambda: any(expected.match(plan) for plan in plans()))
 
 
+def test_repeated_alert_is_one(dana: Visitor, iris: Visitor):
+    for form in ("first", "first", "second"):
+        sent = dana.send("POST", "/api/alerts", message="The power is off", requestId=form)
+        assert sent.status_code == 202
+    assert dana.http.get("/activity").text.count("The power is off") == 2
+    assert eventually(lambda: iris.titles().count("The power is off") == 2)
+
+
 def test_alert_goes_to_everyone_or_to_the_agency_only(dana: Visitor, iris: Visitor):
     assert iris.send("POST", "/api/alerts", message="From a client").status_code == 403
     assert dana.send("POST", "/api/alerts", message="To whom", to="nowhere").status_code == 422

@@ -1,6 +1,6 @@
 /** A desk of the marketplace: the board of leads, and the live events that change it. */
 
-import { channel, onConnected, root } from './page.js';
+import { channel, onConnected, role, root } from './page.js';
 
 const $ = (selector, within = document) => within.querySelector(selector);
 
@@ -29,19 +29,22 @@ $('.news').addEventListener('toggle', () => {
   $('.news .count').hidden = true;
 });
 
-/** Show the current board, with a changed lead highlighted for a moment. */
+/** Show the current board, with a changed lead highlighted for a moment. Return whether it was read. */
 async function refresh(lit) {
   const response = await fetch(`${root}/leads`).catch(() => null);
-  if (!response?.ok) return;
+  if (!response?.ok) return false;
   const leads = await response.json();
   $('.board').replaceChildren(...leads.map((lead) => card(lead, lead.id === lit)));
   $('.empty').hidden = leads.length > 0;
+  return true;
 }
 
-/** Show the lead of the address, as after a click on its notification. */
+/** Show the lead of the address, as after a click on its notification. It may have another provider by now. */
 function open() {
   for (const item of document.querySelectorAll('.lead')) item.classList.toggle('opened', `#${item.id}` === location.hash);
   $('.lead.opened')?.scrollIntoView({ block: 'center' });
+  const number = /^#lead-(\d+)$/.exec(location.hash)?.[1];
+  $('.problem[role]').textContent = number && !$('.lead.opened') ? `Lead no. ${number} is not among ${role === 'admin' ? 'the' : 'your'} leads.` : '';
 }
 addEventListener('hashchange', open);
 
@@ -104,4 +107,4 @@ async function send(method, path, fields) {
   return response?.ok ?? false;
 }
 
-refresh().then(open);
+refresh().then((isShown) => isShown && open());

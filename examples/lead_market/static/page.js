@@ -1,7 +1,8 @@
 /** On every page: Laravel Echo over pusher-js as before, with the credentials of the settings; and the bell. */
 
 export const { root } = document.documentElement.dataset;
-const { desk, role, pusher } = document.body.dataset;
+const { desk, pusher } = document.body.dataset;
+export const { role } = document.body.dataset;
 const settings = JSON.parse(pusher);
 const STATES = { connected: 'Live', connecting: 'Connecting', unavailable: 'Offline', failed: 'Offline', disconnected: 'Offline' };
 

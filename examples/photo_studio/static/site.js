@@ -33,6 +33,9 @@ export function ready(part) {
   for (const form of part.querySelectorAll('form[inert]')) form.inert = false;
 }
 
+// A page in the back/forward cache shows an old state, and its form may still be disabled.
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+
 /** Listen to the person's live events from the site's own origin while the page is visible. */
 export function follow(listeners) {
   let source = null;
@@ -49,7 +52,6 @@ export function follow(listeners) {
   document.addEventListener('visibilitychange', update);
   // A page in the back/forward cache must not keep its connection.
   addEventListener('pagehide', close);
-  addEventListener('pageshow', update);
   setInterval(update, 10_000);
 }
 
