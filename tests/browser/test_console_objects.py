@@ -402,6 +402,44 @@ def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..
     assert [url.rpartition("/v1")[2] for url in retried] == ["/jobs/schedule%20%20weekly/retry"]
 
 
+def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    mail = {"type": "email", "subject": "Hi", "text": "Hello"}
+    steps = [
+        {"key": "mail", **mail},
+        {"key": "text", "type": "sms", "text": "Hi"},
+        {"key": "never", **mail, "if": {"var": "data.x", "op": "exists"}},
+    ]
+    owner.send("PUT", "/v1/workflows/honest", {"type": "honest", "steps": steps})
+    owner.send("PUT", "/v1/types/honest", {"name": "Reminders"})
+    for key in ("sim", "off"):
+        owner.send("PUT", f"/v1/recipients/{key}", {"name": key.title(), "email": f"{key}@example.com"})
+    owner.send("PUT", "/v1/recipients/off/preferences", {"types": {"honest": {"email": False}}})
+    runs = {key: owner.send("POST", "/v1/workflows/honest/trigger", {"to": key})["run"] for key in ("sim", "off")}
+    for run in runs.values():
+        wait_until(lambda run=run: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
+    page = open_console(f"/runs/{runs['sim']}")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in .*, but a message was only simulated"))
+    expect(outcome).to_contain_text("Simulated: no e-mail provider is set up")
+    expect(outcome.get_by_role("link", name="Set up an e-mail provider")).to_have_attribute(
+        "href", re.compile("new=yes")
+    )
+    steps_of = page.locator(".waterfall li:not(.axis)")
+    expect(steps_of.nth(0)).to_contain_text("simulated")
+    expect(steps_of.nth(1).locator(".why")).to_have_text("The recipient has no address for it")
+    expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
+    assert violations(page) == []
+    page.get_by_role("link", name="On the canvas").click()
+    expect(page.locator("[data-step=mail]")).to_have_accessible_name(
+        re.compile("Simulated: no e-mail provider is set up")
+    )
+    page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
+    expect(steps_of.nth(0).locator(".why")).to_have_text("Off has switched off e-mails of the type Reminders")
+    expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
+
+
 def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
     run = owner.send("GET", f"/v1/runs/{owner.run}")
     at = "2026-06-01T10:00:00.{}Z".format

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.browser.console import Console
 from tests.browser.shop import wait_until
+from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
 MAX_CLICKS = 4
@@ -50,6 +51,21 @@ def connected(owner: Console, recipient: str) -> Iterator[None]:
 @pytest.mark.thorough
 def test_overview_shows_that_the_server_works(operator: Operator) -> None:
     expect(operator.page.locator(".headline")).to_contain_text("ready")
+
+
+def test_overview_has_a_notice_while_mails_are_simulated(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/simulated", {"email": "simulated@example.com"})
+    owner.send("POST", "/v1/notifications", {"to": "simulated", "title": "Hi", "channels": ["email"]})
+    page = open_console("/")
+    notice = page.locator(".briefing li").filter(has_text="Simulated: no e-mail provider is set up")
+    expect(notice).to_have_attribute("class", "info")
+    expect(notice.get_by_role("link", name="E-mails are not sent")).to_have_attribute(
+        "href", re.compile("state=simulated")
+    )
+    expect(page.locator(".headline")).not_to_contain_text("All well")
+    assert violations(page) == []
+    notice.get_by_role("link", name="Set up an e-mail provider").click()
+    expect(page).to_have_url(re.compile("/providers\\?.*new=yes"))
 
 
 def test_notification_page_explains_why_alice_did_not_get_it(operator: Operator, owner: Console) -> None:

@@ -308,6 +308,17 @@ def test_run_is_shown_on_its_own_version(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
+def test_counts_of_the_canvas_say_that_mails_were_simulated(edit: Callable[..., Editor], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/dora", {"email": "dora@example.com"})
+    owner.send("PUT", "/v1/workflows/counted-mail", {"steps": [BELL, MAIL]})
+    owner.run = owner.send("POST", "/v1/workflows/counted-mail/trigger", {"to": "dora"})["run"]
+    wait_until(lambda: run_state(owner) == "completed", lambda: run_state(owner))
+    editor = edit("counted-mail")
+    description = "1 done (Simulated: no e-mail provider is set up)"
+    expect(editor.step("mail")).to_have_attribute("aria-description", description)
+    expect(editor.step("bell")).to_have_attribute("aria-description", "1 done")
+
+
 @pytest.mark.thorough
 def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
     edit: Callable[..., Editor], owner: Console, open_console: Callable[..., Page]
@@ -333,7 +344,7 @@ def test_counts_of_the_canvas_are_those_of_the_list_of_runs(
     expect(editor.step("wait")).to_have_attribute("aria-description", "2 waiting, 1 skipped")
     editor.step("wait").dblclick()
     runs = editor.page.locator(".inspector").get_by_role("region", name="Runs")
-    expect(runs).to_contain_text("ended: the run was cancelled")
+    expect(runs).to_contain_text("The run was cancelled")
     assert violations(editor.page) == []
     runs.get_by_role("link", name="1 skipped").click()
     expect(editor.page.get_by_role("heading", level=1)).to_contain_text("Workflow runs")

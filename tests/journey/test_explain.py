@@ -144,7 +144,8 @@ async def test_timeline_lists_decisions_and_the_outcome_of_the_message(tmp_path:
 
 async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
-        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/recipients/alice", json={**EMAIL, "name": "Alice"})
+        await client.put("/v1/types/booking", json={"name": "Bookings"})
         await client.put("/v1/recipients/alice/preferences", json={"types": {"booking": {"email": False}}})
         id = await send(client)
         skipped = [one for one in await timeline(client, id) if one["what"] == "skipped"]
@@ -154,7 +155,7 @@ async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
         assert (channels["email"]["outcome"], channels["email"]["rule"]) == ("skip", "type")
         assert channels["email"]["text"] in sent["text"]
         assert channels["email"]["text"] == (
-            "The e-mail was not sent, because the recipient's preferences switch this type off for the channel."
+            "The e-mail was not sent, because Alice has switched off e-mails of the type Bookings."
         )
         now = await explain(client, type="booking", channel="email")
         assert [(one["outcome"], one["rule"], one["by"]) for one in now["channels"]] == [("skip", "type", "recipient")]
@@ -523,7 +524,7 @@ async def test_inbox_that_preferences_exclude_leaves_the_send_visible(tmp_path: 
         (listed,) = (await client.get("/v1/notifications")).json()["notifications"]
         assert (listed["id"], listed["title"], listed["in_inbox"]) == (id, "Hi", False)
         shown = [one["text"] for one in (await explain(client))["facts"]]
-        assert "inbox item not sent: the recipient's preferences switch this channel off" in shown
+        assert "inbox item not sent: alice has switched off inbox items" in shown
 
 
 async def test_step_of_a_run_belongs_to_its_inbox_item_or_is_listed(tmp_path: Path) -> None:

@@ -23,11 +23,19 @@ NAMES: dict[Channel, str] = {
     "push": "push notification",
     "chat": "chat message",
 }
+PLURALS: dict[Channel, str] = {
+    "inbox": "inbox items",
+    "email": "e-mails",
+    "sms": "text messages",
+    "push": "push notifications",
+    "chat": "chat messages",
+}
+# The document that switches something off.
 OWNERS = {
-    "recipient": "the recipient's preferences switch",
-    "tenant": "the tenant's defaults switch",
-    "project": "the project's defaults switch",
-    "type": "the notification type switches",
+    "recipient": "{recipient} has switched off",
+    "tenant": "the tenant's defaults switch off",
+    "project": "the project's defaults switch off",
+    "type": "its type switches off",
 }
 HOLDERS = {
     "recipient": "the recipient's",
@@ -39,8 +47,6 @@ ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
 DeliveryVerdict = Literal[
     "delivered", "partly_delivered", "waiting", "not_delivered", "nothing_sent", "unknown_recipient"
 ]
-# The effect of each switch.
-SWITCHES = {"channel": "this channel off", "type": "this type off for the channel", "workflow": "this workflow off"}
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
     "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
@@ -59,7 +65,7 @@ ENDINGS: dict[State, str] = {
     "sending": "is being sent",
     "sent": "was accepted by the provider {provider} at {at}; no delivery receipt has arrived",
     "delivered": "was delivered to {to}",
-    "simulated": "was stored only, because the channel has no provider or is simulated",
+    "simulated": "was simulated, not sent",
     "bounced": "was refused for {to}: {reason}",
     "failed": "could not be delivered: {reason}",
     "suppressed": "was not sent, because {to} is suppressed",
@@ -74,6 +80,13 @@ CANCELLED = {
     "seen": "the recipient had seen the inbox item",
     "read": "the recipient had read the inbox item",
 }
+
+
+class SubjectNames(Struct, frozen=True):
+    """The names in an explanation: that of the recipient, and that of the type of the notification, if it has one."""
+
+    recipient: str
+    type: str | None
 
 
 class ChannelExplanation(Struct, frozen=True, kw_only=True):
@@ -130,13 +143,15 @@ class Explanation(Struct, frozen=True, kw_only=True):
     channels: list[ChannelExplanation] = []
 
 
-def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
+def explain_now(decisions: Sequence[tuple[Channel, Decision]], about: SubjectNames, zone: ZoneInfo) -> Explanation:
     """Explain what would happen to a notification that is sent now."""
     explained = []
     for channel, decision in decisions:
         text = f"The {NAMES[channel]} would be sent immediately"
         if decision.outcome == "skip":
-            text = f"The {NAMES[channel]} would not be sent, because {_reason(decision.rule, decision.by)}"
+            text = (
+                f"The {NAMES[channel]} would not be sent, because {_reason(channel, decision.rule, decision.by, about)}"
+            )
         elif decision.outcome == "hold":
             text = f"The {NAMES[channel]} would wait {_hold(decision.rule, decision.by, decision.at, zone)}"
         elif decision.rule == "required":
@@ -154,7 +169,9 @@ def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -
     return joined(explained)
 
 
-def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], zone: ZoneInfo) -> Explanation:
+def explain_sent(
+    decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], about: SubjectNames, zone: ZoneInfo
+) -> Explanation:
     """Explain the decisions for a notification and the results of its messages."""
     by_id = {message.id: message for message in messages}
     # A held message is decided again at its release: the last decision counts.
@@ -167,7 +184,7 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
                 rule=decision.rule,
                 by=decision.source,
                 at=times.to_rfc3339_or_null(decision.due_at),
-                text=_did(decision, message, zone),
+                text=_did(decision, message, about, zone),
                 message=decision.message,
                 state=None if message is None else message.state,
                 provider=message.attempts[-1].provider if message is not None and message.attempts else None,
@@ -250,15 +267,12 @@ def _action(channel: ChannelExplanation, key: str, type: str | None) -> Suggeste
     return None
 
 
-def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -> str:
+def _did(decision: NewDecision, message: StoredMessage | None, about: SubjectNames, zone: ZoneInfo) -> str:
     name = NAMES[decision.channel]
-    if decision.outcome == "skip" and message is not None:
-        held = local_times.describe(message.due_at, zone)
-        return (
-            f"The {name} waited until {held} and was then not sent, because {_reason(decision.rule, decision.source)}."
-        )
     if decision.outcome == "skip":
-        return f"The {name} was not sent, because {_reason(decision.rule, decision.source)}."
+        waited = "" if message is None else f"waited until {local_times.describe(message.due_at, zone)} and was then "
+        reason = _reason(decision.channel, decision.rule, decision.source, about)
+        return f"The {name} {waited or 'was '}not sent, because {reason}."
     if decision.channel == "inbox":
         return "The notification was put into the inbox."
     if decision.outcome == "hold":
@@ -268,12 +282,15 @@ def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -
     return f"The {name} was routed." if message is None else f"The {name} {_ending(message, zone)}."
 
 
-def _reason(rule: str | None, by: str | None) -> str:
+def _reason(channel: Channel, rule: str | None, by: str | None, about: SubjectNames) -> str:
+    """Return why a channel was skipped, as the end of a sentence."""
     if rule in ADDRESSES:
         return ADDRESSES[rule]
     if rule == "muted":
-        return "the recipient has muted this type or everything"
-    return f"{OWNERS.get(by or '', 'a preference switches')} {SWITCHES.get(rule or '', 'it off')}"
+        return f"{about.recipient} has muted this type or everything"
+    of = {"type": f" of the type {about.type}" if about.type else " of this type", "workflow": " of this workflow"}
+    owner = OWNERS.get(by or "", "a preference switches off").format(recipient=about.recipient)
+    return f"{owner} {PLURALS[channel]}{of.get(rule or '', '')}"
 
 
 def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> str:
@@ -305,14 +322,14 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
     )
 
 
-def facts_of(item: SentItem, entries: Sequence[TimelineEntry]) -> list[Fact]:
+def facts_of(item: SentItem, entries: Sequence[TimelineEntry], about: SubjectNames) -> list[Fact]:
     """Return the timeline of a notification as facts, each with a text for readers."""
     shown, facts = item.notification, []
     for entry in entries:
         name = "" if entry.channel is None else NAMES[entry.channel]
         words = f"{name} {entry.what}".strip()
-        if entry.what == "skipped":
-            text = f"{name} not sent: {_reason(entry.rule, entry.by)}"
+        if entry.what == "skipped" and entry.channel is not None:
+            text = f"{name} not sent: {_reason(entry.channel, entry.rule, entry.by, about)}"
         elif entry.what == "held":
             text = f"{name} held {_hold(entry.rule, entry.by, None, local_times.UTC_ZONE)}, {entry.detail}"
         elif entry.rule == "required":

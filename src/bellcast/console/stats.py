@@ -19,8 +19,8 @@ from bellcast.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
 
 # At times twice as many have counts, each of about 400 bytes.
 MAX_COUNTED_TENANTS = 1_000
-# Final states of messages.
-ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
+# Final states of messages that did not arrive.
+FAILED = ("failed", "bounced")
 
 
 # The metrics of the simple kinds that have one.
@@ -44,7 +44,7 @@ class TenantCounts(Struct, eq=False):
         elif kind in ("attempt", "run"):
             state = fields.get("state")
             metrics = ("failures",) if state in FAILED else ()
-            if kind == "attempt" and state in ACCEPTED:
+            if kind == "attempt" and state == "sent":
                 metrics = ("deliveries",)
         for metric in metrics:
             self._of(tenant)[metric] += 1

@@ -21,7 +21,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
-from bellcast.console.stats import ACCEPTED, FAILED, StatsRecorder
+from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
 from bellcast.documents.store import Documents
@@ -279,7 +279,7 @@ class App:
             + sum(count for (_, state), count in ended.items() if state in FAILED),
             sends=self.feed.emitted["send"],
             publishes=self.feed.emitted["publish"],
-            deliveries=sum(count for (_, state), count in ended.items() if state in ACCEPTED),
+            deliveries=sum(count for (_, state), count in ended.items() if state == "sent"),
             durations=durations,
         )
         # A store that does not respond could not store the sample either.

@@ -184,9 +184,9 @@ class RunSimulation:
             wait.step: StoredWait(wait.target, None)
             for wait in live_waits.of_new_run(definition, self._stored, self._state)
         }
-        self._zone = decision_inputs.zone_of(
-            page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient), page.settings
-        )
+        profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
+        self._zone = decision_inputs.zone_of(profile, page.settings)
+        self._about = explanations.SubjectNames(profile.name or profile.key, definition.type)
         self._places = dict(_places(definition.steps))
         self._counters: dict[CounterKey, step_counters.StepCounter] = {}
 
@@ -367,7 +367,7 @@ class RunSimulation:
         request = execution.sends[-1]
         (made,) = request.decisions
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text
-        explained = explanations.explain_now([(made.channel, decision)], self._zone).channels[0]
+        explained = explanations.explain_now([(made.channel, decision)], self._about, self._zone).channels[0]
         shown = SimulatedDecision(**{name: getattr(explained, name) for name in SimulatedDecision.__struct_fields__})
         return {"decision": shown, "content": _content(request)}
 

@@ -156,6 +156,7 @@ async def test_events_are_counted_by_tenant_and_hour() -> None:
         event("refused", status=503),
         event("refused", reason="no_token"),
         event("attempt", state="sent"),
+        event("attempt", state="simulated"),
         event("attempt", state="queued"),
         event("attempt", state="bounced"),
         event("run", state="failed"),

@@ -19,7 +19,7 @@ export const notifications = {
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [
-    { name: 'State', kind: 'state', of: inboxState }, { name: 'Notification', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body },
+    { name: 'State', kind: 'state', of: inboxState }, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
     { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"', tools: (page) => page.mayOpen('/playground') && html`<a class="button primary" href=${page.url('/playground')}><${Icon} name="playground" /> Send one in the playground</a>` },
@@ -70,7 +70,7 @@ function Opened({ page, one, tenant, url }) {
     await request('DELETE', url);
     go(target(one.audience ? '/announcements' : '/notifications'));
   };
-  return html`<${Heading} title=${one.title}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//><${Together}>
+  return html`<${Heading} title=${one.title || 'Without a title'}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//><${Together}>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
       ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>

@@ -19,10 +19,30 @@ const VERDICTS = {
 };
 const ENDED = { failed: 'failed', bounced: 'bounced', suppressed: 'suppressed', cancelled: 'cancelled', expired: 'expired' };
 
+/** Why a channel was skipped, if there is no explanation with names. */
+export const SKIPPED = {
+  condition: 'Its condition was not true', muted: 'The recipient has muted this type or everything', channel: 'The channel is switched off in the preferences', type: 'The type is switched off in the preferences',
+  workflow: 'The workflow is switched off in the preferences', no_address: 'The recipient has no address for it', invalid_address: 'The address is not valid', suppressed: 'The address is suppressed', too_deep: 'Workflows that trigger each other are nested too deeply',
+};
+
+/** The reason in an explanation of a channel that was skipped, or of a step. */
+export function reasonOf({ rule, reason = rule, text = '' }) {
+  const [, because] = /, because (.*?)\.(?: No provider .*)?$/s.exec(reason === 'condition' ? '' : text) ?? [];
+  const words = because ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
+  return words && words[0].toUpperCase() + words.slice(1);
+}
+
+const PROVIDERS = { email: 'an e-mail provider', sms: 'an SMS provider', push: 'a push provider', chat: 'a chat provider' };
+/** Why messages of a channel were only simulated: it has no provider, or a setting says so. */
+export const simulatedText = (channel, lacks = true) => (lacks ? `Simulated: ${PROVIDERS[channel].replace(/^an?/, 'no')} is set up` : 'Simulated: stored, not sent');
+/** The actions of an explanation name the channels without a provider. */
+export const lacksProvider = (channel, actions) => actions.some((one) => one.path === `/v1/providers/${channel}`);
+export const SetUpProvider = ({ page, channel, tenant }) => html`<a class="button" href=${withQuery(page.url('/providers'), { ...tenant, new: 'yes' })}>Set up ${PROVIDERS[channel]}</a>`;
+
 /** The kind and the word of a channel's outcome. */
 export function outcomeOf({ outcome, state, rule, channel }) {
   if (outcome === 'skip') return ['info', rule === 'muted' ? 'muted' : 'not sent'];
-  if (state === 'simulated') return ['info', 'stored, not sent'];
+  if (state === 'simulated') return ['info', 'simulated'];
   if (ENDED[state]) return [['failed', 'bounced'].includes(state) ? 'bad' : 'info', ENDED[state]];
   if (outcome === 'hold' && (state ?? 'held') === 'held') return ['warn', 'held'];
   if (state === 'queued' || state === 'sending') return ['warn', 'waiting'];
@@ -35,11 +55,13 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
   const [kind, general] = VERDICTS[of.verdict];
   const unsent = page.may(CONTENT) ? unsentOf(of) : [];
-  const isStored = of.verdict === 'delivered' && of.channels.some((one) => one.state === 'simulated');
-  const headline = stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : isStored ? 'Stored, because a channel has no provider' : general;
+  // Nothing left the server: that comes before channels that were skipped.
+  const simulated = of.channels.find((one) => one.state === 'simulated');
+  const isStored = simulated && of.channels.every((one) => outcomeOf(one)[0] !== 'bad');
+  const headline = isStored ? simulatedText(simulated.channel, lacksProvider(simulated.channel, of.actions)) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
-    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text)}</span></li>`)}</ul>`}
+    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text.replace(/ No provider delivers .*/s, ''))}</span></li>`)}</ul>`}
     ${(of.actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${of.actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAgain} key=${one.id + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
@@ -159,7 +181,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
       });
     }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
   }
-  if (target.startsWith('/v1/providers/')) return method === 'PUT' ? link(`Add an ${target.endsWith('/sms') ? 'SMS' : 'e-mail'} provider`, '/providers', { new: 'yes' }) : link('Test the provider', '/providers', {});
+  if (target.startsWith('/v1/providers/')) return method === 'PUT' ? html`<${SetUpProvider} page=${page} channel=${target.split('/').at(-1)} tenant=${tenant} />` : link('Test the provider', '/providers', {});
   if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
   if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');
   return toAddress(action.text.replace(/(,.*)?\.$/, ''));

@@ -2,7 +2,7 @@
  * Messages of all channels, and one with its attempts and its content.
  */
 import { html, useState } from './html.js';
-import { CHANNEL_NAMES, FreeAddress, RetryMessage, outcomeOf } from './explain.js';
+import { CHANNEL_NAMES, FreeAddress, RetryMessage, SetUpProvider, outcomeOf, simulatedText } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
@@ -41,7 +41,7 @@ const HEADLINES = {
   sending: ({ provider }) => `${provider ?? 'A provider'} is being called`, sent: ({ provider }) => `${provider} accepted it; no delivery receipt yet`, delivered: ({ to }) => `Delivered to ${to}`,
   failed: ({ provider }) => (provider ? `${provider} did not accept it` : 'It could not be sent'), bounced: ({ to }) => `${to} does not exist`, suppressed: ({ to }) => `Not sent: ${to} is suppressed`,
   held: ({ due_at: due }) => (due ? html`Held until <${Moment} at=${due} />` : 'Held'), cancelled: () => 'Cancelled before it was sent', expired: () => 'Expired before it was sent',
-  simulated: ({ channel }) => `Stored, not sent: ${CHANNEL_NAMES[channel]} has no provider`,
+  simulated: ({ channel }) => simulatedText(channel),
 };
 
 /** A message: its outcome and what changes it, its attempts, and how it was seen. */
@@ -61,7 +61,7 @@ export function Message({ page }) {
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
         ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class=${isBounced ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isBounced} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isBounced} />`}
-          ${mayRelease && html`<${Confirm} label="Release this message" word="Release" act=${async () => {
+          ${mayRelease && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} /><${Confirm} label="Release this message" word="Release" act=${async () => {
       await request('POST', url('/release'));
       page.reload();
     }} />`}</div>`}</div></section>

@@ -2,11 +2,12 @@
  * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
 import { Charts } from './charts.js';
+import { SetUpProvider, simulatedText } from './explain.js';
 import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { Card, Dialect, Empty, Heading, Icon, State, Time } from './parts.js';
-import { CONTENT } from './roles.js';
+import { BUILDERS, CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 
@@ -47,7 +48,20 @@ export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) =>
 /** The number of open connections, or undefined before the numbers are read. */
 export const connectionsIn = (stats) => stats?.connections.reduce((sum, group) => sum + group.count, 0);
 
-/** What failed or was refused, the most frequent first. Each has a sentence, a time, and where it leads. */
+/** The notice that messages of a channel are simulated, if its newest one was. */
+async function simulatedOf(page, rows, tenant, signal) {
+  const read = async (query) => (await get(withQuery('/v1/messages', { limit: 1, from: ago(24), ...query }), signal)).messages[0];
+  const one = await read({ tenant: rows, state: 'simulated' });
+  const newest = one && await read({ tenant: one.tenant ?? '', channel: one.channel });
+  if (newest?.state !== 'simulated') return [];
+  const name = { email: 'E-mails', sms: 'SMS', push: 'Push messages', chat: 'Chat messages' }[one.channel];
+  return [{
+    kind: 'info', text: `${name} are not sent`, note: simulatedText(one.channel), at: newest.created_at, tenants: one.tenant ? [one.tenant] : [],
+    link: withQuery(page.url('/messages'), { channel: one.channel, state: 'simulated', range: '24h', tenant }), fix: page.may(BUILDERS) && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${{ tenant: one.tenant ?? '' }} />`,
+  }];
+}
+
+/** What failed, was refused or only simulated, the most frequent first. Each has a sentence, a time, and where it leads. */
 async function attentionOf(page, tenant, signal) {
   const rows = tenant || page.me.tenants?.[0] || '*';
   const { causes } = await get(withQuery('/v1/failures/causes', { tenant: rows, from: ago(24) }), signal);
@@ -60,8 +74,9 @@ async function attentionOf(page, tenant, signal) {
     };
   });
   if (!page.may(CONTENT)) return failed;
-  const [{ requests }, { webhooks }] = await Promise.all([
+  const [{ requests }, { webhooks }, simulated] = await Promise.all([
     get(withQuery('/v1/requests', { tenant: rows, status: '4xx', from: ago(1), limit: 200 }), signal), get(withQuery('/v1/webhooks', { tenant: rows, limit: 200 }), signal),
+    simulatedOf(page, rows, tenant, signal),
   ]);
   const refused = Object.entries(Object.groupBy(requests.filter(({ code, operator }) => code && !operator), ({ code }) => code)).map(([code, all]) => ({
     kind: 'warn', weight: all.length, text: `${count(all.length, 'request')} refused in an hour`, note: `${code} · ${all[0].method} ${all[0].route ?? all[0].path}`, at: all[0].at, tenants: [...new Set(all.flatMap((each) => each.tenant ?? []))],
@@ -70,7 +85,7 @@ async function attentionOf(page, tenant, signal) {
   const broken = webhooks.filter((one) => one.failing_since).map((one) => ({
     kind: 'bad', weight: 1, text: 'A webhook fails', note: one.url, at: one.failing_since, tenants: one.tenant ? [one.tenant] : [], link: withQuery(page.url(`/webhooks/${one.id}`), { tenant: one.tenant ?? '' }),
   }));
-  return [...broken, ...failed, ...refused].sort((one, other) => (one.kind === 'warn') - (other.kind === 'warn') || other.weight - one.weight);
+  return [...broken, ...failed, ...refused].sort((one, other) => (one.kind === 'warn') - (other.kind === 'warn') || other.weight - one.weight).concat(simulated);
 }
 
 /** Whether nothing has been sent, as on a new server. */
@@ -99,13 +114,15 @@ function NewServer({ page }) {
   return html`<${Loaded} of=${setup}>${({ FirstSteps }) => html`<${FirstSteps} page=${page} />`}<//>`;
 }
 
+const BRIEFING_ICONS = { bad: 'bad', warn: 'failures', info: 'info' };
+
 /** The first line says whether all is well; each row below leads to what needs someone. */
 function Briefing({ reason, rows, isNew }) {
   const [isWhole, setWhole] = useState(false);
-  const problems = rows.filter(({ kind }) => kind === 'bad').length, warnings = rows.length - problems;
+  const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
-  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length > 0 ? `${parts.join(' and ')} in 24 hours` : isNew ? 'Send the first notification.' : 'All well: nothing failed in 24 hours.')}</b></p>
-    ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? undefined : SHOWN).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind === 'bad' ? 'bad' : 'failures'} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>
+  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length > 0 ? `${parts.join(' and ')} in 24 hours` : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b></p>
+    ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? undefined : SHOWN).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${BRIEFING_ICONS[one.kind]} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
     ${rows.length > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
 }

@@ -3,12 +3,17 @@
  */
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
+import { SetUpProvider, lacksProvider, simulatedText } from './explain.js';
 import { duration } from './format.js';
-import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
-import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Tag, Time } from './parts.js';
+import { Loaded, Skeleton, loadStyle, useEvery, useLoad } from './load.js';
+import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
+import { explainRun, outcomeOfStep } from './run-outcome.js';
 import { get, path, request, withQuery } from './server.js';
+import { typeOf } from './workflow-model.js';
+
+await loadStyle('run.css');
 
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
 /** An interval without events is collapsed if it is at least this long and takes the larger part of the run. */
@@ -35,10 +40,13 @@ export const runs = {
 const POLL_MS = 2000;
 const isUnderway = ({ state, wakes_at: at }) => state === 'running' || (state === 'waiting' && Date.parse(at ?? '') <= Date.now());
 
-/** The outcome of a run as a kind and a sentence. */
-function outcomeOf(one) {
+/** The outcome of a run as a kind and a sentence. A completed run did not deliver messages that were refused or only simulated. */
+function outcomeOf(one, outcomes) {
   const took = one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at));
   const waiting = one.steps.find(({ state }) => state === 'waiting'), failed = one.steps.find(({ state }) => state === 'failed');
+  const refused = outcomes.filter(({ kind }) => kind === 'bad').length, simulated = outcomes.filter(({ word }) => word === 'simulated').length;
+  if (one.state === 'completed' && refused > 0) return ['bad', `Completed in ${took}, but ${refused === 1 ? 'a message' : `${refused} messages`} did not arrive`];
+  if (one.state === 'completed' && simulated > 0) return ['info', `Completed in ${took}, but ${simulated === 1 ? 'a message was' : `${simulated} messages were`} only simulated`];
   if (one.state === 'completed') return ['ok', `Completed in ${took}`];
   if (one.state === 'failed') return ['bad', failed ? `Failed at ${failed.key}` : 'Failed'];
   if (one.state === 'waiting') return ['warn', html`Waits${waiting ? ` at ${waiting.key}` : ''}${one.wakes_at && html` until <${Moment} at=${one.wakes_at} /> <small>${html`<${Time} at=${one.wakes_at} />`}</small>`}`];
@@ -49,7 +57,10 @@ function outcomeOf(one) {
 /** A run: its outcome and what changes it, its steps over time, and the data of its trigger. */
 export function Run({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/runs/${page.key}` + more, tenant);
-  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const found = useLoad(async (signal) => {
+    const one = await get(url(), signal);
+    return { ...one, why: await explainRun(one, tenant, signal) };
+  }, [url()]);
   const title = html`<${Heading} title=${page.key} />`;
   useEvery(POLL_MS, () => found.value && isUnderway(found.value) && found.reload());
   const act = (method, more) => async () => {
@@ -57,12 +68,14 @@ export function Run({ page }) {
     page.reload();
   };
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
-    const [kind, headline] = outcomeOf(one);
+    const outcomes = one.steps.map((step) => outcomeOfStep(step, one.why));
+    const [kind, headline] = outcomeOf(one, outcomes), simulated = [...new Set(one.steps.filter((_, index) => outcomes[index].word === 'simulated').map(({ type }) => type))];
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed';
     return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`}>${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the canvas</a>`}<//>
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
-        ${(mayCancel || mayRetry) && html`<div class="fixes">${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
-      <${Card} title="Steps"><${Waterfall} page=${page} one=${one} tenant=${tenant} /><//>
+        ${simulated.map((channel) => html`<p key=${channel}>${simulatedText(channel, lacksProvider(channel, one.why.actions))}. It is stored here, and did not leave the server.</p>`)}
+        ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${page.may(BUILDERS) && simulated.map((channel) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
+      <${Card} title="Steps"><${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} /><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />
       <${Card} title="Data">${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`}<//>`;
@@ -70,7 +83,7 @@ export function Run({ page }) {
 }
 
 /** The steps, at most 50, as bars over time. Their definitions, with the inputs, are requested when one is opened. */
-function Waterfall({ page, one, tenant }) {
+function Waterfall({ page, one, outcomes, tenant }) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const { at, spans, total } = scaleOf(one, end);
   const definition = useRef(null);
@@ -78,12 +91,12 @@ function Waterfall({ page, one, tenant }) {
   /** When a step could have begun: at the end of the last one before it. */
   const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
   return html`<ol class="waterfall"><li class="axis" aria-hidden="true"><span></span><span class="track">${spans.filter((span) => span.isFolded).map((span) => html`<span class="folded" style=${placed(span.x, span.width)}>${duration(span.length)}</span>`)}</span><span class="took">${duration(total)}</span></li>
-    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
+    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} outcome=${outcomes[index]} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
 }
 
 const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
-function Step({ page, step, end, at, ready, read }) {
+function Step({ page, step, outcome, end, at, ready, read }) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef(null);
   const from = step.started_at && Date.parse(step.started_at), to = step.ended_at ? Date.parse(step.ended_at) : end;
@@ -94,16 +107,17 @@ function Step({ page, step, end, at, ready, read }) {
     setOpen(false);
     button.current.focus();
   };
-  return html`<li onKeyDown=${escape}><span class="step"><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${Tag}>${step.type}<//><${State} of=${step.state} /></span>
-    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && html`<span class=${`bar-of ${step.state}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
-    <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
+  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${State} of=${outcome.word} kind=${outcome.kind} /></span>
+    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
+    <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
+    ${outcome.text && html`<span class="why" dir="auto">${outcome.text}</span>`}
     ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
 }
 
 function StepDetails({ page, step, read }) {
   const definition = useLoad(read, []);
   const link = (list, id) => html`<a href=${inTenant(page, `/${list}/${encodeURIComponent(id)}`)}>${id}</a>`;
-  return html`<div class="details"><${Facts} of=${[['Started', step.started_at && html`<${Moment} at=${step.started_at} />`], ['Ended', step.ended_at && html`<${Moment} at=${step.ended_at} />`], ['Continues', step.due_at && html`<${Moment} at=${step.due_at} />`], ['Calls', step.attempts > 0 && step.attempts], ['Reason', step.reason],
+  return html`<div class="details"><${Facts} of=${[['Started', step.started_at && html`<${Moment} at=${step.started_at} />`], ['Ended', step.ended_at && html`<${Moment} at=${step.ended_at} />`], ['Continues', step.due_at && html`<${Moment} at=${step.due_at} />`], ['Calls', step.attempts > 0 && step.attempts],
     ['Notification', step.notification && link('notifications', step.notification)], ...step.messages.map((message) => ['Message', link('messages', message)])]} />
     <h3>Input</h3>${definition.problem ? html`<p class="muted">${definition.problem.message}</p>` : definition.value && html`<${Json} of=${find(definition.value.steps, step.key)} />`}
     <h3>Output</h3>${step.result === null ? html`<p class="muted">No output.</p>` : html`<${Json} of=${step.result} />`}</div>`;

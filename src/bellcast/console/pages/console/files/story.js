@@ -2,7 +2,7 @@
  * The life of a notification as a story: its outcome, what each channel did, and how the recipient saw it.
  */
 import { html, useState } from './html.js';
-import { CHANNEL_NAMES, Outcome, outcomeOf } from './explain.js';
+import { CHANNEL_NAMES, outcomeOf, reasonOf } from './explain.js';
 import { duration, fullTime } from './format.js';
 import { Copy, Icon, Time, Type } from './parts.js';
 import { ROOT, path, withQuery } from './server.js';
@@ -16,7 +16,7 @@ const ATTEMPTS = {
 const SENTENCES = {
   accepted: ['ok', 'Your app sent it'], created: ['ok', 'Put into the inbox'], edited: ['info', 'Corrected'], seen: ['ok', 'Seen'], read: ['ok', 'Read'], archived: ['info', 'Archived'],
   expired: ['info', 'Expired'], expires: ['info', 'Expires'], acted: ['ok', 'Acted on'], written: ['ok', 'Written'], routed: ['info', 'Chosen'], queued: ['info', 'Queued'], scheduled: ['warn', 'Scheduled'],
-  held: ['warn', 'Held'], skipped: ['info', 'Not sent'], sent: ['ok', 'Accepted; no delivery receipt yet'], delivered: ['ok', 'Delivered'], simulated: ['info', 'Stored, not sent: the channel has no provider, or is simulated'],
+  held: ['warn', 'Held'], skipped: ['info', 'Not sent'], sent: ['ok', 'Accepted; no delivery receipt yet'], delivered: ['ok', 'Delivered'], simulated: ['info', 'Simulated, not sent'],
   failed: ['bad', 'Given up'], bounced: ['bad', 'Bounced'], suppressed: ['info', 'Not sent: the address is suppressed'], cancelled: ['info', 'Cancelled'], snoozed: ['info', 'Snoozed'],
 };
 
@@ -28,7 +28,7 @@ function describe(entry, messages) {
     return { kind, text, quote: [attempt.code, attempt.response].filter(Boolean).join(' ') };
   }
   const [kind, words] = SENTENCES[entry.what] ?? ['info', entry.what.replaceAll('_', ' ')];
-  const because = { skipped: entry.text, held: entry.text }[entry.what]?.replace(/^[^:]*? (not sent|held)/, (_, word) => word);
+  const because = { skipped: entry.text ?? `not sent: ${reasonOf(entry)}`, held: entry.text }[entry.what]?.replace(/^[^:]*? (not sent|held)/, (_, word) => word);
   const text = because ? because[0].toUpperCase() + because.slice(1) : [words, entry.detail].filter(Boolean).join(['written', 'scheduled', 'held'].includes(entry.what) ? ' ' : ': ');
   return { kind, text: entry.rule === 'required' ? `${text}, because its type requires it` : text };
 }

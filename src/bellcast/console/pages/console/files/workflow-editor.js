@@ -332,7 +332,7 @@ function Editor({ page, tenant, found }) {
   };
   const problems = draft.problems.value;
   const canHaveRuns = !draft.isNew.value || found.inherited;
-  const runs = useRunCounts(page, tenant, view === 'canvas' && canHaveRuns);
+  const runs = useRunCounts(page, tenant, values, view === 'canvas' && canHaveRuns);
   const tested = isTesting ? statesOf(test) : undefined;
   const canvas = { values, schema, selected, isReadOnly: !mayChange, problems, states: tested?.states ?? null, lane: tested?.lane, zoom, closed, runs: runs.isShown && !isTesting ? runs : null };
   const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });

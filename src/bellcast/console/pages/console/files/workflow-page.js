@@ -47,7 +47,7 @@ export function Workflow({ page }) {
 function Steps({ page, one, tenant }) {
   const schema = useLoad((signal) => get('/v1/schemas/workflow', signal), []);
   const [selected, setSelected] = useState(null);
-  const runs = useRunCounts(page, tenant, page.may(CONTENT));
+  const runs = useRunCounts(page, tenant, one, page.may(CONTENT));
   const editor = withQuery(page.path, { tenant, edit: 'yes' });
   return html`<${Loaded} of=${schema}>${(value) => html`<${Picture} ...${{ values: valuesOf(one), schema: value, selected, runs: runs.isShown ? runs : null }} select=${setSelected} edit=${() => go(editor)} copy=${() => {}} />`}<//><${RunsBar} runs=${runs} />`;
 }

@@ -5,6 +5,7 @@ import { html, useEffect, useState } from './html.js';
 import { dayTime, duration } from './format.js';
 import { Loaded, Skeleton, useLoad } from './load.js';
 import { Icon, State } from './parts.js';
+import { explainRun, outcomeOfStep } from './run-outcome.js';
 import { get, path as urlPath, withQuery } from './server.js';
 import { Inspector } from './workflow-inspector.js';
 import { Picture } from './workflow-picture.js';
@@ -13,14 +14,23 @@ import { valuesOf } from './yaml.js';
 /** A run is read again after this time until it has ended. */
 const FOLLOW_MS = 2000;
 const ENDED = ['completed', 'cancelled', 'merged', 'throttled', 'failed'];
-const KIND_OF_STATE = { done: 'ok', failed: 'bad', waiting: 'warn', running: 'warn' };
+const KIND_OF_STATE = { failed: 'bad', waiting: 'warn', running: 'warn' };
+
+/** The run and what became of its messages, without which its steps are still shown. */
+async function readRun(id, tenant, signal) {
+  const run = await get(withQuery(urlPath`/v1/runs/${id}`, { tenant }), signal);
+  return { ...run, why: await explainRun(run, { tenant }, signal) };
+}
 
 /** What a step of a run shows. */
-function stateOf({ state, reason, due_at: due, started_at: started, ended_at: ended, attempts }) {
+function stateOf(step, why) {
+  const { state, due_at: due, started_at: started, ended_at: ended, attempts } = step;
   const seconds = started && ended ? (new Date(ended) - new Date(started)) / 1000 : 0;
-  const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : 'Done', waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', skipped: `Skipped${reason ? `: ${reason}` : ''}`, failed: `Failed: ${reason}`, running: 'Runs now', pending: 'Not reached yet' };
-  const shown = `${words[state] ?? state}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
-  return { state, kind: KIND_OF_STATE[state] ?? 'info', shown, text: shown };
+  const { word, kind, text } = outcomeOfStep(step, why);
+  const first = word[0].toUpperCase() + word.slice(1);
+  const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : first, waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', running: 'Runs now', pending: 'Not reached yet' };
+  const shown = `${text && word === 'simulated' ? text : `${words[state] ?? first}${text ? `: ${text}` : ''}`}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
+  return { state, kind: state === 'done' ? kind : KIND_OF_STATE[state] ?? 'info', shown, text: shown };
 }
 
 /** A version as it was, or a run on its own version, with the state of each step. Nothing can be changed. */
@@ -28,7 +38,7 @@ export function Recorded({ page, tenant, copy }) {
   const id = page.query.get('run');
   const [selected, setSelected] = useState(null);
   const loaded = useLoad(async (signal) => {
-    const run = id && await get(withQuery(urlPath`/v1/runs/${id}`, { tenant }), signal);
+    const run = id && await readRun(id, tenant, signal);
     const version = run ? run.version : page.query.get('version');
     const [schema, one] = await Promise.all([get('/v1/schemas/workflow', signal), get(withQuery(urlPath`/v1/workflows/${page.key}`, { tenant, version }), signal)]);
     return { run, schema, version, values: valuesOf(one) };
@@ -40,7 +50,7 @@ export function Recorded({ page, tenant, copy }) {
     return () => clearInterval(timer);
   }, [isOpen]);
   return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${({ run, schema, version, values }) => {
-    const states = run && new Map(run.steps.map((one) => [one.key, stateOf(one)]));
+    const states = run && new Map(run.steps.map((one) => [one.key, stateOf(one, run.why)]));
     const lane = (key, { isElse, number }) => {
       const step = run?.steps.find((one) => one.key === key);
       if (step?.state !== 'done') return step?.state;

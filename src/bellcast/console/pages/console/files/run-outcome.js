@@ -1,0 +1,24 @@
+/**
+ * What a step of a run did: its state, and for a step that sends what became of its messages, with the reason in words.
+ */
+import { lacksProvider, outcomeOf, reasonOf, simulatedText } from './explain.js';
+import { kindOf } from './parts.js';
+import { get, withQuery } from './server.js';
+
+/** The explanation of a run's messages; none if it cannot be read. */
+export async function explainRun({ id, recipient }, tenant, signal) {
+  try {
+    return await get(withQuery('/v1/explain', { recipient, run: id, ...tenant }), signal);
+  } catch {
+    return { channels: [], actions: [] };
+  }
+}
+
+/** @returns {{word: string, kind: string, text: string}} the state in a word, how it is shown, and the reason */
+export function outcomeOfStep(step, { channels, actions }) {
+  const sent = channels.find(({ message }) => message && step.messages.includes(message));
+  const skipped = channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
+  if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ reason: step.reason, text: skipped?.text }) };
+  const [kind, word] = outcomeOf(sent);
+  return { word, kind, text: word === 'simulated' ? simulatedText(sent.channel, lacksProvider(sent.channel, actions)) : kind === 'ok' ? '' : sent.text };
+}
