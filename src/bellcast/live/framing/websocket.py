@@ -4,6 +4,8 @@ import binascii
 import codecs
 import hashlib
 import struct
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final, TypeAlias
 
 import msgspec
@@ -163,19 +165,10 @@ _MASKED: Final = 0x80
 _OPCODES: Final = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
 
 
-class TextMessage(msgspec.Struct, frozen=True, gc=False):
-    text: str
+class ControlReceived(msgspec.Struct, frozen=True, gc=False):
+    """A ping or a pong."""
 
-
-class BinaryMessage(msgspec.Struct, frozen=True, gc=False):
-    data: bytes
-
-
-class PingReceived(msgspec.Struct, frozen=True, gc=False):
-    data: bytes
-
-
-class PongReceived(msgspec.Struct, frozen=True, gc=False):
+    opcode: int
     data: bytes
 
 
@@ -186,37 +179,28 @@ class CloseReceived(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
+@dataclass(unsafe_hash=True)
+class ProtocolViolation(Exception):
     """An invalid frame, for which the connection is closed with this code. The reason is for the client's developer."""
 
     code: int
     reason: str
 
 
-class FragmentReceived(msgspec.Struct, frozen=True, gc=False):
-    """A small fragment that is not the last of its message. Reported only by a reader with `max_events`."""
+class ReaderSignal(Enum):
+    """`FRAGMENT`: a small fragment that is not the last of its message, reported only by a reader with `max_events`. `FLOOD`:
+    one read had more events than these."""
+
+    FRAGMENT = auto()
+    FLOOD = auto()
 
 
-class TooManyFrames(msgspec.Struct, frozen=True, gc=False):
-    """One read had more events than the reader's `max_events`."""
-
-
-ReaderEvent: TypeAlias = (
-    TextMessage
-    | BinaryMessage
-    | FragmentReceived
-    | PingReceived
-    | PongReceived
-    | CloseReceived
-    | ProtocolViolation
-    | TooManyFrames
-)
-CONTROL: Final = (PingReceived, PongReceived)
-_FRAGMENT: Final = FragmentReceived()
+# The first two are messages.
+ReaderEvent: TypeAlias = str | bytes | ControlReceived | CloseReceived | ProtocolViolation | ReaderSignal
 
 
 class FrameReader:
-    """Parses a client's bytes into events. Ignores all input after CloseReceived, ProtocolViolation or TooManyFrames.
+    """Parses a client's bytes into events. Ignores all input after CloseReceived, ProtocolViolation or a flood.
 
     `max_size` limits a message over all its fragments (0: no limit); a larger frame is refused on its header. Errors are
     detected at the first byte that makes them certain, so the events do not depend on how the input is split.
@@ -249,10 +233,10 @@ class FrameReader:
                 and data[0] == _WHOLE_TEXT
                 and data[1] == _MASKED | size
             ):
-                received.append(TextMessage(_utf8(_unmask(data[2:6], data[6:]))))
+                received.append(_utf8(_unmask(data[2:6], data[6:])))
             else:
                 self._read(self._rest + data, received)
-        except _ClientError as error:
+        except ProtocolViolation as error:  # a new one, without the frames of this call
             received.append(ProtocolViolation(error.code, error.reason))
             self.stop()
         return received
@@ -273,7 +257,7 @@ class FrameReader:
                 self._rest = data[at:]
                 return
             if len(received) > self._max_events and not self._is_finished:
-                received[-1] = TooManyFrames()
+                received[-1] = ReaderSignal.FLOOD
                 self.stop()
 
     def _frame(self, data: bytes, at: int, received: list[ReaderEvent]) -> int | None:
@@ -294,16 +278,14 @@ class FrameReader:
             message.begin_frame(data[start - 4 : start], length, is_final=is_final)
             self._message = message
             if not is_final and length < SMALL_FRAGMENT and self._max_events != _LARGEST:
-                received.append(_FRAGMENT)
+                received.append(ReaderSignal.FRAGMENT)
             return self._payload(message, data, start, received)
         end = start + length
         if len(data) < end:
             return None
         payload = _unmask(data[start - 4 : start], data[start:end])
-        if opcode == PING_OPCODE:
-            received.append(PingReceived(payload))
-        elif opcode == PONG_OPCODE:
-            received.append(PongReceived(payload))
+        if opcode != CLOSE_OPCODE:
+            received.append(ControlReceived(opcode, payload))
         else:
             received.append(_closed(payload))
             self.stop()
@@ -335,9 +317,9 @@ class _Message:
 
     def check_room(self, length: int, max_size: int) -> None:
         if len(self._content) + length > max_size:
-            raise _ClientError(TOO_LARGE, f"a message may have {max_size} bytes")
+            raise ProtocolViolation(TOO_LARGE, f"a message may have {max_size} bytes")
         if self._fragments == MAX_FRAGMENTS:
-            raise _ClientError(POLICY, f"a message may have {MAX_FRAGMENTS} fragments")
+            raise ProtocolViolation(POLICY, f"a message may have {MAX_FRAGMENTS} fragments")
 
     def begin_frame(self, key: bytes, length: int, *, is_final: bool) -> None:
         self._key, self.awaited, self._is_final = key, length, is_final
@@ -363,16 +345,8 @@ class _Message:
     def is_whole(self) -> bool:
         return self._is_final and not self.awaited
 
-    def received(self) -> TextMessage | BinaryMessage:
-        return TextMessage(_utf8(self._content)) if self._is_text else BinaryMessage(bytes(self._content))
-
-
-class _ClientError(Exception):
-    """The client violated the RFC or a limit."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        self.code = code
-        self.reason = reason
+    def received(self) -> str | bytes:
+        return _utf8(self._content) if self._is_text else bytes(self._content)
 
 
 def _check_first_byte(first: int, unfinished: _Message | None) -> None:
@@ -437,9 +411,9 @@ def _utf8(payload: bytes | bytearray) -> str:
         raise _not_utf8() from None
 
 
-def _not_utf8() -> _ClientError:
-    return _ClientError(NOT_UTF8, "text is not UTF-8")
+def _not_utf8() -> ProtocolViolation:
+    return ProtocolViolation(NOT_UTF8, "text is not UTF-8")
 
 
-def _protocol_error(reason: str) -> _ClientError:
-    return _ClientError(PROTOCOL_ERROR, reason)
+def _protocol_error(reason: str) -> ProtocolViolation:
+    return ProtocolViolation(PROTOCOL_ERROR, reason)

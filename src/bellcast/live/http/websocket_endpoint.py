@@ -68,11 +68,13 @@ class WebSocketConnection(Connection):
                         self.begin_close()
                         self.write(websocket.close_frame(code))
                     self.transport.close()
-                case websocket.TooManyFrames():
+                case websocket.ReaderSignal.FLOOD:
                     self._end_flood()
                 case _ if self._rate_limiter.take(
                     int(asyncio.get_running_loop().time() * 1000),
-                    control_frame_cost(int(self._rate_limiter.rate)) if isinstance(event, websocket.CONTROL) else 1,
+                    control_frame_cost(int(self._rate_limiter.rate))
+                    if isinstance(event, websocket.ControlReceived)
+                    else 1,
                 ):
                     self._end_flood()
                 case _ if self.phase is Phase.CLOSED:
@@ -82,11 +84,11 @@ class WebSocketConnection(Connection):
                     end = close_reasons.TOO_LARGE if too_large else CloseReason(code, reason, reconnect=False)
                     self.owner.end(self, end)
                     self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
-                case websocket.TextMessage(message) | websocket.BinaryMessage(message):
-                    self._listener.receive(self, message)
-                case websocket.PingReceived(data):
+                case str() | bytes():
+                    self._listener.receive(self, event)
+                case websocket.ControlReceived(websocket.PING_OPCODE, data):
                     self.write(websocket.pong_frame(data))
-                case websocket.PongReceived(data) if data:
+                case websocket.ControlReceived(websocket.PONG_OPCODE, data) if data:
                     self.owner.on_pong(self, data)
 
     def _end_flood(self) -> None:

@@ -134,18 +134,18 @@ class TakenWebSocket(asyncio.Protocol):
         self._has_received = True
         now = asyncio.get_running_loop().time()
         for event in self._reader.receive(data):
-            if self._rate_limiter.take(int(now * 1000)) or isinstance(event, websocket.TooManyFrames):
+            if self._rate_limiter.take(int(now * 1000)) or event is websocket.ReaderSignal.FLOOD:
                 self._reader.stop()
                 self.close(websocket.POLICY, f"More than {MAX_FRAMES_PER_SECOND} frames in a second.")
                 return
             match event:
-                case websocket.PingReceived(payload) if self._is_writable.is_set():
+                case websocket.ControlReceived(websocket.PING_OPCODE, payload) if self._is_writable.is_set():
                     self._write(websocket.pong_frame(payload))
                 case websocket.CloseReceived(code):
                     self.close(code)
                 case websocket.ProtocolViolation(code, reason):
                     self.close(code, reason)
-                case websocket.TextMessage() | websocket.BinaryMessage():
+                case str() | bytes():
                     self.close(websocket.POLICY, "This WebSocket accepts no messages.")
 
     def pause_writing(self) -> None:

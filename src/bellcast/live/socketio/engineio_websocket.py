@@ -23,7 +23,7 @@ NORMAL = 1000
 ERROR_CODES = frozenset({*range(4000, 5000), websocket.TOO_LARGE, websocket.NOT_UTF8, websocket.PROTOCOL_ERROR})
 
 # Packets without a message: ping, pong and noop.
-HEARTBEATS = tuple(map(websocket.TextMessage, "236"))
+HEARTBEATS = ("2", "3", "6")
 
 
 class EngineWebSocket(asyncio.Protocol):
@@ -84,12 +84,12 @@ class EngineWebSocket(asyncio.Protocol):
                         self._disconnected()
                         self.transport.write(websocket.close_frame(code))
                     self.transport.close()
-                case websocket.TooManyFrames():
+                case websocket.ReaderSignal.FLOOD:
                     self._end_flood()
                 case _ if self._rate_limiter.take(
                     int(asyncio.get_running_loop().time() * 1000),
                     control_frame_cost(int(self._rate_limiter.rate))
-                    if isinstance(event, websocket.CONTROL) or event in HEARTBEATS
+                    if isinstance(event, websocket.ControlReceived) or event in HEARTBEATS
                     else 1,
                 ):
                     self._end_flood()
@@ -98,11 +98,9 @@ class EngineWebSocket(asyncio.Protocol):
                 case websocket.ProtocolViolation(code, reason):
                     self._close_with_error(CloseReason(code, reason, reconnect=False))
                     self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
-                case websocket.TextMessage(text):
-                    self.receive(text)
-                case websocket.BinaryMessage(data):
-                    self.receive(data)
-                case websocket.PingReceived(data):
+                case str() | bytes():
+                    self.receive(event)
+                case websocket.ControlReceived(websocket.PING_OPCODE, data):
                     self.transport.write(websocket.pong_frame(data))
 
     def receive_limited(self, message: str | bytes, limit: int) -> None:

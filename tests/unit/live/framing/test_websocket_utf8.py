@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from bellcast.live.framing.websocket import FrameReader, ProtocolViolation, TextMessage
+from bellcast.live.framing.websocket import FrameReader, ProtocolViolation
 
 from . import client
 from .client import TEXT, frame
@@ -66,8 +66,8 @@ def in_one_byte_fragments(text):
 
 @pytest.mark.parametrize("text", rows(VALID))
 def test_valid_utf8_is_accepted(text):
-    assert FrameReader(1000).receive(frame(TEXT, text)) == [TextMessage(text.decode())]
-    assert FrameReader(1000).receive(in_one_byte_fragments(text)) == [TextMessage(text.decode())]
+    assert FrameReader(1000).receive(frame(TEXT, text)) == [text.decode()]
+    assert FrameReader(1000).receive(in_one_byte_fragments(text)) == [text.decode()]
 
 
 @pytest.mark.parametrize("text", rows(INVALID))
@@ -77,15 +77,13 @@ def test_invalid_utf8_is_refused(text):
 
 
 def test_6_1_fragments_may_be_empty():
-    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"", b""))) == [TextMessage("")]
-    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"middle", b""))) == [TextMessage("middle")]
+    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"", b""))) == [""]
+    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"middle", b""))) == ["middle"]
 
 
 @pytest.mark.parametrize("at", range(1, len(KOSME)))
 def test_6_2_fragments_may_end_inside_a_character(at):
-    assert FrameReader(100).receive(b"".join(client.fragments(TEXT, KOSME[:at], KOSME[at:]))) == [
-        TextMessage(KOSME.decode())
-    ]
+    assert FrameReader(100).receive(b"".join(client.fragments(TEXT, KOSME[:at], KOSME[at:]))) == [KOSME.decode()]
 
 
 @pytest.mark.parametrize("text", [SURROGATE, TOO_HIGH])
@@ -122,5 +120,5 @@ def every_character():
 
 def test_utf8_state_is_reset_after_each_message():
     reader = FrameReader(100)
-    assert reader.receive(frame(TEXT, KOSME)) == [TextMessage(KOSME.decode())]
+    assert reader.receive(frame(TEXT, KOSME)) == [KOSME.decode()]
     assert reader.receive(frame(TEXT, KOSME[1:])) == REFUSED
