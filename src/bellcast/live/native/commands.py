@@ -5,10 +5,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.inbox import actions, views
-from bellcast.inbox.types.inboxes import Action, Marking
+from bellcast.inbox.types.inboxes import Marking
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
@@ -30,15 +31,6 @@ log = structlog.get_logger(__name__)
 # A request can name 100 topics, whose refusals are about 170 bytes each. The live feed has more.
 MAX_SHOWN_REFUSALS = 5
 
-ACTIONS: dict[type[protocol.MarkCommand], Action] = {
-    protocol.SeenCommand: "seen",
-    protocol.ReadCommand: "read",
-    protocol.UnreadCommand: "unread",
-    protocol.ArchiveCommand: "archive",
-    protocol.UnarchiveCommand: "unarchive",
-    protocol.DeleteCommand: "delete",
-}
-
 
 class Commands:
     def __init__(self, live: LiveContext) -> None:
@@ -47,7 +39,7 @@ class Commands:
         self._queue = InboundQueue(
             self._respond, live.spawn, limits.frame, limits.frames_per_second, survives_disconnect=True
         )
-        self._command_table: dict[type[protocol.ClientCommand], Callable[[Connection, Any], Awaitable[Payload]]] = {
+        self._command_table: dict[type[Struct], Callable[[Connection, Any], Awaitable[Payload]]] = {
             protocol.SubscribeCommand: self._subscribe,
             protocol.UnsubscribeCommand: self._unsubscribe,
             protocol.PublishCommand: self._publish,
@@ -55,7 +47,7 @@ class Commands:
             protocol.CallCommand: self._call,
             protocol.AuthCommand: self._auth,
             protocol.PingCommand: self._ping,
-            **dict.fromkeys(ACTIONS, self._mark),
+            **dict.fromkeys(protocol.MARKS, self._mark),
         }
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
@@ -66,11 +58,11 @@ class Commands:
 
     async def _respond(self, connection: Connection, message: str) -> None:
         command = protocol.receive(message)
+        if isinstance(command, Payload):
+            connection.send_frame(command)
+            return
         try:
-            if isinstance(command, protocol.InvalidFrame):
-                reply = protocol.error(command.ref, command.error)
-            else:
-                reply = await self.perform(connection, command)
+            reply = await self.perform(connection, command)
         except BellcastError as error:
             reply = protocol.error(command.ref, error)
         except Exception:
@@ -78,7 +70,7 @@ class Commands:
             reply = protocol.error(command.ref, BellcastError())
         connection.send_frame(reply)
 
-    async def perform(self, connection: Connection, command: protocol.AnyCommand) -> Payload:
+    async def perform(self, connection: Connection, command: protocol.ClientCommand) -> Payload:
         """Execute a command and return its ack; raises BellcastError if it is refused."""
         return await self._command_table[type(command)](connection, command)
 
@@ -188,7 +180,7 @@ class Commands:
         if command.of == protocol.Filter():
             raise Invalid.of("of", "must have type, view or tag")
         marking = Marking(
-            actions=(ACTIONS[type(command)],),
+            actions=(protocol.MARKS[type(command)],),
             ids=actions.parse_selection(command.ids, everything=command.all, limits=self.limits),
             type=of.type,
             view=of.view,

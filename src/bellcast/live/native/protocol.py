@@ -5,13 +5,16 @@ once per transport, never once per socket.
 """
 
 import contextlib
+import functools
+import operator
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.inbox.types.inboxes import (
+    Action,
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,
@@ -184,30 +187,6 @@ class MarkCommand(ClientCommand, frozen=True, kw_only=True):
     of: Filter | None = None
 
 
-class SeenCommand(MarkCommand, frozen=True, kw_only=True, tag="seen"):
-    pass
-
-
-class ReadCommand(MarkCommand, frozen=True, kw_only=True, tag="read"):
-    pass
-
-
-class UnreadCommand(MarkCommand, frozen=True, kw_only=True, tag="unread"):
-    pass
-
-
-class ArchiveCommand(MarkCommand, frozen=True, kw_only=True, tag="archive"):
-    pass
-
-
-class UnarchiveCommand(MarkCommand, frozen=True, kw_only=True, tag="unarchive"):
-    pass
-
-
-class DeleteCommand(MarkCommand, frozen=True, kw_only=True, tag="delete"):
-    pass
-
-
 class TypingCommand(ClientCommand, frozen=True, kw_only=True, tag="typing"):
     topic: str
     on: bool
@@ -226,39 +205,36 @@ class PingCommand(ClientCommand, frozen=True, kw_only=True, tag="ping"):
     pass
 
 
-AnyCommand = (
-    SubscribeCommand
-    | UnsubscribeCommand
-    | PublishCommand
-    | SeenCommand
-    | ReadCommand
-    | UnreadCommand
-    | ArchiveCommand
-    | UnarchiveCommand
-    | DeleteCommand
-    | TypingCommand
-    | CallCommand
-    | AuthCommand
-    | PingCommand
+# The commands that differ by their action only.
+ACTIONS: tuple[Action, ...] = ("seen", "read", "unread", "archive", "unarchive", "delete")
+MARKS: dict[type[Struct], Action] = {
+    msgspec.defstruct(
+        f"{action.title()}Command", [], bases=(MarkCommand,), tag=action, frozen=True, kw_only=True
+    ): action
+    for action in ACTIONS
+}
+COMMANDS: tuple[type[Struct], ...] = (
+    SubscribeCommand,
+    UnsubscribeCommand,
+    PublishCommand,
+    *MARKS,
+    TypingCommand,
+    CallCommand,
+    AuthCommand,
+    PingCommand,
 )
-_commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+ANY_COMMAND: Any = functools.reduce(operator.or_, COMMANDS)
+_commands: msgspec.json.Decoder[ClientCommand] = msgspec.json.Decoder(ANY_COMMAND)
 
 
-def receive(text: str) -> "AnyCommand | InvalidFrame":
-    """Decode a client's frame into a command, or an InvalidFrame with the error."""
+def receive(text: str) -> ClientCommand | Payload:
+    """Decode a client's frame into a command; return the error response if it cannot be decoded."""
     try:
         return _commands.decode(text)
     except msgspec.ValidationError as problem:
         ref = None  # lets the client match the error to its frame
         with contextlib.suppress(msgspec.DecodeError, AttributeError, RecursionError):
             ref = msgspec.json.decode(text).get("ref")
-        return InvalidFrame(ref if isinstance(ref, str | int | float) else None, Invalid.fields([field_error(problem)]))
+        return error(ref if isinstance(ref, str | int | float) else None, Invalid.fields([field_error(problem)]))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return InvalidFrame(None, BadRequest("A frame must be one JSON object with a `type`."))
-
-
-class InvalidFrame(NamedTuple):
-    """A frame that could not be decoded, with the error to send."""
-
-    ref: Any
-    error: BellcastError
+        return error(None, BadRequest("A frame must be one JSON object with a `type`."))
