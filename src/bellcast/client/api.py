@@ -20,7 +20,7 @@ from bellcast.client import (
     workflows,
 )
 from bellcast.client.credentials import Credentials, find_credentials, find_url
-from bellcast.client.http_senders import AsyncSender, LoopConnections, ProcessConnections, SyncSender, connection
+from bellcast.client.http_senders import AsyncSender, SyncSender, connection, loop_connections, process_connections
 from bellcast.client.request import Plan
 from bellcast.client.retries import TIMEOUT, Peer, Retries
 
@@ -336,7 +336,7 @@ class Bellcast(ServerApi[SyncSender]):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         peer = Peer(find_url(url), find_credentials(secret), timeout)
-        connections = ProcessConnections(lambda: httpx.Client(**connection(peer.url), transport=transport))
+        connections = process_connections(lambda: httpx.Client(**connection(peer.url), transport=transport))
         super().__init__(SyncSender(retries or Retries(), peer, connections))
 
     def close(self) -> None:
@@ -368,7 +368,7 @@ class AsyncBellcast(ServerApi[AsyncSender]):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         peer = Peer(find_url(url), find_credentials(secret), timeout)
-        connections = LoopConnections(lambda: httpx.AsyncClient(**connection(peer.url), transport=transport))
+        connections = loop_connections(lambda: httpx.AsyncClient(**connection(peer.url), transport=transport))
         super().__init__(AsyncSender(retries or Retries(), peer, connections))
 
     async def close(self) -> None:

@@ -16,40 +16,36 @@ import httpx
 
 from bellcast.client.credentials import Credentials
 from bellcast.client.request import HttpRequest, HttpResponse, Plan
-from bellcast.client.retries import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
+from bellcast.client.retries import Exchange, LostConnection, Outcome, Peer, Retries, Step
 
 
-class ProcessConnections:
-    """The HTTP client of this process."""
+def process_connections(make: Callable[[], httpx.Client]) -> Callable[[], httpx.Client]:
+    """Return a function that returns the HTTP client of this process: a new one after a fork."""
+    http, pid = make(), os.getpid()
 
-    def __init__(self, make: Callable[[], httpx.Client]) -> None:
-        self._make = make
-        self._http, self._pid = make(), os.getpid()
-
-    @property
-    def http(self) -> httpx.Client:
-        """Return the client; a new one after a fork."""
-        if self._pid != os.getpid():
+    def find() -> httpx.Client:
+        nonlocal http, pid
+        if pid != os.getpid():
             # Not closed: a thread that the child does not have may hold a lock of the parent's client.
-            self._http, self._pid = self._make(), os.getpid()
-        return self._http
+            http, pid = make(), os.getpid()
+        return http
+
+    return find
 
 
-class LoopConnections:
-    """The HTTP clients of running event loops."""
+def loop_connections(make: Callable[[], httpx.AsyncClient]) -> Callable[[], httpx.AsyncClient]:
+    """Return a function that returns the HTTP client of the running event loop, and forgets those of closed ones."""
+    clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
-    def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
-        self._make = make
-        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
-
-    @property
-    def http(self) -> httpx.AsyncClient:
-        """Return the client of the running event loop, and forget those of closed ones."""
+    def find() -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            self._clients = {one: http for one, http in self._clients.items() if not one.is_closed()}
-            self._clients[loop] = self._make()
-        return self._clients[loop]
+        if loop not in clients:
+            for closed in [one for one in clients if one.is_closed()]:
+                del clients[closed]
+            clients[loop] = make()
+        return clients[loop]
+
+    return find
 
 
 T = TypeVar("T")
@@ -83,21 +79,21 @@ class Sender:
 class SyncSender(Sender):
     """Sends and waits: `send` returns the result."""
 
-    connections: ProcessConnections
+    connections: Callable[[], httpx.Client]
 
     @property
     def http(self) -> httpx.Client:
-        return self.connections.http
+        return self.connections()
 
     def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
-        while exchange.step:
+        while exchange.step is not None:
             exchange.record(self._execute(exchange.step))
         return exchange.result
 
     def _execute(self, step: Step) -> Outcome | None:
-        if isinstance(step, Wait):
-            time.sleep(step.seconds)  # noqa: TID251 (the pause before a retry, in the app's own thread, where there is no Clock port)
+        if isinstance(step, float):
+            time.sleep(step)  # noqa: TID251 (the pause before a retry, in the app's own thread, where there is no Clock port)
             return None
         if _is_in_coroutine():
             warnings.warn(
@@ -117,21 +113,21 @@ class SyncSender(Sender):
 class AsyncSender(Sender):
     """Sends without blocking the event loop: await `send` for the result."""
 
-    connections: LoopConnections
+    connections: Callable[[], httpx.AsyncClient]
 
     @property
     def http(self) -> httpx.AsyncClient:
-        return self.connections.http
+        return self.connections()
 
     async def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
-        while exchange.step:
+        while exchange.step is not None:
             exchange.record(await self._execute(exchange.step))
         return exchange.result
 
     async def _execute(self, step: Step) -> Outcome | None:
-        if isinstance(step, Wait):
-            await asyncio.sleep(step.seconds)
+        if isinstance(step, float):
+            await asyncio.sleep(step)
             return None
         request, started = _sendable(self.http, step, self.peer), time.monotonic()
         try:

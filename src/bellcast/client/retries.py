@@ -51,15 +51,9 @@ class LostConnection:
     delivered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait this many seconds before the next attempt."""
-
-    seconds: float
-
-
 Outcome = HttpResponse | LostConnection
-Step = HttpRequest[Any] | Wait
+# A request to send, or the seconds to wait before the next attempt.
+Step = HttpRequest[Any] | float
 
 
 MAX_RETRY_AFTER = 86_400.0  # a day: a number of 400 digits would be infinite
@@ -171,7 +165,7 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
         if wait is None:
             yield from _check_project(request, outcome, peer)
             raise _failure(request, outcome, peer)
-        yield Wait(wait)
+        yield wait
         left = max(within - (retries.clock() - began), 0.1)
 
 

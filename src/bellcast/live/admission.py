@@ -168,7 +168,7 @@ class Admission:
         return wait
 
     def _check_process(self) -> None:
-        limit = self._limits.connections or self._config.default_connections
+        limit = self._config.max_connections
         if limit and len(self._hub) + self._waiting_for_app >= limit:
             now = self._engines.clock.now()
             if now >= self._next_warning_at:

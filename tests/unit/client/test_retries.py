@@ -18,7 +18,7 @@ from bellcast.client import (
     topics,
 )
 from bellcast.client.request import HttpResponse
-from bellcast.client.retries import Exchange, LostConnection, Wait
+from bellcast.client.retries import Exchange, LostConnection
 
 COUNTS = HttpResponse(200, b'{"unread":1,"unseen":0,"position":"1"}')
 GONE = HttpResponse(404, b'{"status":404,"code":"not_found"}')
@@ -32,10 +32,10 @@ def execute(plan, *outcomes, retries=NO_JITTER):
     """Run the plan with these outcomes of its requests; return the pauses and the result."""
     exchange, pauses = Exchange(plan, retries), []
     for outcome in outcomes:
-        assert exchange.step, "the plan has no further request"
+        assert exchange.step is not None, "the plan has no further request"
         exchange.record(outcome)
-        if isinstance(exchange.step, Wait):
-            pauses.append(exchange.step.seconds)
+        if isinstance(exchange.step, float):
+            pauses.append(exchange.step)
             exchange.record(None)
     assert exchange.step is None, "the plan has another request"
     return pauses, exchange.result

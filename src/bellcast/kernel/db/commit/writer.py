@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from heapq import heappop, heappush, heapreplace
-from typing import Any
+from typing import Any, TypeAlias
 
 from bellcast.kernel.contention import ContentionDetector
 from bellcast.kernel.db.commit.batch import SMALL_ROWS, QueuedCommand
@@ -23,7 +23,8 @@ def may_share_transaction(one: QueuedCommand, other: QueuedCommand) -> bool:
 
 
 class TenantQueue:
-    """The waiting work of one tenant, and its virtual time. `order` breaks ties in favour of the longest wait."""
+    """The waiting work of one tenant, and its virtual time. `order`, which no other has, breaks ties in favour of the longest
+    wait."""
 
     __slots__ = ("order", "tenant", "time", "works")
 
@@ -35,17 +36,8 @@ class TenantQueue:
         self.works: tuple[deque[QueuedCommand], deque[QueuedCommand]] = (deque(), deque())
 
 
-class Turn:
-    """A heap entry: a tenant's queue and its virtual time when the entry was created."""
-
-    __slots__ = ("queue", "time")
-
-    def __init__(self, queue: TenantQueue) -> None:
-        self.queue = queue
-        self.time = queue.time
-
-    def __lt__(self, other: "Turn") -> bool:
-        return self.time < other.time or (self.time == other.time and self.queue.order < other.queue.order)
+# A heap entry: a tenant's virtual time when the entry was created, and its queue after the queue's order.
+Turn: TypeAlias = tuple[float, int, TenantQueue]
 
 
 class TurnHeap:
@@ -61,7 +53,7 @@ class TurnHeap:
         """Add an entry for the tenant, unless it has one."""
         if queue not in self._queues:
             self._queues.add(queue)
-            heappush(self._turns, Turn(queue))
+            heappush(self._turns, (queue.time, queue.order, queue))
 
     def first(self, excluded: Collection[str] = ()) -> Turn | None:
         """Return the earliest entry of a tenant that is not excluded."""
@@ -69,12 +61,13 @@ class TurnHeap:
         skipped: list[Turn] = []
         while self._turns and first is None:
             turn = self._turns[0]
-            if not turn.queue.works[self._small]:
+            time, order, queue = turn
+            if not queue.works[self._small]:
                 heappop(self._turns)
-                self._queues.discard(turn.queue)
-            elif turn.time != turn.queue.time:
-                heapreplace(self._turns, Turn(turn.queue))
-            elif turn.queue.tenant in excluded:
+                self._queues.discard(queue)
+            elif time != queue.time:
+                heapreplace(self._turns, (queue.time, order, queue))
+            elif queue.tenant in excluded:
                 skipped.append(heappop(self._turns))
             else:
                 first = turn
@@ -118,8 +111,8 @@ class FairQueue:
         small_turn = self._small.first(excluded)
         bulk_turn = self._bulk.first() if bulk else None
         if small_turn is not None and (bulk_turn is None or not bulk_turn < small_turn):
-            return small_turn.queue.works[True][0]
-        return None if bulk_turn is None else bulk_turn.queue.works[False][0]
+            return small_turn[2].works[True][0]
+        return None if bulk_turn is None else bulk_turn[2].works[False][0]
 
     def dequeue(self, work: QueuedCommand) -> None:
         """Remove the work that `next` returned, and charge it to its tenant."""
