@@ -173,12 +173,11 @@ def test_wrong_method_is_refused(api):
 def test_views_are_those_of_the_framework_if_the_project_uses_it(shop):
     from django.test import override_settings
 
-    from bellcast.contrib.django import urls
-    from bellcast.contrib.django.rest import drf, plain
+    from bellcast.contrib.django import urls, views
 
-    assert urls.views() is plain  # the package is installed, but the project has neither its app nor its settings
+    assert urls.view() is views.plain  # the package is installed, but the project has neither its app nor its settings
     with override_settings(REST_FRAMEWORK={}):
-        assert urls.views() is drf
+        assert urls.view() is views.framework
 
 
 def test_anonymous_user_is_refused(api):

@@ -13,7 +13,7 @@ from django.db.models import Model, prefetch_related_objects
 from bellcast.client import InboxApi, SessionToken
 from bellcast.client.http_senders import SyncSender
 from bellcast.contrib.django import conf
-from bellcast.contrib.django.defaults import default_tenant, has_tenant_relation, tenant_key
+from bellcast.contrib.django.conf import default_tenant, has_tenant_relation, tenant_key
 
 # Lifetime of a token that this process uses for one request.
 INBOX_TTL = timedelta(minutes=5)

@@ -14,7 +14,7 @@ from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, 
 from bellcast.client import notifications as drafts
 from bellcast.contrib.django import backends, conf, datetimes, identity
 from bellcast.contrib.django.backends import OutgoingSend
-from bellcast.contrib.django.defaults import role_of_group, tenant_key
+from bellcast.contrib.django.conf import role_of_group, tenant_key
 from bellcast.contrib.outbox import as_json, row_key
 from bellcast.contrib.relay import ADDRESSES
 

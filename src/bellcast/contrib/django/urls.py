@@ -10,9 +10,8 @@ from django.urls import path
 from django.views.decorators.cache import cache_control
 
 import bellcast
-from bellcast.contrib.django import conf
-from bellcast.contrib.django.rest import plain
-from bellcast.contrib.django.rest.actions import ROUTES
+from bellcast.contrib.django import conf, views
+from bellcast.contrib.django.actions import ROUTES
 
 app_name = "bellcast"
 # As built by npm, or its source in a checkout.
@@ -20,15 +19,12 @@ BROWSER = Path(bellcast.__file__).parent / "browser"
 LOADERS = [BROWSER / folder / "bellcast-load.js" for folder in ("dist", "src")]
 
 
-def views() -> Any:
-    """Return the module of the views. By default, those of Django REST framework are used if the project uses it: the package
+def view() -> Any:
+    """Return the kind of the views. By default, those of Django REST framework are used if the project uses it: the package
     alone, which others may have brought, does not suffice."""
     is_used = apps.is_installed("rest_framework") or hasattr(settings, "REST_FRAMEWORK")
-    if (wanted := conf.current().choice("REST")) == "plain" or (wanted == "auto" and not is_used):
-        return plain
-    from bellcast.contrib.django.rest import drf
-
-    return drf
+    is_plain = (wanted := conf.current().choice("REST")) == "plain" or (wanted == "auto" and not is_used)
+    return views.plain if is_plain else views.framework
 
 
 def _loader(request: HttpRequest) -> HttpResponse:
@@ -40,8 +36,8 @@ def _loader(request: HttpRequest) -> HttpResponse:
 _private = cache_control(no_store=True)
 
 urlpatterns = [
-    *(path(route, _private(views().view(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
-    path("session/", _private(plain.session_view), name="session"),
-    path("calls/", plain.answer_calls, name="calls"),
+    *(path(route, _private(view()(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
+    path("session/", _private(views.session_view), name="session"),
+    path("calls/", views.answer_calls, name="calls"),
     path("bellcast-load.js", _loader, name="loader"),
 ]

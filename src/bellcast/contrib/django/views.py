@@ -1,4 +1,4 @@
-"""The views without Django REST framework: session login, CSRF protection, 401 for anonymous users; and the view of clients' calls."""
+"""The views of the REST paths, with and without Django REST framework, and the views of Bellcast's requests."""
 
 import json
 from collections.abc import Callable
@@ -13,13 +13,12 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from bellcast import Callbacks
 from bellcast.client import arguments
 from bellcast.client.credentials import find_credentials
-from bellcast.contrib.django import conf, datetimes
-from bellcast.contrib.django.rest import actions
-from bellcast.contrib.django.rest.actions import Handler, Incoming
+from bellcast.contrib.django import actions, conf, datetimes
+from bellcast.contrib.django.actions import Handler, Incoming
 
 
-def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
-    """Return the view of one path."""
+def plain(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
+    """Return the view of one path: session login, CSRF protection, 401 for anonymous users."""
 
     @csrf_protect
     def respond(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -29,18 +28,48 @@ def view(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
         handler = handlers.get(method)
         if handler is None:
             return _not_allowed(request, ", ".join(handlers))
-        incoming = Incoming(
-            user=request.user,
-            query=request.GET.dict(),
-            url=request.build_absolute_uri(request.path),
-            session_expires_at=lambda: session_end(request),
-            body=lambda: _json(request),
-            kwargs=kwargs,
-        )
+        incoming = _incoming(request, request, request.GET, lambda: _json(request), kwargs)
         status, body, headers = actions.respond(handler, incoming)
         return JsonResponse(body, status=status, headers=headers, safe=False)
 
     return respond
+
+
+def framework(handlers: dict[str, Handler]) -> Callable[..., Any]:
+    """Return the view of one path with the framework: the project's authentication, throttling and renderers."""
+    from rest_framework.permissions import IsAuthenticated
+    from rest_framework.response import Response
+    from rest_framework.views import APIView
+
+    def respond(_: Any, request: Any, **kwargs: Any) -> Any:
+        handler = handlers["GET" if request.method == "HEAD" else str(request.method)]
+        incoming = _incoming(request, request._request, request.query_params, lambda: _object(request), kwargs)
+        status, body, headers = actions.respond(handler, incoming)
+        return Response(body, status=status, headers=headers)
+
+    methods = {method.lower(): respond for method in handlers}
+    view_class: Any = type("NotificationView", (APIView,), {"permission_classes": [IsAuthenticated], **methods})
+    view: Callable[..., Any] = view_class.as_view()
+    return view
+
+
+def _incoming(
+    request: Any, plain_request: HttpRequest, query: QueryDict, body: Callable[[], Any], kwargs: dict[str, Any]
+) -> Incoming:
+    """Return the parts of a request of Django or of the framework, which has a `plain_request`."""
+    url = request.build_absolute_uri(request.path)
+    return Incoming(request.user, query.dict(), url, lambda: session_end(plain_request), body, kwargs)
+
+
+def _object(request: Any) -> Any:
+    """Return the object of a request of the framework, or the fields of its form."""
+    try:
+        data = request.data
+    except RecursionError as error:
+        raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
+    if isinstance(data, dict):
+        return actions.form_fields(data) if hasattr(data, "getlist") else data
+    raise ValidationError({"non_field_errors": ["Expected a JSON object."]})
 
 
 def _not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
