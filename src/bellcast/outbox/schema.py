@@ -7,7 +7,6 @@ from importlib import resources
 import asyncpg
 
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
-from bellcast.outbox import steps
 
 MIN_VERSION = 15
 CONNECT_TIMEOUT = 5.0
@@ -63,8 +62,9 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
 
 
 def migrations() -> list[str]:
-    """Return the SQL of every migration, oldest first; the n-th migrates to version n."""
-    files = sorted(resources.files(steps).iterdir(), key=lambda file: file.name)
+    """Return the SQL of every migration, oldest first; the n-th migrates to version n. Its tables are in the schema `bellcast`,
+    with or without a store's tables."""
+    files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
     return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]
 
 
