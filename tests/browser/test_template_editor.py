@@ -489,8 +489,35 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     assert violations(page) == []
 
 
+def test_brand_of_the_default_tenant_is_changed_in_the_editor_without_leaving_it(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/framed", {"email": {"subject": "x", "blocks": [{"type": "text", "text": "Hi"}]}})
+    page = open_console("/templates/framed?edit=yes", viewport={"width": 1280, "height": 900})
+    page.get_by_label("Subject").fill("Not saved yet")
+    page.get_by_role("button", name="Brand", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Brand")
+    expect(dialog.get_by_label("Name in e-mails")).to_be_focused()
+    dialog.get_by_label("Name in e-mails").fill("Harbour Studio")
+    dialog.get_by_label("Choose: Colour").fill("#b4470a")
+    expect(dialog.get_by_role("img", name="A message with this brand")).to_contain_text("Harbour Studio")
+    assert violations(page) == []
+    # Another owner saves the brand meanwhile.
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"brand": '{"radius": 3}'}})
+    dialog.get_by_role("button", name="Save brand").click()
+    expect(dialog.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    dialog.get_by_role("button", name="Keep mine").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_label("Subject")).to_have_value("Not saved yet")
+    document = owner.send("GET", "/v1/settings")
+    stored = next(one["value"] for one in document["settings"] if one["name"] == "brand")
+    assert json.loads(stored) == {"name": "Harbour Studio", "color": "#b4470a"}
+    owner.send("PATCH", "/v1/settings", {"revision": document["revision"], "reset": ["brand"]})
+
+
 @pytest.mark.thorough
-def test_brand_of_the_default_tenant_is_chosen_in_the_settings_by_owners(
+def test_brand_of_the_default_tenant_is_a_form_of_the_settings_for_owners(
     owner: Console, open_console: Callable[..., Page], chromium: Browser
 ) -> None:
     owner.send("PUT", "/v1/templates/branded", {"email": {"subject": "x", "text": "x"}})
@@ -498,13 +525,11 @@ def test_brand_of_the_default_tenant_is_chosen_in_the_settings_by_owners(
         "/templates/branded?edit=yes", state=state_of_operator(owner, chromium, "dora", "developer")
     )
     expect(developer.get_by_role("button", name="Review and publish")).to_be_visible()
-    expect(developer.get_by_role("link", name="Brand")).to_have_count(0)
+    expect(developer.get_by_role("button", name="Brand", exact=True)).to_have_count(0)
     developer.goto("/console/settings?find=brand")
     expect(developer.locator(".setting", has_text="brand").first).to_contain_text("owners only")
-    page = open_console("/templates/branded?edit=yes", viewport={"width": 1280, "height": 900})
-    page.get_by_role("link", name="Brand").click()
+    page = open_console("/settings?find=brand", viewport={"width": 1280, "height": 900})
     setting = page.locator(".setting", has_text="brand").first
-    setting.get_by_text("Edit the brand").click()
     setting.get_by_label("Name in e-mails").fill("Harbour Studio")
     setting.get_by_label("Background", exact=True).fill("#10202f")
     setting.get_by_label("Corners").fill("0")
@@ -513,7 +538,7 @@ def test_brand_of_the_default_tenant_is_chosen_in_the_settings_by_owners(
     expect(setting.get_by_label("Colour", exact=True)).to_have_value("#e9b44c")
     assert violations(page) == []
     page.get_by_role("button", name="Save 1 change").click()
-    expect(page.get_by_text("Revision").first).to_be_visible()
+    expect(page.get_by_text("color not set → #e9b44c")).to_be_visible()
     stored = {one["name"]: one["value"] for one in owner.send("GET", "/v1/settings")["settings"]}["brand"]
     assert json.loads(stored) == {
         "name": "Harbour Studio",

@@ -14,7 +14,7 @@ import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './serve
 import { SIGNED_IN, applyTheme, me } from './session.js';
 import { local } from './storage.js';
 import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
-import { Asked, Enrolment, SetUp, SignIn, askPassword, signInAgain } from './sign-in.js';
+import { Asked, Enrolment, SIGNED_IN_PATH, SetUp, SignIn, SignedIn, askPassword, signInAgain } from './sign-in.js';
 
 /** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
@@ -57,7 +57,7 @@ function enter(operator) {
   }
   me.value = operator;
   local.setItem(SIGNED_IN, 'yes');
-  screen.value = { kind: 'pages' };
+  screen.value = { kind: localPath() === SIGNED_IN_PATH ? 'signed-in' : 'pages' };
 }
 
 async function signOut() {
@@ -80,6 +80,7 @@ function App() {
   if (kind === 'failed') return html`<main class="card"><${Failure} problem=${problem} retry=${retry} /></main>`;
   if (kind === 'set-up') return html`<${SetUp} done=${enter} provider=${provider} />`;
   if (kind === 'sign-in') return html`<${SignIn} done=${enter} provider=${provider} />`;
+  if (kind === 'signed-in') return html`<${SignedIn} />`;
   if (kind === 'enrolment') return html`<${Enrolment} done=${start} signOut=${signOut} />`;
   if (kind === 'start') return null;
   return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} /><${Asked} />`;

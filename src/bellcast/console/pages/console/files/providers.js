@@ -3,14 +3,15 @@
  */
 import { html, useRef, useState } from './html.js';
 import { CHANNEL_NAMES } from './explain.js';
-import { toneOf } from './format.js';
-import { Loaded, refresh, useLoad } from './load.js';
+import { Loaded, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, getTagged, path, request, sendIf, withQuery } from './server.js';
+
+await loadStyle('providers.css');
 
 const encode = encodeURIComponent;
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
@@ -31,15 +32,18 @@ const account = (scheme, user, password) => (values) => `${scheme}://${encode(va
 
 /** The vendors: the channel, the fields, and the URL made of them. */
 const VENDORS = {
-  smtp: { name: 'Mail server', note: 'SMTP', channel: 'email', fields: ['host', 'port', 'user', 'password', 'from'], url: smtp },
-  ses: { name: 'Amazon SES', note: 'SMTP credentials', channel: 'email', fields: ['region', 'user', 'password', 'from'], url: (values) => smtp({ ...values, host: `email-smtp.${values.region}.amazonaws.com`, port: '587' }) },
-  postmark: { name: 'Postmark', note: 'server token', ...relay('smtp.postmarkapp.com') }, sendgrid: { name: 'SendGrid', note: 'API key', ...relay('smtp.sendgrid.net', 'apikey') }, resend: { name: 'Resend', note: 'API key', ...relay('smtp.resend.com', 'resend') },
-  twilio: { name: 'Twilio', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', note: 'text messages', channel: 'sms', fields: ['key', 'secret', 'number'], url: account('vonage', 'key', 'secret') },
-  fcm: { name: 'Firebase', note: 'Android, FCM', channel: 'push', fields: ['account'], url: (values) => `fcm://default?credentials_base64=${encode(base64(values.account))}` },
-  apns: { name: 'Apple', note: 'iOS, APNs', channel: 'push', fields: ['team', 'keyId', 'pem', 'topic'], url: (values) => `apns://${encode(values.team)}:${encode(values.keyId)}@default?topic=${encode(values.topic)}&key_base64=${encode(base64(values.pem))}` },
-  telegram: { name: 'Telegram', note: 'bot token', channel: 'chat', fields: ['token'], url: ({ token }) => `telegram://${token}@default` },
-  apprise: { name: 'Apprise', note: 'other chats', channel: 'chat', fields: ['url'], url: ({ url }) => (url.startsWith('apprise+') ? url : `apprise+${url}`) },
+  smtp: { name: 'Mail server', icon: 'mail', color: '#4f56d9', note: 'SMTP', channel: 'email', fields: ['host', 'port', 'user', 'password', 'from'], url: smtp },
+  ses: { name: 'Amazon SES', mark: 'SES', color: '#b4540a', note: 'SMTP credentials', channel: 'email', fields: ['region', 'user', 'password', 'from'], url: (values) => smtp({ ...values, host: `email-smtp.${values.region}.amazonaws.com`, port: '587' }) },
+  postmark: { name: 'Postmark', mark: 'P', color: '#f5c400', isLight: true, note: 'server token', ...relay('smtp.postmarkapp.com') }, sendgrid: { name: 'SendGrid', mark: 'SG', color: '#1173c7', note: 'API key', ...relay('smtp.sendgrid.net', 'apikey') }, resend: { name: 'Resend', mark: 'R', color: '#111111', note: 'API key', ...relay('smtp.resend.com', 'resend') },
+  twilio: { name: 'Twilio', mark: 't', color: '#d61f36', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', mark: 'V', color: '#7a12e8', note: 'text messages', channel: 'sms', fields: ['key', 'secret', 'number'], url: account('vonage', 'key', 'secret') },
+  fcm: { name: 'Firebase', icon: 'flame', color: '#d9480f', note: 'Android, FCM', channel: 'push', fields: ['account'], url: (values) => `fcm://default?credentials_base64=${encode(base64(values.account))}` },
+  apns: { name: 'Apple', icon: 'push', color: '#55585f', note: 'iOS, APNs', channel: 'push', fields: ['team', 'keyId', 'pem', 'topic'], url: (values) => `apns://${encode(values.team)}:${encode(values.keyId)}@default?topic=${encode(values.topic)}&key_base64=${encode(base64(values.pem))}` },
+  telegram: { name: 'Telegram', icon: 'plane', color: '#1b83b9', note: 'bot token', channel: 'chat', fields: ['token'], url: ({ token }) => `telegram://${token}@default` },
+  apprise: { name: 'Apprise', icon: 'chat', color: '#2b7a4b', note: 'other chats', channel: 'chat', fields: ['url'], url: ({ url }) => (url.startsWith('apprise+') ? url : `apprise+${url}`) },
 };
+
+/** A sign for a vendor, in its colour: letters or a picture, but not its logo. */
+const Mark = ({ of: { mark, icon, color, isLight } }) => html`<span class=${`vendor-mark ${isLight ? 'light' : ''}`} style=${{ background: color }} aria-hidden="true">${icon ? html`<${Icon} name=${icon} />` : mark}</span>`;
 
 /** The vendor of a stored URL, by its scheme. */
 const vendorOf = ({ url }) => VENDORS[url.startsWith('apprise+') ? 'apprise' : url.split(':')[0].replace('smtps', 'smtp')];
@@ -53,7 +57,7 @@ export const providers = {
   path: '/v1/providers', rows: 'providers', link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
     { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Provider', kind: 'title', of: (one) => one.key, text: aboutOf }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5.5rem' },
-    { name: 'Vendor', of: (one) => vendorOf(one)?.name, width: '8rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+    { name: 'Vendor', of: (one) => vendorOf(one)?.name, width: '10rem', show: (name) => html`<span class="person"><${Mark} of=${Object.values(VENDORS).find((one) => one.name === name)} /><span class="name">${name}</span></span>` }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.json', tools: newButton },
@@ -65,11 +69,11 @@ function NewProvider({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
   if (vendor) {
-    return html`<${Heading} title=${vendor.name}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
+    return html`<${Heading} title=${html`<span class="vendor-title"><${Mark} of=${vendor} />${vendor.name}</span>`}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
       <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
   return html`<${Heading} title="Add a provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
-    <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><span class=${`avatar tone-${toneOf(one.name)}`} aria-hidden="true">${one.name[0]}</span><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
+    <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><${Mark} of=${one} /><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
     ${channel === 'chat' && html`<p class="muted">Slack, Discord and Microsoft Teams need no provider: the webhook of a channel is the address of its recipient.</p>`}</section>`)}`;
 }
 
@@ -88,7 +92,7 @@ export function Provider({ page }) {
       go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
     }} />`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
-      <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
+      <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', html`<span class="person"><${Mark} of=${vendor} />${vendor.name}</span>`], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
       ${mayChange && html`<${Card} title="Change"><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>`}`;
   }}<//>`;

@@ -3,7 +3,7 @@
  */
 import { html, useRef, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State } from './parts.js';
+import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';

@@ -77,7 +77,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
     setProblem('');
-  }}>Discard</button><span class="muted">${changed.map((one) => `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
+  }}>Discard</button><span class="muted">${changed.map((one) => (one.name === 'brand' ? 'Brand' : `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`)).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
 }
 
 function Setting({ one, value, isLocked, change }) {
@@ -94,7 +94,7 @@ function Setting({ one, value, isLocked, change }) {
 function BrandSetting({ one, value, isLocked, change }) {
   const brand = brandOf(value);
   return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code></b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}${one.is_owner_only && ' · owners only'}</small></div>
-    <details open=${value !== one.default}><summary>${brand.name || 'Edit the brand'}</summary><${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(JSON.stringify(next))} /></details></div>`;
+    <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(Object.keys(next).length === 0 ? one.default : JSON.stringify(next))} /></div>`;
 }
 
 function brandOf(text) {
@@ -103,6 +103,13 @@ function brandOf(text) {
   } catch {
     return {};
   }
+}
+
+/** The values before and after; of a brand, those of its fields. */
+function differenceOf({ name, before, after }) {
+  if (name !== 'brand') return `${before ?? 'not set'} → ${after ?? 'not set'}`;
+  const old = brandOf(before ?? '{}'), now = brandOf(after ?? '{}');
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((field) => old[field] !== now[field]).map((field) => `${field.replaceAll('_', ' ')} ${old[field] ?? 'not set'} → ${now[field] ?? 'not set'}`).join(', ');
 }
 
 /** The changes, with the values before and after. */
@@ -114,5 +121,5 @@ function History({ response }) {
     await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });
     refresh();
   }} />`}</div>
-    ${one.changes.map((change) => html`<p key=${change.name}><code>${change.name}</code>: ${change.before ?? 'not set'} → ${change.after ?? 'not set'}</p>`)}</li>`)}</ol>`}<//>`;
+    ${one.changes.map((change) => html`<p key=${change.name}><code>${change.name}</code>: ${differenceOf(change)}</p>`)}</li>`)}</ol>`}<//>`;
 }

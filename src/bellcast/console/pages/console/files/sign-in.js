@@ -35,8 +35,24 @@ export function SetUp({ done, provider }) {
       <${Field} label="Password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><//>`;
 }
 
-/** A button that signs in with the identity provider, and returns to this page. */
-function ProviderButton({ provider, body = {} }) {
+/** Windows that return from the identity provider report on this channel. */
+const SIGN_INS = 'bellcast-sign-ins';
+/** The page of such a window. */
+export const SIGNED_IN_PATH = '/signed-in';
+
+/** The page of a window that returned from the identity provider: the page that opened it goes on. */
+export function SignedIn() {
+  useEffect(() => {
+    const channel = new BroadcastChannel(SIGN_INS);
+    channel.postMessage('signed in');
+    channel.close();
+    window.close(); // not every browser permits it
+  }, []);
+  return html`<${Framed} title="You are signed in"><p class="muted">Close this window to go on where you were.</p><//>`;
+}
+
+/** A button that signs in with the identity provider, and returns to this page. With `done`, the provider opens in a new window, and this page stays as it is. */
+function ProviderButton({ provider, body = {}, done }) {
   const [problem, setProblem] = useState('');
   const [isBusy, setBusy] = useState(false);
   useEffect(() => {
@@ -45,28 +61,39 @@ function ProviderButton({ provider, body = {} }) {
     addEventListener('pageshow', enable);
     return () => removeEventListener('pageshow', enable);
   }, []);
+  useEffect(() => {
+    if (!done) return undefined;
+    const channel = new BroadcastChannel(SIGN_INS);
+    channel.onmessage = done;
+    return () => channel.close();
+  }, []);
   const start = async () => {
     setBusy(true);
     setProblem('');
+    // Browsers open a window only while they handle the click.
+    const target = done ? window.open('', '_blank') : window;
     try {
-      const here = `${location.pathname.slice(ROOT.length)}${location.search}`;
-      location.assign((await request('POST', '/v1/session/oidc', { return_path: here, ...body })).url);
+      if (!target) throw new Error('The browser blocked the window of the provider. Allow windows for this page.');
+      const path = done ? `/console${SIGNED_IN_PATH}` : `${location.pathname.slice(ROOT.length)}${location.search}`;
+      target.location.assign((await request('POST', '/v1/session/oidc', { return_path: path, ...body })).url);
     } catch (failed) {
+      if (done) target?.close();
       setProblem(failed.message);
       setBusy(false);
     }
+    if (done) setBusy(false);
   };
   return html`<button type="button" class="primary" disabled=${isBusy} onClick=${start}>Sign in with ${provider}</button><p class="error" role="alert">${problem}</p>`;
 }
 
 /** How to sign in without a password for this server, if there is an identity provider. */
-const ByProvider = ({ provider }) => provider && html`<div class="provider"><${ProviderButton} provider=${provider} /><p class="or muted">or with a password</p></div>`;
+const ByProvider = ({ provider, done }) => provider && html`<div class="provider"><${ProviderButton} provider=${provider} done=${done} /><p class="or muted">or with a password</p></div>`;
 
 export function SignIn({ done, provider, tag, name: known }) {
   const [needsCode, setNeedsCode] = useState(false);
   const place = useRef(null);
   useLayoutEffect(() => { if (needsCode) place.current.querySelector('[name=code]').focus(); }, [needsCode]);
-  return html`<${Framed} tag=${tag} title="Sign in"><${ByProvider} provider=${provider} /><div ref=${place}><${Form} button="Sign in" send=${async ({ name, password, code }) => {
+  return html`<${Framed} tag=${tag} title="Sign in"><${ByProvider} provider=${provider} done=${tag && (async () => done(await get('/v1/me')))} /><div ref=${place}><${Form} button="Sign in" send=${async ({ name, password, code }) => {
     try {
       done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
     } catch (problem) {
@@ -135,8 +162,8 @@ export function Asked() {
   if (kind !== 'password') return null;
   const cancel = () => answer(false);
   if (provider) {
-    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">This change needs a sign-in within the last 10 minutes. Your input on this page is lost.</p>
-      <div class="provider"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} /></div><button type="button" onClick=${cancel}>Cancel</button><//>`;
+    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">This change needs a sign-in within the last 10 minutes. The provider opens in a new window; this page stays as it is.</p>
+      <div class="provider"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${() => answer(true)} /></div><button type="button" onClick=${cancel}>Cancel</button><//>`;
   }
   return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">This change needs a password that was typed in the last 10 minutes.</p><${Form} button="Continue" send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });

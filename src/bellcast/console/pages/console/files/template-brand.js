@@ -6,23 +6,48 @@ import { BrandFields } from './brand.js';
 import { Dialog } from './draft-parts.js';
 import { Loaded, useLoad } from './load.js';
 import { Form, matching } from './parts.js';
-import { getTagged, path, sendIf } from './server.js';
+import { Problem, get, getTagged, path, request, sendIf } from './server.js';
 
 const withoutNulls = (brand) => Object.fromEntries(Object.entries(brand).filter(([, value]) => value !== null));
 
+const ofTenant = (url) => ({
+  read: async (signal) => {
+    const { value, tag } = await getTagged(url, signal);
+    return { brand: withoutNulls(value), tag };
+  },
+  write: (brand, { tag }, isMine) => sendIf('PUT', url, brand, matching(tag, isMine)),
+});
+
+/** The brand of the default tenant is a setting. */
+const ofServer = {
+  read: async (signal) => {
+    const { revision, settings } = await get('/v1/settings', signal);
+    const { value, locked_by: lockedBy } = settings.find(({ name }) => name === 'brand');
+    return { brand: JSON.parse(value || '{}'), tag: value, revision, lockedBy };
+  },
+  write: async (brand, { tag }, isMine) => {
+    const now = await ofServer.read();
+    if (now.tag !== tag && !isMine) throw new Problem(412, {}, null);
+    const isNone = Object.keys(brand).length === 0;
+    await request('PATCH', '/v1/settings', { revision: now.revision, set: isNone ? {} : { brand: JSON.stringify(brand) }, reset: isNone ? ['brand'] : [] });
+  },
+};
+
 /** The dialog; `done` is called after a change. */
 export function BrandDialog({ tenant, close, done }) {
-  const url = path`/v1/tenants/${tenant}/brand`;
-  const found = useLoad((signal) => getTagged(url, signal), [url]);
-  return html`<${Dialog} label="Brand" isWide close=${close}><p class="muted">The look of all your e-mails, and of the pages behind their links. It takes effect at once.</p>
-    <${Loaded} of=${found}>${({ value, tag }) => html`<${Fields} key=${tag} stored=${withoutNulls(value)} close=${close} save=${async (brand, isMine) => {
-    await sendIf('PUT', url, brand, matching(tag, isMine));
+  const store = tenant ? ofTenant(path`/v1/tenants/${tenant}/brand`) : ofServer;
+  const found = useLoad(store.read, [tenant]);
+  if (!found.value && !found.problem) return null; // the focus is that of the first field
+  return html`<${Dialog} label="Brand" isWide close=${close}><p class="muted">The look of ${tenant ? 'all your e-mails' : 'the default tenant’s e-mails'}, and of the pages behind their links. It takes effect at once.${!tenant && ' Tenants have their own.'}</p>
+    <${Loaded} of=${found}>${(read) => html`<${Fields} key=${read.tag} read=${read} close=${close} save=${async (brand, isMine) => {
+    await store.write(brand, read, isMine);
     done();
     close();
   }} />`}<//><//>`;
 }
 
-function Fields({ stored, save, close }) {
-  const [brand, setBrand] = useState(stored);
+function Fields({ read, save, close }) {
+  const [brand, setBrand] = useState(read.brand);
+  if (read.lockedBy) return html`<p class="notice">${read.lockedBy} sets the brand and takes precedence. Change it there.</p><${BrandFields} brand=${brand} isDisabled change=${setBrand} />`;
   return html`<${Form} isGuarded button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} brand=${brand} change=${setBrand} /><//>`;
 }

@@ -111,8 +111,7 @@ function Editor({ page, tenant, found }) {
       <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries(views).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
         <${Checks} findings=${findings} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
-        ${tenant && mayRender && may('brand') && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
-        ${!tenant && !embedded && !page.me.tenants && page.may(OWNERS) && html`<a class="quiet button" href=${withQuery(page.url('/settings'), { find: 'brand' })} title="The look of the default tenant’s e-mails">Brand</a>`}
+        ${(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
         ${mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : mayRender && may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
     </header>
