@@ -517,6 +517,38 @@ def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner
     ] == [None]
 
 
+def test_small_screen_shows_steps_below_each_other_at_full_size(edit: Callable[..., Editor]) -> None:
+    sends = [BELL, MAIL, {"key": "text", "type": "sms", "text": "Hi"}]
+    editor = edit("stacked-flow", sends, viewport=PHONE)
+    sizes = "all => all.filter((one) => one.textContent).map((one) => parseFloat(getComputedStyle(one).fontSize))"
+    assert min(editor.tree.locator("*").evaluate_all(sizes)) >= 12
+    boxes = [editor.card(key).bounding_box() for key in ("bell", "mail", "text")]
+    places = [(box["x"], box["width"]) for box in boxes if box]
+    assert len(set(places)) == 1  # one column
+    assert places[0][1] > 300
+    assert editor.page.locator(".flow-scroll").evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
+def test_buttons_of_a_bell_are_a_form(edit: Callable[..., Editor], owner: Console) -> None:
+    accept = {"key": "accept", "label": "Accept", "call": "booking.accept", "style": "primary"}
+    editor = edit("buttons-flow", [{**BELL, "actions": [accept]}, WAIT])
+    editor.step("bell").dblclick()
+    form = editor.page.locator(".inspector").get_by_role("group", name="Buttons")
+    expect(form.get_by_label("What button 1 does")).to_have_value("call")
+    form.get_by_role("button", name="Add a button").click()
+    form.get_by_label("Label of button 2").fill("Open")
+    form.get_by_label("Link of button 2").fill("https://example.com/{{ data.id }}")
+    form.get_by_label("Style of button 1").select_option("default")
+    assert violations(editor.page) == []
+    editor.expect_saved()
+    steps = owner.send("GET", "/v1/workflows/buttons-flow/draft")["values"]["steps"]
+    del accept["style"]
+    link = {"key": "button-2", "label": "Open", "url": "https://example.com/{{ data.id }}"}
+    assert steps[0]["actions"] == [accept, link]
+    form.get_by_role("button", name="Remove button 1").click()
+    expect(form.get_by_label("Key of button 1")).to_have_value("button-2")
+
+
 @pytest.mark.thorough
 def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Editor]) -> None:
     editor = edit("unread-flow", [BELL, WAIT, MAIL])

@@ -234,16 +234,47 @@ def test_nothing_is_lost_while_the_server_is_stopped(leave: Callable[[str], Edit
     assert owner.send("GET", "/v1/workflows/offline-flow/draft")["values"]["steps"][1]["for"] == "45m"
 
 
-def test_review_names_steps_without_content(edit: Callable[..., Editor]) -> None:
-    editor = edit("empty-flow", [{"key": "bell", "type": "inbox", "title": ""}, WAIT, MAIL])
+def test_step_with_an_empty_text_is_not_published(edit: Callable[..., Editor]) -> None:
+    editor = edit("empty-flow", BUILT)
     editor.page.get_by_role("button", name="YAML").click()
     text = editor.page.get_by_label("Definition as YAML")
-    text.fill(text.input_value() + "note: Changed\n")
+    text.fill(text.input_value().replace("text: Hello", 'text: ""'))
+    problems = editor.page.get_by_role("region", name="Problems")
+    expect(problems.get_by_role("button")).to_have_text(["mail text must not be empty"])
+    expect(editor.page.get_by_role("button", name="Review and publish")).to_be_disabled()
+
+
+def test_publication_is_confirmed_with_its_runs_and_the_way_back(edit: Callable[..., Editor], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/confirmed", {"email": {"subject": "Hi", "text": "Hello"}})
+    draft = {"values": {"email": {"subject": "Hello", "text": "Hello"}}, "base": 1}
+    owner.send("PUT", "/v1/templates/confirmed/draft", draft)
+    editor = edit("confirmed-flow", [{"key": "mail", "type": "email", "template": "confirmed"}, WAIT])
+    editor.step("wait").dblclick()
+    editor.page.locator(".inspector").get_by_label("For", exact=True).fill("45m")
+    editor.expect_saved()
     editor.page.get_by_role("button", name="Review and publish").click()
-    warnings = editor.page.get_by_role("dialog").locator(".effects li")
-    expect(warnings.filter(has_text="no content")).to_have_text(
-        ["The step “bell” has no content yet: its sends are refused."]
+    dialog = editor.page.get_by_role("dialog")
+    unpublished = "The template confirmed still has a draft that is not published."
+    expect(dialog).to_contain_text(unpublished)
+    dialog.get_by_role("button", name="Publish", exact=True).click()
+    note = editor.page.get_by_role("region", name="Published")
+    expect(note).to_contain_text("Version 2 is published.")
+    expect(note).to_contain_text(unpublished)
+    assert violations(editor.page) == []
+    expect(note.get_by_role("link", name="See its runs")).to_have_attribute(
+        "href", re.compile("/runs\\?workflow=confirmed-flow")
     )
+    note.get_by_role("button", name="Go back to version 1").click()
+    expect(note).to_contain_text("Version 1 is current again.")
+    expect(editor.card("wait")).to_contain_text("30 minutes")
+    assert owner.send("GET", "/v1/workflows/confirmed-flow")["version"] == 1
+    editor.page.goto(f"{owner.server.url}/console/workflows/confirmed-flow")
+    template = owner.send("GET", "/v1/templates/confirmed")
+    assert template["uses"] == ["workflows/confirmed-flow"]
+    editor.page.goto(f"{owner.server.url}/console/templates/confirmed?edit=yes")
+    owner.send("PUT", "/v1/workflows/confirmed-flow/draft", {"values": {"steps": [WAIT]}, "base": 1})
+    editor.page.get_by_role("button", name="Review and publish").click()
+    expect(dialog).to_contain_text("The workflow confirmed-flow still has a draft that is not published.")
 
 
 def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[..., Editor], owner: Console) -> None:

@@ -19,6 +19,14 @@ MAX_STEPS = 50
 MAX_BRANCH_DEPTH = 5
 # Maximum characters of a note: a reason in a few sentences.
 MAX_NOTE = 500
+# Texts of steps without a template: of each group, one must have a character.
+NEEDED_TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "inbox": (("title",),),
+    "email": (("subject",), ("text", "html")),
+    "sms": (("text",),),
+    "push": (("title", "body"),),
+    "chat": (("text",),),
+}
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -225,6 +233,8 @@ def _combination_errors(path: str, kind: str, step: Mapping[str, Any], seen: See
             yield FieldError(path, f"must have a template, or one of: {', '.join(PARTS[kind].__struct_fields__)}")
         elif kind == "inbox" and "template" not in step and "title" not in step:
             yield FieldError(f"{path}.title", "is missing")
+        else:
+            yield from _empty_errors(path, kind, step)
     elif kind == "delay":
         yield from _exactly_one(path, step, "for", "until")
         if "offset" in step and "until" not in step:
@@ -239,6 +249,14 @@ def _combination_errors(path: str, kind: str, step: Mapping[str, Any], seen: See
             yield FieldError(f"{path}.timezone", "needs cron")
     elif kind == "wait_for":
         yield from _wait_errors(path, step, seen)
+
+
+def _empty_errors(path: str, kind: str, step: Mapping[str, Any]) -> Errors:
+    """Return the texts of a step without a template that are empty, although its sends need one."""
+    for names in NEEDED_TEXTS[kind]:
+        texts = {name: step[name] for name in names if isinstance(step.get(name), str)}
+        if texts and not any(text.strip() for text in texts.values()):
+            yield FieldError(f"{path}.{next(iter(texts))}", "must not be empty")
 
 
 def _exactly_one(path: str, step: Mapping[str, Any], *names: str) -> Errors:

@@ -242,7 +242,7 @@ PART_FIELDS: dict[str, Field] = {
         schema={"type": ["string", "null"]},
     ),
     "body_format": _choice("plain", "markdown", label="Format"),
-    "actions": Field(_actions, "json", "Buttons", {"type": "array"}),
+    "actions": Field(_actions, "actions", "Buttons", {"type": "array", "maxItems": notifications.MAX_ACTIONS}),
     **{name: Field(_template_text, "long-template") for name in ("text", "body")},
     "html": Field(_template_text, "long-template", "HTML"),
     "action_url": Field(_template_text, "template", "Link"),

@@ -9,12 +9,56 @@ import { loadStyle } from './load.js';
 import { Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go } from './router.js';
-import { withQuery } from './server.js';
+import { get, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
 
 await loadStyle('draft.css');
+
+/** Objects among which those with drafts are found. */
+const MAX_RELATED = 200;
+
+/** The keys of the templates that steps use. */
+const templatesOf = (steps) => (Array.isArray(steps) ? steps.flatMap((step) => [step?.template, ...templatesOf(step?.else), ...templatesOf(step?.branches?.flatMap?.((branch) => branch?.steps))]).filter(Boolean) : []);
+
+/** The objects that a draft is used with: the templates of a workflow, and the workflows of a template. */
+const RELATED = {
+  workflows: { plural: 'templates', name: 'template', keysOf: (draft) => templatesOf(draft.values.value.steps) },
+  templates: { plural: 'workflows', name: 'workflow', keysOf: (draft) => (draft.current.value?.uses ?? []).map((one) => /^workflows\/(.*)$/.exec(one)?.[1]).filter(Boolean) },
+};
+
+/** The related objects that have drafts of their own, which a publication leaves as they are. */
+async function relatedDrafts(draft) {
+  const { plural, keysOf } = RELATED[draft.kind.plural], keys = keysOf(draft);
+  if (keys.length === 0 || !isInConsole()) return [];
+  const found = await get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, drafts: true, limit: MAX_RELATED })).catch(() => ({ [plural]: [] }));
+  return found[plural].filter((one) => one.draft && keys.includes(one.key)).map(({ key, tenant }) => ({ key, tenant: tenant ?? '' }));
+}
+
+/** Whether the editor is a page of the console, not embedded in an app. */
+const isInConsole = () => location.pathname.startsWith(BASE);
+
+/** Drafts of related objects, as links to their editors. */
+const RelatedDrafts = ({ draft, of }) => of.map(({ key, tenant }) => html`<p key=${key}>The ${RELATED[draft.kind.plural].name} ${key} still has a draft that is not published. <a href=${withQuery(`${BASE}/${RELATED[draft.kind.plural].plural}/${encodeURIComponent(key)}`, { edit: 'yes', tenant })}>Review it</a></p>`);
+
+/** What was published, and the way back. It stays until it is closed, or the draft changes. */
+function Published({ draft }) {
+  const [problem, setProblem] = useState('');
+  const { version, before, drafts, isRestored } = draft.lastPublished.value, isWorkflow = draft.kind.plural === 'workflows';
+  const restore = async () => {
+    try {
+      await request('PATCH', draft.url(''), { version: before });
+      await draft.reopen();
+      draft.lastPublished.value = { version: before, before: null, drafts: [], isRestored: true };
+    } catch (failed) {
+      setProblem(failed.message);
+    }
+  };
+  return html`<section class="published" aria-label="Published"><${Icon} name="ok" /><div><p><b>${isRestored ? `Version ${version} is current again.` : `Version ${version} is published.`}</b> ${isRestored || !isWorkflow ? '' : 'New triggers use it; current runs keep theirs.'}</p><${RelatedDrafts} draft=${draft} of=${drafts} />${problem && html`<p class="error" role="alert">${problem}</p>`}
+    ${isInConsole() && html`<div class="choice">${isWorkflow && html`<a class="button" href=${withQuery(`${BASE}/runs`, { workflow: draft.key, tenant: draft.tenant })}>See its runs</a>`}${before && html`<button type="button" onClick=${restore}>Go back to version ${before}</button>`}</div>`}</div>
+    <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => { draft.lastPublished.value = null; }}><${Icon} name="close" /></button></section>`;
+}
 
 /** Whether the draft is saved, as a word. */
 export function SaveState({ draft, isReadOnly }) {
@@ -22,7 +66,7 @@ export function SaveState({ draft, isReadOnly }) {
   const mayRetry = !isReadOnly && (state === 'offline' || (state === 'refused' && !draft.yamlProblem.value));
   const saver = draft.saver.value;
   const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
-  return html`<span class="save-state" data-save=${state} data-unsaved=${['offline', 'conflict', 'refused'].includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}`;
+  return html`<span class="save-state" data-save=${state} data-unsaved=${['offline', 'conflict', 'refused'].includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}${draft.lastPublished.value && html`<${Published} draft=${draft} />`}`;
 }
 
 /** The page that names a new object. */
@@ -62,14 +106,19 @@ export function Review({ draft, close, done }) {
   const [problem, setProblem] = useState(null);
   const [isBusy, setBusy] = useState(false);
   const note = useRef(null);
+  const [drafts, setDrafts] = useState([]);
   const load = () => draft.publish(null, true).then((found) => { setPlan(found); setProblem(null); }, setProblem);
-  useEffect(() => { load(); }, []);
+  useEffect(() => {
+    load();
+    relatedDrafts(draft).then(setDrafts);
+  }, []);
   const before = draft.current.value ? valuesOf(draft.current.value) : {};
-  const changes = draft.changes.value, warnings = draft.kind.warningsOf?.(draft.values.value) ?? [];
+  const changes = draft.changes.value;
   const publish = async () => {
     setBusy(true);
     try {
-      const one = await draft.publish(note.current.value.trim(), false);
+      const last = draft.current.value?.version ?? null, one = await draft.publish(note.current.value.trim(), false);
+      draft.lastPublished.value = { version: one.version, before: last, drafts };
       done(`Published as version ${one.version}`);
       close();
     } catch (failed) {
@@ -80,7 +129,7 @@ export function Review({ draft, close, done }) {
   const isStale = problem?.status === 409;
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
-    ${warnings.length > 0 && html`<div class="effects"><h3>Check before you publish</h3><ul>${warnings.map((text) => html`<li key=${text}>${text}</li>`)}</ul></div>`}
+    ${drafts.length > 0 && html`<div class="effects"><h3>Not published with it</h3><${RelatedDrafts} draft=${draft} of=${drafts} /></div>`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
     ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}

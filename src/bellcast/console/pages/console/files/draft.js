@@ -16,7 +16,7 @@ const MAX_UNDO = 200;
 const TYPING_MS = 1000;
 /**
  * A kind of object with drafts.
- * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string][], warningsOf?: (values: any) => string[], commentsOf?: (text: string, values: any) => [any, string][],
+ * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string][], commentsOf?: (text: string, values: any) => [any, string][],
  *   withNotes?: (values: any, comments: [any, string][]) => any}} Kind its objects may have notes, which comments can become
  */
 
@@ -66,6 +66,8 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   const save = signal({ state: 'saved', text: '' });
   const saver = signal(draft && { by: draft.by, at: draft.updated_at });
   const theirs = signal(null);
+  /** What was published last, until the next change. */
+  const lastPublished = signal(null);
   const problems = signal(draft?.errors ?? []);
   /** The object as the server would store it, if the values have no problems. */
   const checked = signal(null);
@@ -114,6 +116,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     batch(() => {
       remember(field);
       set(next);
+      lastPublished.value = null;
     });
   }
 
@@ -353,7 +356,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   later('poll', POLL_MS, poll);
 
   return {
-    kind, key, tenant, url, values, checked, save, saver, theirs, problems, yamlText, yamlProblem, isUnread, refusal, history, current, base, isNew, isChanged, changes,
+    kind, key, tenant, url, values, checked, save, saver, theirs, lastPublished, problems, yamlText, yamlProblem, isUnread, refusal, history, current, base, isNew, isChanged, changes,
     change, changeYaml, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
     /** Whether a draft is stored, or will be. */
     hasDraft: () => etag !== null || isDirty(),

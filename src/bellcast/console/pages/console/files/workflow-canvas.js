@@ -16,13 +16,13 @@ const EDGE_PX = 48;
 /**
  * @typedef {object} Canvas what the canvas shows and does
  * @property {any} values @property {any} schema @property {string | null} selected the path of the selected item @property {boolean} isReadOnly
- * @property {{field: string, message: string}[]} problems @property {Map<string, any> | null} states of the steps by key @property {number} zoom @property {any} runs what runs did, as `useRunCounts` returns it
+ * @property {{field: string, message: string}[]} problems @property {Map<string, any> | null} states of the steps by key @property {number} zoom @property {boolean} [isStacked] a list from top to bottom instead of a flow @property {any} runs what runs did, as `useRunCounts` returns it
  * @property {Set<string>} closed paths of branches that are closed
  */
 
 /** @param {{canvas: Canvas, act: any}} of `act` has the commands of the editor */
 export function Flow({ canvas, act }) {
-  const { values, selected, isReadOnly, zoom, states } = canvas;
+  const { values, selected, isReadOnly, zoom, isStacked, states } = canvas;
   const tree = useRef(null);
   const latest = useRef(null);
   latest.current = act;
@@ -41,8 +41,8 @@ export function Flow({ canvas, act }) {
   }, []);
   // The form that the first click of a double click opens moves the cards: the second may be beside them.
   return html`<div class="flow-scroll" ref=${scroller} onPointerDown=${(event) => { if (!isReadOnly) startDrag(event, stable); }} onClick=${(event) => { if (event.target === event.currentTarget && event.detail < 2) act.select(null); }}>
-    <div class=${`flow ${states ? 'shows-states' : ''}`} style=${{ zoom: zoom / 100 }}>
-      <${Lines} watch=${[values, zoom, canvas.closed, states]} />
+    <div class=${`flow ${states ? 'shows-states' : ''} ${isStacked ? 'stacked' : ''}`} style=${{ zoom: zoom / 100 }}>
+      ${!isStacked && html`<${Lines} watch=${[values, zoom, canvas.closed, states]} />`}
       <${Trigger} values=${values} act=${act} isSelected=${selected === 'trigger'} />
       <div class="tree" role="tree" aria-label="Steps" ref=${tree} onKeyDown=${(event) => keys(event, tree.current, act, isReadOnly)}>
         ${steps}

@@ -14,7 +14,7 @@ import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNo
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
-import { commentsOf, copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, warningsOf, withNotes } from './workflow-model.js';
+import { commentsOf, copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, withNotes } from './workflow-model.js';
 import { Recorded } from './workflow-run.js';
 import { TestPanel, createTest, statesOf } from './workflow-test.js';
 import { valuesOf } from './yaml.js';
@@ -34,7 +34,7 @@ function copy(step) {
 }
 
 /** Workflows as a kind with drafts. */
-const KIND = { plural: 'workflows', name: 'workflow', differencesOf, commentsOf, warningsOf, withNotes };
+const KIND = { plural: 'workflows', name: 'workflow', differencesOf, commentsOf, withNotes };
 
 /** The page that names a new workflow. */
 export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['workflows', 'Start with a pattern', 'A reminder, a digest, or an empty canvas.'], ['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
@@ -90,7 +90,7 @@ function Editor({ page, tenant, found }) {
   const [menu, setMenu] = useState(null);
   const [dialog, setDialog] = useState(null);
   const [announced, setAnnounced] = useState('');
-  const [zoom, setZoom] = useState(innerWidth < READ_ONLY_PX ? ZOOMS[0] : 100);
+  const [zoom, setZoom] = useState(100);
   const [closed, setClosed] = useState(new Set());
   const root = useRef(null);
   const focusNext = useRef(null);
@@ -334,7 +334,7 @@ function Editor({ page, tenant, found }) {
   const canHaveRuns = !draft.isNew.value || found.inherited;
   const runs = useRunCounts(page, tenant, values, view === 'canvas' && canHaveRuns);
   const tested = isTesting ? statesOf(test) : undefined;
-  const canvas = { values, schema, selected, isReadOnly: !mayChange, problems, states: tested?.states ?? null, lane: tested?.lane, zoom, closed, runs: runs.isShown && !isTesting ? runs : null };
+  const canvas = { values, schema, selected, isReadOnly: !mayChange, problems, states: tested?.states ?? null, lane: tested?.lane, zoom: isNarrow ? 100 : zoom, isStacked: isNarrow, closed, runs: runs.isShown && !isTesting ? runs : null };
   const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
   return html`<div class=${`workflow-editor ${isTesting ? 'testing' : isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
     <header class="editor-bar">
@@ -359,7 +359,7 @@ function Editor({ page, tenant, found }) {
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
       ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} act=${act} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
-      ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}
+      ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}${!isNarrow && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}`}
     </div>
     ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => act.correct({ field })}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}
     <p class="hidden" role="status">${announced}</p>

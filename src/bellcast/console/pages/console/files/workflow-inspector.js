@@ -112,7 +112,7 @@ function FormField({ label, name, field, schema, value, change, isReadOnly, draf
   const Widget = isReference ? Variable : WIDGETS[schema['x-widget']] ?? Text;
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
-  const isGroup = Widget === Condition || Widget === Branches || Widget === DataSchema;
+  const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget);
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
       ${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
@@ -334,6 +334,34 @@ function DataSchema({ attributes, value, change, isReadOnly, id, page, draft }) 
       <button type="button" class="quiet" aria-pressed=${String(isJson)} onClick=${() => setJson(!isJson)}>JSON</button>${value !== undefined && html`<button type="button" class="quiet" onClick=${() => { setNote(''); change(undefined); }}>Remove</button>`}</div>`}</div>`;
 }
 
+/** What a button does, with its fields. */
+const DOES = { url: ['Open a link', 'Link', 'https://'], call: ['Call your app', 'Name of the call', 'booking.accept'] };
+const STYLES = ['default', 'primary', 'danger'];
+const isButton = (one) => isObject(one) && typeof one.key === 'string' && ['url', 'call'].filter((name) => typeof one[name] === 'string').length === 1 && Object.keys(one).every((name) => ['key', 'label', 'url', 'call', 'style'].includes(name));
+
+/** The buttons of a notification. Others than the form can show are JSON. */
+function Buttons({ attributes, value, change, isReadOnly, id, schema }) {
+  const shown = value ?? [];
+  if (!Array.isArray(shown) || !shown.every(isButton)) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
+  const set = (next) => change(next.length > 0 ? next : undefined);
+  const edit = (index, changes) => set(shown.map((one, place) => (place === index ? Object.fromEntries(Object.entries({ ...one, ...changes }).filter(([, field]) => field !== undefined)) : one)));
+  const add = () => {
+    const number = shown.reduce((free, { key }) => (key === `button-${free}` ? free + 1 : free), shown.length + 1);
+    set([...shown, { key: `button-${number}`, label: '', url: '' }]);
+  };
+  const text = (index, name, label, more) => html`<label><span>${label}</span><input aria-label=${`${label} of button ${index + 1}`} autoComplete="off" spellcheck=${false} disabled=${isReadOnly} value=${shown[index][name]} onInput=${(event) => edit(index, { [name]: event.currentTarget.value })} ...${more} /></label>`;
+  return html`<div class="buttons-form" role="group" aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}>${shown.map((one, index) => {
+    const does = one.call === undefined ? 'url' : 'call';
+    return html`<fieldset key=${index}><legend class="hidden">Button ${index + 1}</legend>
+      ${text(index, 'label', 'Label', { maxLength: 500, placeholder: 'Accept' })}
+      <label><span>Style</span><select aria-label=${`Style of button ${index + 1}`} disabled=${isReadOnly} value=${one.style ?? 'default'} onChange=${({ currentTarget: { value: style } }) => edit(index, { style: style === 'default' ? undefined : style })}>${STYLES.map((style) => html`<option key=${style} value=${style}>${style}</option>`)}</select></label>
+      <label><span>When pressed</span><select aria-label=${`What button ${index + 1} does`} disabled=${isReadOnly} value=${does} onChange=${({ currentTarget: { value: name } }) => edit(index, { url: undefined, call: undefined, [name]: '' })}>${Object.entries(DOES).map(([name, [word]]) => html`<option key=${name} value=${name}>${word}</option>`)}</select></label>
+      ${text(index, does, DOES[does][1], { placeholder: DOES[does][2] })}
+      ${text(index, 'key', 'Key', { maxLength: 100, class: 'code' })}
+      ${!isReadOnly && html`<button type="button" class="quiet" aria-label=${`Remove button ${index + 1}`} onClick=${() => set(shown.filter((_, place) => place !== index))}><${Icon} name="close" /></button>`}</fieldset>`;
+  })}${!isReadOnly && shown.length < (schema.maxItems ?? Infinity) && html`<button type="button" class="add-condition" onClick=${add}><${Icon} name="plus" /> Add a button</button>`}${isReadOnly && shown.length === 0 && html`<p class="muted">None</p>`}</div>`;
+}
+
 function parse(text) {
   if (!text.trim()) return { value: undefined };
   try {
@@ -448,7 +476,7 @@ function Branches({ step, path, draft, isReadOnly, select }) {
 }
 
 const WIDGETS = {
-  key: Key, text: Text, template: Text, 'long-template': Area, note: Area, duration: Span, moment: Text, cron: Cron, timezone: Zone, select: Select, integer: Whole,
+  actions: Buttons, key: Key, text: Text, template: Text, 'long-template': Area, note: Area, duration: Span, moment: Text, cron: Cron, timezone: Zone, select: Select, integer: Whole,
   condition: Condition, json: Json, 'data-schema': DataSchema, 'template-key': keyOf('templates'), layout: Text, 'type-key': keyOf('types'), 'workflow-key': keyOf('workflows'), 'sending-step': SendingStep, event: Event, recipients: Recipients,
 };
 

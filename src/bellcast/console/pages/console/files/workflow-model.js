@@ -26,8 +26,19 @@ export const SENDING = ['inbox', 'email', 'sms', 'push', 'chat'];
 const UNKNOWN_TYPE = { icon: 'info', tone: 'grey', key: 'step', fields: {} };
 export const typeOf = (step) => TYPES[step?.type] ?? UNKNOWN_TYPE;
 
-/** Fields of a sending step with content. */
-const CONTENT = ['template', 'title', 'subject', 'text', 'body', 'html'];
+/** Widths of a card and of the space between cards side by side, in px. */
+const CARD_PX = 272, BESIDE_PX = 28;
+
+/** The width of steps drawn as a flow, in px: sends that follow each other and branches stand side by side. */
+export function flowWidth(steps) {
+  let sends = 0;
+  return Math.max(CARD_PX, ...(Array.isArray(steps) ? steps : []).map((step) => {
+    sends = SENDING.includes(step?.type) ? sends + 1 : 0;
+    if (step?.type === 'branch') return lanesOf(step, '').reduce((sum, lane) => sum + BESIDE_PX + flowWidth(lane.steps), 0);
+    return sends * (CARD_PX + BESIDE_PX);
+  }));
+}
+
 /** Fields that summarize a step, the most descriptive first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'body', 'url', 'function', 'workflow'];
 
@@ -312,9 +323,6 @@ export function summaryOf(step) {
 // --- differences
 
 /** Steps that differ between two definitions: [kind, key, detail]. */
-/** Sentences about sending steps without content: their sends are refused. */
-export const warningsOf = (values) => stepsOf(values).map(({ step }) => step).filter((step) => SENDING.includes(step?.type) && !CONTENT.some((name) => step[name])).map((step) => `The step “${step.key}” has no content yet: its sends are refused.`);
-
 export function differencesOf(before, after) {
   const [old, now] = [before, after].map((values) => new Map(stepsOf(values ?? {}).map((one) => [one.step?.key, one])));
   const found = [];
