@@ -34,8 +34,8 @@ async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, M
     members = Members(broker, clock, lambda: 0, lambda: None)
     members.parts.clear()  # no beats: the keeper stays the same
     rates.share(members)
-    members.is_keeper = is_keeper
-    members.others["other"] = 0
+    members.note("other")
+    members.keeper = members.id if is_keeper else "other"
 
     def receive(event: Event) -> None:
         if isinstance(event, RateUsage | RatesUsed):
@@ -87,7 +87,8 @@ async def test_former_keeper_forgets_what_it_has_received() -> None:
     rates, members = await start_node(broker, is_keeper=True)
     broker.listen(published.append)
     rates.receive(RateUsage("other", {"a": 5}))
-    for members.is_keeper in (False, True):
+    for keeper in ("other", members.id):
+        members.keeper = keeper
         rates._sent_at = 0
         await members.send()
     assert published == []

@@ -39,7 +39,6 @@ class Peer(Struct):
 
     number: int = 0
     count: int = 0
-    heard_at: int = 0
     is_new: bool = False
     members: dict[str, Member] = {}
 
@@ -90,13 +89,14 @@ MAX_FULL_MEMBERS = 20
 
 
 class StreamGroup(Struct):
-    """The other nodes of a group. `first_number` and `questioned_at` are number and time of this node's question to all."""
+    """The other nodes of a group. `first_number` is that of this node's question to all, `unheard` are the nodes that have
+    sent nothing since."""
 
     number: int  # of this node's last state
     peers: dict[str, Peer] = {}
     left: dict[str, int] = {}  # the numbers of leave messages: the answer of another node may be older
     first_number: int = 0
-    questioned_at: int = 0
+    unheard: tuple[str, ...] = ()
     known: asyncio.Event | None = None
 
 
@@ -127,7 +127,6 @@ class Groups:
         self._steps: dict[Stream, tuple[int, GroupStep]] = {}  # the next one of each stream, with its time
         self._queue: list[tuple[int, Stream]] = []  # a heap of the times, also of replaced steps
         self._changed: dict[Stream, set[str]] = {}  # recipients whose presence changed
-        self._questions: list[GroupUpdate] = []  # of other nodes
         self._outgoing: list[Event] = []
         self._numbers = count(1)
         self._wake = members.wake
@@ -240,7 +239,7 @@ class Groups:
         if self._is_alone:
             return
         group = self._groups.setdefault(stream, self._group(stream))
-        group.questioned_at = self._clock.now()
+        group.unheard = tuple(group.peers)
         self._plan(stream, GroupStep.ASK, delay)
         self._wake()
 
@@ -256,16 +255,11 @@ class Groups:
     # --- sending
 
     async def _messages(self) -> list[Event]:
-        """Return changes, answers and questions."""
+        """Return answers, changes and questions."""
         changed, self._changed = self._changed, {}
         for stream, recipients in changed.items():
             if stream in self._groups:
                 self._send_change(stream, self._groups[stream], recipients)
-        questions, self._questions = self._questions, []
-        for question in questions:
-            stream = Stream(question.on)
-            if stream in self._groups:
-                self._answer(stream, self._groups[stream], question)
         if self._members.is_settled:
             self._take_steps()
         if self._queue and self._queue[0][0] < self._clock.now() + ANSWER_MS:
@@ -306,7 +300,7 @@ class Groups:
     def _send_question(self, stream: Stream, group: StreamGroup, step: GroupStep) -> None:
         """Send the state, when it is checked of many members none: a node that has another number asks itself."""
         state = self._state(stream, group, frozenset(), group.number if step >= GroupStep.CHECK else None)
-        known = {id: peer.number for id, peer in group.peers.items() if peer.heard_at >= group.questioned_at}
+        known = {id: peer.number for id, peer in group.peers.items() if id not in group.unheard}
         self._outgoing.append(GroupUpdate(stream, state, 1 if step is GroupStep.ASK else 2, known))
 
     def _send_left(self, stream: Stream) -> None:
@@ -316,7 +310,7 @@ class Groups:
     def _settle(self, stream: Stream, group: StreamGroup) -> None:
         """The others are known: those heard since the question."""
         self._plan(stream, GroupStep.CHECK)
-        for node in [node for node, peer in group.peers.items() if peer.heard_at < group.questioned_at]:
+        for node in group.unheard:
             self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
         self._end_if_alone(stream, group)
         if group.known is not None:
@@ -342,6 +336,7 @@ class Groups:
                 for node, peer in others.items()
             ]
         self._outgoing.append(GroupAnswer(to, question.state.number, stream, tuple(states), is_whole))
+        self._wake()
 
     def _state(
         self, stream: Stream, group: StreamGroup, recipients: Set[str] = frozenset(), previous: int | None = None
@@ -378,8 +373,7 @@ class Groups:
                 self._apply(stream, group, state)
         if isinstance(event, GroupUpdate):
             if event.asks:
-                self._questions.append(event)
-                self._wake()
+                self._answer(stream, group, event)
         elif (
             event.is_whole
             and event.number >= group.first_number
@@ -392,7 +386,7 @@ class Groups:
         if state.number <= group.left.get(state.node, 0):
             return
         peer = group.peers.setdefault(state.node, Peer())
-        peer.heard_at = self._clock.now()
+        group.unheard = tuple([id for id in group.unheard if id != state.node])
         delta = peer.apply(state)
         if delta is None:
             if self.is_known(stream):

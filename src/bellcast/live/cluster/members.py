@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 import structlog
+from msgspec import Struct
 
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
@@ -45,6 +46,14 @@ ID_BYTES = 8
 MembersEvent = NodeBeat | NodeClaim | NodeList | NodeLeft
 
 
+class Node(Struct):
+    """Another node. `heard_at` is the time of its last beat, or of the last list with it; `report` is known to the keeper only."""
+
+    connections: int = 0
+    heard_at: int = 0
+    report: tuple[int, NodeReport] | None = None
+
+
 class Members:
     """The nodes of the cluster, and their connections as of the last list. `parts` return the messages of a turn."""
 
@@ -59,11 +68,11 @@ class Members:
         self._has_work = asyncio.Event()
         self.wake = self._has_work.set  # gives each part a turn within BATCH_MS
         self.id = secrets.token_hex(ID_BYTES)
-        self.others: dict[str, int] = {}  # connections by node
+        self.others: dict[str, Node] = {}
         self.has_met_others = False  # since the start
         # False until the other nodes are known: after the start, and after a gap in the subscription.
         self.is_settled = True
-        self.is_keeper = False
+        self.keeper: str | None = None  # as far as it is known
         self.dropped: list[Callable[[str], None]] = []  # called with each node that has left or died
         # Called if the others may not know the state of this node: they regarded it as dead, or it did not know them.
         self.rejoined: list[Callable[[], None]] = []
@@ -72,25 +81,22 @@ class Members:
         self._clock = clock
         self._connections = connections
         self._report = report
-        self._reports: dict[str, tuple[int, NodeReport]] = {}  # the last of each node, if this one is the keeper
-        self._keeper: str | None = None
-        self._heard_at: dict[str, int] = {}  # the last beat of each node, or the last list with it
         self._listed: set[str] = set()  # by the current keeper
         self._ticked_at = clock.now()
         self._list_due = 0  # when this node takes over from a silent keeper
         self._sent_at = 0  # 0: now
 
     @property
-    def keeper(self) -> str:
-        """The keeper's id; that of this node as long as no other is known."""
-        return self._keeper or self.id
+    def is_keeper(self) -> bool:
+        return self.keeper == self.id
 
     @property
     def reports(self) -> dict[str, tuple[int, NodeReport]]:
         """The last reports of the live nodes with the times of their arrival; those of this node only if it is not the
         keeper."""
-        own = self._report()
-        return self._reports | ({} if own is None else {self.id: (self._clock.now(), own)})
+        own, others = self._report(), self.others.items() if self.is_keeper else ()
+        reports = {id: node.report for id, node in others if node.report is not None}
+        return reports | ({} if own is None else {self.id: (self._clock.now(), own)})
 
     # --- sending
 
@@ -139,7 +145,7 @@ class Members:
         was_suspended, self._ticked_at = now - self._ticked_at > SUSPENDED_MS, now
         if was_suspended:
             self._restart_timeouts()
-        candidates_before = sum(id < self.id for id in self.others if id != self._keeper)
+        candidates_before = sum(id < self.id for id in self.others if id != self.keeper)
         if self.is_keeper and self.is_settled:
             await self._drop_silent(now)
         elif now > self._list_due + CLAIM_MS * min(candidates_before, MAX_CANDIDATES):
@@ -149,13 +155,14 @@ class Members:
             return []
         self._sent_at = now
         if self.is_keeper:
-            return [NodeList(self.id, {self.id: self._connections(), **self.others})]
+            connections = {id: node.connections for id, node in self.others.items()}
+            return [NodeList(self.id, {self.id: self._connections(), **connections})]
         if not self.is_settled:
             return [NodeClaim(self.id)]
         return [NodeBeat(self.id, self._connections(), self._report())]
 
     async def _drop_silent(self, now: int) -> None:
-        silent = [id for id, at in self._heard_at.items() if now - at > NODE_TIMEOUT_MS]
+        silent = [id for id, node in self.others.items() if now - node.heard_at > NODE_TIMEOUT_MS]
         if silent and not await self.is_reachable():
             self._restart_timeouts()
             return
@@ -166,28 +173,26 @@ class Members:
 
     def _become_keeper(self, now: int) -> None:
         if not self.is_keeper:
-            self.is_keeper = True
             self._broker.follow(BEATS)
-            expected_at = now - NODE_TIMEOUT_MS + GRACE_MS
-            self._heard_at = {
-                id: at if id == self._keeper else max(at, expected_at) for id, at in self._heard_at.items()
-            }
-        self._keeper, self.is_settled = self.id, True
+            for id, node in self.others.items():
+                node.report = None
+                if id != self.keeper:
+                    node.heard_at = max(node.heard_at, now - NODE_TIMEOUT_MS + GRACE_MS)
+        self.keeper, self.is_settled = self.id, True
         self._send_soon()
 
     def _yield_to(self, keeper: str) -> None:
         if self.is_keeper:
-            self.is_keeper = False
-            self._reports.clear()
             self._broker.unfollow(BEATS)
-        if self._keeper != keeper:
-            self._keeper, self._listed = keeper, set()
+        if self.keeper != keeper:
+            self.keeper, self._listed = keeper, set()
             self._send_soon()  # a beat, so that the keeper knows this node
 
     def _restart_timeouts(self) -> None:
         now = self._ticked_at = self._clock.now()
         self._list_due = now + KEEPER_TIMEOUT_MS
-        self._heard_at = dict.fromkeys(self._heard_at, now)
+        for node in self.others.values():
+            node.heard_at = now
 
     async def is_reachable(self) -> bool:
         try:
@@ -205,16 +210,16 @@ class Members:
         match event:
             case NodeLeft():
                 self._drop(event.node)
-                if event.node == self._keeper:
+                if event.node == self.keeper:
                     self._list_due = now
             case NodeBeat() if self.is_keeper:
-                if event.report is not None:
-                    self._reports[event.node] = now, event.report
                 if self.note(event.node, event.connections):  # it was there, but this node did not know that
                     self._send_soon()
                     self._has_rejoined = True
+                if event.report is not None:
+                    self.others[event.node].report = now, event.report
             case NodeClaim() if self.is_keeper:
-                self.others.setdefault(event.node, 0)  # it will ask for the states itself
+                self.others.setdefault(event.node, Node())  # it will ask for the states itself
                 self.note(event.node)
                 self._send_soon()
             case NodeClaim() if event.node < self.id and not self.is_settled:
@@ -229,7 +234,7 @@ class Members:
             self._send_soon()
             self._has_rejoined = True
         has_keeper = self.is_keeper or (self.is_settled and now <= self._list_due)
-        if has_keeper and self._keeper is not None and event.node > self._keeper:
+        if has_keeper and self.keeper is not None and event.node > self.keeper:
             if self.is_keeper:
                 self._send_soon()
             return
@@ -240,7 +245,7 @@ class Members:
                 self.note(id, connections)
         # A keeper that does not know a node yet must not end it for the others.
         for id in [id for id in self.others if id not in event.nodes]:
-            if id in self._listed or now - self._heard_at.get(id, 0) > NODE_TIMEOUT_MS:
+            if id in self._listed or now - self.others[id].heard_at > NODE_TIMEOUT_MS:
                 self._drop(id)
         self._listed = set(event.nodes)
         self.is_settled = True
@@ -251,17 +256,16 @@ class Members:
         """Note a sign of life. True if the node is new."""
         was_alone, is_new = not self.others, id not in self.others
         self.has_met_others = True
-        self._heard_at[id] = self._clock.now()
-        if is_new or connections is not None:
-            self.others[id] = connections or 0
+        node = self.others.setdefault(id, Node())
+        node.heard_at = self._clock.now()
+        if connections is not None:
+            node.connections = connections
         if was_alone:
             self._has_rejoined = True
             self.wake()
         return is_new
 
     def _drop(self, id: str) -> None:
-        self._heard_at.pop(id, None)
-        self._reports.pop(id, None)
         self._listed.discard(id)
         if self.others.pop(id, None) is not None:
             for dropped in self.dropped:

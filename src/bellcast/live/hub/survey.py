@@ -199,7 +199,7 @@ class ConnectionSurvey(Struct, eq=False):
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""
         members = self.hub.members
-        replies = await self._survey(None, nodes={members.keeper} - {members.id}, reports=True)
+        replies = await self._survey(None, nodes={members.keeper or members.id} - {members.id}, reports=True)
         found = {id: report for reply in replies for id, report in reply.reports.items()} | members.reports
         return [
             LiveNode(id=id, reported_at=at, is_self=id == members.id, report=report)
@@ -253,7 +253,7 @@ class ConnectionSurvey(Struct, eq=False):
             "reconciler_checks": hub.reconciler_checks,
             "closed_connections": self._closed_total,
             "nodes": 1 + len(members.others),
-            "connections_of_all_nodes": len(hub) + sum(members.others.values()),
+            "connections_of_all_nodes": len(hub) + sum(node.connections for node in members.others.values()),
         }
 
     def _local_page(
