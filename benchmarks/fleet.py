@@ -1,8 +1,10 @@
-"""Fleet: 50 nodes over each broker. Their CPU without clients, sends to clients of other nodes, and the end of a killed node."""
+"""Fleet: 2, 10 and 50 nodes over each broker. Their CPU without clients, of a connection and of a send to a client of another
+node, and the end of a killed node."""
 
+import itertools
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks import cross_node_latency, engines, figures, latency, nodes, target
 from benchmarks.client_pool import ClientPool
@@ -17,67 +19,93 @@ from benchmarks.scales import BenchmarkRun
 from benchmarks.server_under_test import BenchServer, booking
 
 NAME = "fleet"
-CLIENTS = 20  # of each node
+CLIENTS = 1_000  # of all nodes
+CALLERS = 50  # connections of the sending app to all nodes
 SENDS_A_SECOND = 50
 # A node is gone when two heartbeats are missing and the keeper has said so.
 GOAL_GONE_S = 10.0
 LONGEST_GONE_S = 30.0
 POLL_S = 0.25
+# Longer than until the second question about a stream.
+SETTLED_S = 4.0
 
 
 def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     found: list[Figure | MissingFigure] = []
-    for broker in BROKERS:
+    for broker, number in itertools.product(BROKERS, run.scale.fleet):
         try:
             with (
-                nodes.running(run, run.scale.fleet, broker, _settings(run)) as cluster,
+                nodes.running(run, number, broker, _settings(number)) as cluster,
                 EpollLoop(run.deadline) as loop,
             ):
-                found += [cross_node_latency.at_rest(NAME, run, cluster), *_measure(run, cluster, loop)]
+                at_rest = cross_node_latency.at_rest(NAME, run, cluster)
+                found += [at_rest, *_measure(run, cluster, loop, at_rest.value / 100)]
         except AbsentError as absent:
             found.append(MissingFigure(NAME, BROKERS[broker], str(absent)))
     return found
 
 
-def _settings(run: BenchmarkRun) -> Mapping[str, str]:
+def _settings(number: int) -> Mapping[str, str]:
     """Return the settings of a PostgreSQL that accepts 12 connections of each node."""
-    return {**engines.POSTGRES_SETTINGS, "max_connections": str(100 + 12 * run.scale.fleet)}
+    return {**engines.POSTGRES_SETTINGS, "max_connections": str(100 + 12 * number)}
 
 
-def _measure(run: BenchmarkRun, cluster: Nodes, loop: EpollLoop) -> list[Figure]:
+def _measure(run: BenchmarkRun, cluster: Nodes, loop: EpollLoop, at_rest: float) -> list[Figure]:
     number, clock, over = len(cluster.each), DelayClock(), f"{len(cluster.each)} nodes over {BROKERS[cluster.broker]}"
-    pools = [_connected(loop, node, clock, at) for at, node in enumerate(cluster.each)]
-    _wait_until_all_see(run, cluster.each, loop, number * CLIENTS)
-    senders = [Sender(loop, node, callers=1) for node in cluster.each]
-    latency.send_all(loop, _sends(run, cluster, senders), clock, SENDS_A_SECOND)
+    each = CLIENTS // number
+    pools = [latency.create_pool(loop, node, clock) for node in cluster.each]
+    for at, (pool, node) in enumerate(zip(pools, cluster.each, strict=True)):  # what only the first of a process costs
+        _connect(pool, node, at, range(1))
+        node.send_request(run.deadline, node.send("/v1/notifications", booking("first", at)), 201)
+    _run(loop, SETTLED_S)
+    used = _above_rest(cluster, at_rest)
+    for at, (pool, node) in enumerate(zip(pools, cluster.each, strict=True)):
+        _connect(pool, node, at, range(1, each))
+    _run(loop, SETTLED_S)
+    connected = _cpu(f"{over}: CPU of all for a connection", used(), number * (each - 1))
+    _wait_until_all_see(run, cluster.each, loop, number * each)
+    senders = [Sender(loop, node, callers=max(1, CALLERS // number)) for node in cluster.each]
+    sends, used = _sends(run, cluster, senders, each), _above_rest(cluster, at_rest)
+    latency.send_all(loop, sends, clock, SENDS_A_SECOND)
+    send = _cpu(f"{over}: CPU of all for a send to a client of another", used(), len(sends))
     sent = latency.figure(
         NAME, f"{over}: send to one to socket of another", latency.delays(loop, pools, clock), GOAL_MS, {}
     )
     memory = cluster.memory() / number / 2**20
     cluster.each[-1].process.kill()
-    gone = _wait_until_all_see(run, cluster.each[:-1], loop, (number - 1) * CLIENTS)
+    gone = _wait_until_all_see(run, cluster.each[:-1], loop, (number - 1) * each)
     name = f"{over}: until all know that a killed one is gone"
     return [
+        connected,
+        send,
         sent,
         Figure(benchmark=NAME, name=name, value=gone, unit="s", goal=figures.at_most(GOAL_GONE_S), details={}),
         Figure(benchmark=NAME, name=f"{over}: memory (PSS) of one", value=memory, unit="MiB", goal=None, details={}),
     ]
 
 
-def _connected(loop: EpollLoop, node: BenchServer, clock: DelayClock, at: int) -> ClientPool:
-    pool = latency.create_pool(loop, node, clock)
-    pool.connect(node.greeting("websocket", node.token(f"reader-{at}-{number}")) for number in range(CLIENTS))
-    return pool
+def _above_rest(cluster: Nodes, share: float) -> Callable[[], float]:
+    """Return a function that returns the CPU seconds of all nodes since now, without the share of a core that each takes at rest."""
+    before, begin = cluster.cpu(), time.perf_counter()
+    return lambda: cluster.cpu().since(before).total - share * len(cluster.each) * (time.perf_counter() - begin)
 
 
-def _sends(run: BenchmarkRun, cluster: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
+def _cpu(name: str, seconds: float, number: int) -> Figure:
+    return Figure(benchmark=NAME, name=name, value=1e6 * seconds / number, unit="µs", goal=None, details={})
+
+
+def _connect(pool: ClientPool, node: BenchServer, at: int, numbers: range) -> None:
+    pool.connect(node.greeting("websocket", node.token(f"reader-{at}-{number}")) for number in numbers)
+
+
+def _sends(run: BenchmarkRun, cluster: Nodes, senders: Sequence[Sender], each: int) -> list[tuple[Sender, bytes]]:
     """Build sends through each node in turn, so that its connection stays open, to random clients of others."""
     chance, number = random.Random(1), len(cluster.each)
     sends = []
     for index in range(latency.WARM_UP + SENDS_A_SECOND * run.scale.crossing_seconds):
         sender = index % number
         other = (sender + chance.randrange(1, number)) % number
-        note = booking(f"reader-{other}-{chance.randrange(CLIENTS)}", index)
+        note = booking(f"reader-{other}-{chance.randrange(each)}", index)
         sends.append((senders[sender], cluster.each[sender].send("/v1/notifications", note)))
     return sends
 

@@ -35,7 +35,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     members: int = 5_000
     moves_seconds: int = 10
     crossing_clients: int = 6_000
-    fleet: int = 50
+    fleet: tuple[int, ...] = (2, 10, 50)
     crossing_rate: int = 500
     crossing_seconds: int = 10
     resuming: int = 10_000
@@ -77,7 +77,7 @@ QUICK = Scale(
     members=500,
     moves_seconds=3,
     crossing_clients=300,
-    fleet=5,
+    fleet=(5,),
     crossing_rate=200,
     crossing_seconds=2,
     resuming=500,

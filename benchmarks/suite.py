@@ -105,7 +105,12 @@ ALL = [
         360,
         cross_node_latency.measure,
     ),
-    Benchmark(fleet.NAME, "50 nodes over each broker: at rest, sends across them, one is killed", 900, fleet.measure),
+    Benchmark(
+        fleet.NAME,
+        "2, 10 and 50 nodes over each broker: at rest, connections, sends, one is killed",
+        1_800,
+        fleet.measure,
+    ),
     Benchmark(
         failover_resume.NAME,
         "10,000 clients of a killed node resume inbox and topics on the others",
