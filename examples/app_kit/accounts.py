@@ -108,6 +108,13 @@ class Accounts:
             connection.execute("DELETE FROM sessions WHERE digest = ?", [session.id])
             connection.execute("INSERT OR IGNORE INTO revocations VALUES (?)", [session.person.key])
 
+    def configure(self, bell: Bellcast) -> None:
+        """Write the users as recipients, so that Bellcast knows them before their first sign-in."""
+        for person in self.people.values():
+            bell.recipients.put(
+                person.key, tenant=self.tenant, name=person.name, email=person.email, roles=[person.role], locale="en"
+            )
+
     def revoke(self, bell: Bellcast) -> None:
         """Close the live connections of signed-out users. Their other devices reconnect with a new token."""
         for (person,) in self._database.rows("SELECT person FROM revocations"):

@@ -5,8 +5,8 @@ outage of Bellcast or a restart of the app."""
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -96,6 +96,14 @@ class Outbox:
         self._is_configured = False
         self._thread: RelayThread | None = None
         database.on_commit(self._wake)
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Send while the app runs, and close the client at its end."""
+        with self._bell:
+            self.start()
+            yield
+            self.stop()
 
     def start(self) -> None:
         self._thread = RelayThread(self._run)

@@ -1,7 +1,5 @@
 """The ASGI application."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -50,13 +48,6 @@ def create_app(
     day_plan = agency.DayPlan(ledger)
     outbox = Outbox(database, bell, agency.configure, user_accounts.revoke, reminding.reconcile, day_plan.reconcile)
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with bell:
-            outbox.start()
-            yield
-            outbox.stop()
-
     library_files = (
         [Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))] if libraries.is_dir() else []
     )
@@ -83,5 +74,5 @@ def create_app(
             *calls.routes(ledger, user_accounts.people, secret),
             *mount_with_sessions(site, user_accounts, "starlight", CAST),
         ],
-        lifespan=lifespan,
+        lifespan=outbox.lifespan,
     )

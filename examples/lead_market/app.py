@@ -2,8 +2,6 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -30,7 +28,7 @@ from bellcast.examples.app_kit import (
     read_body,
     signed_in_person,
 )
-from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in, visit_of
+from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in
 
 from . import events, identity, settings
 from . import leads as leads_table
@@ -67,25 +65,17 @@ def create_app(
         Leads(connection).seed()
         settings.seed(connection, bellcast_url, app_id, key, secret)
     user_accounts = Accounts(database, CAST.values(), TENANT)
-    outbox = Outbox(database, bell, events.configure, user_accounts.revoke)
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with bell:
-            outbox.start()
-            yield
-            outbox.stop()
-
+    outbox = Outbox(database, bell, user_accounts.configure, user_accounts.revoke)
     site = Starlette(
         routes=[*_routes(libraries), *SignIn(user_accounts, bell, HERE / "templates", "/desk").routes],
         exception_handlers={HTTPException: _refused, NotSignedIn: _not_signed_in},
     )
-    site.state.bell, site.state.database = bell, database
+    site.state.database = database
     site.state.forms = RateLimit(MAX_FORMS, FORM_WINDOW_SECONDS)
     site.state.page = {"bellcast": bellcast_url, "libraries": _paths(libraries), "statuses": STATUSES}
     return Starlette(
         routes=[Route("/", side_by_side), *mount_with_sessions(site, user_accounts, "leadwell", CAST.values())],
-        lifespan=lifespan,
+        lifespan=outbox.lifespan,
     )
 
 
@@ -96,7 +86,6 @@ def _routes(libraries: Path) -> list[Route | Mount]:
         Route("/desk", desk),
         *(Route(f"/{role}", RedirectResponse("desk")) for role in ("admin", "provider")),
         Route("/leads", leads),
-        Route("/bell-token", bell_token),
         Route("/broadcasting/auth", broadcasting_auth, methods=["POST"]),
         Route("/request", request_form),
         Route("/request", send_request, methods=["POST"]),
@@ -133,15 +122,6 @@ async def leads(request: Request) -> Response:
     with request.app.state.database.transaction() as connection:
         shown = Leads(connection).of(person.key if person.role == "provider" else None)
     return JSONResponse([lead.shown() for lead in shown], headers={"Cache-Control": "no-store"})
-
-
-async def bell_token(request: Request) -> Response:
-    """Return a session token for <bellcast-bell>."""
-    session = visit_of(request).session
-    if session is None:
-        raise NotSignedIn
-    token = request.app.state.bell.token(session.person.key, ttl=max(1, session.seconds_left))
-    return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
 
 async def broadcasting_auth(request: Request) -> Response:

@@ -17,7 +17,7 @@ PROVIDERS = [person for person in CAST.values() if person.role == "provider"]
 # How leads come in without a person of this site.
 FORM, PARTNER = "request-form", "partner"
 SYSTEMS = {FORM: "Request form", PARTNER: "Partner site"}
-ADMINS = [person for person in CAST.values() if person.role == "admin"]
+ADMINS = [person.key for person in CAST.values() if person.role == "admin"]
 
 
 def signed_in_as(request: Request, role: str) -> Person:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import httpx
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -27,8 +26,6 @@ from bellcast.examples.app_kit.sign_in import SignIn
 from . import bells, bookings, dependencies, desk, errors, notifications, pages
 from .identity import CAST, TENANT
 
-# A stream has a heartbeat every 25 s; after more than two missed ones it is dead.
-STREAM_TIMEOUT = httpx.Timeout(10, read=60)
 # The people that `/` shows side by side.
 SIDE_BY_SIDE = [CAST["clara"], CAST["mira"], CAST["theo"]]
 
@@ -41,19 +38,16 @@ def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo"
         bookings.Diary(connection).seed()
     user_accounts = Accounts(database, CAST.values(), TENANT)
     reminding = Reminders(database, TENANT, partial(notifications.reminders, database))
-    outbox = Outbox(database, relay_bell, notifications.configure, user_accounts.revoke, reminding.reconcile)
+    outbox = Outbox(database, relay_bell, user_accounts.configure, user_accounts.revoke, reminding.reconcile)
     site = _create_site(
         bellcast_url, secret, database, SignIn(user_accounts, relay_bell, pages.HERE / "templates", "/bookings")
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with relay_bell:
-            outbox.start()
-            # The server runs the lifespan of the outer app only.
-            async with site.router.lifespan_context(site):
-                yield
-            outbox.stop()
+        # The server runs the lifespan of the outer app only.
+        async with outbox.lifespan(app), site.router.lifespan_context(site):
+            yield
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.router.routes.append(pages.PageRoute("/", side_by_side))
@@ -63,22 +57,16 @@ def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo"
 
 def _create_site(bellcast_url: str, secret: str, database: Database, signing_in: SignIn) -> FastAPI:
     """Create the app that is mounted once for each session cookie."""
-    streams = httpx.AsyncClient(base_url=bellcast_url, timeout=STREAM_TIMEOUT)
-
-    @asynccontextmanager
-    async def lifespan(site: FastAPI) -> AsyncIterator[None]:
-        async with streams:
-            yield
-
     site = FastAPI(
-        lifespan=lifespan,
         exception_handlers=errors.HANDLERS,
         openapi_url=None,  # the pages of the documentation would load their scripts from another site
         strict_content_type=False,  # SessionMiddleware already rejects the requests that this check is for
     )
-    site.state.bellcast_url, site.state.database, site.state.streams = bellcast_url, database, streams
-    bell = AsyncBellcast(bellcast_url, secret)
-    install(site, dependencies.token_arguments, bell=bell, path="/api/bell-token")  # for the page's <bellcast-bell>
+    site.state.bellcast_url, site.state.database = bellcast_url, database
+    install(
+        site, dependencies.token_arguments, bell=AsyncBellcast(bellcast_url, secret),
+        path="/api/bell-token", stream="/api/notifications/stream",
+    )  # fmt: skip
     site.router.routes.append(pages.PageRoute("/", _home))
     site.router.routes.append(push.worker(bellcast_url))
     site.mount("/static", StaticFiles(directory=pages.HERE / "static"))

@@ -1,15 +1,13 @@
 """The site's notification endpoints: three that a page calls after a change, and those that read the person's inbox.
 
 The change itself has written the notification to the outbox; the three send it immediately, under the same key. The token
-for the page's bell is `/api/bell-token`, which `bellcast.contrib.fastapi` adds."""
+and the event stream of the page are those of `bellcast.contrib.fastapi`."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import httpx
 import msgspec
-from fastapi import APIRouter, Depends, Header, HTTPException, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi import APIRouter, Depends, Header, HTTPException
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from bellcast.client import InboxPage, Notification, Unavailable
@@ -18,12 +16,9 @@ from bellcast.examples.app_kit import MAX_ID
 
 from . import notifications
 from .bookings import Booking
-from .dependencies import Data, Inbox, SignedIn, Token, find_booking
-from .notifications import Message
+from .dependencies import Data, Inbox, SignedIn, find_booking
 
 router = APIRouter(prefix="/api/notifications")
-# An inbox has no values for these fields.
-SERVER_FIELDS = frozenset({"recipient", "tenant", "audience"})
 
 
 class Announcement(BaseModel):
@@ -40,26 +35,21 @@ Announced = Annotated[Booking, Depends(get_announced_booking)]
 
 @router.post("/booking-created")
 async def booking_created(booking: Announced, person: SignedIn, bell: Bell) -> Response:
-    if booking.client != person:
-        raise HTTPException(403, "Only the client announces a new booking.")
+    _require(booking.client == person, 403, "Only the client announces a new booking.")
     return await _send(bell, notifications.for_admin_of_new_booking(booking))
 
 
 @router.post("/photographer-assigned")
 async def photographer_assigned(booking: Announced, person: SignedIn, bell: Bell) -> Response:
-    if person.role != "administrator":
-        raise HTTPException(403, "Only the front desk announces an assignment.")
-    if booking.photographer is None:
-        raise HTTPException(409, "This booking has no photographer yet.")
+    _require(person.role == "administrator", 403, "Only the front desk announces an assignment.")
+    _require(booking.photographer is not None, 409, "This booking has no photographer yet.")
     return await _send(bell, notifications.for_photographer_of_assignment(booking))
 
 
 @router.post("/work-completed")
 async def work_completed(booking: Announced, person: SignedIn, bell: Bell) -> Response:
-    if booking.photographer != person:
-        raise HTTPException(403, "Only the photographer announces finished work.")
-    if booking.work is None:
-        raise HTTPException(409, "The photographs are not delivered yet.")
+    _require(booking.photographer == person, 403, "Only the photographer announces finished work.")
+    _require(booking.work is not None, 409, "The photographs are not delivered yet.")
     return await _send(bell, notifications.for_client_work_completed(booking))
 
 
@@ -68,10 +58,12 @@ async def poll(inbox: Inbox, if_none_match: Annotated[str | None, Header()] = No
     """Return the inbox to clients that poll, or 304 if it has not changed."""
     known = if_none_match
     page: InboxPage | None = await (inbox.changed(known.strip('"'), limit=50) if known else inbox.list(limit=50))
+    headers = {"ETag": f'"{page.position}"' if page else str(known), "Cache-Control": "no-cache"}
     if page is None:
-        return Response(status_code=304, headers={"ETag": str(known), "Cache-Control": "no-cache"})
-    listed = {"unread": page.unread, "notifications": [_shown(notification) for notification in page.notifications]}
-    return JSONResponse(listed, headers={"ETag": f'"{page.position}"', "Cache-Control": "no-cache"})
+        return Response(status_code=304, headers=headers)
+    return JSONResponse(
+        {"unread": page.unread, "notifications": list(map(_shown, page.notifications))}, headers=headers
+    )
 
 
 @router.patch("/{id}/read")
@@ -79,52 +71,25 @@ async def mark_read(id: str, inbox: Inbox) -> Response:
     return JSONResponse(_shown(await inbox.mark(id, read=True)))
 
 
-@router.delete("/{id}")
-async def delete(id: str, inbox: Inbox) -> Response:
+@router.delete("/{id}", status_code=204)
+async def delete(id: str, inbox: Inbox) -> None:
     await inbox.delete(id)
-    return Response(status_code=204)
 
 
-@router.get("/stream")
-async def stream(request: Request, token: Token, last_event_id: Annotated[str | None, Header()] = None) -> Response:
-    """Proxy the person's event stream from Bellcast, under the site's own origin and cookie."""
-    headers = {"Authorization": f"Bearer {token}"}
-    if last_event_id:
-        headers["Last-Event-ID"] = last_event_id
-    http: httpx.AsyncClient = request.app.state.streams
-    response = await http.send(http.build_request("GET", "/v1/stream", headers=headers), stream=True)
-    if response.status_code != 200:
-        await response.aclose()
-        raise HTTPException(502, f"The notification server returned status {response.status_code}.")
-    return StreamingResponse(
-        _forward(response),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+def _require(condition: bool, status: int, detail: str) -> None:
+    if not condition:
+        raise HTTPException(status, detail)
 
 
-async def _forward(response: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in response.aiter_raw():
-            yield chunk
-    except httpx.TransportError:
-        return  # The browser's EventSource reconnects with its last event id.
-    finally:
-        await response.aclose()
-
-
-async def _send(bell: Bell, message: Message) -> Response:
+async def _send(bell: Bell, message: notifications.Message) -> Response:
     """Send a notification now. In an outage it stays in the outbox, so the page need not repeat the request."""
     try:
-        sent = await message.send(bell)
+        sent = await bell.notify(**message)
     except Unavailable:
         return JSONResponse({"notifications": [], "queued": True}, 202)
-    return JSONResponse(
-        {"notifications": [{"id": each.id, "userId": each.recipient} for each in sent.notifications]}, 201
-    )
+    return JSONResponse({"notifications": [{"id": one.id, "userId": one.recipient} for one in sent.notifications]}, 201)
 
 
 def _shown(notification: Notification) -> dict[str, Any]:
-    """Return Bellcast's JSON with the `isRead` flag that the older page uses, without the fields meant for servers."""
-    fields = {name: value for name, value in msgspec.to_builtins(notification).items() if name not in SERVER_FIELDS}
-    return {**fields, "isRead": notification.read_at is not None}
+    """Return Bellcast's JSON with the `isRead` flag that the older page uses."""
+    return {**msgspec.to_builtins(notification), "isRead": notification.read_at is not None}

@@ -108,6 +108,16 @@ class Booking:
     def when(self) -> str:
         return f"{self.starts_at:%A} {self.starts_at.day} {self.starts_at:%B, %H:%M}"
 
+    @property
+    def about(self) -> str:
+        return f"{self.kind.name}, {self.when}, {self.place}"
+
+    @property
+    def assigned(self) -> Person:
+        """The photographer of a booking that has one."""
+        assert self.photographer, "the booking is assigned"
+        return self.photographer
+
     def concerns(self, person: Person) -> bool:
         return person.role == "administrator" or person in (self.client, self.photographer)
 

@@ -1,11 +1,10 @@
-"""Dependencies of the endpoints: the database, the signed-in person, the booking in the path, the person's Bellcast token."""
+"""Dependencies of the endpoints: the database, the signed-in person, the booking in the path, the person's inbox."""
 
 from sqlite3 import Connection
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 
-from bellcast.client import SessionToken
 from bellcast.contrib.fastapi import Bell
 from bellcast.examples.app_kit import Database, visit_of
 
@@ -27,17 +26,12 @@ def token_arguments(request: Request) -> dict[str, Any]:
     return {"recipient": session.person.key, "tenant": TENANT, "ttl": max(1, session.seconds_left)}
 
 
-async def issue_token(bell: Bell, arguments: Annotated[dict[str, Any], Depends(token_arguments)]) -> SessionToken:
-    return await bell.token(**arguments)
-
-
-def open_inbox(bell: Bell, token: "Token") -> Any:
-    return bell.inbox(token)
+async def open_inbox(bell: Bell, arguments: Annotated[dict[str, Any], Depends(token_arguments)]) -> Any:
+    return bell.inbox(await bell.token(**arguments))
 
 
 SignedIn = Annotated[Person, Depends(identity.signed_in_person)]
 Data = Annotated[Database, Depends(get_database)]
-Token = Annotated[SessionToken, Depends(issue_token)]
 Inbox = Annotated[Any, Depends(open_inbox)]
 
 

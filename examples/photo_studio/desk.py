@@ -50,8 +50,7 @@ def book(fields: NewBooking, person: SignedIn, database: Data) -> dict[str, Any]
         booking = diary.requested(person, request_id) if request_id else None
         if booking is None:
             booking = diary.book(person, kind, starts_at, fields.place, fields.notes, request_id)
-            notifications.for_admin_of_new_booking(booking).add(connection)
-            notifications.show_change(connection, booking)
+            notifications.add(connection, booking, notifications.for_admin_of_new_booking(booking))
     return {"id": booking.id}
 
 
@@ -65,11 +64,9 @@ def assign(number: int, fields: Assignment, person: SignedIn, database: Data) ->
         diary.assign(booking, person, photographer)
         if booking.photographer != replaced:
             diary.save(booking)
-            notifications.for_photographer_of_assignment(booking).add(connection)
-            notifications.for_client_of_assignment(booking, replaced).add(connection)
-            if replaced is not None:
-                notifications.for_replaced_photographer(booking, replaced).add(connection)
-            notifications.show_change(connection, booking, replaced)
+            assigned = notifications.for_photographer_of_assignment(booking)
+            others = notifications.for_others_of_assignment(booking, replaced)
+            notifications.add(connection, booking, assigned, *others, also=replaced)
     return {"id": booking.id, "status": booking.status}
 
 
@@ -99,8 +96,7 @@ def finish(number: int, fields: Gallery, person: SignedIn, database: Data) -> di
         booking = find_booking(connection, number, person)
         if bookings.finish(booking, person, fields.title, fields.photos, fields.request_id or None):
             Diary(connection).save(booking)
-            notifications.for_client_work_completed(booking).add(connection)
-            notifications.show_change(connection, booking)
+            notifications.add(connection, booking, notifications.for_client_work_completed(booking))
     return {"id": booking.id, "status": booking.status}
 
 
@@ -111,7 +107,5 @@ def close(number: int, person: SignedIn, database: Data) -> dict[str, Any]:
         booking = find_booking(connection, number, person)
         if bookings.close(booking, person):
             Diary(connection).save(booking)
-            for message in notifications.for_others_of_end(booking):
-                message.add(connection)
-            notifications.show_change(connection, booking)
+            notifications.add(connection, booking, *notifications.for_others_of_end(booking))
     return {"id": booking.id, "status": booking.status}

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import httpx
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -42,11 +41,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bellcast_failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, NotFound):
+        return JSONResponse({"error": "Notification not found."}, 404)
     return JSONResponse({"error": f"The notification server failed: {error}"}, 503)
-
-
-async def _no_such_notification(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "Notification not found."}, 404)
 
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
@@ -54,7 +51,5 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
     Refused: _refused,
     RequestValidationError: _invalid,
     HTTPException: _http_error,
-    NotFound: _no_such_notification,
     BellcastError: _bellcast_failed,
-    httpx.TransportError: _bellcast_failed,
 }

@@ -40,7 +40,7 @@ TILES = [
          )),
     Tile("Lead market", "leadwell", "Leadwell", "Customers’ requests, sold to plumbers and roofers.",
          "ruth, 42, 43", (None,), "Pusher, Laravel Echo", "pusher", "lead.assigned",
-         "ruth", "/bell-token", "/as/ruth/enter", "ruth", rings.add_lead, "A lead comes in; the bell is Ruth’s.", (
+         "ruth", "/api/bell-token", "/as/ruth/enter", "ruth", rings.add_lead, "A lead comes in; the bell is Ruth’s.", (
              ("Dashboards auto-refresh on events", "/desk"),
              ("Pusher enabled in admin settings, test connection successful", "/admin/settings"),
              ("Troubleshooting", "/admin/troubleshooting"),

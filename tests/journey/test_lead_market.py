@@ -44,7 +44,7 @@ def add(ruth: httpx.Client, customer: str, **fields: object) -> httpx.Response:
 @pytest.mark.thorough
 def test_leadwell_sign_in_needs_the_password_and_sign_out_ends_the_session(market: Market):
     with market.visitor("43") as roofer:
-        token, cookies = roofer.get("/bell-token").json()["token"], dict(roofer.cookies)
+        token, cookies = roofer.get("/api/bell-token").json()["token"], dict(roofer.cookies)
         form = {"socket_id": "1.2", "channel_name": "private-provider.43"}
         assert roofer.post("/broadcasting/auth", data=form).status_code == 200
         roofer.post("/logout")

@@ -56,14 +56,7 @@ socket.on("system_alert", ({ title, body }) => {
   setTimeout(() => shown.remove(), 8_000);
 });
 
-const bell = document.querySelector("bellcast-bell");
-bell.getToken = jwt;
-bell.addEventListener("bellcast:open-notification", (event) => {
-  const url = event.detail.notification.action_url;
-  if (!url?.startsWith("/")) return;
-  event.preventDefault();
-  location.assign(root + url);
-});
+document.querySelector("bellcast-bell").getToken = jwt;
 
 /** Send a request to the site. Throws an error with a message for the user. */
 export async function request(method, path, fields) {

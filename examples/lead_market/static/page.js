@@ -1,4 +1,4 @@
-/** On every page: Laravel Echo over pusher-js as before, with the credentials of the settings; and the bell. */
+/** On every page: Laravel Echo over pusher-js as before, with the credentials of the settings. */
 
 export const { root } = document.documentElement.dataset;
 const { desk, pusher } = document.body.dataset;
@@ -40,16 +40,6 @@ echo?.connector.pusher.connection.bind('state_change', ({ current }) => {
   if (current === 'connected') console.log('Pusher connected');
 });
 
-const bell = document.querySelector('bellcast-bell');
-bell.getToken = () => fetch(`${root}/bell-token`);
-// The person signed out in another tab: this page must not go on showing leads.
-bell.addEventListener('bellcast:sign-in', () => location.assign(`${root}/login`));
-bell.addEventListener('bellcast:open-notification', (event) => {
-  const { action_url: url } = event.detail.notification;
-  if (!url?.startsWith('/')) return;
-  event.preventDefault();
-  location.assign(root + url);
-});
 document.addEventListener('click', ({ target }) => {
   for (const menu of document.querySelectorAll('details[open]')) menu.open = menu.contains(target);
 });

@@ -52,6 +52,7 @@ export function follow(listeners) {
   document.addEventListener('visibilitychange', update);
   // A page in the back/forward cache must not keep its connection.
   addEventListener('pagehide', close);
+  addEventListener('pageshow', update);
   setInterval(update, 10_000);
 }
 
@@ -66,28 +67,18 @@ async function refresh(main) {
   main.replaceChildren(...fresh.childNodes);
 }
 
-function connectBell(bell) {
-  bell.getToken = () => fetch(`${root}/api/bell-token`);
-  // Signed out, here or in another tab.
-  bell.addEventListener('bellcast:sign-in', () => location.assign(`${root}/login?ended`));
-  bell.addEventListener('bellcast:open-notification', async (event) => {
-    const { id, action_url: url, read_at: read } = event.detail.notification;
-    if (!url?.startsWith('/')) return;
-    event.preventDefault();
-    if (!read) await send('PATCH', `/api/notifications/${id}/read`).catch(() => {}); // Open the booking even if marking fails.
-    location.assign(root + url);
-  });
-}
-
 const bell = document.querySelector('bellcast-bell');
-connectBell(bell);
+bell.addEventListener('bellcast:open-notification', ({ detail: { notification } }) => {
+  // `keepalive`: the browser opens the booking in the meantime.
+  if (!notification.read_at) fetch(`${root}/api/notifications/${notification.id}/read`, { method: 'PATCH', keepalive: true }).catch(() => {});
+});
 const box = document.querySelector('[data-push]');
 if (box) {
   const problem = document.querySelector('[data-push-problem]');
   const refused = (error) => (problem.textContent = error && 'This browser has not allowed push messages.');
-  const server = bell.getAttribute('server');
+  const [server, tokenUrl] = ['server', 'token-url'].map((name) => bell.getAttribute(name));
   // This session is never opened: it only registers the browser.
-  window.bellcast.then(({ Session }) => connectPushSwitch(box, new Session({ server, getToken: bell.getToken }), root, refused));
+  window.bellcast.then(({ Session }) => connectPushSwitch(box, new Session({ server, tokenUrl }), root, refused));
 }
 const main = document.querySelector('main[data-live]');
 if (main) {
