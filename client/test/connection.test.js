@@ -160,13 +160,68 @@ test('a close frame with a delay is followed by a reconnect after that delay', a
 
 test('a close frame without reconnect ends the connection', async () => {
   const { env, connection, timers } = await live({ getToken: () => 'two' });
-  env.link.receive(closeFrame(4401, 'revoked', false));
-  env.link.disconnect(4401);
+  env.link.receive(closeFrame(4403, 'forbidden', false));
+  env.link.disconnect(4403);
   await timers.advance(100_000);
   assert.equal(connection.status, 'closed');
-  assert.equal(connection.error.code, 'revoked');
+  assert.equal(connection.error.code, 'forbidden');
   assert.equal(env.links.length, 1);
   assert.equal(timers.count, 0);
+});
+
+/** Revoke the tokens of a connection, as a sign-out on another device does. */
+async function revoke({ env, timers }) {
+  env.link.receive(closeFrame(4401, 'revoked', false));
+  env.link.disconnect(4401);
+  await timers.advance(1_500);
+  await settled();
+}
+
+test('a revoked token is replaced after a moment, in which the app can end its own session', async () => {
+  const requests = [];
+  const opened = await live({ getToken: () => (requests.push(opened.timers.time), 'two') });
+  const revokedAt = opened.timers.time;
+  await revoke(opened);
+  assert.ok(requests[0] >= revokedAt + 500, `${requests}`);
+  assert.equal(opened.env.link.url.searchParams.get('token'), 'two');
+  opened.env.link.receive(ready());
+  assert.equal(opened.connection.status, 'live');
+});
+
+test('a revoked token ends the session of a user who is signed out', async () => {
+  const getToken = () => new Response('', { status: 401 });
+  const opened = await live({ getToken });
+  await revoke(opened);
+  assert.equal(opened.connection.status, 'closed');
+  assert.equal(opened.connection.error.status, 401);
+  assert.equal(opened.env.links.length, 1);
+});
+
+test('a revoked token without getToken ends the connection', async () => {
+  const opened = await live();
+  await revoke(opened);
+  assert.equal(opened.connection.error.code, 'revoked');
+  assert.equal(opened.timers.count, 0);
+});
+
+test('a cookie whose user signed out elsewhere is tried once', async () => {
+  const opened = await live({ token: null });
+  await revoke(opened);
+  assert.equal(opened.env.links.length, 2);
+  opened.env.link.receive(closeFrame(4401, 'unauthenticated', false));
+  opened.env.link.disconnect(4401);
+  assert.equal(opened.connection.error.code, 'unauthenticated');
+});
+
+test('a token that cannot be renewed while the app is unreachable is requested again', async () => {
+  const responses = [() => Promise.reject(new TypeError('fetch failed')), () => 'two'];
+  const { env, connection, timers } = await live({ getToken: () => responses.shift()() });
+  env.link.receive(closeFrame(4402, 'expired', false));
+  env.link.disconnect(4402);
+  await settled();
+  assert.equal(connection.status, 'waiting');
+  await timers.advance(1_000);
+  assert.equal(env.link.url.searchParams.get('token'), 'two');
 });
 
 test('a final close code without a close frame ends the connection', async () => {

@@ -4,8 +4,8 @@ import asyncio
 from urllib.parse import urlsplit
 
 CHUNK = 65_536
-# Seconds after which the network comes back by itself, if the page that cut it is gone.
-LONGEST_CUT = 60
+# Seconds after which the network comes back by itself, if the page that cut it is gone: it cuts for 10.
+LONGEST_CUT = 15
 
 
 class Network:

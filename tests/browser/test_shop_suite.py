@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests.browser.looks import small_targets
 from tests.browser.shop import row_of_dialog
 from tests.example_apps import PASSWORD
 from tests.shop_suite_app import Suite
 
 # Messages of the browser itself about an unreachable server, which a page cannot silence.
+PAGES = ("/sales/", "/inventory/", "/customers/", "/security/", "/system/", "/preferences/", "/classic/")
+IS_LIVE = "document.querySelector('bellcast-bell').session?.state.status === 'live'"
 BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to", "[DOM]")
 
 
@@ -120,6 +123,38 @@ def test_preference_is_saved_and_enforced(nadia: Page, suite: Suite) -> None:
 
 
 @pytest.mark.thorough
+def test_preferences_are_not_changeable_until_they_are_known_and_show_what_is_saved(nadia: Page) -> None:
+    path = "**/notification-preferences/"
+    outage = {"status": 503, "json": {"detail": "Notifications are not available at the moment."}}
+    nadia.route(path, lambda route: route.fulfill(**outage))
+    nadia.goto("/preferences/")
+    expect(nadia.locator("#preferences [role=status]")).to_have_text("Notifications are not available at the moment.")
+    form, box = nadia.locator("#preferences"), nadia.get_by_label("Sales in the app")
+    assert form.evaluate("form => form.inert")
+    nadia.unroute(path)
+    expect(box).to_be_checked()
+    assert not form.evaluate("form => form.inert")
+    nadia.route(path, lambda route: route.fulfill(**outage) if route.request.method == "PUT" else route.continue_())
+    box.click()
+    expect(nadia.locator("#preferences [role=status]")).to_have_text("Notifications are not available at the moment.")
+    expect(box).to_be_checked()
+
+
+@pytest.mark.thorough
+def test_sign_out_on_one_device_leaves_the_other_signed_in_and_live(nadia: Page, chromium: Browser, suite: Suite) -> None:
+    phone = chromium.new_context(base_url=suite.url, viewport={"width": 390, "height": 844}).new_page()
+    phone.goto("/login?enter=nadia")
+    nadia.fill("[name=quantity]", "7")
+    nadia.wait_for_function(IS_LIVE)
+    phone.get_by_role("button", name="Nadia").click()
+    with nadia.expect_response("**/api/notifications/token/"):
+        phone.get_by_role("button", name="Sign out").click()
+    nadia.wait_for_function(IS_LIVE)
+    expect(nadia.locator("[name=quantity]")).to_have_value("7")
+    phone.context.close()
+
+
+@pytest.mark.thorough
 def test_admin_lists_the_notifications_of_a_user(nadia: Page) -> None:
     record_sale(nadia, 1)
     nadia.goto("/admin/bellcast/notification/")
@@ -128,11 +163,25 @@ def test_admin_lists_the_notifications_of_a_user(nadia: Page) -> None:
 
 
 @pytest.mark.thorough
-def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, suite: Suite, nadia: Page) -> None:
-    nadia.set_viewport_size({"width": 360, "height": 740})
-    for path in ("/sales/", "/inventory/", "/customers/", "/security/", "/system/", "/preferences/", "/classic/"):
-        nadia.goto(path)
-        assert nadia.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, suite: Suite) -> None:
+    long = "Donaudampfschifffahrtsgesellschaft" * 2
+    with suite.visitor("nadia") as nadia:
+        nadia.submit("/customers/", name=long, email=f"{long[:50]}@{long[:60]}.example")
+    context = chromium.new_context(base_url=suite.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    phone = context.new_page()
+    phone.goto("/login?enter=nadia")
+    for path in PAGES:
+        phone.goto(path)
+        assert phone.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390], path
+        assert small_targets(phone) == [], path
+    phone.locator(".classic-bell").tap()
+    expect(phone.locator(".classic-panel")).to_contain_text(long)
+    assert phone.locator(".classic-panel").evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+    phone.get_by_role("button", name="Nadia").tap()
+    assert small_targets(phone) == []
+    phone.touchscreen.tap(100, 820)
+    expect(phone.get_by_role("link", name="Security")).to_be_hidden()
+    context.close()
 
 
 @pytest.mark.thorough

@@ -223,6 +223,17 @@ def test_preferences_are_read_and_changed(api):
     assert changed > before >= created
 
 
+def test_quiet_hours_are_in_the_time_zone_of_the_request_unless_the_record_has_one(api):
+    from django.utils import timezone
+
+    hours = {"quiet_hours_start": "22:00", "quiet_hours_end": "07:00"}
+    for current in ("UTC", "Europe/Vienna", "America/New_York"):
+        with timezone.override(current):
+            assert api.call("patch", PREFERENCES, hours).status == 200
+    record = api.shop.bell.recipients.get(str(api.shop.nadia.pk), tenant=api.shop.north.slug)
+    assert record.timezone == "Europe/Vienna"
+
+
 def test_preferences_show_inherited_defaults_and_replace_them(api):
     hours = {"start": "22:00", "end": "07:00"}
     defaults = {"channels": {"push": False, "sms": "urgent"}, "quiet_hours": hours}

@@ -190,6 +190,26 @@ def test_form_id_of_another_person_is_another_sale_and_another_customer(suite):
             assert "Of 1" in visitor.http.get("/customers/").text
 
 
+def test_form_that_the_back_button_restores_records_what_is_written_into_it(suite):
+    with suite.visitor("petra") as petra, suite.visitor("nadia") as nadia:
+        token = str(uuid.uuid4())
+        for quantity in (1, 3):
+            petra.submit("/sales/", product=product(petra, "Espresso beans"), quantity=quantity, token=token)
+            petra.submit("/customers/", name=f"Café No. {quantity}", email="", token=token)
+            nadia.submit("/system/", message=f"Open until {quantity}", token=token)
+        text = petra.http.get("/sales/").text
+        assert ("1 × Espresso beans" in text, "3 × Espresso beans" in text) == (True, True)
+        text = petra.http.get("/customers/").text
+        assert ("Café No. 1" in text, "Café No. 3" in text) == (True, True)
+        assert eventually(lambda: {"Open until 1", "Open until 3"} <= set(nadia.texts()))
+
+
+def test_sale_of_a_product_that_was_deleted_meanwhile_says_so(suite):
+    with suite.visitor("petra") as petra:
+        refused = petra.submit("/sales/", product="99999", quantity=1)
+        assert (refused.status_code, "not one of the available choices" in refused.text) == (422, True)
+
+
 def test_form_sent_twice_is_one_sale(suite):
     with suite.visitor("petra") as petra:
         text = petra.http.get("/sales/").text

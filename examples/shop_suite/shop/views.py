@@ -21,6 +21,9 @@ from . import models, notifications, seeds, stock
 from .forms import CustomerForm, NoticeForm, SaleForm, StockForm
 
 WRONG_PASSWORDS = WrongPasswords()
+# The rows and columns of the preferences, by the names of their fields.
+KINDS = [("enabled", "Everything"), ("sales", "Sales"), ("inventory", "Inventory"), ("customer", "Customers"), ("system", "System"), ("security", "Security")]  # fmt: skip
+CHANNELS = [("in_app", "in the app"), ("email", "by e-mail")]
 
 
 class SignIn(LoginView):
@@ -79,7 +82,7 @@ def sales(request: HttpRequest) -> HttpResponse:
         fields = form.cleaned_data
         try:
             sale = stock.sell(
-                fields["product"].pk, fields["quantity"], fields["customer"], request.user, fields["token"]
+                fields["product"].pk, fields["quantity"], fields["customer"], request.user, form.send_id(request.user)
             )
         except stock.OutOfStock:
             form.add_error("quantity", f"Only {fields['product'].stock} left.")
@@ -123,7 +126,7 @@ def customers(request: HttpRequest) -> HttpResponse:
     tenant = models.of(request)
     form = CustomerForm(request.POST or None, instance=models.Customer(tenant=tenant), initial={"token": uuid.uuid4()})
     if request.method == "POST" and form.is_valid():
-        form.instance.token = stock.of_person(form.cleaned_data["token"] or uuid.uuid4(), request.user)
+        form.instance.token = form.send_id(request.user)
         with contextlib.suppress(IntegrityError):  # the form was sent twice
             _save(form)
         return redirect("customers")
@@ -166,18 +169,18 @@ def system(request: HttpRequest) -> HttpResponse:
     """Announce maintenance to everyone in the shop."""
     form = NoticeForm(request.POST or None, initial={"token": uuid.uuid4()})
     if request.method == "POST" and form.is_valid():
-        token = stock.of_person(form.cleaned_data["token"] or uuid.uuid4(), request.user)
         with transaction.atomic():
-            notifications.maintenance_announced(models.of(request), form.cleaned_data["message"], token)
+            notifications.maintenance_announced(
+                models.of(request), form.cleaned_data["message"], form.send_id(request.user)
+            )
         messages.success(request, "The notice was sent.")
         return redirect("system")
     return render(request, "shop/system.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @login_required
-@ensure_csrf_cookie
 def preferences(request: HttpRequest) -> HttpResponse:
-    return render(request, "shop/preferences.html")
+    return render(request, "shop/preferences.html", {"kinds": KINDS, "channels": CHANNELS})
 
 
 @login_required

@@ -169,7 +169,14 @@ export const PANEL_CSS = `
 .keys-line dt { display: flex; gap: 4px; direction: ltr; }
 .key { min-width: 22px; padding: 1px 6px; border: 1px solid var(--border); border-bottom-width: 2px; border-radius: 5px; background: var(--hover); font: 12px/18px var(--bellcast-font, system-ui, sans-serif); text-align: center; }
 
-@media (pointer: coarse) { .act, .taken { min-height: 36px; padding-inline: 14px; } }
+@media (pointer: coarse) {
+  .act, .taken { min-height: 36px; padding-inline: 14px; }
+  .read-all, .close, .tool, .choice, .more, .retry, .why { position: relative; }
+  /* A finger needs 44 px: what is smaller has a margin that receives touches, too, as in the other style sheets. */
+  :is(.tab, .read-all, .close, .tool, .choice, .more, .retry, .why, .fold, .act:not([data-state=pending]))::before { content: ""; position: absolute; inset: min(0px, (100% - 44px)/2); }
+  .tab { padding-block: 11px 14px; }
+  .menu-item { padding-block: 12px; }
+}
 @media (max-width: 480px) {
   .panel:not(.page) { touch-action: none; } /* its lists have their own scroll bars */
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }

@@ -78,6 +78,7 @@ img { display: block; width: 100%; height: 100%; object-fit: cover; }
 .toast-close:hover { background: var(--disc); color: var(--text); }
 .toast-close svg { width: 16px; height: 16px; }
 .toast-more { align-self: center; padding: 2px 12px; border: 1px solid var(--border); border-radius: 20px; background: var(--background); color: var(--muted); font-size: 12px; }
+@media (pointer: coarse) { :is(.button, .action, .toast-close)::before { content: ""; position: absolute; inset: min(0px, (100% - 44px)/2); } }
 @keyframes spin { to { rotate: 1turn; } }
 @keyframes lift { from { opacity: 0; translate: 0 8px; } }
 @media (prefers-reduced-motion: reduce) { *, ::before, ::after { animation: none !important; transition: none !important; } }

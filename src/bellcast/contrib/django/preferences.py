@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from bellcast.client import NotFound
 from bellcast.contrib.django import conf, datetimes, identity
@@ -84,7 +85,16 @@ def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     if patch:
         recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
         conf.client().preferences.change(recipient, patch, tenant=tenant)
+        if patch.get("quiet_hours"):
+            _keep_time_zone(recipient, tenant)
     return read(user)
+
+
+def _keep_time_zone(recipient: str, tenant: str | None) -> None:
+    """Quiet hours are in the recipient's time zone. Unless the record has one, it is Django's current one."""
+    zone = getattr(timezone.get_current_timezone(), "key", "UTC")  # a fixed offset has no name
+    if zone != "UTC" and conf.client().recipients.get(recipient, tenant=tenant).timezone is None:
+        conf.client().recipients.patch(recipient, tenant=tenant, timezone=zone)
 
 
 def _time(value: Any) -> str | None:

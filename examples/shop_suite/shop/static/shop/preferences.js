@@ -1,54 +1,37 @@
 /** The preferences form, on the REST API of the suite: each change is saved immediately. */
 
+const RETRY = 5_000; // ms between attempts to read the preferences while Bellcast does not respond
 const form = document.querySelector('#preferences');
 const status = form.querySelector('[role=status]');
-const rows = { enabled: 'Everything', sales: 'Sales', inventory: 'Inventory', customer: 'Customers', system: 'System', security: 'Security' };
-const token = () => document.cookie.match(/suite_csrf=([^;]+)/)?.[1] ?? '';
+const { quiet_hours_start: start, quiet_hours_end: end, csrfmiddlewaretoken: token } = form.elements;
 
-for (const [name, label] of Object.entries(rows)) {
-  const row = form.querySelector('tbody').insertRow();
-  const head = document.createElement('th');
-  head.scope = 'row';
-  head.textContent = label;
-  row.append(head);
-  for (const [channel, where] of [['in_app', 'in the app'], ['email', 'by e-mail']]) {
-    const box = Object.assign(document.createElement('input'), { type: 'checkbox', name: `${channel}_${name}` });
-    box.setAttribute('aria-label', `${label} ${where}`);
-    const target = Object.assign(document.createElement('label'), { className: 'check' });
-    target.append(box);
-    row.insertCell().append(target);
+/** Read or change the preferences and show them. The form is inert until they are known. */
+async function send(method, changes) {
+  const headers = { 'content-type': 'application/json', 'x-csrftoken': token.value };
+  const response = await fetch(form.dataset.url, { method, headers, ...(changes && { body: JSON.stringify(changes) }) });
+  const fields = await response.json();
+  if (!response.ok) throw new Error(fields.detail ?? Object.values(fields).flat().join(' '));
+  for (const [name, value] of Object.entries(fields)) {
+    const field = form.elements[name];
+    if (field?.type === 'checkbox') field.checked = value;
+    else if (field) field.value = value?.slice(0, 5) ?? '';
   }
+  form.inert = false;
+  status.textContent = changes ? 'Saved.' : '';
 }
 
-function show(preferences) {
-  for (const field of form.elements) {
-    if (!(field.name in preferences)) continue;
-    if (field.type === 'checkbox') field.checked = preferences[field.name];
-    else field.value = preferences[field.name]?.slice(0, 5) ?? '';
-  }
-  form.setAttribute('aria-busy', 'false');
+async function read(problem = '') {
+  form.inert = true;
+  await send('GET').then(() => (status.textContent = problem), ({ message }) => {
+    status.textContent = problem || message;
+    setTimeout(read, RETRY, problem);
+  });
 }
 
-async function send(method, body) {
-  const response = await fetch(form.dataset.url, { method, headers: { 'content-type': 'application/json', 'x-csrftoken': token() }, ...(body && { body: JSON.stringify(body) }) });
-  const decoded = await response.json();
-  if (!response.ok) throw new Error(decoded.detail ?? Object.values(decoded).flat().join(' '));
-  return decoded;
-}
-
-const value = (field) => (field.type === 'checkbox' ? field.checked : field.value || null);
-
-form.addEventListener('change', async ({ target }) => {
-  const times = ['quiet_hours_start', 'quiet_hours_end'];
-  const names = times.includes(target.name) ? times : [target.name];
-  const changes = Object.fromEntries(names.map((name) => [name, value(form.elements[name])]));
-  if (names === times && Boolean(changes.quiet_hours_start) !== Boolean(changes.quiet_hours_end)) return; // the other time is still to be set
-  try {
-    show(await send('PUT', changes));
-    status.textContent = 'Saved.';
-  } catch (error) {
-    status.textContent = error.message;
-  }
+form.addEventListener('change', ({ target }) => {
+  const isTime = target === start || target === end;
+  if (isTime && Boolean(start.value) !== Boolean(end.value)) return; // the other time is still to be set
+  const changes = isTime ? { [start.name]: start.value || null, [end.name]: end.value || null } : { [target.name]: target.checked };
+  send('PUT', changes).catch(({ message }) => read(message)); // shows what is saved
 });
-
-send('GET').then(show, (error) => (status.textContent = error.message));
+read();
