@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 from tests import thoroughness
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_looks, small_targets
 from tests.browser.shop import (
     PHONE,
     WIDE,
@@ -101,6 +101,24 @@ def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_sh
     page.get_by_role("button", name="Preferences").click()
     expect(page.get_by_role("switch", name="All notifications, Inbox")).to_be_visible()
     assert violations(page) == []
+
+
+def test_controls_of_the_bell_are_large_enough_for_a_finger(app, person, open_shop, bellcast_server):
+    phone = open_shop(bellcast_server, person, PHONE, is_mobile=True, has_touch=True).open(
+        '<bellcast-bell token="{token}"></bellcast-bell>'
+    )
+    app.notify(person, title="Ann asks", action_url="/orders/1", action_text="Read", email={"text": "Hello"})
+    bell(phone, 1).tap()
+    expect(row(phone, "Ann asks")).to_be_visible()
+    assert small_targets(phone) == []
+    phone.get_by_role("button", name="More actions").tap()
+    phone.get_by_role("menuitem", name="Snooze").tap()
+    expect(phone.get_by_role("menu", name="Snooze")).to_be_visible()
+    assert small_targets(phone) == []
+    phone.keyboard.press("Escape")
+    phone.get_by_role("button", name="Preferences").tap()
+    expect(phone.get_by_role("switch", name="All notifications, Inbox")).to_be_visible()
+    assert small_targets(phone) == []
 
 
 @pytest.mark.thorough

@@ -141,7 +141,9 @@ def test_preferences_are_not_changeable_until_they_are_known_and_show_what_is_sa
 
 
 @pytest.mark.thorough
-def test_sign_out_on_one_device_leaves_the_other_signed_in_and_live(nadia: Page, chromium: Browser, suite: Suite) -> None:
+def test_sign_out_on_one_device_leaves_the_other_signed_in_and_live(
+    nadia: Page, chromium: Browser, suite: Suite
+) -> None:
     phone = chromium.new_context(base_url=suite.url, viewport={"width": 390, "height": 844}).new_page()
     phone.goto("/login?enter=nadia")
     nadia.fill("[name=quantity]", "7")
@@ -167,7 +169,9 @@ def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, su
     long = "Donaudampfschifffahrtsgesellschaft" * 2
     with suite.visitor("nadia") as nadia:
         nadia.submit("/customers/", name=long, email=f"{long[:50]}@{long[:60]}.example")
-    context = chromium.new_context(base_url=suite.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    context = chromium.new_context(
+        base_url=suite.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
     phone = context.new_page()
     phone.goto("/login?enter=nadia")
     for path in PAGES:

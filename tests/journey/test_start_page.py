@@ -9,6 +9,7 @@ import pytest
 from bellcast.client import AsyncBellcast
 from bellcast.examples import start_page
 from bellcast.examples.demo.apps import APPS
+from bellcast.examples.start_page import network
 from tests.servers import ServerProcess
 
 
@@ -72,3 +73,15 @@ async def test_ring_is_requested_by_this_page_only_and_names_an_unavailable_app(
     away = await page.post("/api/apps/oriel/ring")
     assert (away.status_code, "127.0.0.1:1 does not respond" in away.json()["error"]) == (502, True)
     assert (await page.get("/api/apps/oriel/token")).status_code == 502
+
+
+async def test_network_that_a_closed_page_has_cut_comes_back_by_itself(
+    bellcast_server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert network.LONGEST_CUT <= 15  # the page cuts for 10
+    monkeypatch.setattr(network, "LONGEST_CUT", 0)
+    again = httpx.AsyncHTTPTransport(retries=5)
+    async with network.Network(bellcast_server.url) as relay:
+        await relay.cut(is_cut=True)
+        async with httpx.AsyncClient(base_url=relay.url, transport=again) as client:
+            assert (await client.get("/healthz")).is_success

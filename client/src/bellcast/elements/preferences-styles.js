@@ -38,9 +38,9 @@ caption { padding-bottom: 8px; }
   .switch { width: 38px; height: 24px; }
   .switch::after { top: 4.5px; inset-inline-start: 4.5px; width: 12px; height: 12px; }
   .switch:checked::after { inset-inline-start: 18.5px; }
-  .switch::before { content: ""; position: absolute; inset: -10px -3px; }
+  .switch::before { content: ""; position: absolute; inset: -12px -4px; }
   .frequency { height: 44px; margin-top: 0; }
-  .cell.email .switch::before { inset-block: -14px -6px; }
+  .cell.email .switch::before { inset-block: -16px -8px; }
   .preference-select, .time-input { min-height: 44px; font-size: 16px; }
 }
 @container (width < 340px) {
