@@ -99,7 +99,7 @@ def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
     page.get_by_role("button", name="Keep mine").click()
-    expect(page.locator(".facts")).to_contain_text("Petra Maier")
+    expect(page.locator(".pane .titles")).to_contain_text("Petra Maier")
     stored = owner.send("GET", "/v1/recipients/petra")
     fields = ("name", "email", "phone", "locale", "timezone")
     assert [stored[name] for name in fields] == ["Petra Maier", "petra", None, "fr", "Europe/Vienna"]
@@ -138,6 +138,17 @@ def test_suggested_switch_is_shown_below_and_the_mail_is_sent_again(
     expect(outcome.get_by_role("status").filter(has_text="Sent again")).to_be_visible()
     outcome.get_by_role("link", name="Open it").click()
     expect(page.get_by_role("heading", level=1, name="Two for one, again")).to_be_visible()
+
+
+def test_mail_says_while_no_provider_sends_it(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/mail")
+    hint = page.get_by_role("link", name="No provider: stored, not sent")
+    expect(hint).to_have_attribute("href", "/console/providers?new=yes")
+    owner.send("PUT", "/v1/providers/posts", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    page.reload()
+    expect(page.locator(".row-link").first).to_be_visible()
+    expect(hint).to_have_count(0)
+    owner.send("DELETE", "/v1/providers/posts")
 
 
 @pytest.mark.parametrize("width", [1280, 820, 390])

@@ -346,7 +346,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
 
     page.route("**/v1/providers/mail/test", test)
     page.get_by_role("button", name="Test these values").click()
-    expect(page.get_by_role("status").filter(has_text="Signed in.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Signed in.")).to_contain_text("Sign-in")
     url = "smtp://bells%40example:hunter2%3A%2F%40@mail.example.com:587?from=bells%40example.com"
     assert tested[0]["values"]["url"] == url
     owner.send("PUT", "/v1/providers/taken", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})

@@ -75,6 +75,7 @@ def test_deep_link_survives_the_sign_in_at_the_provider(
     page = open_page()
     page.goto("/console/health?tz=utc")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.locator("main.card")).to_contain_text(page.url.split("/")[2])
     assert violations(page) == []
     sign_in(page)
     expect(page.get_by_role("heading", name="Health")).to_be_visible()
@@ -121,7 +122,7 @@ def test_form_survives_a_new_sign_in_at_the_provider(
         sign_in(page)
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("heading", level=1, name="rosa")).to_be_visible()
-    expect(page.locator(".facts")).to_contain_text("Rosa")
+    expect(page.locator(".pane .titles")).to_contain_text("Rosa")
 
 
 @pytest.mark.thorough

@@ -6,7 +6,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
+import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -48,7 +48,7 @@ function NewKey({ page }) {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
+  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="What uses it. The name appears in the audit log." /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
     <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." />
     <${Field} label="Ends" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /><//>`;
 }
@@ -111,7 +111,7 @@ export function Operator({ page }) {
     const one = operators.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="There is no such operator." />`;
     const isOwn = one.name === page.me.name;
-    return html`<${Heading} title=${one.name} note=${html`<span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
+    return html`<${Heading} title=${one.name} note=${html`<${Avatar} of=${one.name} /><span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
       refresh();
       page.go(page.url('/operators'));
     })} />`}<//>
@@ -193,7 +193,7 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" /><${Together}><div class="sections"><${Facts} of=${[['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']]} />
+  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="sections">
     <${Card} title="E-mail"><${OwnEmail} /><//>
     ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
       <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {

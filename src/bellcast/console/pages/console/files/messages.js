@@ -7,7 +7,7 @@ import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { inTenant, tenantOf } from './router.js';
+import { inTenant, shownTenant, tenantOf } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { Phone, Steps, chapters } from './story.js';
 
@@ -24,9 +24,16 @@ export const messages = {
   none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
+/** That e-mails are only stored, and where to change it. In the line of the title, because it comes after the rows. */
+function Unsent({ page }) {
+  const { value } = useLoad((signal) => get(withQuery('/v1/providers', { tenant: shownTenant() || '*' }), signal), [shownTenant()]);
+  if (!value || value.providers.some(({ channel, active }) => channel === 'email' && active)) return null;
+  return html`<a class="button unsent" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="providers" /> No provider: stored, not sent</a>`;
+}
+
 /** The e-mails, by their subject. */
 export const mails = {
-  ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
+  ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' }, tools: (page) => page.may(BUILDERS) && html`<${Unsent} page=${page} />`,
   columns: [STATE_COLUMN, { name: 'Subject', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? one.to }, ...LAST_COLUMNS],
   none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };

@@ -69,7 +69,7 @@ function NewProvider({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
   if (vendor) {
-    return html`<${Heading} title=${html`<span class="vendor-title"><${Mark} of=${vendor} />${vendor.name}</span>`}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
+    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
       <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
   return html`<${Heading} title="Add a provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
@@ -87,12 +87,12 @@ export function Provider({ page }) {
       await sendIf('PUT', url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values }, { 'if-match': tag });
       refresh();
     };
-    return html`<${Heading} title=${one.key}>${mayChange && html`<${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => put({ active: !one.active })} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} />`}>${mayChange && html`<${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => put({ active: !one.active })} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
       await request('DELETE', url);
       go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
     }} />`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
-      <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', html`<span class="person"><${Mark} of=${vendor} />${vendor.name}</span>`], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
+      <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
       ${mayChange && html`<${Card} title="Change"><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>`}`;
   }}<//>`;

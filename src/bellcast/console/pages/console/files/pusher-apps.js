@@ -102,7 +102,9 @@ function Credentials({ of: app, note }) {
 }
 
 /** The steps of a test, with what failed and how to fix it. */
-export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="story-text">${one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
+const STEP_NAMES = { syntax: 'URL', dns: 'DNS', tcp: 'TCP connection', tls: 'Encryption', auth: 'Sign-in', send: 'Message', enabled: 'Switched on', url: 'Public URL', connect: 'Connection', signed_call: 'Signed call', websocket: 'WebSocket', subscription: 'Subscription', event: 'Event' };
+
+export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="story-text">${STEP_NAMES[one.step] ?? one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
   ${one.detail && html`<p class="muted">${withSettings(one.detail)}</p>`}${one.fix && html`<p>${one.fix}</p>`}</li>`)}</ol>`;
 
 /**

@@ -8,7 +8,7 @@ import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Skeleton, Together, refresh, useLoad } from './load.js';
-import { Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
+import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
@@ -83,7 +83,7 @@ export function Recipient({ page }) {
     refresh();
   };
   const isEdited = page.may(BUILDERS) && page.query.has('focus');
-  return html`<${Heading} title=${one.key}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
+  return html`<${Heading} title=${one.key} note=${html`<${Avatar} of=${one.name || one.key} />${one.name && html`<span class="muted" dir="auto">${one.name}</span>`}`}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
     ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${JSON.stringify(profileOf(one))} one=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
@@ -122,7 +122,6 @@ function Returned({ page, one, tenant }) {
 
 const facts = (one) => [
   ['Tenant', one.tenant],
-  ['Name', one.name],
   ['E-mail', one.email],
   ['Phone', one.phone],
   ['Locale', one.locale],
@@ -139,7 +138,7 @@ function Inbox({ page, tenant }) {
   const all = { recipient: page.key, ...tenant };
   const last = useLoad((signal) => get(withQuery('/v1/notifications', { ...all, limit: FEW }), signal), [page.path, tenant]);
   return html`<${Loaded} of=${last}>${({ notifications, next }) => (notifications.length === 0 ? html`<${Empty} text="Nothing has been sent yet." command=${`bellcast notify ${page.key} "Hello"`} />` : html`
-    <ul class="rows-of">${notifications.map((one) => html`<li key=${one.id}><a class="plain" href=${inTenant(page, path`/notifications/${one.id}`, one)} dir="auto">${one.title}</a><span class="muted">${inboxState(one)}</span><${Time} at=${one.created_at} />
+    <ul class="rows-of inbox">${notifications.map((one) => html`<li key=${one.id}><a class="plain" href=${inTenant(page, path`/notifications/${one.id}`, one)} dir="auto">${one.title}</a><span class="muted">${inboxState(one)}</span><${Time} at=${one.created_at} />
       <a class="button small" href=${withQuery(page.path, { ...tenant, notification: one.id })} aria-label=${`Why? ${one.title}`}>Why?</a></li>`)}</ul>
     ${next && html`<a href=${withQuery(page.url('/notifications'), all)}>All notifications</a>`}`)}<//>`;
 }

@@ -84,16 +84,16 @@ function Setting({ one, value, isLocked, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, value, isLocked, change }} />`;
   const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
-  return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code></label>
+  return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${one.is_owner_only && html`<small>owners only</small>`}</label>
       <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}</small></div>
     <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
-      <small class="muted">${SOURCES[one.source] ? html`<${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//> default ${one.default || 'none'}` : 'the default'}${one.is_owner_only && ' · owners only'}</small></div></div>`;
+      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//> default ${one.default || 'none'}</small>`}</div></div>`;
 }
 
 /** The brand of the default tenant: JSON, as fields. */
 function BrandSetting({ one, value, isLocked, change }) {
   const brand = brandOf(value);
-  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code></b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}${one.is_owner_only && ' · owners only'}</small></div>
+  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code>${one.is_owner_only && html`<small>owners only</small>`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
     <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(Object.keys(next).length === 0 ? one.default : JSON.stringify(next))} /></div>`;
 }
 

@@ -14,7 +14,7 @@ const CODE = { label: 'Code', name: 'code', maxlength: 100, autocomplete: 'one-t
 function Framed({ tag: Tag = 'main', title, children }) {
   const place = useRef(null);
   useEffect(() => [...place.current.querySelectorAll('input')].find(({ value }) => value === '')?.focus(), []);
-  return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1>${children}<//>`;
+  return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1><p class="muted host">${location.host}</p>${children}<//>`;
 }
 
 /** The first owner, with the code of the URL's fragment. */
