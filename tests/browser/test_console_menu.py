@@ -77,6 +77,21 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
         assert violations(page, menu=True) == []
 
 
+def test_groups_of_the_menu_fold_and_stay_folded(open_console: Callable[..., Page]) -> None:
+    page = open_console("/tenants")
+    menu = page.get_by_role("navigation", name="Pages")
+    menu.get_by_role("button", name="Activity").click()
+    menu.get_by_role("button", name="People").click()
+    page.reload()
+    expect(menu.get_by_role("button", name="Activity")).to_have_attribute("aria-expanded", "false")
+    expect(menu.get_by_role("link", name="Messages")).to_have_count(0)
+    expect(menu.get_by_role("link", name="Recipients")).to_have_count(0)
+    expect(menu.get_by_role("link", name="Tenants")).to_be_visible()  # the page that is shown
+    assert violations(page) == []
+    menu.get_by_role("button", name="Activity").click()
+    expect(menu.get_by_role("link", name="Messages")).to_be_visible()
+
+
 @pytest.mark.thorough
 def test_restricted_developer_reads_limits_and_cannot_change_them(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None

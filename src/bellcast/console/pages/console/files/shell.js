@@ -1,7 +1,7 @@
 /**
  * The frame of all pages: the menu with its counts, the tenant that is shown, and the operator's own menu.
  */
-import { html, signal, useEffect, useRef } from './html.js';
+import { html, signal, useEffect, useRef, useState } from './html.js';
 import { number, zone } from './format.js';
 import { openLoads, refresh } from './load.js';
 import { Icon, Popup } from './parts.js';
@@ -9,7 +9,7 @@ import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
 import { ROOT, get, withQuery } from './server.js';
-import { THEMES, me, setTheme, theme } from './session.js';
+import { THEMES, me, remember, remembered, setTheme, theme } from './session.js';
 
 /** The counts of the menu are read again after this time. */
 const COUNTS_MS = 30_000;
@@ -66,9 +66,15 @@ function Menu({ place }) {
   useEffect(() => place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' }), [shown]);
   const pages = ownPages().filter((one) => !one.isPersonal);
   const groups = [...new Set(pages.map((one) => one.group))];
+  const [folded, setFolded] = useState(() => remembered('folded', []));
+  const fold = (group) => {
+    const next = folded.includes(group) ? folded.filter((one) => one !== group) : [...folded, group];
+    remember('folded', next);
+    setFolded(next);
+  };
   return html`<nav id="menu" ref=${place} aria-label="Pages">${groups.map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
-    ${group && html`<span class="group" aria-hidden="true">${group}</span>`}
-    ${pages.filter((one) => one.group === group).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one === shown ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
+    ${group && html`<button type="button" class="group" aria-expanded=${String(!folded.includes(group))} onClick=${() => fold(group)}>${group}<${Icon} name="chevron" /></button>`}
+    ${pages.filter((one) => one.group === group && (one === shown || !folded.includes(group))).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one === shown ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
     && html`<span class=${`count${one.path === '/failures' ? ' bad' : ''}`} aria-hidden="true">${short(counts.value[one.path])}</span>`}</a>`)}
   </div>`)}</nav>`;
 }
