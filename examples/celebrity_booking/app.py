@@ -46,7 +46,8 @@ def create_app(
     ledger = bookings.Ledger(database, user_accounts.people)
     reminding = Reminders(database, TENANT, partial(agency.reminders, ledger))
     day_plan = agency.DayPlan(ledger)
-    outbox = Outbox(database, bell, agency.configure, user_accounts.revoke, reminding.reconcile, day_plan.reconcile)
+    configure = partial(agency.configure, user_accounts)
+    outbox = Outbox(database, bell, configure, user_accounts.revoke, reminding.reconcile, day_plan.reconcile)
 
     library_files = (
         [Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))] if libraries.is_dir() else []

@@ -4,8 +4,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bellcast import Callbacks, Handlers, Refused
@@ -31,13 +29,7 @@ def routes(ledger: Ledger, people: dict[str, Person], secret: str) -> list[Route
     async def ping(call: Any) -> None:
         await call.emit("pong", {"time": datetime.now(UTC).isoformat()})
 
-    callbacks = Callbacks(handlers, secret)
-
-    async def handle(request: Request) -> Response:
-        status, body = await callbacks.answer_async(dict(request.headers), await request.body())
-        return JSONResponse(body, status)
-
-    return [Route(HANDLER_PATH, handle, methods=["POST"])]
+    return [Route(HANDLER_PATH, Callbacks(handlers, secret), methods=["POST"])]
 
 
 def dashboard(ledger: Ledger, person: Person) -> dict[str, Any]:

@@ -10,3 +10,4 @@ CAST = [
     Person("iris", "Iris Calloway", "client", "Plans weddings", 268),
     Person("noah", "Noah Beckett", "client", "Turns 40 in spring", 196),
 ]
+ADMINS = [person for person in CAST if person.role == "admin"]

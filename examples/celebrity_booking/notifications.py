@@ -15,9 +15,10 @@ from .identity import TENANT
 if TYPE_CHECKING:
     from .bookings import Booking
 
-EVERYONE = "everyone"
 # Fields of a notification; all other fields of an event become its data.
-FIELDS = ("title", "body", "action_url", "action_text", "priority", "icon", "actor", "group", "channels", "template")
+FIELDS = ("title", "body", "action_url", "priority", "actor", "group", "channels", "template")
+# Fields that only the notification has.
+DELIVERY = ("channels", "template")
 # Clients also get these by e-mail, with the template `booking-{status}`.
 BY_EMAIL = ("confirmed", "declined", "cancelled", "completed")
 
@@ -43,41 +44,42 @@ class NotificationManager:
         """Notify all users of the site."""
         if durable:
             self._notify({"all": True}, event, data, key)
-        self._publish(EVERYONE, event, data)
+        self._publish("everyone", event, data)
 
     def notify_booking_update(self, booking: "Booking", action: str, by: Person) -> None:
         """Notify the agency and the client of a booking."""
+        about, is_new, is_own = (
+            f"{booking.celebrity} on {booking.when}",
+            action == "requested",
+            by.key == booking.clientId,
+        )
         update = {
-            "id": str(uuid.uuid4()), "type": "booking_update", "action": action,
+            "id": str(uuid.uuid4()), "type": "booking_update", "action": action, "body": booking.occasion,
             "action_url": f"/bookings#booking-{booking.id}", "group": f"booking-{booking.id}",
+            "title": f"{about}: {action}", "actor": {"id": by.key, "name": by.name},
         }  # fmt: skip
-        about, key = f"{booking.celebrity} on {booking.when}", f"starlight-{booking.request_id}-{action}"
-        agency: dict[str, Any] = {"title": f"{booking.client} requested {about}", "body": booking.occasion}
-        client: dict[str, Any] = {"title": f"We received your request for {about}", "body": booking.occasion}
-        if action != "requested":
-            agency = {"title": f"{about}: {action}", "body": f"{booking.occasion}, for {booking.client}"}
-            client = {"title": f"{about}: {action}", "body": booking.occasion}
+        agency = {**update, "booking": booking.shown("admin"), "body": f"{booking.occasion}, for {booking.client}"}
+        client = {**update, "booking": booking.shown("client"), "actor": None if is_own else update["actor"]}
+        if is_new:
+            agency |= {"title": f"{booking.client} requested {about}", "body": booking.occasion}
+            client["title"] = f"We received your request for {about}"
         if action in BY_EMAIL:
-            template = "booking-withdrawn" if by.key == booking.clientId else f"booking-{action}"
+            template = f"booking-{'withdrawn' if is_own else action}"
             client |= {"channels": ["inbox", "email"], "template": template}
-        actor = {"actor": {"id": by.key, "name": by.name}}
-        agency |= {"booking": booking.shown("admin"), **actor}
-        self.notify_admins("booking_update", {**update, **agency}, f"{key}-agency")
-        if by.key != booking.clientId:  # a name is for the others
-            client |= actor
-        client["booking"] = booking.shown("client")
-        self.notify_user(booking.clientId, "booking_update", {**update, **client}, f"{key}-client")
+        key = f"starlight-{booking.request_id}-{action}"
+        self.notify_admins("booking_update", agency, f"{key}-agency")
+        self.notify_user(booking.clientId, "booking_update", client, f"{key}-client")
 
     def _notify(self, to: Any, event: str, data: Mapping[str, Any], key: str | None) -> None:
         content: Any = {name: data[name] for name in FIELDS if data.get(name) is not None}
-        rest = {name: value for name, value in data.items() if name not in FIELDS}
-        dbapi.notify(
-            self._connection, to, idempotency_key=key, tenant=TENANT, type=event, data=_stamped(rest), **content
-        )
+        rest = _stamped(data, without=FIELDS)
+        dbapi.notify(self._connection, to, idempotency_key=key, tenant=TENANT, type=event, data=rest, **content)
 
     def _publish(self, topic: str | None, event: str, data: Mapping[str, Any], recipient: str | None = None) -> None:
-        dbapi.publish(self._connection, topic, event, _stamped(data), recipient=recipient, tenant=TENANT)
+        data = _stamped(data, without=DELIVERY)
+        dbapi.publish(self._connection, topic, event, data, recipient=recipient, tenant=TENANT)
 
 
-def _stamped(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {**data, "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
+def _stamped(data: Mapping[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    kept = {name: value for name, value in data.items() if name not in without}
+    return {**kept, "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}

@@ -1,5 +1,6 @@
 """The HTML pages."""
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,24 +51,17 @@ async def home(request: Request) -> Response:
 
 def mail(request: Request) -> Response:
     """Show the e-mails that Bellcast sent for the agency, or stored because no mail server is configured."""
-    person = _admin(request)
-    bell: Bellcast = request.app.state.bell
-    try:
+
+    def read(bell: Bellcast) -> dict[str, Any]:
         found = bell.messages.list(channel="email", limit=MOST_MESSAGES, tenant=TENANT).messages
         messages = [bell.messages.get(message.id, tenant=TENANT) for message in found]
-        mailbox = bell.messages.mailbox(tenant=TENANT)["url"]
-    except BellcastError:
-        return _page(request, person, "mail.html", 503, messages=[], mailbox=None, is_down=True)
-    return _page(request, person, "mail.html", messages=messages, mailbox=mailbox)
+        return {"messages": messages, "mailbox": bell.messages.mailbox(tenant=TENANT)["url"]}
+
+    return _bellcast_page(request, "mail.html", read)
 
 
 def schedules(request: Request) -> Response:
-    person = _admin(request)
-    try:
-        found = request.app.state.bell.schedules.list(tenant=TENANT)["schedules"]
-    except BellcastError:
-        return _page(request, person, "schedules.html", 503, schedules=[], is_down=True)
-    return _page(request, person, "schedules.html", schedules=found, day_plan_times=DAY_PLAN_TIMES)
+    return _bellcast_page(request, "schedules.html", lambda bell: bell.schedules.list(tenant=TENANT))
 
 
 def run_schedule(request: Request) -> Response:
@@ -104,6 +98,16 @@ def _admin(request: Request) -> Person:
     if person.role != "admin":
         raise HTTPException(403, "Only the agency sees this page.")
     return person
+
+
+def _bellcast_page(request: Request, template: str, read: Callable[[Bellcast], dict[str, Any]]) -> Response:
+    """Show the admins what Bellcast has, or that it can't be reached."""
+    person = _admin(request)
+    try:
+        values = read(request.app.state.bell)
+    except BellcastError:
+        return _page(request, person, template, 503, is_down=True)
+    return _page(request, person, template, day_plan_times=DAY_PLAN_TIMES, **values)
 
 
 def _page(request: Request, person: Person, template: str, status: int = 200, **values: Any) -> Response:

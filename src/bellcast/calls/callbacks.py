@@ -5,7 +5,7 @@ import hmac
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -116,7 +116,7 @@ class CallbackContext:
 
 
 class Callbacks:
-    """Handles the requests that Bellcast sends to BELLCAST_HANDLER_URL.
+    """Handles the requests that Bellcast sends to BELLCAST_HANDLER_URL. It is an ASGI app.
 
     `handlers` are Handlers, or functions of a call by name; `secret` is the project's secret."""
 
@@ -133,6 +133,20 @@ class Callbacks:
                 self._handlers.on(name)(function)
         self._key = signing_key(secret)
         self._clock = clock
+
+    async def __call__(
+        self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        """Respond to a request as an ASGI app, which a route of Starlette and FastAPI accepts."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body, message = b"", {"more_body": True}
+        while message.get("more_body"):
+            message = await receive()
+            body += message.get("body", b"")
+        status, response = await self.answer_async(headers, body)
+        head = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(response)})
 
     def answer(self, headers: Mapping[str, str], body: bytes | str) -> tuple[int, dict[str, Any]]:
         """Return the status and the JSON object of the response."""

@@ -3,14 +3,17 @@ import re
 import sys
 import textwrap
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bellcast import calls
 from bellcast.calls import Call, Callbacks, ConnectAccepted, Handlers, Refused
 from bellcast.kernel.errors import HandlerFailed, Invalid, NoHandler, SettingsError
+from bellcast.kernel.outbound.webhook_signature import sign, signing_key
 from tests.unit.auth.fakes import PROJECT, FakeHttp, clock
 
 URL = "https://shop.example/bell"
@@ -193,6 +196,21 @@ async def test_refusal_reaches_the_caller_with_its_data() -> None:
 def test_callback_with_an_unreadable_time_is_refused(moment):
     headers = {"webhook-id": "call_1", "webhook-timestamp": moment, "webhook-signature": "v1,x"}
     assert Callbacks({}, "secret").answer(headers, b"{}")[0] == 401
+
+
+async def test_callbacks_are_an_asgi_app() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield body[:9]
+        yield body[9:]
+
+    body, moment = b'{"name": "double", "args": [4]}', 1_800_000_000
+    headers = sign([signing_key("secret")], "call_1", moment, body)
+    callbacks = Callbacks({"double": lambda call: call.data * 2}, "secret", clock=lambda: float(moment))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(callbacks), base_url="http://app") as http:
+        response = await http.post("/bell-calls", content=parts(), headers=headers)
+        unsigned = await http.post("/bell-calls", content=body)
+    assert (response.status_code, response.json()["reply"]) == (200, 8)
+    assert (unsigned.status_code, unsigned.headers["content-type"]) == (401, "application/json")
 
 
 @pytest.mark.parametrize(
