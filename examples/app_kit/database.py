@@ -107,6 +107,7 @@ class Outbox:
 
     def start(self) -> None:
         self._thread = RelayThread(self._run)
+        self._thread.wake()
 
     def stop(self) -> None:
         """Stop after the current round. Unsent rows stay in the file."""

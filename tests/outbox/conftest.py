@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bellcast import cli
-from bellcast.outbox import schema
+from bellcast.outbox import tables
 from tests import engines
 from tests.faults.nodes import send
 from tests.servers import ServerProcess
@@ -117,8 +117,8 @@ def deployment(shared_deployment: Deployment) -> Deployment:
 
 async def _install(url: str) -> None:
     """Install the outbox like `bellcast sql install`, without starting Python."""
-    async with schema.connected(url) as connection:
-        await schema.install(connection, ())
+    async with tables.connected(url) as connection:
+        await tables.install(connection, ())
 
 
 @pytest.fixture

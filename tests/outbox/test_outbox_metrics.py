@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bellcast.outbox import schema
+from bellcast.outbox import tables
 from tests.faults.proxy import Proxy
 from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
@@ -24,7 +24,7 @@ def outbox_metrics(server: ServerProcess) -> dict[str, float]:
 def test_waiting_rows_are_counted_with_their_age_and_refused_ones_remain(deployment):
     app, server = deployment
     with app.connect() as holding:
-        holding.execute("SELECT pg_advisory_xact_lock(%s)", [schema.LOCK])  # like a stalled node
+        holding.execute("SELECT pg_advisory_xact_lock(%s)", [tables.LOCK])  # like a stalled node
         app.run(NOTIFY, '{"title": "a", "colour": "red"}')
         app.run(NOTIFY, '{"title": "b"}')
         app.run("UPDATE bellcast.outbox SET written_at = now() - interval '1 hour'")

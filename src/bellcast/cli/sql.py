@@ -82,12 +82,12 @@ def install(
     ] = False,
 ) -> Iterator[Any]:
     """Install or upgrade the outbox in the app's database."""
-    from bellcast.outbox import schema
+    from bellcast.outbox import tables
 
     if printed:
-        print(schema.script())
+        print(tables.script())
         return
-    before, after = _run(ctx, url, lambda connection: schema.install(connection, grant or (), node or ()))
+    before, after = _run(ctx, url, lambda connection: tables.install(connection, grant or (), node or ()))
     yield {"from": before, "to": after, "granted": [*(grant or []), *(node or [])]}
     if before == after:
         console.done(f"The outbox is up to date (version {after}).")
@@ -114,9 +114,9 @@ def uninstall(
     force: Annotated[bool, typer.Option("--force", help="Even if rows are pending. They are lost.")] = False,
 ) -> Iterator[Any]:
     """Remove the outbox and the triggers of watched tables from the app's database."""
-    from bellcast.outbox import schema
+    from bellcast.outbox import tables
 
-    lost = _run(ctx, url, lambda connection: schema.uninstall(connection, force=force))
+    lost = _run(ctx, url, lambda connection: tables.uninstall(connection, force=force))
     yield {"lost": lost}
     console.done("The outbox was removed.", f"{lost} pending rows were lost." if lost else "")
 
@@ -124,9 +124,9 @@ def uninstall(
 @options.command(sql, cls=SqlCommand)
 def status(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     """Show pending rows, refused rows with the reason, and watched tables."""
-    from bellcast.outbox import status as outbox_status
+    from bellcast.outbox import tables
 
-    result = _run(ctx, url, outbox_status.read_status)
+    result = _run(ctx, url, tables.read_status)
     yield result
     from rich.text import Text
 
@@ -177,7 +177,7 @@ def watch(
     ] = None,
 ) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
-    from bellcast.outbox import schema, table_watch
+    from bellcast.outbox import table_watch, tables
     from bellcast.outbox.table_watch import WatchRequest
 
     pairs = [pair.partition("=") for pair in name or ()]
@@ -197,7 +197,7 @@ def watch(
     )
 
     async def install_watch(connection: "asyncpg.Connection") -> "TableWatch":
-        await schema.check_installed(connection)
+        await tables.check_installed(connection)
         return await table_watch.watch(connection, request)
 
     watched = _run(ctx, url, install_watch)
@@ -237,14 +237,14 @@ def _run(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connectio
     import asyncpg
 
     async def connect_and_run() -> T:
-        from bellcast.outbox import schema
+        from bellcast.outbox import tables
         from bellcast.settings import load
 
         value = options.flags(ctx) | ({"database_url": url} if url else {})
         result = load(value).store.outbox_url
         if result is None:
             raise CommandError("no database is configured", "pass its URL, or set BELLCAST_DATABASE_URL", 2)
-        async with schema.connected(result) as connection:
+        async with tables.connected(result) as connection:
             return await work(connection)
 
     try:
@@ -270,7 +270,7 @@ def _end_refusals(
     ctx: typer.Context, which: list[str] | None, name: Literal["retry", "discard"], key: str, action: str
 ) -> Iterator[Any]:
     """Retry or discard the row that the arguments name, or all, and print their number."""
-    from bellcast.outbox import status as outbox_status
+    from bellcast.outbox import tables
 
     words = which or []
     urls = [word for word in words if "://" in word]
@@ -278,7 +278,7 @@ def _end_refusals(
     if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
         raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
     row = int(rows[0]) if rows else None
-    count: int = _run(ctx, next(iter(urls), None), lambda connection: getattr(outbox_status, name)(connection, row))
+    count: int = _run(ctx, next(iter(urls), None), lambda connection: getattr(tables, name)(connection, row))
     yield {key: count}
     console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")
 

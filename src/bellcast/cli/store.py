@@ -54,11 +54,11 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
             asyncio.run(_open(settings))
     else:
         adapters.need_postgres()
-        from bellcast.kernel.db import copy_to_postgres
+        from bellcast.kernel.db import postgres_copies
 
         store = "the PostgreSQL store"
         with console.err().status("Migrating the PostgreSQL store"):
-            before, after = asyncio.run(copy_to_postgres.bring_up_to_date(settings.store.url or ""))
+            before, after = asyncio.run(postgres_copies.bring_up_to_date(settings.store.url or ""))
     yield {"store": store, "from": before, "to": after}
     if before == after:
         console.done(f"{store} is up to date (version {after}).")
@@ -79,11 +79,11 @@ def _move(source: Path, settings: "Settings") -> Iterator[Any]:
             "--from moves a store to PostgreSQL", "pass the database with --store postgresql://…"
         )
     adapters.need_postgres()
-    from bellcast.kernel.db import copy_to_postgres
+    from bellcast.kernel.db import postgres_copies
 
     file = source / FILE if source.is_dir() else source
     with console.progress(f"Moving {file}") as progress:
-        counts = asyncio.run(copy_to_postgres.transfer(file, settings.store.url or "", progress))
+        counts = asyncio.run(postgres_copies.transfer(file, settings.store.url or "", progress))
     yield {"moved": str(file), "rows": counts}
     console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
@@ -143,9 +143,9 @@ def backup(
             sqlite_backup.backup(store.path, file, progress)
         else:
             adapters.need_postgres()
-            from bellcast.kernel.db import postgres_backup
+            from bellcast.kernel.db import postgres_copies
 
-            asyncio.run(postgres_backup.dump(store.url or "", file, progress))
+            asyncio.run(postgres_copies.dump(store.url or "", file, progress))
     size = file.stat().st_size
     yield {"store": label, "file": str(file), "bytes": size}
     console.done(f"Copied {label} to {file} ({console.size(size)}).")
@@ -200,9 +200,9 @@ def _renew_positions(settings: "Settings") -> Iterator[Any]:
         sqlite_backup.renew_positions(settings.store.path)
     else:
         adapters.need_postgres()
-        from bellcast.kernel.db import postgres_backup
+        from bellcast.kernel.db import postgres_copies
 
-        asyncio.run(postgres_backup.renew_positions(settings.store.url or ""))
+        asyncio.run(postgres_copies.renew_positions(settings.store.url or ""))
     store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
     yield {"store": store}
     console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
@@ -223,11 +223,11 @@ def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator
     from bellcast.server import adapters
 
     adapters.need_postgres()
-    from bellcast.kernel.db import postgres_backup
+    from bellcast.kernel.db import postgres_copies
 
     try:
         with console.progress("Restoring the PostgreSQL store") as progress:
-            counts = asyncio.run(postgres_backup.restore(file, settings.store.url or "", progress, replace=force))
+            counts = asyncio.run(postgres_copies.restore(file, settings.store.url or "", progress, replace=force))
     except Conflict as conflict:
         raise CommandError(
             conflict.detail, "pass another database with --store, or replace its data with --force"

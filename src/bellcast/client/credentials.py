@@ -43,7 +43,12 @@ class _Address(msgspec.Struct, frozen=True):
 
 def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
     """Return the server's URL: as given, BELLCAST_URL, the one stored in the data folder, or the default."""
-    url = value or _variable("URL", environ) or _stored_url(environ) or DEFAULT_URL
+    url = value or _variable("URL", environ)
+    if not url:
+        try:
+            url = msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=_Address).url
+        except (OSError, msgspec.DecodeError):
+            url = DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")
     if url.rstrip("/").endswith("/v1"):
@@ -113,10 +118,3 @@ def _variable(name: str, environ: Mapping[str, str]) -> str | None:
 
 def _folder(environ: Mapping[str, str]) -> Path:
     return Path(_variable("DATA", environ) or DATA_FOLDER).expanduser()
-
-
-def _stored_url(environ: Mapping[str, str]) -> str | None:
-    try:
-        return msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=_Address).url
-    except (OSError, msgspec.DecodeError):
-        return None

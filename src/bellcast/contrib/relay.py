@@ -194,61 +194,52 @@ class Relay:
 
 
 class RelayThread:
-    """A daemon thread that runs rounds when it is woken and when rows become due."""
-
-    def __init__(self, run: Callable[[], Round]) -> None:
-        self._run = run
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="bellcast-relay", daemon=True)
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Run a round now, or at the end of the backoff after a failure."""
-        self._woken.set()
-
-    def stop(self, timeout: float) -> bool:
-        """End after the current round; wait for it for `timeout` seconds. Return whether it has ended."""
-        self._stopped.set()
-        self._woken.set()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _loop(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            done = self._run()
-            # A wake during the backoff would send new rows before the postponed ones.
-            (self._woken if done.failure is None else self._stopped).wait(done.wait)
-
-
-class ThreadedRelay:
-    """A relay thread that starts with the first `wake`, and again after a fork. At exit of the process it ends with a last round,
-    and then calls `close`."""
+    """A daemon thread that runs rounds when it is woken and when rows become due. It starts with the first `wake`, and again after a
+    fork. At exit of the process it ends with a last round, and then calls `close`."""
 
     def __init__(self, run: Callable[[], Round], close: Callable[[], None] = lambda: None) -> None:
         self._run = run
         self._close = close
         self._lock = threading.Lock()
-        self._thread: RelayThread | None = None
+        self._thread: threading.Thread | None = None
         self._pid = 0
 
     def wake(self) -> None:
-        """Send committed rows now."""
+        """Run a round now, or at the end of the backoff after a failure."""
         with self._lock:
             if self._thread is None or self._pid != os.getpid():
-                self._thread, self._pid = RelayThread(self._run), os.getpid()
+                self._woken, self._stopped = threading.Event(), threading.Event()
+                self._thread = threading.Thread(target=self._loop, name="bellcast-relay", daemon=True)
+                self._pid = os.getpid()
+                self._thread.start()
                 atexit.register(self.finish)
-            self._thread.wake()
+            self._woken.set()
+
+    def stop(self, timeout: float) -> bool:
+        """End after the current round; wait for it for `timeout` seconds. Return whether a thread has ended."""
+        atexit.unregister(self.finish)
+        thread, self._thread = self._thread, None
+        if thread is None or self._pid != os.getpid():
+            return False
+        self._stopped.set()
+        self._woken.set()
+        thread.join(timeout)
+        return not thread.is_alive()
 
     def finish(self) -> None:
         """Send the due rows, and end the thread. By default this happens at exit."""
-        atexit.unregister(self.finish)
-        thread, self._thread = self._thread, None
         # A thread that waits for a response still uses the connection; its rows are sent by the next relay.
-        if thread is not None and self._pid == os.getpid() and thread.stop(EXIT_TIMEOUT):
+        if self.stop(EXIT_TIMEOUT):
             self._run()
             self._close()
+
+    def _loop(self) -> None:
+        woken, stopped = self._woken, self._stopped
+        while not stopped.is_set():
+            woken.clear()
+            done = self._run()
+            # A wake during the backoff would send new rows before the postponed ones.
+            (woken if done.failure is None else stopped).wait(done.wait)
 
 
 def stop_event() -> threading.Event:

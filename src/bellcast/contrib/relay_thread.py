@@ -11,7 +11,7 @@ import logging
 from bellcast.client import Bellcast, Retries
 from bellcast.contrib import outbox_rows
 from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import Relay, Round, ThreadedRelay
+from bellcast.contrib.relay import Relay, RelayThread, Round
 
 log = logging.getLogger("bellcast.relay")
 
@@ -51,7 +51,7 @@ class DatabaseRelay:
                 rows.close()
 
 
-def start(database_url: str, bell: Bellcast | None = None) -> ThreadedRelay:
+def start(database_url: str, bell: Bellcast | None = None) -> RelayThread:
     """Send the rows of the table from a thread of this process, and due rows again at exit. Call it once in each
     process that sends, after a fork. Several relays are safe. Raises ImportError without the driver, ValueError for a
     wrong URL, and the driver's errors. `bell` is closed at the end. It should not retry, because the relay has its own
@@ -64,6 +64,6 @@ def start(database_url: str, bell: Bellcast | None = None) -> ThreadedRelay:
         relay.close()
         client.close()
 
-    thread = ThreadedRelay(relay.run, close)
+    thread = RelayThread(relay.run, close)
     thread.wake()
     return thread

@@ -14,7 +14,7 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
-from bellcast.outbox import schema, status
+from bellcast.outbox import tables
 from bellcast.outbox.delivery import Delivery, OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -80,8 +80,8 @@ class OutboxConsumer:
         """Consume until cancelled. Retries when the database or the store is unavailable."""
         while True:
             try:
-                async with schema.connected(self._url) as connection:
-                    while await schema.version(connection) == 0:
+                async with tables.connected(self._url) as connection:
+                    while await tables.version(connection) == 0:
                         self._gauges = {}
                         await self._clock.sleep(INSTALL_POLL_SECONDS)
                     await connection.add_listener(CHANNEL, lambda *_: self._written.set())
@@ -113,7 +113,7 @@ class OutboxConsumer:
         if self._clock.now() - self._counted_at < COUNT_INTERVAL_MS:
             return
         self._counted_at = self._clock.now()
-        backlog = await status.backlog(connection)
+        backlog = await tables.backlog(connection)
         self._gauges |= {
             "outbox_waiting": backlog.waiting,
             "outbox_oldest_seconds": backlog.oldest or 0,
@@ -127,7 +127,7 @@ class OutboxConsumer:
             return False
         await connection.execute(BEGIN_BATCH)
         try:
-            if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({schema.LOCK})"):
+            if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({tables.LOCK})"):
                 return False  # another node is consuming, and polls again before it waits
             rows = [OutboxRow(*row) for row in await connection.fetch(ROWS, BATCH_ROWS)]
             outcome = await self._delivery.deliver(rows)

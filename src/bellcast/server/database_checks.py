@@ -74,10 +74,10 @@ def _store(store: StoreSettings, processes: int) -> Iterator[FindingItem]:
     if url is None or not url.startswith(POSTGRES):
         return
     adapters.need_postgres()
-    from bellcast.kernel.db import copy_to_postgres
+    from bellcast.kernel.db import postgres_copies
 
     try:
-        version, latest = asyncio.run(copy_to_postgres.version(url))
+        version, latest = asyncio.run(postgres_copies.version(url))
         engine_time = asyncio.run(_value(url, TIME)).timestamp()
         allowed = int(asyncio.run(_value(url, "SELECT current_setting('max_connections')")))
     except BellcastError as error:
@@ -99,9 +99,9 @@ def _store(store: StoreSettings, processes: int) -> Iterator[FindingItem]:
 
 async def _value(url: str, query: str) -> Any:
     """Return the value of a query."""
-    from bellcast.outbox import schema
+    from bellcast.outbox import tables
 
-    async with schema.connected(url) as connection:
+    async with tables.connected(url) as connection:
         return await connection.fetchval(query)
 
 
@@ -218,11 +218,11 @@ def _outbox(store: StoreSettings) -> Iterator[FindingItem]:
     if (url := store.outbox_url) is None:
         return
     adapters.need_postgres("BELLCAST_DATABASE_URL")
-    from bellcast.outbox import schema, status
+    from bellcast.outbox import tables
 
-    async def read_status() -> status.Status:
-        async with schema.connected(url) as connection:
-            return await status.read_status(connection)
+    async def read_status() -> tables.Status:
+        async with tables.connected(url) as connection:
+            return await tables.read_status(connection)
 
     try:
         outbox = asyncio.run(read_status())

@@ -20,7 +20,7 @@ from bellcast.kernel.brokers.postgres_log import PostgresLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.clock import SystemClock
-from bellcast.kernel.db import postgres_backup
+from bellcast.kernel.db import postgres_copies
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.live.types import AnyEvent
@@ -490,7 +490,7 @@ async def test_log_ends_on_request_after_a_disk_snapshot() -> None:
     url = await engines.postgres().make("snapshot")
     async with history_in("snapshot") as history:
         (before,) = await history.append(LiveEvent("", "n", 1, topic="a"))
-        await postgres_backup.renew_positions(url)
+        await postgres_copies.renew_positions(url)
         assert not (await history.missed("", [A], before.id or "")).recovered
         (after,) = await history.append(LiveEvent("", "n", 2, topic="a"))
         assert not (await history.missed("", [A], before.id or "")).recovered

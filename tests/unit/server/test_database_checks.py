@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bellcast.outbox import schema
+from bellcast.outbox import tables
 from bellcast.server import database_checks, local_checks
 from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
 from tests import engines
@@ -26,14 +26,14 @@ def states_and_fixes(**settings) -> dict[str, tuple[str, str]]:
 
 
 async def run(url: str, *statements: str) -> None:
-    async with schema.connected(url) as connection:
+    async with tables.connected(url) as connection:
         for statement in statements:
             await connection.execute(statement)
 
 
 async def install(url: str) -> None:
-    async with schema.connected(url) as connection:
-        await schema.install(connection, ())
+    async with tables.connected(url) as connection:
+        await tables.install(connection, ())
 
 
 def test_single_process_on_sqlite_needs_no_database():

@@ -5,7 +5,6 @@ pages use `<bellcast-bell>`."""
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from functools import cache
 from typing import Any
@@ -139,10 +138,8 @@ class _NotificationConnection:
         await self._send({"type": "websocket.send", "text": json.dumps(message)})
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Return the context of all connections: reading the certificates takes 18 ms."""
-    return httpx.create_ssl_context()
+# The context of all connections: reading the certificates takes 18 ms.
+_tls = cache(httpx.create_ssl_context)
 
 
 async def _lines(response: httpx.Response) -> AsyncIterator[str]:

@@ -166,21 +166,17 @@ def _posting(one: OutgoingSend) -> Callable[[], None]:
 
     def post() -> None:
         try:
-            _post(one)
+            bell = conf.client()
+            if one.kind == "publish":
+                bell.sender.send(call("POST", "/v1/events", NoneType, one.request_body))
+                return
+            if records := one.payload.get(ADDRESSES):
+                write_addresses(bell, one.payload.get("tenant"), records)
+            one.assign_ids(bell.sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent)).ids)
         except BellcastError as error:
             log.error("send_failed kind=%s error=%s", one.kind, error)  # noqa: TRY400  the traceback is of the client
 
     return post
-
-
-def _post(one: OutgoingSend) -> None:
-    bell = conf.client()
-    if one.kind == "publish":
-        bell.sender.send(call("POST", "/v1/events", NoneType, one.request_body))
-        return
-    if records := one.payload.get(ADDRESSES):
-        write_addresses(bell, one.payload.get("tenant"), records)
-    one.assign_ids(bell.sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent)).ids)
 
 
 @cache

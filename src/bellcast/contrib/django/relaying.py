@@ -15,7 +15,7 @@ from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, signals
 from bellcast.contrib.outbox import TABLE
 from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, Round, ThreadedRelay
+from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, RelayThread, Round
 
 log = logging.getLogger("bellcast.relay")
 
@@ -74,7 +74,7 @@ def remember(key: UUID, send: Any) -> None:
         _unsent[key] = send
 
 
-class ProcessRelay(ThreadedRelay):
+class ProcessRelay(RelayThread):
     """The relay thread of this process and the databases that it serves."""
 
     def __init__(self) -> None:
