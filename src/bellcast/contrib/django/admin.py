@@ -89,8 +89,26 @@ class SendForm(forms.Form):
     action_url = forms.CharField(required=False, label=gettext_lazy("link"))
 
 
+def _reports_outages(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Show a page with the reason while Bellcast cannot be reached."""
+
+    @wraps(view)
+    def guarded(self: "BellcastModelAdmin", request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(self, request, *args, **kwargs)
+        except (NotFound, ObjectDoesNotExist):
+            raise Http404(_("The notification no longer exists.")) from None
+        except BellcastError as error:
+            return self.page(request, "unavailable", error=error)
+
+    return guarded
+
+
 class BellcastModelAdmin(admin.ModelAdmin):
-    """An admin without rows in the database. Its pages are per user: `?user=` has the primary key."""
+    """An admin without rows in the database. Its pages are per user: `?user=` has the primary key. `user_page` is that of a user
+    who has been chosen."""
+
+    user_page: Callable[..., HttpResponse]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -114,33 +132,23 @@ class BellcastModelAdmin(admin.ModelAdmin):
         except (ValueError, ValidationError, get_user_model().DoesNotExist):
             raise Http404(_("There is no such user.")) from None
 
-    def choices(self, request: HttpRequest) -> Any:
-        """Return users to choose from, filtered by `q`."""
-        found = self._users(request).order_by("pk")
-        if search := request.GET.get("q"):
+    @_reports_outages
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not request.user.has_perm(f"bellcast.view_{self.model._meta.model_name}"):
+            raise PermissionDenied
+        user = self.user_of(request)
+        if user is not None:
+            return self.user_page(request, user)
+        found, search = self._users(request).order_by("pk"), request.GET.get("q", "")
+        if search:
             found = found.filter(**{f"{get_user_model().USERNAME_FIELD}__icontains": search})
-        return found[:ROWS]
+        return self.page(request, "users", users=found[:ROWS], search=search)
 
     def _users(self, request: HttpRequest) -> Any:
         """Return the users that this member of staff may see. If the site's admin of users limits them, as with several
         tenants, the same limit applies here."""
         own = self.admin_site._registry.get(get_user_model())
         return get_user_model()._default_manager.all() if own is None else own.get_queryset(request)
-
-
-def _reports_outages(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Show a page with the reason while Bellcast cannot be reached."""
-
-    @wraps(view)
-    def guarded(self: BellcastModelAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return view(self, request, *args, **kwargs)
-        except (NotFound, ObjectDoesNotExist):
-            raise Http404(_("The notification no longer exists.")) from None
-        except BellcastError as error:
-            return self.page(request, "unavailable", error=error)
-
-    return guarded
 
 
 @admin.register(Notification)
@@ -157,13 +165,7 @@ class NotificationAdmin(BellcastModelAdmin):
             *super().get_urls(),
         ]
 
-    @_reports_outages
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if not request.user.has_perm("bellcast.view_notification"):
-            raise PermissionDenied
-        user = self.user_of(request)
-        if user is None:
-            return self.page(request, "users", users=self.choices(request), search=request.GET.get("q", ""))
+    def user_page(self, request: HttpRequest, user: Any) -> HttpResponse:
         priority = request.GET.get("priority") if request.GET.get("priority") in PRIORITIES else None
         given = {"type": request.GET.get("type"), "priority": priority}
         filters = {name: value for name, value in given.items() if value}
@@ -234,12 +236,6 @@ class NotificationAdmin(BellcastModelAdmin):
 class NotificationPreferenceAdmin(BellcastModelAdmin):
     """Preferences of a user, read-only."""
 
-    @_reports_outages
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if not request.user.has_perm("bellcast.view_notificationpreference"):
-            raise PermissionDenied
-        user = self.user_of(request)
-        if user is None:
-            return self.page(request, "users", users=self.choices(request), search=request.GET.get("q", ""))
+    def user_page(self, request: HttpRequest, user: Any) -> HttpResponse:
         values = read(user)
         return self.page(request, "preferences", chosen=user, values=[(name, values[name]) for name in FIELDS])

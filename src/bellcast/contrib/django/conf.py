@@ -49,11 +49,6 @@ def role_of_group(name: str) -> str:
     return quote(name, safe="@,;").replace("~", "%7E").replace("%", "=")
 
 
-def has_tenant_relation(user: Model) -> bool:
-    """True if the user's field `tenant` refers to another model."""
-    return any(field.name == "tenant" and field.is_relation for field in user._meta.get_fields())
-
-
 def default_tenant_users(tenant: Any) -> Iterable[Any]:
     """Return the active users of a tenant, by the user's field `tenant`."""
     users = get_user_model()

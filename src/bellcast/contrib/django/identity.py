@@ -13,7 +13,7 @@ from django.db.models import Model, prefetch_related_objects
 from bellcast.client import InboxApi, SessionToken
 from bellcast.client.http_senders import SyncSender
 from bellcast.contrib.django import conf
-from bellcast.contrib.django.conf import default_tenant, has_tenant_relation, tenant_key
+from bellcast.contrib.django.conf import default_tenant, tenant_key
 
 # Lifetime of a token that this process uses for one request.
 INBOX_TTL = timedelta(minutes=5)
@@ -29,7 +29,11 @@ def tenant_of(user: Any) -> str | None:
 
 def load_tenants(users: Sequence[Any]) -> None:
     """Read the users' tenants in one query, if they are the default: their field `tenant`."""
-    rows = [user for user in users if isinstance(user, Model) and has_tenant_relation(user)]
+    rows = [
+        user
+        for user in users
+        if isinstance(user, Model) and any(one.name == "tenant" and one.is_relation for one in user._meta.get_fields())
+    ]
     if conf.current().values["TENANT"] is default_tenant:
         prefetch_related_objects(rows, "tenant")
 

@@ -22,39 +22,26 @@ def _user(context: Any) -> Any:
     return user if user is not None and user.is_authenticated else None
 
 
-def _element(context: Any, name: str, attributes: dict[str, Any]) -> SafeString:
-    user = _user(context)
-    if user is None:
-        return EMPTY
-    given = {key.replace("_", "-"): value for key, value in attributes.items()}
-    recipient = identity.recipient_of(user)
-    defaults = {"server": conf.current().public_url, "token-url": None, "recipient": recipient}
-    with suppress(NoReverseMatch):
-        defaults["token-url"] = reverse("bellcast:token")
-    merged = {key: value for key, value in {**defaults, **given}.items() if value is not None and value is not False}
-    # Literal texts in a template count as safe, even with characters that end an attribute.
-    parts = [(key, "" if value is True else escape(value)) for key, value in merged.items()]
-    return format_html("<{} {}></{}>", mark_safe(name), format_html_join(" ", '{}="{}"', parts), mark_safe(name))  # noqa: S308  a constant
+def _register_element(name: str) -> None:
+    @register.simple_tag(takes_context=True, name=name.replace("-", "_"))
+    def element(context: Any, **attributes: Any) -> SafeString:
+        user = _user(context)
+        if user is None:
+            return EMPTY
+        given = {key.replace("_", "-"): value for key, value in attributes.items()}
+        defaults = {"server": conf.current().public_url, "token-url": None, "recipient": identity.recipient_of(user)}
+        with suppress(NoReverseMatch):
+            defaults["token-url"] = reverse("bellcast:token")
+        merged = {
+            key: value for key, value in {**defaults, **given}.items() if value is not None and value is not False
+        }
+        # Literal texts in a template count as safe, even with characters that end an attribute.
+        parts = [(key, "" if value is True else escape(value)) for key, value in merged.items()]
+        return format_html("<{0} {1}></{0}>", mark_safe(name), format_html_join(" ", '{}="{}"', parts))  # noqa: S308  a constant
 
 
-@register.simple_tag(takes_context=True)
-def bellcast_bell(context: Any, **attributes: Any) -> SafeString:
-    return _element(context, "bellcast-bell", attributes)
-
-
-@register.simple_tag(takes_context=True)
-def bellcast_inbox(context: Any, **attributes: Any) -> SafeString:
-    return _element(context, "bellcast-inbox", attributes)
-
-
-@register.simple_tag(takes_context=True)
-def bellcast_toasts(context: Any, **attributes: Any) -> SafeString:
-    return _element(context, "bellcast-toasts", attributes)
-
-
-@register.simple_tag(takes_context=True)
-def bellcast_preferences(context: Any, **attributes: Any) -> SafeString:
-    return _element(context, "bellcast-preferences", attributes)
+for _name in ("bellcast-bell", "bellcast-inbox", "bellcast-toasts", "bellcast-preferences"):
+    _register_element(_name)
 
 
 @register.simple_tag(takes_context=True)
