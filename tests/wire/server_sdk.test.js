@@ -143,6 +143,17 @@ test('a token is signed without a request, with the key of the project', async (
   const [header, claims] = (await offline.token(7, { ttl: '2h', roles: ['admin'] })).split('.').slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url')));
   assert.equal(header.kid, key);
   assert.deepEqual([claims.sub, claims.roles, Math.round(claims.exp - claims.iat)], ['7', ['admin'], 7200]);
+  assert.equal('since' in claims, false);
+});
+
+test('a token has the time at which its recipient joined the app', async () => {
+  const joined = new Date('2026-01-31T12:00:00Z');
+  for (const since of [joined, joined.getTime() / 1000]) {
+    const token = await bell.token('sdk-joined', { since });
+    assert.equal(JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).since, 1_769_860_800);
+    await bell.inbox(token).counts();
+  }
+  for (const since of ['2026-01-31', new Date('soon')]) await assert.rejects(bell.token('sdk-joined', { since }), InvalidArgument);
 });
 
 test('a lost connection is retried, then Unavailable', async () => {

@@ -2,7 +2,7 @@
 
 import { data as checkedData, text } from './arguments.js';
 import { findCredentials, findUrl } from './configuration.js';
-import { seconds } from './durations.js';
+import { epochSeconds, seconds } from './durations.js';
 import { BellcastError, BulkInterrupted, InvalidArgument, Unauthorized, UnknownArgument } from './errors.js';
 import { callHandler, sessionHandler, tokenHandler } from './responders.js';
 import { request } from './requests.js';
@@ -407,12 +407,12 @@ export class Bellcast {
     return this.request('GET', '/v1/explain', { query, signal });
   }
 
-  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h". @param {Id} recipient @param {{ttl?: number | string, topics?: string[], publish?: string[], roles?: string[], tenant?: string | null, name?: string}} [options] @returns {Promise<string>} */
-  async token(recipient, { ttl = DEFAULT_TTL, ...options } = {}) {
+  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h"; `since` (epoch seconds or a Date) is when the recipient joined the app. @param {Id} recipient @param {{ttl?: number | string, topics?: string[], publish?: string[], roles?: string[], tenant?: string | null, name?: string, since?: number | Date}} [options] @returns {Promise<string>} */
+  async token(recipient, { ttl = DEFAULT_TTL, since, ...options } = {}) {
     const sub = text(recipient, 'recipient');
     const lifetime = seconds('ttl', ttl);
     if (lifetime < 1 || lifetime > LONGEST_TTL) throw new InvalidArgument('ttl: must be between 1 second and 30 days');
-    const claims = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+    const claims = Object.fromEntries(Object.entries({ ...options, since: since && epochSeconds('since', since) }).filter(([, value]) => value !== undefined && value !== null));
     if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true })).token;
     const now = Date.now() / 1000;
     return signToken(this.#crypto, this.#secret, this.#key, { sub, iat: now, exp: now + lifetime, ...claims });

@@ -1,4 +1,4 @@
-/** Durations: seconds, or a text such as "90", "15m", "2h" or "7d". */
+/** Durations: seconds, or a text such as "90", "15m", "2h" or "7d". Moments: seconds since 1970, or a Date. */
 
 import { InvalidArgument } from './errors.js';
 
@@ -11,4 +11,11 @@ export function seconds(argument, value) {
   const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(String(value)) ?? [];
   if (!amount) throw new InvalidArgument(`${argument}: expected a duration such as 90, "15m", "2h" or "7d", got ${JSON.stringify(value)}`);
   return Number(amount) * (UNITS[unit] ?? 1);
+}
+
+/** @param {string} argument @param {number | Date} value @returns {number} */
+export function epochSeconds(argument, value) {
+  const found = value instanceof Date ? value.getTime() / 1000 : value;
+  if (typeof found === 'number' && found >= 0) return found;
+  throw new InvalidArgument(`${argument}: expected seconds since 1970 or a Date, got ${JSON.stringify(value)}`);
 }
