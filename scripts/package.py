@@ -50,7 +50,7 @@ def main() -> None:
 
         image.build_image(folder, bellcast.__version__)
         sbom.write(folder, bellcast.__version__)
-    for file in sorted(folder.iterdir()):
+    for file in sorted(folder.glob("[!.]*")):
         print(f"{file}  {file.stat().st_size:,} bytes")
 
 

@@ -105,6 +105,15 @@ def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
     assert [stored[name] for name in fields] == ["Petra Maier", "petra", None, "fr", "Europe/Vienna"]
 
 
+def test_time_of_the_last_notification_is_shown_to_the_second(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "olga", "title": "Hello"})
+    page = open_console("/recipients/olga")
+    time = page.get_by_text("The last notification was sent").locator("time")
+    expect(time).to_have_attribute("datetime", re.compile(r"T\d\d:\d\d:\d\dZ$"))
+
+
 def test_suggested_switch_is_shown_below_and_the_mail_is_sent_again(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -17,7 +17,7 @@ def test_key_grants_its_scopes_until_it_is_revoked(project):
     created = bellcast("key", "create", "booking service", "--scope", "send", **project)
     assert created.status == 0
     key = created.out.strip()
-    assert "has the scopes send" in created.err
+    assert "has the scope send." in created.err
     as_key = project | {"BELLCAST_SECRET": key}
 
     assert bellcast("notify", "key-alice", "Hello", **as_key).status == 0
@@ -28,6 +28,7 @@ def test_key_grants_its_scopes_until_it_is_revoked(project):
     id = key.split("_")[1]
     # Keys of other tests have more scopes, and leave less of 80 columns for the names.
     table = bellcast("key", "list", **project, COLUMNS="300").out
+    assert table.splitlines()[0].split()[-1] == "STATE"
     (listed,) = [line for line in table.splitlines() if id in line]
     assert listed.split()[:4] == [id, "booking", "service", "send"]
     assert " used 20" in listed

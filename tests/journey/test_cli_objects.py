@@ -41,6 +41,8 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     assert bellcast("message", "retry", sent.json["message"], **project).status == 1
     refused = bellcast("message", "retry", sent.json["message"], "--channel", "sms", **project)
     assert (refused.status, "leave out ID" in refused.err) == (2, True)
+    nothing = bellcast("message", "retry", "--since", "2100-01-01T00:00:00Z", **project)
+    assert (nothing.status, nothing.err) == (0, "Nothing to retry: no such message failed or bounced.\n")
     page = httpx.get(bellcast("mailbox", **project).out.strip())
     assert "Hi Ann" in page.text
     empty = bellcast("mailbox", "--tenant", "cli-unused", **project)

@@ -75,7 +75,7 @@ def test_port_in_use_names_the_last_port_of_the_data_folder(tmp_path, bellcast_s
     (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:8790"}')
     refused = bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path)
     assert refused.status == 1
-    assert "add --port 8790, the last one of" in refused.err
+    assert f"add --port 8790, which {tmp_path} had last." in refused.err
     (tmp_path / "server.json").write_text(json.dumps({"url": bellcast_server.url}))
     same = bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path)
     other = (int(bellcast_server.port) + 3) % 65_536

@@ -63,6 +63,9 @@ def retry(
         raise CommandError("--channel and --since select among all messages", "leave out ID, or both options", 2)
     done = client.messages.retry_all(**where, **of) if id is None else client.messages.retry(id, **where)
     yield done
+    if not done.retried:
+        console.note("Nothing to retry: no such message failed or bounced.")
+        return
     console.done(f"{'Would queue' if dry_run else 'Queued'} {done.retried} again")
 
 

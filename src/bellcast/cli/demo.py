@@ -82,7 +82,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
         server_port = port or apps.free_port(PORT if port is None else port)
         if port is None and server_port != PORT:
-            console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
+            console.note(f"Port {PORT} is in use; the demo uses {server_port} and other free ports.")
         ports = app_ports or range(server_port + 1, server_port + 1 + len(pages))
         for demo_app, app_port in zip(pages, ports, strict=True):
             demo_app.listen(app_port)

@@ -63,8 +63,9 @@ def create(
     yield created
     print(created["key"], flush=True)
     until = f" until {created['expires_at'][:10]}" if created.get("expires_at") else ""
+    noun = "scope" if len(scopes) == 1 else "scopes"
     console.note(
-        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}{_bound(created)}{until}. Store it now: it is not "
+        f"Key {created['id']} has the {noun} {', '.join(created['scopes'])}{_bound(created)}{until}. Store it now: it is not "
         "shown again."
     )
 
@@ -81,7 +82,7 @@ def list_(client: "options.Bellcast") -> Iterator[Any]:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("ID", "NAME", "SCOPES", "CREATED", ""):
+    for heading in ("ID", "NAME", "SCOPES", "CREATED", "STATE"):
         table.add_column(heading, no_wrap=heading != "NAME")
     for key in keys:
         name, scopes = Text(console.plain(key["name"])), ",".join(key["scopes"]) + _bound(key)

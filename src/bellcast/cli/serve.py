@@ -226,7 +226,7 @@ def _listen_errors(settings: "Settings") -> Iterator[None]:
         at = f"{settings.server.host} port {port}"
         if number == errno.EADDRINUSE:
             last = urlsplit(credentials.stored_url(settings) or "").port
-            free = (port + 3) % 65_536 if last in (None, port) else f"{last}, the last one of {settings.store.data}"
+            free = (port + 3) % 65_536 if last in (None, port) else f"{last}, which {settings.store.data} had last"
             raise CommandError(f"{at} is in use", f"stop the other program, or add --port {free}") from None
         # Numbers below 0 are errors of the name lookup.
         why = os.strerror(number) if number > 0 else error.strerror or str(error)

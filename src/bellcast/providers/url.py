@@ -88,7 +88,10 @@ def split(text: str) -> SplitResult:
         parts = urlsplit(text.strip())
         if parts.scheme and is_server(parts.netloc.rpartition("@")[2]):
             return parts
-    raise ValueError("must be a URL with a host name such as smtp://user:password@mail.example.com:587")
+    raise ValueError(
+        "must be a URL with a host name such as smtp://user:password@mail.example.com:587; percent-encode special characters "
+        "in user and password, such as # as %23"
+    )
 
 
 def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> ProviderURL:

@@ -437,6 +437,15 @@ def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
     assert "pass@" not in str(caught.value)
 
 
+def test_refused_url_is_answered_with_what_is_expected() -> None:
+    for sender in ("Shop", "Shop bells@example.com"):
+        with pytest.raises(ValueError, match=r"expected \?from=bells@example\.com or \?from=Shop <bells@example\.com>"):
+            from_url(f"smtp://mail.example.com?from={sender}")
+    with pytest.raises(ValueError, match=r"percent-encode .* such as # as %23"):
+        from_url("smtp://user:p#ss@mail.example.com?from=bells@example.com")
+    assert from_url("smtp://user:p%23ss@mail.example.com?from=bells@example.com")
+
+
 def test_url_is_shown_without_its_password() -> None:
     smtp = from_url("smtp://shop:secret@mail.example:25?from=bells@example.com")
     assert "secret" not in repr(smtp._url)

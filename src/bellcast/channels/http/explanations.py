@@ -55,12 +55,16 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     items, explained, connections, facts = await _recent(ctx, tenant, recipient, start)
     presence = _presence(connections)
     if not items:
-        text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
+        text = f"Nothing has been sent to the recipient since {_utc(times.to_rfc3339(start))}. {presence}"
         return Explanation(verdict="nothing_sent", text=text, facts=facts)
     last = explained[0]
-    sent_at = f"{items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
-    text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
+    text = f"The last notification was sent at {_utc(items[0].notification.created_at)}. {last.text} {presence}"
     return replace(last, text=text, facts=facts)
+
+
+def _utc(at: datetime) -> str:
+    """Return a time with its seconds: the console shows it relative to now."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
@@ -159,7 +163,7 @@ def _presence(connections: Sequence[ConnectionInfo]) -> str:
     ended = max((one for one in connections if one.closed_at), key=lambda one: one.closed_at or 0, default=None)
     if ended is None or ended.closed_at is None:
         return "The recipient is not connected."
-    return f"The recipient has not been connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
+    return f"The recipient has not been connected since {_utc(times.to_rfc3339(ended.closed_at))}: {ended.reason}."
 
 
 def ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:

@@ -46,6 +46,7 @@ BOUNCES = frozenset({550, 551, 553})
 # Replies about the credentials or the current policy, not about the message.
 REFUSED_LOGINS = frozenset({530, 534, 535, 538})
 OPTIONS = frozenset({"from"})
+WRONG_SENDER = "has a sender without an address: expected ?from=bells@example.com or ?from=Shop <bells@example.com>"
 NO_STARTTLS = (
     "the mail server does not offer STARTTLS, without which no password is sent: use smtps:// if the server has a port "
     "for TLS, or add tls=off to the provider's URL if the network is trusted"
@@ -57,9 +58,10 @@ def from_url(text: str, *, timeout: float = 30.0, connect: Connect | None = None
     url = parse(text, known_options=OPTIONS)
     if url.scheme not in ("smtp", "smtps"):
         raise ValueError("must begin with smtp:// or smtps://")
-    name, sender = parseaddr(url.options.get("from") or f"bellcast@{url.host}")
+    given = url.options.get("from")
+    name, sender = parseaddr(given or f"bellcast@{url.host}")
     if not addresses.is_email(sender):
-        raise ValueError("needs a sender: add ?from=bells@example.com")
+        raise ValueError(WRONG_SENDER if given else "needs a sender: add ?from=bells@example.com")
     return SMTPProvider(url, (sender, name or None), timeout, connect)
 
 

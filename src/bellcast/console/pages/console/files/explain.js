@@ -199,7 +199,7 @@ function byNotification(facts) {
 
 /** A text of the server with its time relative to now. */
 function relative(text) {
-  const [before, day, time, after] = text.split(/ at (\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC/);
+  const [before, day, time, after] = text.split(/ at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC/);
   return day ? html`${before} <${Time} at=${`${day}T${time}Z`} />${after}` : text;
 }
 
