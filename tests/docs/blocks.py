@@ -22,6 +22,8 @@ from typing import NamedTuple
 OPTIONS = r"(?: +[\w.=/-]+)*"
 SHOWN = rf"(?:^<!-- run:(?P<before>{OPTIONS}) -->\n)?^```(?P<shown>\w+)\n(?P<text>.*?)^```$"
 HIDDEN = rf"^<!--(?P<hidden>\w+)(?P<after>{OPTIONS})\n(?P<hidden_text>.*?)^-->$"
+TABS = re.compile(r"^<!-- tabs -->$.*?^<!-- /tabs -->$", re.MULTILINE | re.DOTALL)
+TAB = re.compile(r"^\*\*(.+?)\*\*$.*?(?=^\*\*.+\*\*$|^<!-- /tabs)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(f"{SHOWN}|{HIDDEN}", re.MULTILINE | re.DOTALL)
 RUN = {"sh", "python", "js"}
 # Actions of the runner, by the option that selects them.
@@ -35,6 +37,7 @@ class Block(NamedTuple):
     options: dict[str, str]
     text: str
     line: int
+    is_hidden: bool
 
     @property
     def kind(self) -> str:
@@ -45,13 +48,23 @@ class Block(NamedTuple):
         return self.language if self.language in RUN else "read"
 
 
-def of(page: Path) -> list[Block]:
-    """The blocks of a page in order."""
+def of(page: Path, tab: str = "") -> list[Block]:
+    """The blocks of a page in order, without those of the other tabs if the reader has chosen one."""
     text = page.read_text(encoding="utf-8")
+    if tab:
+        text = TABS.sub(
+            lambda tabs: TAB.sub(lambda one: one[0] if one[1] == tab else re.sub(".+", "", one[0]), tabs[0]), text
+        )
     return [_block(match, text.count("\n", 0, match.start()) + 1) for match in BLOCK.finditer(text)]
 
 
 def _block(match: re.Match[str], line: int) -> Block:
     words = (match["before"] or match["after"] or "").split()
     options = dict(word.partition("=")[::2] for word in words)
-    return Block(match["shown"] or match["hidden"], options, match["text"] or match["hidden_text"] or "", line)
+    return Block(
+        match["shown"] or match["hidden"],
+        options,
+        match["text"] or match["hidden_text"] or "",
+        line,
+        bool(match["hidden"]),
+    )

@@ -35,13 +35,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def server(bellcast_server: ServerProcess) -> ServerProcess:
-    """The shared server without recipients."""
-    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """The shared server without recipients. A tab has its own: stored idempotency keys are those of other tabs too."""
+    if "tab" in request.fixturenames:
+        with ServerProcess(request.getfixturevalue("tmp_path") / "data") as own:
+            yield own
+    else:
+        yield _without_recipients(request.getfixturevalue("bellcast_server"))
+
+
+def _without_recipients(server: ServerProcess) -> ServerProcess:
+    with Bellcast(server.url, server.secret) as bell:
         for tenant in (None, "acme"):
             for recipient in bell.recipients.list(tenant=tenant, limit=1_000).recipients:
                 bell.recipients.delete(recipient.key, tenant=tenant)
-    return bellcast_server
+    return server
 
 
 @pytest.fixture
@@ -58,12 +66,12 @@ def run_html(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterato
 
 
 @pytest.fixture
-def run_page(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterator[Callable[[Path], PageRunner]]:
-    """Run all examples of a page."""
+def run_page(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterator[Callable[..., PageRunner]]:
+    """Run all examples of a page, or those of one tab."""
     runners: list[PageRunner] = []
 
-    def run(page: Path) -> PageRunner:
-        examples = blocks.of(page)
+    def run(page: Path, tab: str = "") -> PageRunner:
+        examples = blocks.of(page, tab)
         starts_a_server = any("bellcast serve" in block.text or "create_app" in block.text for block in examples)
         is_first = page.name in FIRST_PAGES
         runner = PageRunner(tmp_path, browser, None if starts_a_server else server, credentials=not is_first)
@@ -74,6 +82,7 @@ def run_page(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterato
             except Exception as failure:
                 failure.add_note(f"{page.name}, line {block.line}:\n{block.text}")
                 raise
+        runner.check()
         return runner
 
     yield run

@@ -32,6 +32,7 @@ TIMEOUT = 60.0  # seconds; a loaded machine needs three
 PORTS = re.compile(r"\b(8787|8000|8080|9000|4222)\b")
 INVENTED = "https://bell.example.com"
 CLIENT = Path(__file__).parents[2] / "client"
+REFUSED = '"type":"/errors/'
 NODE_CLIENT = "import { Bellcast } from 'bellcast/server'; const bell = new Bellcast();\n"
 # The app's database as the examples name it; a page that names it gets an empty one instead.
 DATABASE = re.compile(r"(postgresql(?:\+\w+)?)://shop@localhost/shop\b")
@@ -84,6 +85,8 @@ class PageRunner:
     def run(self, block: Block) -> None:
         """Execute a block by its kind."""
         text = self.localized(block.text)
+        if block.kind != "expect":
+            self.check()
         match block.kind:
             case "write":
                 file = self.folder / block.options["file"]
@@ -103,6 +106,10 @@ class PageRunner:
                 self._javascript(text)
             case "node":
                 self._node(text)
+
+    def check(self) -> None:
+        """A refused request, which `curl -s` does not report, fails the page unless its output is on the page."""
+        assert REFUSED not in self.printed, self.printed
 
     # --- kinds of blocks
 
@@ -207,6 +214,8 @@ class PageRunner:
         _wait_until(lambda: any(_matches(text, output) for output in self._outputs()))
         outputs = self._outputs()
         assert any(_matches(text, output) for output in outputs), "\n---\n".join(outputs)
+        if re.search("error|detail", text):
+            self.printed = ""
 
     def _outputs(self) -> list[str]:
         for page in self._pages:

@@ -42,6 +42,33 @@ def test_examples_of_a_page_work(run_page: Callable[[Path], PageRunner], page: P
     run_page(page)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("tab", ["Python", "Node", "curl"])
+@pytest.mark.parametrize(
+    "page", [page for page in HANDWRITTEN if blocks.of(page, "curl") != blocks.of(page)], ids=page_id
+)
+def test_examples_of_one_tab_work_without_the_others(run_page: Callable[..., PageRunner], page: Path, tab: str) -> None:
+    run_page(page, tab)
+
+
+def test_commands_that_run_the_files_of_a_page_are_shown() -> None:
+    hidden = []
+    for page in [*FIRST_PAGES, *HANDWRITTEN]:
+        examples = blocks.of(page)
+        files = [Path(one.options["file"]).stem for one in examples if "file" in one.options and not one.is_hidden]
+        run = re.compile(rf"(?:uvicorn|python|node)\b.*\b(?:{'|'.join(files) or '$^'})\b")
+        hidden += [f"{page_id(page)}, line {one.line}" for one in examples if one.is_hidden and run.search(one.text)]
+    assert hidden == []
+
+
+def test_tabs_have_no_hidden_commands() -> None:
+    """The output that follows would not be the reader's."""
+    hidden = [
+        page_id(page) for page in HANDWRITTEN if any("<!--sh" in tabs for tabs in blocks.TABS.findall(page.read_text()))
+    ]
+    assert hidden == []
+
+
 @pytest.mark.parametrize("page", FIRST_PAGES, ids=page_id)
 def test_bell_of_a_first_page_shows_a_new_notification(run_page: Callable[[Path], PageRunner], page: Path) -> None:
     runner = run_page(page)

@@ -138,6 +138,16 @@ def test_axe_finds_nothing_in_firefox(folder: Path, tmp_path: Path) -> None:
         browser.end()
 
 
+def test_names_in_tables_are_not_broken_on_a_phone(folder: Path, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((folder / "html" / "howto" / "workflows.html").as_uri())
+    for name in ("branch", "wait_for", "throttle"):
+        code = page.locator("td:first-child code", has_text=re.compile(f"^{name}$"))
+        assert code.evaluate("(element) => element.getClientRects().length") == 1, name
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
 def test_keys_scroll_a_wide_block_of_code_also_after_a_change_of_its_width(folder: Path, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
