@@ -31,7 +31,7 @@ WAITS = (0.01, 0.05, 0.5)
 
 
 class LossyNetwork(NodeNetwork):
-    """Three nodes with clients. Messages between them arrive later, in order, and some are lost."""
+    """Three nodes with clients. Messages between them arrive later, those of each node in order, and some are lost."""
 
     def __init__(self, seed: int) -> None:
         self.fake_clock = FakeClock()
@@ -50,10 +50,10 @@ class LossyNetwork(NodeNetwork):
             self.arriving[node].append(event)
 
     def arrive(self, node: NetworkNode, number: int) -> None:
-        """Let the next messages to a node arrive."""
-        events, self.arriving[node] = self.arriving[node][:number], self.arriving[node][number:]
-        for event in events:
-            node.receive(event)
+        """Let messages to a node arrive, each the next one of any sender."""
+        for _ in range(number):
+            senders = [sender_of(event) for event in self.arriving[node]]
+            node.receive(self.arriving[node].pop(senders.index(self.random.choice(senders))))
 
     async def act(self, *, faults: bool) -> None:
         """Let a client connect, disconnect, follow or unfollow, or a node lose its broker, find it again, or die."""
@@ -115,6 +115,15 @@ class LossyNetwork(NodeNetwork):
                 assert sum(one.connections or 0 for one in members) == len(followers)
             else:  # a node that does not follow knows nothing
                 assert members == []
+
+
+def sender_of(event: Event) -> str:
+    match event:
+        case GroupUpdate():
+            return event.state.node
+        case GroupAnswer():
+            return event.states[0].node
+    return str(getattr(event, "node", ""))
 
 
 class Client:

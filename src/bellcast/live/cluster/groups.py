@@ -195,7 +195,7 @@ class Groups:
         self.followed[stream] = followed = self.followed.get(stream, 0) + 1
         if followed == 1:
             self._broker.follow(stream)
-            self._ask(stream, SUBSCRIBE_MS)
+            self.mark_suspect([stream], SUBSCRIBE_MS)
 
     def unfollow(self, stream: Stream) -> None:
         """Release one `follow` of the stream."""
@@ -228,20 +228,15 @@ class Groups:
             self._changed.setdefault(stream, set()).update(() if recipient is None else (recipient,))
             self._wake()
 
-    def mark_suspect(self, streams: Collection[Stream]) -> None:
-        """Ask about streams that may have missed messages: newly followed ones, or all after a lost connection."""
-        for stream in streams:
+    def mark_suspect(self, streams: Collection[Stream], delay: int = 0) -> None:
+        """Ask from the beginning, unless there is no other node, about streams that may have missed messages: newly followed
+        ones, or all after a lost connection."""
+        for stream in () if self._is_alone else streams:
             if stream in self.followed:
-                self._ask(stream)
-
-    def _ask(self, stream: Stream, delay: int = 0) -> None:
-        """Ask from the beginning, unless there is no other node."""
-        if self._is_alone:
-            return
-        group = self._groups.setdefault(stream, self._group(stream))
-        group.unheard = tuple(group.peers)
-        self._plan(stream, GroupStep.ASK, delay)
-        self._wake()
+                group = self._groups.setdefault(stream, self._group(stream))
+                group.unheard = tuple(group.peers)
+                self._plan(stream, GroupStep.ASK, delay)
+                self._wake()
 
     def _group(self, stream: Stream) -> StreamGroup:
         """Return the stored group or a new one, with a number that no other node knows."""

@@ -163,7 +163,10 @@ class Members:
 
     async def _drop_silent(self, now: int) -> None:
         silent = [id for id, node in self.others.items() if now - node.heard_at > NODE_TIMEOUT_MS]
-        if silent and not await self.is_reachable():
+        try:
+            if silent:
+                await self._broker.ping()
+        except BellcastError:  # all are silent to a node that is cut off
             self._restart_timeouts()
             return
         for id in silent:
@@ -181,25 +184,11 @@ class Members:
         self.keeper, self.is_settled = self.id, True
         self._send_soon()
 
-    def _yield_to(self, keeper: str) -> None:
-        if self.is_keeper:
-            self._broker.unfollow(BEATS)
-        if self.keeper != keeper:
-            self.keeper, self._listed = keeper, set()
-            self._send_soon()  # a beat, so that the keeper knows this node
-
     def _restart_timeouts(self) -> None:
         now = self._ticked_at = self._clock.now()
         self._list_due = now + KEEPER_TIMEOUT_MS
         for node in self.others.values():
             node.heard_at = now
-
-    async def is_reachable(self) -> bool:
-        try:
-            await self._broker.ping()
-        except BellcastError:
-            return False
-        return True
 
     # --- receiving
 
@@ -238,7 +227,11 @@ class Members:
             if self.is_keeper:
                 self._send_soon()
             return
-        self._yield_to(event.node)
+        if self.is_keeper:
+            self._broker.unfollow(BEATS)
+        if self.keeper != event.node:
+            self.keeper, self._listed = event.node, set()
+            self._send_soon()  # a beat, so that the keeper knows this node
         self._list_due = now + KEEPER_TIMEOUT_MS
         for id, connections in event.nodes.items():
             if id != self.id:
