@@ -5,6 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from benchmarks import cross_node_latency, engines, figures, latency, nodes, target
 from benchmarks.client_pool import ClientPool
@@ -20,6 +21,7 @@ from benchmarks.server_under_test import BenchServer, booking
 
 NAME = "fleet"
 CLIENTS = 1_000  # of all nodes
+PAIRED = 500  # clients of a node whose CPU is measured
 CALLERS = 50  # connections of the sending app to all nodes
 SENDS_A_SECOND = 50
 # A node is gone when two heartbeats are missing and the keeper has said so.
@@ -54,38 +56,52 @@ def _measure(run: BenchmarkRun, cluster: Nodes, loop: EpollLoop, at_rest: float)
     number, clock, over = len(cluster.each), DelayClock(), f"{len(cluster.each)} nodes over {BROKERS[cluster.broker]}"
     each = CLIENTS // number
     pools = [latency.create_pool(loop, node, clock) for node in cluster.each]
-    for at, (pool, node) in enumerate(zip(pools, cluster.each, strict=True)):  # what only the first of a process costs
-        _connect(pool, node, at, range(1))
-        node.send_request(run.deadline, node.send("/v1/notifications", booking("first", at)), 201)
-    _run(loop, SETTLED_S)
-    used = _above_rest(cluster, at_rest)
     for at, (pool, node) in enumerate(zip(pools, cluster.each, strict=True)):
-        _connect(pool, node, at, range(1, each))
-    _run(loop, SETTLED_S)
-    connected = _cpu(f"{over}: CPU of all for a connection", used(), number * (each - 1))
+        _connect(pool, node, f"reader-{at}", range(each))
     _wait_until_all_see(run, cluster.each, loop, number * each)
     senders = [Sender(loop, node, callers=max(1, CALLERS // number)) for node in cluster.each]
-    sends, used = _sends(run, cluster, senders, each), _above_rest(cluster, at_rest)
-    latency.send_all(loop, sends, clock, SENDS_A_SECOND)
-    send = _cpu(f"{over}: CPU of all for a send to a client of another", used(), len(sends))
+    latency.send_all(loop, _sends(run, cluster, senders, each), clock, SENDS_A_SECOND)
     sent = latency.figure(
         NAME, f"{over}: send to one to socket of another", latency.delays(loop, pools, clock), GOAL_MS, {}
     )
+    costs = _costs(run, replace(cluster, each=cluster.each[-2:]), loop, over, at_rest)
     memory = cluster.memory() / number / 2**20
     cluster.each[-1].process.kill()
     gone = _wait_until_all_see(run, cluster.each[:-1], loop, (number - 1) * each)
     name = f"{over}: until all know that a killed one is gone"
     return [
-        connected,
-        send,
         sent,
+        *costs,
         Figure(benchmark=NAME, name=name, value=gone, unit="s", goal=figures.at_most(GOAL_GONE_S), details={}),
         Figure(benchmark=NAME, name=f"{over}: memory (PSS) of one", value=memory, unit="MiB", goal=None, details={}),
     ]
 
 
+def _costs(run: BenchmarkRun, pair: Nodes, loop: EpollLoop, over: str, at_rest: float) -> list[Figure]:
+    """Measure connections to one of two nodes, and sends to them through the other. The nodes that do not follow these inboxes
+    receive nothing."""
+    (sending, node), clock = pair.each, DelayClock()
+    pool, sender = latency.create_pool(loop, node, clock), Sender(loop, sending)
+    _connect(pool, node, "paired", range(1))
+    _run(loop, SETTLED_S)
+    used = _above_rest(pair, at_rest)
+    _connect(pool, node, "paired", range(1, PAIRED))
+    _run(loop, SETTLED_S)
+    connected = used()
+    notes = [booking(f"paired-{number}", number) for number in range(PAIRED)]
+    used = _above_rest(pair, at_rest)
+    latency.send_all(loop, [(sender, sending.send("/v1/notifications", note)) for note in notes], clock, SENDS_A_SECOND)
+    latency.delays(loop, [pool], clock)
+    sent = used()
+    pool.disconnect(PAIRED)
+    return [
+        _cpu(f"{over}: CPU of a connection", connected, PAIRED - 1),
+        _cpu(f"{over}: CPU of both for a send to a client of another", sent, PAIRED),
+    ]
+
+
 def _above_rest(cluster: Nodes, share: float) -> Callable[[], float]:
-    """Return a function that returns the CPU seconds of all nodes since now, without the share of a core that each takes at rest."""
+    """Return a function that returns the CPU seconds of these nodes since now, without the share of a core that each takes at rest."""
     before, begin = cluster.cpu(), time.perf_counter()
     return lambda: cluster.cpu().since(before).total - share * len(cluster.each) * (time.perf_counter() - begin)
 
@@ -94,8 +110,8 @@ def _cpu(name: str, seconds: float, number: int) -> Figure:
     return Figure(benchmark=NAME, name=name, value=1e6 * seconds / number, unit="µs", goal=None, details={})
 
 
-def _connect(pool: ClientPool, node: BenchServer, at: int, numbers: range) -> None:
-    pool.connect(node.greeting("websocket", node.token(f"reader-{at}-{number}")) for number in numbers)
+def _connect(pool: ClientPool, node: BenchServer, name: str, numbers: range) -> None:
+    pool.connect(node.greeting("websocket", node.token(f"{name}-{number}")) for number in numbers)
 
 
 def _sends(run: BenchmarkRun, cluster: Nodes, senders: Sequence[Sender], each: int) -> list[tuple[Sender, bytes]]:
