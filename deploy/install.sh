@@ -5,39 +5,42 @@
 #
 # It writes /opt/bellcast/VERSION, the link /opt/bellcast/current, the unit bellcast.service, which must be beside this script, and once
 # /etc/bellcast/bellcast.env with the settings. If the server is not ready within WAIT seconds, the link and the unit of the version before
-# are restored and that version is started. A second run with the same file restarts the server only.
+# are restored and that version is started. A second run with the same file and extras restarts the server only.
 #
-# Environment: EXTRAS (postgres,redis), WAIT (120), PYTHON (python3, 3.11 or newer), DESTDIR (a folder instead of /, for tests).
+# Environment: EXTRAS (postgres,redis, then those of the version before), WAIT (120), PYTHON (python3), DESTDIR (instead of /, for tests).
 set -eu
 umask 022
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
-[ $# -eq 1 ] && [ -f "$1" ] || fail "name one wheel: ./install.sh bellcast-….whl"
+[ $# -eq 1 ] || fail "$# files are named, expected one wheel: ./install.sh bellcast-….whl"
+[ -f "$1" ] || fail "$1 does not exist: make wheel in a checkout writes the wheel to dist/"
 wheel=$(realpath "$1")
 unit_source=$(dirname "$(realpath "$0")")/bellcast.service
 [ -f "$unit_source" ] || fail "bellcast.service is not beside this script"
 version=$(basename "$wheel" | sed -n 's/^bellcast-\([^-]*\)-.*\.whl$/\1/p')
 [ -n "$version" ] || fail "$wheel is not a wheel of Bellcast"
-digest=$(sha256sum "$wheel" | cut -c1-64)
-
 programs=${DESTDIR:-}/opt/bellcast
 settings=${DESTDIR:-}/etc/bellcast/bellcast.env
 unit=${DESTDIR:-}/etc/systemd/system/bellcast.service
 current=$programs/current
 before=$(readlink "$current" || true)
+extras=${EXTRAS:-$(cat "$current/extras" 2>/dev/null || echo postgres,redis)}
 
-# An installation is complete when it has the digest of its wheel. Another build of the same version has a folder of its own.
+# An installation is complete when it has this digest. Another build of the same version, or other extras, have a folder of their own.
+digest=$({ cat "$wheel"; echo "$extras"; } | sha256sum | cut -c1-64)
 is_complete() { [ "$(cat "$programs/$1/wheel.sha256" 2>/dev/null)" = "$digest" ]; }
 name=$version
-if [ -e "$programs/$name/wheel.sha256" ] && ! is_complete "$name"; then
-  name=$version-$(echo "$digest" | cut -c1-8)
-fi
+[ ! -e "$programs/$name/wheel.sha256" ] || is_complete "$name" || name=$version-$(echo "$digest" | cut -c1-8)
 if ! is_complete "$name"; then
   error=$(rm -rf "${programs:?}/$name" 2>&1) || fail "cannot replace an incomplete installation: $(echo "$error" | head -n 1)"
+  python=${PYTHON:-python3}
+  "$python" -c 'import ensurepip, sys; exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "$python is not Python 3.11 or newer with venv (Debian: python3-venv): name one in PYTHON"
   mkdir -p "$programs"
-  "${PYTHON:-python3}" -m venv "$programs/$name"
-  "$programs/$name/bin/pip" install --quiet --disable-pip-version-check "$wheel[${EXTRAS:-postgres,redis}]"
+  "$python" -m venv "$programs/$name"
+  "$programs/$name/bin/pip" install --quiet --disable-pip-version-check "$wheel[$extras]"
+  echo "$extras" >"$programs/$name/extras"
   echo "$digest" >"$programs/$name/wheel.sha256"
 fi
 
@@ -48,10 +51,7 @@ if [ ! -e "$settings" ]; then
 fi
 chmod 0600 "$settings"
 
-link() {
-  ln -sfn "$1" "$current.new"
-  mv -T "$current.new" "$current" # in one step: the link always exists
-}
+link() { ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current"; } # in one step: the link always exists
 
 # The address at which the server with these settings answers on this machine.
 value() { sed -n "s/^$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" "$settings" | tail -n 1; }

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { build } from 'esbuild';
+
 import { pack } from './app/pack.js';
 
 const TSC = fileURLToPath(new URL('../node_modules/.bin/tsc', import.meta.url));
@@ -31,6 +33,11 @@ test('every entry can be imported without a DOM', async () => {
   const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/cache-invalidation', 'bellcast/touches', 'bellcast/template-editor', 'bellcast/server'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
   const output = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: result.app, encoding: 'utf8' });
   assert.equal(output.trim(), 'true,true,true,true,true,true,true');
+});
+
+test('the client for servers does not build for browsers, and the error says why', async () => {
+  const stdin = { contents: "import { Bellcast } from 'bellcast/server'; new Bellcast();", resolveDir: result.app };
+  await assert.rejects(build({ stdin, bundle: true, write: false, logLevel: 'silent' }), /dist-server\/not-for-browsers\.js" for import "Bellcast"/);
 });
 
 test('React Server Components see a client module', () => {

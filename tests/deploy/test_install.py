@@ -34,6 +34,7 @@ server.serve_forever()
 """
 # Makes a virtual environment whose pip copies the wheel as the program `bellcast`.
 PYTHON = """#!/bin/sh
+[ "$1" != -c ] || exec {python} "$@"
 [ "$1 $2" = "-m venv" ] || exit 2
 mkdir -p "$3/bin"
 ln -s {python} "$3/bin/python"
@@ -79,12 +80,14 @@ class Machine:
             "http_proxy": "http://127.0.0.1:9",  # is not there
         }
 
-    def install(self, version: str, text: str | None = None, wait: int = 30) -> subprocess.CompletedProcess[str]:
+    def install(
+        self, version: str, text: str | None = None, wait: int = 30, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the script with a wheel of this version, whose server responds with its version."""
         wheel = self.download / f"bellcast-{version}-py3-none-any.whl"
         wheel.write_text(text or SERVER.replace("VERSION", version))
         command = [str(self.download / "install.sh"), str(wheel)]
-        environ = self.environ | {"WAIT": str(wait)}
+        environ = self.environ | {"WAIT": str(wait)} | environ
         return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
 
     @property
@@ -135,6 +138,23 @@ def test_versions_are_installed_updated_and_restored(machine: Machine) -> None:
     assert machine.install("0.2.0", SERVER.replace("VERSION", "0.2.0 rebuilt")).returncode == 0
     assert machine.current.readlink().name.startswith("0.2.0-")
     assert machine.served == "0.2.0 rebuilt"
+
+
+@pytest.mark.thorough
+def test_extras_of_an_installed_version_can_be_changed_and_stay_in_updates(machine: Machine) -> None:
+    assert machine.install("0.1.0").returncode == 0
+    assert machine.install("0.1.0", EXTRAS="postgres,otel").returncode == 0
+    assert machine.current.readlink().name.startswith("0.1.0-")
+    assert machine.install("0.2.0").returncode == 0
+    extras = [line.partition("[")[2] for line in machine.calls.read_text().splitlines()]
+    assert extras == ["postgres,redis]", "postgres,otel]", "postgres,otel]"]
+
+
+def test_python_that_is_missing_is_named(machine: Machine) -> None:
+    refused = machine.install("0.1.0", PYTHON="python9")
+    expected = "install.sh: python9 is not Python 3.11 or newer with venv (Debian: python3-venv): name one in PYTHON\n"
+    assert (refused.returncode, refused.stderr) == (1, expected)
+    assert not (machine.root / "opt").exists()
 
 
 @pytest.mark.thorough
@@ -214,10 +234,17 @@ def test_incomplete_installation_that_cannot_be_removed_is_named_once(machine: M
 
 def test_script_is_short_and_refuses_other_files(machine: Machine) -> None:
     assert len((DEPLOY / "install.sh").read_text().splitlines()) <= 90
-    for arguments in ([], [str(machine.download / "bellcast.service")], [str(machine.download / "missing.whl")]):
+    unit, missing = str(machine.download / "bellcast.service"), str(machine.download / "missing.whl")
+    reasons = {
+        (): "0 files are named, expected one wheel",
+        (missing, missing): "2 files are named, expected one wheel",
+        (missing,): f"{missing} does not exist",
+        (unit,): f"{unit} is not a wheel of Bellcast",
+    }
+    for arguments, reason in reasons.items():
         command = [str(machine.download / "install.sh"), *arguments]
         refused = subprocess.run(command, env=machine.environ, capture_output=True, text=True)
-        assert (refused.returncode, refused.stderr.startswith("install.sh: ")) == (1, True)
+        assert (refused.returncode, refused.stderr.startswith(f"install.sh: {reason}")) == (1, True)
     assert not (machine.root / "opt").exists()
 
 

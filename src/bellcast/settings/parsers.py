@@ -111,6 +111,9 @@ def hosts(value: str) -> tuple[str, ...]:
 
 def folder(value: str) -> Path:
     """a folder"""
+    # Other commands take JSON with `--data`; a folder of that name would be another, empty server.
+    if value.startswith("{"):
+        raise SettingsError("expected a folder, got JSON. For the data of a notification, use --payload")
     return Path(value).expanduser()
 
 

@@ -21,7 +21,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{'ok   ' if is_fine else 'FAIL '}{text}")
             failures += not is_fine
         if failures:
-            raise CommandError(f"{failures} problems found.")
+            raise CommandError(f"{failures} problem{'s' * (failures != 1)} found.")
 
     def _findings(self) -> Iterator[tuple[bool, str]]:
         messages = [message for message in checks.check_setting(None) if not message.is_silenced()]
