@@ -19,7 +19,10 @@ ENVIRON = {"BELLCAST_URL": "http://127.0.0.1:1", "BELLCAST_SECRET": "s", "BELLCA
         (("notify", "alice", "T", "--priority", "nope"), "priority: expected one of low, normal, high, urgent"),
         (("notify", "alice", "T", "--priority", "nope", "--dry-run"), "priority: expected one of low, normal"),
         (("notify", "alice", "T", "--payload", "[1]"), "data: expected a mapping, got list"),
-        (("notify", "alice", "T", "--data", '{"id": 7}'), "expected a folder, got JSON. For the data of a notification, use --payload"),
+        (
+            ("notify", "alice", "T", "--data", '{"id": 7}'),
+            "expected a folder, got JSON. For the data of a notification, use --payload",
+        ),
         (("notify", "alice", "T", "--tag", ""), "tags[0]: must not be empty"),
         (("notify", "", "T"), "to: must name a recipient"),
         (("notify", "alice", NOT_UTF_8), "title: must be valid Unicode text"),
