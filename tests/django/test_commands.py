@@ -22,7 +22,7 @@ def test_commands_send_and_write_users(shop, configured, unreachable):
     send(shop.nadia)
     with pytest.raises(CommandError, match="still due"):
         run("bellcast_relay", "--once")
-    with pytest.raises(CommandError, match="^1 problem found"):
+    with pytest.raises(CommandError, match=r"^1 problem found\.$"):
         run("bellcast_doctor")
     with pytest.raises(CommandError, match="No user"):
         run("bellcast_notify", "unknown", "Now")
