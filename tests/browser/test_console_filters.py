@@ -1,13 +1,17 @@
 """The filters of lists, in the URL."""
 
 import re
+import time
 from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import Console, add_filter, change_filter, used_filter, wait_loaded
 from tests.browser.shop import wait_until
+from tests.browser.test_accessibility import violations
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,45 @@ def test_announcements_of_a_recipient_are_filtered_by_their_state(
     expect(page.locator(".row-link")).to_have_text(["To all"])
     change_filter(page, "State", "archived")
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+
+
+def test_range_selected_in_a_histogram_filters_the_list(
+    open_console: Callable[..., Page], owner: Console, run: str
+) -> None:
+    page = open_console("/account")
+    half_hour = 1_800_000
+    latest = time.time_ns() // 1_000_000 // half_hour * half_hour
+    series = {"step": "15m", "metrics": ["sends"], "points": [[latest - 2 * half_hour, 3], [latest, 1]]}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.get_by_role("link", name="Notifications").click()
+    chart = page.get_by_role("img", name="4 sends in the last 24 hours, at most 3 at a time")
+    expect(chart).to_be_visible()
+    assert violations(page) == []
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 10, steps=4)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("from=.*&to="))
+    expect(page.get_by_role("search", name="Filters")).to_contain_text("Time")
+    page.get_by_role("button", name="Show all times").click()
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("from=.*&to="))
+    times = [datetime.fromisoformat(parse_qs(urlsplit(page.url).query)[name][0]) for name in ("from", "to")]
+    assert (times[1] - times[0]).total_seconds() == half_hour / 1000
+    add_filter(page, "Type", "general")
+    expect(page.get_by_role("region", name="Sends over time")).to_have_count(0)  # it counts all types
+
+
+def test_menu_at_the_edge_of_a_small_window_stays_within_it(open_console: Callable[..., Page], run: str) -> None:
+    page = open_console("/messages", viewport={"width": 390, "height": 420})
+    for opener in (page.get_by_role("button", name="Add a filter"), page.get_by_role("button", name="Export")):
+        opener.click()
+        box = page.locator(".popup-panel:popover-open").bounding_box()
+        assert box is not None
+        assert (box["x"] >= 0, box["y"] >= 0) == (True, True)
+        assert (box["x"] + box["width"] <= 390, box["y"] + box["height"] <= 420) == (True, True)
+        page.keyboard.press("Escape")

@@ -18,6 +18,7 @@ from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import NewFanout
 from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.contention import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
@@ -175,7 +176,7 @@ class RunExecutor(Struct, eq=False):
         await self.broker.publish(*added)
         self.triggers.router.messages_added()
         for one in page.runs:
-            self.triggers.router.committed(one.sends)
+            self._committed(one.run, one.sends)
             if one.run.state != "running":
                 self.feed.emit(_feed_event(one.run, one.now))
         await self._resume_activated(one.run for one in page.runs)
@@ -251,7 +252,7 @@ class RunExecutor(Struct, eq=False):
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
-            self.triggers.router.committed(commit.sends)
+            self._committed(commit.run, commit.sends)
             if commit.run.state != execution.stored.state:
                 self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
@@ -297,6 +298,12 @@ class RunExecutor(Struct, eq=False):
             ended_at=now if state.status in runs.ENDED else None,
             body=body,
         )
+
+    def _committed(self, run: StoredRun, sends: Sequence[SendRequest]) -> None:
+        """Begin to deliver messages, and count the inbox items: the feed has an event of the run, but none of its sends."""
+        self.triggers.router.committed(sends)
+        if number := sum(len(one.ids) for one in sends):
+            self.feed.count("send", run.tenant, number)
 
     # --- calls
 

@@ -5,6 +5,7 @@ import { html } from './html.js';
 import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
+import { histogramOf } from './histogram.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Person, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
@@ -15,7 +16,7 @@ const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
 
 export const notifications = {
-  path: '/v1/notifications', rows: 'notifications', link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
+  histogram: histogramOf('sends', 'sends'), path: '/v1/notifications', rows: 'notifications', link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [
@@ -37,7 +38,7 @@ export const announcements = {
 };
 
 export function inboxState(one) {
-  if (!one.in_inbox) return 'not in the inbox';
+  if (!one.in_inbox) return 'not in inbox';
   if (one.archived_at) return 'archived';
   if (one.read_at) return 'read';
   return one.seen_at ? 'seen' : 'unseen';

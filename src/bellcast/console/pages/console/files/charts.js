@@ -87,6 +87,47 @@ export function Charts({ page, tenant, connections }) {
   }}<//></section>`;
 }
 
+/**
+ * The selection of intervals by pointer and by keyboard.
+ * @param {number} last the number of the last interval
+ * @param {any} open gets the first and the last interval
+ * @param {(part: number) => number} indexAt the interval at a part of the width
+ */
+export function useSelection(last, open, indexAt) {
+  // From where the selection began; `pressedAt` while the pointer is down.
+  const [selection, select] = useState({ anchor: last, focus: last, isShown: false, pressedAt: null });
+  const clear = () => select({ ...selection, isShown: false, pressedAt: null });
+  const choose = () => open(...[selection.anchor, selection.focus].sort((one, other) => one - other));
+  const intervalAt = ({ clientX, currentTarget }) => {
+    const box = currentTarget.getBoundingClientRect();
+    return Math.min(Math.max(indexAt((clientX - box.left) / box.width), 0), last);
+  };
+  const press = (event) => {
+    if (event.button !== 0) return;
+    event.currentTarget.setPointerCapture(event.pointerId);
+    const at = intervalAt(event);
+    select({ anchor: at, focus: at, isShown: false, pressedAt: event.clientX });
+  };
+  const drag = (event) => {
+    if (selection.pressedAt !== null && Math.abs(event.clientX - selection.pressedAt) >= MIN_DRAG_PX) select({ ...selection, focus: intervalAt(event), isShown: true });
+  };
+  const release = () => {
+    clear();
+    if (selection.isShown && selection.pressedAt !== null) choose();
+  };
+  const keys = (event) => {
+    const moved = { ArrowLeft: selection.focus - 1, ArrowRight: selection.focus + 1, Home: 0, End: last }[event.key];
+    if (event.key === 'Enter') choose();
+    else if (event.key === 'Escape' && selection.isShown) clear();
+    else if (moved !== undefined) {
+      const focus = Math.min(Math.max(moved, 0), last);
+      select({ anchor: event.shiftKey ? selection.anchor : focus, focus, isShown: true, pressedAt: null });
+    } else return;
+    event.preventDefault();
+  };
+  return { selection, intervalAt, drag, attributes: { tabIndex: 0, 'aria-describedby': 'selection', onPointerDown: press, onPointerUp: release, onPointerCancel: clear, onBlur: clear, onKeyDown: keys } };
+}
+
 /** `current` is the value now, of a metric that has one. `open` shows the events between two times; false without permission. */
 function Chart({ one, series: { metrics, points: rows, end }, range, current, open }) {
   const { length, stepMs } = range, count = Math.round(length / stepMs), last = count - 1, begin = end - length;
@@ -104,47 +145,20 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   // The current interval has not ended: a fall to it would be taken for one of the numbers.
   const ended = today.filter(([at]) => at < end - stepMs);
   const [pointed, setPointed] = useState(null);
-  // The selected intervals, from where the selection began; `pressedAt` while the pointer is down.
-  const [selection, select] = useState({ anchor: last, focus: last, isShown: false, pressedAt: null });
   const between = ({ anchor, focus }) => [begin + Math.min(anchor, focus) * stepMs, begin + (Math.max(anchor, focus) + 1) * stepMs];
-  const intervalAt = ({ clientX, currentTarget }) => {
-    const box = currentTarget.getBoundingClientRect();
-    return Math.min(Math.max(Math.round((clientX - box.left) / box.width * last), 0), last);
-  };
+  const { selection, intervalAt, drag, attributes } = useSelection(last, open && ((first, end_) => open(begin + first * stepMs, begin + (end_ + 1) * stepMs)), (part) => Math.round(part * last));
   const point = (event) => {
     const at = begin + intervalAt(event) * stepMs;
     if (today.length > 0) setPointed(today.reduce((best, other_) => (Math.abs(other_[0] - at) < Math.abs(best[0] - at) ? other_ : best)));
-    if (open && selection.pressedAt !== null && Math.abs(event.clientX - selection.pressedAt) >= MIN_DRAG_PX) select({ ...selection, focus: intervalAt(event), isShown: true });
-  };
-  const press = (event) => {
-    if (!open || event.button !== 0) return;
-    event.currentTarget.setPointerCapture(event.pointerId);
-    const at = intervalAt(event);
-    select({ anchor: at, focus: at, isShown: false, pressedAt: event.clientX });
-  };
-  const clear = () => select({ ...selection, isShown: false, pressedAt: null });
-  const release = () => {
-    clear();
-    if (selection.isShown && selection.pressedAt !== null) open(...between(selection));
-  };
-  const keys = (event) => {
-    const moved = { ArrowLeft: selection.focus - 1, ArrowRight: selection.focus + 1, Home: 0, End: last }[event.key];
-    if (event.key === 'Enter') open(...between(selection));
-    else if (event.key === 'Escape' && selection.isShown) clear();
-    else if (moved !== undefined) {
-      const focus = Math.min(Math.max(moved, 0), last);
-      select({ anchor: event.shiftKey ? selection.anchor : focus, focus, isShown: true, pressedAt: null });
-    } else return;
-    event.preventDefault();
+    if (open) drag(event);
   };
   const selected = selection.isShown && between(selection).map(dayTime).join(' to ');
   const readout = selected || (pointed ? `${when(pointed[0])}: ${one.show(pointed[1])}` : before.length === 0 ? about : `${about} · ${other} before`);
   const [cursor] = pointed ? place(pointed) : [];
   const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
-  const selectable = open && { tabIndex: 0, 'aria-describedby': 'selection', onPointerDown: press, onPointerUp: release, onPointerCancel: clear, onBlur: clear, onKeyDown: keys };
   return html`<section class="panel chart"><h3>${one.title}</h3><p class="value">${headline}</p>
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${/* The maximum is also the scale. */ one.about !== most && top > 0 && html`<span class="peak muted" aria-hidden="true">max ${one.show(top)}</span>`}</div>
-    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${selectable}>
+    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
       <path class="before" d=${line(before, place, stepMs)} /><path class="area" d=${area(ended, place, stepMs)} /><path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />
       ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>

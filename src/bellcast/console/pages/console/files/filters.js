@@ -2,7 +2,7 @@
  * The filters of a list as chips, in its URL and applied at once, with suggestions; and views, which are filters with a name.
  */
 import { html, useEffect, useSignal } from './html.js';
-import { dayTime } from './format.js';
+import { timeSpan } from './format.js';
 import { Field, Form, Icon, Popup } from './parts.js';
 import { setQuery, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
@@ -47,7 +47,7 @@ export function FilterBar({ filters, query, chosen, rows }) {
         close();
         apply(name, value);
       }} />`}<//><button type="button" class="quiet" aria-label=${`Remove the filter ${one.label}`} onClick=${() => apply(one.name, null)}><${Icon} name="close" /></button></span>`)}
-    ${chosen && html`<span class="filter"><span class="fixed"><span class="muted">Time</span> ${dayTime(chosen.from)} to ${dayTime(chosen.to)}</span><button type="button" class="quiet" aria-label="Show all times" onClick=${() => setQuery({ from: null, to: null })}><${Icon} name="close" /></button></span>`}
+    ${chosen && html`<span class="filter"><span class="fixed"><span class="muted">Time</span> ${timeSpan(chosen.from, chosen.to)}</span><button type="button" class="quiet" aria-label="Show all times" onClick=${() => setQuery({ from: null, to: null })}><${Icon} name="close" /></button></span>`}
     ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" button=${html`<${Icon} name="plus" /> Filter`}>
       ${(close) => html`<${Chooser} filters=${free} rows=${rows} apply=${(name, value) => {
         close();

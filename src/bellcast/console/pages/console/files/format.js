@@ -22,6 +22,9 @@ export const hourOf = (at) => clock({ hour: '2-digit', minute: '2-digit' }).form
 /** A time of day, with seconds. */
 export const secondOf = (at) => clock({ hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(new Date(at));
 
+/** A span of time; its day only once if that is the same. */
+export const timeSpan = (from, to) => `${dayTime(from)} to ${dayOf(from) === dayOf(to) ? hourOf(to) : dayTime(to)}`;
+
 const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's'], [0, 'ms']];
 /** A duration in its largest unit. */
 export function duration(ms) {

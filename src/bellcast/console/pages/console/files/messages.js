@@ -4,6 +4,7 @@
 import { html, useState } from './html.js';
 import { CHANNEL_NAMES, FreeAddress, RetryMessage, SetUpProvider, outcomeOf, simulatedText } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
+import { histogramOf } from './histogram.js';
 import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -19,7 +20,7 @@ const STATE_COLUMN = { name: 'State', kind: 'state', of: (one) => one.state };
 const LAST_COLUMNS = [{ name: 'Provider', of: (one) => one.provider, width: '7rem' }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }];
 
 export const messages = {
-  ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
+  ...OF_ALL, histogram: histogramOf('deliveries', 'deliveries'), link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [STATE_COLUMN, { name: 'To', kind: 'title', of: (one) => one.to || one.id, text: (one) => one.reason ?? one.content?.subject }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '4.5rem' }, ...LAST_COLUMNS],
   none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };

@@ -225,8 +225,8 @@ export function Form({ button, send, children, more, isInline = false, isGuarded
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }
 
-/** Space between a button and what it opens, in px. */
-const GAP = 4;
+/** Space between a button and what it opens, and between that and the edge of the window, in px. */
+const GAP = 4, MARGIN = 8;
 
 /**
  * A button that opens a panel above the page. Escape and a click elsewhere close it, and the focus returns. `children` gets a
@@ -241,9 +241,16 @@ export function Popup({ button, label, hasText = false, class: name = '', button
     const { style } = panel.current, { top, left, right, bottom } = opener.current.getBoundingClientRect();
     const { clientWidth, clientHeight } = document.documentElement;
     const isLow = bottom > clientHeight * 0.6;
+    style.marginInline = '';
+    style.maxHeight = `min(26rem, ${(isLow ? top : clientHeight - bottom) - GAP - MARGIN}px)`;
     Object.assign(style, isStart ? { left: `${left}px`, right: 'auto' } : { right: `${clientWidth - right}px`, left: 'auto' });
     Object.assign(style, isLow ? { top: 'auto', bottom: `${clientHeight - top + GAP}px` } : { top: `${bottom + GAP}px`, bottom: 'auto' });
   };
+  // Beside a button at the edge of a small window, it stays within the window.
+  useLayoutEffect(() => {
+    const { left, right } = panel.current.getBoundingClientRect();
+    if (isOpen && (left < MARGIN || right > innerWidth - MARGIN)) Object.assign(panel.current.style, { left: `${MARGIN}px`, right: `${MARGIN}px`, marginInline: left < MARGIN ? '0 auto' : 'auto 0' });
+  }, [isOpen]);
   useEffect(() => { if (isOpen) panel.current.querySelector('input, [aria-current], button:not(:disabled), a')?.focus(); }, [isOpen]);
   // A press of Escape closes the panel only, not the object below it.
   const escape = (event) => {

@@ -32,6 +32,7 @@ const POLL_MS = 15_000;
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any) => any} [tools] buttons of the page
  * @property {any} [above] a component above the rows
+ * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
@@ -72,6 +73,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
+      ${resource.histogram && (isFiltered || list.count > 0 || !list.isCurrent) && filters.every(({ name }) => name === 'range' || !query[name]) && html`<${resource.histogram} page=${page} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
