@@ -27,7 +27,7 @@ from bellcast.examples.app_kit import (
 )
 from bellcast.examples.app_kit.sign_in import SignIn
 
-from . import bookings, chat_api, chats, desk, errors, languages, notifications, pages, reminders, sign_in
+from . import bookings, chat_api, chats, desk, errors, languages, pages, reminders, sign_in
 from .bookings import Bookings
 from .identity import CAST, TENANT
 from .languages import HERE
@@ -52,13 +52,9 @@ def create_app(
         Bookings(connection).seed()
     user_accounts = Accounts(database, CAST.values(), TENANT, session_lifetime)
     reminding = Reminders(database, TENANT, partial(reminders.upcoming, database))
-    reconcile = (
-        user_accounts.revoke,
-        reminding.reconcile,
-        chat_api.Rings(database).reconcile,
-        languages.Locales(database).reconcile,
-    )
-    outbox = Outbox(database, relay_bell, notifications.configure, *reconcile)
+    write_recipients = languages.Recipients(database).write
+    reconcile = (user_accounts.revoke, reminding.reconcile, chat_api.Rings(database).reconcile, write_recipients)
+    outbox = Outbox(database, relay_bell, write_recipients, *reconcile)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -22,7 +22,6 @@ from .bookings import Booking, Bookings, Refused
 from .chats import Chat, Message, Sealed, Shown, UpTo
 from .desk import booking_of, bookings_of, transaction
 from .identity import TENANT, NotSignedIn, Person
-from .messages import Fact
 from .request_body import read
 
 
@@ -113,7 +112,7 @@ class Rings:
                     Chat(connection, booking).silence(reader)
                     continue
                 language = languages.recipient_language(connection, reader.key)
-                fact: Fact = {
+                fact = {
                     "message": language.text("notification.message", name=sender.first_name),
                     "timestamp": row["at"],
                     "bookingId": str(booking.id),

@@ -14,11 +14,10 @@ from . import identity, notifications, transitions
 from .bookings import OPEN, SERVICES, Booking, Bookings, Refused
 from .identity import Person
 from .languages import Language, language_of
-from .messages import BookingType
 from .request_body import fields_of, text
 from .transitions import MOVES
 
-NOTIFICATION_TYPES: dict[str, BookingType] = {
+NOTIFICATION_TYPES = {
     "accept": "booking_accepted",
     "decline": "booking_declined",
     "cancel": "booking_cancelled",

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database, Visit
 
-from .identity import TENANT, Person
+from .identity import CAST, TENANT, ZONE, Person
 from .request_body import body
 
 HERE = Path(__file__).parent
@@ -123,18 +123,23 @@ async def choose_language(request: Request) -> Response:
     return response
 
 
-class Locales:
-    """Writes the languages of the people to their recipient records, which contain English when the process starts."""
+class Recipients:
+    """Writes the people to Bellcast, which then knows them before their first sign-in, and again after a choice of another language."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._written: dict[str, str] = {}
 
-    def reconcile(self, bell: Bellcast) -> None:
-        for person, language in self._database.rows("SELECT person, language FROM languages"):
-            if self._written.get(person, ENGLISH.code) != language:
-                bell.recipients.patch(person, tenant=TENANT, locale=language)
-                self._written[person] = language
+    def write(self, bell: Bellcast) -> None:
+        chosen = dict(map(tuple, self._database.rows("SELECT person, language FROM languages")))
+        for person in CAST.values():
+            locale = chosen.get(person.key, ENGLISH.code)
+            if self._written.get(person.key) != locale:
+                bell.recipients.put(
+                    person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role],
+                    locale=locale, timezone=ZONE.key,
+                )  # fmt: skip
+                self._written[person.key] = locale
 
 
 def _store(connection: Connection, person: Person, language: Language) -> None:

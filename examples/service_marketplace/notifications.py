@@ -4,59 +4,47 @@ Each message reaches all open pages of the person immediately and stays in their
 but no address, card number or chat text. They are written in the language of their recipient.
 """
 
+from collections.abc import Mapping
 from sqlite3 import Connection
 from typing import Any, TypedDict, Unpack
 
-from bellcast.client import Bellcast
 from bellcast.contrib import dbapi
 
 from .bookings import Booking, Payment
-from .identity import CAST, TENANT, Person
-from .languages import ENGLISH, recipient_language
-from .messages import BookingType, BookingUpdate, General, PaymentType, PaymentUpdate
+from .identity import TENANT, Person
+from .languages import recipient_language
 
 # Types that need the person's attention, and those that are sent by e-mail, too. E-mails and push messages follow the
 # recipient's preferences and quiet hours.
 HIGH = frozenset({"new_booking", "payment_failed"})
 BY_EMAIL = frozenset({"new_booking", "booking_accepted", "booking_declined", "booking_cancelled"})
-
-
-def configure(bell: Bellcast) -> None:
-    """Write the tenant's recipients, so that Bellcast knows users before their first sign-in."""
-    for person in CAST.values():
-        bell.recipients.put(
-            person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale=ENGLISH.code
-        )
+# With the fields of the former WebSocket server, such as `bookingId`.
+Message = Mapping[str, Any]
 
 
 class Sending(TypedDict, total=False):
     """The person who acted, and a key: messages with the same key are sent once."""
 
-    by: Person
+    by: Person | None
     once: str
 
 
-def send_to_user(connection: Connection, user_id: str, message: General, **sending: Unpack[Sending]) -> None:
-    _send(connection, user_id, message["type"], {**message["data"]}, None, **sending)
+def send_to_user(connection: Connection, user_id: str, message: Message, **sending: Unpack[Sending]) -> None:
+    _send(connection, user_id, message["type"], message["data"], None, sending)
 
 
-def send_booking_update(
-    connection: Connection, user_id: str, update: BookingUpdate, **sending: Unpack[Sending]
-) -> None:
-    _send(connection, user_id, update["type"], {**update}, update["serviceName"], **sending)
+def send_booking_update(connection: Connection, user_id: str, update: Message, **sending: Unpack[Sending]) -> None:
+    _send(connection, user_id, update["type"], update, update["serviceName"], sending)
 
 
-def send_payment_update(
-    connection: Connection, user_id: str, update: PaymentUpdate, **sending: Unpack[Sending]
-) -> None:
+def send_payment_update(connection: Connection, user_id: str, update: Message, **sending: Unpack[Sending]) -> None:
     amount = recipient_language(connection, user_id).money(update["amount"])
-    _send(connection, user_id, update["type"], {**update}, amount, **sending)
+    _send(connection, user_id, update["type"], update, amount, sending)
 
 
-def _send(
-    connection: Connection, user_id: str, type: str, data: dict[str, Any], body: str | None, **sending: Unpack[Sending]
-) -> None:
-    booking, by = data.get("bookingId"), sending.get("by")
+def _send(connection: Connection, user_id: str, type: str, data: Message, body: str | None, sending: Sending) -> None:
+    by = sending.get("by")
+    booking = data.get("bookingId")
     dbapi.notify(
         connection,
         user_id,
@@ -74,11 +62,11 @@ def _send(
     )
 
 
-def notify_booking(connection: Connection, booking: Booking, type: BookingType, by: Person) -> None:
+def notify_booking(connection: Connection, booking: Booking, type: str, by: Person) -> None:
     """Notify the other participant of an action by `by`."""
     recipient = booking.other(by)
     language = recipient_language(connection, recipient.key)
-    update: BookingUpdate = {
+    update = {
         "type": type,
         "bookingId": str(booking.id),
         "serviceName": language.text(f"service.{booking.service.key}.name"),
@@ -93,26 +81,25 @@ def notify_booking(connection: Connection, booking: Booking, type: BookingType, 
 def notify_payment(connection: Connection, booking: Booking, payment: Payment, by: Person) -> None:
     """Notify the client of the result, and the provider of a successful payment."""
     client, provider = booking.client, booking.provider
-    # A client who cancels a paid booking gets the money back without an action of the provider.
-    refunded = "payment_refunded" if by == provider else "payment_returned"
-    messages: dict[str, list[tuple[Person, PaymentType, str]]] = {
-        "failed": [(client, "payment_failed", "payment_failed")],
-        "paid": [
-            (client, "payment_confirmed", "payment_confirmed"),
-            (provider, "payment_received", "payment_received"),
-        ],
-        "refunded": [(client, "payment_refunded", refunded)],
+    types = {
+        "failed": [(client, "payment_failed")],
+        "paid": [(client, "payment_confirmed"), (provider, "payment_received")],
+        "refunded": [(client, "payment_refunded")],
     }
-    for person, type, text in messages[payment.status]:
-        message = recipient_language(connection, person.key).text(
-            f"notification.{text}", name=booking.other(person).first_name
-        )
-        update: PaymentUpdate = {
-            "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
+    for person, type in types[payment.status]:
+        # A client who cancels a paid booking gets the money back without an action of the provider.
+        text = "payment_returned" if type == "payment_refunded" and by == client else type
+        update = {
+            "type": type,
+            "paymentId": payment.id,
+            "amount": payment.amount,
+            "message": recipient_language(connection, person.key).text(
+                f"notification.{text}", name=booking.other(person).first_name
+            ),
             "bookingId": str(booking.id),
-        }  # fmt: skip
+        }
         once = f"gable-{payment.id}-{payment.at.timestamp()}-{type}"
-        send_payment_update(connection, person.key, update, by=booking.other(person), once=once)
+        send_payment_update(connection, person.key, update, by=None if person == by else by, once=once)
     show_change(connection, booking)
 
 

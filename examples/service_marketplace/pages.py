@@ -130,7 +130,10 @@ def device_name(device: str, language: Language) -> str:
 
 
 def missing(request: Request) -> Response:
-    return render(request, "missing.html", 404)
+    visit = request.scope.get("visit")
+    if visit is None or visit.session is None:
+        return render(request, "missing.html", 404)
+    return render_for(request, visit.session.person, "missing.html", status=404)
 
 
 routes = [

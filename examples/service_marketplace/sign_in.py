@@ -45,11 +45,6 @@ async def token(request: Request) -> Response:
     return JSONResponse({"token": signed}, headers=_PRIVATE)
 
 
-async def session_end(request: Request) -> Response:
-    """Return the session's end, for a page that is about to reconnect, or 401."""
-    return JSONResponse({"ends_at": _session(request).ends_at.isoformat()}, headers=_PRIVATE)
-
-
 def _session(request: Request) -> Session:
     session = visit_of(request).session
     if session is None:
@@ -59,7 +54,6 @@ def _session(request: Request) -> Session:
 
 routes = [
     Route("/api/sessions/{id}", sign_out_device, methods=["DELETE"]),
-    Route("/api/session", session_end),
     Route("/api/bellcast-token", token),
     Route(SESSION_PATH, session_owner),
 ]

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 # What is smaller than a finger: the box of each control with the margin that receives touches, also in open elements and labels.
 SMALL = """() => {
   const small = [];
-  const size = (element, edge) => Math.max(...[null, '::before'].map((part) => {
+  const size = (element, edge) => Math.max(...[null, '::before', '::after'].map((part) => {
     const style = getComputedStyle(element, part);
     return part && (style.content === 'none' || style.position !== 'absolute') ? 0 : part ? parseFloat(style[edge]) : element.getBoundingClientRect()[edge];
   }));
@@ -18,7 +18,7 @@ SMALL = """() => {
     for (const element of root.querySelectorAll('*')) {
       if (element.shadowRoot) look(element.shadowRoot);
       if (!element.matches('a[href], button, input:not([type=hidden]), select, textarea, summary')) continue;
-      if (element.matches('.skip, :disabled, .title') || element.closest('[inert], [hidden]') || !element.checkVisibility({ visibilityProperty: true }) || isInText(element)) continue;
+      if (element.matches('.skip, :disabled') || element.closest('[inert], [hidden]') || !element.checkVisibility({ visibilityProperty: true }) || isInText(element)) continue;
       const touched = element.matches('input') ? element.closest('label') ?? element : element;
       const height = Math.max(size(element, 'height'), size(touched, 'height'));
       if (height < 43.5 && touched.getBoundingClientRect().width) small.push(`${element.outerHTML.slice(0, 100)}: ${Math.round(height)} px`);

@@ -7,6 +7,7 @@ from base64 import b64encode
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.looks import small_targets
 from tests.browser.push import endpoints, push_to
 from tests.browser.shop import NOTICE_DURATION, wait_until
 from tests.browser.test_accessibility import dark_violations, violations
@@ -223,6 +224,22 @@ def test_react_page_shows_its_connection_and_receives_missed_events(sign_in, sit
     ben.context.set_offline(offline=False)
     expect(ben.get_by_text(re.compile("^Connected"))).to_be_visible()
     expect(named_list(ben, "Recent activity")).to_contain_text("The van is in the yard")
+
+
+@pytest.mark.thorough
+def test_react_page_shows_bookings_while_bellcast_is_unreachable_and_says_so_of_the_site(sign_in, site):
+    ben = sign_in("ben", quiet=False)
+    ben.context.route(f"{site.server.url}/**", lambda route: route.abort())
+    ben.goto("/today")
+    job = named_list(ben, "Open bookings").get_by_role("listitem").filter(has_text="Samir Haddad").first
+    expect(job).to_be_visible()
+    expect(ben.get_by_text(re.compile("^Disconnected"))).to_be_visible()
+    expect(ben.get_by_role("button", name="Ping")).to_be_disabled()
+    ben.context.route("**/api/bookings/*/*", lambda route: route.abort())
+    job.get_by_role("button", name="Cancel booking").click()
+    expect(job.get_by_role("alert")).to_have_text("No connection. Please try again.")
+    ben.context.unroute_all()
+    expect(ben.get_by_text("Connected", exact=True)).to_be_visible()
 
 
 @pytest.mark.thorough
@@ -572,10 +589,40 @@ def test_marketplace_is_usable_by_keyboard(sign_in):
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 @pytest.mark.thorough
 def test_pages_fit_a_phone(sign_in, scheme):
-    page = sign_in("nora", viewport=PHONE, color_scheme=scheme, quiet=False)
-    for path in ("/bookings", "/services", "/services/tap", "/payments", "/account", "/bookings/301", "/nowhere"):
+    page = sign_in("nora", viewport=PHONE, color_scheme=scheme, quiet=False, is_mobile=True, has_touch=True)
+    for path in (
+        "/bookings",
+        "/today",
+        "/services",
+        "/services/tap",
+        "/payments",
+        "/account",
+        "/bookings/301",
+        "/nowhere",
+    ):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        assert small_targets(page) == [], path
+    for menu in ("Language", "Nora Achterberg, client"):
+        page.get_by_label(menu).tap()
+        assert small_targets(page) == [], menu
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_toasts_cover_no_button_and_no_field_of_a_booking(sign_in, site, viewport):
+    nora = sign_in("nora", viewport=viewport)
+    path = book(nora)
+    with site.visitor("ben") as ben:
+        ben.put(f"/api{path}/accept", json={})
+    nora.goto(path)
+    is_live(nora)
+    with Bellcast(site.server.url, site.server.secret) as bell:
+        for number in range(3):
+            bell.notify("nora", tenant="gable", title=f"News {number}", body="Of today")
+    expect(nora.locator("bellcast-toasts")).to_contain_text("News 2")
+    nora.get_by_role("button", name="Pay Ben").click(trial=True)
+    message(nora).click(trial=True)
 
 
 @pytest.mark.thorough

@@ -68,12 +68,14 @@ def test_booking_from_request_to_refund_notifies_both_sides(site, browsers):
         assert pay(nora, booking, "0002").json()["status"] == "failed"
         failed = to_nora.next_notification()
         assert (failed["type"], failed["priority"], failed["data"]["amount"]) == ("payment_failed", "high", "150.00")
+        assert failed["actor"] is None  # the client's own card: Ben did nothing
 
         assert pay(nora, booking).json()["status"] == "paid"
         confirmed, received = to_nora.next_notification(), to_ben.next_notification()
         assert (confirmed["type"], received["type"]) == ("payment_confirmed", "payment_received")
         assert confirmed["data"]["paymentId"] == received["data"]["paymentId"]
         assert received["data"]["amount"] == "150.00"
+        assert (confirmed["actor"], received["actor"]["id"]) == (None, "nora")
 
         site.begin(booking)
         change_booking(ben, booking, "complete")
@@ -276,6 +278,20 @@ def test_message_sent_by_the_helpers_arrives_unchanged(site, browsers):
     assert (payment["body"], payment["data"]) == ("€150.00", paid)
 
 
+def test_quiet_hours_are_in_the_time_zone_of_the_work(site, browsers):
+    with Bellcast(site.server.url, site.server.secret) as bell:
+        recipient = bell.recipients.get("ben", tenant="gable")
+    assert (recipient.timezone, recipient.roles) == ("Europe/Berlin", ["provider"])
+
+
+def test_missing_page_keeps_the_bell_of_a_signed_in_person(site, browsers):
+    page = browsers["ben"].get("/bookings/9999")
+    assert (page.status_code, "<bellcast-bell" in page.text) == (404, True)
+    with httpx.Client(base_url=site.url) as stranger:
+        page = stranger.get("/nowhere")
+    assert (page.status_code, "<bellcast-bell" in page.text) == (404, False)
+
+
 def test_notification_contains_no_private_details(site, browsers):
     with open_live(site, browsers["ben"]) as to_ben:
         booking = book(browsers["nora"])
@@ -429,12 +445,12 @@ def test_page_of_another_site_changes_nothing(browsers):
     assert forged.status_code == 415
     for path in ("/logout", "/api/bookings"):
         assert nora.post(path, json={}, headers={"origin": "https://elsewhere.example"}).status_code == 403
-    assert nora.get("/api/session").status_code == 200
+    assert nora.get("/api/bellcast-token").status_code == 200
 
 
 def test_request_without_a_session_is_refused(site):
     with httpx.Client(base_url=site.url) as anonymous:
-        for path in ("/api/session", "/api/bellcast-session", "/api/bellcast-token", "/api/bookings/301/chat"):
+        for path in ("/api/bellcast-session", "/api/bellcast-token", "/api/bookings/301/chat"):
             assert anonymous.get(path).status_code == 401
         assert anonymous.put("/api/device", json={"key": "A" * 87}).status_code == 401
         assert anonymous.get("/bookings").headers["location"] == "/login"
@@ -471,7 +487,7 @@ def test_outage_of_bellcast_loses_and_duplicates_nothing_of_gable(site, browsers
             assert send_message(nora, booking, message).status_code == 201
             site.stop()  # the rows survive a restart of the site, too
             site.start()
-            assert tomasz.get("/api/session").status_code == 200
+            assert tomasz.get("/api/bellcast-token").status_code == 200
         site.empty_outbox("rings")  # of messages in closed chats, which become rows of the outbox
         site.empty_outbox()
         messages = nora.get(f"/api/bookings/{booking}/chat").json()["messages"]

@@ -86,7 +86,7 @@ def test_session_ended_on_one_device_continues_on_the_others(site):
         with open_live(site, phone) as to_phone:
             assert laptop.delete(f"/api/sessions/{newest}").status_code == 200
             assert to_phone.read_close()[0] == 4401
-        assert phone.get("/api/session").status_code == 401
+        assert phone.get("/api/bellcast-token").status_code == 401
         with connect(site.live, origin=site.url, additional_headers={"Cookie": f"gable={ended}"}) as socket:
             assert LiveConnection(socket).read_close()[0] == 4401
         with open_live(site, laptop) as to_laptop:
@@ -100,7 +100,7 @@ def test_expired_session_closes_its_connection(tmp_path, two_workers):
     with short as site, site.visitor("nora") as nora, open_live(site, nora) as to_nora:
         code, close_frame = to_nora.read_close()
         assert (code, close_frame["reason"]) == (4402, "expired")
-        assert nora.get("/api/session").status_code == 401
+        assert nora.get("/api/bellcast-token").status_code == 401
         assert nora.get("/bookings").headers["location"] == "/login"
 
 

@@ -4,9 +4,6 @@ import { person, refresh, root } from './site.js';
 import { text } from './texts.js';
 
 const { bellcast, seated } = document.documentElement.dataset;
-const REOPEN_DELAYS = [300, 8_000]; // ms before an ended session is opened again: first, longest
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Browsers send a cookie to all ports of its host. On another host, or with two people in one browser, use a token.
 const usesCookie = !seated && new URL(bellcast).hostname === location.hostname;
@@ -15,26 +12,8 @@ async function open() {
   const { Session } = await window.bellcast; // of bellcast-load.js
   const getToken = () => fetch(`${root}/api/bellcast-token`);
   const session = new Session({ server: bellcast, ...(usesCookie ? { recipient: person } : { getToken }) });
-  reopenAfterEnd(session);
   show(session);
   return session.open();
-}
-
-/** Reopen an ended session if the person is still signed in; otherwise go to the sign-in page. */
-function reopenAfterEnd(session) {
-  let [wait, longest] = REOPEN_DELAYS;
-  let isChecking = false;
-  session.addEventListener('change', async () => {
-    if (session.state.status === 'live') [wait] = REOPEN_DELAYS;
-    if (!session.state.error || isChecking) return;
-    isChecking = true;
-    await pause(wait * (0.5 + Math.random()));
-    wait = Math.min(longest, wait * 2);
-    const response = await fetch(`${root}/api/session`).catch(() => null);
-    isChecking = false;
-    if (response?.status === 401) location.assign(`${root}/login?ended`);
-    else session.open();
-  });
 }
 
 function show(session) {
@@ -47,6 +26,7 @@ function show(session) {
   session.addEventListener('change', draw);
   session.addEventListener('notification', refresh);
   session.addEventListener('event', ({ detail }) => detail.name === 'booking-changed' && refresh());
+  document.addEventListener('bellcast:sign-in', () => location.assign(`${root}/login?ended`));
   document.addEventListener('bellcast:open-notification', (event) => {
     const { action_url: url } = event.detail.notification;
     if (!url?.startsWith('/')) return;

@@ -6,7 +6,7 @@ import { createRoot } from 'react-dom/client';
 
 import './device.js';
 import { line } from './live.js';
-import { root, send } from './site.js';
+import { Refused, root, send } from './site.js';
 import { text, timeOfDay } from './texts.js';
 
 const MAX_ACTIVITIES = 8;
@@ -27,8 +27,7 @@ function useActivities() {
   return [activities, add];
 }
 
-function Today() {
-  const [bookings, refetch] = useBookings();
+function Today({ bookings, refetch }) {
   const [activities, add] = useActivities();
   const changed = (kind) => (data) => {
     add(kind, data);
@@ -40,7 +39,10 @@ function Today() {
     onNotification: (data) => add('message', data),
   });
   useEffect(() => void refetch(), [isConnected, refetch]); // also fetches the changes missed while disconnected
+  return <Page {...{ bookings, refetch, activities, isConnected, sendMessage }} />;
+}
 
+function Page({ bookings, refetch, activities, isConnected, sendMessage }) {
   return (
     <>
       <div className="heading">
@@ -65,7 +67,7 @@ function ConnectionStatus({ isConnected, sendMessage }) {
   return (
     <div className="pulse">
       <span role="status">{isConnected ? connected : text('today.disconnected')}</span>
-      <button className="plain" type="button" onClick={() => measure().catch(() => set(null))}>{text('today.ping')}</button>
+      <button className="plain" type="button" disabled={!isConnected} onClick={() => measure().catch(() => set(null))}>{text('today.ping')}</button>
     </div>
   );
 }
@@ -84,7 +86,7 @@ function OpenBookings({ bookings, refetch }) {
 
 function Row({ booking: { id, service, when, other, status, standing, price, moves }, refetch }) {
   const [problem, set] = useState('');
-  const make = (move) => send('PUT', `/api/bookings/${id}/${move}`).then(() => set(''), (error) => set(error.message)).then(refetch);
+  const make = (move) => send('PUT', `/api/bookings/${id}/${move}`).then(() => set(''), (error) => set(error instanceof Refused ? error.message : text('error.no_connection'))).then(refetch);
   return (
     <li className={`row ${status}`}>
       <div className="what">
@@ -114,9 +116,18 @@ function RecentActivity({ activities }) {
   );
 }
 
-const session = await line;
-createRoot(document.getElementById('today')).render(
-  <BellcastProvider session={session}>
-    <Today />
-  </BellcastProvider>,
-);
+/** The page, and its bookings also while Bellcast cannot be reached. */
+function App() {
+  const [bookings, refetch] = useBookings();
+  const [session, set] = useState(null);
+  useEffect(() => void line.then(set), []);
+  useEffect(() => void refetch(), [refetch]);
+  if (!session) return <Page {...{ bookings, refetch }} activities={[]} isConnected={false} />;
+  return (
+    <BellcastProvider session={session}>
+      <Today {...{ bookings, refetch }} />
+    </BellcastProvider>
+  );
+}
+
+createRoot(document.getElementById('today')).render(<App />);
