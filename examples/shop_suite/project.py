@@ -1,6 +1,5 @@
 """The Django project: its settings, its ASGI application, and the shops that it starts with."""
 
-import asyncio
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,20 +87,7 @@ def create_app(bellcast: str, secret: str, data: Path) -> Any:
     # In a thread: `bellcast demo` calls this in an event loop, where Django refuses to use the database.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(_prepare_database).result()
-    pages = ASGIStaticFilesHandler(get_asgi_application())
-    socket = NotificationSocket.as_asgi()
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await _start_and_stop(receive, send)
-        elif scope["type"] == "http":
-            await pages(scope, receive, send)
-        elif scope["path"] == "/ws/notifications/":
-            await socket(scope, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 4404})
-
-    return application
+    return NotificationSocket.beside(ASGIStaticFilesHandler(get_asgi_application()))
 
 
 def _prepare_database() -> None:
@@ -114,17 +100,6 @@ def _prepare_database() -> None:
     call_command("migrate", verbosity=0)
     seeds.create()
     connections.close_all()
-
-
-async def _start_and_stop(receive: Any, send: Any) -> None:
-    from bellcast.contrib.django import relaying
-
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    # The demo deletes the database afterwards.
-    await asyncio.to_thread(relaying.finish)
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 def manage(data: Path, arguments: list[str]) -> None:

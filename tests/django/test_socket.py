@@ -150,6 +150,38 @@ def test_unforeseen_error_ends_the_socket(shop, signed_in, monkeypatch):
     assert raised.group_contains(ZeroDivisionError)
 
 
+def test_socket_beside_django_has_its_path_and_django_all_others(shop, monkeypatch):
+    from bellcast.contrib.django import relaying
+    from bellcast.contrib.django.asgi import NotificationSocket
+
+    async def pages(scope, receive, send):
+        await send({"type": f"page {scope['path']}"})
+
+    async def serve(application, *messages, **scope):
+        incoming, sent = asyncio.Queue(), []
+        for type in messages:
+            incoming.put_nowait({"type": type})
+
+        async def send(message):
+            sent.append((message["type"], message.get("code")))
+
+        async with asyncio.timeout(RESPONSE_SECONDS):
+            await application({"headers": [(b"host", b"testserver")], **scope}, incoming.get, send)
+        return sent
+
+    finished = []
+    monkeypatch.setattr(relaying, "finish", lambda: finished.append(True))
+    application = NotificationSocket.beside(pages, "/live/")
+    assert asyncio.run(serve(application, type="http", path="/sales/")) == [("page /sales/", None)]
+    connected = asyncio.run(serve(application, "websocket.connect", type="websocket", path="/live/"))
+    assert connected == [("websocket.accept", None), ("websocket.close", 4401)]
+    other = asyncio.run(serve(application, "websocket.connect", type="websocket", path="/ws/notifications/"))
+    assert other == [("websocket.close", 1000)]
+    assert finished == []
+    asyncio.run(serve(application, "lifespan.startup", "lifespan.shutdown", type="lifespan"))
+    assert finished == [True]
+
+
 def test_anonymous_socket_is_closed(shop, connect):
     socket = connect()
     assert [socket.next(), socket.next()] == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 4401}]

@@ -21,7 +21,7 @@ from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError, Notification
-from bellcast.contrib.django import conf, identity
+from bellcast.contrib.django import conf, identity, relaying
 from bellcast.contrib.django.actions import to_row
 
 log = logging.getLogger("bellcast.django")
@@ -30,6 +30,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ANONYMOUS = 4401
 # Bellcast sends a heartbeat every 25 seconds; a stream that is silent for longer is dead.
@@ -43,6 +44,24 @@ class NotificationSocket:
     @classmethod
     def as_asgi(cls) -> "NotificationSocket":
         return cls()
+
+    @classmethod
+    def beside(cls, pages: Application, path: str = "/ws/notifications/") -> Application:
+        """Serve the socket at `path` and the application of Django at all others. When the server stops, the due rows of the
+        outbox are sent."""
+        socket = cls()
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await _start_and_stop(receive, send)
+            elif scope["type"] == "http":
+                await pages(scope, receive, send)
+            elif scope["path"] == path:
+                await socket(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1000})  # before accept: the server responds 403
+
+        return application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -62,6 +81,14 @@ class NotificationSocket:
         # With another kind of authentication, there is no session that could end.
         session = scope if session_user is not None and session_user.pk == user.pk else None
         await _NotificationConnection(user, session, receive, send).run()
+
+
+async def _start_and_stop(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await asyncio.to_thread(relaying.finish)
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 class _NotificationConnection:
