@@ -180,6 +180,49 @@ def test_sign_out_ends_the_page_on_another_tab(page: Page) -> None:
 
 
 @pytest.mark.thorough
+def test_change_keeps_the_focus_and_the_opened_booking(page: Page, agency: Agency) -> None:
+    with agency.visitor("noah") as noah:
+        fields = {"celebrity": "lindgren", "date": free_day().isoformat()}
+        booking = noah.send("POST", "/api/bookings", **fields, occasion="A reading").json()["id"]
+        page.goto("/login")
+        sign_in(page, "dana")
+        page.goto("/activity")
+        page.goto(f"/bookings#booking-{booking}")
+        opened = page.locator(f"#booking-{booking}")
+        expect(opened).to_have_class("opened")
+        button = page.locator("[data-roster] [data-celebrity=lindgren]").get_by_role("button")
+        expect(page.locator("[data-line]")).to_contain_text("Live")
+        button.focus()
+        noah.send("PATCH", f"/api/bookings/{booking}", action="cancel")
+        expect(opened).to_contain_text("cancelled")
+        noah.send("POST", "/api/bookings", **fields, occasion="Another reading")
+        expect(page.get_by_text("Another reading")).to_be_visible()
+        expect(opened).to_have_class("opened")
+        expect(button).to_be_focused()
+
+
+@pytest.mark.thorough
+def test_refused_action_and_stored_alert_are_shown_in_an_outage(page: Page, agency: Agency) -> None:
+    with agency.visitor("noah") as noah:
+        draft = {"celebrity": "lindgren", "date": free_day().isoformat(), "occasion": "A toast"}
+        booking = noah.send("POST", "/api/bookings", **draft).json()["id"]
+        page.goto("/login")
+        sign_in(page, "dana")
+        row = page.locator(f"#booking-{booking}")
+        expect(row).to_contain_text("pending")
+        with agency.server.killed():
+            noah.send("PATCH", f"/api/bookings/{booking}", action="cancel")
+            row.get_by_role("button", name="confirm").click()
+            expect(page.locator("[data-problem]")).to_contain_text("This booking is cancelled")
+            expect(row).to_contain_text("cancelled")
+            expect(page.locator("[data-line]")).to_have_text("Reconnecting")
+            page.get_by_label("Alert").fill("The phones are down")
+            page.get_by_role("button", name="Send").click()
+            expect(page.locator("[data-stored]")).to_contain_text("The alert is stored.")
+        expect(page.locator("[data-stored]")).to_have_text("")
+
+
+@pytest.mark.thorough
 def test_long_word_fits_a_phone_of_starlight(chromium: Browser, agency: Agency) -> None:
     with agency.visitor("noah") as noah, agency.visitor("dana") as dana:
         noah.send("POST", "/api/bookings", celebrity="lindgren", date=free_day().isoformat(), occasion="W" * 200)

@@ -264,6 +264,26 @@ def test_link_to_a_lead_of_another_provider_says_so(context: BrowserContext) -> 
 
 
 @pytest.mark.thorough
+def test_menu_in_use_stays_when_another_lead_arrives(context: BrowserContext) -> None:
+    ruth, other = desk(context, "ruth"), desk(context, "ruth")
+    menu = lead(ruth, "Tom Baker").get_by_label("Status")
+    menu.focus()
+    add(other, "Frances Allen")
+    expect(lead(ruth, "Frances Allen")).to_be_visible()
+    expect(menu).to_be_focused()
+
+
+@pytest.mark.thorough
+def test_menu_of_a_refused_change_shows_the_lead_as_it_is(context: BrowserContext) -> None:
+    ruth = desk(context, "ruth")
+    refusal = {"message": "Not now."}
+    ruth.route("**/api/admin/leads/102", lambda route: route.fulfill(status=409, json=refusal))
+    lead(ruth, "Tom Baker").get_by_label("Status").select_option("lost")
+    expect(ruth.locator(".problem[role=alert]")).to_have_text("Not now.")
+    expect(lead(ruth, "Tom Baker").get_by_label("Status")).to_have_value("assigned")
+
+
+@pytest.mark.thorough
 def test_link_to_a_lead_opens_it_among_many(context: BrowserContext) -> None:
     ruth = desk(context, "ruth")
     for number in range(12):

@@ -1,7 +1,7 @@
 // The agency's page: new requests appear live, and clients see every action immediately.
 
-import { follow } from "./bookings.js";
-import { attempt, request, socket } from "./connection.js";
+import { draw, follow } from "./bookings.js";
+import { attempt, request, socket, stored } from "./connection.js";
 
 const roster = document.querySelector("[data-roster]");
 const warn = document.querySelector("[data-warn]");
@@ -18,10 +18,13 @@ const entry = (celebrity) => {
   made.append(name, button);
   return made;
 };
-const change = (celebrity) => roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
+const change = (celebrity) => {
+  delete roster.dataset.shown;
+  roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
+};
 
 follow(({ celebrities, figures }) => {
-  roster.replaceChildren(...celebrities.map(entry));
+  draw(roster, celebrities, () => roster.replaceChildren(...celebrities.map(entry)));
   if (!figures) return;
   for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = figures[figure.dataset.figure] ?? 0;
 });
@@ -35,5 +38,6 @@ warn.addEventListener("submit", (event) => {
     await request("POST", "/api/alerts", { ...Object.fromEntries(new FormData(warn)), requestId });
     requestId = crypto.randomUUID();
     warn.reset();
+    stored("The alert is stored. It is sent as soon as the connection is back.");
   });
 });

@@ -8,6 +8,14 @@ const list = document.querySelector("[data-bookings]");
 const empty = document.querySelector("[data-empty]");
 const older = document.querySelector("[data-older]");
 
+/** Draw data into an element, unless it shows them already: a new element has lost the focus. */
+export const draw = (into, data, make) => {
+  const text = JSON.stringify(data);
+  if (into.dataset.shown === text) return;
+  into.dataset.shown = text;
+  make();
+};
+
 const element = (tag, text, ...inside) => {
   const made = document.createElement(tag);
   if (text) made.textContent = text;
@@ -23,6 +31,8 @@ export function follow(show) {
     const made = element("li");
     made.id = `booking-${booking.id}`;
     made.dataset.id = booking.id;
+    made.dataset.booking = JSON.stringify(booking);
+    made.classList.toggle("opened", location.hash === `#${made.id}`);
     const when = [DAY.format(new Date(booking.date)), booking.time, booking.place].filter(Boolean).join(", ");
     const what = element("div", "", element("strong", booking.celebrity), element("span", booking.occasion), element("span", when));
     const status = element("em", booking.status);
@@ -40,15 +50,18 @@ export function follow(show) {
       attempt(async () => {
         put(await request("PATCH", `/api/bookings/${booking.id}`, { action }));
         stored("Saved. Everyone concerned is notified as soon as the connection is back.");
-        await load();
-      }).finally(() => (made.disabled = false));
+      }).finally(() => {
+        made.disabled = false;
+        load().catch(() => {}); // after a refusal, too: the booking is not what the page shows
+      });
     });
     return made;
   };
 
-  /** Add a booking at its place, or replace it. */
+  /** Add a booking at its place, or replace it. The row of an unchanged one stays, with its focus. */
   const put = (booking) => {
     const shown = document.getElementById(`booking-${booking.id}`);
+    if (shown?.dataset.booking === JSON.stringify(booking)) return;
     if (shown) return shown.replaceWith(row(booking));
     const next = [...list.children].find((one) => Number(one.dataset.id) < booking.id);
     list.insertBefore(row(booking), next ?? null);

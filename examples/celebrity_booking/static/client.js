@@ -1,6 +1,6 @@
 // The client's page: book a celebrity and follow the bookings.
 
-import { follow } from "./bookings.js";
+import { draw, follow } from "./bookings.js";
 import { attempt, request, socket, stored } from "./connection.js";
 
 const { root } = document.documentElement.dataset;
@@ -21,14 +21,16 @@ const star = (celebrity) => {
   return card;
 };
 
-const bookings = follow(({ celebrities }) => {
+const show = (celebrities) => {
   const chosen = new FormData(form).get("celebrity");
   stars.querySelectorAll("label").forEach((card) => card.remove());
   stars.append(...celebrities.map(star));
   const again = stars.querySelector(`[value="${CSS.escape(chosen ?? "")}"]`);
   if (again && !again.disabled) again.checked = true;
-});
+};
+const bookings = follow(({ celebrities }) => draw(stars, celebrities, () => show(celebrities)));
 socket.on("celebrity_update", (celebrity) => {
+  delete stars.dataset.shown;
   stars.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(star(celebrity));
 });
 

@@ -34,9 +34,22 @@ async function refresh(lit) {
   const response = await fetch(`${root}/leads`).catch(() => null);
   if (!response?.ok) return false;
   const leads = await response.json();
-  $('.board').replaceChildren(...leads.map((lead) => card(lead, lead.id === lit)));
+  draw(leads, lit);
   $('.empty').hidden = leads.length > 0;
   return true;
+}
+
+/** Show the leads. The card of an unchanged lead stays, with its focus and an open menu. */
+function draw(leads, lit) {
+  const board = $('.board');
+  const texts = leads.map((lead) => JSON.stringify(lead));
+  for (const item of [...board.children]) if (!texts.includes(item.dataset.lead)) item.remove();
+  leads.forEach((lead, at) => {
+    if (board.children[at]?.dataset.lead === texts[at]) return;
+    const item = card(lead, lead.id === lit);
+    item.dataset.lead = texts[at];
+    board.insertBefore(item, board.children[at] ?? null);
+  });
 }
 
 /** Show the lead of the address, as after a click on its notification. It may have another provider by now. */
@@ -85,7 +98,12 @@ function reassign(lead, assign) {
   assign.value = lead.provider ?? '';
 }
 
-const change = (role, lead, fields) => send('PATCH', `${root}/api/${role}/leads/${lead.id}`, fields);
+async function change(role, lead, fields) {
+  if (await send('PATCH', `${root}/api/${role}/leads/${lead.id}`, fields)) return;
+  const item = document.getElementById(`lead-${lead.id}`);
+  if (item) item.dataset.lead = ''; // its menus show what was refused
+  refresh();
+}
 
 const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
 
