@@ -22,7 +22,7 @@ from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, PageOutcome
+from bellcast.kernel.jobs.runner import Again, DestinationCall, JobKind, JobRunner, PageOutcome
 from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
@@ -103,7 +103,7 @@ class WorkflowWorld:
         )
         release = Release(store, clock, self.catalog, store.runs.workflow_of)
         delivery = MessageDelivery(store, clock, self._providers, release, WebhookSink(), self.reports)
-        self.runner.register_pages(JOB_KIND, delivery.run_page)
+        self.runner.register_pages(JobKind(JOB_KIND, delivery.run_page))
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
         self._parts: Any = SimpleNamespace(
             db=store,

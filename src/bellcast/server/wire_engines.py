@@ -36,7 +36,7 @@ from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.runner import JobKind, JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.cluster.rates import SharedRates
@@ -127,7 +127,7 @@ class Channels:
         release = Release(db, clock, self.catalog, Runs(db).workflow_of)
         delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
         digests = Digests(db, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
-        jobs.register_pages(messages.JOB_KIND, delivery.run_page)
+        jobs.register_pages(JobKind(messages.JOB_KIND, delivery.run_page))
         jobs.register(sends.FANOUT_JOB_KIND, SendFanout(db, clock, self.router, pace).run)
         jobs.register(messages.DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
@@ -213,7 +213,13 @@ class WorkflowParts:
         shares_runs = adapters.is_shared(settings.store)
         executor = RunExecutor(db, parts.broker, self.triggers, steps, calls, pace, parts.feed, shares_runs=shares_runs)
         jobs.register_pages(
-            run_commits.JOB_KIND, executor.run_page, serves=calls.serves, when_dead=run_commits.WHEN_DEAD, is_timed=True
+            JobKind(
+                run_commits.JOB_KIND,
+                executor.run_page,
+                serves=calls.serves,
+                when_dead=run_commits.WHEN_DEAD,
+                is_timed=True,
+            )
         )
         jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
         self.schedules = Schedules(engines, self.triggers, limits)

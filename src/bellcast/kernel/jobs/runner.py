@@ -94,15 +94,21 @@ class SetAside(Exception):
 
 
 class JobKind(Struct, frozen=True):
-    """How jobs of a kind are executed: at most `page` of them together, and those of a line only if it `serves` that.
-    Without `retry_deadline`, they are retried while the store or another server is unavailable."""
+    """How jobs of a kind are executed: at most `page` of them together. Jobs of lines that it does not serve wait for another
+    process. `when_dead` happens when one is set dead.
+
+    A job is retried if the handler raises: while a dependency is unavailable, without limit or for `retry_deadline` milliseconds;
+    after other errors MAX_CRASHES times. SetAside makes it dead immediately. Jobs of a kind that `is_timed` know until when they
+    wait: one that runs too early waits again."""
 
     name: str
     handler: PageHandler
-    page: int
-    concurrency: int
-    retry_deadline: int | None
-    serves: Callable[[str], bool]
+    page: int = PAGE
+    concurrency: int = SLOTS
+    retry_deadline: int | None = None
+    serves: Callable[[str], bool] = lambda line: True
+    when_dead: DeadJobEffect | None = None
+    is_timed: bool = False
 
 
 class RunningJob(Struct, frozen=True):
@@ -147,7 +153,6 @@ class JobRunner:
         self._settled_turn = 0  # the last one that found nothing to do
         self._turn_ended = asyncio.Event()
         self._effects: dict[str, DeadJobEffect] = {}
-        self._timed_kinds: list[str] = []
 
     def register(
         self,
@@ -158,34 +163,17 @@ class JobRunner:
         retry_deadline: int | None = None,
         is_timed: bool = False,
     ) -> None:
-        """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises. While a
-        dependency is unavailable, it is retried without limit or for `retry_deadline` milliseconds; after other errors
-        MAX_CRASHES times. SetAside makes it dead immediately. Jobs of a kind that `is_timed` know until when they wait: one that
-        runs too early waits again."""
-        if is_timed:
-            self._timed_kinds.append(kind)
+        """Set the handler of a kind whose jobs are executed one by one."""
 
         async def execute(jobs: Sequence[Job]) -> list[PageOutcome]:
             return [await handler(job) for job in jobs]
 
-        self._kinds[kind] = JobKind(kind, execute, 1, concurrency, retry_deadline, lambda line: True)
+        self.register_pages(JobKind(kind, execute, 1, concurrency, retry_deadline, is_timed=is_timed))
 
-    def register_pages(
-        self,
-        kind: str,
-        handler: PageHandler,
-        *,
-        serves: Callable[[str], bool] = lambda line: True,
-        when_dead: DeadJobEffect | None = None,
-        is_timed: bool = False,
-    ) -> None:
-        """Set the handler of a kind whose jobs are executed in pages. Jobs of lines that it does not serve wait for another
-        process. `when_dead` happens when one of its jobs is set dead. As for `register` if `is_timed`."""
-        if when_dead is not None:
-            self._effects[kind] = when_dead
-        if is_timed:
-            self._timed_kinds.append(kind)
-        self._kinds[kind] = JobKind(kind, handler, PAGE, SLOTS, None, serves)
+    def register_pages(self, kind: JobKind) -> None:
+        self._kinds[kind.name] = kind
+        if kind.when_dead is not None:
+            self._effects[kind.name] = kind.when_dead
 
     async def add(self, kind: str, payload: bytes) -> None:
         """Run a job soon, in any process."""
@@ -346,8 +334,9 @@ class JobRunner:
         were meant to, from now on. A job with a time of its own (`until`, a schedule) that runs too early waits for it again."""
         now, replanned = self._clock.now(), 0
         if now < self._last_turn_at - STEP_MS:
+            timed = [kind.name for kind in self._kinds.values() if kind.is_timed]
             while ids := await self._db.planned_after(now + STEP_MS, LEASE_MS, REPLANNED):
-                replanned += await self._db.replan(ids, now, LEASE_MS, self._timed_kinds)
+                replanned += await self._db.replan(ids, now, LEASE_MS, timed)
         if replanned:
             log.warning("jobs_replanned", number=replanned, reason="they were planned while the clock was ahead")
         self._last_turn_at = now

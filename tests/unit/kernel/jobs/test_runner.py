@@ -22,6 +22,7 @@ from bellcast.kernel.jobs.runner import (
     URGENT_SLOTS,
     Again,
     DestinationCall,
+    JobKind,
     JobRunner,
     PageOutcome,
 )
@@ -303,7 +304,7 @@ class Pages:
         self.failing: set[str] = set()
         self.slow: set[str] = set()
         self.world = world
-        world.runner.register_pages("page", self.handle)
+        world.runner.register_pages(JobKind("page", self.handle))
 
     async def handle(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         self.seen.append([job.id for job in jobs])
@@ -356,7 +357,7 @@ async def test_slow_job_of_a_page_delays_no_other(world: World) -> None:
 
 async def test_calls_that_hang_take_no_slots_and_wait_in_the_line_of_their_destination(world: World) -> None:
     hanging = world.runner.destinations.of("hanging", "", 2)
-    world.runner.register_pages("call", calling(world, hanging, "hanging"))
+    world.runner.register_pages(JobKind("call", calling(world, hanging, "hanging")))
     world.add(500, "a", kind="call")
     await world.settle(500)
     assert len(world.running) == 2 * JOBS_PER_SLOT
@@ -382,7 +383,7 @@ async def test_calls_that_hang_take_no_slots_and_wait_in_the_line_of_their_desti
 
 async def test_tenants_share_the_room_of_a_destination(world: World) -> None:
     shared = world.runner.destinations.of("shared", "", 4)
-    world.runner.register_pages("call", calling(world, shared, "shared"))
+    world.runner.register_pages(JobKind("call", calling(world, shared, "shared")))
     world.add(100, "a", kind="call", tenant="acme")
     await world.settle(500)
     world.add(100, "z", kind="call", tenant="zoo")
@@ -398,7 +399,7 @@ async def test_line_that_a_process_does_not_serve_waits_for_another(world: World
     async def park(jobs: Sequence[Job]) -> list[PageOutcome]:
         return [Again(world.clock.now(), line="elsewhere") for _ in jobs]
 
-    world.runner.register_pages("parked", park, serves=lambda line: line != "elsewhere")
+    world.runner.register_pages(JobKind("parked", park, serves=lambda line: line != "elsewhere"))
     world.add(1, kind="parked")
     await world.settle(500)
     leases = world.store.leases
