@@ -86,6 +86,33 @@ def test_bell_of_a_first_page_shows_a_new_notification(run_page: Callable[[Path]
     assert "error" not in runner.printed.lower()
 
 
+# What a reader does in the browser's console to sign in to the app of a page.
+SIGN_INS = {
+    "node": "",
+    "fastapi": 'document.cookie = "user=alice"',
+    "flask": "fetch('/login/flora', { method: 'POST' })",
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", SIGN_INS)
+def test_app_of_a_framework_page_rings_its_bell(run_page: Callable[[Path], PageRunner], name: str) -> None:
+    page = ROOT / "docs" / "howto" / f"{name}.md"
+    assert SIGN_INS[name] in page.read_text()
+    runner = run_page(page)
+    window = runner.page()
+    window.set_viewport_size({"width": 390, "height": 800})
+    window.goto(runner.localized("http://127.0.0.1:8000"))
+    window.evaluate(SIGN_INS[name])
+    window.reload()
+    expect(window.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()  # sent by the page's commands
+    window.get_by_role("button", name="Book").click()
+    expect(window.get_by_role("button", name="Notifications, 2 unread")).to_be_visible()
+    window.reload()
+    expect(window.get_by_role("button", name="Notifications, 2 unread")).to_be_visible()
+    assert window.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_examples_work_on_any_port() -> None:
     """Another server on the default port would respond to them. The addresses in a proxy's configuration are its own."""
     hard_coded = [
