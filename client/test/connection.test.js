@@ -211,6 +211,7 @@ test('a cookie whose user signed out elsewhere is tried once', async () => {
   opened.env.link.receive(closeFrame(4401, 'unauthenticated', false));
   opened.env.link.disconnect(4401);
   assert.equal(opened.connection.error.code, 'unauthenticated');
+  assert.equal(opened.connection.error.message, 'unauthenticated');
 });
 
 test('a token that cannot be renewed while the app is unreachable is requested again', async () => {
@@ -323,7 +324,7 @@ test('pending requests are rejected when the connection is lost', async () => {
   const { env, connection } = await live();
   const pending = rpcFor(connection).request({ type: 'ping' });
   env.link.disconnect();
-  await assert.rejects(pending, { code: 'not_connected' });
+  await assert.rejects(pending, { code: 'not_connected', message: 'not_connected' });
   await assert.rejects(rpcFor(connection).request({ type: 'ping' }), { code: 'not_connected' });
 });
 

@@ -12,7 +12,7 @@ const TOKEN_TIMEOUT = 30_000; // ms for the page's `getToken`, usually one reque
 export class Refused extends Error {
   /** @param {number} status @param {{code?: string, detail?: string, title?: string}} problem @param {number} [after] */
   constructor(status, problem, after) {
-    super(problem.detail ?? problem.title ?? `HTTP ${status}`);
+    super(problem.detail ?? problem.title ?? problem.code ?? `HTTP ${status}`);
     this.name = 'Refused';
     this.status = status;
     /** @type {string} */
