@@ -30,7 +30,7 @@ from bellcast.examples.app_kit import (
 )
 from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in
 
-from . import events, identity, settings
+from . import api_keys, events, identity, settings
 from . import leads as leads_table
 from .identity import CAST, FORM, PARTNER, PROVIDERS
 from .leads import STATUSES, Change, Lead, Leads
@@ -59,7 +59,7 @@ def create_app(
 ) -> Starlette:
     """Create the site; its database is `leadwell.db` in the folder. The given Pusher credentials apply until the admin chooses others."""
     bell = Bellcast(bellcast_url, secret)
-    schema = accounts.SCHEMA + leads_table.SCHEMA + settings.SCHEMA
+    schema = accounts.SCHEMA + leads_table.SCHEMA + settings.SCHEMA + api_keys.SCHEMA
     database = Database(data / "leadwell.db", schema, leads_table.ADDED | settings.ADDED)
     with database.transaction() as connection:
         Leads(connection).seed()
@@ -131,10 +131,8 @@ async def broadcasting_auth(request: Request) -> Response:
     role = "private-admin" if person.role == "admin" else f"private-provider.{person.key}"
     if channel not in (role, f"private-App.Models.User.{person.key}"):
         raise HTTPException(403, "This channel belongs to another user.")
-    with request.app.state.database.transaction() as connection:
-        stored = settings.read(connection)
     try:
-        return JSONResponse(stored.client().authenticate(channel, socket_id))
+        return JSONResponse(_stored(request).client().authenticate(channel, socket_id))
     except ValueError as wrong:
         raise HTTPException(400, str(wrong)) from None
 
@@ -144,7 +142,7 @@ async def new_lead(request: Request) -> Response:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         with request.app.state.database.transaction() as connection:
-            if not settings.is_api_key(connection, key):
+            if not api_keys.is_api_key(connection, key):
                 raise HTTPException(401, "The API key is not valid: create one under Settings.")
         by = PARTNER
     else:
@@ -177,9 +175,7 @@ def _add(request: Request, fields: dict[str, Any], by: str) -> tuple[Lead, Backg
         lead, is_new = Leads(connection).add(fields, by)
         if is_new:
             events.notify_new(connection, lead, by)
-        stored = settings.read(connection)
-    change = Change(lead, None, "new")
-    return lead, _broadcast(request, stored, change, is_new=True) if is_new else None
+    return lead, _broadcast(request, Change(lead, None, "new"), is_new=True) if is_new else None
 
 
 async def change_as_admin(request: Request) -> Response:
@@ -201,14 +197,18 @@ def _change(request: Request, by: str, fields: dict[str, Any], only: str | None 
             raise HTTPException(404, "Lead not found.")
         change = table.change(lead, fields)
         events.notify_change(connection, change, by)
-        stored = settings.read(connection)
-    return JSONResponse(lead.shown(), background=_broadcast(request, stored, change, is_new=False))
+    return JSONResponse(lead.shown(), background=_broadcast(request, change, is_new=False))
 
 
-def _broadcast(request: Request, stored: settings.PusherSettings, change: Change, *, is_new: bool) -> BackgroundTask:
+def _broadcast(request: Request, change: Change, *, is_new: bool) -> BackgroundTask:
     # Echo's header names the page's connection, which is excluded from the event.
     socket_id = request.headers.get("X-Socket-ID") or None
-    return BackgroundTask(events.broadcast, stored, change, is_new=is_new, socket_id=socket_id)
+    return BackgroundTask(events.broadcast, _stored(request), change, is_new=is_new, socket_id=socket_id)
+
+
+def _stored(request: Request) -> settings.PusherSettings:
+    with request.app.state.database.transaction() as connection:
+        return settings.read(connection)
 
 
 async def pusher_settings(request: Request) -> Response:
@@ -242,7 +242,7 @@ async def new_key(request: Request) -> Response:
     """Create the API key of other systems, which replaces the previous one, and show it once."""
     identity.signed_in_as(request, "admin")
     with request.app.state.database.transaction() as connection:
-        key = settings.new_api_key(connection)
+        key = api_keys.new_api_key(connection)
     return _page(request, "settings.html", api_key=key)
 
 
@@ -267,11 +267,9 @@ async def _form(request: Request) -> dict[str, str]:
 
 def _page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     person, root = signed_in_person(request), request.scope["root_path"]
-    with request.app.state.database.transaction() as connection:
-        stored = settings.read(connection)
     here = request.url.path.removeprefix(root)
     text = _templates.get_template(template).render(
-        me=person, root=root, here=here, pusher=stored.for_pages(), **request.app.state.page, **values
+        me=person, root=root, here=here, pusher=_stored(request).for_pages(), **request.app.state.page, **values
     )
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 

@@ -1,9 +1,6 @@
-"""The Pusher settings of the admin, in the database: the back end and the pages use them. And the API key of other systems."""
+"""The Pusher settings of the admin, in the database: the back end and the pages use them."""
 
-import hashlib
-import hmac
-import secrets
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from sqlite3 import Connection
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +14,6 @@ CREATE TABLE IF NOT EXISTS pusher_settings (
   id INTEGER PRIMARY KEY CHECK (id = 1), enabled INTEGER NOT NULL, app_id TEXT NOT NULL, key TEXT NOT NULL,
   secret TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS api_key (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL);
 """
 # `is_chosen`: the admin has saved other credentials than those of the last start; -1: a version without the column saved them.
 ADDED = {
@@ -25,7 +21,6 @@ ADDED = {
     "pusher_settings.is_chosen": "INTEGER NOT NULL DEFAULT -1",
 }
 LONGEST = 200
-KEY_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -60,18 +55,14 @@ def seed(connection: Connection, bellcast_url: str, app_id: str, key: str, secre
     """Store the credentials of the Bellcast project and the place of its server, unless the admin has chosen others."""
     place = urlsplit(bellcast_url)
     tls = place.scheme == "https"
-    given = [app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls]
-    connection.execute(
-        "UPDATE pusher_settings SET is_chosen = (app_id, key, secret, host, port, tls) <> (?, ?, ?, ?, ?, ?) WHERE is_chosen < 0",
-        given,
+    given = PusherSettings(
+        True, app_id, key, secret, place.hostname or "", place.port or (443 if tls else 80), tls, False
     )
-    connection.execute(
-        "INSERT INTO pusher_settings (id, is_chosen, enabled, app_id, key, secret, host, port, tls) "
-        "VALUES (1, 0, 1, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET app_id = excluded.app_id, key = excluded.key, secret = excluded.secret, "
-        "host = excluded.host, port = excluded.port, tls = excluded.tls WHERE NOT is_chosen",
-        given,
-    )
+    row = connection.execute("SELECT is_chosen FROM pusher_settings").fetchone()
+    before, chosen = (read(connection), row["is_chosen"]) if row else (given, 0)
+    if chosen == 0 or (chosen < 0 and given.credentials == before.credentials):
+        switched = replace(given, enabled=before.enabled, private_admin=before.private_admin)
+        _write(connection, switched, is_chosen=False)
 
 
 def read(connection: Connection) -> PusherSettings:
@@ -80,31 +71,35 @@ def read(connection: Connection) -> PusherSettings:
     return PusherSettings(**stored | {name: bool(row[name]) for name in ("enabled", "tls", "private_admin")})
 
 
+def store(connection: Connection, settings: PusherSettings) -> None:
+    row = connection.execute("SELECT is_chosen FROM pusher_settings").fetchone()
+    _write(connection, settings, is_chosen=row["is_chosen"] or settings.credentials != read(connection).credentials)
+
+
+def _write(connection: Connection, settings: PusherSettings, *, is_chosen: bool) -> None:
+    columns = {"id": 1, "is_chosen": is_chosen, **asdict(settings)}
+    marks = ", ".join("?" * len(columns))
+    connection.execute(
+        f"INSERT OR REPLACE INTO pusher_settings ({', '.join(columns)}) VALUES ({marks})", [*columns.values()]
+    )
+
+
 def of_form(connection: Connection, form: dict[str, str]) -> PusherSettings:
     """Return the settings of the admin's form. An empty secret is the stored one."""
-    before = read(connection)
-    values = {name: form.get(name, "").strip() for name in ("app_id", "key", "host")}
-    if not all(0 < len(value) <= LONGEST for value in values.values()):
+    app_id, key, host, port = (form.get(name, "").strip() for name in ("app_id", "key", "host", "port"))
+    if not all(0 < len(value) <= LONGEST for value in (app_id, key, host)):
         raise HTTPException(422, "App id, key and host are required.")
-    if not form.get("port", "").isdecimal() or not 0 < int(form["port"]) < 2**16:
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise HTTPException(422, "The port must be a number up to 65535.")
+    secret = form.get("secret", "").strip() or read(connection).secret
     settings = PusherSettings(
-        "enabled" in form, values["app_id"], values["key"], form.get("secret", "").strip() or before.secret,
-        values["host"], int(form["port"]), "tls" in form, "private_admin" in form,
-    )  # fmt: skip
+        "enabled" in form, app_id, key, secret, host, int(port), "tls" in form, "private_admin" in form
+    )
     try:
         settings.client()
     except (ValueError, TypeError) as error:
         raise HTTPException(422, str(error)) from error
     return settings
-
-
-def store(connection: Connection, settings: PusherSettings) -> None:
-    columns, is_other = asdict(settings), settings.credentials != read(connection).credentials
-    connection.execute(
-        f"UPDATE pusher_settings SET {', '.join(f'{name} = ?' for name in columns)}, is_chosen = is_chosen OR ?",
-        [*columns.values(), is_other],
-    )
 
 
 def try_connection(settings: PusherSettings) -> str | None:
@@ -114,19 +109,3 @@ def try_connection(settings: PusherSettings) -> str | None:
     except (PusherError, ValueError, OSError) as error:
         return str(error) or type(error).__name__
     return None
-
-
-def new_api_key(connection: Connection) -> str:
-    """Replace the API key of other systems, and return it. Only its digest is stored."""
-    key = secrets.token_urlsafe(KEY_BYTES)
-    connection.execute("INSERT OR REPLACE INTO api_key VALUES (1, ?)", [_digest(key)])
-    return key
-
-
-def is_api_key(connection: Connection, key: str) -> bool:
-    stored = connection.execute("SELECT digest FROM api_key").fetchone()
-    return stored is not None and hmac.compare_digest(stored["digest"], _digest(key))
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -139,11 +139,11 @@ class Callbacks:
     ) -> None:
         """Respond to a request as an ASGI app, which a route of Starlette and FastAPI accepts."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        body, message = b"", {"more_body": True}
+        body, message = bytearray(), {"more_body": True}
         while message.get("more_body"):
             message = await receive()
             body += message.get("body", b"")
-        status, response = await self.answer_async(headers, body)
+        status, response = await self.answer_async(headers, bytes(body))
         head = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": msgspec.json.encode(response)})
