@@ -72,7 +72,7 @@ def run_page(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterato
 
     def run(page: Path, tab: str = "") -> PageRunner:
         examples = blocks.of(page, tab)
-        starts_a_server = any("bellcast serve" in block.text or "create_app" in block.text for block in examples)
+        starts_a_server = any(block.options.get("stays") == "8787" or "create_app" in block.text for block in examples)
         is_first = page.name in FIRST_PAGES
         runner = PageRunner(tmp_path, browser, None if starts_a_server else server, credentials=not is_first)
         runners.append(runner)
