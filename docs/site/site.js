@@ -26,11 +26,19 @@ function nameControls() {
   for (const [number, nav] of document.querySelectorAll('.md-code__nav').entries()) set(nav, { 'aria-label': `Code ${number + 1}` });
   for (const head of document.querySelectorAll('th:empty')) head.replaceWith(document.createElement('td'));
   for (const table of document.querySelectorAll('.md-typeset__scrollwrap')) set(table, { tabindex: '0' });
+  breakNames();
   for (const code of blocks()) sizes.observe(code);
   for (const host of document.querySelectorAll('body > div')) {
     if (!host.shadowRoot) continue;
     nameSearch(host, host.shadowRoot);
     observer.observe(host.shadowRoot, { childList: true, subtree: true });
+  }
+}
+
+/** Let names such as max_window be broken after an underscore, in tables on phones. */
+function breakNames() {
+  for (const code of document.querySelectorAll('td:not(:last-child) code:not(:has(*))')) {
+    if (code.innerHTML.includes('_')) code.innerHTML = code.innerHTML.replaceAll('_', '_<wbr>');
   }
 }
 
