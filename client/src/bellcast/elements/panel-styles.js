@@ -1,4 +1,4 @@
-/** The style sheet of the panel, loaded with it. */
+/** The style sheet of the panel, loaded with it. A finger needs 44 px: what is smaller has a margin that receives touches, too, as in the other style sheets. */
 
 export const PANEL_CSS = `
 .panel:not(.page) { transition: opacity .15s, translate .15s, display .15s allow-discrete, overlay .15s allow-discrete; }
@@ -172,7 +172,6 @@ export const PANEL_CSS = `
 @media (pointer: coarse) {
   .act, .taken { min-height: 36px; padding-inline: 14px; }
   .read-all, .close, .tool, .choice, .more, .retry, .why { position: relative; }
-  /* A finger needs 44 px: what is smaller has a margin that receives touches, too, as in the other style sheets. */
   :is(.tab, .read-all, .close, .tool, .choice, .more, .retry, .why, .fold, .act:not([data-state=pending]))::before { content: ""; position: absolute; inset: min(0px, (100% - 44px)/2); }
   .tab { padding-block: 11px 14px; }
   .menu-item { padding-block: 12px; }
