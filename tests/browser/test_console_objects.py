@@ -160,6 +160,25 @@ def test_mail_says_while_no_provider_sends_it(open_console: Callable[..., Page],
     owner.send("DELETE", "/v1/providers/posts")
 
 
+def test_list_of_templates_shows_channels_as_named_signs(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/two-ways", {"inbox": {"title": "Hi"}, "email": {"subject": "Hi", "text": "Hi"}})
+    page = open_console("/templates")
+    row = page.get_by_role("row").filter(has_text="two-ways")
+    expect(row.get_by_role("img", name="Inbox, E-mail")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_wide_recipient_has_its_preferences_beside_the_explanation(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/wilma", {"name": "Wilma"})
+    page = open_console("/recipients/wilma?full=yes", viewport={"width": 1440, "height": 900})
+    tops = [page.get_by_role("heading", name=name).bounding_box() for name in ("Why did it arrive", "Preferences")]
+    assert tops[0] is not None
+    assert tops[1] is not None
+    assert abs(tops[0]["y"] - tops[1]["y"]) < 1
+
+
 @pytest.mark.parametrize("width", [1280, 820, 390])
 def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], owner: Console, width: int) -> None:
     owner.send("PUT", "/v1/types/overdue-invoices", {"name": "Overdue invoices", "required": True})

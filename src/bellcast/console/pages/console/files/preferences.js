@@ -40,7 +40,7 @@ export function Preferences({ page, url }) {
   };
   return html`<${Loaded} of=${found}>${({ effective, inherited, updated_at: updatedAt, ...own }) => {
     const muted = own.muted?.['*'], hours = own.quiet_hours;
-    return html`<div class="choice"><span>${muted === undefined ? html`<${State} of="active" /> Nothing is muted.` : html`<${State} of="muted" kind="warn" /> Everything is muted${muted !== true && html` until <${Moment} at=${muted} />`}.`}</span>
+    return html`<div class="choice"><span>${muted === undefined ? html`<${State} of="Nothing is muted" kind="ok" />` : html`<${State} of="Everything is muted" kind="warn" />${muted !== true && html` until <${Moment} at=${muted} />`}`}</span>
         ${mayChange && html`<button type="button" onClick=${() => attempt({ muted: { '*': muted === undefined ? true : null } })}>${muted === undefined ? 'Mute everything' : 'Unmute'}</button>`}</div>
       <p class="error" role="alert">${problem}</p>
       ${effective.length > 0 && html`<${Matrix} effective=${effective} cell=${({ type, name, channels }, channel) => {

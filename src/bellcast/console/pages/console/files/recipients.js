@@ -87,11 +87,11 @@ export function Recipient({ page }) {
     ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${JSON.stringify(profileOf(one))} one=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
-    <${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
-    <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
-    <${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
-    <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
-    <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//>
+    <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
+        <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//></div>
+      <div><${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
+        <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
+        <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//></div></div></div>
     ${page.may(OWNERS) && html`<${Erasure} page=${page} recipient=${one.key} url=${url()} />`}
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
