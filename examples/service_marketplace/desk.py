@@ -17,13 +17,6 @@ from .languages import Language, language_of
 from .request_body import fields_of, text
 from .transitions import MOVES
 
-NOTIFICATION_TYPES = {
-    "accept": "booking_accepted",
-    "decline": "booking_declined",
-    "cancel": "booking_cancelled",
-    "complete": "booking_completed",
-}
-
 
 @contextmanager
 def transaction(request: Request) -> Iterator[Connection]:
@@ -95,7 +88,7 @@ async def move(request: Request) -> Response:
             Bookings(connection).expect_free(booking)
         refunded = transitions.give_back(booking) if name == "cancel" and booking.paid else None
         Bookings(connection).save(booking)
-        notifications.notify_booking(connection, booking, NOTIFICATION_TYPES[name], person)
+        notifications.notify_booking(connection, booking, f"booking_{booking.status}", person)
         if refunded is not None:
             notifications.notify_payment(connection, booking, refunded, person)
     return JSONResponse({"status": booking.status})

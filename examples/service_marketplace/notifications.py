@@ -6,7 +6,7 @@ but no address, card number or chat text. They are written in the language of th
 
 from collections.abc import Mapping
 from sqlite3 import Connection
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 from bellcast.contrib import dbapi
 
@@ -22,28 +22,24 @@ BY_EMAIL = frozenset({"new_booking", "booking_accepted", "booking_declined", "bo
 Message = Mapping[str, Any]
 
 
-class Sending(TypedDict, total=False):
-    """The person who acted, and a key: messages with the same key are sent once."""
-
-    by: Person | None
-    once: str
+def send_to_user(connection: Connection, user_id: str, message: Message, **sending: Any) -> None:
+    _send(connection, user_id, message["type"], message["data"], None, **sending)
 
 
-def send_to_user(connection: Connection, user_id: str, message: Message, **sending: Unpack[Sending]) -> None:
-    _send(connection, user_id, message["type"], message["data"], None, sending)
+def send_booking_update(connection: Connection, user_id: str, update: Message, **sending: Any) -> None:
+    _send(connection, user_id, update["type"], update, update["serviceName"], **sending)
 
 
-def send_booking_update(connection: Connection, user_id: str, update: Message, **sending: Unpack[Sending]) -> None:
-    _send(connection, user_id, update["type"], update, update["serviceName"], sending)
-
-
-def send_payment_update(connection: Connection, user_id: str, update: Message, **sending: Unpack[Sending]) -> None:
+def send_payment_update(connection: Connection, user_id: str, update: Message, **sending: Any) -> None:
     amount = recipient_language(connection, user_id).money(update["amount"])
-    _send(connection, user_id, update["type"], update, amount, sending)
+    _send(connection, user_id, update["type"], update, amount, **sending)
 
 
-def _send(connection: Connection, user_id: str, type: str, data: Message, body: str | None, sending: Sending) -> None:
-    by = sending.get("by")
+def _send(
+    connection: Connection, user_id: str, type: str, data: Message, body: str | None,
+    by: Person | None = None, once: str | None = None,
+) -> None:  # fmt: skip
+    """`by` is the person who acted. Messages with the same key `once` are sent once."""
     booking = data.get("bookingId")
     dbapi.notify(
         connection,
@@ -56,9 +52,9 @@ def _send(connection: Connection, user_id: str, type: str, data: Message, body: 
         actor={"id": by.key, "name": by.name} if by else None,
         action_url=f"/bookings/{booking}" if booking else "/bookings",
         group=f"booking:{booking}" if booking else None,
-        data={**data, **_touching(booking)},
+        data={**data},
         channels=["inbox", "email", "push"] if type in BY_EMAIL else ["inbox", "push"],
-        idempotency_key=sending.get("once"),
+        idempotency_key=once,
     )
 
 
@@ -105,11 +101,7 @@ def notify_payment(connection: Connection, booking: Booking, payment: Payment, b
 
 def show_change(connection: Connection, booking: Booking) -> None:
     """Make open pages reload the booking. A live event suffices: a page opened later shows the current booking anyway."""
-    data = {"bookingId": booking.id, **_touching(str(booking.id))}
     for person in (booking.client, booking.provider):
-        dbapi.publish(connection, None, "booking-changed", data, recipient=person.key, tenant=TENANT)
-
-
-def _touching(booking: str | None) -> dict[str, list[str]]:
-    """Return the cache keys that the message invalidates."""
-    return {"touches": [f"booking:{booking}"]} if booking else {}
+        dbapi.publish(
+            connection, None, "booking-changed", {"bookingId": booking.id}, recipient=person.key, tenant=TENANT
+        )

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import thoroughness
 from tests.browser.console import DESKTOP
-from tests.browser.looks import looks_of
+from tests.browser.looks import looks_of, small_targets
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
@@ -65,6 +65,23 @@ def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext, requ
         if path == "/theme":
             expect(page.locator("bellcast-inbox").last.locator(".row")).to_have_count(6)
         check(page)
+
+
+@pytest.mark.thorough
+def test_links_of_a_message_in_the_mailbox_are_large_enough_for_a_finger(
+    chromium: Browser, bellcast_server: ServerProcess, email: dict[str, Any]
+) -> None:
+    created = httpx.post(f"{bellcast_server.url}/v1/mailbox-link", headers=bellcast_server.as_app()).json()["url"]
+    context = chromium.new_context(base_url=bellcast_server.url, viewport=PHONE, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    for query in ("", f"?message={email['id']}"):
+        page.goto(f"/mailbox/{created.rpartition('/')[2]}{query}")
+        assert small_targets(page) == []
+    link = re.search(r"/u/[\w-]+", email["content"]["text"])
+    assert link is not None
+    page.goto(link[0])
+    assert small_targets(page) == []
+    context.close()
 
 
 @pytest.mark.thorough

@@ -227,6 +227,22 @@ def test_react_page_shows_its_connection_and_receives_missed_events(sign_in, sit
 
 
 @pytest.mark.thorough
+def test_form_that_the_back_button_restores_books_again(sign_in):
+    nora = sign_in("nora", "/services/tap")
+    # A response without content leaves the page as it was, as do browsers that keep it for their Back button.
+    nora.route(re.compile(r"/bookings/\d+$"), lambda route: route.fulfill(status=204))
+    nora.get_by_label("Day").fill(free_time().partition("T")[0])
+    nora.get_by_label("Address").fill("Canal Row 18")
+    numbers = set()
+    for time_of_day in ("08:00", "18:00"):
+        nora.get_by_text(time_of_day).click()
+        with nora.expect_response("**/api/bookings") as response:
+            nora.get_by_role("button", name="Request Ben").click()
+        numbers.add(response.value.json()["id"])
+    assert len(numbers) == 2
+
+
+@pytest.mark.thorough
 def test_react_page_shows_bookings_while_bellcast_is_unreachable_and_says_so_of_the_site(sign_in, site):
     ben = sign_in("ben", quiet=False)
     ben.context.route(f"{site.server.url}/**", lambda route: route.abort())

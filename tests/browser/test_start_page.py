@@ -6,6 +6,8 @@ import signal
 import httpx
 import pytest
 from playwright.sync_api import expect
+from tests.browser.looks import small_targets
+from tests.browser.shop import PHONE
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
 
@@ -24,6 +26,13 @@ def test_bells_of_the_five_apps_ring_and_survive_outages_without_the_web(chromiu
         page.emulate_media(reduced_motion="reduce")
         page.goto(start)
         expect(page.locator("output[data-state=live]")).to_have_count(5, timeout=40_000)
+        phone = chromium.new_context(viewport=PHONE, is_mobile=True, has_touch=True)
+        small = phone.new_page()
+        small.goto(start)
+        small.locator("details summary").first.tap()
+        assert small_targets(small) == []
+        assert small.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        phone.close()
         needed = [link.get_attribute("href") for link in page.locator("details a").all()]
         assert len(needed) == 22
         opened = [page.request.get(href, headers={"accept": "text/html"}) for href in needed]

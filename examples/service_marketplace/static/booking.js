@@ -29,14 +29,8 @@ document.addEventListener('submit', (event) => {
 ready(document);
 
 /** Mark the notifications about this booking as read when the page opens. Later ones still alert the user. */
-line.then((session) => {
-  const markRead = () => {
-    const { loaded, notifications } = session.state;
-    if (!loaded) return;
-    session.removeEventListener('change', markRead);
-    const unread = notifications.filter(({ data, read_at: read }) => data.bookingId === booking && !read);
-    if (unread.length) session.read(unread.map(({ id }) => id)).catch(() => {});
-  };
-  session.addEventListener('change', markRead);
-  markRead();
+line.then(async (session) => {
+  while (!session.state.loaded) await new Promise((done) => session.addEventListener('change', done, { once: true }));
+  const unread = session.state.notifications.filter(({ data, read_at: read }) => data.bookingId === booking && !read);
+  if (unread.length) session.read(unread.map(({ id }) => id)).catch(() => {});
 });
