@@ -12,8 +12,6 @@ from tests.browser.console import HOSTILE, Console, add_filter
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
-from bellcast.workflows.definitions import MAX_STEPS
-
 
 def test_owner_explains_a_notification_and_follows_it_to_its_message(
     open_console: Callable[..., Page], owner: Console
@@ -246,24 +244,6 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
 
 
 @pytest.mark.thorough
-def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
-    started = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "rudi", "data": {"a": "1"}})
-    page = open_console(f"/runs/{started['run']}", viewport=PHONE)
-    expect(page.locator(".waterfall .row-link")).to_have_text(["bell", "mail", "later"])
-    page.get_by_role("button", name="mail").focus()
-    page.keyboard.press("Enter")
-    expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
-    assert violations(page) == []
-    cancel = page.get_by_role("button", name="Cancel this run")
-    cancel.click()
-    cancel.click()
-    expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
-    assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
-
-
-@pytest.mark.thorough
 def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})
@@ -392,26 +372,6 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(page.get_by_role("button", name="Save brand")).to_be_focused()
 
 
-@pytest.mark.thorough
-def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page], owner: Console) -> None:
-    run = owner.send("GET", f"/v1/runs/{owner.run}")
-    at = "2026-06-01T{}Z".format
-    times = [(at("10:00:00"), at("10:00:01"))] * (MAX_STEPS - 1) + [(at("10:00:01"), at("12:00:01"))]
-    steps = [
-        {**run["steps"][0], "key": f"step-{number}", "started_at": started_at, "ended_at": ended_at}
-        for number, (started_at, ended_at) in enumerate(times)
-    ]
-    run |= {"created_at": at("10:00:00"), "ended_at": at("12:00:01"), "state": "completed", "steps": steps}
-    page = open_console("/account")
-    page.route("**/v1/runs/long", lambda route: route.fulfill(json=run))
-    page.evaluate("history.pushState(null, '', '/console/runs/long')")
-    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-    expect(page.locator(".waterfall .row-link")).to_have_count(MAX_STEPS)
-    expect(page.locator(".waterfall .folded")).to_have_text("2 h")
-    expect(page.locator(".waterfall .took").last).to_have_text("2 h")
-    assert violations(page) == []
-
-
 def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..., Page]) -> None:
     error = "The workflow digest-weekly does not exist, and the schedule names it. " * 3
     job = {
@@ -439,60 +399,6 @@ def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..
         outcome.get_by_role("button", name="Retry schedule").click()
     expect(page).to_have_url(re.compile("/jobs$"))
     assert [url.rpartition("/v1")[2] for url in retried] == ["/jobs/schedule%20%20weekly/retry"]
-
-
-def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
-    mail = {"type": "email", "subject": "Hi", "text": "Hello"}
-    steps = [
-        {"key": "mail", **mail},
-        {"key": "text", "type": "sms", "text": "Hi"},
-        {"key": "never", **mail, "if": {"var": "data.x", "op": "exists"}},
-    ]
-    owner.send("PUT", "/v1/workflows/honest", {"type": "honest", "steps": steps})
-    owner.send("PUT", "/v1/types/honest", {"name": "Reminders"})
-    for key in ("sim", "off"):
-        owner.send("PUT", f"/v1/recipients/{key}", {"name": key.title(), "email": f"{key}@example.com"})
-    owner.send("PUT", "/v1/recipients/off/preferences", {"types": {"honest": {"email": False}}})
-    runs = {key: owner.send("POST", "/v1/workflows/honest/trigger", {"to": key})["run"] for key in ("sim", "off")}
-    for run in runs.values():
-        wait_until(lambda run=run: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
-    page = open_console(f"/runs/{runs['sim']}")
-    outcome = page.get_by_role("region", name="Outcome")
-    expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in .*, but a message was only simulated"))
-    expect(outcome).to_contain_text("Simulated: no e-mail provider is set up")
-    expect(outcome.get_by_role("link", name="Set up an e-mail provider")).to_have_attribute(
-        "href", re.compile("new=yes")
-    )
-    steps_of = page.locator(".waterfall li:not(.axis)")
-    expect(steps_of.nth(0)).to_contain_text("simulated")
-    expect(steps_of.nth(1).locator(".why")).to_have_text("The recipient has no address for it")
-    expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
-    assert violations(page) == []
-    page.get_by_role("link", name="On the canvas").click()
-    expect(page.locator("[data-step=mail]")).to_have_accessible_name(
-        re.compile("Simulated: no e-mail provider is set up")
-    )
-    page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
-    expect(steps_of.nth(0).locator(".why")).to_have_text("Off has switched off e-mails of the type Reminders")
-    expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
-
-
-def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
-    run = owner.send("GET", f"/v1/runs/{owner.run}")
-    at = "2026-06-01T10:00:00.{}Z".format
-    step = {**run["steps"][0], "started_at": at("350"), "ended_at": at("356")}
-    run |= {"created_at": at("000"), "ended_at": at("356"), "state": "completed", "steps": [step]}
-    page = open_console("/account")
-    page.route("**/v1/runs/waited", lambda route: route.fulfill(json=run))
-    page.evaluate("history.pushState(null, '', '/console/runs/waited')")
-    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-    expect(page.locator(".waterfall .took").last).to_have_text("6 msafter 350 ms")
-    expect(page.locator(".track .queue")).to_be_visible()
-    bar = page.locator(".track .done").bounding_box()
-    assert bar is not None
-    assert bar["width"] >= 24
 
 
 def test_owner_infers_the_schema_of_a_type_and_sees_what_it_would_refuse(

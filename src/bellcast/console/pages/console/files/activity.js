@@ -67,6 +67,7 @@ function Opened({ page, one, tenant, url }) {
   const explained = useLoad(async (signal) => (one.recipient ? get(withQuery('/v1/explain', { recipient: one.recipient, notification: one.id, ...tenant }), signal) : { channels: [], facts: one.timeline }), [one.id]);
   const sent = useLoad(async (signal) => (one.audience ? { messages: [] } : get(withQuery('/v1/messages', { notification: one.id, limit: MAX_MESSAGES, ...tenant }), signal)), [one.id]);
   const target = (name, more) => withQuery(page.url(name), { ...tenant, ...more });
+  const run = sent.value?.messages.find((message) => message.run)?.run;
   const recall = async () => {
     await request('DELETE', url);
     go(target(one.audience ? '/announcements' : '/notifications'));
@@ -79,7 +80,7 @@ function Opened({ page, one, tenant, url }) {
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[
     ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
-    ['Type', html`<${Type} of=${one.type} />`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
+    ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
   ]} />
     ${page.may(BUILDERS) && one.in_inbox && html`<${Correction} one=${one} url=${url} />`}
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;

@@ -25,10 +25,12 @@ export const SKIPPED = {
   workflow: 'The workflow is switched off in the preferences', no_address: 'The recipient has no address for it', invalid_address: 'The address is not valid', suppressed: 'The address is suppressed', too_deep: 'Workflows that trigger each other are nested too deeply',
 };
 
+const NO_ADDRESS = { email: 'The recipient has no e-mail address', sms: 'The recipient has no phone number', push: 'The recipient has registered no browser and no app', chat: 'The recipient has no chat address' };
+
 /** The reason in an explanation of a channel that was skipped, or of a step. */
-export function reasonOf({ rule, reason = rule, text = '' }) {
-  const [, because] = /, because (.*?)\.(?: No provider .*)?$/s.exec(reason === 'condition' ? '' : text) ?? [];
-  const words = because ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
+export function reasonOf({ channel, rule, reason = rule, text = '' }) {
+  const [, because] = /, because (.*?)\.(?: No provider .*)?$/s.exec(['condition', 'no_address'].includes(reason) ? '' : text) ?? [];
+  const words = because ?? NO_ADDRESS[reason === 'no_address' && channel] ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
   return words && words[0].toUpperCase() + words.slice(1);
 }
 
@@ -55,6 +57,8 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
   const [kind, general] = VERDICTS[of.verdict];
   const unsent = page.may(CONTENT) ? unsentOf(of) : [];
+  // A channel that is skipped needs another fix before a provider.
+  const actions = of.actions.filter(({ method, path: target }) => method !== 'PUT' || !target.startsWith('/v1/providers/') || of.channels.some((one) => target.endsWith(`/${one.channel}`) && one.outcome !== 'skip'));
   // Nothing left the server: that comes before channels that were skipped.
   const simulated = of.channels.find((one) => one.state === 'simulated');
   const isStored = simulated && of.channels.every((one) => outcomeOf(one)[0] !== 'bad');
@@ -62,7 +66,7 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text.replace(/ No provider delivers .*/s, ''))}</span></li>`)}</ul>`}
-    ${(of.actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${of.actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAgain} key=${one.id + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
+    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAgain} key=${one.id + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
 

@@ -122,9 +122,9 @@ function Briefing({ reason, rows, isNew }) {
   const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
   return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length > 0 ? `${parts.join(' and ')} in 24 hours` : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b></p>
-    ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? undefined : SHOWN).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${BRIEFING_ICONS[one.kind]} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
+    ${rows.length > 0 && html`<ul>${rows.filter(({ kind }, index) => isWhole || index < SHOWN || kind === 'info').map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${BRIEFING_ICONS[one.kind]} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
-    ${rows.length > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
+    ${rows.length - notices > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
 }
 
 const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`}>${first}</span>${others.length > 0 && html`<span class="muted" title=${others.join(', ')}>+${others.length}</span>`}`;

@@ -73,7 +73,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
-      ${resource.histogram && (isFiltered || list.count > 0 || !list.isCurrent) && filters.every(({ name }) => name === 'range' || !query[name]) && html`<${resource.histogram} page=${page} range=${query.range} chosen=${chosen} />`}
+      ${resource.histogram && filters.every(({ name }) => name === 'range' || !query[name]) && html`<${resource.histogram} page=${page} isHidden=${list.isCurrent && list.count === 0 && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>

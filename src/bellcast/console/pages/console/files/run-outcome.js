@@ -18,7 +18,7 @@ export async function explainRun({ id, recipient }, tenant, signal) {
 export function outcomeOfStep(step, { channels, actions }) {
   const sent = channels.find(({ message }) => message && step.messages.includes(message));
   const skipped = channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
-  if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ reason: step.reason, text: skipped?.text }) };
+  if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ channel: step.type, reason: step.reason, text: skipped?.text }) };
   const [kind, word] = outcomeOf(sent);
   return { word, kind, text: word === 'simulated' ? simulatedText(sent.channel, lacksProvider(sent.channel, actions)) : kind === 'ok' ? '' : sent.text };
 }

@@ -12,6 +12,7 @@ import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
 import { get, path, request, withQuery } from './server.js';
 import { typeOf } from './workflow-model.js';
+import { Chain } from './workflows.js';
 
 await loadStyle('run.css');
 
@@ -22,14 +23,20 @@ const FOLDED_MS = 100;
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
 
+/** At which step a run waits. */
+function waitOf({ state, steps }) {
+  const step = state === 'waiting' && steps.find((one) => one.state === 'waiting');
+  return step && (step.due_at ? html`at ${step.key} until <${Time} at=${step.due_at} />` : `at ${step.key}`);
+}
+
 export const runs = {
   path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
   filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] },
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', of: (one) => one.workflow, text: (one) => one.reason },
-    { name: 'Version', of: (one) => `v${one.version}`, width: '4rem' }, { name: 'Duration', kind: 'number', of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => one.reason ?? waitOf(one) },
+    { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Channel and provider filter by the messages that a run sent.',

@@ -27,6 +27,7 @@ function describe(entry, messages) {
     const [kind, text] = ATTEMPTS[attempt.outcome](attempt.provider);
     return { kind, text, quote: [attempt.code, attempt.response].filter(Boolean).join(' ') };
   }
+  if (entry.what === 'accepted' && messages.some(({ run }) => run)) return { kind: 'ok', text: 'A workflow sent it' };
   const [kind, words] = SENTENCES[entry.what] ?? ['info', entry.what.replaceAll('_', ' ')];
   const because = { skipped: entry.text ?? `not sent: ${reasonOf(entry)}`, held: entry.text }[entry.what]?.replace(/^[^:]*? (not sent|held)/, (_, word) => word);
   const text = because ? because[0].toUpperCase() + because.slice(1) : [words, entry.detail].filter(Boolean).join(['written', 'scheduled', 'held'].includes(entry.what) ? ' ' : ': ');

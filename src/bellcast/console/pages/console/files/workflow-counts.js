@@ -49,7 +49,7 @@ export function useRunCounts(page, tenant, values, isVisible) {
     }).filter(Boolean);
     const shown = new Map(Object.entries(steps).map((one) => [one[0], shownOf(one)]));
     return {
-      isShown, range, exact, isLoaded: Boolean(found.value), link, total: sum(runs), of: (step) => shown.get(step) ?? [], reasons: (step) => Object.entries(steps[step]?.skipped ?? {}),
+      isShown, range, exact, isLoaded: Boolean(found.value), link, total: sum(runs), of: (step) => shown.get(step) ?? [], typeOf: (step) => types.get(step), reasons: (step) => Object.entries(steps[step]?.skipped ?? {}),
       toggle: () => { remember('runs-on-canvas', !isShown); setShown(!isShown); },
     };
   }, [found.value, values.steps, isShown, range, tenant, page.key]);
@@ -67,7 +67,7 @@ export function StepRuns({ runs, step }) {
   const reasons = runs.reasons(step).sort(([, one], [, other]) => other - one);
   const all = runs.of(step);
   return html`<section class="step-runs" aria-label="Runs"><h3>Runs</h3>${all.length === 0 ? html`<p class="muted">No run has reached this step.</p>` : html`<ul>${all.map((one) => html`<li key=${one.state}><a class=${`run-count ${one.isSimulated ? 'simulated' : one.state}`} href=${one.link} data-count=${one.state}><${Icon} name=${one.icon} />${one.text}</a>
-    ${one.state === 'skipped' && html`<ul class="run-reasons">${reasons.map(([reason, times]) => html`<li key=${reason}><span>${reasonOf({ reason })}</span><span>${number(times)}</span></li>`)}</ul>`}</li>`)}</ul>`}</section>`;
+    ${one.state === 'skipped' && html`<ul class="run-reasons">${reasons.map(([reason, times]) => html`<li key=${reason}><span>${reasonOf({ channel: runs.typeOf(step), reason })}</span><span>${number(times)}</span></li>`)}</ul>`}</li>`)}</ul>`}</section>`;
 }
 
 /** Shows and hides the counts, and chooses the time in which their runs began. */

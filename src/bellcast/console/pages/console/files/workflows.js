@@ -12,8 +12,8 @@ import { typeOf } from './workflow-model.js';
 /** Steps in a row of the list. */
 const MAX_STEPS = 7;
 
-/** The steps as icons, those of branches as one. */
-const Chain = ({ of: steps }) => html`<span class="chain" role="img" aria-label=${`${count(steps.length, 'step')}: ${steps.map(({ type }) => type).join(', ')}`}>${steps.slice(0, MAX_STEPS).map(({ type }, index) => html`<span key=${index} class=${`avatar tone-${typeOf({ type }).tone}`}><${Icon} name=${typeOf({ type }).icon} /></span>`)}${steps.length > MAX_STEPS && html`<small>+${steps.length - MAX_STEPS}</small>`}</span>`;
+/** The steps as icons, those of branches as one; those of a run with their states. */
+export const Chain = ({ of: steps, max }) => html`<span class="chain" role="img" aria-label=${`${count(steps.length, 'step')}: ${steps.map(({ type, state }) => (state ? `${type} ${state}` : type)).join(', ')}`}>${steps.slice(0, max).map(({ type, state }, index) => html`<span key=${index} class=${`avatar tone-${typeOf({ type }).tone}`} data-state=${state}><${Icon} name=${typeOf({ type }).icon} /></span>`)}${steps.length > max && html`<small>+${steps.length - max}</small>`}</span>`;
 
 const KIND = { name: 'workflow', path: '/workflows' };
 
@@ -21,7 +21,7 @@ export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : one.active ? 'active' : 'inactive') }, { name: 'Workflow', kind: 'title', of: (one) => one.key, text: (one) => one.name },
-    { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} />`, width: '12rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '12rem' },
     { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? '–' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },

@@ -1,0 +1,116 @@
+"""The list of runs of workflows, and the page of one."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.console import Console
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_accessibility import violations
+
+from bellcast.workflows.definitions import MAX_STEPS
+
+
+@pytest.mark.thorough
+def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    started = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "rudi", "data": {"a": "1"}})
+    page = open_console(f"/runs/{started['run']}", viewport=PHONE)
+    expect(page.locator(".waterfall .row-link")).to_have_text(["bell", "mail", "later"])
+    page.get_by_role("button", name="mail").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
+    assert violations(page) == []
+    cancel = page.get_by_role("button", name="Cancel this run")
+    cancel.click()
+    cancel.click()
+    expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
+    assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
+
+
+@pytest.mark.thorough
+def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page], owner: Console) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T{}Z".format
+    times = [(at("10:00:00"), at("10:00:01"))] * (MAX_STEPS - 1) + [(at("10:00:01"), at("12:00:01"))]
+    steps = [
+        {**run["steps"][0], "key": f"step-{number}", "started_at": started_at, "ended_at": ended_at}
+        for number, (started_at, ended_at) in enumerate(times)
+    ]
+    run |= {"created_at": at("10:00:00"), "ended_at": at("12:00:01"), "state": "completed", "steps": steps}
+    page = open_console("/account")
+    page.route("**/v1/runs/long", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/long')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".waterfall .row-link")).to_have_count(MAX_STEPS)
+    expect(page.locator(".waterfall .folded")).to_have_text("2 h")
+    expect(page.locator(".waterfall .took").last).to_have_text("2 h")
+    assert violations(page) == []
+
+
+def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    mail = {"type": "email", "subject": "Hi", "text": "Hello"}
+    steps = [
+        {"key": "mail", **mail},
+        {"key": "text", "type": "sms", "text": "Hi"},
+        {"key": "never", **mail, "if": {"var": "data.x", "op": "exists"}},
+    ]
+    owner.send("PUT", "/v1/workflows/honest", {"type": "honest", "steps": steps})
+    owner.send("PUT", "/v1/types/honest", {"name": "Reminders"})
+    for key in ("sim", "off"):
+        owner.send("PUT", f"/v1/recipients/{key}", {"name": key.title(), "email": f"{key}@example.com"})
+    owner.send("PUT", "/v1/recipients/off/preferences", {"types": {"honest": {"email": False}}})
+    runs = {key: owner.send("POST", "/v1/workflows/honest/trigger", {"to": key})["run"] for key in ("sim", "off")}
+    for run in runs.values():
+        wait_until(lambda run=run: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
+    page = open_console(f"/runs/{runs['sim']}")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in .*, but a message was only simulated"))
+    expect(outcome).to_contain_text("Simulated: no e-mail provider is set up")
+    expect(outcome.get_by_role("link", name="Set up an e-mail provider")).to_have_attribute(
+        "href", re.compile("new=yes")
+    )
+    steps_of = page.locator(".waterfall li:not(.axis)")
+    expect(steps_of.nth(0)).to_contain_text("simulated")
+    expect(steps_of.nth(1).locator(".why")).to_have_text("The recipient has no phone number")
+    expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
+    assert violations(page) == []
+    page.get_by_role("link", name="On the canvas").click()
+    expect(page.locator("[data-step=mail]")).to_have_accessible_name(
+        re.compile("Simulated: no e-mail provider is set up")
+    )
+    page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
+    expect(steps_of.nth(0).locator(".why")).to_have_text("Off has switched off e-mails of the type Reminders")
+    expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
+
+
+def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[..., Page], owner: Console) -> None:
+    bell, wait = {"key": "bell", "type": "inbox", "title": "Hi"}, {"key": "pause", "type": "delay", "for": "2h"}
+    owner.send("PUT", "/v1/workflows/chained", {"steps": [bell, wait, {**bell, "key": "again"}]})
+    run = owner.send("POST", "/v1/workflows/chained/trigger", {"to": "sim"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "waiting", lambda: "it does not wait")
+    page = open_console("/runs?workflow=chained", viewport={"width": 1140, "height": 800})
+    row = page.get_by_role("row").filter(has_text="chained")
+    expect(row.get_by_role("img", name="3 steps: inbox done, delay waiting, inbox pending")).to_be_visible()
+    expect(row).to_contain_text("at pause until")
+    assert page.locator(".table .row").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
+
+
+def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T10:00:00.{}Z".format
+    step = {**run["steps"][0], "started_at": at("350"), "ended_at": at("356")}
+    run |= {"created_at": at("000"), "ended_at": at("356"), "state": "completed", "steps": [step]}
+    page = open_console("/account")
+    page.route("**/v1/runs/waited", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/waited')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator(".waterfall .took").last).to_have_text("6 msafter 350 ms")
+    expect(page.locator(".track .queue")).to_be_visible()
+    bar = page.locator(".track .done").bounding_box()
+    assert bar is not None
+    assert bar["width"] >= 24
