@@ -15,6 +15,7 @@ from tests import engines
 from tests.faults.nodes import Cluster, cluster
 from tests.faults.raw_sockets import eventually
 from tests.faults.test_nodes_together import (
+    BROKERS,
     TOPICS,
     everywhere,
     known_nodes,
@@ -49,9 +50,10 @@ def disconnects(handlers: AppServer) -> Counter[str]:
     return Counter(call["recipient"] for call in calls if call["name"] == "disconnect")
 
 
-@pytest.fixture
-def three(tmp_path: Path, app: Receiver, handlers: AppServer) -> Iterator[Cluster]:
-    with cluster(tmp_path, engines.redis().url, engines.postgres(), "dead") as nodes:
+@pytest.fixture(params=BROKERS)
+def three(request: pytest.FixtureRequest, tmp_path: Path, app: Receiver, handlers: AppServer) -> Iterator[Cluster]:
+    name = request.param
+    with cluster(tmp_path, BROKERS[name](), engines.postgres(), f"dead_{name.replace('-', '_')}") as nodes:
         for _ in range(3):
             nodes.start(BELLCAST_PUSHER_WEBHOOK_URL=app.url, BELLCAST_HANDLER_URL=handlers.url)
         assert eventually(lambda: [known_nodes(node) for node in nodes.nodes] == [3, 3, 3])

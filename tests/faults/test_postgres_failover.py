@@ -56,7 +56,7 @@ async def test_server_continues_on_a_promoted_standby(
         primary.kill()
         assert send(server, "alice", "refused").status_code == 503
         await standby.execute("SELECT pg_promote()")
-        assert eventually(lambda: send(server, "alice", "after").status_code == 201)
+        assert eventually(lambda: send(server, "alice", "after").status_code == 201, within=15)
         assert {"before", "after"} <= set(titles(server, "alice"))
 
         assert eventually(lambda: publishes(server))
