@@ -157,14 +157,17 @@ def test_push_switch_registers_the_browser_and_its_worker_shows_messages(full_ch
 
 
 @pytest.mark.thorough
-def test_signed_out_page_goes_to_the_sign_in_page(page, studio):
+def test_signed_out_page_goes_to_the_sign_in_page(chromium, studio):
+    context = chromium.new_context(base_url=studio)  # the browser logs the refused token
+    page = context.new_page()
     sign_in(page, "Jonas Weber")
-    other = page.context.new_page()
+    other = context.new_page()
     other.goto("/bookings")
     expect(bell(other, 0)).to_be_visible()
     page.get_by_label("Jonas Weber").click()
     page.get_by_role("button", name="Sign out").click()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    context.close()
 
 
 @pytest.mark.thorough
