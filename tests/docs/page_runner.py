@@ -44,6 +44,7 @@ class PageRunner:
     def __init__(self, folder: Path, browser: Browser, server: ServerProcess | None, *, credentials: bool) -> None:
         self.folder = folder
         self.printed = ""
+        self.errors: list[str] = []  # of scripts in pages
         self.ports = {shown: str(free_port()) for shown in ("8787", "8000", "8080", "9000", "4222")}
         if server is not None:
             self.ports["8787"] = str(server.port)
@@ -200,7 +201,7 @@ class PageRunner:
         page = self._browser.new_page()
         page.set_default_timeout(TIMEOUT * 1000)
         page.on("console", lambda message: self._record(message.text))
-        page.on("pageerror", lambda error: self._record(f"error: {error}"))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         self._pages.append(page)
         return page
 

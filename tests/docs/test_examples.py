@@ -39,7 +39,7 @@ def page_id(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES_TO_RUN, ids=page_id)
 def test_examples_of_a_page_work(run_page: Callable[[Path], PageRunner], page: Path) -> None:
-    run_page(page)
+    assert run_page(page).errors == []
 
 
 @pytest.mark.thorough
@@ -84,6 +84,7 @@ def test_bell_of_a_first_page_shows_a_new_notification(run_page: Callable[[Path]
     window.get_by_role("link", name="New booking").click()
     expect(window.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()
     assert "error" not in runner.printed.lower()
+    assert runner.errors == []
 
 
 # What a reader does in the browser's console to sign in to the app of a page.
@@ -111,6 +112,16 @@ def test_app_of_a_framework_page_rings_its_bell(run_page: Callable[[Path], PageR
     window.reload()
     expect(window.get_by_role("button", name="Notifications, 2 unread")).to_be_visible()
     assert window.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_app_of_the_react_page_shows_a_booking_until_it_is_read(run_page: Callable[[Path], PageRunner]) -> None:
+    runner = run_page(ROOT / "docs" / "howto" / "react.md")
+    window = runner.page()
+    window.goto(runner.localized("http://127.0.0.1:8000"))
+    expect(window.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()
+    window.get_by_role("button", name="New booking", exact=True).click()
+    expect(window.get_by_role("button", name="Notifications", exact=True)).to_be_visible()
+    assert runner.errors == []
 
 
 def test_examples_work_on_any_port() -> None:
@@ -169,4 +180,4 @@ def test_html_of_a_page_works(run_html: Callable[[str], PageRunner], page: Path)
     for block in blocks.of(page):
         if block.language == "html" and block.kind == "read" and "{{" not in block.text:
             runner = run_html(block.text)
-            assert "error:" not in runner.printed, f"line {block.line}: {runner.printed}"
+            assert runner.errors == [], f"line {block.line}"
