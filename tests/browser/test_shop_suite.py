@@ -169,12 +169,16 @@ def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, su
     long = "Donaudampfschifffahrtsgesellschaft" * 2
     with suite.visitor("nadia") as nadia:
         nadia.submit("/customers/", name=long, email=f"{long[:50]}@{long[:60]}.example")
+        customer = re.search(rf"(/customers/(\d+)/)\">{long}", nadia.http.get("/customers/").text)
+        product = re.search(r'<option value="(\d+)">Filter', nadia.http.get("/sales/").text)
+        nadia.submit("/sales/", product=product[1], quantity=1, customer=customer[2])
+        sale = re.search(r"/sales/\d+/", nadia.http.get("/sales/").text)
     context = chromium.new_context(
         base_url=suite.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
     )
     phone = context.new_page()
     phone.goto("/login?enter=nadia")
-    for path in PAGES:
+    for path in (customer[1], sale[0], *PAGES):
         phone.goto(path)
         assert phone.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390], path
         assert small_targets(phone) == [], path
