@@ -89,14 +89,14 @@ MAX_FULL_MEMBERS = 20
 
 
 class StreamGroup(Struct):
-    """The other nodes of a group. `first_number` is that of this node's question to all, `unheard` are the nodes that have
+    """The other nodes of a group. `first_number` is that of this node's question to all, `silent` are the nodes that have
     sent nothing since."""
 
     number: int  # of this node's last state
     peers: dict[str, Peer] = {}
     left: dict[str, int] = {}  # the numbers of leave messages: the answer of another node may be older
     first_number: int = 0
-    unheard: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
     known: asyncio.Event | None = None
 
 
@@ -234,7 +234,7 @@ class Groups:
         for stream in () if self._is_alone else streams:
             if stream in self.followed:
                 group = self._groups.setdefault(stream, self._group(stream))
-                group.unheard = tuple(group.peers)
+                group.silent = tuple(group.peers)
                 self._plan(stream, GroupStep.ASK, delay)
                 self._wake()
 
@@ -295,7 +295,7 @@ class Groups:
     def _send_question(self, stream: Stream, group: StreamGroup, step: GroupStep) -> None:
         """Send the state, when it is checked of many members none: a node that has another number asks itself."""
         state = self._state(stream, group, frozenset(), group.number if step >= GroupStep.CHECK else None)
-        known = {id: peer.number for id, peer in group.peers.items() if id not in group.unheard}
+        known = {id: peer.number for id, peer in group.peers.items() if id not in group.silent}
         self._outgoing.append(GroupUpdate(stream, state, 1 if step is GroupStep.ASK else 2, known))
 
     def _send_left(self, stream: Stream) -> None:
@@ -303,9 +303,9 @@ class Groups:
         self._outgoing.append(GroupUpdate(stream, state, has_left=True))
 
     def _settle(self, stream: Stream, group: StreamGroup) -> None:
-        """The others are known: those heard since the question."""
+        """The others are known: those that sent their state since the question."""
         self._plan(stream, GroupStep.CHECK)
-        for node in group.unheard:
+        for node in group.silent:
             self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
         self._end_if_alone(stream, group)
         if group.known is not None:
@@ -381,7 +381,7 @@ class Groups:
         if state.number <= group.left.get(state.node, 0):
             return
         peer = group.peers.setdefault(state.node, Peer())
-        group.unheard = tuple([id for id in group.unheard if id != state.node])
+        group.silent = tuple([id for id in group.silent if id != state.node])
         delta = peer.apply(state)
         if delta is None:
             if self.is_known(stream):

@@ -47,10 +47,10 @@ MembersEvent = NodeBeat | NodeClaim | NodeList | NodeLeft
 
 
 class Node(Struct):
-    """Another node. `heard_at` is the time of its last beat, or of the last list with it; `report` is known to the keeper only."""
+    """Another node. `alive_at` is the time of its last beat, or of the last list with it; `report` is known to the keeper only."""
 
     connections: int = 0
-    heard_at: int = 0
+    alive_at: int = 0
     report: tuple[int, NodeReport] | None = None
 
 
@@ -162,7 +162,7 @@ class Members:
         return [NodeBeat(self.id, self._connections(), self._report())]
 
     async def _drop_silent(self, now: int) -> None:
-        silent = [id for id, node in self.others.items() if now - node.heard_at > NODE_TIMEOUT_MS]
+        silent = [id for id, node in self.others.items() if now - node.alive_at > NODE_TIMEOUT_MS]
         try:
             if silent:
                 await self._broker.ping()
@@ -180,7 +180,7 @@ class Members:
             for id, node in self.others.items():
                 node.report = None
                 if id != self.keeper:
-                    node.heard_at = max(node.heard_at, now - NODE_TIMEOUT_MS + GRACE_MS)
+                    node.alive_at = max(node.alive_at, now - NODE_TIMEOUT_MS + GRACE_MS)
         self.keeper, self.is_settled = self.id, True
         self._send_soon()
 
@@ -188,7 +188,7 @@ class Members:
         now = self._ticked_at = self._clock.now()
         self._list_due = now + KEEPER_TIMEOUT_MS
         for node in self.others.values():
-            node.heard_at = now
+            node.alive_at = now
 
     # --- receiving
 
@@ -238,7 +238,7 @@ class Members:
                 self.note(id, connections)
         # A keeper that does not know a node yet must not end it for the others.
         for id in [id for id in self.others if id not in event.nodes]:
-            if id in self._listed or now - self.others[id].heard_at > NODE_TIMEOUT_MS:
+            if id in self._listed or now - self.others[id].alive_at > NODE_TIMEOUT_MS:
                 self._drop(id)
         self._listed = set(event.nodes)
         self.is_settled = True
@@ -250,7 +250,7 @@ class Members:
         was_alone, is_new = not self.others, id not in self.others
         self.has_met_others = True
         node = self.others.setdefault(id, Node())
-        node.heard_at = self._clock.now()
+        node.alive_at = self._clock.now()
         if connections is not None:
             node.connections = connections
         if was_alone:
