@@ -28,8 +28,8 @@ export const messages = {
 /** That e-mails are only stored, and where to change it. In the line of the title, because it comes after the rows. */
 function Unsent({ page }) {
   const { value } = useLoad((signal) => get(withQuery('/v1/providers', { tenant: shownTenant() || '*' }), signal), [shownTenant()]);
-  if (!value || value.providers.some(({ channel, active }) => channel === 'email' && active)) return null;
-  return html`<a class="button unsent" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="providers" /> No provider: stored, not sent</a>`;
+  const isShown = value && !value.providers.some(({ channel, active }) => channel === 'email' && active);
+  return html`<a class="button unsent" style=${isShown ? null : { visibility: 'hidden' }} href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="providers" /> No provider: stored, not sent</a>`;
 }
 
 /** The e-mails, by their subject. */
