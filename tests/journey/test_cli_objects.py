@@ -48,6 +48,7 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     empty = bellcast("mailbox", "--tenant", "cli-unused", **project)
     assert "/mailbox/" in empty.out
     assert "The tenant cli-unused has no stored messages yet" in empty.err
+    assert "or pass another --tenant." in empty.err
     type = written(tmp_path, "file", {"key": "cli-greeting", "template": "cli-hello"})
     bellcast("type", "put", type, **project)
     assert bellcast("template", "delete", "cli-hello", **project).status == 1

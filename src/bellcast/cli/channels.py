@@ -81,7 +81,9 @@ def mailbox(
     print(link["url"], flush=True)
     if not client.messages.list(state="simulated", limit=1, tenant=tenant).messages:
         owner = f"The tenant {tenant}" if tenant else "The default tenant"
-        console.note(f"{owner} has no stored messages yet: send one to a channel without a provider, or pass --tenant.")
+        console.note(
+            f"{owner} has no stored messages yet: send to a channel without a provider, or pass another --tenant."
+        )
 
 
 ChannelArgument = Annotated[str, options.argument("CHANNEL", "email, sms, push or chat.")]
