@@ -59,7 +59,7 @@ def test_overview_has_a_notice_while_mails_are_simulated(open_console: Callable[
     page = open_console("/")
     notice = page.locator(".briefing li").filter(has_text="Simulated: no e-mail provider is set up")
     expect(notice).to_have_attribute("class", "info")
-    expect(notice.get_by_role("link", name="E-mails are not sent")).to_have_attribute(
+    expect(notice.get_by_role("link", name="Simulated: no e-mail provider is set up")).to_have_attribute(
         "href", re.compile("state=simulated")
     )
     expect(page.locator(".headline")).not_to_contain_text("All well")

@@ -156,7 +156,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   const readout = selected || (pointed ? `${when(pointed[0])}: ${one.show(pointed[1])}` : before.length === 0 ? about : `${about} · ${other} before`);
   const [cursor] = pointed ? place(pointed) : [];
   const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
-  return html`<section class=${`panel chart ${one.isBad ? 'bad' : ''}`}><h3>${one.title}</h3><p class="value">${headline}</p>
+  return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}</h3><p class="value">${headline}</p>
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${/* The maximum is also the scale. */ one.about !== most && top > 0 && html`<span class="peak muted" aria-hidden="true">max ${one.show(top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}

@@ -56,7 +56,7 @@ async function simulatedOf(page, rows, tenant, signal) {
   if (newest?.state !== 'simulated') return [];
   const name = { email: 'E-mails', sms: 'SMS', push: 'Push messages', chat: 'Chat messages' }[one.channel];
   return [{
-    kind: 'info', text: `${name} are not sent`, note: simulatedText(one.channel), at: newest.created_at, tenants: one.tenant ? [one.tenant] : [],
+    kind: 'info', text: simulatedText(one.channel), note: `${name} are stored here, not sent`, at: newest.created_at, tenants: one.tenant ? [one.tenant] : [],
     link: withQuery(page.url('/messages'), { channel: one.channel, state: 'simulated', range: '24h', tenant }), fix: page.may(BUILDERS) && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${{ tenant: one.tenant ?? '' }} />`,
   }];
 }
