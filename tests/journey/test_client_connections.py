@@ -5,12 +5,14 @@ import gc
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from bellcast.client import AsyncBellcast, Bellcast
+from bellcast.client.http_senders import loop_connections
 
 
 class Server(ThreadingHTTPServer):
@@ -81,3 +83,23 @@ def _use_in_three_loops(bell: AsyncBellcast) -> None:
 
     for _ in range(3):
         asyncio.run(read())
+
+
+class ClosedLoop:
+    """A closed event loop. `meanwhile` is what another thread does while this one learns that it is closed."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self.meanwhile = meanwhile
+
+    def is_closed(self) -> bool:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return True
+
+
+def test_two_threads_may_forget_the_same_closed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = loop_connections(httpx.AsyncClient)
+    loops = iter((ClosedLoop(find), "of this thread", "of the other thread"))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: next(loops))
+    find()
+    assert isinstance(find(), httpx.AsyncClient)

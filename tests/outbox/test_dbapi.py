@@ -2,11 +2,13 @@
 
 import json
 import os
+import queue
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +21,7 @@ from sqlalchemy.orm import Session
 from bellcast.client import Bellcast
 from bellcast.contrib import dbapi, outbox, relay_thread, sqlalchemy
 from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.relay import RelayThread, Round
 from tests.faults.nodes import titles
 from tests.faults.raw_sockets import eventually
 
@@ -131,6 +134,30 @@ def test_relay_thread_sends_immediately_when_it_is_woken_and_at_exit(bellcast_se
     environ = {**os.environ, "BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
     subprocess.run([sys.executable, "-c", EXITING_APP, str(file), "exit-reader"], env=environ, check=True, timeout=60)
     assert titles(bellcast_server, "exit-reader") == ["Committed before the exit"]
+
+
+def test_relay_thread_that_is_woken_during_its_end_ends_and_starts_again(monkeypatch):
+    rounds, process = queue.SimpleQueue(), os.getpid()
+
+    def find_process():
+        """Another thread commits while `stop` checks the process."""
+        if threading.current_thread() is threading.main_thread():
+            monkeypatch.setattr(os, "getpid", lambda: process)
+            committer = threading.Thread(target=relay.wake)
+            committer.start()
+            committer.join()
+        return process
+
+    relay = RelayThread(lambda: (rounds.put("round"), Round())[1])
+    relay.wake()
+    rounds.get(timeout=60)
+    monkeypatch.setattr(os, "getpid", find_process)
+    assert relay.stop(10)
+    while not rounds.empty():
+        rounds.get()
+    relay.wake()
+    assert rounds.get(timeout=60) == "round"
+    assert relay.stop(60)
 
 
 @pytest.mark.parametrize(

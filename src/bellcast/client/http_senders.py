@@ -40,8 +40,9 @@ def loop_connections(make: Callable[[], httpx.AsyncClient]) -> Callable[[], http
     def find() -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if loop not in clients:
-            for closed in [one for one in clients if one.is_closed()]:
-                del clients[closed]
+            # Threads with loops of their own do this at the same time.
+            for closed in [one for one in list(clients) if one.is_closed()]:
+                clients.pop(closed, None)
             clients[loop] = make()
         return clients[loop]
 

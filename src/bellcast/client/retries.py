@@ -165,7 +165,7 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
         if wait is None:
             yield from _check_project(request, outcome, peer)
             raise _failure(request, outcome, peer)
-        yield wait
+        yield float(wait)
         left = max(within - (retries.clock() - began), 0.1)
 
 

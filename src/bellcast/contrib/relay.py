@@ -202,6 +202,7 @@ class RelayThread:
         self._close = close
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._woken, self._stopped = threading.Event(), threading.Event()
         self._pid = 0
 
     def wake(self) -> None:
@@ -209,7 +210,8 @@ class RelayThread:
         with self._lock:
             if self._thread is None or self._pid != os.getpid():
                 self._woken, self._stopped = threading.Event(), threading.Event()
-                self._thread = threading.Thread(target=self._loop, name="bellcast-relay", daemon=True)
+                events = (self._woken, self._stopped)
+                self._thread = threading.Thread(target=self._loop, args=events, name="bellcast-relay", daemon=True)
                 self._pid = os.getpid()
                 self._thread.start()
                 atexit.register(self.finish)
@@ -218,11 +220,14 @@ class RelayThread:
     def stop(self, timeout: float) -> bool:
         """End after the current round; wait for it for `timeout` seconds. Return whether a thread has ended."""
         atexit.unregister(self.finish)
-        thread, self._thread = self._thread, None
-        if thread is None or self._pid != os.getpid():
+        if self._pid != os.getpid():  # a fork may have copied the lock while it was held
             return False
-        self._stopped.set()
-        self._woken.set()
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stopped.set()
+            self._woken.set()
+        if thread is None:
+            return False
         thread.join(timeout)
         return not thread.is_alive()
 
@@ -233,8 +238,7 @@ class RelayThread:
             self._run()
             self._close()
 
-    def _loop(self) -> None:
-        woken, stopped = self._woken, self._stopped
+    def _loop(self, woken: threading.Event, stopped: threading.Event) -> None:
         while not stopped.is_set():
             woken.clear()
             done = self._run()

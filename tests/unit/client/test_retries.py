@@ -62,6 +62,11 @@ def test_pauses_double_up_to_the_longest():
     assert pauses == [2.0, 4.0, 8.0, 10.0, 10.0]
 
 
+def test_whole_seconds_of_a_pause_are_waited():
+    retries = Retries(first=3, longest=1, chance=lambda: 1)
+    assert execute(inbox.counts(), REFUSED_CONNECTION, COUNTS, retries=retries)[0] == [1.0]
+
+
 def test_jitter_spreads_concurrent_retries():
     pauses, _ = execute(inbox.counts(), REFUSED_CONNECTION, COUNTS, retries=Retries(first=1.0, chance=lambda: 0.25))
     assert pauses == [0.5]
