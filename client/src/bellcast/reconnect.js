@@ -48,7 +48,6 @@ const SILENCE_POLL_INTERVAL = 10_000; // ms between checks of the clock: timers 
 const MIN_RETRY_DELAY = 1_000;
 // The longest wait after a restart of the server. 50,000 pages of a node then return at 5,000 a second, which one process accepts.
 const MAX_RETRY_DELAY = 10_000;
-const REVOKED_DELAY = 1_000; // ms before a new token is requested, with jitter
 const MAX_TIMER = 2 ** 31 - 1;
 // Bad request, unauthenticated, forbidden, frame too large: a retry would get the same response.
 const FINAL_CODES = [4400, 4401, 4403, 4413];
@@ -115,7 +114,7 @@ export class ReconnectPolicy {
     if (wasLive) this.#best = Math.min(this.#best, this.#current);
     // Codes below 4400 are the transport's own; only the server's close codes determine whether to reconnect.
     const closed =  end && (end.code >= 4400 || end.reconnect !== undefined) ? end : undefined;
-    if (closed && EXPIRED_CODES.includes(closed.code)) return void this.#afterExpiry(closed);
+    if (closed && EXPIRED_CODES.includes(closed.code)) return void this.#renewToken(closed);
     if (closed && !(closed.reconnect ?? !FINAL_CODES.includes(closed.code))) return this.#giveUp(closed);
     const { environment, transport } = this.#options;
     if (!wasLive && !closed && !transport && this.#current < LAST_TRANSPORT && environment.online()) return void this.#downgrade();
@@ -201,19 +200,15 @@ export class ReconnectPolicy {
   }
 
   /** Let the app decide, once. Signing out revokes the tokens of all devices, and the others are still signed in. @param {End} end */
-  #afterExpiry(end) {
-    if (this.#hasRenewedToken) this.#giveUp(end);
-    // The app may end its own session only after it has revoked the tokens.
-    else if (end.reason === 'revoked') this.#schedule(REVOKED_DELAY * (0.5 + this.#options.environment.random()), () => this.#renewToken(end));
-    else void this.#renewToken(end);
-  }
-
-  /** @param {End} end */
   async #renewToken(end) {
+    const { reason } = end;
     const { generation, token } = this.#connection;
+    if (this.#hasRenewedToken) return this.#giveUp(end);
+    // The app may end its own session only after it has revoked the tokens.
+    if (reason === 'revoked') await new Promise((done) => this.#schedule(MIN_RETRY_DELAY, () => done(0)));
     // The server has the owner of a cookie checked at each connection.
-    const renewal = token === null ? Promise.resolve(end.reason !== 'unauthenticated') : this.#options.credential.renew(token);
-    const renewed = await renewal.catch((error) => error);
+    const renewal = token ? this.#options.credential.renew(token) : reason !== 'unauthenticated';
+    const renewed = await Promise.resolve(renewal).catch((error) => error);
     if (generation !== this.#connection.generation) return;
     if (renewed instanceof Error) return this.onError(renewed); // the app may only be unreachable
     this.#hasRenewedToken = true;
