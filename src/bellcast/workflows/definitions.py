@@ -19,14 +19,8 @@ MAX_STEPS = 50
 MAX_BRANCH_DEPTH = 5
 # Maximum characters of a note: a reason in a few sentences.
 MAX_NOTE = 500
-# Texts of steps without a template: of each group, one must have a character.
-NEEDED_TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "inbox": (("title",),),
-    "email": (("subject",), ("text", "html")),
-    "sms": (("text",),),
-    "push": (("title", "body"),),
-    "chat": (("text",),),
-}
+# The text that a step without a template must have, because its sends are refused without it.
+NEEDED_TEXTS = {"inbox": "title", "email": "subject", "sms": "text", "push": "title", "chat": "text"}
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -231,10 +225,10 @@ def _combination_errors(path: str, kind: str, step: Mapping[str, Any], seen: See
             yield FieldError(f"{path}.{parts[0]}", "must be absent: the template has the content")
         elif "template" not in step and not parts:
             yield FieldError(path, f"must have a template, or one of: {', '.join(PARTS[kind].__struct_fields__)}")
-        elif kind == "inbox" and "template" not in step and "title" not in step:
-            yield FieldError(f"{path}.title", "is missing")
-        else:
-            yield from _empty_errors(path, kind, step)
+        elif "template" not in step and (name := NEEDED_TEXTS[kind]) not in step:
+            yield FieldError(f"{path}.{name}", "is missing")
+        elif "template" not in step and isinstance(step[name], str) and not step[name].strip():
+            yield FieldError(f"{path}.{name}", "must not be empty")
     elif kind == "delay":
         yield from _exactly_one(path, step, "for", "until")
         if "offset" in step and "until" not in step:
@@ -249,14 +243,6 @@ def _combination_errors(path: str, kind: str, step: Mapping[str, Any], seen: See
             yield FieldError(f"{path}.timezone", "needs cron")
     elif kind == "wait_for":
         yield from _wait_errors(path, step, seen)
-
-
-def _empty_errors(path: str, kind: str, step: Mapping[str, Any]) -> Errors:
-    """Return the texts of a step without a template that are empty, although its sends need one."""
-    for names in NEEDED_TEXTS[kind]:
-        texts = {name: step[name] for name in names if isinstance(step.get(name), str)}
-        if texts and not any(text.strip() for text in texts.values()):
-            yield FieldError(f"{path}.{next(iter(texts))}", "must not be empty")
 
 
 def _exactly_one(path: str, step: Mapping[str, Any], *names: str) -> Errors:

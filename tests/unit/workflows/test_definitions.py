@@ -31,8 +31,11 @@ def errors(value: Any) -> dict[str, str]:
         ([{"key": "a", "type": "inbox", "title": "{{ x"}], "steps.0.title"),
         ([{"key": "a", "type": "inbox", "title": " "}], "steps.0.title"),
         ([{"key": "a", "type": "email", "subject": "", "text": "x"}], "steps.0.subject"),
-        ([{"key": "a", "type": "email", "subject": "x", "text": "", "html": ""}], "steps.0.text"),
+        ([{"key": "a", "type": "email", "text": "x"}], "steps.0.subject"),
         ([{"key": "a", "type": "sms", "text": ""}], "steps.0.text"),
+        ([{"key": "a", "type": "push", "title": "", "body": "x"}], "steps.0.title"),
+        ([{"key": "a", "type": "push", "body": "x"}], "steps.0.title"),
+        ([{"key": "a", "type": "chat", "text": " "}], "steps.0.text"),
         ([{"key": "a", "type": "inbox", "template": "none", "title": "x"}], "steps.0.title"),
         ([{"key": "a", "type": "delay"}], "steps.0.for"),
         ([{"key": "a", "type": "delay", "for": "367d"}], "steps.0.for"),
@@ -75,6 +78,11 @@ def errors(value: Any) -> dict[str, str]:
 )
 def test_wrong_steps_are_refused_with_their_path(steps: Any, field: str) -> None:
     assert field in errors({"steps": steps})
+
+
+def test_email_step_needs_a_subject_only() -> None:
+    for texts in ({}, {"text": ""}, {"text": "", "html": ""}):
+        definitions.parse({"steps": [{"key": "mail", "type": "email", "subject": "x", **texts}]})
 
 
 @pytest.mark.parametrize(
