@@ -121,15 +121,15 @@ class AddressGuard:
             return "must be an https URL"
         if not host or parts.scheme not in ("https", "http") or parts.userinfo:
             return "must be an https URL without credentials"
-        if (problem := self.host_problem(host)) is not None:
-            return problem
         if " " in url or not is_server(parts.netloc.decode()):
             return "must have a host name such as app.example.com, a port of 1 to 65535 or none, and no spaces"
+        if (problem := self.host_problem(host)) is not None:
+            return problem
         if parts.scheme == "http" and not self._is_allowed_host(host):
             literal = _address(host)
             # A name may resolve to an allowed address.
             if not (self._networks if literal is None else self._in_networks(literal)):
-                return f"must be an https URL; for this host, {self._exception(host)}"
+                return f"must be an https URL{self._exception(literal or host)}"
         return None
 
     def host_problem(self, host: str) -> str | None:
@@ -137,15 +137,17 @@ class AddressGuard:
         resolved."""
         literal = None if self._is_allowed_host(host) else _address(host)
         if literal is not None and not self._is_allowed(literal):
-            return f"must not lead to a private address; for this one, {self._exception(host)}"
+            return f"must not lead to a private address{self._exception(literal, literal)}"
         return None
 
-    def _exception(self, host: str) -> str:
-        """Return how to allow a host that is refused."""
-        setting = (
-            f"add {host} to BELLCAST_HTTP_ALLOW" if self._hosts or self._networks else f"set BELLCAST_HTTP_ALLOW={host}"
-        )
-        return f"{setting} in the server's environment, then restart"
+    def _exception(self, entry: str | IPAddress, *refused: IPAddress) -> str:
+        """Return how to allow a host, as the end of a sentence. It is empty if an address is link-local: clouds serve the
+        credentials of a machine at 169.254.169.254."""
+        if any(address.is_link_local for address in refused):
+            return ""
+        is_set = self._hosts or self._networks
+        setting = f"add {entry} to BELLCAST_HTTP_ALLOW" if is_set else f"set BELLCAST_HTTP_ALLOW={entry}"
+        return f"; for this host, {setting} in the server's environment, then restart"
 
     async def check(self, url: "httpx.URL") -> None:
         """Check a URL before its request. Raises Unavailable. Only names in plain HTTP URLs are resolved here, because
@@ -164,8 +166,9 @@ class AddressGuard:
         addresses = await self._resolver.resolve(host)
         if self._is_allowed_host(host):
             return addresses
-        if not all(self._is_allowed(address) for text in addresses if (address := _address(text)) is not None):
-            raise Unavailable(f"{host} leads to an address that is not public; for this one, {self._exception(host)}.")
+        parsed = [address for text in addresses if (address := _address(text)) is not None]
+        if refused := [address for address in parsed if not self._is_allowed(address)]:
+            raise Unavailable(f"{host} leads to an address that is not public{self._exception(host, *refused)}.")
         return addresses
 
     async def connect(self, host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ import pytest
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.guard import AddressGuard, Resolver, _address
 from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.settings import load
 
 PRIVATE = [
     "https://127.0.0.1/",
@@ -38,13 +39,38 @@ def test_private_literal_is_refused(url: str) -> None:
     assert AddressGuard().problem(url) is not None
 
 
-def test_refusal_names_the_value_that_allows_the_host() -> None:
-    refusal = AddressGuard().problem("https://10.1.2.3:8025/")
-    assert refusal is not None
-    assert refusal.endswith("set BELLCAST_HTTP_ALLOW=10.1.2.3 in the server's environment, then restart")
-    plain = AddressGuard(["crm.internal"]).problem("http://mail.internal/")
-    assert plain is not None
-    assert "add mail.internal to BELLCAST_HTTP_ALLOW in the server's environment" in plain
+@pytest.mark.parametrize(
+    ("url", "entry"),
+    [
+        ("https://10.1.2.3:8025/", "10.1.2.3"),
+        ("https://0x7f000001/", "127.0.0.1"),
+        ("https://[::1]/", "::1"),
+        ("https://[::ffff:10.0.0.1]/", "10.0.0.1"),
+        ("https://[64:ff9b::7f00:1]/", "127.0.0.1"),
+        ("http://[::ffff:8.8.8.8]/", "8.8.8.8"),
+        ("http://mail.internal/", "mail.internal"),
+    ],
+)
+def test_refusal_names_the_value_that_allows_the_host(url: str, entry: str) -> None:
+    end = "in the server's environment, then restart"
+    assert (AddressGuard().problem(url) or "").endswith(f"set BELLCAST_HTTP_ALLOW={entry} {end}")
+    assert (AddressGuard(["crm.internal"]).problem(url) or "").endswith(f"add {entry} to BELLCAST_HTTP_ALLOW {end}")
+    allowed = load({}, {"BELLCAST_HTTP_ALLOW": entry}).channels.http_allow
+    assert AddressGuard(allowed).problem(url) is None
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "127.1", "2130706433"])
+def test_refusal_suggests_no_setting_for_link_local_and_unusable_addresses(host: str) -> None:
+    assert "BELLCAST_HTTP_ALLOW" not in (AddressGuard().problem(f"https://{host}/") or "BELLCAST_HTTP_ALLOW")
+
+
+async def test_refusal_of_a_name_of_a_link_local_address_suggests_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(self: object, host: str) -> list[str]:
+        return ["10.1.2.3", "169.254.169.254"]
+
+    monkeypatch.setattr(Resolver, "resolve", resolve)
+    with pytest.raises(Unavailable, match=r"^metadata\.internal leads to an address that is not public\.$"):
+        await AddressGuard().addresses("metadata.internal")
 
 
 SPECIAL = [
@@ -122,7 +148,7 @@ def test_operator_can_allow_hosts_and_networks(url: str) -> None:
 
 
 async def test_name_of_a_private_address_is_refused_when_it_is_resolved() -> None:
-    with pytest.raises(Unavailable, match=r"not public; for this one, set BELLCAST_HTTP_ALLOW=\S+ in"):
+    with pytest.raises(Unavailable, match=r"not public; for this host, set BELLCAST_HTTP_ALLOW=\S+ in"):
         await AddressGuard().addresses("localhost")
     assert set(await AddressGuard(["127.0.0.0/8", "::1"]).addresses("localhost")) <= {"127.0.0.1", "::1"}
 
