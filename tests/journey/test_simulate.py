@@ -272,6 +272,18 @@ async def test_fields_and_preferences_of_the_request_replace_those_of_the_record
         assert found["recipients"][1]["timezone"] == "Asia/Tokyo"
 
 
+async def test_decision_names_the_type_as_an_explanation_does(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", {"name": "Alice", "email": "alice@example.com"})
+        await world.put("/v1/types/booking", {"name": "Bookings"})
+        await world.put("/v1/recipients/alice/preferences", {"types": {"booking": {"email": False}}})
+        await world.put("/v1/workflows/booking", {"type": "booking", "steps": [MAIL]})
+        text = "The e-mail would not be sent, because Alice has switched off e-mails of the type Bookings."
+        assert (await path_of(world))["mail"]["decision"]["text"] == text
+        explained = await world.get("/v1/explain", recipient="alice", type="booking", channel="email")
+        assert [one["text"] for one in explained["channels"]] == [text]
+
+
 async def test_missing_variables_fail_the_step_as_in_a_run(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/recipients/alice", {"email": "alice@example.com"})

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.explanations import SubjectNames
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import NewDecision, NewMessage
@@ -34,6 +35,10 @@ class DecisionInputs(Struct, frozen=True):
     def profile(self, key: str) -> Profile:
         """Return the recipient's profile; an unknown recipient has only a key."""
         return self.profiles.get(key) or Profile(key=key)
+
+    def subject(self, recipient: str) -> SubjectNames:
+        """Return the names in explanations to a recipient."""
+        return SubjectNames(self.profile(recipient).name or recipient, self.type.name or self.type_key or None)
 
     def addresses(self, profile: Profile, channel: Channel) -> Sequence[str]:
         """Return the addresses that messages of a channel go to."""

@@ -186,7 +186,6 @@ class RunSimulation:
         }
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         self._zone = decision_inputs.zone_of(profile, page.settings)
-        self._about = explanations.SubjectNames(profile.name or profile.key, definition.type)
         self._places = dict(_places(definition.steps))
         self._counters: dict[CounterKey, step_counters.StepCounter] = {}
 
@@ -350,12 +349,12 @@ class RunSimulation:
 
     def _sent(self, step: Step, new: StepState, execution: Execution) -> dict[str, Any]:
         """Return the decision and the content of a step that sends, or why it cannot be rendered."""
+        route = execution.page.routes.get((self._stored.workflow, id(step)))
+        if new.state != "failed" and not execution.sends:
+            return {}
+        if route is None:
+            return {"missing": []}
         if not execution.sends:
-            if new.state != "failed":
-                return {}
-            route = execution.page.routes.get((self._stored.workflow, id(step)))
-            if route is None:
-                return {"missing": []}
             unsent = SendRequest(
                 tenant=self._stored.tenant,
                 recipients=(self._stored.recipient,),
@@ -367,7 +366,8 @@ class RunSimulation:
         request = execution.sends[-1]
         (made,) = request.decisions
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text
-        explained = explanations.explain_now([(made.channel, decision)], self._about, self._zone).channels[0]
+        about = route.inputs.subject(self._stored.recipient)
+        explained = explanations.explain_now([(made.channel, decision)], about, self._zone).channels[0]
         shown = SimulatedDecision(**{name: getattr(explained, name) for name in SimulatedDecision.__struct_fields__})
         return {"decision": shown, "content": _content(request)}
 

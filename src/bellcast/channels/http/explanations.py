@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.decision_inputs import DecisionInputs
-from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact, SubjectNames
+from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.timeline import timeline
@@ -127,17 +126,13 @@ async def _explain(
     query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
     messages = (await Messages(db).page(query)).items
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, type, [recipient], ())
-    zone, about = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), _subject(inputs, recipient)
+    zone, about = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), inputs.subject(recipient)
     actions = await Messages(db).actions(tenant, id, recipient, MAX_DECISIONS)
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, about, zone)
     explained = replace(explained, facts=explanations.facts_of(item, entries, about))
     missing = await unprovided(ctx, tenant)
     return explanations.with_actions(explained, recipient, type, unprovided=missing, messages=messages)
-
-
-def _subject(inputs: DecisionInputs, recipient: str) -> SubjectNames:
-    return SubjectNames(inputs.profile(recipient).name or recipient, inputs.type.name or inputs.type_key or None)
 
 
 async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
@@ -230,7 +225,7 @@ async def explain(request: ApiRequest) -> ASGIApp:
     profile, now = inputs.profile(query.recipient), ctx.engines.clock.now()
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
     zone = decision_inputs.zone_of(profile, inputs.tenant)
-    explained = explanations.explain_now(decisions, _subject(inputs, query.recipient), zone)
+    explained = explanations.explain_now(decisions, inputs.subject(query.recipient), zone)
     if query.since is not None:
         *_, facts = await _recent(ctx, tenant, query.recipient, times.milliseconds(query.since), type)
         explained = replace(explained, facts=facts)
@@ -267,7 +262,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         raise NotFound("This recipient has no run with this id.")
     definition = await ctx[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, definition.type or "", [recipient], ())
-    missing, about = await unprovided(ctx, tenant), _subject(inputs, recipient)
+    missing, about = await unprovided(ctx, tenant), inputs.subject(recipient)
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained: list[ChannelExplanation] = []
     sent_messages: list[StoredMessage] = []
