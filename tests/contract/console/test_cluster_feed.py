@@ -15,6 +15,7 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock, SystemClock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
+from bellcast.live.cluster import members
 from bellcast.live.types import FeedBatch, FeedWatches
 from bellcast.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
 from bellcast.server.tasks import Tasks
@@ -29,7 +30,7 @@ class Node:
 
     def __init__(self, name: str, broker: Broker, clock: Clock) -> None:
         self.id = name
-        self.others: dict[str, int] = {}
+        self.others: dict[str, members.Node] = {}
         self.broker = broker
         self.tasks = Tasks()
         self.local = LiveFeed(clock)
@@ -62,7 +63,7 @@ async def pair(make: Callable[[], Broker], clock: Clock | None = None) -> AsyncI
     one, two = (Node(name, make(), clock or SystemClock()) for name in ("one", "two"))
     for node in (one, two):
         await node.start()
-    one.others, two.others = {"two": 0}, {"one": 0}
+    one.others, two.others = {"two": members.Node()}, {"one": members.Node()}
     try:
         yield one, two
     finally:
@@ -259,7 +260,7 @@ async def test_watch_begins_without_a_node_that_does_not_reply(
 ) -> None:
     one, _ = linked
     monkeypatch.setattr(cluster_feed, "REPLY_TIMEOUT", 0.01)
-    one.others |= {"dead": 0}
+    one.others["dead"] = members.Node()
     watching = await one.feed.watch(EVERYTHING, 0)
     one.emit("here")
     assert [event.text for event in await read(watching, 1)] == ["here"]

@@ -343,6 +343,23 @@ async def test_missing_event_behind_later_ones_is_reported_by_stream(
     assert (node.lost, reconnects(node)) == ([A], 0)
 
 
+async def test_missing_events_before_and_after_one_of_another_topic_are_reported_and_read(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = await start(), await start()
+    await node.follow(A, B)
+    await other.publish("a", 1)
+    await wait_until(lambda: node.data == [1])
+    lose_messages(node, monkeypatch, 0, 2)
+    for topic, number in (("a", "lost"), ("b", 2)):
+        await other.publish(topic, number)
+    await wait_until(lambda: node.data == [1, 2])
+    for number in (3, 4):
+        await other.publish("a", number)
+    await wait_until(lambda: 4 in node.data)
+    assert (node.data, node.lost, reconnects(node)) == ([1, 2, 3, 4], [A], 0)
+
+
 async def test_slow_reader_whose_server_ends_the_connection_misses_nothing(
     start: Start, own_nats: OwnNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,20 @@ def test_closed_connection_follows_nothing() -> None:
     assert (hub.subscriptions.topics(connection), hub.subscriptions.count(ROOM)) == ((), 0)
 
 
+def test_followers_of_lost_events_are_returned_once_and_held_until_they_disconnect() -> None:
+    hub = new_hub()
+    first, second, unread = connect(hub, "1"), connect(hub, "2", BOB), connect(hub, "3", BOB)
+    hub.history_holds.hold_unread(unread)
+    lost = [[inbox_stream("", "alice")], [inbox_stream("", "alice"), inbox_stream("", "bob")], [ROOM]]
+    returned = [hub.history_holds.hold_followers(streams) for streams in lost]
+    assert returned == [[first, unread], [second], []]
+    hub.history_holds.release(first)
+    assert hub.history_holds.connections == {first, second, unread}
+    for connection in (first, second, unread):
+        connection.connection_lost(None)
+    assert hub.history_holds.connections == set()
+
+
 def test_unfollow_ignores_topics_that_are_not_followed() -> None:
     hub = new_hub()
     connection = connect(hub)

@@ -48,7 +48,7 @@ class NatsTransport:
         self._subscriptions: dict[Stream, int] = {}
         # By subscription: its stream, and the epoch and the sequence of the newest stored event.
         self._followed: dict[int, tuple[Stream, bytes, int]] = {}
-        # Called with a stream and the id of an event of it that has not arrived, before a later one is passed on.
+        # Called with a stream and the id of its newest event if the next one has not arrived, before a later one is passed on.
         self.on_hole: Callable[[Stream, EventId], None] = lambda *_: None
         self.has_log = False
         self.leaderless_until = 0.0  # the log of a tenant could not be written lately
@@ -175,7 +175,7 @@ class NatsTransport:
             if offset <= last:
                 return
             if int(before) > last:
-                self.on_hole(stream, EventId(int(epoch, 16), int(before)))
+                self.on_hole(stream, EventId(int(epoch, 16), last))
         self._followed[message.sid] = (stream, epoch, offset)
         if message.payload:  # an empty one clears the stream
             self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))

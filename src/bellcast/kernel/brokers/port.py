@@ -127,8 +127,8 @@ class TopicLog(Protocol):
         return None
 
     def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
-        """Call `on_hole` with a stream and the id of an event of it that has not arrived, before a later one of the stream does:
-        never, if one connection delivers all."""
+        """Call `on_hole` with a stream and the id of its newest event that has arrived, if the next one has not, before a later one
+        of the stream does: never, if one connection delivers all."""
         return
 
     async def close(self) -> None:

@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 MAX_APPEND_EVENTS = 500
 # Streams per read after an interruption: a few milliseconds of Redis time.
 STREAMS_PER_READ = 500
+# Reads of what is missing, each because of events that went missing during the one before. What is held back grows until then.
+MAX_ROUNDS = 3
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LiveEvent).decode
@@ -60,6 +62,7 @@ class RemoteHistory(TopicHistory):
         # Tenants whose events are held back until earlier ones that may be missing are read; None: all, without a connection.
         self._gaps: set[str] | None = set()
         self._unread: set[str] = set()  # those of which the log is still to be read
+        self._holes: dict[Stream, EventId] = {}  # the last event before the first one that is missing
         self._held: list[LiveEvent] = []
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -279,14 +282,10 @@ class RemoteHistory(TopicHistory):
             self._gaps = self._unread | {event.tenant for event in self._held}
             self._filling = asyncio.get_running_loop().create_task(self._fill())
 
-    def _on_hole(self, stream: Stream, id: EventId) -> None:
-        """Hold the tenant back and read what is missing, unless later events have been delivered: a reader may have had the
-        missing one from the log."""
+    def _on_hole(self, stream: Stream, last: EventId) -> None:
+        """Hold the tenant back and read what is missing."""
         tenant = _tenant(stream)
-        delivered = self._delivered.get(tenant)
-        if delivered is None or delivered.epoch != id.epoch or id.offset <= delivered.offset:
-            self._report_lost([stream])
-            return
+        self._holes.setdefault(stream, last)
         self._begin_gap()
         self._unread.add(tenant)
         if self._gaps is not None:
@@ -301,15 +300,17 @@ class RemoteHistory(TopicHistory):
     async def _fill(self) -> None:
         """Read what the followed streams have missed, then resume delivery. If the log cannot be read, reconnect."""
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
-        lost: list[Stream] = []
+        lost: set[Stream] = set()
         try:
-            while self._unread:
+            for _ in range(MAX_ROUNDS):
+                if not self._unread:
+                    break
                 for tenant, followed in self._take_unread().items():
                     for start in range(0, len(followed), STREAMS_PER_READ):
                         some = followed[start : start + STREAMS_PER_READ]
-                        events, incomplete = await self._read_hole(tenant, some)
+                        events, incomplete = await self._read_after(self._delivered.get(tenant), tenant, some)
                         found[tenant] |= {_id(event): event for event in events}
-                        lost += incomplete
+                        lost |= {*incomplete, *await self._passed_over(tenant, some)}
                 await self._broker.fence()  # events that arrive until then may have another hole before them
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
@@ -319,7 +320,11 @@ class RemoteHistory(TopicHistory):
             log.exception("topic_history_failed")
             self._broker.reconnect()
             return
-        self._resume_delivery(found, lost)
+        if self._unread:
+            log.warning("topic_history_unreadable", reason="events went missing during each read")
+            self._broker.reconnect()
+        else:
+            self._resume_delivery(found, lost)
 
     def _take_unread(self) -> dict[str, list[Stream]]:
         """Return the followed streams with a log of the tenants that are still to be read."""
@@ -331,8 +336,22 @@ class RemoteHistory(TopicHistory):
                 by_tenant[tenant].append(stream)
         return by_tenant
 
-    async def _read_hole(self, tenant: str, streams: Sequence[Stream]) -> tuple[list[LiveEvent], Sequence[Stream]]:
-        after = self._delivered.get(tenant)
+    async def _passed_over(self, tenant: str, streams: Sequence[Stream]) -> Collection[Stream]:
+        """Return the streams that lack an event before others of the tenant that have been delivered: a reader may have had it
+        from the log."""
+        holes = {stream: self._holes[stream] for stream in streams if stream in self._holes}
+        delivered = self._delivered.get(tenant)
+        if not holes or delivered is None:
+            return ()
+        oldest = min(holes.values(), key=lambda last: last.offset)
+        events, incomplete = await self._read_after(oldest, tenant, list(holes))
+        missing = [event for event in events if holes[event.stream].offset < _id(event).offset <= delivered.offset]
+        return {*incomplete, *(event.stream for event in missing)}
+
+    async def _read_after(
+        self, after: EventId | None, tenant: str, streams: Sequence[Stream]
+    ) -> tuple[list[LiveEvent], Sequence[Stream]]:
+        """Return the events of streams after an id, and the streams that have lost some."""
         if after is None:
             return [], streams
         try:
@@ -343,10 +362,12 @@ class RemoteHistory(TopicHistory):
         events = _events(read)
         return events, read.incomplete if len(events) == len(read.entries) else streams
 
-    def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Sequence[Stream]) -> None:
-        held, self._held, self._gaps = self._held, [], set()
+    def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Collection[Stream]) -> None:
+        held, self._held, self._gaps, self._holes = self._held, [], set(), {}
         filled, self._filled, self._filling = self._filled, None, None
-        self._report_lost(lost)
+        if lost:
+            log.warning("kept_events_lost", streams=len(lost))
+        self._on_lost(lost)
         later: list[LiveEvent] = []  # from another log, or without a gap before them
         for event in held:
             start = self._delivered.get(event.tenant)
@@ -362,11 +383,6 @@ class RemoteHistory(TopicHistory):
             self._deliver(event)
         if filled is not None:
             filled.set_result(True)
-
-    def _report_lost(self, streams: Sequence[Stream]) -> None:
-        if streams:
-            log.warning("kept_events_lost", streams=len(streams))
-        self._on_lost(streams)
 
 
 def _tenant(stream: Stream) -> str:

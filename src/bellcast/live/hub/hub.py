@@ -50,6 +50,7 @@ class HistoryHolds(Struct, eq=False):
     streams: Mapping[Stream, Set[Connection]]
     connections: set[Connection] = set()
     _incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
+    _unread: set[Connection] = set()  # those that `hold_followers` has not returned yet
 
     def hold(self, connection: Connection) -> None:
         """Do not send stored events to the connection while it replays them from the history."""
@@ -65,21 +66,23 @@ class HistoryHolds(Struct, eq=False):
         if connection.dialect.can_resume and connection.phase is not Phase.CLOSED:
             self.connections.add(connection)
             self._incomplete.add(connection)
+            self._unread.add(connection)
 
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
         """Stop sending stored events and event ids to the followers of streams until they are closed. Return these followers
-        and those of `hold_unread`. Connections whose dialect cannot resume are excluded."""
-        found = {one: None for stream in streams for one in self.streams.get(stream, ())}
-        found |= dict.fromkeys(self._incomplete)
-        followers = [one for one in found if one.dialect.can_resume]
+        and those of `hold_unread`, each once. Connections whose dialect cannot resume are excluded."""
+        found = {one: None for stream in streams for one in self.streams.get(stream, ()) if one not in self._incomplete}
+        followers = [one for one in found | dict.fromkeys(self._unread) if one.dialect.can_resume]
         self.connections.update(followers)
         self._incomplete.update(followers)
+        self._unread.clear()
         return followers
 
     def remove(self, connection: Connection) -> None:
         """Forget a disconnected connection."""
         self.connections.discard(connection)
         self._incomplete.discard(connection)
+        self._unread.discard(connection)
 
 
 # The window is divided into this many steps; each closes a slice of the connections.

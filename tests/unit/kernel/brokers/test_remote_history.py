@@ -1,18 +1,21 @@
-"""Events that are kept in a log of several processes: one tenant's log that cannot be written delays no other."""
+"""Events that are kept in a log of several processes: one tenant's log that cannot be written delays no other, and events
+that do not arrive are read or reported."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from bellcast.kernel.brokers import remote_history
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY, EventId, parse_rules
 from bellcast.kernel.brokers.nats_log import NatsLog
-from bellcast.kernel.brokers.port import NewEntry, TopicLog
+from bellcast.kernel.brokers.port import LogRead, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.events import LiveEvent, Stream
 from bellcast.live.types import AnyEvent
 from tests.clock import FakeClock
 from tests.unit.kernel.brokers.test_remote_broker import Transport
@@ -89,3 +92,124 @@ async def test_events_of_one_moment_share_an_append() -> None:
     history = history_of(log)
     await asyncio.gather(*(append(history, "acme") for _ in range(3)))
     assert log.appends == [("acme", 3)]
+
+
+class HoleLog(Log):
+    """A log whose event of each offset has a topic of one letter, and of which some offsets do not arrive."""
+
+    def __init__(self, topics: str, first: int = 1) -> None:
+        super().__init__()
+        self.events = [LiveEvent("", "n", offset, topic=topic) for offset, topic in enumerate(topics, 1)]
+        self.first = first  # the oldest offset that has not expired
+        self.newest: dict[Stream, int] = {}  # that has arrived
+        self.on_hole: Callable[[Stream, EventId], None]
+        self.on_read: Callable[[], None] = lambda: None
+        self.reads = 0
+
+    def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
+        self.on_hole = on_hole
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        await asyncio.sleep(0)
+        self.reads += 1
+        self.on_read()
+        assert after is not None
+        start = after.offset
+        entries = [
+            StoredEntry(offset, 0, msgspec.msgpack.encode(event))
+            for offset, event in enumerate(self.events, 1)
+            if event.stream in streams and offset > start and offset >= self.first
+        ]
+        is_known = self.first - 1 <= start
+        return LogRead(EventId(1, len(self.events)), entries if is_known else [], [] if is_known else list(streams))
+
+    def arrive(self, history: RemoteHistory, offset: int) -> None:
+        event = self.events[offset - 1]
+        last = self.newest.get(event.stream)
+        if last is not None and any(one.stream == event.stream for one in self.events[last : offset - 1]):
+            self.on_hole(event.stream, EventId(1, last))
+        self.newest[event.stream] = offset
+        history.receive(msgspec.structs.replace(event, id=EventId(1, offset).text))
+
+
+class Following:
+    """A process that follows the topics of a log: what it delivered, and its reports of lost events."""
+
+    def __init__(self, log: HoleLog) -> None:
+        self.log, self.history = log, history_of(log)
+        self.streams = list({event.stream for event in log.events})
+        self.delivered: list[int] = []
+        self.reports: list[set[str]] = []
+        self.broker = self.history._broker
+        self.broker.listen(lambda event: self.delivered.append(cast(LiveEvent, event).data), lambda streams: None)
+        self.history.listen(self._on_lost)
+
+    def _on_lost(self, streams: Collection[Stream]) -> None:
+        self.reports.append({stream[-1] for stream in streams})
+
+    async def start(self) -> None:
+        cast(Transport, self.broker.transport).gate.set()
+        await self.broker.open()
+        for stream in self.streams:
+            self.broker.follow(stream)
+        await self.history.confirm(self.streams)
+
+
+Follow = Callable[[HoleLog], Any]
+
+
+@pytest.fixture
+async def follow() -> AsyncIterator[Follow]:
+    """Return a factory of processes that follow the topics of a log."""
+    started: list[Following] = []
+
+    async def start(log: HoleLog) -> Following:
+        started.append(Following(log))
+        await started[-1].start()
+        return started[-1]
+
+    yield start
+    for one in started:
+        await one.broker.close()
+
+
+@pytest.mark.parametrize(
+    ("topics", "missing", "first", "lost"),
+    [
+        pytest.param("aaa", {2}, 1, set(), id="read"),
+        pytest.param("aaaaa", {2, 4}, 1, set(), id="two"),
+        pytest.param("abbaa", {4}, 1, set(), id="others between"),
+        pytest.param("aaba", {2}, 1, {2}, id="behind another"),
+        pytest.param("aabaa", {2, 4}, 1, {2}, id="around another"),
+        pytest.param("aabaa", {2, 4}, 3, {2}, id="expired"),
+        pytest.param("abcabcdabc", {4, 5, 6}, 1, {4, 5, 6}, id="several"),
+        pytest.param("abbcaccb", {3, 6}, 1, {3}, id="one of several"),
+    ],
+)
+async def test_missing_events_are_read_or_their_topics_reported_once(
+    follow: Follow, topics: str, missing: set[int], first: int, lost: set[int]
+) -> None:
+    node = await follow(HoleLog(topics, first))
+    offsets = range(1, len(topics) + 1)
+    for offset in offsets:
+        if offset not in missing:
+            node.log.arrive(node.history, offset)
+    await node.history.confirm(node.streams)
+    assert node.delivered == [offset for offset in offsets if offset not in lost]
+    assert node.reports == [{topics[offset - 1] for offset in lost}]
+
+
+async def test_events_that_go_missing_during_each_read_lead_to_another_connection(
+    follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await follow(HoleLog("aaa"))
+    has_reconnected = asyncio.Event()
+    monkeypatch.setattr(node.broker, "reconnect", has_reconnected.set)
+    node.log.on_read = lambda: node.log.on_hole(node.streams[0], EventId(1, 1))
+    node.log.arrive(node.history, 1)
+    node.log.arrive(node.history, 3)
+    await asyncio.wait_for(has_reconnected.wait(), 60)
+    assert (node.delivered, node.reports) == ([1], [])
+    assert node.log.reads == 2 * remote_history.MAX_ROUNDS
