@@ -4,7 +4,6 @@ import binascii
 import codecs
 import hashlib
 import struct
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
@@ -179,8 +178,7 @@ class CloseReceived(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-@dataclass(unsafe_hash=True)
-class ProtocolViolation(Exception):
+class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
     """An invalid frame, for which the connection is closed with this code. The reason is for the client's developer."""
 
     code: int
@@ -236,8 +234,8 @@ class FrameReader:
                 received.append(_utf8(_unmask(data[2:6], data[6:])))
             else:
                 self._read(self._rest + data, received)
-        except ProtocolViolation as error:  # a new one, without the frames of this call
-            received.append(ProtocolViolation(error.code, error.reason))
+        except _FrameError as error:
+            received.append(error.violation)
             self.stop()
         return received
 
@@ -317,9 +315,9 @@ class _Message:
 
     def check_room(self, length: int, max_size: int) -> None:
         if len(self._content) + length > max_size:
-            raise ProtocolViolation(TOO_LARGE, f"a message may have {max_size} bytes")
+            raise _FrameError(TOO_LARGE, f"a message may have {max_size} bytes")
         if self._fragments == MAX_FRAGMENTS:
-            raise ProtocolViolation(POLICY, f"a message may have {MAX_FRAGMENTS} fragments")
+            raise _FrameError(POLICY, f"a message may have {MAX_FRAGMENTS} fragments")
 
     def begin_frame(self, key: bytes, length: int, *, is_final: bool) -> None:
         self._key, self.awaited, self._is_final = key, length, is_final
@@ -347,6 +345,13 @@ class _Message:
 
     def received(self) -> str | bytes:
         return _utf8(self._content) if self._is_text else bytes(self._content)
+
+
+class _FrameError(Exception):
+    """Ends the reading of frames at a violation."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.violation = ProtocolViolation(code, reason)
 
 
 def _check_first_byte(first: int, unfinished: _Message | None) -> None:
@@ -411,9 +416,9 @@ def _utf8(payload: bytes | bytearray) -> str:
         raise _not_utf8() from None
 
 
-def _not_utf8() -> ProtocolViolation:
-    return ProtocolViolation(NOT_UTF8, "text is not UTF-8")
+def _not_utf8() -> _FrameError:
+    return _FrameError(NOT_UTF8, "text is not UTF-8")
 
 
-def _protocol_error(reason: str) -> ProtocolViolation:
-    return ProtocolViolation(PROTOCOL_ERROR, reason)
+def _protocol_error(reason: str) -> _FrameError:
+    return _FrameError(PROTOCOL_ERROR, reason)

@@ -249,6 +249,13 @@ def test_message_may_have_at_most_the_largest_size(opcode, size):
     ]
 
 
+def test_violation_is_a_value_as_other_events_are():
+    [violation] = events_of(frame(TEXT, b"abcd"), limit=3)
+    assert not isinstance(violation, Exception)
+    with pytest.raises(AttributeError):
+        violation.code = 1000
+
+
 def test_short_text_is_limited_to_the_largest_size_too():
     assert verdict(frame(TEXT, b"abcd"), limit=3) == [1009]
 
