@@ -25,13 +25,22 @@ from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)
 
-MAIN_FIELDS = ("topics", "ids", "token")
 # Events that need no handler, with the field that a bare argument sets.
-BUILTIN_EVENTS: dict[str, str] = {
-    str(one.__struct_config__.tag): next((name for name in MAIN_FIELDS if name in one.__struct_fields__), "")
-    for one in protocol.COMMANDS
-    if one is not protocol.CallCommand
+BUILTIN_EVENTS = {
+    "subscribe": "topics",
+    "unsubscribe": "topics",
+    "seen": "ids",
+    "read": "ids",
+    "unread": "ids",
+    "archive": "ids",
+    "unarchive": "ids",
+    "delete": "ids",
+    "publish": "",
+    "typing": "",
+    "auth": "token",
+    "ping": "",
 }
+LISTS = ("topics", "ids")
 # A client closes the session after it is disconnected from its last namespace. If the server closed the session
 # immediately, the JavaScript client would process that close first, and reconnect.
 CLOSE_DELAY_SECONDS = 1
@@ -178,7 +187,7 @@ def _command(name: str, args: list[Any]) -> protocol.ClientCommand:
     """Decode a built-in event. Its argument is an object or the value of its main field."""
     reply, field = args[0] if args else {}, BUILTIN_EVENTS[name]
     if not isinstance(reply, dict):
-        items = [reply] if field in ("topics", "ids") and isinstance(reply, str) else reply
+        items = [reply] if field in LISTS and isinstance(reply, str) else reply
         reply = {field: items} if field else {}
     try:
         command: protocol.ClientCommand = msgspec.convert({**reply, "type": name}, protocol.ANY_COMMAND)
