@@ -140,6 +140,7 @@ def test_every_operation_has_a_unique_name_and_a_summary(document):
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names)
+    assert document["paths"]["/v1/settings/test"]["post"]["operationId"] == "settings.test"
     for operation in operations:
         assert operation["tags"][0] in {tag["name"] for tag in document["tags"]}
         assert not operation["summary"].endswith(".")
