@@ -1,4 +1,4 @@
-"""A support agent finds out why a recipient got no e-mail: timeline, explanation, dry run, suppressions."""
+"""A support agent finds out why a recipient got no e-mail: timeline, explanation, dry run."""
 
 from pathlib import Path
 from typing import Any
@@ -348,34 +348,6 @@ async def test_dry_run_lists_a_hundred_recipients_and_uses_no_quota(tmp_path: Pa
         assert sent.status_code == 201
         audience = await client.post("/v1/notifications?dry_run=true", json={"to": {"all": True}, "title": "Hi"})
         assert audience.json() == {"recipients": 0, "plan": []}
-
-
-async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> None:
-    async with app(tmp_path) as (_, client):
-        await client.put("/v1/recipients/alice", json={"email": "Alice@Example.com", "phone": "+436601234567"})
-        path = "/v1/suppressions/email/ALICE@example.com"
-        created = await client.put(path, json={"reason": "by phone"})
-        assert created.status_code == 201
-        assert (created.json()["address"], created.json()["reason"]) == ("alice@example.com", "by phone")
-        again = await client.put(path, json={"reason": "complaint"})
-        assert (again.status_code, again.json()["created_at"]) == (200, created.json()["created_at"])
-        assert (await client.put("/v1/suppressions/sms/%2B436601234567")).json()["reason"] == "manual"
-        first = (await client.get("/v1/suppressions?limit=1")).json()
-        assert [one["channel"] for one in first["suppressions"]] == ["email"]
-        rest = (await client.get("/v1/suppressions", params={"after": first["next"]})).json()
-        assert ([one["address"] for one in rest["suppressions"]], rest["next"]) == (["+436601234567"], None)
-        email = (await explain(client, type="booking", channel="email"))["channels"][0]
-        assert (email["outcome"], email["rule"]) == ("skip", "suppressed")
-        assert (await client.delete(path)).status_code == 204
-        assert (await client.delete(path)).status_code == 404
-        assert (await explain(client, type="booking", channel="email"))["channels"][0]["outcome"] == "send"
-        assert (await client.get("/v1/suppressions?tenant=acme")).json()["suppressions"] == []
-
-
-@pytest.mark.parametrize("path", ["fax/1", "email/nonsense", "sms/0660", "inbox/alice"])
-async def test_unusable_suppression_is_refused(tmp_path: Path, path: str) -> None:
-    async with app(tmp_path) as (_, client):
-        assert (await client.put(f"/v1/suppressions/{path}", json={})).status_code == 422
 
 
 async def test_failed_step_of_a_run_is_explained_without_a_rule(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
 
 
 def migrations() -> list[str]:
-    """Return the SQL of every migration, oldest first; the n-th migrates to version n. Its tables are in the schema `bellcast`,
-    with or without a store's tables."""
+    """Return the SQL of every migration, oldest first; the n-th migrates to version n. The outbox's tables are in the schema
+    `bellcast`, with or without a store's tables."""
     files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
     return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]
 

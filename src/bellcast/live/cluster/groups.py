@@ -231,7 +231,9 @@ class Groups:
     def mark_suspect(self, streams: Collection[Stream], delay: int = 0) -> None:
         """Ask from the beginning, unless there is no other node, about streams that may have missed messages: newly followed
         ones, or all after a lost connection."""
-        for stream in () if self._is_alone else streams:
+        if self._is_alone:
+            return
+        for stream in streams:
             if stream in self.followed:
                 group = self._groups.setdefault(stream, self._group(stream))
                 group.silent = tuple(group.peers)
