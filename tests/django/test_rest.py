@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -232,6 +233,25 @@ def test_quiet_hours_are_in_the_time_zone_of_the_request_unless_the_record_has_o
             assert api.call("patch", PREFERENCES, hours).status == 200
     record = api.shop.bell.recipients.get(str(api.shop.nadia.pk), tenant=api.shop.north.slug)
     assert record.timezone == "Europe/Vienna"
+
+
+def test_quiet_hours_are_stored_with_their_time_zone_or_not_at_all(api):
+    from django.utils import timezone
+
+    hours = {"quiet_hours_start": "22:00", "quiet_hours_end": "07:00"}
+    with timezone.override(ZoneInfo("Factory")):  # the server refuses it
+        assert api.call("patch", PREFERENCES, hours).status == 400
+    assert api.get(PREFERENCES).body["quiet_hours_start"] is None
+
+
+def test_quiet_hours_give_a_new_recipient_the_time_zone(shop):
+    from django.utils import timezone
+
+    from bellcast.contrib.django import preferences
+
+    with timezone.override("Europe/Vienna"):
+        preferences.write(shop.petra, {"quiet_hours_start": "22:00", "quiet_hours_end": "07:00"})
+    assert shop.bell.recipients.get(str(shop.petra.pk), tenant=shop.south.slug).timezone == "Europe/Vienna"
 
 
 def test_preferences_show_inherited_defaults_and_replace_them(api):

@@ -9,17 +9,13 @@ from datetime import timedelta
 import httpx
 import jwt
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
-from bellcast.client import AsyncBellcast, Bellcast
-from bellcast.contrib.fastapi import install
+from bellcast.client import Bellcast
 from bellcast.examples.photo_studio.bookings import now_here
 from tests.app_servers import app_server
 from tests.example_apps import PASSWORD, Browsers
 from tests.faults.raw_sockets import eventually
 from tests.photo_studio_app import Studio, free_time
-from tests.servers import free_port
 from tests.sqlite_dump import sqlite_dump
 
 # The smallest PNG: one transparent pixel.
@@ -181,15 +177,6 @@ def test_more_than_a_hundred_pages_have_a_stream(browsers):
         for number in range(101):
             events = pages.enter_context(follow_events(people[number % 5]))
         assert next_event(events, "ready")
-
-
-def test_stream_in_an_outage_says_so():
-    app = FastAPI()
-    nowhere = AsyncBellcast(f"http://127.0.0.1:{free_port()}", "s" * 40)
-    install(app, lambda: "theo", bell=nowhere, stream="/stream")
-    with TestClient(app) as page:
-        refused = page.get("/stream")
-    assert (refused.status_code, "cannot be reached" in refused.json()["detail"]) == (503, True)
 
 
 def test_reconnected_stream_receives_missed_notifications(browsers):

@@ -82,6 +82,8 @@ def load(target: str) -> Handlers:
 SECONDS = re.compile("[0-9]{1,15}")
 # Maximum seconds between a signature's time and now, for clocks that differ and delayed requests.
 TOLERANCE = 300
+# Bytes of an unsigned body in memory; a call has about a million by default.
+MAX_BODY = 16 * 1024 * 1024
 
 
 class CallbackContext:
@@ -116,7 +118,7 @@ class CallbackContext:
 
 
 class Callbacks:
-    """Handles the requests that Bellcast sends to BELLCAST_HANDLER_URL. It is an ASGI app.
+    """Handles the requests that Bellcast sends to BELLCAST_HANDLER_URL. It is an ASGI app for HTTP requests.
 
     `handlers` are Handlers, or functions of a call by name; `secret` is the project's secret."""
 
@@ -140,10 +142,13 @@ class Callbacks:
         """Respond to a request as an ASGI app, which a route of Starlette and FastAPI accepts."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body, message = bytearray(), {"more_body": True}
-        while message.get("more_body"):
+        while message.get("more_body") and len(body) <= MAX_BODY:
             message = await receive()
             body += message.get("body", b"")
-        status, response = await self.answer_async(headers, bytes(body))
+        if len(body) > MAX_BODY:
+            status, response = 413, {"detail": f"The body has more than {MAX_BODY} bytes."}
+        else:
+            status, response = await self.answer_async(headers, bytes(body))
         head = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": msgspec.json.encode(response)})

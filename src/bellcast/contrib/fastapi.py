@@ -7,6 +7,7 @@ async def book(bell: Bell):
     await bell.notify("alice", title="New booking")
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -20,6 +21,8 @@ try:
     from fastapi.responses import StreamingResponse
 except ImportError:
     raise ImportError("bellcast.contrib.fastapi needs FastAPI: run pip install fastapi") from None
+
+log = logging.getLogger("bellcast")
 
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -87,12 +90,16 @@ def _stream_client(url: str) -> httpx.AsyncClient:
 
 
 async def _open_stream(streams: httpx.AsyncClient, token: str, last_event_id: str | None) -> Response:
-    resumed = {"Last-Event-ID": last_event_id} if last_event_id else {}
-    request = streams.build_request("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}", **resumed})
+    # The body is forwarded as it arrives, without its Content-Encoding.
+    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+    if last_event_id:
+        headers["Last-Event-ID"] = last_event_id
+    request = streams.build_request("GET", "/v1/stream", headers=headers)
     try:
         response = await streams.send(request, stream=True)
     except httpx.TransportError as error:
-        raise HTTPException(503, f"The notification server cannot be reached: {error}") from error
+        log.warning("stream_failed server=%s error=%s", request.url.host, error)
+        raise HTTPException(503, "The notification server cannot be reached.") from error
     if response.status_code != 200:
         await response.aclose()
         raise HTTPException(502, f"The notification server returned status {response.status_code}.")

@@ -12,6 +12,7 @@ import pytest
 
 from bellcast import calls
 from bellcast.calls import Call, Callbacks, ConnectAccepted, Handlers, Refused
+from bellcast.calls.callbacks import MAX_BODY
 from bellcast.kernel.errors import HandlerFailed, Invalid, NoHandler, SettingsError
 from bellcast.kernel.outbound.webhook_signature import sign, signing_key
 from tests.unit.auth.fakes import PROJECT, FakeHttp, clock
@@ -211,6 +212,21 @@ async def test_callbacks_are_an_asgi_app() -> None:
         unsigned = await http.post("/bell-calls", content=body)
     assert (response.status_code, response.json()["reply"]) == (200, 8)
     assert (unsigned.status_code, unsigned.headers["content-type"]) == (401, "application/json")
+
+
+async def test_callbacks_read_a_body_of_limited_size() -> None:
+    read = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal read
+        while read < 2 * MAX_BODY:
+            read += 1_000_000
+            yield bytes(1_000_000)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(Callbacks({}, "secret")), base_url="http://app") as http:
+        refused = await http.post("/bell-calls", content=parts())
+    assert (refused.status_code, refused.json()["detail"]) == (413, f"The body has more than {MAX_BODY} bytes.")
+    assert read <= MAX_BODY + 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """A user's preferences as flat fields, mapped to Bellcast's switches by type and channel."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from bellcast.client import NotFound
+from bellcast.client import NotFound, Recipient
 from bellcast.contrib.django import conf, datetimes, identity
 
 # Fields of the two channels by the notification type that they switch.
@@ -26,14 +27,15 @@ FIELDS = (
 
 def read(user: Any) -> dict[str, Any]:
     """Return all fields with their values in effect."""
-    recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
-    try:
-        created_at = conf.client().recipients.get(recipient, tenant=tenant).created_at
-    except NotFound:
-        created_at = None
-    document = _document(user)
-    times = {"updated_at": document.get("updated_at"), "created_at": datetimes.time_text(created_at)}
-    return {**_fields(document), **times}
+    record, document = _record(user), _document(user)
+    created_at = datetimes.time_text(record.created_at if record else None)
+    return {**_fields(document), "updated_at": document.get("updated_at"), "created_at": created_at}
+
+
+def _record(user: Any) -> Recipient | None:
+    with suppress(NotFound):
+        return conf.client().recipients.get(identity.recipient_of(user), tenant=identity.tenant_of(user))
+    return None
 
 
 def _document(user: Any) -> Mapping[str, Any]:
@@ -83,18 +85,22 @@ def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
         raise ValidationError(errors)
     patch = _patch(user, known)
     if patch:
-        recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
-        conf.client().preferences.change(recipient, patch, tenant=tenant)
         if patch.get("quiet_hours"):
-            _keep_time_zone(recipient, tenant)
+            _keep_time_zone(user)
+        conf.client().preferences.change(identity.recipient_of(user), patch, tenant=identity.tenant_of(user))
     return read(user)
 
 
-def _keep_time_zone(recipient: str, tenant: str | None) -> None:
-    """Quiet hours are in the recipient's time zone. Unless the record has one, it is Django's current one."""
-    zone = getattr(timezone.get_current_timezone(), "key", "UTC")  # a fixed offset has no name
-    if zone != "UTC" and conf.client().recipients.get(recipient, tenant=tenant).timezone is None:
-        conf.client().recipients.patch(recipient, tenant=tenant, timezone=zone)
+def _keep_time_zone(user: Any) -> None:
+    """Quiet hours are in the recipient's time zone. Unless the record has one, it is Django's current one; with UTC or
+    a fixed offset, which has no name, the tenant's applies."""
+    zone = getattr(timezone.get_current_timezone(), "key", "UTC")
+    if zone == "UTC":
+        return
+    record = _record(user)
+    if record is None or record.timezone is None:
+        store = conf.client().recipients.patch if record else conf.client().recipients.put
+        store(identity.recipient_of(user), tenant=identity.tenant_of(user), timezone=zone)
 
 
 def _time(value: Any) -> str | None:
