@@ -29,9 +29,9 @@ extras=${EXTRAS:-$(cat "$current/extras" 2>/dev/null || echo postgres,redis)}
 
 # An installation is complete when it has this digest. Another build of the same version, or other extras, have a folder of their own.
 digest=$({ cat "$wheel"; echo "$extras"; } | sha256sum | cut -c1-64)
-is_complete() { [ "$(cat "$programs/$1/wheel.sha256" 2>/dev/null)" = "$digest" ]; }
+is_complete() { [ "$(cat "$programs/$1/digest" 2>/dev/null)" = "$digest" ]; }
 name=$version
-[ ! -e "$programs/$name/wheel.sha256" ] || is_complete "$name" || name=$version-$(echo "$digest" | cut -c1-8)
+[ ! -e "$programs/$name/digest" ] || is_complete "$name" || name=$version-$(echo "$digest" | cut -c1-8)
 if ! is_complete "$name"; then
   error=$(rm -rf "${programs:?}/$name" 2>&1) || fail "cannot replace an incomplete installation: $(echo "$error" | head -n 1)"
   python=${PYTHON:-python3}
@@ -41,7 +41,7 @@ if ! is_complete "$name"; then
   "$python" -m venv "$programs/$name"
   "$programs/$name/bin/pip" install --quiet --disable-pip-version-check "$wheel[$extras]"
   echo "$extras" >"$programs/$name/extras"
-  echo "$digest" >"$programs/$name/wheel.sha256"
+  echo "$digest" >"$programs/$name/digest"
 fi
 
 # Some settings are secrets.

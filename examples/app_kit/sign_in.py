@@ -149,7 +149,6 @@ class SignIn:
             Route("/login", self.sign_in, methods=["POST"]),
             Route("/logout", self.sign_out, methods=["POST"]),
             Route("/enter", self.enter),
-            Route("/api/bell-token", self.issue_bell_token),
             Route("/app-kit/bellcast-load.js", FileResponse(LOADER)),
             Mount("/app-kit", StaticFiles(directory=HERE / "static")),
         ]
@@ -171,15 +170,6 @@ class SignIn:
         visit_of(request).session = self._accounts.begin(person, request.headers.get("user-agent", ""))
         self._on_sign_in(request, person)
         return RedirectResponse(request.scope["root_path"] + self._home, 303)
-
-    async def issue_bell_token(self, request: Request) -> Response:
-        """Return the token of a page's `<bellcast-bell>`, which ends with the session."""
-        session = visit_of(request).session
-        if session is None:
-            return JSONResponse({"error": "Please sign in."}, 401)
-        ttl = max(1, session.seconds_left)
-        token = self._bell.token(session.person.key, tenant=self._accounts.tenant, ttl=ttl)
-        return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
     async def enter(self, request: Request) -> Response:
         """Sign in the person of this mount with the demo's password, for panes side by side, and go to the path `to`."""

@@ -74,9 +74,8 @@ class DayPlan:
         self._written: dict[str, Any] = {}
 
     def reconcile(self, bell: Bellcast) -> None:
-        day = (
-            today().isoformat()
-        )  # named in the text: if the site does not run overnight, the figures are those of a day before
+        # Named in the text: if the site does not run overnight, the figures are those of a day before.
+        day = today().isoformat()
         confirmed = [
             f"{one.celebrity}, {one.time or 'no time yet'}, {one.place or 'no place yet'}"
             for one in self._ledger.confirmed(today())

@@ -27,6 +27,7 @@ from bellcast.examples.app_kit import (
     mount_with_sessions,
     read_body,
     signed_in_person,
+    visit_of,
 )
 from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in
 
@@ -86,6 +87,7 @@ def _routes(libraries: Path) -> list[Route | Mount]:
         Route("/desk", desk),
         *(Route(f"/{role}", RedirectResponse("desk")) for role in ("admin", "provider")),
         Route("/leads", leads),
+        Route("/api/bell-token", bell_token),
         Route("/broadcasting/auth", broadcasting_auth, methods=["POST"]),
         Route("/request", request_form),
         Route("/request", send_request, methods=["POST"]),
@@ -122,6 +124,15 @@ async def leads(request: Request) -> Response:
     with request.app.state.database.transaction() as connection:
         shown = Leads(connection).of(person.key if person.role == "provider" else None)
     return JSONResponse([lead.shown() for lead in shown], headers={"Cache-Control": "no-store"})
+
+
+async def bell_token(request: Request) -> Response:
+    """Return the token of a page's `<bellcast-bell>`, which ends with the session."""
+    session = visit_of(request).session
+    if session is None:
+        raise NotSignedIn
+    token = request.app.state.bell.token(session.person.key, ttl=max(1, session.seconds_left))
+    return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
 
 async def broadcasting_auth(request: Request) -> Response:

@@ -1,5 +1,5 @@
 """The looks of a page: two widths and two themes. A run checks each width and each theme once, a thorough run all four. And what a
-finger needs on a phone: targets of 44 px."""
+finger needs on a phone: targets that are 44 px high."""
 
 from typing import Any
 

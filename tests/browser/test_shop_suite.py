@@ -11,9 +11,9 @@ from tests.browser.shop import row_of_dialog
 from tests.example_apps import PASSWORD
 from tests.shop_suite_app import Suite
 
-# Messages of the browser itself about an unreachable server, which a page cannot silence.
 PAGES = ("/sales/", "/inventory/", "/customers/", "/security/", "/system/", "/preferences/", "/classic/")
 IS_LIVE = "document.querySelector('bellcast-bell').session?.state.status === 'live'"
+# Messages of the browser itself about an unreachable server, which a page cannot silence.
 BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to", "[DOM]")
 
 

@@ -153,7 +153,7 @@ test('a token has the time at which its recipient joined the app', async () => {
     assert.equal(JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).since, 1_769_860_800);
     await bell.inbox(token).counts();
   }
-  for (const since of ['2026-01-31', new Date('soon')]) await assert.rejects(bell.token('sdk-joined', { since }), InvalidArgument);
+  for (const since of ['2026-01-31', '', NaN, Infinity, new Date('soon')]) await assert.rejects(bell.token('sdk-joined', { since }), InvalidArgument);
 });
 
 test('a lost connection is retried, then Unavailable', async () => {

@@ -412,7 +412,7 @@ export class Bellcast {
     const sub = text(recipient, 'recipient');
     const lifetime = seconds('ttl', ttl);
     if (lifetime < 1 || lifetime > LONGEST_TTL) throw new InvalidArgument('ttl: must be between 1 second and 30 days');
-    const claims = Object.fromEntries(Object.entries({ ...options, since: since && epochSeconds('since', since) }).filter(([, value]) => value !== undefined && value !== null));
+    const claims = Object.fromEntries(Object.entries({ ...options, since: since == null ? since : epochSeconds('since', since) }).filter(([, value]) => value !== undefined && value !== null));
     if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true })).token;
     const now = Date.now() / 1000;
     return signToken(this.#crypto, this.#secret, this.#key, { sub, iat: now, exp: now + lifetime, ...claims });

@@ -16,6 +16,6 @@ export function seconds(argument, value) {
 /** @param {string} argument @param {number | Date} value @returns {number} */
 export function epochSeconds(argument, value) {
   const found = value instanceof Date ? value.getTime() / 1000 : value;
-  if (typeof found === 'number' && found >= 0) return found;
+  if (Number.isFinite(found) && found >= 0) return found;
   throw new InvalidArgument(`${argument}: expected seconds since 1970 or a Date, got ${JSON.stringify(value)}`);
 }
