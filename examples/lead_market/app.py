@@ -71,7 +71,7 @@ def create_app(
         routes=[*_routes(libraries), *SignIn(user_accounts, bell, HERE / "templates", "/desk").routes],
         exception_handlers={HTTPException: _refused, NotSignedIn: _not_signed_in},
     )
-    site.state.database = database
+    site.state.database, site.state.bell = database, bell
     site.state.forms = RateLimit(MAX_FORMS, FORM_WINDOW_SECONDS)
     site.state.page = {"bellcast": bellcast_url, "libraries": _paths(libraries), "statuses": STATUSES}
     return Starlette(
