@@ -277,6 +277,30 @@ def test_publication_is_confirmed_with_its_runs_and_the_way_back(edit: Callable[
     expect(dialog).to_contain_text("The workflow confirmed-flow still has a draft that is not published.")
 
 
+@pytest.mark.parametrize(
+    "author", ["editor", pytest.param("other", marks=pytest.mark.thorough)]
+)  # another operator's draft is read within 10 s
+def test_way_back_after_a_publication_ends_with_the_next_draft(
+    edit: Callable[..., Editor], owner: Console, author: str
+) -> None:
+    key = f"way-back-{author}"
+    editor = edit(key, [WAIT])
+    page = editor.page
+    editor.step("wait").dblclick()
+    page.locator(".inspector").get_by_label("For", exact=True).fill("45m")
+    editor.expect_saved()
+    editor.publish()
+    back = page.get_by_role("button", name="Go back to version 1")
+    expect(back).to_be_visible()
+    page.get_by_role("button", name="YAML").click()
+    if author == "editor":
+        page.get_by_label("Definition as YAML").fill("steps:\n- {key: wait, type: delay, for: 50m}\n")
+    else:
+        owner.send("PUT", f"/v1/workflows/{key}/draft", {"values": {"steps": [{**WAIT, "for": "50m"}]}, "base": 2})
+    expect(back).to_have_count(0, timeout=15_000)
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("for: 50m"))
+
+
 def test_draft_is_published_with_its_changes_and_rolled_back(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("published-flow", BUILT)
     first = owner.send("POST", "/v1/workflows/published-flow/trigger", {"to": "alice"})["run"]

@@ -60,7 +60,7 @@ function Published({ draft }) {
     <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => { draft.lastPublished.value = null; }}><${Icon} name="close" /></button></section>`;
 }
 
-/** Whether the draft is saved, as a word. */
+/** Whether the draft is saved, in words, and below it what was published. */
 export function SaveState({ draft, isReadOnly }) {
   const { state, text, requestId } = draft.save.value;
   const mayRetry = !isReadOnly && (state === 'offline' || (state === 'refused' && !draft.yamlProblem.value));

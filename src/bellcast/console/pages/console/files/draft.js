@@ -116,7 +116,6 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     batch(() => {
       remember(field);
       set(next);
-      lastPublished.value = null;
     });
   }
 
@@ -134,6 +133,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
 
   function saveLater(ms) {
     keep();
+    lastPublished.value = null;
     if (!['conflict', 'offline'].includes(save.value.state)) save.value = { state: 'saving', text: 'Saving…' };
     later('save', ms, write);
   }
@@ -280,6 +280,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     etag = foundTag;
     batch(() => {
       forgetYaml();
+      lastPublished.value = null;
       values.value = found.values;
       saved.value = found.values;
       history.value = { past: [], future: [] };
@@ -312,6 +313,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     batch(() => {
       current.value = one;
       forgetYaml();
+      lastPublished.value = null;
       base.value = one?.version ?? null;
       etag = null;
       values.value = one ? valuesOf(one) : {};
