@@ -60,9 +60,9 @@ def sign_in(page: Page) -> None:
     page.get_by_role("button", name="Sign in with Acme ID").click()
 
 
-def add_operator(page: Page) -> None:
+def add_operator(page: Page, name: str = "newcomer") -> None:
     form = page.locator("form", has=page.get_by_role("button", name="Add operator"))
-    form.get_by_label("Name").fill("newcomer")
+    form.get_by_label("Name").fill(name)
     form.get_by_label("First password").fill(PASSWORD)
     form.get_by_role("button", name="Add operator").click()
 
@@ -102,6 +102,24 @@ def test_sensitive_action_repeats_the_sign_in_at_the_provider(
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("link", name="newcomer", exact=True)).to_be_visible()
     expect(page.get_by_role("row", name="otto").get_by_text("identity provider")).to_be_visible()
+
+
+def test_sensitive_action_is_not_repeated_as_another_operator(
+    open_page: Callable[..., Page], provider: IdentityProvider
+) -> None:
+    provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
+    page = open_page()
+    page.goto("/console/operators?new=yes")
+    sign_in(page)
+    add_operator(page, "unwanted")
+    dialog = page.get_by_role("dialog", name="Sign in again")
+    expect(dialog).to_be_visible()
+    provider.user = {"sub": "u4", "preferred_username": "zoe", "groups": ["admins"]}
+    sign_in(page)
+    expect(page.get_by_role("button", name="zoe")).to_be_visible()
+    page.goto("/console/operators")
+    expect(page.get_by_role("link", name="zoe", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="unwanted", exact=True)).to_have_count(0)
 
 
 @pytest.mark.thorough

@@ -24,7 +24,7 @@ const screen = signal({ kind: 'start' });
 
 async function start() {
   whenSignedOut(() => (me.value === null ? false : signInAgain(me.value)));
-  whenPasswordRequired(() => askPassword(me.value.is_external));
+  whenPasswordRequired(() => askPassword(me.value));
   try {
     enter(await get('/v1/me'));
   } catch (problem) {

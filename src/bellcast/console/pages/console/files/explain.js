@@ -66,7 +66,7 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text.replace(/ No provider delivers .*/s, ''))}</span></li>`)}</ul>`}
-    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAgain} key=${one.id + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
+    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
 
@@ -95,28 +95,28 @@ export function FreeAddress({ message, tenant, isPrimary }) {
 
 /** Rules that a preference or an address can change. */
 const CHANGEABLE = ['muted', 'channel', 'type', 'workflow', 'no_address', 'invalid_address'];
-/** The channels that a rule stopped, each with the notification that it did not send. */
+/** The channels that a rule stopped, each with the notification that it did not send. Without a title, it had texts for the channel only. */
 const unsentOf = ({ channels, facts }) => channels.filter(({ channel, outcome, rule }) => outcome === 'skip' && channel !== 'inbox' && CHANGEABLE.includes(rule))
-  .map(({ channel }) => ({ channel, id: facts.findLast((fact) => fact.what === 'skipped' && fact.channel === channel)?.notification })).filter(({ id }) => id);
+  .map(({ channel }) => ({ channel, ...facts.findLast((fact) => fact.what === 'skipped' && fact.channel === channel) })).filter(({ title }) => title);
 
-/** A button that sends a notification again, by the channel that did not send it. */
-function SendAgain({ page, id, channel, recipient, tenant }) {
+/** A button that sends the title and the text of a notification by the channel that did not send it. */
+function SendAs({ page, notification, channel, recipient, tenant }) {
   const [copied, setCopied] = useState(null);
   const [problem, setProblem] = useState('');
   const [sent, setSent] = useState(null);
   const close = () => setCopied(null);
-  const open = () => copyOf({ id, channel, recipient, tenant }).then(setCopied, (failed) => setProblem(failed.message));
-  if (sent) return html`<span class="fixed" role="status"><${Icon} name="ok" /> Sent again. <a href=${withQuery(page.url(path`/notifications/${sent}`), tenant)}>Open it</a></span>`;
-  return html`<button type="button" onClick=${open}>Send the ${MESSAGE_NAMES[channel]} again…</button>${problem && html`<span class="error" role="alert">${problem}</span>`}${copied && html`<${Dialog} label=${`Send the ${MESSAGE_NAMES[channel]} again`} close=${close}>
-    <${Again} ...${{ ...copied, channel, tenant, close }} done=${setSent} /><//>`}`;
+  const open = () => copyOf({ notification, channel, recipient, tenant }).then(setCopied, (failed) => setProblem(failed.message));
+  if (sent) return html`<span class="fixed" role="status"><${Icon} name="ok" /> Sent. <a href=${withQuery(page.url(path`/notifications/${sent}`), tenant)}>Open it</a></span>`;
+  return html`<button type="button" onClick=${open}>Send as ${MESSAGE_NAMES[channel]}…</button>${problem && html`<span class="error" role="alert">${problem}</span>`}${copied && html`<${Dialog} label=${`Send as ${MESSAGE_NAMES[channel]}`} close=${close}>
+    <${TextsOfCopy} ...${{ ...copied, channel, tenant, close }} done=${setSent} /><//>`}`;
 }
 
 /** Fields of a notification that a copy has too. */
 const COPIED = ['title', 'body', 'type', 'priority', 'action_url', 'action_text', 'icon', 'data', 'tags', 'group', 'body_format', 'actions'];
 
 /** A notification as a new one for one channel, and what its recipient's preferences would do with it. */
-async function copyOf({ id, channel, recipient, tenant }) {
-  const one = await get(withQuery(path`/v1/notifications/${id}`, tenant));
+async function copyOf({ notification, channel, recipient, tenant }) {
+  const one = await get(withQuery(path`/v1/notifications/${notification}`, tenant));
   const copy = { to: recipient, channels: [channel], ...Object.fromEntries(COPIED.map((name) => [name, one[name]])) };
   const { plan } = await request('POST', withQuery('/v1/notifications', { ...tenant, dry_run: true }), copy);
   return { copy, decided: plan.find((row) => row.channel === channel) };
@@ -125,9 +125,9 @@ async function copyOf({ id, channel, recipient, tenant }) {
 const REASONS = { muted: 'the recipient has muted it', no_address: 'the recipient has no address', invalid_address: 'the address cannot be used', suppressed: 'the address is suppressed' };
 
 /** The texts of the copy, to change before it is sent. */
-function Again({ copy, decided, channel, tenant, close, done }) {
+function TextsOfCopy({ copy, decided, channel, tenant, close, done }) {
   const { title, body, ...others } = copy;
-  return html`<p class="muted">A new notification, for this channel only. Its link, buttons and data stay.</p>
+  return html`<p class="muted">A new notification with the title and the text for the inbox, through this channel only. Texts and templates that the send had for this channel are not stored. The link, the buttons and the data stay.</p>
     ${decided?.outcome === 'skip' && html`<p class="notice" role="note">It would not be sent now either: ${REASONS[decided.rule] ?? 'a preference switches it off'}. Change that first.</p>`}
     <${Form} button="Send" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (texts) => done((await request('POST', withQuery('/v1/notifications', tenant), { ...others, title: texts.title, body: texts.body || null })).notifications[0].id)}>
       <${Field} label="Title" name="title" defaultValue=${title} required maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Text" name="body" defaultValue=${body ?? ''} /><//>`;

@@ -101,9 +101,9 @@ function Credentials({ of: app, note }) {
   return html`<div class="notice" aria-live="polite"><p><b>Copy the secret of ${nameOf(app)} now: it is not shown again.</b> ${note}</p><${Id} of=${app.secret} /><pre tabIndex="0"><code>${lines.join('\n')}</code></pre></div>`;
 }
 
-/** The steps of a test, with what failed and how to fix it. */
 const STEP_NAMES = { syntax: 'URL', dns: 'DNS', tcp: 'TCP connection', tls: 'Encryption', auth: 'Sign-in', send: 'Message', enabled: 'Switched on', url: 'Public URL', connect: 'Connection', signed_call: 'Signed call', websocket: 'WebSocket', subscription: 'Subscription', event: 'Event' };
 
+/** The steps of a test, with what failed and how to fix it. */
 export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="story-text">${STEP_NAMES[one.step] ?? one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
   ${one.detail && html`<p class="muted">${withSettings(one.detail)}</p>`}${one.fix && html`<p>${one.fix}</p>`}</li>`)}</ol>`;
 

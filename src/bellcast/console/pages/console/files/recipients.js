@@ -18,7 +18,7 @@ import { Problem, ROOT, exchange, get, path, request, withQuery } from './server
 const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Locale', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
 /** Why an address is skipped although it is stored. The server has the last word: these find what is typed wrong. */
 const ADDRESSES = {
-  email: [/^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$/, 'This is not an e-mail address. It is stored, but e-mails to it are skipped.'],
+  email: [/^[^\s@]+@[^\s@]+$/, 'This is not an e-mail address. It is stored, but e-mails to it are skipped.'],
   phone: [/^\+[1-9]\d{6,14}$/, 'This is not a number such as +442079460000. It is stored, but SMS to it are skipped.'],
 };
 
@@ -84,7 +84,7 @@ export function Recipient({ page }) {
   };
   const isEdited = page.may(BUILDERS) && page.query.has('focus');
   return html`<${Heading} title=${one.key} note=${html`<${Avatar} of=${one.name || one.key} />${one.name && html`<span class="muted" dir="auto">${one.name}</span>`}`}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
-    ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${JSON.stringify(profileOf(one))} one=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
+    ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${url()} found=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
     <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
@@ -98,8 +98,9 @@ export function Recipient({ page }) {
 
 const profileOf = (one) => Object.fromEntries(FIELDS.map(([, name]) => [name, one[name] ?? null]));
 
-/** The profile and the addresses. Only what was changed is written, unless it has been changed since it was read. */
-function Details({ one, url, first }) {
+/** The profile and the addresses. Only what was changed is written, unless it has been changed since it was read: it is read again on "Take theirs". */
+function Details({ found, url, first }) {
+  const [one, setOne] = useState(found);
   const close = () => setQuery({ focus: null }, { isQuiet: true });
   const save = async (values, _, isMine) => {
     const changed = FIELDS.map(([, name]) => [name, values[name].trim() || null]).filter(([name, value]) => value !== (one[name] ?? null));
@@ -110,7 +111,7 @@ function Details({ one, url, first }) {
     close();
     return refresh();
   };
-  return html`<${Form} isGuarded class="grid" button="Save" send=${save} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${Profile} one=${one} first=${first === 'address' ? 'email' : first} /><//>`;
+  return html`<${Form} isGuarded class="grid" button="Save" send=${save} onReset=${() => get(url).then(setOne)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${Profile} key=${JSON.stringify(profileOf(one))} one=${one} first=${first === 'address' ? 'email' : first} /><//>`;
 }
 
 /** The last message that came back from another address than the recipient has now, and a button that sends it to this one. */

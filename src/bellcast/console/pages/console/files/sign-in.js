@@ -143,8 +143,8 @@ const ask = (kind, read) => (open[kind] ??= (async () => {
   }
 })());
 
-/** Ask for the password again, or for a new sign-in at the provider; it resolves to true if the operator entered it. */
-export const askPassword = (isExternal) => ask('password', async () => (isExternal ? get('/v1/setup') : {}));
+/** Ask for the password again, or for a new sign-in at the provider; it resolves to true if the same operator entered it. */
+export const askPassword = (operator) => ask('password', async () => ({ operator, ...(operator.is_external && await get('/v1/setup')) }));
 
 /** Ask for a new sign-in over the page, which stays as it is. Resolves to true if the same operator signed in; for another one, the console begins again. */
 export const signInAgain = (operator) => ask('sign-in', async () => ({ operator, ...await get('/v1/setup') }));
@@ -153,17 +153,18 @@ export function Asked() {
   const { kind, provider, operator, answer } = asked.value ?? {};
   const isEnded = kind === 'sign-in';
   useLayoutEffect(() => { document.body.classList.toggle('ended', isEnded); }, [isEnded]);
+  const goOn = (signedIn) => {
+    if (signedIn.name !== operator.name || signedIn.must_enrol) location.reload();
+    else answer(true);
+  };
   if (isEnded) {
-    return html`<${Dialog} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} name=${operator.name} done=${(signedIn) => {
-      if (signedIn.name !== operator.name || signedIn.must_enrol) location.reload();
-      else answer(true);
-    }} /><//>`;
+    return html`<${Dialog} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} name=${operator.name} done=${goOn} /><//>`;
   }
   if (kind !== 'password') return null;
   const cancel = () => answer(false);
   if (provider) {
     return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">This change needs a sign-in within the last 10 minutes. The provider opens in a new window; this page stays as it is.</p>
-      <div class="provider"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${() => answer(true)} /></div><button type="button" onClick=${cancel}>Cancel</button><//>`;
+      <div class="provider"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${async () => goOn(await get('/v1/me'))} /></div><button type="button" onClick=${cancel}>Cancel</button><//>`;
   }
   return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">This change needs a password that was typed in the last 10 minutes.</p><${Form} button="Continue" send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });
