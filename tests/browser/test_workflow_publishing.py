@@ -238,9 +238,9 @@ def test_step_with_an_empty_text_is_not_published(edit: Callable[..., Editor]) -
     editor = edit("empty-flow", BUILT)
     editor.page.get_by_role("button", name="YAML").click()
     text = editor.page.get_by_label("Definition as YAML")
-    text.fill(text.input_value().replace("text: Hello", 'text: ""'))
+    text.fill(text.input_value().replace("subject: New booking", 'subject: ""'))
     problems = editor.page.get_by_role("region", name="Problems")
-    expect(problems.get_by_role("button")).to_have_text(["mail text must not be empty"])
+    expect(problems.get_by_role("button")).to_have_text(["mail subject must not be empty"])
     expect(editor.page.get_by_role("button", name="Review and publish")).to_be_disabled()
 
 

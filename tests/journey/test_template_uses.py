@@ -58,11 +58,11 @@ async def test_template_of_a_workflow_stays(tmp_path: Path) -> None:
 
 async def test_unknown_template_of_a_workflow_is_refused(rest: Rest) -> None:
     mail = {"key": "mail", "type": "email"}
-    for field, content in (("template", {}), ("layout", {"text": "Hi"})):
+    for field, content in (("template", {}), ("layout", {"subject": "Hi"})):
         refused = await rest.app.put("/v1/workflows/greeting", json={"steps": [{**mail, field: "missing", **content}]})
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, f"steps.0.{field}")
     for layout in ("base", None):
-        steps = [{**mail, "text": "Hi", "layout": layout}]
+        steps = [{**mail, "subject": "Hi", "layout": layout}]
         assert (await rest.app.put("/v1/workflows/greeting", json={"steps": steps})).is_success
 
 
@@ -231,7 +231,7 @@ async def test_template_with_a_translation_that_is_no_layout_cannot_be_a_layout(
 
 
 async def test_template_that_is_no_layout_is_refused_as_that_of_a_step_or_a_send(tmp_path: Path) -> None:
-    mail = {"text": "Hi", "layout": "frame"}
+    mail = {"subject": "Hi", "layout": "frame"}
     steps = {"steps": [{"key": "mail", "type": "email", **mail}]}
     send = {"to": "alice", "title": "Hi", "channels": ["email"], "email": mail}
     async with channels.opened(tmp_path) as world:
@@ -261,7 +261,7 @@ SEND = {
         ("/v1/sources/leads", {"event": "lead.assigned", "notification": {"to": "alice", "template": "frame"}}),
         ("/v1/schedules/weekly", {"cron": "0 8 * * 1", "notification": SEND}),
         ("/v1/schedules/weekly", {"cron": "0 8 * * 1", "notification": {"to": "alice", "template": "frame"}}),
-        ("/v1/workflows/greeting", {"steps": [{"key": "m", "type": "email", "text": "Hi", "layout": "frame"}]}),
+        ("/v1/workflows/greeting", {"steps": [{"key": "m", "type": "email", "subject": "Hi", "layout": "frame"}]}),
     ],
 )
 async def test_template_of_a_source_a_schedule_or_a_workflow_stays(rest: Rest, path: str, user: dict[str, Any]) -> None:
