@@ -261,11 +261,14 @@ def test_read_mark_reaches_the_other_device(chromium, page, server, studio):
 def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
     context = chromium.new_context(base_url=studio)
     try:
-        page = context.new_page()
-        sign_in(page, "Mira Okafor")
+        page, stream = context.new_page(), "**/api/notifications/stream"
+        with page.expect_response(stream):
+            sign_in(page, "Mira Okafor")
         expect(bell(page, 0)).to_be_visible()
-        server.restart()
-        with Bellcast(server.url, server.secret) as app:
+        with page.expect_response(stream):  # the response in the outage
+            server.kill()
+        server.start()
+        with page.expect_request(page.url), Bellcast(server.url, server.secret) as app:  # the page refreshes itself
             app.notify("mira", tenant="oriel", title="Still here")
         expect(bell(page, 1)).to_be_visible()
     finally:

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bellcast.client import AsyncBellcast
+from bellcast.client import AsyncBellcast, Retries
 from bellcast.contrib import fastapi
 from tests.servers import free_port
 
@@ -29,25 +29,52 @@ def app_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[httpx.Request
     """Return an app whose Bellcast server responds with this function."""
 
     def make(respond: Callable[[httpx.Request], httpx.Response]) -> FastAPI:
-        server = httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="http://bell")
-        monkeypatch.setattr(fastapi, "_stream_client", lambda _: server)
+        def server(url: str) -> httpx.AsyncClient:
+            return httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url=url)
+
+        monkeypatch.setattr(fastapi, "_stream_client", server)
         return app_with_stream(AsyncBellcast("http://bell", "s" * 40))
 
     return make
 
 
-def test_stream_in_an_outage_says_so_and_logs_the_reason(caplog):
-    nowhere = AsyncBellcast(f"http://127.0.0.1:{free_port()}", "s" * 40)
+def expect_retry(response: httpx.Response) -> None:
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert response.content == b"retry: 5000\n\n"
+
+
+@pytest.mark.parametrize("secret", ["s" * 40, "bc_" + "k" * 40])  # with an API key, the server signs the token
+def test_stream_in_an_outage_is_tried_again_and_logs_the_reason(caplog, secret):
+    nowhere = AsyncBellcast(f"http://127.0.0.1:{free_port()}", secret, retries=Retries(tries=1))
     with TestClient(app_with_stream(nowhere)) as page:
-        refused = page.get("/stream")
-    assert (refused.status_code, refused.json()["detail"]) == (503, "The notification server cannot be reached.")
+        expect_retry(page.get("/stream"))
     assert "stream_failed server=127.0.0.1 error=" in caplog.text
 
 
-def test_refused_stream_names_the_status(app_of):
-    with TestClient(app_of(lambda _: httpx.Response(429))) as page:
-        refused = page.get("/stream")
-    assert (refused.status_code, refused.json()["detail"]) == (502, "The notification server returned status 429.")
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_failed_stream_is_tried_again_and_the_log_names_the_status(app_of, caplog, status):
+    with TestClient(app_of(lambda _: httpx.Response(status))) as page:
+        expect_retry(page.get("/stream"))
+    assert f"error=status {status}" in caplog.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_stream_is_not_tried_again(app_of, status):
+    with TestClient(app_of(lambda _: httpx.Response(status))) as page:
+        assert page.get("/stream").status_code == status
+
+
+def test_stream_does_not_need_a_lifespan(app_of):
+    page = TestClient(app_of(lambda _: httpx.Response(200, stream=httpx.ByteStream(EVENT))))
+    assert [page.get("/stream").content for _ in range(2)] == [EVENT, EVENT]
+
+
+def test_app_without_open_streams_has_no_client_for_them(monkeypatch):
+    opened = []
+    monkeypatch.setattr(fastapi, "_stream_client", opened.append)
+    with TestClient(app_with_stream(AsyncBellcast("http://bell", "s" * 40))) as page:
+        assert page.get("/bellcast/token").status_code == 200
+    assert opened == []
 
 
 def test_stream_is_readable_if_the_server_can_compress_it(app_of):

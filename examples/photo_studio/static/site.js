@@ -46,14 +46,12 @@ export function follow(listeners) {
   const close = () => (source?.close(), (source = null));
   const update = () => {
     if (document.hidden) close();
-    // EventSource does not retry a refused stream, so check regularly.
     else if (!source || source.readyState === EventSource.CLOSED) open();
   };
   document.addEventListener('visibilitychange', update);
   // A page in the back/forward cache must not keep its connection.
   addEventListener('pagehide', close);
   addEventListener('pageshow', update);
-  setInterval(update, 10_000);
 }
 
 /** Replace the page's content with the current version, unless the user is editing a form. */

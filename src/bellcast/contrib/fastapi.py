@@ -9,12 +9,13 @@ async def book(bell: Bell):
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Annotated, Any
 
 import httpx
 
-from bellcast.client import AsyncBellcast, SessionToken
+from bellcast.client import AsyncBellcast, TooManyRequests, Unavailable
 
 try:
     from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
@@ -25,6 +26,8 @@ except ImportError:
 log = logging.getLogger("bellcast")
 
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# An EventSource connects again after an event stream that has ended, but not after another status than 200.
+_RETRY = b"retry: 5000\n\n"
 
 
 def get_bell(request: Request) -> AsyncBellcast:
@@ -54,63 +57,71 @@ def install(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        async with _stream_client(client.url) as app.state.bellcast_streams, inner(app) as state:
+        async with inner(app) as state:
             yield state
         await client.close()
 
     app.router.lifespan_context = lifespan
 
-    async def session_token(user: Annotated[Any, Depends(recipient)]) -> SessionToken:
+    async def token_arguments(user: Annotated[Any, Depends(recipient)]) -> dict[str, Any]:
         if user is None:
             raise HTTPException(401)
-        return await client.token(**(user if isinstance(user, dict) else {"recipient": user}))
+        return user if isinstance(user, dict) else {"recipient": user}
 
-    async def issue_token(token: Annotated[SessionToken, Depends(session_token)], response: Response) -> dict[str, str]:
+    async def issue_token(
+        user: Annotated[dict[str, Any], Depends(token_arguments)], response: Response
+    ) -> dict[str, str]:
+        token = await client.token(**user)
         response.headers["Cache-Control"] = "no-store"
         return {"token": str(token), "expires_at": token.expires_at.isoformat()}
 
     app.add_api_route(path, issue_token, methods=["GET"], include_in_schema=False)
 
     async def forward_stream(
-        request: Request,
-        token: Annotated[SessionToken, Depends(session_token)],
+        user: Annotated[dict[str, Any], Depends(token_arguments)],
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
-        return await _open_stream(request.app.state.bellcast_streams, token, last_event_id)
+        try:
+            return await _open_stream(client.url, await client.token(**user), last_event_id)
+        except (Unavailable, TooManyRequests, httpx.TransportError) as error:
+            log.warning("stream_failed server=%s error=%s", httpx.URL(client.url).host, error)
+            return Response(_RETRY, media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     if stream is not None:
         app.add_api_route(stream, forward_stream, methods=["GET"], include_in_schema=False)
 
 
 def _stream_client(url: str) -> httpx.AsyncClient:
-    # Each open page has a stream, and httpx has 100 connections by default. After two missed heartbeats, a stream is dead.
-    return httpx.AsyncClient(
-        base_url=url, timeout=httpx.Timeout(10, read=60), limits=httpx.Limits(max_connections=None)
-    )
+    # After two missed heartbeats, a stream is dead.
+    return httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(10, read=60), verify=_tls())
 
 
-async def _open_stream(streams: httpx.AsyncClient, token: str, last_event_id: str | None) -> Response:
+# The context of all streams: reading the certificates takes up to 88 ms.
+_tls = cache(httpx.create_ssl_context)
+
+
+async def _open_stream(url: str, token: str, last_event_id: str | None) -> Response:
     # The body is forwarded as it arrives, without its Content-Encoding.
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
-    request = streams.build_request("GET", "/v1/stream", headers=headers)
-    try:
-        response = await streams.send(request, stream=True)
-    except httpx.TransportError as error:
-        log.warning("stream_failed server=%s error=%s", request.url.host, error)
-        raise HTTPException(503, "The notification server cannot be reached.") from error
-    if response.status_code != 200:
-        await response.aclose()
-        raise HTTPException(502, f"The notification server returned status {response.status_code}.")
-    return StreamingResponse(_chunks(response), media_type="text/event-stream", headers=_STREAM_HEADERS)
+    async with AsyncExitStack() as opened:
+        http = await opened.enter_async_context(_stream_client(url))
+        response = await http.send(http.build_request("GET", "/v1/stream", headers=headers), stream=True)
+        opened.push_async_callback(response.aclose)
+        if response.status_code in (401, 403):
+            raise HTTPException(response.status_code)
+        if response.status_code != 200:
+            raise Unavailable(f"status {response.status_code}")
+        return StreamingResponse(
+            _chunks(response, opened.pop_all()), media_type="text/event-stream", headers=_STREAM_HEADERS
+        )
 
 
-async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in response.aiter_raw():
-            yield chunk
-    except httpx.TransportError:
-        return  # The browser's EventSource reconnects with its last event id.
-    finally:
-        await response.aclose()
+async def _chunks(response: httpx.Response, opened: AsyncExitStack) -> AsyncIterator[bytes]:
+    async with opened:
+        try:
+            async for chunk in response.aiter_raw():
+                yield chunk
+        except httpx.TransportError:
+            return  # The browser's EventSource reconnects with its last event id.
