@@ -175,6 +175,8 @@ def test_socket_beside_django_has_its_path_and_django_all_others(shop, monkeypat
     assert asyncio.run(serve(application, type="http", path="/sales/")) == [("page /sales/", None)]
     connected = asyncio.run(serve(application, "websocket.connect", type="websocket", path="/live/"))
     assert connected == [("websocket.accept", None), ("websocket.close", 4401)]
+    below = {"type": "websocket", "root_path": "/app", "path": "/app/live/"}
+    assert asyncio.run(serve(application, "websocket.connect", **below)) == connected
     other = asyncio.run(serve(application, "websocket.connect", type="websocket", path="/ws/notifications/"))
     assert other == [("websocket.close", 1000)]
     assert finished == []

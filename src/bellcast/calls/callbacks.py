@@ -140,6 +140,8 @@ class Callbacks:
         self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
         """Respond to a request as an ASGI app, which a route of Starlette and FastAPI accepts."""
+        if scope["type"] != "http":
+            raise ValueError(f"Callbacks serves HTTP requests, not {scope['type']}")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body, message = bytearray(), {"more_body": True}
         while message.get("more_body") and len(body) <= MAX_BODY:

@@ -214,6 +214,15 @@ async def test_callbacks_are_an_asgi_app() -> None:
     assert (unsigned.status_code, unsigned.headers["content-type"]) == (401, "application/json")
 
 
+@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
+async def test_callbacks_refuse_other_scopes_than_http(kind: str) -> None:
+    async def unused(*message: object) -> None:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=f"^Callbacks serves HTTP requests, not {kind}$"):
+        await Callbacks({}, "secret")({"type": kind}, unused, unused)
+
+
 async def test_callbacks_read_a_body_of_limited_size() -> None:
     read = 0
 

@@ -56,7 +56,7 @@ class NotificationSocket:
                 await _start_and_stop(receive, send)
             elif scope["type"] == "http":
                 await pages(scope, receive, send)
-            elif scope["path"] == path:
+            elif scope["path"].removeprefix(scope.get("root_path", "")) == path:
                 await socket(scope, receive, send)
             else:
                 await send({"type": "websocket.close", "code": 1000})  # before accept: the server responds 403
