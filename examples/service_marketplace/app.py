@@ -58,11 +58,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with relay_bell:
-            outbox.start()
-            async with bell:
-                yield
-            outbox.stop()
+        async with outbox.lifespan(app), bell:
+            yield
 
     signing_in = SignIn(
         user_accounts,
