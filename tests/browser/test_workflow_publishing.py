@@ -277,6 +277,28 @@ def test_publication_is_confirmed_with_its_runs_and_the_way_back(edit: Callable[
     expect(dialog).to_contain_text("The workflow confirmed-flow still has a draft that is not published.")
 
 
+def test_publication_of_a_template_names_the_draft_that_uses_it_and_variables_that_runs_lack(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    schema = {"type": "object", "properties": {"client": {"type": "string"}}}
+    step = {"key": "mail", "type": "email", "template": "future"}
+    owner.send("PUT", "/v1/workflows/future-flow/draft", {"values": {"steps": [step], "data": schema}})
+    text = {"email": {"subject": "Hi", "text": "https://acme.example/{{ data.id }}"}}
+    owner.send("PUT", "/v1/templates/future/draft", {"values": text})
+    page = open_console("/templates/future?edit=yes")
+    page.get_by_role("button", name="Review and publish").click()
+    dialog = page.get_by_role("dialog")
+    lacking = dialog.locator("[data-effect=unknown_variable]")
+    expect(lacking).to_contain_text("No sender declares data.id.")
+    dialog.get_by_role("button", name="Publish", exact=True).click()
+    note = page.get_by_role("region", name="Published")
+    expect(note).to_contain_text("The workflow future-flow uses future once its draft is published.")
+    note.get_by_role("link", name="Review it").click()
+    page.get_by_role("button", name="Review and publish").click()
+    expect(lacking).to_contain_text("future: No sender declares data.id.")
+    assert violations(page) == []
+
+
 @pytest.mark.parametrize(
     "author", ["editor", pytest.param("other", marks=pytest.mark.thorough)]
 )  # another operator's draft is read within 10 s

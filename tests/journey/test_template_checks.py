@@ -176,6 +176,32 @@ async def test_check_compares_variables_with_the_schema_of_the_sender(tmp_path: 
     ]
 
 
+async def test_check_reads_the_schema_of_a_workflow_whose_draft_uses_the_template(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        schema = {"type": "object", "properties": {"client": {"type": "string"}}, "required": ["client"]}
+        draft = {"steps": [{"key": "mail", "type": "sms", "template": "booking"}], "data": schema}
+        await put(client, "/v1/workflows/broken/draft", {"values": {"steps": [{"key": 7}]}})
+        await put(client, "/v1/workflows/reminder/draft", {"values": draft})
+        findings = await found(client, {"sms": {"text": "{{ data.client }} {{ data.id }}"}})
+    assert codes(findings) == {"unknown_variable"}
+    assert findings[0]["message"].startswith("No sender declares data.id.")
+
+
+async def test_check_compares_variables_with_the_last_run_of_a_workflow_without_a_schema(tmp_path: Path) -> None:
+    text = {"sms": {"text": "{{ data.client.name }} {{ data.id }} {{ data.note | default('') }}"}}
+    async with app(tmp_path) as (_, client):
+        wait = [{"key": "wait", "type": "delay", "for": "30m"}]
+        await put(client, "/v1/workflows/reminder", {"steps": wait})
+        data = {"client": {"name": "Ann"}}
+        await post(client, "/v1/workflows/reminder/trigger", {"to": "alice", "data": data}, 202)
+        draft = {"steps": [*wait, {"key": "text", "type": "sms", "template": "booking"}]}
+        assert await found(client, text) == []
+        await put(client, "/v1/workflows/reminder/draft", {"values": draft, "base": 1})
+        (finding,) = await found(client, text)
+    assert (finding["code"], finding["severity"]) == ("missing_variable", "warning")
+    assert finding["message"].startswith("The last run of reminder had no data.id, ")
+
+
 async def test_check_finds_translations_of_an_older_text(tmp_path: Path) -> None:
     values = {"sms": {"text": "Booked"}, "translations": {"de": {"sms": {"text": "Gebucht"}}}}
     async with app(tmp_path) as (_, client):

@@ -82,6 +82,19 @@ def of_variables(template: types.Template, schemas: Mapping[str, bool]) -> Itera
             yield finding("warning", "missing_variable", text, None, None)
 
 
+def of_last_data(template: types.Template, last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield variables that the last runs of workflows lacked. `last` is their data by workflow."""
+    for path in sorted(variables.required(template)) if last else ():
+        lacking = [name for name, data in last.items() if not _has(data, path.split(".")[1:])]
+        if lacking:
+            text = f"The last run of {lacking[0]} had no {path}, and would fail: write {{{{ {path} | default('…') }}}}, or send it."
+            yield finding("warning", "missing_variable", text, None, None)
+
+
+def _has(data: Any, names: Sequence[str]) -> bool:
+    return not names or (isinstance(data, Mapping) and names[0] in data and _has(data[names[0]], names[1:]))
+
+
 def of_source(template: types.Template) -> Iterator[Finding]:
     """Yield the problems of e-mails as they are written."""
     for locale, parts in (("", template), *template.translations.items()):

@@ -40,6 +40,7 @@ async def check(
     """Return the findings of a valid template. Without data, it is rendered with examples."""
     paths = await samples.schema_paths(ctx, tenant, key)
     declared = await samples.declared(paths, template)
+    last = await samples.last_data(ctx, tenant, key)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
     versions = Versions(ctx.engines.db)
@@ -54,6 +55,7 @@ async def check(
             *content_checks.of_languages(template, config.locales, config.locale),
             *content_checks.of_stale(template, earlier),
             *content_checks.of_variables(template, required),
+            *content_checks.of_last_data(template, last),
             *content_checks.of_source(template),
             *content_checks.of_code(template),
         ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -11,19 +11,23 @@ from msgspec import Struct
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import EXAMPLE_ACTOR, EXAMPLE_NAME
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import Invalid
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import MAX_USES
+from bellcast.rest.objects import MAX_USES, decode_draft
 from bellcast.templates import variables
 from bellcast.templates.types import Template
 from bellcast.templates.variables import EACH, VariableType
 from bellcast.workflows import definitions
+from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import references
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.workflow_catalog import WorkflowCatalog
+from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 MAX_SAMPLES = 10
 # What names the users of a template in a list of sends or runs.
@@ -136,7 +140,7 @@ async def schema_paths(ctx: ApiContext, tenant: str, key: str) -> SchemaPaths:
 
 
 async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str, Mapping[str, Any] | None]]:
-    """Return the types and workflows that use a template where it applies: plural, key, and the schema of their data."""
+    """Return the types and workflows that use a template where it applies, those with drafts last: plural, key, and the schema of their data."""
     named = await references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
     users: list[tuple[str, str, Mapping[str, Any] | None]] = []
     for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
@@ -144,11 +148,40 @@ async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str,
             users.append((plural, name, (await ctx[Catalog].type(tenant, name)).data))
         elif plural == "workflows" and (found := await ctx[WorkflowCatalog].find(tenant, name)) is not None:
             definition = definitions.of_valid(found.current.definition)
-            schema = definition.schema
-            if schema is None and definition.type is not None:
-                schema = (await ctx[Catalog].type(tenant, definition.type)).data
-            users.append((plural, name, schema))
-    return list({(plural, name): (plural, name, schema) for plural, name, schema in users}.values())
+            users.append((plural, name, await _schema(ctx, tenant, definition)))
+    published = {(plural, name): (plural, name, schema) for plural, name, schema in users}
+    return [*published.values(), *[one async for one in _drafted(ctx, tenant, key)]]
+
+
+async def _drafted(ctx: ApiContext, tenant: str, key: str) -> AsyncIterator[tuple[str, str, Mapping[str, Any] | None]]:
+    """Yield the workflows with valid drafts that use a template."""
+    for owner in dict.fromkeys((PROJECT, tenant)):
+        async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), owner):
+            try:
+                definition = definitions.parse(decode_draft(document).values)
+            except Invalid:
+                continue
+            if any(step.fields.get("template") == key for step in definition.ordered):
+                yield WORKFLOWS, document.key, await _schema(ctx, tenant, definition)
+
+
+async def _schema(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
+    """Return the schema of a workflow's data: its own, else that of its type."""
+    schema: Mapping[str, Any] | None = definition.schema
+    if schema is None and definition.type is not None:
+        schema = (await ctx[Catalog].type(tenant, definition.type)).data
+    return schema
+
+
+async def last_data(ctx: ApiContext, tenant: str, key: str) -> dict[str, Mapping[str, Any]]:
+    """Return the data of the last run of each workflow without a schema that uses a template, by workflow."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for plural, name, schema in await _users(ctx, tenant, key):
+        if plural == WORKFLOWS and schema is None and name not in found:
+            query = ListQuery(tenants=[tenant], limit=1, filters={"workflow": name})
+            for run in (await Runs(ctx.engines.db).page(query)).items:
+                found[name] = runs.decode(run.body).data
+    return found
 
 
 def _paths(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:

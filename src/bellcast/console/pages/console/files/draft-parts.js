@@ -9,15 +9,17 @@ import { loadStyle } from './load.js';
 import { Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go } from './router.js';
-import { get, request, withQuery } from './server.js';
+import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
 
 await loadStyle('draft.css');
 
-/** Objects among which those with drafts are found. */
-const MAX_RELATED = 200;
+/** Objects among which those with drafts are found, and drafts of which the steps are read. */
+const MAX_RELATED = 200, MAX_READ = 20;
+/** Findings of a template's checks that name data which a run may lack. */
+const VARIABLE_FINDINGS = ['missing_variable', 'unknown_variable'];
 
 /** The keys of the templates that steps use. */
 const templatesOf = (steps) => (Array.isArray(steps) ? steps.flatMap((step) => [step?.template, ...templatesOf(step?.else), ...templatesOf(step?.branches?.flatMap?.((branch) => branch?.steps))]).filter(Boolean) : []);
@@ -28,19 +30,41 @@ const RELATED = {
   templates: { plural: 'workflows', name: 'workflow', keysOf: (draft) => (draft.current.value?.uses ?? []).map((one) => /^workflows\/(.*)$/.exec(one)?.[1]).filter(Boolean) },
 };
 
-/** The related objects that have drafts of their own, which a publication leaves as they are. */
+const draftOf = (plural) => ({ key, tenant }) => get(withQuery(path`/v1/${plural}/${key}/draft`, { tenant })).catch(() => ({ values: {} }));
+
+/** The related objects that have drafts of their own, which a publication leaves as they are. Of a template, also the workflows of which only the draft names it. */
 async function relatedDrafts(draft) {
-  const { plural, keysOf } = RELATED[draft.kind.plural], keys = keysOf(draft);
-  if (keys.length === 0 || !isInConsole()) return [];
+  const isTemplate = draft.kind.plural === 'templates', { plural, keysOf } = RELATED[draft.kind.plural], keys = keysOf(draft);
+  if ((keys.length === 0 && !isTemplate) || !isInConsole()) return [];
   const found = await get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, drafts: true, limit: MAX_RELATED })).catch(() => ({ [plural]: [] }));
-  return found[plural].filter((one) => one.draft && keys.includes(one.key)).map(({ key, tenant }) => ({ key, tenant: tenant ?? '' }));
+  const drafted = found[plural].filter((one) => one.draft).map(({ key, tenant }) => ({ key, tenant: tenant ?? '', isFuture: !keys.includes(key) }));
+  const others = isTemplate ? drafted.filter((one) => one.isFuture).slice(0, MAX_READ) : [];
+  const read = await Promise.all(others.map(draftOf(plural)));
+  return [...drafted.filter((one) => !one.isFuture), ...others.filter((_, index) => templatesOf(read[index].values.steps).includes(draft.key))];
+}
+
+/** The variables of a template, or of the templates of a workflow, that a run may lack. */
+async function missingVariables(draft) {
+  const isTemplate = draft.kind.plural === 'templates', { tenant } = draft;
+  const keys = isTemplate ? [draft.key] : [...new Set(templatesOf(draft.values.value.steps))];
+  const check = (key) => (isTemplate ? request('POST', draft.url('/check'), { values: draft.values.value }) : request('POST', withQuery(path`/v1/templates/${key}/check`, { tenant }), {}));
+  const found = await Promise.all(keys.map((key) => check(key).catch(() => ({ findings: [] }))));
+  return keys.flatMap((key, index) => found[index].findings.filter(({ code }) => VARIABLE_FINDINGS.includes(code)).map(({ code, message }) => ({ key, code, message })));
 }
 
 /** Whether the editor is a page of the console, not embedded in an app. */
 const isInConsole = () => location.pathname.startsWith(BASE);
 
+const editorOf = (plural, key, tenant) => withQuery(`${BASE}${path`/${plural}/${key}`}`, { edit: 'yes', tenant });
+
 /** Drafts of related objects, as links to their editors. */
-const RelatedDrafts = ({ draft, of }) => of.map(({ key, tenant }) => html`<p key=${key}>The ${RELATED[draft.kind.plural].name} ${key} still has a draft that is not published. <a href=${withQuery(`${BASE}/${RELATED[draft.kind.plural].plural}/${encodeURIComponent(key)}`, { edit: 'yes', tenant })}>Review it</a></p>`);
+function RelatedDrafts({ draft, of }) {
+  const { plural, name } = RELATED[draft.kind.plural];
+  return of.map(({ key, tenant, isFuture }) => html`<p key=${key}>The ${name} ${key} ${isFuture ? `uses ${draft.key} once its draft is published.` : 'still has a draft that is not published.'} <a href=${editorOf(plural, key, tenant)}>Review it</a></p>`);
+}
+
+/** Variables that a run may lack, with links to the templates of a workflow. */
+const MissingVariables = ({ draft, of }) => of.length > 0 && html`<div class="effects"><h3>Data that a run may lack</h3><ul>${of.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`<a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
 
 /** What was published, and the way back. It stays until it is closed, or the draft changes. */
 function Published({ draft }) {
@@ -107,10 +131,12 @@ export function Review({ draft, close, done }) {
   const [isBusy, setBusy] = useState(false);
   const note = useRef(null);
   const [drafts, setDrafts] = useState([]);
+  const [missing, setMissing] = useState([]);
   const load = () => draft.publish(null, true).then((found) => { setPlan(found); setProblem(null); }, setProblem);
   useEffect(() => {
     load();
     relatedDrafts(draft).then(setDrafts);
+    missingVariables(draft).then(setMissing);
   }, []);
   const before = draft.current.value ? valuesOf(draft.current.value) : {};
   const changes = draft.changes.value;
@@ -129,6 +155,7 @@ export function Review({ draft, close, done }) {
   const isStale = problem?.status === 409;
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
+    <${MissingVariables} draft=${draft} of=${missing} />
     ${drafts.length > 0 && html`<div class="effects"><h3>Not published with it</h3><${RelatedDrafts} draft=${draft} of=${drafts} /></div>`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
     ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}
