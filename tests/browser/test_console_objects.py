@@ -176,6 +176,22 @@ def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
     expect(page.get_by_role("heading", level=1, name="Two for one, again")).to_be_visible()
 
 
+def test_recipient_page_names_the_run_that_failed(open_console: Callable[..., Page], owner: Console) -> None:
+    steps = [
+        {"key": "bell", "type": "inbox", "title": "Hi"},
+        {"key": "mail", "type": "email", "subject": "For {{ data.client }}", "text": "Hi"},
+    ]
+    owner.send("PUT", "/v1/workflows/incomplete", {"steps": steps})
+    owner.send("PUT", "/v1/recipients/rosa", {"email": "rosa@example.com"})
+    run = owner.send("POST", "/v1/workflows/incomplete/trigger", {"to": "rosa"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "it does not fail")
+    page = open_console("/recipients/rosa")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("rosa got no e-mail")
+    expect(outcome.get_by_role("link", name="Open the run")).to_have_attribute("href", f"/console/runs/{run}")
+    assert violations(page) == []
+
+
 def test_mail_without_a_title_is_not_offered_as_a_notification(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

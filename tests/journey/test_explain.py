@@ -250,6 +250,37 @@ async def test_key_that_only_a_waiting_run_names_is_explained_by_the_run(tmp_pat
         assert text in (await explain(client))["text"]
 
 
+async def test_last_notification_is_explained_by_its_run_that_failed_or_waits(tmp_path: Path) -> None:
+    bell, pause = {"key": "bell", "type": "inbox", "title": "Hi"}, {"key": "pause", "type": "delay", "for": "1h"}
+    mail = {"key": "mail", "type": "email", "subject": "For {{ data.client }}", "text": "Hi"}
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", EMAIL)
+        await world.put("/v1/workflows/booking", {"steps": [bell, pause, mail]})
+        run = (await world.request("POST", "/v1/workflows/booking/trigger", {"to": "alice"}))["run"]
+        await world.run_due()
+        waiting = await world.get("/v1/explain", recipient="alice")
+        assert (waiting["verdict"], waiting["actions"][-1]["path"]) == ("waiting", f"/v1/runs/{run}")
+        assert f"The run {run} of the workflow booking is waiting." in waiting["text"]
+        await world.advance_to("2026-06-11T12:00:00Z")
+        failed = await world.get("/v1/explain", recipient="alice", since="2026-06-01T00:00:00Z")
+        assert (failed["verdict"], failed["actions"][-1]["path"]) == ("partly_delivered", f"/v1/runs/{run}")
+        assert "The e-mail was not sent, because its step failed: " in failed["text"]
+        await world.send()
+        assert (await world.get("/v1/explain", recipient="alice"))["verdict"] == "delivered"
+
+
+async def test_run_that_failed_before_its_first_notification_is_explained(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", EMAIL)
+        step = {"key": "bell", "type": "inbox", "title": "For {{ data.client }}"}
+        await world.put("/v1/workflows/booking", {"steps": [step]})
+        run = (await world.request("POST", "/v1/workflows/booking/trigger", {"to": "alice"}))["run"]
+        await world.run_due()
+        found = await world.get("/v1/explain", recipient="alice")
+        assert (found["verdict"], found["actions"][-1]["path"]) == ("not_delivered", f"/v1/runs/{run}")
+        assert "has failed." in found["text"]
+
+
 async def test_facts_of_a_type_or_a_notification_begin_with_since(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)

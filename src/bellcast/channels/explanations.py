@@ -47,6 +47,9 @@ ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
 DeliveryVerdict = Literal[
     "delivered", "partly_delivered", "waiting", "not_delivered", "nothing_sent", "unknown_recipient"
 ]
+# The verdict of a run that has failed or has not ended, by the verdict of its channels.
+FAILED_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "partly_delivered", "nothing_sent": "not_delivered"}
+OPEN_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "waiting", "nothing_sent": "waiting"}
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
     "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
@@ -213,6 +216,14 @@ def joined(channels: list[ChannelExplanation]) -> Explanation:
     elif "delivered" in results:
         verdict = "partly_delivered"
     return Explanation(verdict=verdict, text=" ".join(one.text for one in channels), channels=channels)
+
+
+def with_run(explanation: Explanation, run: str, *, is_failed: bool) -> Explanation:
+    """Add that the run of the last notification failed or goes on: not everything has been delivered."""
+    verdicts = FAILED_RUN if is_failed else OPEN_RUN
+    action = SuggestedAction("Open the run.", "GET", f"/v1/runs/{run}")
+    verdict = verdicts.get(explanation.verdict, explanation.verdict)
+    return replace(explanation, verdict=verdict, actions=[*explanation.actions, action])
 
 
 def with_actions(

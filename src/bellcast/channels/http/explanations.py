@@ -37,6 +37,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import StoredRun
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 # Maximum notifications, connections and refused requests in an explanation, to keep it readable.
@@ -53,11 +54,19 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
         return Explanation(verdict="unknown_recipient", text=f"{text} {await _of_unknown(ctx, tenant, recipient)}")
     items, explained, connections, facts = await _recent(ctx, tenant, recipient, start)
     presence = _presence(connections)
-    if not items:
-        text = f"Nothing has been sent to the recipient since {_utc(times.to_rfc3339(start))}. {presence}"
-        return Explanation(verdict="nothing_sent", text=text, facts=facts)
-    last = explained[0]
-    text = f"The last notification was sent at {_utc(items[0].notification.created_at)}. {last.text} {presence}"
+    run = await _last_run(ctx, tenant, recipient, items[0] if items else None, start)
+    at = _utc(items[0].notification.created_at if items else times.to_rfc3339(start))
+    text = (
+        f"The last notification was sent at {at}." if items else f"Nothing has been sent to the recipient since {at}."
+    )
+    last = explained[0] if items else Explanation(verdict="nothing_sent", text="")
+    if run is not None and (run.state == "failed" or run.state not in runs.ENDED):
+        has_failed = run.state == "failed"
+        last = explanations.with_run(await _run(ctx, tenant, recipient, run.id), run.id, is_failed=has_failed)
+        presence = (
+            f"The run {run.id} of the workflow {run.workflow} {'has' if has_failed else 'is'} {run.state}. {presence}"
+        )
+    text = " ".join(part for part in (text, last.text, presence) if part)
     return replace(last, text=text, facts=facts)
 
 
@@ -77,6 +86,21 @@ async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
     if run.state in runs.ENDED:
         return f"{about} and has sent it no notification."
     return f"{about}: its first notification creates the recipient."
+
+
+async def _last_run(
+    ctx: ApiContext, tenant: str, recipient: str, last: SentItem | None, start: int
+) -> StoredRun | None:
+    """Return the run that sent the last notification, or a newer one."""
+    query = ListQuery(tenants=[tenant], limit=MAX_NOTIFICATIONS, filters={"recipient": recipient})
+    found = (await Runs(ctx.engines.db).page(query)).items
+    since = start if last is None else times.milliseconds(last.notification.created_at)
+    return next((one for one in found if one.created_at > since or _has_sent(one, last)), None)
+
+
+def _has_sent(run: StoredRun, item: SentItem | None) -> bool:
+    steps = runs.decode(run.body).steps.values()
+    return item is not None and any(item.notification.id in (step.notification, step.decided) for step in steps)
 
 
 async def _recent(
@@ -190,7 +214,7 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
 async def explain(request: ApiRequest) -> ASGIApp:
     """Explain a delivery.
 
-    With `recipient` alone: the last notification, and the facts since `since`, by default of the last day:
+    With `recipient` alone: the last notification, or its run if that failed or goes on, and the facts since `since`, by default of the last day:
     notifications, connections, and requests that this node refused. With `notification` or `run`: the decisions for the
     recipient at the time of the send, and their results; with `since`, only the facts since then. With `type`, and
     optionally `channel`: the result of a send at this moment; with `since`, also the facts since then, of notifications

@@ -43,7 +43,7 @@ export const SetUpProvider = ({ page, channel, tenant }) => html`<a class="butto
 
 /** The kind and the word of a channel's outcome. */
 export function outcomeOf({ outcome, state, rule, channel }) {
-  if (outcome === 'skip') return ['info', rule === 'muted' ? 'muted' : 'not sent'];
+  if (outcome === 'skip') return rule === null ? ['bad', 'failed'] : ['info', rule === 'muted' ? 'muted' : 'not sent'];
   if (state === 'simulated') return ['info', 'simulated'];
   if (ENDED[state]) return [['failed', 'bounced'].includes(state) ? 'bad' : 'info', ENDED[state]];
   if (outcome === 'hold' && (state ?? 'held') === 'held') return ['warn', 'held'];
@@ -186,6 +186,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
     }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
   }
   if (target.startsWith('/v1/providers/')) return method === 'PUT' ? html`<${SetUpProvider} page=${page} channel=${target.split('/').at(-1)} tenant=${tenant} />` : link('Test the provider', '/providers', {});
+  if (target.startsWith('/v1/runs/')) return link('Open the run', target.slice('/v1'.length));
   if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
   if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');
   return toAddress(action.text.replace(/(,.*)?\.$/, ''));
