@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import bellcast
 from bellcast.kernel.db.migrations import load
 from tests import engines
+from tests.journey.operators import PASSWORD
 from tests.servers import ServerProcess
 
 PACKAGE = Path(bellcast.__file__).parent
@@ -53,6 +55,16 @@ def test_column_of_recipients_is_added_in_four_files(changed: Path) -> None:
         assert not before.exists() or before.read_bytes() != after.read_bytes()
 
 
+def as_viewer(app: httpx.Client, path: str) -> Any:
+    """Return what a new operator with the role viewer reads at a path."""
+    operator = {"name": "vera", "password": PASSWORD}
+    assert app.post("/v1/operators", json={**operator, "role": "viewer"}).status_code == 201
+    own = {"origin": str(app.base_url).rstrip("/"), "sec-fetch-site": "same-origin"}
+    with httpx.Client(base_url=app.base_url, headers=own) as viewer:
+        assert viewer.post("/v1/session", json=operator).status_code == 200
+        return viewer.get(path).json()
+
+
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.thorough)])
 def test_column_of_recipients_is_written_and_read_by_every_operation(
     changed: Path, tmp_path: Path, engine: str
@@ -76,5 +88,8 @@ def test_column_of_recipients_is_written_and_read_by_every_operation(
         assert client.get(f"{path}/export").json()["recipient"]["title"] == "Dr."
         schemas = client.get("/openapi.json").json()["components"]["schemas"]
         assert schemas["RecipientFields"]["properties"]["title"]["anyOf"][0]["maxLength"] == 100
+        assert as_viewer(client, "/v1/recipients")["recipients"] == [
+            {**one, "name": None, "title": None} for one in listed
+        ]
         assert client.put(path, json={}).json()["title"] is None
         assert "one.title" in client.get("/console/recipients.js").text

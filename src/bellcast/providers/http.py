@@ -24,7 +24,6 @@ from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.outbound.connection_steps import TestStep
-from bellcast.operators.types import ROLES
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import (
     SETTING_PREFIX,
@@ -101,7 +100,11 @@ PROVIDERS = Resource(
 )
 
 
-@PROVIDERS.page(documents.LIST, ProviderObject, roles=ROLES)
+# The URL is masked.
+SHOWN = "channel url secret set hint priority rate concurrency timeout active managed source commit etag at lock unlocked_at"
+
+
+@PROVIDERS.page(documents.LIST, ProviderObject, shown=SHOWN)
 async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
     """List the providers.
 

@@ -18,7 +18,7 @@ from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import kind_of
 from bellcast.kernel.times import Moment
-from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.operators.types import ONE_BY_ONE
 from bellcast.replays import failures, store
 from bellcast.replays.failures import FailureFilter, cause_of, webhook_of
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
@@ -59,7 +59,7 @@ class Revived(Struct, frozen=True):
 JOBS = Resource("jobs", "/{id:str}", tag="Server", unknown="There is no dead job with this id.")
 
 
-@JOBS.page(jobs.DEAD, DeadJob, query=JobsQuery, roles=ROLES, id="jobs.page")
+@JOBS.page(jobs.DEAD, DeadJob, query=JobsQuery, shown="kind state attempts", id="jobs.page")
 async def page_of_jobs(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
     """List dead jobs.
 
@@ -184,12 +184,16 @@ class CausePage(Struct, frozen=True, kw_only=True):
     total: ListTotal
 
 
+# The cause of a failure names no recipient, but its reason can.
+SHOWN = "kind state recipient channel provider workflow job webhook cause"
+
+
 @listing(
     "/v1/failures",
     FailurePage,
     query=FailuresQuery,
     tag="Messages",
-    roles=ROLES,
+    shown=SHOWN,
     refusals=(BadRequest,),
     id="failures.failure_page",
 )
@@ -221,7 +225,7 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     CausePage,
     query=CausesQuery,
     tag="Messages",
-    roles=ROLES,
+    shown=f"{SHOWN} count oldest_at newest",
     is_exported=False,
     id="failures.causes",
 )
@@ -335,7 +339,13 @@ async def start(request: ApiRequest) -> ASGIApp:
     return responses.json(msgspec.structs.replace(started, id=id), 202)
 
 
-@REPLAYS.page(store.LIST, ReplayObject, query=ReplaysQuery, roles=ROLES, refusals=(BadRequest,))
+@REPLAYS.page(
+    store.LIST,
+    ReplayObject,
+    query=ReplaysQuery,
+    shown="state filter ids matched exact examined retried ended_at",
+    refusals=(BadRequest,),
+)
 async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
     """List replays.
 

@@ -6,7 +6,7 @@ and answer. What is special about an object is in the function; what is not that
 
 import functools
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from bellcast.kernel.http import MAX_APP_PAGE_ROWS, ASGIApp, list_parameters, re
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.operators.types import ROLES
 from bellcast.rest import context, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
@@ -27,6 +28,7 @@ from bellcast.rest.tenants import TenantQuery
 B = TypeVar("B")
 Q = TypeVar("Q")
 T = TypeVar("T")
+P = TypeVar("P", bound=Struct)
 
 
 KEY_PARTS = re.compile(r"\{(\w+):")
@@ -113,15 +115,15 @@ class Resource:
         names = request_body.attributes(query)
         by_time = "start" in names and not listed.is_newest_first
         is_searched = bool(listed.leads or listed.filters) or "prefix" in names or by_time
-        shown = page_type(self.name, item_type, is_searched=is_searched)
-        declare = listing(self.path, shown, **{**self._promise, **promise, "query": query})
+        result_type = page_type(self.name, item_type, is_searched=is_searched)
+        declare = listing(self.path, result_type, **{**self._promise, **promise, "query": query})
 
         def declared(read: ReadPage[Any]) -> ApiEndpoint:
             @functools.wraps(read)
             async def page(request: ApiRequest, parameters: Any) -> Any:
                 of_store = wanted(request, listed, parameters, is_counted=is_searched)
                 found = await read(Listing(request, context.of(request), parameters, of_store))
-                return answer(shown, self.name, listed, parameters.tenant, found)
+                return answer(result_type, self.name, listed, parameters.tenant, found)
 
             return declare(page)
 
@@ -239,18 +241,19 @@ def page_type(name: str, item_type: Any, *, title: str | None = None, is_searche
 
 
 def listing(
-    path: str, page_type: type[T], *, query: Any, shown: Collection[str] = (), **promise: Any
-) -> Callable[[Callable[[ApiRequest, Any], Awaitable[T]]], ApiEndpoint]:
-    """Make a function the operation that lists objects, and exports them: it gets the parameters, and returns the page. In
-    this list, the fields `shown` do not count as content."""
-    of_list = {"required_scope": "read", "bound_by": "list", "is_exported": True, **promise}
+    path: str, page_type: type[P], *, query: Any, shown: str | None = None, **promise: Any
+) -> Callable[[Callable[[ApiRequest, Any], Awaitable[P]]], ApiEndpoint]:
+    """Make a function the operation that lists objects, and exports them: it gets the parameters, and returns the page. If
+    it names the fields that viewers read, as `shown`, they may list the objects too; all other fields are hidden from them."""
+    roles = {} if shown is None else {"roles": ROLES}
+    of_list = {"required_scope": "read", "bound_by": "list", "is_exported": True, **roles, **promise}
     declare = operation("GET", path, query=query, response_types={200: page_type}, **of_list)
 
-    def declared(read: Callable[[ApiRequest, Any], Awaitable[T]]) -> ApiEndpoint:
+    def declared(read: Callable[[ApiRequest, Any], Awaitable[P]]) -> ApiEndpoint:
         @functools.wraps(read)
         async def page(request: ApiRequest) -> ASGIApp:
             listed = await read(request, request_body.query(request, query))
-            return responses.json(viewers.page_for(request, listed, shown=shown))
+            return responses.json(viewers.page_for(request, listed, shown or ""))
 
         return declare(page)
 

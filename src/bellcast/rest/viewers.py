@@ -1,8 +1,10 @@
-"""What callers may not read in responses: content and addresses for operators with the role viewer, and links for
-callers without the scope `manage`."""
+"""What callers may read in responses: operators with the role viewer only fields that are neither content nor personal, and
+callers without the scope `manage` no links."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection
+from functools import cache
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 from msgspec import Struct, structs
 
@@ -12,25 +14,21 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.rest import guards
 
-T = TypeVar("T")
+P = TypeVar("P", bound=Struct)
 
-# Fields with content, and the values that a viewer gets instead.
-HIDDEN: dict[str, Any] = {
-    **dict.fromkeys(("body", "action_url", "action_text", "icon", "actor", "acted", "reason", "result", "error"), None),
-    **dict.fromkeys(("name", "email", "phone", "address"), None),
-    **dict.fromkeys(("title", "to"), ""),
-    **{name: {} for name in ("data", "content", "settings", "chat")},
-    **dict.fromkeys(("actions", "attempts"), ()),
-}
+# Fields that a viewer reads in every list.
+ALWAYS_SHOWN = frozenset({"id", "key", "tenant", "created_at"})
 # Fields of workflows and templates that a viewer reads. Their other fields are content.
 DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "in_code", "type", "uses", "draft", "managed"})
 
 
-def page_for(request: ApiRequest, page: T, *, shown: Collection[str] = ()) -> T:
-    """Return a page of a list without the fields that its caller may not read. In this list, the fields `shown` do not
-    count as content."""
-    hidden = {name: one for name, one in HIDDEN.items() if name not in shown}
-    return page if guards.caller(request).role != "viewer" else _hidden(page, hidden)
+def page_for(request: ApiRequest, page: P, shown: str) -> P:
+    """Return a page of a list as its caller may read it: a viewer reads of its items only the fields that are `shown`."""
+    if guards.caller(request).role != "viewer":
+        return page
+    names = ALWAYS_SHOWN.union(shown.split())
+    lists = {name: one for name in page.__struct_fields__ if isinstance(one := getattr(page, name), list)}
+    return structs.replace(page, **{name: _shown(one, names) for name, one in lists.items()})
 
 
 def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -71,8 +69,17 @@ def response_for(request: ApiRequest, response: ASGIApp) -> ASGIApp:
     return respond
 
 
-def _hidden(value: Any, hidden: Mapping[str, Any]) -> Any:
+def _shown(value: Any, names: Collection[str]) -> Any:
+    """Return an item in which only these fields are shown. The others are null, or empty if they cannot be null."""
     if isinstance(value, Struct):
+        nullable = _nullable(type(value))
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        return structs.replace(value, **{name: hidden.get(name, _hidden(one, hidden)) for name, one in fields.items()})
-    return [_hidden(one, hidden) for one in value] if isinstance(value, list) else value
+        hidden = {name: None if name in nullable else type(one)() for name, one in fields.items() if name not in names}
+        return structs.replace(value, **{name: _shown(one, names) for name, one in fields.items()} | hidden)
+    return [_shown(one, names) for one in value] if isinstance(value, list) else value
+
+
+@cache
+def _nullable(type: type[Struct]) -> frozenset[str]:
+    """Return the fields of a type that can be null."""
+    return frozenset(one.name for one in structs.fields(type) if one.type is Any or NoneType in get_args(one.type))

@@ -17,7 +17,6 @@ from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
-from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Change, Listing, Resource, listing
@@ -90,7 +89,10 @@ class ListedTenant(Tenant, frozen=True, kw_only=True):
     sends_today: int | None
 
 
-@TENANTS.page(store.LIST, ListedTenant, query=TenantsQuery, roles=ROLES, bound_by="handler")
+SHOWN = "erasing_since recipients sends_today"
+
+
+@TENANTS.page(store.LIST, ListedTenant, query=TenantsQuery, shown=SHOWN, bound_by="handler")
 async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
     """List tenants by key.
 

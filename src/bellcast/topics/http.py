@@ -17,7 +17,6 @@ from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.types import Member
-from bellcast.operators.types import ROLES
 from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
@@ -108,7 +107,7 @@ SUBSCRIPTIONS = Resource(
 )
 
 
-@TOPICS.page(subscriptions.TOPICS, ListedTopic, query=TopicsQuery, roles=ROLES)
+@TOPICS.page(subscriptions.TOPICS, ListedTopic, query=TopicsQuery, shown="topic subscribers followers present")
 async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     """List the topics that have subscribers or followers.
 

@@ -26,7 +26,7 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
-from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import ReplayRunner
@@ -83,7 +83,10 @@ class Retried(Struct, frozen=True):
 MESSAGES = Resource("messages", "/{id:str}", tag="Messages", unknown="There is no message with this id.")
 
 
-@MESSAGES.page(messages.LIST, Message, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,))
+SHOWN = "recipient notification run channel provider state due_at"
+
+
+@MESSAGES.page(messages.LIST, Message, query=MessagesQuery, shown=SHOWN, refusals=(BadRequest,))
 async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     """List messages.
 

@@ -106,9 +106,8 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     "/v1/connections",
     ConnectionPage,
     query=ConnectionsQuery,
-    shown={"reason"},
+    shown="recipient protocol transport topics origin connected_at node closed_at code reason",
     tag="Live",
-    roles=ROLES,
     refusals=(BadRequest,),
 )
 async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:

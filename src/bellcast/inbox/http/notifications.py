@@ -34,7 +34,7 @@ from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.operators.types import ONE_BY_ONE
 from bellcast.preferences.types import Channel
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
@@ -281,11 +281,18 @@ class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
+# Fields of notifications, and of the audience of announcements.
+SHOWN = (
+    "type priority tags group expires_at seen_at read_at archived_at body_format snoozed_until woken_at awaits_return "
+    "recipient in_inbox fanout audience topic role all"
+)
+
+
 @NOTIFICATIONS.page(
     store.LIST,
     ListedNotification,
     query=SentItemsQuery,
-    roles=ROLES,
+    shown=SHOWN,
     refusals=(BadRequest,),
     id="activity.notification_page",
 )
@@ -302,7 +309,7 @@ async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[Listed
     store.LIST,
     ListedNotification,
     query=SentItemsQuery,
-    roles=ROLES,
+    shown=SHOWN,
     refusals=(BadRequest,),
     id="activity.announcement_page",
 )

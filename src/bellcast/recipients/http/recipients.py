@@ -16,7 +16,6 @@ from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body,
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
-from bellcast.operators import types as operators
 from bellcast.recipients import actions
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
@@ -30,6 +29,7 @@ from bellcast.rest.tenants import TenantQuery
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 # Fields in the audit log. Values that may identify a person are omitted.
 AUDITED = ("roles", *RECORD_FIELDS)
+# The fields that are neither content nor personal.
 IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 
 
@@ -68,7 +68,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
 RECIPIENTS = Resource("recipients", "/{key:str}", lambda request: (key(request),), tag="Recipients")
 
 
-@RECIPIENTS.page(store.LIST, Recipient, query=SearchQuery, roles=operators.ROLES)
+@RECIPIENTS.page(store.LIST, Recipient, query=SearchQuery, shown=" ".join((*IMPERSONAL, "unread", "unseen")))
 async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     """List recipients by key."""
     prefix = listing.query.prefix or listing.query.search or ""

@@ -113,7 +113,14 @@ class StatsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 RUNS = Resource("runs", "/{id:str}", tag="Workflows", unknown="There is no run with this id.")
 
 
-@resource.listing("/v1/runs", RunPage, query=RunsQuery, tag="Workflows", roles=ROLES, refusals=(BadRequest,))
+# Fields of runs and of their steps.
+SHOWN = (
+    "trigger workflow version recipient state ended_at wakes_at steps "
+    "type notification messages attempts started_at due_at"
+)
+
+
+@resource.listing("/v1/runs", RunPage, query=RunsQuery, tag="Workflows", shown=SHOWN, refusals=(BadRequest,))
 async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
     """List runs.
 
