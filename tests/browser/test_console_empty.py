@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from tests import thoroughness
 from tests.browser.console import PAGES, Console, check_looks, create_owner, go, wait_loaded
+from tests.browser.shop import wait_until
 
 # Lists of what apps send and operators define.
 LISTS = {
@@ -56,6 +58,7 @@ def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[...
     page = open_console()
     step = page.locator(".checks li").filter(has_text="A notification was sent")
     expect(step).to_contain_text("waiting")
+    expect(step).to_contain_text(f'bellcast notify alice "Hello" --data {owner.server.data}')
     expect(page.locator(".chart")).to_have_count(0)
     owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello"})
     expect(step).to_contain_text("done")
@@ -74,6 +77,24 @@ def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page
     expect(step).to_contain_text("waiting")
     wait_loaded(page)
     expect(step).to_contain_text("waiting")
+
+
+def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/playground?recipient=alice")
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".pane").get_by_text("connected", exact=True)).not_to_have_count(0)
+    wait_until(lambda: len(owner.send("GET", "/v1/connections?recipient=alice")["connections"]) == 3, lambda: "too few")
+    other = page.context.new_page()
+    other.goto("/console/setup")
+    step = other.locator(".checks li").filter(has_text="A page connected")
+    wait_loaded(other)
+    expect(step).to_contain_text("waiting")
+    with httpx.stream("GET", f"{owner.server.url}/v1/stream", headers=owner.server.as_recipient("alice")):
+        expect(step).to_contain_text("done")
+    expect(step).to_contain_text(f'src="{owner.server.url}/bellcast.js"')
+    expect(step).to_contain_text("bellcast token alice --data")
 
 
 def test_first_steps_find_a_notification_that_was_read_before_many_others(open_console: Callable[..., Page]) -> None:

@@ -68,6 +68,7 @@ from tests.clock import FakeClock
 from tests.contexts import NO_FEED, idle_context
 from tests.store import FreshSqliteEngine, Store
 
+DATA_FOLDER = "/srv/bell data"
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 HOUR = 3_600_000
 
@@ -268,6 +269,7 @@ async def opened(
         url_problem=clients.guard.problem,
         queue_age=jobs.queue_age,
         push_key=lambda: "",
+        data_folder=DATA_FOLDER,
         refresh_dialects=pusher_apps.reload,
         dialect_numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in pusher_apps.all())},
     )

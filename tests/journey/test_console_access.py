@@ -16,7 +16,7 @@ from bellcast.operators.types import ROLES
 from bellcast.server.api_app import HANDLERS
 from tests.journey import rest as rests
 from tests.journey.operators import OWN, PASSWORD, browser, keyed, set_up, signed_in
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import DATA_FOLDER, Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
@@ -47,6 +47,13 @@ async def test_setup_code_makes_the_first_owner_once(rest: Rest) -> None:
     assert (await rest.anonymous.get("/v1/setup")).json() == {"needed": False, "provider": None}
     assert refused(await browser(rest).post("/v1/setup", json=body | {"name": "eve"}), 403, "forbidden")
     assert refused(await rest.app.post("/v1/setup-codes"), 409, "conflict")
+
+
+async def test_owners_read_the_data_folder_of_the_server(rest: Rest) -> None:
+    owner = await set_up(rest)
+    assert (await owner.get("/v1/me")).json()["data_folder"] == DATA_FOLDER
+    developer = await signed_in(rest, "dora", "developer")
+    assert "data_folder" not in (await developer.get("/v1/me")).json()
 
 
 async def test_setup_code_stays_valid_if_the_name_is_taken(rest: Rest) -> None:

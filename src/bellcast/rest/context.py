@@ -43,6 +43,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers
     real_clock: Clock | None = None  # the system time, with a test clock
     is_ready_strict: bool = False  # /readyz is a 503 without the broker
+    data_folder: str | None = None  # None if it is the default
     has_landing: bool = True  # the page at /
     landing_url: str | None = None  # where / redirects to, instead of the page
     has_trial: bool = True  # the page's form that sends a first notification; off behind a known proxy

@@ -55,6 +55,7 @@ from bellcast.server.wire_live import LiveEdge
 from bellcast.settings import Settings, load, project
 from bellcast.settings.credentials import EncryptionKeys, encryption_keys
 from bellcast.settings.database import GROUPS, DatabaseSettings
+from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
 from bellcast.workflows.event_reactions import Sources
@@ -212,6 +213,7 @@ class App:
             queue_age=engines.jobs.queue_age,
             real_clock=engines.real_clock,
             is_ready_strict=settings.server.ready_strict,
+            data_folder=None if settings.store.data == StoreSettings().data else str(settings.store.data.absolute()),
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,

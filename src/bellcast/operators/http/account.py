@@ -119,10 +119,12 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
 
 class Account(OperatorItem, frozen=True, kw_only=True):
     """The signed-in operator. With `must_enrol`, the operator must set up a second factor before anything else. `email` is
-    the confirmed address for tests of templates, and `code` the code for a new one that could not be sent there."""
+    the confirmed address for tests of templates, and `code` the code for a new one that could not be sent there. Owners
+    also read the server's `data_folder`, unless it is the default."""
 
     must_enrol: bool
     email: str | None
+    data_folder: str | UnsetType = UNSET
     code: str | UnsetType = UNSET
 
 
@@ -300,7 +302,13 @@ async def own(request: ApiRequest) -> Operator:
 
 def account_of(request: ApiRequest, operator: Operator) -> Account:
     """Return an operator's own account as shown in responses."""
-    return Account(**asdict(item(operator)), must_enrol=sessions(request).must_enrol(operator), email=operator.email)
+    folder = context.of(request).data_folder if operator.role == "owner" else None
+    return Account(
+        **asdict(item(operator)),
+        must_enrol=sessions(request).must_enrol(operator),
+        email=operator.email,
+        data_folder=UNSET if folder is None else folder,
+    )
 
 
 def item(operator: Operator) -> OperatorItem:

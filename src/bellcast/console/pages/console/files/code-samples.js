@@ -1,6 +1,7 @@
 /**
  * Code in several languages: a request, and the sending of a notification and a live event. All values are quoted for their language.
  */
+import { inShell } from './format.js';
 
 /** How each language writes a JSON value. */
 const LANGUAGES = {
@@ -22,8 +23,7 @@ function literal(value, language, indent = null) {
   return within(map[0], entries.map(([name, one]) => text(name) + arrow + literal(one, language, inner)), map[1]);
 }
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-const shell = (value) => quoted(JSON.stringify(value));
+const shell = (value) => inShell(JSON.stringify(value));
 /** The attribute `topics` contains names separated by commas, or a JSON array. */
 const topicList = (topic) => (topic.includes(',') ? JSON.stringify([topic]) : topic);
 const attribute = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
@@ -83,8 +83,8 @@ export function requestSamples({ method, url, headers, variable, type, body }) {
   const listed = (before, pairs, authorization) => [...(variable ? [authorization] : []), ...Object.entries(pairs).map(([name, value]) => `${before.text(name)}${before.arrow}${before.text(value)}`)].join(', ');
   return {
     curl: [
-      `curl${method === 'GET' ? '' : ` -X ${method}`} ${quoted(url)}`, ...(variable ? [`  -H "Authorization: Bearer $${variable}"`] : []),
-      ...lines(plain).map((one) => `  -H ${quoted(one)}`), ...(type ? [`  -d ${quoted(body)}`] : []),
+      `curl${method === 'GET' ? '' : ` -X ${method}`} ${inShell(url)}`, ...(variable ? [`  -H "Authorization: Bearer $${variable}"`] : []),
+      ...lines(plain).map((one) => `  -H ${inShell(one)}`), ...(type ? [`  -d ${inShell(body)}`] : []),
     ].join(' \\\n'),
     Python: [
       ...(variable ? ['import os', ''] : []), 'import httpx', '', 'response = httpx.request(', `  ${literal(method, python)},`, `  ${literal(url, python)},`,

@@ -85,3 +85,6 @@ export function cronText(cron) {
   if (day !== '*' || days.length > 2 || !days.every(Boolean)) return cron;
   return `${days.length === 1 ? `Every ${days[0]}` : days.join(' to ')} ${at}`;
 }
+
+/** A text as one word of a shell; plain words need no quotes. */
+export const inShell = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -2,9 +2,10 @@
  * Components of all pages: headings, states, times, types, people, buttons, fields and forms.
  */
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
-import { fullTime, initials, relativeTime, toneOf } from './format.js';
+import { fullTime, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
 import { refresh } from './load.js';
+import { me } from './session.js';
 
 export { Icon };
 
@@ -64,12 +65,15 @@ export function Copy({ what, text }) {
 /** An id in monospace with a button that copies it. */
 export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${Copy} what=${of} text=${of} /></span>` : html`<span class="muted">–</span>`);
 
+/** A command with the server's data folder, if it needs one, in which it finds the address and the secret. */
+export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `${command} --data ${inShell(me.value.data_folder)}` : command);
+
 /** What is missing, what it is for, and how to create one: a button, or by terminal. The first sentence of the text is its headline. */
 export function Empty({ icon, text, command, children }) {
-  const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text);
+  const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text), line = command && inTerminal(command);
   return html`<div class="empty">
   ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<p class="big"><b>${headline}</b></p>${explanation && html`<p class="muted">${explanation}</p>`}${children}
-  ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the example" text=${command} /></div>`}
+  ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${line}</code></pre><${Copy} what="the example" text=${line} /></div>`}
 </div>`;
 }
 

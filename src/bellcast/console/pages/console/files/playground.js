@@ -7,6 +7,7 @@ import { parsed, secondOf } from './format.js';
 import { Card, Copy, Field, Form, Heading, Json, State } from './parts.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, request, withQuery } from './server.js';
+import { PLAYGROUND_TOPIC } from './setup.js';
 import { DIALECTS } from './stock-clients.js';
 
 /** Maximum frames per pane. */
@@ -24,7 +25,7 @@ export function Playground({ page }) {
   };
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
     <${Card} title="Connect on all four dialects"><${Form} isInline button="Connect" send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
-      <${Field} label="Topic" name="topic" defaultValue="private-playground" ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//><//>
+      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//><//>
     <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} />`)}</div>${target && html`<${Composer} key=${`composer ${target.token}`} ...${target} />`}`;
 }
 

@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { hourOf } from './format.js';
 import { Together, openLoads, useEvery } from './load.js';
-import { Copy, Field, Form, Heading, Icon, State, dialectName } from './parts.js';
+import { Copy, Field, Form, Heading, Icon, State, dialectName, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';
@@ -138,7 +138,7 @@ const code = (text) => html`<code>${text}</code>`;
 const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${text} /></span>`;
 /** The tenant of the bell on the server's landing page, which is no page of the app. */
 const LANDING = 'bellcast-landing';
-/** Enough rows to find one beside those of the landing page. */
+/** Enough rows to find one beside those of the landing page and the playground. */
 const FEW = 20;
 /** The newest row. The server examines a part of the rows at a time; when the page opens, also the older parts. */
 const one = (path, rows, parameters, isWanted = () => true) => async (signal, isFirst) => {
@@ -151,12 +151,17 @@ const one = (path, rows, parameters, isWanted = () => true) => async (signal, is
 };
 const nothing = async () => null;
 
-const isOfApp = ({ tenant }) => tenant !== LANDING;
+/** The topic that the playground suggests. Its connections are none of the app. */
+export const PLAYGROUND_TOPIC = 'private-playground';
+const isOfApp = ({ tenant, recipient, topics }) => tenant !== LANDING && recipient !== 'playground' && !topics?.includes(PLAYGROUND_TOPIC);
 const [sent, announced, read] = [one('/v1/notifications', 'notifications'), one('/v1/announcements', 'announcements'), one('/v1/notifications', 'notifications', { state: 'read' }, isOfApp)];
 const [open, closed] = [one('/v1/connections', 'connections', {}, isOfApp), one('/v1/connections', 'connections', { state: 'closed' }, isOfApp)];
+/** The code of the bell, which stays when a page has connected. */
+const bell = () => html`<p>${example(`<script type="module" src="${location.origin}${ROOT}/bellcast.js"></script>`)}</p><p>${example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`)}</p><p class="muted">A token to try it with: ${example(inTerminal('bellcast token alice'))}</p>`;
+bell.stays = true;
 const firstSteps = (page) => [
-  { title: 'A notification was sent', isPersistent: true, hint: [example('bellcast notify alice "Hello"'), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
-  { title: 'A page connected', isPersistent: true, hint: example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (...how) => {
+  { title: 'A notification was sent', isPersistent: true, hint: [example(inTerminal('bellcast notify alice "Hello"')), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
+  { title: 'A page connected', isPersistent: true, hint: 'Add the bell to a page of your app, with a token of the recipient.', act: bell, check: async (...how) => {
     const first = await open(...how) ?? await closed(...how);
     return first ? [dialectName(first), first.recipient].filter(Boolean).join(', ') : null;
   } },
