@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
+from tests.browser.workflow_editor import MAIL
 
 from bellcast.workflows.definitions import MAX_STEPS
 
@@ -86,6 +87,39 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
     page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
     expect(steps_of.nth(0).locator(".why")).to_have_text("Off has switched off e-mails of the type Reminders")
     expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
+
+
+def test_explanations_are_shown_whatever_words_the_server_chooses(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    def reword(route: Route) -> None:
+        explained = route.fetch().json()
+        for channel in explained["channels"]:
+            if channel["hint"]:
+                channel |= {"hint": "Where is it sent?", "text": "Only stored. Where is it sent?"}
+            elif channel["reason"]:
+                channel["text"] = "Off."
+        explained["actions"] = []
+        route.fulfill(json={**explained, "text": "Off, and only stored."})
+
+    owner.send("PUT", "/v1/workflows/worded", {"steps": [{"key": "text", "type": "sms", "text": "Hi"}, MAIL]})
+    owner.send("PUT", "/v1/recipients/worded", {"phone": "+436601234567", "email": "worded@example.com"})
+    owner.send("PUT", "/v1/recipients/worded/preferences", {"channels": {"email": False}})
+    run = owner.send("POST", "/v1/workflows/worded/trigger", {"to": "worded"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
+    owner.send("POST", "/v1/notifications", {"to": "worded", "title": "Hi", "channels": ["sms"]})
+    page = open_console("/account")
+    page.route("**/v1/explain?*", reword)
+    page.goto(f"{owner.server.url}/console/runs/{run}")
+    reasons = page.locator(".waterfall .why")
+    expect(reasons).to_have_text(["Simulated: no SMS provider is set up", "Worded has switched off e-mails"])
+    page.goto(f"{owner.server.url}/console/recipients/worded")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("Simulated: no SMS provider is set up")
+    expect(outcome).to_contain_text("Only stored.")
+    expect(outcome).not_to_contain_text("Where is it sent?")
+    last = page.get_by_text("The last notification was sent")
+    expect(last).to_have_text(re.compile(r"sent .+\. The recipient is not connected\."))
 
 
 def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[..., Page], owner: Console) -> None:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.browser.console import Console
+from tests.browser.console import Console, run_state
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
+from tests.browser.workflow_editor import MAIL
 from tests.wire.clients import websocket
 
 MAX_CLICKS = 4
@@ -66,6 +67,50 @@ def test_overview_has_a_notice_while_mails_are_simulated(open_console: Callable[
     assert violations(page) == []
     notice.get_by_role("link", name="Set up an e-mail provider").click()
     expect(page).to_have_url(re.compile("/providers\\?.*new=yes"))
+
+
+@pytest.fixture
+def provided(owner: Console) -> Iterator[str]:
+    """The workflow of an e-mail that was simulated before the project had a provider."""
+    owner.send("PUT", "/v1/recipients/early", {"email": "early@example.com"})
+    owner.send("PUT", "/v1/workflows/early-mail", {"steps": [MAIL]})
+    owner.run = owner.send("POST", "/v1/workflows/early-mail/trigger", {"to": "early"})["run"]
+    wait_until(lambda: run_state(owner) == "completed", lambda: run_state(owner))
+    owner.send("PUT", "/v1/providers/posts", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    yield "early-mail"
+    owner.send("DELETE", "/v1/providers/posts")
+
+
+def test_message_simulated_before_there_was_a_provider_says_only_that_it_is_stored(
+    open_console: Callable[..., Page], owner: Console, provided: str
+) -> None:
+    (message,) = owner.send("GET", f"/v1/messages?workflow={provided}")["messages"]
+    page = open_console(f"/messages/{message['id']}")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("Simulated: stored, not sent")
+    expect(outcome.get_by_role("link", name="Set up an e-mail provider")).to_have_count(0)
+    page = open_console(f"/workflows/{provided}?edit=yes")
+    expect(page.locator("[data-step=mail]")).to_have_attribute(
+        "aria-description", "1 done (Simulated: stored, not sent)"
+    )
+
+
+@pytest.mark.parametrize("cause", [None, "setting"])
+def test_overview_does_not_ask_for_a_provider_that_is_set_up(
+    open_console: Callable[..., Page], provided: str, cause: str | None
+) -> None:
+    page = open_console("/account")
+    explained = {"channels": [{"channel": "email", "state": "simulated", "simulated": cause}]}
+    if cause:
+        page.route("**/v1/explain?*", lambda route: route.fulfill(json=explained))
+    page.locator("#menu").get_by_role("link", name="Overview", exact=True).click()
+    notice = page.locator(".briefing li.info")
+    expect(page.locator(".briefing .headline")).to_be_visible()
+    if cause:
+        expect(notice.get_by_role("link")).to_have_text("Simulated: stored, not sent")
+        expect(notice).to_contain_text("E-mails, by the setting BELLCAST_SIMULATE")
+    else:
+        expect(notice).to_have_count(0)
 
 
 def test_notification_page_explains_why_alice_did_not_get_it(operator: Operator, owner: Console) -> None:

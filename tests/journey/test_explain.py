@@ -125,7 +125,23 @@ async def test_timeline_has_the_messages_of_all_devices(tmp_path: Path) -> None:
         shown = await explain(client, notification=id)
         missing = "No provider delivers push notifications to this app, so they are only stored: set BELLCAST_PUSH, or"
         assert missing in shown["text"]
+        email, push = shown["channels"][-2:]
+        assert (email["simulated"], push["simulated"]) == ("no_provider", "no_provider")
+        assert push["text"].endswith(f" {push['hint']}")
+        assert push["hint"].startswith(missing)
         assert "Add a provider of push notifications to this app." in [one["text"] for one in shown["actions"]]
+
+
+async def test_channel_that_a_setting_simulates_lacks_no_provider(tmp_path: Path) -> None:
+    async with app(tmp_path, EMAIL="smtp://127.0.0.1:1?from=a@example.com", SIMULATE="email") as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        id = await send(client)
+        await ended(client)
+        shown = await explain(client, notification=id)
+        bell, email = shown["channels"]
+        assert (bell["simulated"], email["simulated"], email["hint"]) == (None, "setting", None)
+        assert shown["presence"] is None
+        assert (await explain(client))["presence"] == "The recipient is not connected."
 
 
 async def test_timeline_lists_decisions_and_the_outcome_of_the_message(tmp_path: Path) -> None:
@@ -157,6 +173,7 @@ async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
         assert channels["email"]["text"] == (
             "The e-mail was not sent, because Alice has switched off e-mails of the type Bookings."
         )
+        assert channels["email"]["reason"] == "Alice has switched off e-mails of the type Bookings"
         now = await explain(client, type="booking", channel="email")
         assert [(one["outcome"], one["rule"], one["by"]) for one in now["channels"]] == [("skip", "type", "recipient")]
         # Stored decisions do not change with the preferences.

@@ -1,6 +1,6 @@
 """Explanations, in plain sentences, of why a recipient got or did not get a notification through a channel. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
@@ -50,6 +50,8 @@ DeliveryVerdict = Literal[
 # The verdict of a run that has failed or has not ended, by the verdict of its channels.
 FAILED_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "partly_delivered", "nothing_sent": "not_delivered"}
 OPEN_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "waiting", "nothing_sent": "waiting"}
+# Why messages of a channel are only stored: it has no provider, or BELLCAST_SIMULATE names it.
+SimulationCause = Literal["no_provider", "setting"]
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
     "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
@@ -95,7 +97,8 @@ class SubjectNames(Struct, frozen=True):
 class ChannelExplanation(Struct, frozen=True, kw_only=True):
     """The outcome of one channel. `rule` is the first rule that applied, or null. `by` is the document that set it.
     `at` is the time until which a held message waits. `state` is the state of its `message`, `provider` the one of its
-    last attempt."""
+    last attempt. `reason` is why it was skipped, as the end of a sentence; `hint` the last sentence of `text`, if it
+    says what is missing. `simulated` is why its messages are only stored at present."""
 
     channel: Channel
     outcome: str
@@ -106,6 +109,9 @@ class ChannelExplanation(Struct, frozen=True, kw_only=True):
     message: str | None = None
     state: State | None = None
     provider: str | None = None
+    reason: str | None = None
+    hint: str | None = None
+    simulated: SimulationCause | None = None
 
     @property
     def result(self) -> "DeliveryVerdict":
@@ -137,24 +143,25 @@ class SuggestedAction(Struct, frozen=True):
 
 class Explanation(Struct, frozen=True, kw_only=True):
     """The outcome of each channel and of all together, the facts on which it is based, in order of time, and requests
-    that may change it. `partly_delivered` means that some channels delivered and others did not."""
+    that may change it. `partly_delivered` means that some channels delivered and others did not. `presence` says whether
+    the recipient is connected, after its run that failed or goes on; it is null if a notification, run or type was named."""
 
     verdict: DeliveryVerdict
     text: str
     facts: list[Fact] = []
     actions: list[SuggestedAction] = []
     channels: list[ChannelExplanation] = []
+    presence: str | None = None
 
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], about: SubjectNames, zone: ZoneInfo) -> Explanation:
     """Explain what would happen to a notification that is sent now."""
     explained = []
     for channel, decision in decisions:
-        text = f"The {NAMES[channel]} would be sent immediately"
+        text, reason = f"The {NAMES[channel]} would be sent immediately", None
         if decision.outcome == "skip":
-            text = (
-                f"The {NAMES[channel]} would not be sent, because {_reason(channel, decision.rule, decision.by, about)}"
-            )
+            reason = _reason(channel, decision.rule, decision.by, about)
+            text = f"The {NAMES[channel]} would not be sent, because {reason}"
         elif decision.outcome == "hold":
             text = f"The {NAMES[channel]} would wait {_hold(decision.rule, decision.by, decision.at, zone)}"
         elif decision.rule == "required":
@@ -167,6 +174,7 @@ def explain_now(decisions: Sequence[tuple[Channel, Decision]], about: SubjectNam
                 by=decision.by,
                 at=times.to_rfc3339_or_null(decision.at),
                 text=f"{text}.",
+                reason=reason,
             )
         )
     return joined(explained)
@@ -187,13 +195,15 @@ def explain_sent(
                 rule=decision.rule,
                 by=decision.source,
                 at=times.to_rfc3339_or_null(decision.due_at),
-                text=_did(decision, message, about, zone),
+                text=_did(decision, message, reason, zone),
                 message=decision.message,
                 state=None if message is None else message.state,
                 provider=message.attempts[-1].provider if message is not None and message.attempts else None,
+                reason=reason,
             )
             for decision in sorted(last.values(), key=lambda decision: CHANNELS.index(decision.channel))
             for message in [by_id.get(decision.message or "")]
+            for reason in [_reason_of_skip(decision, about)]
         ]
     )
 
@@ -204,7 +214,7 @@ def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanatio
     because = "the condition of its step did not hold" if is_unwanted else f"its step failed: {reason}"
     rule = "condition" if is_unwanted else None
     text = f"The {NAMES[channel]} was not sent, because {because}."
-    return ChannelExplanation(channel=channel, outcome="skip", rule=rule, by=None, at=None, text=text)
+    return ChannelExplanation(channel=channel, outcome="skip", rule=rule, by=None, at=None, text=text, reason=because)
 
 
 def joined(channels: list[ChannelExplanation]) -> Explanation:
@@ -231,11 +241,10 @@ def with_actions(
     recipient: str,
     type: str | None = None,
     *,
-    unprovided: Collection[Channel],
+    simulated: Mapping[Channel, SimulationCause],
     messages: Collection[StoredMessage] = (),
 ) -> Explanation:
-    """Add the requests that may change the outcomes of the channels, and name those of `unprovided`, which have no
-    provider."""
+    """Add the requests that may change the outcomes of the channels, and name those without a provider."""
     key, channels, actions = quote(recipient, safe=""), [], []
     refused = {one.id for one in messages if one.attempts and one.attempts[-1].outcome == "permanent"}
     for one in explanation.channels:
@@ -249,10 +258,12 @@ def with_actions(
             actions.append(action)
         is_wanted = one.outcome != "skip" or one.rule in ADDRESSES
         waiting = () if one.channel in ("push", "chat") else (None, *OPEN_STATES)
-        if one.channel in unprovided and is_wanted and one.state in ("simulated", *waiting):
+        if is_wanted and one.state in ("simulated", *waiting):
+            one = replace(one, simulated=simulated.get(one.channel))
+        if one.simulated == "no_provider":
             name, setting = PROVIDERS[one.channel]
-            because = f"No provider delivers {name}, so they are only stored: set {setting}"
-            one = replace(one, text=f"{one.text} {because}, or add a provider with `bellcast provider put`.")
+            hint = f"No provider delivers {name}, so they are only stored: set {setting}, or add a provider with `bellcast provider put`."
+            one = replace(one, text=f"{one.text} {hint}", hint=hint)
             actions.append(SuggestedAction(f"Add a provider of {name}.", "PUT", f"/v1/providers/{one.channel}"))
         channels.append(one)
     return replace(joined(channels), facts=explanation.facts, actions=list(dict.fromkeys(actions)))
@@ -278,11 +289,10 @@ def _action(channel: ChannelExplanation, key: str, type: str | None) -> Suggeste
     return None
 
 
-def _did(decision: NewDecision, message: StoredMessage | None, about: SubjectNames, zone: ZoneInfo) -> str:
+def _did(decision: NewDecision, message: StoredMessage | None, reason: str | None, zone: ZoneInfo) -> str:
     name = NAMES[decision.channel]
-    if decision.outcome == "skip":
+    if reason is not None:
         waited = "" if message is None else f"waited until {local_times.describe(message.due_at, zone)} and was then "
-        reason = _reason(decision.channel, decision.rule, decision.source, about)
         return f"The {name} {waited or 'was '}not sent, because {reason}."
     if decision.channel == "inbox":
         return "The notification was put into the inbox."
@@ -302,6 +312,11 @@ def _reason(channel: Channel, rule: str | None, by: str | None, about: SubjectNa
     of = {"type": f" of the type {about.type}" if about.type else " of this type", "workflow": " of this workflow"}
     owner = OWNERS.get(by or "", "a preference switches off").format(recipient=about.recipient)
     return f"{owner} {PLURALS[channel]}{of.get(rule or '', '')}"
+
+
+def _reason_of_skip(decision: NewDecision, about: SubjectNames) -> str | None:
+    is_skipped = decision.outcome == "skip"
+    return _reason(decision.channel, decision.rule, decision.source, about) if is_skipped else None
 
 
 def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> str:

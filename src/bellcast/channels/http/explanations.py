@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact
+from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact, SimulationCause
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.timeline import timeline
@@ -67,7 +67,7 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
             f"The run {run.id} of the workflow {run.workflow} {'has' if has_failed else 'is'} {run.state}. {presence}"
         )
     text = " ".join(part for part in (text, last.text, presence) if part)
-    return replace(last, text=text, facts=facts)
+    return replace(last, text=text, facts=facts, presence=presence)
 
 
 def _utc(at: datetime) -> str:
@@ -155,19 +155,19 @@ async def _explain(
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, about, zone)
     explained = replace(explained, facts=explanations.facts_of(item, entries, about))
-    missing = await unprovided(ctx, tenant)
-    return explanations.with_actions(explained, recipient, type, unprovided=missing, messages=messages)
+    causes = await simulation_causes(ctx, tenant)
+    return explanations.with_actions(explained, recipient, type, simulated=causes, messages=messages)
 
 
-async def unprovided(ctx: ApiContext, tenant: str) -> list[Channel]:
-    """Return the channels of a tenant that store only what lacks a provider: push and chat for apps, the others if they
-    have none."""
+async def simulation_causes(ctx: ApiContext, tenant: str) -> dict[Channel, SimulationCause]:
+    """Return why channels of a tenant may store messages only. Push and chat lack a provider for apps only, the others if
+    they have none."""
     providers, simulated = ctx[ProviderDirectory], ctx[ChannelConfig].simulate
-    return [
-        one
+    return {
+        one: "setting" if one in simulated else "no_provider"
         for one in EXTERNAL_CHANNELS
-        if one not in simulated and (one in ("push", "chat") or not await providers.can_deliver(tenant, one))
-    ]
+        if one in ("push", "chat") or not await providers.can_deliver(tenant, one)
+    }
 
 
 def _fact(at: int, what: str, detail: str | None, rule: str | None = None) -> Fact:
@@ -253,8 +253,8 @@ async def explain(request: ApiRequest) -> ASGIApp:
     if query.since is not None:
         *_, facts = await _recent(ctx, tenant, query.recipient, times.milliseconds(query.since), type)
         explained = replace(explained, facts=facts)
-    missing = await unprovided(ctx, tenant)
-    return responses.json(explanations.with_actions(explained, query.recipient, type, unprovided=missing))
+    causes = await simulation_causes(ctx, tenant)
+    return responses.json(explanations.with_actions(explained, query.recipient, type, simulated=causes))
 
 
 def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
@@ -286,7 +286,7 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         raise NotFound("This recipient has no run with this id.")
     definition = await ctx[WorkflowCatalog].definition(run.owner, run.workflow, run.version)
     inputs = await decision_inputs.read(db, ctx[Catalog], tenant, definition.type or "", [recipient], ())
-    missing, about = await unprovided(ctx, tenant), inputs.subject(recipient)
+    causes, about = await simulation_causes(ctx, tenant), inputs.subject(recipient)
     zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
     explained: list[ChannelExplanation] = []
     sent_messages: list[StoredMessage] = []
@@ -303,4 +303,4 @@ async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explana
         decisions = [one for one in stored if one.channel == step.type]
         explained += explanations.explain_sent(decisions, messages, about, zone).channels
     joined = explanations.joined(explained)
-    return explanations.with_actions(joined, recipient, unprovided=missing, messages=sent_messages)
+    return explanations.with_actions(joined, recipient, simulated=causes, messages=sent_messages)

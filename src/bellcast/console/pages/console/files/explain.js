@@ -28,17 +28,23 @@ export const SKIPPED = {
 const NO_ADDRESS = { email: 'The recipient has no e-mail address', sms: 'The recipient has no phone number', push: 'The recipient has registered no browser and no app', chat: 'The recipient has no chat address' };
 
 /** The reason in an explanation of a channel that was skipped, or of a step. */
-export function reasonOf({ channel, rule, reason = rule, text = '' }) {
-  const [, because] = /, because (.*?)\.(?: No provider .*)?$/s.exec(['condition', 'no_address'].includes(reason) ? '' : text) ?? [];
-  const words = because ?? NO_ADDRESS[reason === 'no_address' && channel] ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
+export function reasonOf({ channel, rule, reason = rule, because }) {
+  const words = (['condition', 'no_address'].includes(reason) ? null : because) ?? NO_ADDRESS[reason === 'no_address' && channel] ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
   return words && words[0].toUpperCase() + words.slice(1);
 }
 
 const PROVIDERS = { email: 'an e-mail provider', sms: 'an SMS provider', push: 'a push provider', chat: 'a chat provider' };
-/** Why messages of a channel were only simulated: it has no provider, or a setting says so. */
-export const simulatedText = (channel, lacks = true) => (lacks ? `Simulated: ${PROVIDERS[channel].replace(/^an?/, 'no')} is set up` : 'Simulated: stored, not sent');
-/** The actions of an explanation name the channels without a provider. */
-export const lacksProvider = (channel, actions) => actions.some((one) => one.path === `/v1/providers/${channel}`);
+/** Why messages of a channel were only simulated, by their explanation: it has no provider, or had none, or a setting says so. */
+export const simulatedText = ({ channel, simulated }) => (simulated === 'no_provider' ? `Simulated: ${PROVIDERS[channel].replace(/^an?/, 'no')} is set up` : 'Simulated: stored, not sent');
+/** Why a simulated message is one: `no_provider`, `setting`, null if a provider was set up since then, or undefined if there is no explanation. */
+export async function simulationOf({ channel, recipient, notification, run, tenant }, signal) {
+  try {
+    const { channels } = await get(withQuery('/v1/explain', { recipient, notification, run: notification ? null : run, tenant }), signal);
+    return channels.findLast((one) => one.channel === channel && one.state === 'simulated')?.simulated;
+  } catch {
+    return undefined;
+  }
+}
 export const SetUpProvider = ({ page, channel, tenant }) => html`<a class="button" href=${withQuery(page.url('/providers'), { ...tenant, new: 'yes' })}>Set up ${PROVIDERS[channel]}</a>`;
 
 /** The kind and the word of a channel's outcome. */
@@ -62,10 +68,10 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   // Nothing left the server: that comes before channels that were skipped.
   const simulated = of.channels.find((one) => one.state === 'simulated');
   const isStored = simulated && of.channels.every((one) => outcomeOf(one)[0] !== 'bad');
-  const headline = isStored ? simulatedText(simulated.channel, lacksProvider(simulated.channel, of.actions)) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  const headline = isStored ? simulatedText(simulated) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
-    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text.replace(/ No provider delivers .*/s, ''))}</span></li>`)}</ul>`}
+    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text.slice(0, one.text.length - (one.hint?.length ?? 0)))}</span></li>`)}</ul>`}
     ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
@@ -195,17 +201,19 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
 /** A message that is being sent, such as after a retry, is looked at again after this time, at most this often. */
 const POLL_MS = 2000, MAX_POLLS = 15;
 
+/** The first fact of a notification. */
+const SENT = ['accepted', 'created'];
+/** When the last notification was sent. */
+function LastSent({ facts }) {
+  const last = facts.findLast(({ what, notification }) => notification && SENT.includes(what));
+  return last ? html`The last notification was sent <${Time} at=${last.at} />.` : 'Nothing has been sent in the last 24 hours.';
+}
+
 /** The facts of each notification, in order of its first fact; those about no notification come last. */
 function byNotification(facts) {
   const groups = new Map();
   for (const one of facts) groups.set(one.notification, [...groups.get(one.notification) ?? [], one]);
   return [...groups].sort(([one], [other]) => (one === null) - (other === null));
-}
-
-/** A text of the server with its time relative to now. */
-function relative(text) {
-  const [before, day, time, after] = text.split(/ at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC/);
-  return day ? html`${before} <${Time} at=${`${day}T${time}Z`} />${after}` : text;
 }
 
 /** Explains the last notification to a recipient when the page opens, or the one in the URL, or what a type would do now. */
@@ -226,7 +234,7 @@ export function Explanation({ page, recipient, tenant }) {
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
     <${Verdict} page=${page} of=${value} recipient=${recipient} type=${type || value.facts.find((one) => one.type)?.type} tenant=${tenant} />
-    ${value.channels.length > 0 && !notification && !type && html`<p class="muted">${relative(value.text.split(value.channels[0].text)[0])}${value.text.split(value.channels.at(-1).text).at(-1)}</p>`}
+    ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${value.presence}</p>`}
     ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>

@@ -2,13 +2,12 @@
  * Messages of all channels, and one with its attempts and its content.
  */
 import { html, useState } from './html.js';
-import { CHANNEL_NAMES, FreeAddress, RetryMessage, SetUpProvider, outcomeOf, simulatedText } from './explain.js';
+import { CHANNEL_NAMES, FreeAddress, RetryMessage, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { histogramOf } from './histogram.js';
 import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { inTenant, shownTenant, tenantOf } from './router.js';
+import { inTenant, tenantOf } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { Phone, Steps, chapters } from './story.js';
 
@@ -20,21 +19,14 @@ const STATE_COLUMN = { name: 'State', kind: 'state', of: (one) => one.state };
 const LAST_COLUMNS = [{ name: 'Provider', of: (one) => one.provider, width: '7rem' }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }];
 
 export const messages = {
-  ...OF_ALL, histogram: histogramOf('deliveries', 'deliveries'), link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
+  ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [STATE_COLUMN, { name: 'To', kind: 'title', of: (one) => one.to || one.id, text: (one) => one.reason ?? one.content?.subject }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '4.5rem' }, ...LAST_COLUMNS],
   none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
-/** That e-mails are only stored, and where to change it. In the line of the title, because it comes after the rows. */
-function Unsent({ page }) {
-  const { value } = useLoad((signal) => get(withQuery('/v1/providers', { tenant: shownTenant() || '*' }), signal), [shownTenant()]);
-  const isShown = value && !value.providers.some(({ channel, active }) => channel === 'email' && active);
-  return html`<a class="button unsent" style=${isShown ? null : { visibility: 'hidden' }} href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="providers" /> No provider: stored, not sent</a>`;
-}
-
 /** The e-mails, by their subject. */
 export const mails = {
-  ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' }, tools: (page) => page.may(BUILDERS) && html`<${Unsent} page=${page} />`,
+  ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
   columns: [STATE_COLUMN, { name: 'Subject', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? one.to }, ...LAST_COLUMNS],
   none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };
@@ -49,13 +41,16 @@ const HEADLINES = {
   sending: ({ provider }) => `${provider ?? 'A provider'} is being called`, sent: ({ provider }) => `${provider} accepted it; no delivery receipt yet`, delivered: ({ to }) => `Delivered to ${to}`,
   failed: ({ provider }) => (provider ? `${provider} did not accept it` : 'It could not be sent'), bounced: ({ to }) => `${to} does not exist`, suppressed: ({ to }) => `Not sent: ${to} is suppressed`,
   held: ({ due_at: due }) => (due ? html`Held until <${Moment} at=${due} />` : 'Held'), cancelled: () => 'Cancelled before it was sent', expired: () => 'Expired before it was sent',
-  simulated: ({ channel }) => simulatedText(channel),
+  simulated: simulatedText,
 };
 
 /** A message: its outcome and what changes it, its attempts, and how it was seen. */
 export function Message({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/messages/${page.key}` + more, tenant);
-  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const found = useLoad(async (signal) => {
+    const one = await get(url(), signal);
+    return one.state === 'simulated' ? { ...one, simulated: await simulationOf(one, signal) } : one;
+  }, [url()]);
   const title = html`<${Heading} title=${page.key} />`;
   useEvery(POLL_MS, () => UNDERWAY.includes(found.value?.state) && found.reload());
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
@@ -69,11 +64,11 @@ export function Message({ page }) {
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
         ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class=${isBounced ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isBounced} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isBounced} />`}
-          ${mayRelease && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} /><${Confirm} label="Release this message" word="Release" act=${async () => {
+          ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Release this message" word="Release" act=${async () => {
       await request('POST', url('/release'));
       page.reload();
     }} />`}</div>`}</div></section>
-      <div class="story-columns"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'No provider is configured for its channel, so the message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
+      <div class="story-columns"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'The message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
         ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
       <${Facts} of=${[
     ['Id', html`<${Id} of=${one.id} />`], ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],

@@ -2,7 +2,7 @@
  * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
 import { Charts } from './charts.js';
-import { SetUpProvider, simulatedText } from './explain.js';
+import { SetUpProvider, simulatedText, simulationOf } from './explain.js';
 import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
@@ -53,11 +53,12 @@ async function simulatedOf(page, rows, tenant, signal) {
   const read = async (query) => (await get(withQuery('/v1/messages', { limit: 1, from: ago(24), ...query }), signal)).messages[0];
   const one = await read({ tenant: rows, state: 'simulated' });
   const newest = one && await read({ tenant: one.tenant ?? '', channel: one.channel });
-  if (newest?.state !== 'simulated') return [];
+  const simulated = newest?.state === 'simulated' ? await simulationOf(newest, signal) : null;
+  if (simulated === null) return [];
   const name = { email: 'E-mails', sms: 'SMS', push: 'Push messages', chat: 'Chat messages' }[one.channel];
   return [{
-    kind: 'info', text: simulatedText(one.channel), note: `${name} are stored here, not sent`, at: newest.created_at, tenants: one.tenant ? [one.tenant] : [],
-    link: withQuery(page.url('/messages'), { channel: one.channel, state: 'simulated', range: '24h', tenant }), fix: page.may(BUILDERS) && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${{ tenant: one.tenant ?? '' }} />`,
+    kind: 'info', text: simulatedText({ channel: one.channel, simulated }), note: simulated === 'setting' ? `${name}, by the setting BELLCAST_SIMULATE` : `${name} are stored here, not sent`, at: newest.created_at, tenants: one.tenant ? [one.tenant] : [],
+    link: withQuery(page.url('/messages'), { channel: one.channel, state: 'simulated', range: '24h', tenant }), fix: simulated === 'no_provider' && page.may(BUILDERS) && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${{ tenant: one.tenant ?? '' }} />`,
   }];
 }
 

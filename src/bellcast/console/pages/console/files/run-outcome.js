@@ -1,7 +1,7 @@
 /**
  * What a step of a run did: its state, and for a step that sends what became of its messages, with the reason in words.
  */
-import { lacksProvider, outcomeOf, reasonOf, simulatedText } from './explain.js';
+import { outcomeOf, reasonOf, simulatedText } from './explain.js';
 import { kindOf } from './parts.js';
 import { get, withQuery } from './server.js';
 
@@ -15,10 +15,10 @@ export async function explainRun({ id, recipient }, tenant, signal) {
 }
 
 /** @returns {{word: string, kind: string, text: string}} the state in a word, how it is shown, and the reason */
-export function outcomeOfStep(step, { channels, actions }) {
+export function outcomeOfStep(step, { channels }) {
   const sent = channels.find(({ message }) => message && step.messages.includes(message));
   const skipped = channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
-  if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ channel: step.type, reason: step.reason, text: skipped?.text }) };
+  if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ channel: step.type, reason: step.reason, because: skipped?.reason }) };
   const [kind, word] = outcomeOf(sent);
-  return { word, kind, text: word === 'simulated' ? simulatedText(sent.channel, lacksProvider(sent.channel, actions)) : kind === 'ok' ? '' : sent.text };
+  return { word, kind, text: word === 'simulated' ? simulatedText(sent) : kind === 'ok' ? '' : sent.text };
 }

@@ -3,7 +3,7 @@
  */
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { SetUpProvider, lacksProvider, simulatedText } from './explain.js';
+import { SetUpProvider, simulatedText } from './explain.js';
 import { duration } from './format.js';
 import { Loaded, Skeleton, loadStyle, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
@@ -76,12 +76,12 @@ export function Run({ page }) {
   };
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     const outcomes = one.steps.map((step) => outcomeOfStep(step, one.why));
-    const [kind, headline] = outcomeOf(one, outcomes), simulated = [...new Set(one.steps.filter((_, index) => outcomes[index].word === 'simulated').map(({ type }) => type))];
+    const [kind, headline] = outcomeOf(one, outcomes), simulated = Object.values(Object.groupBy(one.why.channels.filter(({ state }) => state === 'simulated'), ({ channel }) => channel)).map(([first]) => first);
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed';
     return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`}>${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the canvas</a>`}<//>
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
-        ${simulated.map((channel) => html`<p key=${channel}>${simulatedText(channel, lacksProvider(channel, one.why.actions))}. It is stored here, and did not leave the server.</p>`)}
-        ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${page.may(BUILDERS) && simulated.map((channel) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
+        ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
+        ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
       <${Card} title="Steps"><${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} /><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />

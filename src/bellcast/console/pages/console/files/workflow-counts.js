@@ -1,7 +1,7 @@
 /**
  * Runs on the canvas: how many are in which state at each step, as links to the list of runs.
  */
-import { reasonOf, simulatedText } from './explain.js';
+import { reasonOf, simulatedText, simulationOf } from './explain.js';
 import { html, useMemo, useState } from './html.js';
 import { RANGE, startOf } from './filters.js';
 import { number } from './format.js';
@@ -16,7 +16,7 @@ import { stepsOf } from './workflow-model.js';
 const STATES = [['done', 'ok'], ['waiting', 'hourglass'], ['skipped', 'skip'], ['failed', 'bad']];
 /** Counts are read again after this time, for which the server keeps them. */
 const COUNT_MS = 10_000;
-/** Messages of a workflow among which the newest of each channel is found. */
+/** The newest messages of a workflow: a channel is simulated if all of its messages among them are. */
 const NEWEST = 20;
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 
@@ -33,7 +33,8 @@ export function useRunCounts(page, tenant, values, isVisible) {
   const read = async (signal) => {
     const query = { tenant: tenant || '*', from: startOf(range) };
     const [stats, { messages }] = await Promise.all([get(withQuery(urlPath`/v1/workflows/${page.key}/stats`, query), signal), get(withQuery('/v1/messages', { ...query, workflow: page.key, limit: NEWEST }), signal)]);
-    return { ...stats, simulated: CHANNELS.filter((one) => messages.find(({ channel }) => channel === one)?.state === 'simulated') };
+    const simulated = CHANNELS.map((channel) => messages.filter((one) => one.channel === channel)).filter((all) => all.length > 0 && all.every(({ state }) => state === 'simulated')).map(([newest]) => newest);
+    return { ...stats, simulated: await Promise.all(simulated.map(async (one) => ({ channel: one.channel, simulated: await simulationOf(one, signal) }))) };
   };
   const found = useLoad(async (signal) => (isOn ? read(signal) : null), [page.key, tenant, range, isOn]);
   useEvery(COUNT_MS, () => isOn && found.reload());
@@ -44,8 +45,8 @@ export function useRunCounts(page, tenant, values, isVisible) {
     const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0);
     const shownOf = ([step, counts]) => STATES.map(([state, icon]) => {
       const value = state === 'skipped' ? sum(counts.skipped) : counts[state];
-      const isSimulated = state === 'done' && simulated.includes(types.get(step));
-      return value > 0 && { state, icon: isSimulated ? 'info' : icon, isSimulated, text: `${number(value)} ${state}${isSimulated ? ` (${simulatedText(types.get(step))})` : ''}`, short: short.format(value), link: link({ step, step_state: state }) };
+      const stored = state === 'done' && simulated.find(({ channel }) => channel === types.get(step)), isSimulated = Boolean(stored);
+      return value > 0 && { state, icon: isSimulated ? 'info' : icon, isSimulated, text: `${number(value)} ${state}${isSimulated ? ` (${simulatedText(stored)})` : ''}`, short: short.format(value), link: link({ step, step_state: state }) };
     }).filter(Boolean);
     const shown = new Map(Object.entries(steps).map((one) => [one[0], shownOf(one)]));
     return {
