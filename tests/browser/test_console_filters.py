@@ -119,6 +119,19 @@ def test_range_selected_in_a_histogram_filters_the_list(
     expect(page.get_by_role("region", name="Sends over time")).to_have_count(0)  # it counts all types
 
 
+def test_list_has_no_histogram_that_counts_something_else(open_console: Callable[..., Page], run: str) -> None:
+    page = open_console("/account")
+    series = {"step": "15m", "metrics": ["sends"], "points": []}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    for name in ("Notifications", "Messages"):
+        with_rows = page.locator(".row-link").first
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
+        expect(with_rows).to_be_visible()
+        expect(page.get_by_role("region", name=re.compile("over time"))).to_have_count(0)
+    expect(page.locator(".histogram")).to_have_count(0)  # one of messages would count deliveries
+
+
 def test_menu_at_the_edge_of_a_small_window_stays_within_it(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/messages", viewport={"width": 390, "height": 420})
     for opener in (page.get_by_role("button", name="Add a filter"), page.get_by_role("button", name="Export")):

@@ -26,7 +26,7 @@ function intervalsOf({ from, to }, isOfTenant) {
   return { length, begin, count: Math.max(1, Math.ceil((to - begin) / length)), step: isOfTenant ? '1h' : length < 15 * MINUTE_MS ? '1m' : '15m' };
 }
 
-/** @param {{page: any, metric: string, noun: string, kind?: string, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars; while it is hidden, it keeps its room */
+/** @param {{page: any, metric: string, noun: string, kind?: string, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars; while it is hidden, or nothing was counted, it keeps its room */
 export function Histogram({ page, metric, noun, kind = 'accent', range, chosen, isHidden }) {
   const tenant = shownTenant() || page.me.tenants?.[0];
   const period = chosen ? { from: Date.parse(chosen.from), to: Date.parse(chosen.to) } : { from: Date.parse(startOf(range || '24h')), to: Date.now() };
@@ -46,9 +46,9 @@ export function Histogram({ page, metric, noun, kind = 'accent', range, chosen, 
   const spanOf = (first, last) => timeSpan(at(first), at(last + 1));
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
-  const total = found.value === undefined ? '' : sum === 0 ? `No ${noun} counted ${words}` : `${number(sum)} ${noun} ${words}`;
+  const total = found.value === undefined ? '' : `${number(sum)} ${noun}${tenant === undefined ? '' : ' counted'} ${words}`;
   const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}` : '';
-  return html`<section class=${`histogram ${kind}`} style=${isHidden ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)} over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
+  return html`<section class=${`histogram ${kind}`} style=${isHidden || sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)} over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || noun}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
       setPointed(intervalAt(event));
       drag(event);
