@@ -21,6 +21,7 @@ from scripts import reference
 import bellcast
 from bellcast import cli
 from bellcast.kernel import errors
+from bellcast.kernel.db import statements
 from bellcast.live import inbox_payloads
 from bellcast.live.connection import close_reasons
 from bellcast.live.native import protocol
@@ -302,6 +303,34 @@ def is_port_with_adapters(paths: set[str]) -> bool:
     """True for one module of types, which has the port, and any number of modules of one package that implements it."""
     ports = {path for path in paths if "types" in (Path(path).stem, Path(path).parent.name)}
     return len(ports) == 1 and len({path.partition("/")[0] for path in paths - ports}) == 1
+
+
+# Rooms that run statements of others: erasure and retention delete the rows of every room, exports read them, and the writer
+# of PostgreSQL locks the inboxes of a batch.
+ACROSS_ROOMS = re.compile(
+    r"(recipients|tenants) erase\w+|inbox \w+_forget|exports \w+|kernel (lock_inboxes|lock_names|inboxes_of_names)"
+)
+
+
+def test_statements_are_used_in_the_room_that_defines_them() -> None:
+    """The kernel is below all rooms, so that any of them may use its statements."""
+    package = ROOT / "src" / "bellcast"
+    owners = {
+        head[2]: folder.partition("/")[0]
+        for folder in statements.FOLDERS
+        for file in (package / folder).glob("*.sql")
+        for head in statements.HEAD.finditer(file.read_text(encoding="utf-8"))
+        if head[1] in ("name", "list")
+    }
+    # Stores alone run statements. In their tables, a name has an underscore; a list's statements begin with its name.
+    uses = {
+        (path.partition("/")[0], re.sub(r"(_of_\w+?)?(_last|_total)?$", "", name) if name not in owners else name)
+        for path, text in sources().items()
+        if "/store" in path or path.startswith("kernel/")
+        for name in re.findall(r'(?:(?:Statement|KeysetList)\(\s*|(?="\w+_))"(\w+)"', text)
+    }
+    foreign = {f"{room} {name}" for room, name in uses if owners.get(name, room) not in (room, "kernel")}
+    assert {use for use in foreign if not ACROSS_ROOMS.fullmatch(use)} == set()
 
 
 PRIVATE_WORDS = {"told", "said", "found", "asked", "heard", "kept", "given", "gone", "whose"}

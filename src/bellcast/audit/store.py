@@ -20,7 +20,7 @@ _changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[bool]:
     """Append to the audit chain. The command must hold LOCK. `sign` computes the `mac` of the entry from its number and
     the preceding `mac`. Entries of concurrent calls get consecutive numbers."""
-    number, previous = head_of((yield Statement("audit_head")))
+    number, previous = yield from head()
     entry = replace(entry, number=number + 1, previous=previous)
     yield Statement("audit_insert", asdict(entry) | {"changes": columns.to_json(entry.changes), "mac": sign(entry)})
     return True  # as the scripts of a change, with which it is committed
@@ -34,11 +34,18 @@ def sweep(before: int, limit: int) -> Script[list[Row]]:
     return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []
 
 
-def head_of(newest: list[Row]) -> tuple[int, bytes]:
+def head() -> Script[tuple[int, bytes]]:
+    """Return the number and the `mac` of the newest entry; 0 and nothing without entries."""
+    newest = yield Statement("audit_head")
     return (newest[0][0], bytes(newest[0][1])) if newest else (0, b"")
 
 
-entry_of = columns.reader(
+def chain(after: int, limit: int) -> Script[list[AuditEntry]]:
+    """Return entries with numbers after `after`, in their order."""
+    return [_entry(row) for row in (yield Statement("audit_chain", {"after": after, "limit": limit}))]
+
+
+_entry = columns.reader(
     AuditEntry,
     "id at actor action target tenant changes outcome address request_id number previous mac",
     changes=_changes.decode,
@@ -46,4 +53,4 @@ entry_of = columns.reader(
     mac=bytes,
 )
 
-LIST = KeysetList("audit", ("id",), entry_of, is_newest_first=True)
+LIST = KeysetList("audit", ("id",), _entry, is_newest_first=True)

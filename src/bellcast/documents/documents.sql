@@ -36,7 +36,6 @@ UPDATE documents SET version = :version WHERE kind = :kind AND tenant = :tenant 
 DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
 OR kind = 'managed' AND tenant = :tenant AND key = :kind || '/' || :key RETURNING kind
 
-
 -- name: documents_keys
 -- The keys of objects of one kind, at most :limit.
 SELECT key FROM documents WHERE kind = :kind AND tenant = :tenant ORDER BY key LIMIT :limit
@@ -46,3 +45,10 @@ SELECT key FROM documents WHERE kind = :kind AND tenant = :tenant ORDER BY key L
 DELETE FROM documents WHERE (kind, tenant, key) IN (
   SELECT kind, tenant, key FROM documents WHERE kind = :kind AND updated_at < :before LIMIT :limit
 ) RETURNING key
+
+-- list: documents
+-- Objects of one kind, by tenant and key.
+SELECT tenant, key, body, created_at, updated_at, version
+FROM documents
+WHERE kind = :kind
+ORDER BY tenant, key

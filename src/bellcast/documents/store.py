@@ -103,7 +103,7 @@ class Documents(StoreTable):
         """Create or replace an object; return whether it is new."""
         name = {"kind": kind, "tenant": tenant, "key": key}
         is_new = not (yield Statement("document_find", name))
-        ((created_at, updated_at),) = yield Statement("document_write", {**name, "body": body.decode(), "now": now})
+        ((created_at, updated_at),) = yield from put(name, body, now)
         return Document(key, body, created_at, updated_at), is_new
 
     @write()
@@ -130,12 +130,22 @@ class Documents(StoreTable):
     @write()
     def delete(self, kind: str, tenant: str, key: str) -> Script[bool]:
         """Delete an object, and who manages it; return whether there was one."""
-        return (kind,) in (yield Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key}))
+        return (kind,) in (yield from delete({"kind": kind, "tenant": tenant, "key": key}))
 
 
 def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> WriteScript:
     """Replace the body of an object (kind, tenant, key) as `change` does, for a source that pushes it."""
     return replace(name, before, after, now)
+
+
+def put(name: Params, body: bytes, now: int) -> Script[list[Row]]:
+    """Create or replace an object (kind, tenant, key); return when it was created and updated."""
+    return (yield Statement("document_write", {**name, "body": body.decode(), "now": now}))
+
+
+def delete(name: Params) -> Script[list[Row]]:
+    """Delete an object (kind, tenant, key), and who manages it; return the kinds of what there was."""
+    return (yield Statement("document_delete", name))
 
 
 def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
@@ -152,9 +162,9 @@ def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -
     if not (yield Statement("document_lock", {**name, "body": before.decode()})):
         return False
     if after is None:
-        yield Statement("document_delete", name)
+        yield from delete(name)
     else:
-        yield Statement("document_write", {**name, "body": after.decode(), "now": now})
+        yield from put(name, after, now)
     return True
 
 
@@ -200,10 +210,10 @@ def publish(
         body, _, updated_at, _ = before[0]
         yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
     for event in events:
-        yield Statement("document_write", {**event, "body": "{}", "now": added.created_at})
+        yield from put(event, b"{}", added.created_at)
     version = yield from put_version(plural, owner, key, added)
     body = added.body if current is None else current(version.version)
-    yield Statement("document_write", {**name, "body": body.decode(), "now": added.created_at})
+    yield from put(name, body, added.created_at)
     yield Statement("document_current_version", {**name, "version": version.version})
     if draft is not None:
         yield from replace(drafted, draft, None, added.created_at)
@@ -263,7 +273,7 @@ def push_version(
     if added is None:
         if not (yield from replace(name, before, None, now)):
             return False
-        yield Statement("document_delete", {**name, "kind": draft_kind(name["kind"])})
+        yield from delete({**name, "kind": draft_kind(name["kind"])})
         return True
     published = yield from publish(
         name["kind"], name["tenant"], name["key"], added, replaces=before, current=current, events=events

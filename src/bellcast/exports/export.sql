@@ -48,44 +48,6 @@ FROM recipients r JOIN joined_topics t ON t.inbox = r.id
 WHERE r.tenant = :tenant AND r.key = :key AND t.connection > :after
 ORDER BY t.connection LIMIT :limit
 
--- name: export_kinds
--- The kinds of which something is stored about a recipient, which may have no record.
-SELECT 'subscription' WHERE EXISTS (
-  SELECT 1 FROM recipients r JOIN subscriptions t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
-)
-UNION ALL
-SELECT 'notification' WHERE EXISTS (
-  SELECT 1 FROM recipients r JOIN notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
-)
-UNION ALL
-SELECT 'notification' WHERE EXISTS (
-  SELECT 1 FROM recipients r JOIN outside_notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
-)
-UNION ALL
-SELECT 'push_endpoint' WHERE EXISTS (
-  SELECT 1 FROM recipients r JOIN push_endpoints t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
-)
-UNION ALL
-SELECT 'device' WHERE EXISTS (
-  SELECT 1 FROM recipients r JOIN devices t ON t.inbox = r.id WHERE r.tenant = :tenant AND r.key = :key
-)
-UNION ALL
-SELECT 'joined_topics' WHERE EXISTS (
-  SELECT 1 FROM recipients r JOIN joined_topics t ON t.inbox = r.id WHERE r.tenant = :tenant AND r.key = :key
-)
-UNION ALL
-SELECT 'message' WHERE EXISTS (SELECT 1 FROM messages WHERE tenant = :tenant AND recipient = :key)
-UNION ALL
-SELECT 'decision' WHERE EXISTS (SELECT 1 FROM decisions WHERE tenant = :tenant AND recipient = :key)
-UNION ALL
-SELECT 'run' WHERE EXISTS (SELECT 1 FROM runs WHERE tenant = :tenant AND recipient = :key)
-UNION ALL
-SELECT 'counter' WHERE EXISTS (SELECT 1 FROM step_counters WHERE tenant = :tenant AND recipient = :key)
-UNION ALL
-SELECT 'awaited_event' WHERE EXISTS (SELECT 1 FROM event_waits WHERE tenant = :tenant AND recipient = :key)
-UNION ALL
-SELECT 'webhook_event' WHERE EXISTS (SELECT 1 FROM webhook_events WHERE tenant = :tenant AND recipient = :key)
-
 -- name: export_next_key
 -- The next key that data outside of the inbox names, and whether it has a record.
 SELECT key, EXISTS (SELECT 1 FROM recipients r WHERE r.tenant = :tenant AND r.key = n.key) FROM (
@@ -113,3 +75,9 @@ WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
 -- name: export_last_events
 -- The last events of one tenant's topics.
 SELECT topic, name, data, told_at FROM last_events WHERE tenant = :tenant AND topic > :after ORDER BY topic LIMIT :limit
+
+-- name: export_outside
+-- The notifications of one recipient that are not in its inbox, oldest first.
+SELECT id, type, title, created_at FROM outside_notifications
+WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key) AND id > :after
+ORDER BY id LIMIT :limit

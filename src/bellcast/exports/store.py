@@ -22,7 +22,7 @@ from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.recipients.store import recipients, subscriptions
 from bellcast.recipients.types import Recipient
-from bellcast.tenants import store as tenants
+from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store import TopicLists
 from bellcast.workflows import live_waits
@@ -225,8 +225,8 @@ class Exports(StoreTable):
     async def tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Export all data of a tenant: the record, its objects, announcements, last events of topics, then every recipient with its
         data. None if the tenant does not exist."""
-        found = await self._engine.read(fetch, Statement("tenant_find", {"tenant": key}))
-        return self._tenant_pairs(key, tenants.tenant(found[0])) if found else None
+        tenant = await Tenants(self._engine).get(key)
+        return None if tenant is None else self._tenant_pairs(key, tenant)
 
     async def _items(self, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
         own = await self._engine.read(preferences.find, tenant, key)

@@ -6,7 +6,6 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from bellcast.audit import store as audit
-from bellcast.audit.types import AuditEntry
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement, fetch
@@ -294,17 +293,11 @@ class Operators(StoreTable):
 
     record = write(audit.LOCK)(on_table(audit.append))
 
+    audit_chain = read(on_table(audit.chain))
+
+    audit_head = read(on_table(audit.head))
+
     audit = pages(audit.LIST)
-
-    @read
-    def audit_chain(self, after: int, limit: int) -> Script[list[AuditEntry]]:
-        """Return entries with numbers after `after`, in their order."""
-        return [audit.entry_of(row) for row in (yield Statement("audit_chain", {"after": after, "limit": limit}))]
-
-    @read
-    def audit_head(self) -> Script[tuple[int, bytes]]:
-        """Return the number and the `mac` of the newest entry; 0 and nothing without entries."""
-        return audit.head_of((yield Statement("audit_head")))
 
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
         """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest

@@ -79,10 +79,10 @@ class Replays(StoreTable):
     def add(self, tenant: str, id: str, body: bytes, job: Job, removed: Sequence[str], now: int) -> Script[None]:
         """Add a replay with its job, and remove those with the ids `removed`, in one transaction."""
         name = {"kind": REPLAYS, "tenant": tenant}
-        yield Statement("document_write", {**name, "key": id, "body": body.decode(), "now": now})
+        yield from documents.put({**name, "key": id}, body, now)
         yield Statement("job_add", many=[new_job_params(job)])
         for key in removed:
-            yield Statement("document_delete", {**name, "key": key})
+            yield from documents.delete({**name, "key": key})
 
     @write(locks=lambda step, _: [(run.tenant, run.recipient) for run in step.runs])
     def retry(self, step: ReplayStep, now: int) -> Script[bool]:
@@ -96,7 +96,7 @@ class Replays(StoreTable):
         for id in step.jobs:
             retried += len((yield Statement("job_revive", {"tenant": step.tenant, "id": id, "now": now})))
         name = {"kind": REPLAYS, "tenant": step.tenant, "key": step.key}
-        yield Statement("document_write", {**name, "body": step.after(retried).decode(), "now": now})
+        yield from documents.put(name, step.after(retried), now)
         return True
 
 

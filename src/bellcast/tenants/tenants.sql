@@ -1,7 +1,3 @@
--- name: tenant_first_seen
--- Create a tenant on first use.
-INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
-
 -- name: tenant_find
 -- A tenant.
 SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant
@@ -18,10 +14,6 @@ SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :
 -- Write the record of a tenant.
 UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key = :tenant
 RETURNING key, name, settings, created_at, erasing_since
-
--- name: tenant_erasing
--- A tenant that is being erased.
-SELECT key FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
 
 -- name: tenant_erase_begin
 -- Mark a tenant as being erased, among those with rules of their own.
@@ -69,3 +61,18 @@ SELECT tenant, sends FROM budgets WHERE day = :day
 -- name: budget_forget
 -- Delete past days.
 DELETE FROM budgets WHERE day < :day - 1
+
+-- fragment: documents_of_tenant
+-- The objects and overrides of a tenant, in each kind that tenants have.
+WHERE tenant = :tenant AND kind IN (
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'workflows-drafts', 'templates-drafts',
+  'managed', 'schedules', 'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
+)
+
+-- name: erase_documents
+-- A tenant's objects and overrides.
+DELETE FROM documents {{documents_of_tenant}}
+
+-- name: tenant_has_documents
+-- Whether a tenant, which may have no record, has objects.
+SELECT 1 FROM documents {{documents_of_tenant}} LIMIT 1

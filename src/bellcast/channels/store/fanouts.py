@@ -33,7 +33,7 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
     """Add a fan-out with the job that runs it. Without the number of its announcement, it gets one of its own."""
     params = msgspec.structs.asdict(fanout)
     if fanout.seq is None:
-        ((params["seq"],),) = yield Statement("announcement_number")
+        params["seq"] = yield from next_number()
     texts = {name: params[name].decode() for name in ("audience", "body")}
     yield Statement("fanout_insert", {**params, **texts})
     job = Job(
@@ -46,6 +46,13 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
         priority=FANOUT,
     )
     yield Statement("job_add", many=[new_job_params(job)])
+
+
+def next_number() -> Script[int]:
+    """Allocate the number of the next announcement change. Until the transaction ends, it blocks others that allocate
+    one."""
+    ((number,),) = yield Statement("announcement_number")
+    return int(number)
 
 
 def move(id: str, after: str, position: str) -> Script[bool]:

@@ -256,6 +256,17 @@ def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Scr
     yield from withdraw(cancelled, report, now)
 
 
+def record_recall(tenant: str, notification: str, now: int) -> Script[bool]:
+    """Record that a notification was recalled. Return False if that is known, or nothing was decided about it."""
+    return bool((yield Statement("recall_record", {"tenant": tenant, "id": notification, "now": now})))
+
+
+def record_snoozes(inbox: int, notifications: Sequence[str], until: int | None, now: int, limit: int) -> Script[None]:
+    """Record that a recipient snoozed notifications, at most `limit` times each."""
+    snooze = {"inbox": inbox, "until": until, "now": now, "limit": limit}
+    yield Statement("snooze_record", many=[{**snooze, "id": id} for id in notifications])
+
+
 def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[None]:
     """Report cancelled messages, and withdraw the digests that would show their content at another attempt. The other
     messages of these digests wait for a new digest. Simulated messages are not cancelled."""

@@ -244,21 +244,6 @@ DELETE FROM messages WHERE tenant = :tenant
 -- The decisions of a tenant, including those about recipients without a record.
 DELETE FROM decisions WHERE tenant = :tenant
 
--- fragment: documents_of_tenant
--- The objects and overrides of a tenant, in each kind that tenants have.
-WHERE tenant = :tenant AND kind IN (
-  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'workflows-drafts', 'templates-drafts',
-  'managed', 'schedules', 'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
-)
-
--- name: erase_documents
--- A tenant's objects and overrides.
-DELETE FROM documents {{documents_of_tenant}}
-
--- name: tenant_has_documents
--- Whether a tenant, which may have no record, has objects.
-SELECT 1 FROM documents {{documents_of_tenant}} LIMIT 1
-
 -- name: messages_forget
 -- Messages that ended before :older_than, at most :limit.
 DELETE FROM messages WHERE id IN (
@@ -273,44 +258,6 @@ DELETE FROM decisions WHERE (tenant, notification, recipient, channel, decided_a
   ORDER BY decided_at LIMIT :limit
 )
 RETURNING notification
-
--- list: documents
--- Objects of one kind, by tenant and key.
-SELECT tenant, key, body, created_at, updated_at, version
-FROM documents
-WHERE kind = :kind
-ORDER BY tenant, key
-
--- name: profiles_find @sqlite
--- The profiles of recipients, to address them outside the inbox.
-SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences
-FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
-
--- name: profiles_find @postgres
--- The profiles of recipients, to address them outside the inbox.
-SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
-WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
-
--- name: preferences_find
--- A recipient's own preferences, and when they last changed.
-SELECT preferences, preferences_updated_at FROM recipients WHERE tenant = :tenant AND key = :key
-
--- name: recipient_of_link
--- The inbox of a recipient that existed when a link was issued. None if it or its tenant was erased later, or if the link was
--- revoked with the recipient's sessions.
-SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <= :created_by
-  AND (:ends_with_sessions = 0 OR revoked_before <= :issued_at)
-  AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
-
--- name: preferences_write
--- Replace a recipient's own preferences `before`, empty for none.
-UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox, preferences_updated_at = :now
-WHERE id = :inbox AND COALESCE(preferences, '') = :before
-RETURNING id
-
--- name: inbox_switches
--- Whether any recipient of a tenant switches off the inbox for something.
-SELECT 1 FROM recipients WHERE tenant = :tenant AND switches_inbox = 1 LIMIT 1
 
 -- name: messages_of_reference
 -- The oldest messages that providers with this key know by this reference: of a tenant, or of all for the default one.
@@ -327,3 +274,20 @@ RETURNING {{message_columns}}
 -- name: tenants_of_address
 -- Tenants whose provider with this key has sent to an address. Reads all messages: a reply with STOP is rare.
 SELECT DISTINCT tenant FROM messages WHERE channel = :channel AND address = :address AND provider = :provider
+
+-- name: runs_wake @sqlite
+-- An event that runs may wait for.
+UPDATE runs SET woken = woken + 1 WHERE id {{in_ids}} AND ended_at IS NULL
+RETURNING id, state
+
+-- name: runs_wake @postgres
+-- An event that runs may wait for. They are locked in the order of `runs_lock`.
+UPDATE runs SET woken = woken + 1
+WHERE id = ANY(ARRAY(
+  SELECT id FROM runs WHERE id {{in_ids}} AND ended_at IS NULL ORDER BY id FOR UPDATE
+))
+RETURNING id, state
+
+-- name: run_job_wake
+-- The job of a waiting run is due.
+UPDATE jobs SET run_at = 0, attempts = 0, lease = NULL, crashes = 0 WHERE id = :run AND state = 'ready'

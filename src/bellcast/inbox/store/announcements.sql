@@ -1,7 +1,3 @@
--- name: announcement_number
--- The next number of a change of an announcement.
-UPDATE counters SET value = value + 1 WHERE name = 'announcements' RETURNING value
-
 -- name: announcement_insert
 -- Add an announcement.
 INSERT INTO announcements (

@@ -218,8 +218,7 @@ def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | 
 
 def _check_erased(session: Principal) -> Script[None]:
     """Refuse a session that was issued before its recipient or tenant was erased."""
-    ((ended_before,),) = yield Statement("erased_before", ensure.digests(session.tenant, session.recipient or ""))
-    _check_standing(session, ended_before)
+    _check_standing(session, (yield from ensure.erased_before(session.tenant, session.recipient or "")))
 
 
 def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:

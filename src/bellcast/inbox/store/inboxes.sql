@@ -228,3 +228,11 @@ SELECT few.* FROM (
 -- Rows deleted after a revision, oldest first.
 SELECT id, first_revision, revision FROM tombstones
 WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit
+
+-- name: recipient_named
+-- Set the name from a session.
+UPDATE recipients SET name = :name WHERE id = :inbox
+
+-- name: recipient_member_since
+-- Set `member_since` from a session.
+UPDATE recipients SET member_since = :member_since WHERE id = :inbox

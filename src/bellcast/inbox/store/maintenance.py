@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
+from bellcast.channels.store import fanouts
 from bellcast.inbox.store import announcements, marking, sent
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
@@ -87,12 +88,12 @@ class Maintenance(StoreTable):
         before = {"before": ids.uuid7_floor(older_than), "limit": limit}
         outside = yield Statement("outside_forget", before)
         runs = yield Statement("runs_forget", before)
-        fanouts = yield Statement("fanouts_forget", before)
+        ended_fanouts = yield Statement("fanouts_forget", before)
         counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
         events = yield Statement("webhook_events_forget", before)
         if events:
             yield Statement("dead_deliveries_forget", many=[webhook_events.delivery_ids(id) for (id,) in events])
-        return max(map(len, (messages, decisions, outside, runs, fanouts, counters, events))), []
+        return max(map(len, (messages, decisions, outside, runs, ended_fanouts, counters, events))), []
 
     async def delete_forgotten(
         self, now: int, *, tombstones_before: int, keys_before: int, limit: int
@@ -135,7 +136,7 @@ def _expire(due_rows: Statement, now: int, limit: int, inboxes: frozenset[int]) 
     ended = yield due_announcements
     if ended:
         # Allocating a number locks announcements: no other process extends one between this read and its recall.
-        yield from sent.next_number()
+        yield from fanouts.next_number()
         ended = yield due_announcements
     events += yield from _end(ended, now)
     return len(due) + len(ended), events

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from bellcast.channels.store import messages
 from bellcast.inbox.store import rows
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.inboxes import (
@@ -168,10 +169,7 @@ def _mark_rows(
     ids = [old.id for old, _ in changed]
     yield from webhook_events.add(_reported_rows(state, marking, changed, report), now)
     if wanted.snooze:
-        yield Statement(
-            "snooze_record",
-            many=[{"inbox": inbox, "id": id, "until": marking.until, "now": now, "limit": MAX_SNOOZES} for id in ids],
-        )
+        yield from messages.record_snoozes(inbox, ids, marking.until, now, MAX_SNOOZES)
     awaits_return = any(new is not None and new.awaits_return for _, new in changed)
     events = yield from _events(inbox, state, marking, ids, now, awaits_return=awaits_return)
     return Marked(len(changed), state, events, tuple(ids))

@@ -93,9 +93,3 @@ RETURNING id
 -- name: erase_outside
 -- The notifications of one recipient that are not in its inbox.
 DELETE FROM outside_notifications WHERE recipient = :inbox
-
--- name: export_outside
--- The notifications of one recipient that are not in its inbox, oldest first.
-SELECT id, type, title, created_at FROM outside_notifications
-WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key) AND id > :after
-ORDER BY id LIMIT :limit

@@ -8,7 +8,7 @@ import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.channels.types import NewFanout
-from bellcast.inbox.store import announcements, idempotency, insert, outside, rows, sent
+from bellcast.inbox.store import announcements, idempotency, insert, outside, rows
 from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
 from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.inbox.types.notifications import Audience
@@ -56,7 +56,7 @@ class Sends(StoreTable):
             return SendResult(stored)
         if request.tenant != EVERY_TENANT:
             yield from ensure.ensure_tenant(request.tenant, request.created_at)
-        seq = (yield from sent.next_number()) if request.has_row else None
+        seq = (yield from fanouts.next_number()) if request.has_row else None
         if request.fanout is not None:  # it is also for other channels
             audience = Audience(topic=request.topic, all=request.topic is None)
             fanout = NewFanout(

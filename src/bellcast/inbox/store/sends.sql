@@ -196,3 +196,18 @@ UPDATE notifications SET
   icon = :icon, data = :data, expires_at = :expires_at, body_format = :body_format, actions = :actions,
   edited_at = :now, revision = :revision
 WHERE recipient = :inbox AND id = :id
+
+-- name: claims_add @sqlite
+-- Claim recipients; those that are claimed already are not returned. No workflow has an empty key.
+INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
+SELECT :tenant, '', :claim, value, '', NULL, '{}', 1, :expires_at FROM json_each(:recipients) WHERE true
+ON CONFLICT DO NOTHING
+RETURNING recipient
+
+-- name: claims_add @postgres
+-- Claim recipients; those that are claimed already are not returned. No workflow has an empty key.
+INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
+SELECT :tenant, '', :claim, value, '', NULL, '{}', 1, CAST(:expires_at AS BIGINT)
+FROM json_array_elements_text(:recipients::json)
+ON CONFLICT DO NOTHING
+RETURNING recipient

@@ -84,7 +84,7 @@ class SentItems(StoreTable):
             return before, ()
         if before.announcement:
             # Allocating the number locks announcements: no other process changes the row between this read and the edit.
-            changed = yield from next_number()
+            changed = yield from fanouts.next_number()
             before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
             columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
             if not (yield Statement("announcement_edit", columns)):
@@ -107,7 +107,7 @@ class SentItems(StoreTable):
     @write_to_inbox
     def _recall(self, _: int, tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
         yield from messages.cancel(tenant, id, report, now)
-        recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
+        recorded = yield from messages.record_recall(tenant, id, now)
         yield Statement("outside_delete", {"tenant": tenant, "id": id})
         direct = yield from _find_direct(tenant, id)
         if direct is not None:
@@ -208,16 +208,9 @@ def _has_few_rows(tenant: str) -> Script[bool]:
 
 
 def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Script[Event]:
-    changed = yield from next_number()
+    changed = yield from fanouts.next_number()
     yield Statement("announcement_recall", {"id": id, "now": now, "changed": changed})
     return AnnouncementChanged(tenant, topic)
-
-
-def next_number() -> Script[int]:
-    """Allocate the number of the next announcement change. Until the transaction ends, it blocks others that allocate
-    one."""
-    ((number,),) = yield Statement("announcement_number")
-    return int(number)
 
 
 def _find_direct(tenant: str, id: str) -> Script[Row | None]:

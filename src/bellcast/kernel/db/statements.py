@@ -56,6 +56,7 @@ FOLDERS = (
     "kernel/db",
     "kernel/jobs",
     "operators",
+    "preferences",
     "recipients/store",
     "replays",
     "tenants",

@@ -52,3 +52,9 @@ def ensure_tenant(key: str, now: int) -> Script[None]:
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
     if (yield Statement("tenant_erasing", {"tenant": key})):
         raise tenant_is_erased()
+
+
+def erased_before(tenant: str, key: str) -> Script[int]:
+    """Return the time before which sessions are refused, since a recipient or its tenant was erased; 0: none."""
+    ((before,),) = yield Statement("erased_before", digests(tenant, key))
+    return int(before)

@@ -44,14 +44,6 @@ ORDER BY tenant, key
 -- Write a recipient's record.
 UPDATE recipients SET {{recipient_record_values}} WHERE id = :inbox
 
--- name: recipient_named
--- Set the name from a session.
-UPDATE recipients SET name = :name WHERE id = :inbox
-
--- name: recipient_member_since
--- Set `member_since` from a session.
-UPDATE recipients SET member_since = :member_since WHERE id = :inbox
-
 -- name: recipient_roles
 -- Replace the roles of a recipient.
 UPDATE recipients SET roles = :roles WHERE id = :inbox
@@ -84,10 +76,6 @@ DELETE FROM recipients WHERE id = :inbox
 -- The last positions sent to the devices of a recipient.
 DELETE FROM devices WHERE inbox = :inbox
 
--- name: erased_before
--- The time before which sessions are refused; 0: none.
-SELECT coalesce(max(sessions_before), 0) FROM erased WHERE digest IN (:digest, :tenant_digest)
-
 -- name: erased_keep
 -- Refuse sessions from before the erasure, if a recipient with this key is created again. The time never moves back.
 INSERT INTO erased (digest, sessions_before) VALUES (:digest, :before)
@@ -97,3 +85,63 @@ WHERE erased.sessions_before < excluded.sessions_before
 -- name: recipient_timezones
 -- The time zones of a tenant's recipients.
 SELECT DISTINCT timezone FROM recipients WHERE tenant = :tenant
+
+-- name: profiles_find @sqlite
+-- The profiles of recipients, to address them outside the inbox.
+SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences
+FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+
+-- name: profiles_find @postgres
+-- The profiles of recipients, to address them outside the inbox.
+SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
+WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
+
+-- name: tenant_first_seen
+-- Create a tenant on first use.
+INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
+
+-- name: tenant_erasing
+-- A tenant that is being erased.
+SELECT key FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
+
+-- name: export_kinds
+-- The kinds of which something is stored about a recipient, which may have no record.
+SELECT 'subscription' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN subscriptions t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'notification' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'notification' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN outside_notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'push_endpoint' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN push_endpoints t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'device' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN devices t ON t.inbox = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'joined_topics' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN joined_topics t ON t.inbox = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'message' WHERE EXISTS (SELECT 1 FROM messages WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'decision' WHERE EXISTS (SELECT 1 FROM decisions WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'run' WHERE EXISTS (SELECT 1 FROM runs WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'counter' WHERE EXISTS (SELECT 1 FROM step_counters WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'awaited_event' WHERE EXISTS (SELECT 1 FROM event_waits WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'webhook_event' WHERE EXISTS (SELECT 1 FROM webhook_events WHERE tenant = :tenant AND recipient = :key)
+
+-- name: erased_before
+-- The time before which sessions are refused; 0: none.
+SELECT coalesce(max(sessions_before), 0) FROM erased WHERE digest IN (:digest, :tenant_digest)

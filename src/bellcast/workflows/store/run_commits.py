@@ -97,8 +97,7 @@ def _put_schedule(request: TriggerRequest, schedule: run_state.NewSchedule) -> S
     if schedule.cancel_name is not None:
         written.append((run_state.CANCEL_NAMES, schedule.cancel_name, schedule.key.encode()))
     for kind, key, body in written:
-        name = {"kind": kind, "tenant": request.tenant, "key": key}
-        yield Statement("document_write", {**name, "body": body.decode(), "now": now})
+        yield from documents.put({"kind": kind, "tenant": request.tenant, "key": key}, body, now)
     if schedule.job is not None:
         yield Statement("job_add", many=[new_job_params(schedule.job)])
 

@@ -92,8 +92,7 @@ class Runs(StoreTable):
             return None
         if any(owner != tenant for owner in owners):
             return None
-        end = Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
-        ended = len(await self._engine.write(ScriptCommand(lambda: fetch(end), [])))
+        ended = await self._engine.write(ScriptCommand(lambda: fanouts.end(id, tenant), []))
         if run is not None and run.trigger != id:
             return await self._cancel([run], now, report)
         runs_of_trigger = Statement("runs_of_trigger_open", {"tenant": tenant, "trigger": id})
@@ -143,7 +142,7 @@ class Runs(StoreTable):
         """End the fan-outs of a cancel key, or exclude the recipients from their remaining pages."""
         for id, position, excluded in (yield Statement("fanouts_of_cancel_key", params)):
             if recipients is None:
-                yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
+                yield from fanouts.end(id, params["tenant"])
             else:
                 keys = fanouts.decode_keys(excluded).union(recipients)
                 yield from fanouts.exclude(id, {key for key in keys if key > position})

@@ -113,23 +113,6 @@ FROM unnest(
 ) s (id, state, reason, wakes_at, ended_at, body)
 WHERE r.id = s.id
 
--- name: runs_wake @sqlite
--- An event that runs may wait for.
-UPDATE runs SET woken = woken + 1 WHERE id {{in_ids}} AND ended_at IS NULL
-RETURNING id, state
-
--- name: runs_wake @postgres
--- An event that runs may wait for. They are locked in the order of `runs_lock`.
-UPDATE runs SET woken = woken + 1
-WHERE id = ANY(ARRAY(
-  SELECT id FROM runs WHERE id {{in_ids}} AND ended_at IS NULL ORDER BY id FOR UPDATE
-))
-RETURNING id, state
-
--- name: run_job_wake
--- The job of a waiting run is due.
-UPDATE jobs SET run_at = 0, attempts = 0, lease = NULL, crashes = 0 WHERE id = :run AND state = 'ready'
-
 -- name: runs_of_trigger_open
 -- The runs of a trigger that have not ended, after the id :after.
 SELECT {{run_columns}} FROM runs
@@ -284,58 +267,6 @@ SELECT recipient FROM step_counters
 WHERE tenant = :tenant AND workflow = '' AND step = :claim AND "by" = ''
   AND recipient = ANY(ARRAY(SELECT value FROM json_array_elements_text(:recipients::json)))
 
--- name: claims_add @sqlite
--- Claim recipients; those that are claimed already are not returned. No workflow has an empty key.
-INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
-SELECT :tenant, '', :claim, value, '', NULL, '{}', 1, :expires_at FROM json_each(:recipients) WHERE true
-ON CONFLICT DO NOTHING
-RETURNING recipient
-
--- name: claims_add @postgres
--- Claim recipients; those that are claimed already are not returned. No workflow has an empty key.
-INSERT INTO step_counters (tenant, workflow, step, recipient, "by", run, body, revision, expires_at)
-SELECT :tenant, '', :claim, value, '', NULL, '{}', 1, CAST(:expires_at AS BIGINT)
-FROM json_array_elements_text(:recipients::json)
-ON CONFLICT DO NOTHING
-RETURNING recipient
-
--- name: fanout_insert
--- A trigger for an audience.
-INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, seq)
-VALUES (
-  :id, :tenant, :workflow, :owner, :version, :audience, :body, :cancel_key, :created_at, :position, :state, :seq
-)
-
--- name: fanout_find
--- One trigger for an audience.
-SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq
-FROM fanouts WHERE id = :id
-
--- name: fanout_states
--- The states of fan-outs, in any order.
-SELECT id, state FROM fanouts WHERE id {{in_ids}}
-
--- name: fanout_hold @sqlite
--- The recipients excluded from a fan-out.
-SELECT excluded FROM fanouts WHERE id = :id
-
--- name: fanout_hold @postgres
--- The recipients excluded from a fan-out; none is added before the commit.
-SELECT excluded FROM fanouts WHERE id = :id FOR UPDATE
-
--- name: fanout_exclude
--- Leave recipients out of a fan-out.
-UPDATE fanouts SET excluded = :excluded WHERE id = :id
-
--- name: fanout_move
--- Move a fan-out past a page that begins at its position.
-UPDATE fanouts SET position = :position WHERE id = :id AND state = 'running' AND position = :after
-RETURNING id
-
--- name: fanout_end
--- A fan-out without further recipients.
-UPDATE fanouts SET state = 'done' WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
-
 -- name: fanouts_of_cancel_key @sqlite
 -- The fan-outs of a workflow with a key that have not ended.
 SELECT id, position, excluded FROM fanouts
@@ -363,21 +294,10 @@ DELETE FROM runs WHERE tenant = :tenant
 -- The counters of a tenant.
 DELETE FROM step_counters WHERE tenant = :tenant
 
--- name: erase_fanouts
--- A tenant's triggers for audiences.
-DELETE FROM fanouts WHERE tenant = :tenant
-
 -- name: runs_forget
 -- Runs that began before :before and have ended, at most :limit.
 DELETE FROM runs WHERE id IN (
   SELECT id FROM runs WHERE id < :before AND ended_at IS NOT NULL ORDER BY id LIMIT :limit
-)
-RETURNING id
-
--- name: fanouts_forget
--- Fan-outs that began before :before and have ended, at most :limit.
-DELETE FROM fanouts WHERE id IN (
-  SELECT id FROM fanouts WHERE id < :before AND state <> 'running' ORDER BY id LIMIT :limit
 )
 RETURNING id
 
