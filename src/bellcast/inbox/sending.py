@@ -239,6 +239,7 @@ async def commit(
     for request, result in zip(requests, results, strict=True):
         if not isinstance(request, SendRequest):
             continue
+        # Another response is the stored one of an earlier send with this key, so nothing was written.
         if isinstance(result, SendResult) and result.response == request.response:
             written.append(request)
         else:
@@ -316,6 +317,7 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     except BellcastError as refusal:
         _give_back(engines, request)
         return refusal
+    # Another response is the stored one of an earlier send with this key, so nothing was written.
     if sent.response != request.response:
         _give_back(engines, request)
     else:

@@ -3,20 +3,16 @@ added to one of the lists below."""
 
 import itertools
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
 from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.exports import store as export
 from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.events import topic_stream
 from bellcast.recipients.store.devices import DevicePosition, PushEndpoint
@@ -26,9 +22,7 @@ from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows.types.runs import NewWait, StoredRun
 from tests.contract.app import App, engine_of
-from tests.contract.tenants.test_store_tenants import all_rows, rows_containing
-from tests.engines import FreshPostgresEngine
-from tests.store import Store
+from tests.contract.table_rows import all_rows, columns, rows_containing
 
 ERASED, OTHER = "erased-recipient", "other-recipient"
 ROWS = 3  # of each table and recipient, at least
@@ -78,76 +72,49 @@ OTHERS = {
 }
 
 
-async def columns(store: Store, folder: Path) -> dict[str, set[str]]:
-    """Return the names of the columns of every table."""
-    engine = engine_of(store)
-    found: dict[str, set[str]] = {}
-    if isinstance(engine, FreshPostgresEngine):
-        connection = await asyncpg.connect(engine.server.url(engine.database))
-        query = """
-            SELECT c.table_name, c.column_name FROM information_schema.columns c
-            JOIN information_schema.tables t USING (table_schema, table_name)
-            WHERE c.table_schema = $1 AND t.table_type = 'BASE TABLE'
-        """
-        try:
-            pairs = [tuple(row) for row in await connection.fetch(query, SCHEMA)]
-        finally:
-            await connection.close()
-    else:
-        with closing(sqlite3.connect(folder / "bellcast.db")) as database:
-            query = (
-                "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c"
-                " WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'"
-            )
-            pairs = database.execute(query).fetchall()
-    for table, column in pairs:
-        found.setdefault(table, set()).add(column)
-    return found
-
-
-async def fill(app: App, key: str) -> None:
+async def fill(app: App, key: str, tenant: str = "") -> None:
     """Store data of every kind about a recipient."""
     store, now = app.store, app.now
     fields = RecipientFields(name=key, email=f"{key}@example.com", phone=key, roles=[key], data={"a": key})
-    await store.recipients.put("", key, fields, now, replace=True)
-    await store.preferences.put("", key, b"{}", now, switches_inbox=False)
+    await store.recipients.put(tenant, key, fields, now, replace=True)
+    await store.preferences.put(tenant, key, b"{}", now, switches_inbox=False)
     for number in range(ROWS + 1):
-        await store.subscriptions.subscribe("", f"topic-{number}-{key}", key, now)
-        await app.send(key, f"{number} {key}", tags=(key,), key=f"{number} of {key}")
-    await app.mark(key, "delete", ids=((await app.page(key))[0].id,))
-    inbox = await app.inbox(key)
+        await store.subscriptions.subscribe(tenant, f"topic-{number}-{key}", key, now)
+        await app.send(key, f"{number} {key}", tags=(key,), key=f"{number} of {key}", tenant=tenant)
+    await app.mark(key, "delete", ids=((await app.page(key, tenant=tenant))[0].id,), tenant=tenant)
+    inbox = await app.inbox(key, tenant)
     for number in range(ROWS):
         position = DevicePosition(inbox.number, f"{number}".encode(), f"{number} of {key}", inbox.state.epoch, 1)
         await store.devices.acknowledge([position], now)
         connection = JoinedBy(inbox.number, f"{number} of {key}")
         await store.joined_topics.save(connection, msgspec.json.encode([[f"hall-{key}"], ["b"]]).decode(), now)
         secrets = [f"{secret}{number}-{key}" for secret in PUSH_SECRETS]
-        await store.push_endpoints.put("", key, endpoint(app.new_id(), *secrets, now=now), 20)
-        await app.send_outside(key, f"{number} {key}")
-    await store.suppressions.put("", "email", f"{key}@example.com", "bounce", now)
-    await fill_messages_and_runs(app, key)
+        await store.push_endpoints.put(tenant, key, endpoint(app.new_id(), *secrets, now=now), 20)
+        await app.send_outside(key, f"{number} {key}", tenant=tenant)
+    await store.suppressions.put(tenant, "email", f"{key}@example.com", "bounce", now)
+    await fill_messages_and_runs(app, key, tenant)
 
 
 def endpoint(id: str, address: str, public_key: str, auth: str, *, now: int) -> PushEndpoint:
     return PushEndpoint(id=id, kind="web", address=address, p256dh=public_key, auth=auth, registered_at=now)
 
 
-async def fill_messages_and_runs(app: App, key: str) -> None:
+async def fill_messages_and_runs(app: App, key: str, tenant: str = "") -> None:
     """Store what can also exist about a recipient without a record."""
     now = app.now
-    messages = [message(app.new_id(), key, now) for _ in range(ROWS)]
+    messages = [message(app.new_id(), key, now, tenant) for _ in range(ROWS)]
     await app.store.messages.add(messages)
 
     def others() -> Script[None]:
         for number, sent in enumerate(messages):
             decision = NewDecision(
-                tenant="", notification=sent.id, recipient=key, channel="email", outcome="send", decided_at=now
+                tenant=tenant, notification=sent.id, recipient=key, channel="email", outcome="send", decided_at=now
             )
             yield Statement("decision_insert", many=[msgspec.structs.asdict(decision)])
             run = StoredRun(
                 id=app.new_id(),
                 trigger=app.new_id(),
-                tenant="",
+                tenant=tenant,
                 workflow="welcome",
                 owner="",
                 version=1,
@@ -156,23 +123,23 @@ async def fill_messages_and_runs(app: App, key: str) -> None:
                 body=msgspec.json.encode({"data": {"of": key}}),
             )
             yield Statement("run_insert", many=[{**msgspec.structs.asdict(run), "body": run.body.decode()}])
-            counter = {"tenant": "", "workflow": "welcome", "step": "all", "recipient": key, "by": f"{number}"}
+            counter = {"tenant": tenant, "workflow": "welcome", "step": "all", "recipient": key, "by": f"{number}"}
             yield Statement(
                 "counter_write", {**counter, "run": run.id, "body": '{"passed":[1]}', "revision": 1, "expires_at": now}
             )
-            wait = NewWait(run.id, f"{number}", "", key, "paid", topic_stream("", f"orders-{key}"))
+            wait = NewWait(run.id, f"{number}", tenant, key, "paid", topic_stream(tenant, f"orders-{key}"))
             yield Statement("event_wait_put", msgspec.structs.asdict(wait))
             body = msgspec.json.encode({"type": "message.sent", "data": {"recipient": key, "channel": "email"}})
-            event = WebhookEvent(id=app.new_id(), tenant="", recipient=key, type="message.sent", body=body)
+            event = WebhookEvent(id=app.new_id(), tenant=tenant, recipient=key, type="message.sent", body=body)
             yield from webhook_events.add([event], now)
 
     await engine_of(app.store).write(ScriptCommand(others, []))
 
 
-def message(id: str, key: str, now: int) -> NewMessage:
+def message(id: str, key: str, now: int, tenant: str) -> NewMessage:
     return NewMessage(
         id=id,
-        tenant="",
+        tenant=tenant,
         recipient=key,
         notification=id,
         channel="email",

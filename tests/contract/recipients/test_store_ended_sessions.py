@@ -14,7 +14,7 @@ from bellcast.live.connection.connection import Phase
 from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App, engine_of
 from tests.contract.inbox.test_announcements_on_two_nodes import KEYS, Node
-from tests.contract.tenants.test_store_tenants import all_rows
+from tests.contract.table_rows import all_rows
 
 RESUME = ResumeFrom(Position(1, 0), 100)
 
