@@ -122,6 +122,21 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     expect(last).to_have_text(re.compile(r"sent .+\. The recipient is not connected\."))
 
 
+def test_recipient_of_a_run_that_failed_at_once_has_been_sent_nothing(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    step = {"key": "bell", "type": "inbox", "title": "For {{ data.client }}"}
+    owner.send("PUT", "/v1/workflows/failing-at-once", {"steps": [step]})
+    owner.send("PUT", "/v1/recipients/unsent", {"name": "Una"})
+    run = owner.send("POST", "/v1/workflows/failing-at-once/trigger", {"to": "unsent"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "did not end")
+    page = open_console("/recipients/unsent")
+    expect(page.get_by_text("Nothing has been sent in the last 24 hours.")).to_contain_text(
+        f"The run {run} of the workflow failing-at-once has failed. The recipient is not connected."
+    )
+    assert violations(page) == []
+
+
 def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[..., Page], owner: Console) -> None:
     bell, wait = {"key": "bell", "type": "inbox", "title": "Hi"}, {"key": "pause", "type": "delay", "for": "2h"}
     owner.send("PUT", "/v1/workflows/chained", {"steps": [bell, wait, {**bell, "key": "again"}]})
