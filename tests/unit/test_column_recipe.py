@@ -76,20 +76,22 @@ def test_column_of_recipients_is_written_and_read_by_every_operation(
     server.program = [sys.executable, "-m", "bellcast"]
     with server, httpx.Client(base_url=server.url, headers=server.as_app()) as client:
         path = "/v1/recipients/alice"
-        assert client.put(path, json={"name": "Alice", "title": "Dr."}).json()["title"] == "Dr."
-        assert client.patch(path, json={"locale": "de"}).json()["title"] == client.get(path).json()["title"] == "Dr."
-        refused = client.patch(path, json={"title": "x" * 101}).json()
-        assert refused["errors"] == [{"field": "title", "message": "must be at most 100 characters, got 101"}]
-        assert client.post("/v1/recipients/bulk", json=[{"key": "bob", "title": "Prof."}]).status_code == 200
+        assert client.put(path, json={"name": "Alice", "nickname": "Al"}).json()["nickname"] == "Al"
+        assert (
+            client.patch(path, json={"locale": "de"}).json()["nickname"] == client.get(path).json()["nickname"] == "Al"
+        )
+        refused = client.patch(path, json={"nickname": "x" * 101}).json()
+        assert refused["errors"] == [{"field": "nickname", "message": "must be at most 100 characters, got 101"}]
+        assert client.post("/v1/recipients/bulk", json=[{"key": "bob", "nickname": "Rob"}]).status_code == 200
         listed = client.get("/v1/recipients").json()["recipients"]
-        assert [one["title"] for one in listed] == ["Dr.", "Prof."]
+        assert [one["nickname"] for one in listed] == ["Al", "Rob"]
         columns, row, *_ = client.get("/v1/recipients", headers={"accept": "text/csv"}).text.splitlines()
-        assert row.split(",")[columns.split(",").index("title")] == "Dr."
-        assert client.get(f"{path}/export").json()["recipient"]["title"] == "Dr."
+        assert row.split(",")[columns.split(",").index("nickname")] == "Al"
+        assert client.get(f"{path}/export").json()["recipient"]["nickname"] == "Al"
         schemas = client.get("/openapi.json").json()["components"]["schemas"]
-        assert schemas["RecipientFields"]["properties"]["title"]["anyOf"][0]["maxLength"] == 100
+        assert schemas["RecipientFields"]["properties"]["nickname"]["anyOf"][0]["maxLength"] == 100
         assert as_viewer(client, "/v1/recipients")["recipients"] == [
-            {**one, "name": None, "title": None} for one in listed
+            {**one, "name": None, "nickname": None} for one in listed
         ]
-        assert client.put(path, json={}).json()["title"] is None
-        assert "one.title" in client.get("/console/recipients.js").text
+        assert client.put(path, json={}).json()["nickname"] is None
+        assert "one.nickname" in client.get("/console/recipients.js").text
