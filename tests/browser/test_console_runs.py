@@ -163,3 +163,50 @@ def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], own
     bar = page.locator(".track .done").bounding_box()
     assert bar is not None
     assert bar["width"] >= 24
+
+
+def test_failure_for_a_missing_variable_is_in_words_and_leads_to_the_template(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    text = {"email": {"subject": "Hi", "text": "https://acme.example/{{ data.id }}"}}
+    owner.send("PUT", "/v1/templates/lacking", text)
+    owner.send("PUT", "/v1/recipients/lacking", {"email": "lacking@example.com"})
+    mail = {"key": "mail", "type": "email", "template": "lacking"}
+    later = {"key": "later", "type": "inbox", "title": "Later"}
+    owner.send("PUT", "/v1/workflows/lacking", {"steps": [mail, later]})
+    run = owner.send("POST", "/v1/workflows/lacking/trigger", {"to": "lacking"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "did not fail")
+    page = open_console(f"/runs/{run}")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome).to_contain_text("The e-mail needs data.id, which the trigger did not send")
+    steps = page.locator(".waterfall li:not(.axis)")
+    expect(steps.nth(1)).to_contain_text("not reached")
+    expect(steps.nth(1).locator(".why")).to_have_text("The run ended at mail")
+    expect(page.get_by_text("without default()")).to_have_count(0)
+    assert violations(page) == []
+    outcome.get_by_role("link", name="Open the template").click()
+    expect(page.get_by_role("link", name="Back to the workflow lacking")).to_be_visible()
+
+
+def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_in_its_example(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    text = {"email": {"subject": "Hi", "text": "https://acme.example/{{ data.id }}"}}
+    owner.send("PUT", "/v1/templates/shown", text)
+    owner.send("PUT", "/v1/recipients/shown", {"email": "shown@example.com"})
+    step = {"key": "mail", "type": "email", "template": "shown"}
+    owner.send("PUT", "/v1/workflows/shown", {"steps": [step]})
+    draft = {"values": {"steps": [{"key": "bell", "type": "inbox", "title": "Draft"}]}, "base": 1}
+    owner.send("PUT", "/v1/workflows/shown/draft", draft)
+    page = open_console("/workflows/shown")
+    data = page.get_by_label("Data as JSON")
+    expect(data).to_have_value(re.compile('"id": 7'))
+    page.get_by_role("textbox", name="Recipient").fill("shown")
+    show = page.get_by_role("button", name="Show what would be sent")
+    show.click()
+    row = page.locator(".panel .rows-of li").filter(has_text="E-mail")
+    expect(row).to_contain_text("would be sent")
+    data.fill("{}")
+    show.click()
+    expect(row).to_contain_text("The e-mail needs data.id, which the trigger did not send")
+    assert violations(page) == []

@@ -11,6 +11,7 @@ import { BUILDERS } from './roles.js';
 import { BASE, go } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
+import { templatesOf } from './workflow-model.js';
 import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
 
@@ -20,9 +21,6 @@ await loadStyle('draft.css');
 const MAX_RELATED = 200, MAX_READ = 20;
 /** Findings of a template's checks that name data which a run may lack. */
 const VARIABLE_FINDINGS = ['missing_variable', 'unknown_variable'];
-
-/** The keys of the templates that steps use. */
-const templatesOf = (steps) => (Array.isArray(steps) ? steps.flatMap((step) => [step?.template, ...templatesOf(step?.else), ...templatesOf(step?.branches?.flatMap?.((branch) => branch?.steps))]).filter(Boolean) : []);
 
 /** The objects that a draft is used with: the templates of a workflow, and the workflows of a template. */
 const RELATED = {

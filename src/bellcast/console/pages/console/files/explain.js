@@ -33,6 +33,18 @@ export function reasonOf({ channel, rule, reason = rule, because }) {
   return words && words[0].toUpperCase() + words.slice(1);
 }
 
+/** A variable without a value that a text reads without a default, as the reason of a run or step names it. */
+const MISSING = /^invalid: (\S+): is missing: (\w+)\.\S+ of the template uses it without default\(\)/;
+
+/** The variable and the channel, if a run failed because a text reads a variable without a value. */
+export const missingOf = (reason) => MISSING.exec(reason ?? '')?.slice(1) ?? null;
+
+/** Why a run or a step failed, in words. */
+export function failureOf(reason) {
+  const [variable, channel] = missingOf(reason) ?? [];
+  return variable ? `The ${MESSAGE_NAMES[channel] ?? 'text'} needs ${variable}, which ${variable.startsWith('data.') ? 'the trigger did not send' : 'has no value'}` : reason;
+}
+
 const PROVIDERS = { email: 'an e-mail provider', sms: 'an SMS provider', push: 'a push provider', chat: 'a chat provider' };
 /** Why messages of a channel were only simulated, by their explanation: it has no provider, or had none, or a setting says so. */
 export const simulatedText = ({ channel, simulated }) => (simulated === 'no_provider' ? `Simulated: ${PROVIDERS[channel].replace(/^an?/, 'no')} is set up` : 'Simulated: stored, not sent');

@@ -1,7 +1,7 @@
 /**
  * Failures: messages, runs and jobs that failed permanently, by cause; those of one cause, and retries with their progress.
  */
-import { CHANNEL_NAMES } from './explain.js';
+import { CHANNEL_NAMES, failureOf } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, startOf } from './filters.js';
 import { count, number } from './format.js';
 import { histogramOf } from './histogram.js';
@@ -24,7 +24,7 @@ export const failures = {
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => one.cause, text: failureText }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
+    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: failureText }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at }, { name: 'Since', kind: 'time', of: (one) => one.oldest_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',
@@ -48,12 +48,12 @@ export function Cause({ page }) {
   const mayRetry = page.may(BUILDERS);
   const select = (id) => ({ currentTarget: { checked } }) => setSelected((last) => new Set(checked ? [...last, id] : [...last].filter((one) => one !== id)));
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
-  return html`<${Heading} title=${fields.cause} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
+  return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
       ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}.</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenant=${tenant.tenant} body=${{ filter }} /></div>`}`}</div></section>`}<//>
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
     : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenant=${tenant.tenant} body=${{ ids: [...selected] }} />`}</div>`}
       <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select(one.id)} />`}
-        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason !== fields.cause && one.reason}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
+        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason !== fields.cause && failureOf(one.reason)}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 
 /** A button that shows how many failures would be retried, and the side effects, and starts on request. */

@@ -2,7 +2,7 @@
  * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
 import { Charts } from './charts.js';
-import { SetUpProvider, simulatedText, simulationOf } from './explain.js';
+import { SetUpProvider, failureOf, simulatedText, simulationOf } from './explain.js';
 import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
@@ -69,7 +69,7 @@ async function attentionOf(page, tenant, signal) {
   const failed = Object.values(Object.groupBy(causes, causePath)).map((all) => { // the same cause in several tenants is one row
     const [one] = all.sort((first, second) => second.newest.created_at.localeCompare(first.newest.created_at)), failures = all.reduce((sum, { count: some }) => sum + some, 0);
     return {
-      kind: 'bad', weight: failures, text: failureText({ ...one, count: failures }), note: one.cause, at: one.newest.created_at, tenants: all.flatMap((each) => each.tenant ?? []),
+      kind: 'bad', weight: failures, text: failureText({ ...one, count: failures }), note: failureOf(one.cause), at: one.newest.created_at, tenants: all.flatMap((each) => each.tenant ?? []),
       link: all.length === 1 ? withQuery(page.url(causePath(one)), { range: '24h', tenant: one.tenant ?? '', scope: tenant ? '' : 'all' })
         : withQuery(page.url('/failures'), { ...Object.fromEntries(FIELDS.slice(0, -1).map((name) => [name, one[name]])), range: '24h' }),
     };

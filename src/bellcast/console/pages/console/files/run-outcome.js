@@ -1,7 +1,7 @@
 /**
  * What a step of a run did: its state, and for a step that sends what became of its messages, with the reason in words.
  */
-import { outcomeOf, reasonOf, simulatedText } from './explain.js';
+import { failureOf, outcomeOf, reasonOf, simulatedText } from './explain.js';
 import { kindOf } from './parts.js';
 import { get, withQuery } from './server.js';
 
@@ -14,8 +14,14 @@ export async function explainRun({ id, recipient }, tenant, signal) {
   }
 }
 
+/** Why the run did not come to a step: the run failed or ended before it. */
+const ENDED = /^ended: the run ended at (\S+)/;
+
 /** @returns {{word: string, kind: string, text: string}} the state in a word, how it is shown, and the reason */
 export function outcomeOfStep(step, { channels }) {
+  const [, last] = ENDED.exec(step.reason ?? '') ?? [];
+  if (last) return { word: 'not reached', kind: 'info', text: `The run ended at ${last}` };
+  if (step.state === 'failed') return { word: 'failed', kind: kindOf('failed'), text: failureOf(step.reason) };
   const sent = channels.find(({ message }) => message && step.messages.includes(message));
   const skipped = channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
   if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ channel: step.type, reason: step.reason, because: skipped?.reason }) };

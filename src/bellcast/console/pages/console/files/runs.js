@@ -3,7 +3,7 @@
  */
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { SetUpProvider, simulatedText } from './explain.js';
+import { SetUpProvider, failureOf, missingOf, simulatedText } from './explain.js';
 import { duration } from './format.js';
 import { Loaded, Skeleton, loadStyle, useEvery, useLoad } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
@@ -35,7 +35,7 @@ export const runs = {
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => one.reason ?? waitOf(one) },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => failureOf(one.reason) ?? waitOf(one) },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
@@ -77,11 +77,11 @@ export function Run({ page }) {
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     const outcomes = one.steps.map((step) => outcomeOfStep(step, one.why));
     const [kind, headline] = outcomeOf(one, outcomes), simulated = Object.values(Object.groupBy(one.why.channels.filter(({ state }) => state === 'simulated'), ({ channel }) => channel)).map(([first]) => first);
-    const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed';
+    const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed', mayCorrect = mayRetry && missingOf(one.reason);
     return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`}>${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the canvas</a>`}<//>
-      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
+      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${failureOf(one.reason)}</p>`}
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
-        ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
+        ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
       <${Card} title="Steps"><${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} /><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />
@@ -89,12 +89,23 @@ export function Run({ page }) {
   }}<//>`;
 }
 
+/** A link to the text that the failed step could not render: its template, else the step. */
+function CorrectText({ page, one, tenant }) {
+  const definition = useLoad((signal) => get(definitionOf(one, tenant), signal), [one.id]);
+  const { key, type } = one.steps.find(({ state }) => state === 'failed') ?? {}, template = definition.value && find(definition.value.steps, key)?.template;
+  const link = (target, query) => withQuery(page.url(target), { ...tenant, edit: 'yes', step: key, ...query });
+  if (!definition.value || !key) return null;
+  return template ? html`<a class="button primary" href=${link(path`/templates/${template}`, { channel: type, workflow: one.workflow })}>Open the template</a>` : html`<a class="button primary" href=${link(path`/workflows/${one.workflow}`)}>Open the step</a>`;
+}
+
+const definitionOf = (one, tenant) => withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version });
+
 /** The steps, at most 50, as bars over time. Their definitions, with the inputs, are requested when one is opened. */
 function Waterfall({ page, one, outcomes, tenant }) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const { at, spans, total } = scaleOf(one, end);
   const definition = useRef(null);
-  const read = () => (definition.current ??= get(withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version })));
+  const read = () => (definition.current ??= get(definitionOf(one, tenant)));
   /** When a step could have begun: at the end of the last one before it. */
   const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
   return html`<ol class="waterfall"><li class="axis" aria-hidden="true"><span></span><span class="track">${spans.filter((span) => span.isFolded).map((span) => html`<span class="folded" style=${placed(span.x, span.width)}>${duration(span.length)}</span>`)}</span><span class="took">${duration(total)}</span></li>

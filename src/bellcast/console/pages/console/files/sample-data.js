@@ -73,6 +73,25 @@ export function sampleOf(template, declared = []) {
   return data;
 }
 
+/** Data for the schema of a workflow, and for the variables of its texts and of the templates that it uses. */
+export function dataOf(values, templates = []) {
+  const own = values.data?.properties ? ofSchema(values.data) : {};
+  return { ...sampleOf({ steps: values.steps, templates }), ...own };
+}
+
+function ofSchema({ type, enum: options, const: fixed, default: usual, examples, properties, items, format, minimum }) {
+  const given = examples?.[0] ?? usual ?? fixed ?? options?.[0];
+  if (given !== undefined) return given;
+  switch (Array.isArray(type) ? type[0] : type) {
+    case 'object': return Object.fromEntries(Object.entries(properties ?? {}).map(([name, one]) => [name, ofSchema(one)]));
+    case 'array': return items ? [ofSchema(items)] : [];
+    case 'integer': case 'number': return minimum ?? 7;
+    case 'boolean': return true;
+    case 'null': return null;
+    default: return format === 'date-time' ? new Date().toISOString() : properties ? ofSchema({ type: 'object', properties }) : 'text';
+  }
+}
+
 /** The variables that can be inserted, each with an example: those of the data, and those of every send. */
 export function variablesOf(template, text) {
   let data = {};

@@ -369,3 +369,6 @@ export function longestCommon(one, other) {
   }
   return found;
 }
+
+/** The keys of the templates that steps use. */
+export const templatesOf = (steps) => (Array.isArray(steps) ? steps.flatMap((step) => [step?.template, ...templatesOf(step?.else), ...templatesOf(step?.branches?.flatMap?.((branch) => branch?.steps))]).filter(Boolean) : []);

@@ -3,7 +3,7 @@
  */
 import { Yaml } from './definition.js';
 import { EditLink } from './edit.js';
-import { CHANNEL_NAMES, outcomeOf } from './explain.js';
+import { CHANNEL_NAMES, failureOf, outcomeOf } from './explain.js';
 import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
@@ -11,10 +11,11 @@ import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
-import { sampleOf } from './sample-data.js';
+import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { DraftOnly, Versions } from './versions.js';
 import { RunsBar, useRunCounts } from './workflow-counts.js';
+import { templatesOf } from './workflow-model.js';
 import { Picture } from './workflow-picture.js';
 import { valuesOf } from './yaml.js';
 
@@ -52,24 +53,44 @@ function Steps({ page, one, tenant }) {
   return html`<${Loaded} of=${schema}>${(value) => html`<${Picture} ...${{ values: valuesOf(one), schema: value, selected, runs: runs.isShown ? runs : null }} select=${setSelected} edit=${() => go(editor)} copy=${() => {}} />`}<//><${RunsBar} runs=${runs} />`;
 }
 
-/** What a trigger would send now, and a button that triggers the workflow. */
+/** The form of a trigger, with an example of the data that the workflow and its templates read. */
 function Trigger({ page, one, url, tenant }) {
-  const [plan, setPlan] = useState(null);
+  const read = (key, signal) => get(withQuery(path`/v1/templates/${key}`, tenant), signal).catch(() => null);
+  const templates = useLoad((signal) => Promise.all([...new Set(templatesOf(one.steps))].map((key) => read(key, signal))), [one.key, one.version]);
+  return html`<${Card} title="Trigger"><${Loaded} of=${templates}>${(found) => html`<${TriggerForm} ...${{ page, one, url, tenant }} example=${JSON.stringify(dataOf(one, found), null, 2)} />`}<//><//>`;
+}
+
+/** What a trigger would send now, as a simulation, and a button that triggers the workflow. */
+function TriggerForm({ page, one, url, tenant, example }) {
+  const [sends, setSends] = useState(null);
   const [run, setRun] = useState(null);
   const place = useRef(null);
-  const [example] = useState(() => JSON.stringify(sampleOf({ steps: one.steps }), null, 2));
-  const post = (query) => {
+  const entered = () => {
     const form = place.current.querySelector('form');
     if (!form.reportValidity()) throw new Error('Enter the key of a recipient.');
     const { to, data } = Object.fromEntries(new FormData(form));
-    return request('POST', url('/trigger', query), { to: to.trim(), data: parsed(data) ?? {} });
+    return { to: to.trim(), data: parsed(data) ?? {} };
   };
-  const start = html`<${Confirm} label=${`Trigger ${one.key}`} word="Trigger" act=${async () => setRun((await post({})).run)} />`;
-  return html`<${Card} title="Trigger"><div ref=${place}><${Form} button="Show what would be sent" more=${start} send=${async () => setPlan((await post({ dry_run: true })).plan)}>
+  const simulate = async () => {
+    const { to, data } = entered();
+    // A draft is left out: the trigger uses the published version.
+    const found = await request('POST', url('/simulate'), { to: [to], data, ...(!one.in_code && { values: valuesOf(one) }) });
+    setSends(found.recipients[0].path.filter(({ state, decision }) => decision || state === 'failed'));
+  };
+  const start = html`<${Confirm} label=${`Trigger ${one.key}`} word="Trigger" act=${async () => setRun((await request('POST', url('/trigger'), entered())).run)} />`;
+  return html`<div ref=${place}><${Form} button="Show what would be sent" more=${start} send=${simulate}>
       <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} /><${Field} isLong label="Data as JSON" name="data" defaultValue=${example} /><//></div>
     <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
-    <div aria-live="polite">${plan?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${plan?.length > 0 && html`<ul class="rows-of">${plan.map((one, index) => html`<li key=${index}><${State} of=${CHANNEL_NAMES[one.channel]} kind=${outcomeOf(one)[0]} />${outcomeOf(one)[1]}${one.rule && html`<span class="muted">${one.rule.replaceAll('_', ' ')}</span>`}<${Moment} at=${one.at} /></li>`)}</ul>`}</div>
-    <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//>`;
+    <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}</div>
+    <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details>`;
+}
+
+/** What a step would send, or why it would fail. */
+function Simulated({ step }) {
+  const name = CHANNEL_NAMES[step.type] ?? step.step;
+  if (step.state === 'failed') return html`<li><${State} of=${name} kind="bad" />fails<span class="muted">${failureOf(step.reason)}</span></li>`;
+  const [kind, word] = outcomeOf(step.decision);
+  return html`<li><${State} of=${name} kind=${kind} />${word}${step.decision.rule && html`<span class="muted">${step.decision.rule.replaceAll('_', ' ')}</span>`}<${Moment} at=${step.decision.at ?? step.at} /></li>`;
 }
 
 const command = (key, data, { tenant }) => `bellcast trigger ${key} alice${tenant && ` --tenant ${tenant}`} --data '${JSON.stringify(JSON.parse(data)).replaceAll("'", "'\\''")}'`;

@@ -2,10 +2,11 @@
  * The test of a workflow in its editor: what a run would do for a recipient, as the server simulates it. The path lights up on the canvas.
  */
 import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
+import { failureOf } from './explain.js';
 import { count, duration, relativeTime } from './format.js';
 import { Failure, loadStyle, useLoad } from './load.js';
 import { Icon, State } from './parts.js';
-import { sampleOf } from './sample-data.js';
+import { dataOf } from './sample-data.js';
 import { ROOT, get, path as urlPath, request, withQuery } from './server.js';
 import { SENDING, conditionText, stepsOf, typeOf } from './workflow-model.js';
 
@@ -58,7 +59,7 @@ function bodyOf({ to, typed, data, at, events, results, digest, throttled }, val
   if (recipients.length === 0) throw new Error('Name at least one recipient.');
   const keys = new Set(stepsOf(values).map(({ step }) => step.key));
   const known = (all) => Object.entries(all).filter(([step]) => keys.has(step));
-  const shown = data === null ? exampleOf(values) : parse('The data', data);
+  const shown = data === null ? dataOf(values) : parse('The data', data);
   return {
     to: recipients.map((one) => (one === EXAMPLE.key ? EXAMPLE : one)), values, data: shown,
     ...(at && { at: new Date(at).toISOString() }),
@@ -76,25 +77,6 @@ function parse(name, text) {
     return JSON.parse(text);
   } catch {
     throw new Error(`${name} must be JSON.`);
-  }
-}
-
-/** Data for the schema of a workflow, and for the variables of its texts. */
-function exampleOf(values) {
-  const own = values.data?.properties ? ofSchema(values.data) : {};
-  return { ...sampleOf({ steps: values.steps }), ...own };
-}
-
-function ofSchema({ type, enum: options, const: fixed, default: usual, examples, properties, items, format, minimum }) {
-  const given = examples?.[0] ?? usual ?? fixed ?? options?.[0];
-  if (given !== undefined) return given;
-  switch (Array.isArray(type) ? type[0] : type) {
-    case 'object': return Object.fromEntries(Object.entries(properties ?? {}).map(([name, one]) => [name, ofSchema(one)]));
-    case 'array': return items ? [ofSchema(items)] : [];
-    case 'integer': case 'number': return minimum ?? 7;
-    case 'boolean': return true;
-    case 'null': return null;
-    default: return format === 'date-time' ? new Date().toISOString() : properties ? ofSchema({ type: 'object', properties }) : 'text';
   }
 }
 
@@ -236,7 +218,7 @@ function Data({ test, values }) {
     const one = runs.find((run) => run.id === value);
     test.change({ data: one ? JSON.stringify(one.data, null, 2) : null });
   };
-  const text = data ?? JSON.stringify(exampleOf(values), null, 2);
+  const text = data ?? JSON.stringify(dataOf(values), null, 2);
   const rows = Math.min(10, Math.max(3, text.split('\n').length));
   return html`<div class="form-field"><div class="form-label"><label for=${id}>Data</label>
     <select class="test-sample" aria-label="Sample data" onChange=${choose}><option value="">Example</option>${runs.map((one) => html`<option key=${one.id} value=${one.id}>${one.recipient}, ${relativeTime(one.created_at)}</option>`)}</select></div>
@@ -299,7 +281,7 @@ function Result({ test, found, schema, select, selected }) {
     ${recipients.length > 1 && html`<div class="test-tabs" role="group" aria-label="Recipient">${recipients.map((one, place) => html`<button key=${one.recipient} type="button" aria-pressed=${String(place === index)} onClick=${() => { test.shown.value = place; }}><${State} of=${one.state} /><span dir="auto">${one.recipient}</span></button>`)}</div>`}
     ${truncated && html`<p class="test-note" role="note"><${Icon} name="warn" /> The simulation reached a limit: 366 days, 2 seconds of computing, or 1 MiB. The rest is not shown.</p>`}
     ${run && html`<div class="test-end"><${State} of=${run.state} kind=${run.state === 'completed' ? 'ok' : run.state === 'failed' ? 'bad' : 'warn'} /><p><b>${ENDS[run.state] ?? run.state}</b>${run.ends_at && html` <${Both} at=${run.ends_at} zone=${run.timezone} />`}<small class="muted">${run.recipient}, ${run.timezone}</small></p></div>
-      ${run.state === 'failed' && run.reason && html`<p class="error">${run.reason}</p>`}
+      ${run.state === 'failed' && run.reason && html`<p class="error">${failureOf(run.reason)}</p>`}
       <ol class="test-path" aria-label="Path">${path.map((one) => html`<${Reached} key=${one.step} one=${one} run=${run} index=${index} test=${test} found=${found} label=${schema.$defs?.[one.type]?.title ?? one.type} isSelected=${selected === paths.get(one.step)} select=${() => select(paths.get(one.step))} />`)}</ol>
       ${left.length > 0 && html`<p class="muted test-left">Not reached: ${left.join(', ')}</p>`}`}`;
 }
@@ -312,7 +294,7 @@ function Reached({ one, run, index, test, found, label, isSelected, select }) {
   return html`<li data-step=${one.step} data-state=${one.state} class=${isSelected ? 'selected' : null}>
     <button type="button" class="test-step" aria-description="Shows the step on the canvas" onClick=${select}><span class=${`step-icon tone-${type.tone}`}><${Icon} name=${type.icon} /></span><span><b>${one.step}</b> <span class="muted">${label}</span></span></button>
     <p class="test-when"><${Both} at=${one.at} zone=${run.timezone} />${after > 0 && html`<span class="muted"> · +${duration(after)}</span>`}</p>
-    <p class=${`test-short ${one.state === 'failed' ? 'error' : ''}`} dir="auto">${one.decision?.text ?? (one.state === 'failed' ? one.reason : shortOf(one, run.timezone))}</p>
+    <p class=${`test-short ${one.state === 'failed' ? 'error' : ''}`} dir="auto">${one.decision?.text ?? (one.state === 'failed' ? failureOf(one.reason) : shortOf(one, run.timezone))}</p>
     ${one.conditions.map((each, place) => html`<p key=${place} class="test-condition" data-result=${String(each.result)}><${Icon} name=${each.result ? 'ok' : 'close'} /> <span>${conditionText(each.if, false)}<span class="muted">${Object.entries(each.values).map(([name, value]) => html` <code key=${name}>${name} = ${JSON.stringify(value)}</code>`)}</span></span></p>`)}
     ${one.missing.length > 0 && html`<p class="test-note"><${Icon} name="warn" /> Without a value: ${one.missing.join(', ')}</p>`}
     ${one.content && html`<${Content} one=${one} index=${index} test=${test} found=${found} />`}</li>`;
