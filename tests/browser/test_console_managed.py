@@ -91,3 +91,12 @@ def test_developer_cannot_unlock(owner: Console, open_console: Callable[..., Pag
     page = open_console("/types/shared", state=state, viewport=DESKTOP)
     expect(page.get_by_role("button", name="Download as files")).to_be_visible()
     expect(page.get_by_role("button", name="Unlock shared")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("pushed")
+def test_commands_for_git_run_in_a_new_folder_and_say_what_a_push_locks(open_console: Callable[..., Page]) -> None:
+    page = open_console("/templates/shared")
+    page.get_by_text("YAML and git").click()
+    commands = page.locator("details", has_text="YAML and git").locator("pre").first
+    expect(commands).to_contain_text("cd bellcast-objects && git init\nBELLCAST_SECRET=… bellcast pull --url")
+    expect(page.get_by_text("A push locks the objects")).to_contain_text("until an owner presses “Unlock”")

@@ -112,7 +112,7 @@ def test_entries_of_a_profile_stay_while_another_operator_changes_it(
     owner.send("PUT", "/v1/recipients/paula", {"name": "Paula", "locale": "de"})
     page = open_console("/recipients/paula")
     page.get_by_role("button", name="Edit", exact=True).click()
-    name, locale = page.get_by_label("Name", exact=True), page.get_by_label("Locale")
+    name, locale = page.get_by_label("Name", exact=True), page.get_by_label("Language")
     name.fill("Paula Maier")
     owner.send("PATCH", "/v1/recipients/paula", {"name": "Theirs", "locale": "fr"})
     for _ in range(2):
@@ -137,6 +137,19 @@ def test_time_of_the_last_notification_is_shown_to_the_second(
     page = open_console("/recipients/olga")
     time = page.get_by_text("The last notification was sent").locator("time")
     expect(time).to_have_attribute("datetime", re.compile(r"T\d\d:\d\d:\d\d\.\d+Z$"))
+
+
+def test_preferences_say_which_channels_are_off_and_name_the_key_of_other_notifications(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    types = owner.send("GET", "/v1/recipients/carol/preferences")["effective"]
+    off = {one["type"]: {"email": False} for one in types}
+    owner.send("PATCH", "/v1/recipients/carol/preferences", {"types": off})
+    page = open_console("/recipients/carol")
+    expect(page.get_by_text("E-mail is off", exact=True)).to_be_visible()
+    expect(page.get_by_text("Nothing is muted")).to_have_count(0)
+    expect(page.get_by_role("rowheader", name="Other notifications (general)")).to_be_visible()
+    owner.send("PATCH", "/v1/recipients/carol/preferences", {"types": dict.fromkeys(off)})
 
 
 def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(

@@ -85,7 +85,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
         re.compile("Simulated: no e-mail provider is set up")
     )
     page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
-    expect(steps_of.nth(0).locator(".why")).to_have_text("Off has switched off e-mails of the type Reminders")
+    expect(steps_of.nth(0).locator(".why")).to_have_text("E-mails of the type Reminders are switched off for Off")
     expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
 
 

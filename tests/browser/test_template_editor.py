@@ -516,6 +516,31 @@ def test_brand_of_the_default_tenant_is_changed_in_the_editor_without_leaving_it
     owner.send("PATCH", "/v1/settings", {"revision": document["revision"], "reset": ["brand"]})
 
 
+def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_saved(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/pale", {"email": {"subject": "x", "blocks": [{"type": "text", "text": "Hi"}]}})
+    page = open_console("/templates/pale?edit=yes&workflow=a-workflow-with-a-long-name-of-its-own", viewport=DESKTOP)
+    bar = page.locator(".editor-bar")
+    page.wait_for_selector(".editor-tools .checks")
+    height = bar.bounding_box()["height"]
+    expect(page.get_by_role("button", name=re.compile("^Checks: "))).to_be_visible()
+    page.get_by_role("button", name="Brand", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Brand")
+    dialog.get_by_label("Name in e-mails").fill("Harbour")
+    expect(dialog.get_by_text("is readable")).to_have_count(0)
+    dialog.get_by_label("Colour", exact=True).fill("#ffee00")
+    expect(dialog.get_by_text("A link on white has a contrast of 1.2; at least 4.5 is readable.")).to_be_visible()
+    with page.expect_response("**/templates/pale/check*"):
+        dialog.get_by_role("button", name="Save brand").click()
+    expect(page.locator(".confirmation")).to_have_text("Brand saved")
+    checks = page.get_by_role("button", name=re.compile("^Checks: [1-9]"))
+    expect(checks).to_be_visible()
+    assert bar.bounding_box()["height"] == height
+    document = owner.send("GET", "/v1/settings")
+    owner.send("PATCH", "/v1/settings", {"revision": document["revision"], "reset": ["brand"]})
+
+
 @pytest.mark.thorough
 def test_brand_of_the_default_tenant_is_a_form_of_the_settings_for_owners(
     owner: Console, open_console: Callable[..., Page], chromium: Browser

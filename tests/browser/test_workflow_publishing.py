@@ -539,7 +539,7 @@ def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], 
     expect(frame.get_by_role("heading", name="Hello")).to_be_visible()
     assert violations(page) == []
     result.get_by_role("button", name="tom").click()
-    expect(result.locator("[data-step=mail]")).to_contain_text("has muted this type or everything")
+    expect(result.locator("[data-step=mail]")).to_contain_text("his type or everything is muted")
     expect(editor.step("mail")).to_have_attribute("data-state", "skipped")
     assert owner.send("GET", f"/v1/runs?workflow=tested-{theme}")["runs"] == []
 

@@ -225,7 +225,8 @@ class TestPush:
         filled.run("pull")
         filled.write("workflows/git-booking.yaml", "steps:\n- {key: bell, type: inbox, title: Hi}\n")
         filled.run("plan", "--out", plan)
-        assert filled.run("push", "--plan", plan, "--yes", "--adopt").status == 0
+        pushed = filled.run("push", "--plan", plan, "--yes", "--adopt")
+        assert (pushed.status, "Locked: the console does not publish them" in pushed.out) == (0, True)
         assert filled.rest.get("/v1/workflows/git-booking").json()["steps"][0]["title"] == "Hi"
 
     def test_url_of_a_provider_comes_from_the_environment(self, filled: Folder) -> None:

@@ -171,7 +171,7 @@ async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
         assert (channels["email"]["outcome"], channels["email"]["rule"]) == ("skip", "type")
         assert channels["email"]["text"] in sent["text"]
         assert channels["email"]["text"] == (
-            "The e-mail was not sent, because Alice has switched off e-mails of the type Bookings."
+            "The e-mail was not sent, because e-mails of the type Bookings are switched off for Alice."
         )
         assert channels["email"]["reason"] == "Alice has switched off e-mails of the type Bookings"
         now = await explain(client, type="booking", channel="email")
@@ -544,7 +544,7 @@ async def test_inbox_that_preferences_exclude_leaves_the_send_visible(tmp_path: 
         (listed,) = (await client.get("/v1/notifications")).json()["notifications"]
         assert (listed["id"], listed["title"], listed["in_inbox"]) == (id, "Hi", False)
         shown = [one["text"] for one in (await explain(client))["facts"]]
-        assert "inbox item not sent: alice has switched off inbox items" in shown
+        assert "inbox item not sent: inbox items are switched off for alice" in shown
 
 
 async def test_step_of_a_run_belongs_to_its_inbox_item_or_is_listed(tmp_path: Path) -> None:

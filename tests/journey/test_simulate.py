@@ -278,7 +278,7 @@ async def test_decision_names_the_type_as_an_explanation_does(tmp_path: Path) ->
         await world.put("/v1/types/booking", {"name": "Bookings"})
         await world.put("/v1/recipients/alice/preferences", {"types": {"booking": {"email": False}}})
         await world.put("/v1/workflows/booking", {"type": "booking", "steps": [MAIL]})
-        text = "The e-mail would not be sent, because Alice has switched off e-mails of the type Bookings."
+        text = "The e-mail would not be sent, because e-mails of the type Bookings are switched off for Alice."
         assert (await path_of(world))["mail"]["decision"]["text"] == text
         explained = await world.get("/v1/explain", recipient="alice", type="booking", channel="email")
         assert [one["text"] for one in explained["channels"]] == [text]

@@ -32,7 +32,6 @@ PLURALS: dict[Channel, str] = {
 }
 # The document that switches something off.
 OWNERS = {
-    "recipient": "{recipient} has switched off",
     "tenant": "the tenant's defaults switch off",
     "project": "the project's defaults switch off",
     "type": "its type switches off",
@@ -308,10 +307,12 @@ def _reason(channel: Channel, rule: str | None, by: str | None, about: SubjectNa
     if rule in ADDRESSES:
         return ADDRESSES[rule]
     if rule == "muted":
-        return f"{about.recipient} has muted this type or everything"
+        return f"this type or everything is muted for {about.recipient}"
     of = {"type": f" of the type {about.type}" if about.type else " of this type", "workflow": " of this workflow"}
-    owner = OWNERS.get(by or "", "a preference switches off").format(recipient=about.recipient)
-    return f"{owner} {PLURALS[channel]}{of.get(rule or '', '')}"
+    what = f"{PLURALS[channel]}{of.get(rule or '', '')}"
+    if by == "recipient":
+        return f"{what} are switched off for {about.recipient}"
+    return f"{OWNERS.get(by or '', 'a preference switches off')} {what}"
 
 
 def _reason_of_skip(decision: NewDecision, about: SubjectNames) -> str | None:

@@ -374,7 +374,8 @@ def _push(
     elif not yes and any(one["action"] != "none" for one in changes) and not typer.confirm("Push this?"):
         raise CommandError("not confirmed", "nothing was changed")
     done = server.request("POST", _with_secrets(body))["changes"]
-    console.done(f"Pushed: {_summary(done)}")
+    lock = "Locked: the console does not publish them until an owner unlocks them." if body["lock"] else ""
+    console.done(f"Pushed: {_summary(done)}.", lock)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

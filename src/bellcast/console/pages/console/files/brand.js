@@ -30,6 +30,22 @@ function luminance(color) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
+/** The least contrast that is readable (WCAG 2.2). */
+const READABLE = 4.5;
+
+/** The contrast of two colors, 1 to 21. */
+function contrast(one, other) {
+  const [dark, bright] = [one, other].map(luminance).sort((a, b) => a - b);
+  return (bright + 0.05) / (dark + 0.05);
+}
+
+/** What a color makes hard to read: the name on the background, and texts on the white card. */
+function hardToRead(name, brand) {
+  const [color, background, text] = COLORS.map(([field, , otherwise]) => usable(brand[field], otherwise));
+  const uses = { color: [[color, background, 'The name on the background'], [color, '#ffffff', 'A link on white']], text_color: [[text, '#ffffff', 'Text on white']] }[name] ?? [];
+  return uses.filter(([one, other]) => contrast(one, other) < READABLE).map(([one, other, what]) => `${what} has a contrast of ${contrast(one, other).toFixed(1)}; at least ${READABLE} is readable.`);
+}
+
 /** The fields of a brand; `change` gets it without empty values. */
 export function BrandFields({ brand, change, isDisabled = false }) {
   const set = (name) => ({ currentTarget: { value } }) => {
@@ -39,7 +55,7 @@ export function BrandFields({ brand, change, isDisabled = false }) {
   const shared = { disabled: isDisabled, autocomplete: 'off', spellcheck: false };
   const text = ([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} onInput=${set(name)} ...${shared} />`;
   return html`<div class="brand-fields"><div class="brand-inputs">${TEXTS.map(text)}
-    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${`${hint}, such as ${otherwise}.`} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} /></div>`)}
+    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${`${hint}, such as ${otherwise}.`} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} />${hardToRead(name, brand).map((sentence) => html`<p key=${sentence} class="hint warn">${sentence}</p>`)}</div>`)}
     <${Field} label="Corners" hint="Of buttons, in pixels: 0 to 40." name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
     <${Field} label="Font" name="brand-font" options=${['', ...Object.keys(FONTS).slice(1)]} words=${FONT_WORDS} defaultValue=${brand.font ?? ''} onChange=${set('font')} disabled=${isDisabled} /></div>
     <${Sample} brand=${brand} /></div>`;

@@ -12,8 +12,20 @@ await loadStyle('preferences.css');
 
 const BY = { recipient: 'the recipient', tenant: 'the tenant', project: 'the project', type: 'the type' };
 
+/** The name of a type; reasons name the type of sends without one by its key. */
+const titleOf = ({ type, name }) => (type === 'general' && name ? `${name} (${type})` : name ?? type);
+
+/** The channels that are off for all types, as a sentence; empty if there is none. */
+function offOf(effective) {
+  const off = Object.entries(CHANNEL_NAMES).filter(([channel]) => {
+    const cells = effective.map(({ channels }) => channels[channel]).filter(Boolean);
+    return cells.length > 0 && cells.every(({ on }) => !on);
+  });
+  return off.length > 0 && `${off.map(([, name]) => name).join(', ')} ${off.length > 1 ? 'are' : 'is'} off`;
+}
+
 /** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel, `title` the type. */
-export const Matrix = ({ effective, cell, title = ({ type, name }) => name ?? type }) => html`<div class="scroll types" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
+export const Matrix = ({ effective, cell, title = titleOf }) => html`<div class="scroll types" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
   <thead><tr><th scope="col">Type</th>${Object.entries(CHANNEL_NAMES).map(([key, name]) => html`<th key=${key} scope="col">${name}</th>`)}</tr></thead>
   <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type === '*' ? null : one.type}>${title(one)}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
 
@@ -40,7 +52,7 @@ export function Preferences({ page, url }) {
   };
   return html`<${Loaded} of=${found}>${({ effective, inherited, updated_at: updatedAt, ...own }) => {
     const muted = own.muted?.['*'], hours = own.quiet_hours;
-    return html`<div class="choice"><span>${muted === undefined ? html`<${State} of="Nothing is muted" kind="ok" />` : html`<${State} of="Everything is muted" kind="warn" />${muted !== true && html` until <${Moment} at=${muted} />`}`}</span>
+    return html`<div class="choice"><span>${muted === undefined ? html`<${State} of=${offOf(effective) || 'Nothing is muted'} kind=${offOf(effective) ? 'info' : 'ok'} />` : html`<${State} of="Everything is muted" kind="warn" />${muted !== true && html` until <${Moment} at=${muted} />`}`}</span>
         ${mayChange && html`<button type="button" onClick=${() => attempt({ muted: { '*': muted === undefined ? true : null } })}>${muted === undefined ? 'Mute everything' : 'Unmute'}</button>`}</div>
       <p class="error" role="alert">${problem}</p>
       ${effective.length > 0 && html`<${Matrix} effective=${effective} cell=${({ type, name, channels }, channel) => {

@@ -15,7 +15,7 @@ import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, exchange, get, path, request, withQuery } from './server.js';
 
 /** The fields of a recipient, beside its key. */
-const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Locale', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
+const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Language', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
 /** Why an address is skipped although it is stored. The server has the last word: these find what is typed wrong. */
 const ADDRESSES = {
   email: [/^[^\s@]+@[^\s@]+$/, 'This is not an e-mail address. It is stored, but e-mails to it are skipped.'],
@@ -125,7 +125,7 @@ const facts = (one) => [
   ['Tenant', one.tenant],
   ['E-mail', one.email],
   ['Phone', one.phone],
-  ['Locale', one.locale],
+  ['Language', one.locale],
   ['Time zone', one.timezone],
   ['Roles', one.roles.join(', ')],
   ['Unread', number(one.unread)],

@@ -9,10 +9,10 @@ import { CHANNELS, languageName } from './template-model.js';
 
 // A check renders all languages: it waits for a longer pause than the preview.
 const CHECK_MS = 1000;
-const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Should be changed'], info: ['info', 'Good to know'] };
+const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['failures', 'Should be changed'], info: ['info', 'Good to know'] };
 
-/** The findings of values, a second after their last change; null until they are known. Values with problems keep the last. */
-export function useFindings({ path, values, problems, mayCheck }) {
+/** The findings of values, a second after their last change or that of the brand; null until they are known. Values with problems keep the last. */
+export function useFindings({ path, values, problems, brandChanges, mayCheck }) {
   const [findings, setFindings] = useState(null);
   const isValid = mayCheck && problems.length === 0 && Object.keys(values).length > 0;
   useEffect(() => {
@@ -29,7 +29,7 @@ export function useFindings({ path, values, problems, mayCheck }) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [values, isValid]);
+  }, [values, isValid, brandChanges]);
   return findings;
 }
 
@@ -50,7 +50,7 @@ const placeOfFinding = ({ channel, locale, block, line }) => [channel && CHANNEL
 
 /** The number of findings; pressed, the list. */
 export function Checks({ findings }) {
-  if (!findings) return null;
+  if (!findings) return html`<span class="checks" />`; // the room of the button
   const [worst] = findings;
   const label = findings.length === 0 ? 'Checks: nothing found' : `Checks: ${findings.length} found`;
   return html`<${Popup} class="findings" label=${label} buttonClass=${`quiet checks ${worst?.severity ?? 'none'}`} button=${html`<${Icon} name=${worst ? SEVERITIES[worst.severity][0] : 'ok'} /> ${findings.length || ''}`}>${(close) => (findings.length === 0

@@ -69,7 +69,7 @@ function Editor({ page, tenant, found }) {
   const preview = usePreview({ path: draft.url, values, shown, locale, brandChanges, mayRender });
   const focused = useRef(null);
   const problems = draft.problems.value;
-  const findings = useFindings({ path: draft.url, values, problems, mayCheck: mayRender });
+  const findings = useFindings({ path: draft.url, values, problems, brandChanges, mayCheck: mayRender });
   useEffect(() => { if (embedded && draft.save.value.state === 'saved' && draft.hasDraft()) embedded.emit('save', { template: page.key }); }, [draft.save.value]);
   const mayPublish = mayRender && may('publish') && !isLocked(draft.current.value) && problems.length === 0 && !draft.yamlProblem.value && !hasErrors(findings) && draft.isChanged.value;
   const review = () => { if (mayPublish) setDialog('review'); };
@@ -105,7 +105,7 @@ function Editor({ page, tenant, found }) {
   const tools = { insert, variables: variablesOf(values, data), problems, focused, say, isReadOnly: !mayEdit };
   return html`<div class="template-editor">
     <header class="editor-bar">
-      ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow}</a>`}
+      ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow && html`<span>${workflow}</span>`}</a>`}
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries(views).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
@@ -135,7 +135,8 @@ function Editor({ page, tenant, found }) {
     </div></div>`}
     <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
-    ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => setBrandChanges(brandChanges + 1)} />`}
+    ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => { setBrandChanges(brandChanges + 1); say('Brand saved.'); }} />`}
+    ${brandChanges > 0 && html`<p key=${brandChanges} class="confirmation" aria-hidden="true"><${Icon} name="ok" /> Brand saved</p>`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
     ${(dialog === 'import' || dialog?.importTo !== undefined) && html`<${ImportDialog} close=${() => setDialog(null)} use=${(part) => change((now) => {
       const place = placeOf(dialog.importTo ?? '', 'email');

@@ -279,7 +279,7 @@ function Result({ test, found, schema, select, selected }) {
   const paths = new Map(stepsOf(found.values).map(({ step, path }) => [step.key, path]));
   return html`
     ${recipients.length > 1 && html`<div class="test-tabs" role="group" aria-label="Recipient">${recipients.map((one, place) => html`<button key=${one.recipient} type="button" aria-pressed=${String(place === index)} onClick=${() => { test.shown.value = place; }}><${State} of=${one.state} /><span dir="auto">${one.recipient}</span></button>`)}</div>`}
-    ${truncated && html`<p class="test-note" role="note"><${Icon} name="warn" /> The simulation reached a limit: 366 days, 2 seconds of computing, or 1 MiB. The rest is not shown.</p>`}
+    ${truncated && html`<p class="test-note" role="note"><${Icon} name="failures" /> The simulation reached a limit: 366 days, 2 seconds of computing, or 1 MiB. The rest is not shown.</p>`}
     ${run && html`<div class="test-end"><${State} of=${run.state} kind=${run.state === 'completed' ? 'ok' : run.state === 'failed' ? 'bad' : 'warn'} /><p><b>${ENDS[run.state] ?? run.state}</b>${run.ends_at && html` <${Both} at=${run.ends_at} zone=${run.timezone} />`}<small class="muted">${run.recipient}, ${run.timezone}</small></p></div>
       ${run.state === 'failed' && run.reason && html`<p class="error">${failureOf(run.reason)}</p>`}
       <ol class="test-path" aria-label="Path">${path.map((one) => html`<${Reached} key=${one.step} one=${one} run=${run} index=${index} test=${test} found=${found} label=${schema.$defs?.[one.type]?.title ?? one.type} isSelected=${selected === paths.get(one.step)} select=${() => select(paths.get(one.step))} />`)}</ol>
@@ -296,7 +296,7 @@ function Reached({ one, run, index, test, found, label, isSelected, select }) {
     <p class="test-when"><${Both} at=${one.at} zone=${run.timezone} />${after > 0 && html`<span class="muted"> · +${duration(after)}</span>`}</p>
     <p class=${`test-short ${one.state === 'failed' ? 'error' : ''}`} dir="auto">${one.decision?.text ?? (one.state === 'failed' ? failureOf(one.reason) : shortOf(one, run.timezone))}</p>
     ${one.conditions.map((each, place) => html`<p key=${place} class="test-condition" data-result=${String(each.result)}><${Icon} name=${each.result ? 'ok' : 'close'} /> <span>${conditionText(each.if, false)}<span class="muted">${Object.entries(each.values).map(([name, value]) => html` <code key=${name}>${name} = ${JSON.stringify(value)}</code>`)}</span></span></p>`)}
-    ${one.missing.length > 0 && html`<p class="test-note"><${Icon} name="warn" /> Without a value: ${one.missing.join(', ')}</p>`}
+    ${one.missing.length > 0 && html`<p class="test-note"><${Icon} name="failures" /> Without a value: ${one.missing.join(', ')}</p>`}
     ${one.content && html`<${Content} one=${one} index=${index} test=${test} found=${found} />`}</li>`;
 }
 
