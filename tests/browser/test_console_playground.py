@@ -55,6 +55,15 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
 
 
+def test_form_that_sends_is_within_a_screen_of_the_first_frames_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.get_by_role("button", name="Connect").click()
+    panes = page.locator(".pane")
+    expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
+    expect(page.get_by_text("pusher:signin_success")).to_be_attached()
+    assert page.locator(".panes").bounding_box()["height"] < 900
+
+
 @pytest.mark.thorough
 def test_code_of_each_language_sends_what_is_typed(page: Page, owner: Console) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
