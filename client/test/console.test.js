@@ -20,6 +20,12 @@ test('a cron expression is shown in words', async () => {
   for (const cron of ['*/5 * * * *', '0 9 1 * mon', '0 9 * 6 *', '0 9 * * mon,tue', '0 9 L * *', '@daily', '']) assert.equal(cronText(cron), cron);
 });
 
+test('a duration from a minute has the rest in the next unit', async () => {
+  const { duration } = await import(new URL('format.js', FOLDER));
+  const shown = { 0: '0 ms', 12_700: '12.7 s', 60_000: '1 min', 203_400: '3 min 23 s', 3_599_900: '60 min', 55_080_000: '15 h 18 min', 90_000_000: '1 d 1 h' };
+  for (const [ms, text] of Object.entries(shown)) assert.equal(duration(Number(ms)), text);
+});
+
 test('every name in the modules of the console is defined', () => {
   const modules = readdirSync(FOLDER).filter((name) => name.endsWith('.js'));
   const { stdout } = spawnSync(process.execPath, [fileURLToPath(COMPILER), ...OPTIONS, ...modules], { cwd: fileURLToPath(FOLDER), encoding: 'utf8' });

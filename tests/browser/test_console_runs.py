@@ -77,7 +77,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
     )
     steps_of = page.locator(".waterfall li:not(.axis)")
     expect(steps_of.nth(0)).to_contain_text("simulated")
-    expect(steps_of.nth(1).locator(".why")).to_have_text("The recipient has no phone number")
+    expect(steps_of.nth(1).locator(".why")).to_have_text("The recipient has no phone number Why, and repair")
     expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
     assert violations(page) == []
     page.get_by_role("link", name="On the canvas").click()
@@ -85,8 +85,12 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
         re.compile("Simulated: no e-mail provider is set up")
     )
     page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
-    expect(steps_of.nth(0).locator(".why")).to_have_text("E-mails of the type Reminders are switched off for Off")
+    expect(steps_of.nth(0).locator(".why")).to_contain_text("E-mails of the type Reminders are switched off for Off")
+    expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
     expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
+    steps_of.nth(0).get_by_role("link", name="Why, and repair").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("off")
+    expect(outcome).to_contain_text("mails of the type Reminders are switched off for Off")
 
 
 def test_explanations_are_shown_whatever_words_the_server_chooses(
@@ -145,7 +149,7 @@ def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[.
     page = open_console("/runs?workflow=chained", viewport={"width": 1140, "height": 800})
     row = page.get_by_role("row").filter(has_text="chained")
     expect(row.get_by_role("img", name="3 steps: inbox done, delay waiting, inbox pending")).to_be_visible()
-    expect(row).to_contain_text("at pause until")
+    expect(row).to_contain_text(re.compile(r"waits at pause, \dh left"))
     assert page.locator(".table .row").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
 
 
@@ -210,3 +214,39 @@ def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_i
     show.click()
     expect(row).to_contain_text("The e-mail needs data.id, which the trigger did not send")
     assert violations(page) == []
+
+
+def test_steps_of_a_run_are_drawn_to_scale_and_labels_do_not_overlap(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    at = "2026-06-01T10:00:{:06.3f}Z".format
+    ends = {"bell": (0, 0), "before": (0, 11), "later": (11.02, 12.7)}
+    steps = [
+        {**run["steps"][0], "key": key, "started_at": at(start), "ended_at": at(end)}
+        for key, (start, end) in ends.items()
+    ]
+    run |= {"created_at": at(0), "ended_at": at(12.7), "state": "completed", "steps": steps}
+    page = open_console("/account")
+    page.route("**/v1/runs/scaled", lambda route: route.fulfill(json=run))
+    page.evaluate("history.pushState(null, '', '/console/runs/scaled')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    bars = page.locator(".track .done")
+    expect(bars).to_have_count(3)
+    bell, before, later = bars.evaluate_all("all => all.map((one) => one.getBoundingClientRect().width)")
+    assert bell <= 12 < later < before / 3
+    expect(page.locator(".axis .track")).to_have_text("0")
+    run["steps"][2]["ended_at"] = run["ended_at"] = "2026-06-01T10:00:11.040Z"
+    page.reload()
+    expect(page.locator(".axis .track")).to_have_text("11 s")
+
+
+def test_row_of_the_open_run_follows_it(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console(f"/runs/{owner.run}", viewport={"width": 1280, "height": 800})
+    row = page.get_by_role("row").filter(has=page.locator(f"a[href*='{owner.run}']"))
+    expect(row).not_to_contain_text("cancelled")
+    run = owner.send("GET", f"/v1/runs/{owner.run}")
+    page.route(f"**/v1/runs/{owner.run}", lambda route: route.fulfill(json={**run, "state": "cancelled"}))
+    page.route("**/v1/runs?*", lambda route: route.abort())
+    page.get_by_role("button", name="Refresh").click()
+    expect(row).to_contain_text("cancelled")

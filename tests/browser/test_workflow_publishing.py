@@ -499,6 +499,28 @@ def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..
     page.wait_for_function(f"({OFFSET})() < 1")
 
 
+def test_result_says_what_was_not_sent_and_stays_when_the_draft_is_published(
+    edit: Callable[..., Editor], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/noel", {"name": "Noel"})
+    editor = edit("kept-test", BUILT)
+    page, panel = editor.page, editor.page.get_by_role("complementary", name="Test")
+    editor.step("wait").dblclick()
+    page.locator(".inspector").get_by_label("For", exact=True).fill("75m")
+    editor.expect_saved()
+    page.get_by_role("button", name="Test", exact=True).click()
+    panel.get_by_label("Recipients", exact=True).fill("noel")
+    panel.get_by_role("button", name="Run the test").click()
+    result = panel.get_by_role("region", name="Result")
+    expect(result.locator(".test-end")).to_contain_text("Completed: 1 sent, 1 not sent")
+    expect(result.locator(".test-end .state.info")).to_be_visible()
+    expect(result.locator("[data-step=wait]")).to_contain_text("Waited 1 h 15 min")
+    editor.publish()
+    expect(page.get_by_role("region", name="Published")).to_be_visible()
+    expect(panel.get_by_role("note")).to_have_count(0)
+    expect(result).to_be_visible()
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("theme", sampled(THEMES))
 def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], owner: Console, theme: str) -> None:
@@ -540,6 +562,7 @@ def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], 
     assert violations(page) == []
     result.get_by_role("button", name="tom").click()
     expect(result.locator("[data-step=mail]")).to_contain_text("his type or everything is muted")
+    expect(panel.get_by_role("status")).to_have_text(re.compile("^Completed: . sent, . not sent, 4 steps$"))
     expect(editor.step("mail")).to_have_attribute("data-state", "skipped")
     assert owner.send("GET", f"/v1/runs?workflow=tested-{theme}")["runs"] == []
 

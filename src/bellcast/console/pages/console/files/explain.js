@@ -172,7 +172,7 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   const { method, path: target } = action;
   if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
-  if (target.endsWith('/preferences') && stopped && ['muted', 'channel', 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
+  if (target.endsWith('/preferences') && stopped && ['muted', 'channel', type && 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
     const url = withQuery(target, tenant);
     return html`<${Undoable} word=${stopped.rule === 'muted' ? 'Unmute' : `Switch ${CHANNEL_NAMES[stopped.channel].toLowerCase()} on`} act=${async () => {
       const patches = switchOf(stopped, type, await get(url));
@@ -197,8 +197,10 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
     return html`<${Form} isInline button="Set the address" send=${async (values) => {
       const old = (await get(url))[name];
       await request('PATCH', url, { [name]: values[name].trim() });
+      page.reload();
       setUndo(() => async () => {
         await request('PATCH', url, { [name]: old });
+        page.reload();
         setUndo(null);
       });
     }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
@@ -233,7 +235,8 @@ export function Explanation({ page, recipient, tenant }) {
   const notification = page.query.get('notification') ?? '';
   const [ofType, setType] = useState('');
   const type = notification ? '' : ofType;
-  const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification, type, ...tenant }), signal), [recipient, notification, type]);
+  const run = notification || type ? '' : page.query.get('run') ?? '';
+  const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification, run, type, ...tenant }), signal), [recipient, notification, run, type]);
   const polls = useRef(0);
   useEvery(POLL_MS, () => {
     if (polls.current >= MAX_POLLS || !result.value?.channels.some(({ state }) => state === 'queued' || state === 'sending')) return;

@@ -26,10 +26,12 @@ export const secondOf = (at) => clock({ hour: '2-digit', minute: '2-digit', seco
 export const timeSpan = (from, to) => `${dayTime(from)} to ${dayOf(from) === dayOf(to) ? hourOf(to) : dayTime(to)}`;
 
 const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's'], [0, 'ms']];
-/** A duration in its largest unit. */
+/** A duration in its largest unit; from a minute, with the rest in the next one. */
 export function duration(ms) {
-  const [size, unit] = UNITS.find(([length]) => ms >= length);
-  return `${(ms / (size || 1)).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
+  const place = UNITS.findIndex(([length]) => ms >= length), [size, unit] = UNITS[place];
+  if (size <= 1000) return `${(ms / (size || 1)).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
+  const [less, lesser] = UNITS[place + 1], all = Math.round(ms / less), rest = all % (size / less);
+  return `${number((all - rest) / (size / less))} ${unit}${rest > 0 ? ` ${rest} ${lesser}` : ''}`;
 }
 
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });

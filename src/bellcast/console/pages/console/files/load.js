@@ -15,6 +15,16 @@ export const refreshes = signal(0);
 /** Why data on the page is outdated: the problem, the time of the data, and what to repeat if it is not a refresh; null while it is current. */
 export const outdated = signal(null);
 
+/** The object that is open beside a list, as it was read last: its row shows the same. */
+export const opened = signal(null);
+
+export function useOpened(value) {
+  useEffect(() => {
+    opened.value = value ?? null;
+    return () => { opened.value = null; };
+  }, [value]);
+}
+
 export function refresh() {
   refreshes.value += 1;
 }

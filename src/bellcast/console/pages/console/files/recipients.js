@@ -7,7 +7,7 @@ import { CHANNEL_NAMES, Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html, useState } from './html.js';
-import { Loaded, Paged, Skeleton, Together, refresh, useLoad } from './load.js';
+import { Loaded, Paged, Skeleton, Together, refresh, useLoad, useOpened } from './load.js';
 import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
@@ -75,6 +75,7 @@ export function Recipient({ page }) {
   const tenant = tenantOf(page);
   const url = urlOf(page);
   const found = useLoad((signal) => get(url(), signal), [url()]);
+  useOpened(found.value);
   const title = html`<${Heading} title=${page.key} />`;
   if (found.value === undefined) return html`${found.problem && !found.isLoading && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`} />`;
   const one = found.value;

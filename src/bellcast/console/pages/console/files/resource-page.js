@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { FilterBar, Views, chosenRange, startOf } from './filters.js';
 import { dayTime, number } from './format.js';
-import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
 import { goBack, leave, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
@@ -106,6 +106,11 @@ function useRows(page, resource, parameters, key) {
   const [state, setState] = useState({ of: null });
   const [more, setMore] = useState({ isLoading: false, problem: null });
   useLayoutEffect(() => { if (first.value) setState({ of: first.value, chunks: [first.value[resource.rows]], last: first.value, total: first.value.total, fresh: 0 }); }, [first.value]);
+  useEffect(() => {
+    const one = opened.value;
+    const update = (row) => (one && row.id === one.id && row.key === one.key && row.tenant === one.tenant ? { ...row, ...one } : row);
+    if (one) setState((old) => ({ ...old, chunks: old.chunks?.map((rows) => rows.map(update)) }));
+  }, [opened.value, first.value]);
   const isCurrent = first.value !== undefined && state.of === first.value;
   const chunks = isCurrent ? state.chunks : [];
   const last = isCurrent ? state.last : {};

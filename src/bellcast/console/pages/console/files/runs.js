@@ -4,29 +4,33 @@
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { SetUpProvider, failureOf, missingOf, simulatedText } from './explain.js';
-import { duration } from './format.js';
-import { Loaded, Skeleton, loadStyle, useEvery, useLoad } from './load.js';
+import { duration, relativeTime } from './format.js';
+import { Loaded, Skeleton, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
 import { get, path, request, withQuery } from './server.js';
-import { typeOf } from './workflow-model.js';
+import { SENDING, typeOf } from './workflow-model.js';
 import { Chain } from './workflows.js';
 
 await loadStyle('run.css');
 
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
-/** An interval without events is collapsed if it is at least this long and takes the larger part of the run. */
+/** An interval without events is collapsed if it is at least this long, and if such intervals take nearly all of the run. */
 const FOLDED_MS = 100;
-/** Width of a collapsed interval in percent, and minimum width of a bar in px. */
+/** The others take less than this part of the run. */
+const FOLDED_REST = 1 / 20;
+/** Width of a collapsed interval in percent, minimum width of a bar in px, and of its label in percent. */
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
+const LABEL_WIDTH = 30;
 
 /** At which step a run waits. */
 function waitOf({ state, steps }) {
   const step = state === 'waiting' && steps.find((one) => one.state === 'waiting');
-  return step && (step.due_at ? html`at ${step.key} until <${Time} at=${step.due_at} />` : `at ${step.key}`);
+  const left = step?.due_at && relativeTime(step.due_at);
+  return step && `waits at ${step.key}${!left || Date.parse(step.due_at) <= Date.now() ? '' : left.startsWith('in ') ? `, ${left.slice(3)} left` : ` until ${left}`}`;
 }
 
 export const runs = {
@@ -69,6 +73,7 @@ export function Run({ page }) {
     return { ...one, why: await explainRun(one, tenant, signal) };
   }, [url()]);
   const title = html`<${Heading} title=${page.key} />`;
+  useOpened(found.value);
   useEvery(POLL_MS, () => found.value && isUnderway(found.value) && found.reload());
   const act = (method, more) => async () => {
     await request(method, url(more));
@@ -108,13 +113,17 @@ function Waterfall({ page, one, outcomes, tenant }) {
   const read = () => (definition.current ??= get(definitionOf(one, tenant)));
   /** When a step could have begun: at the end of the last one before it. */
   const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
-  return html`<ol class="waterfall"><li class="axis" aria-hidden="true"><span></span><span class="track">${spans.filter((span) => span.isFolded).map((span) => html`<span class="folded" style=${placed(span.x, span.width)}>${duration(span.length)}</span>`)}</span><span class="took">${duration(total)}</span></li>
-    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} outcome=${outcomes[index]} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
+  const folded = spans.filter((span) => span.isFolded);
+  return html`<ol class="waterfall"><li class="axis" aria-hidden="true"><span></span><span class="track">${!(folded[0]?.x < LABEL_WIDTH) && '0'}${folded.map((span, index) => html`<span class="folded" style=${placed(span.x, span.width)} title=${duration(span.length)}>${!(span.x - folded[index - 1]?.x < LABEL_WIDTH) && duration(span.length)}</span>`)}</span><span class="took">${duration(total)}</span></li>
+    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} outcome=${outcomes[index]} why=${hasRepair(step, outcomes[index]) && page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, run: one.id })} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
 }
+
+/** The page of the recipient explains what stopped a message, unless the workflow did. */
+const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) && kind !== 'ok' && ['skipped', 'failed', 'bounced', 'suppressed'].includes(word) && !/^(condition$|ended: )/.test(reason ?? '');
 
 const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
-function Step({ page, step, outcome, end, at, ready, read }) {
+function Step({ page, step, outcome, why, end, at, ready, read }) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef(null);
   const from = step.started_at && Date.parse(step.started_at), to = step.ended_at ? Date.parse(step.ended_at) : end;
@@ -126,9 +135,9 @@ function Step({ page, step, outcome, end, at, ready, read }) {
     button.current.focus();
   };
   return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${State} of=${outcome.word} kind=${outcome.kind} /></span>
-    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
+    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
     <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
-    ${outcome.text && html`<span class="why" dir="auto">${outcome.text}</span>`}
+    ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
     ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
 }
 
@@ -141,7 +150,7 @@ function StepDetails({ page, step, read }) {
     <h3>Output</h3>${step.result === null ? html`<p class="muted">No output.</p>` : html`<${Json} of=${step.result} />`}</div>`;
 }
 
-/** Positions of times, in percent. Times without an event that are the larger part of the run are folded to a fixed width. */
+/** Positions of times, in percent. Times without an event that are nearly all of the run are folded to a fixed width. */
 export function scaleOf(one, end) {
   const start = Date.parse(one.created_at);
   const times = one.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
@@ -153,7 +162,7 @@ export function scaleOf(one, end) {
   const busy = total - idle.reduce((sum, span) => sum + span.length, 0);
   // A run that only waited, apart from steps that took no time, is drawn to scale.
   const isActive = ({ from, to }) => one.steps.some((step) => step.started_at && Date.parse(step.started_at) <= from && (step.ended_at ? Date.parse(step.ended_at) : end) >= to);
-  const folds = idle.length > 0 && spans.some((span) => !isIdle(span) && isActive(span));
+  const folds = idle.length > 0 && busy < total * FOLDED_REST && spans.some((span) => !isIdle(span) && isActive(span));
   const room = 100 - (folds ? idle.length * FOLD_WIDTH : 0);
   let x = 0;
   for (const span of spans) {

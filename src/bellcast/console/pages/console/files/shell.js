@@ -3,7 +3,7 @@
  */
 import { html, signal, useEffect, useRef, useState } from './html.js';
 import { number, zone } from './format.js';
-import { openLoads, refresh } from './load.js';
+import { openLoads, refresh, refreshes } from './load.js';
 import { Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
@@ -106,7 +106,7 @@ function useCounts() {
       clearInterval(timer);
       abort.abort();
     };
-  }, [tenant]);
+  }, [tenant, refreshes.value]);
 }
 
 /** The icon of the tab has a red dot while there are failures, also for operators who look at another tab. */

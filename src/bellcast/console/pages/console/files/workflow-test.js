@@ -85,7 +85,7 @@ function parse(name, text) {
 /** The last simulation, unless the definition has changed since. */
 export function currentOf(test) {
   const found = test.found.value;
-  return test.isOpen.value && found?.values === test.draft.values.value ? found : null;
+  return test.isOpen.value && found && JSON.stringify(found.values) === JSON.stringify(test.draft.values.value) ? found : null;
 }
 
 /** The states of the steps and branches on the canvas; undefined without a current simulation. */
@@ -114,6 +114,14 @@ const isTaken = (one) => one !== undefined && !(one.state === 'skipped' && one.r
 
 const REASONS = { condition: 'its condition does not hold', muted: 'muted', no_address: 'no address', invalid_address: 'unusable address', suppressed: 'suppressed address', channel: 'channel off', type: 'type off', workflow: 'workflow off' };
 const ENDS = { completed: 'Completed', failed: 'Failed', merged: 'Joined the digest of another run', throttled: 'Stopped by a throttle', waiting: 'Still waiting', running: 'Not finished' };
+
+/** How a run ends, and how many of its messages would be sent, unless all would. */
+function endOf({ state, path }) {
+  const sending = path.filter((one) => isTaken(one) && SENDING.includes(one.type));
+  const sent = sending.filter((one) => one.state === 'done').length;
+  if (state === 'completed' && sent < sending.length) return ['info', `Completed: ${sent} sent, ${sending.length - sent} not sent`];
+  return [{ completed: 'ok', failed: 'bad' }[state] ?? 'warn', ENDS[state] ?? state];
+}
 
 /** What a step does, in a few words. */
 function shortOf({ type, state, reason, decision, branch, assumed, at, until }, zone) {
@@ -151,7 +159,7 @@ export function TestPanel({ test, schema, select, selected, close }) {
     test.run();
   };
   const run = current?.recipients[test.shown.value];
-  const announced = isRunning.value ? 'Simulating' : run ? `${ENDS[run.state] ?? run.state}, ${count(run.path.filter(isTaken).length, 'step')}` : '';
+  const announced = isRunning.value ? 'Simulating' : run ? `${endOf(run)[1]}, ${count(run.path.filter(isTaken).length, 'step')}` : '';
   return html`<aside class="inspector test-panel" aria-label="Test" ref=${panel} onKeyDown=${(event) => {
     if (event.key !== 'Escape' || event.defaultPrevented) return;
     event.preventDefault();
@@ -275,12 +283,13 @@ function Result({ test, found, schema, select, selected }) {
   const run = recipients[index];
   const path = run?.path.filter(isTaken) ?? [];
   const keys = new Set(path.map((one) => one.step));
+  const [kind, end] = run ? endOf(run) : [];
   const left = stepsOf(found.values).map(({ step }) => step.key).filter((key) => !keys.has(key));
   const paths = new Map(stepsOf(found.values).map(({ step, path }) => [step.key, path]));
   return html`
     ${recipients.length > 1 && html`<div class="test-tabs" role="group" aria-label="Recipient">${recipients.map((one, place) => html`<button key=${one.recipient} type="button" aria-pressed=${String(place === index)} onClick=${() => { test.shown.value = place; }}><${State} of=${one.state} /><span dir="auto">${one.recipient}</span></button>`)}</div>`}
     ${truncated && html`<p class="test-note" role="note"><${Icon} name="failures" /> The simulation reached a limit: 366 days, 2 seconds of computing, or 1 MiB. The rest is not shown.</p>`}
-    ${run && html`<div class="test-end"><${State} of=${run.state} kind=${run.state === 'completed' ? 'ok' : run.state === 'failed' ? 'bad' : 'warn'} /><p><b>${ENDS[run.state] ?? run.state}</b>${run.ends_at && html` <${Both} at=${run.ends_at} zone=${run.timezone} />`}<small class="muted">${run.recipient}, ${run.timezone}</small></p></div>
+    ${run && html`<div class="test-end"><${State} of=${run.state} kind=${kind} /><p><b>${end}</b>${run.ends_at && html` <${Both} at=${run.ends_at} zone=${run.timezone} />`}<small class="muted">${run.recipient}, ${run.timezone}</small></p></div>
       ${run.state === 'failed' && run.reason && html`<p class="error">${failureOf(run.reason)}</p>`}
       <ol class="test-path" aria-label="Path">${path.map((one) => html`<${Reached} key=${one.step} one=${one} run=${run} index=${index} test=${test} found=${found} label=${schema.$defs?.[one.type]?.title ?? one.type} isSelected=${selected === paths.get(one.step)} select=${() => select(paths.get(one.step))} />`)}</ol>
       ${left.length > 0 && html`<p class="muted test-left">Not reached: ${left.join(', ')}</p>`}`}`;
