@@ -335,6 +335,22 @@ def test_corrected_notification_has_the_new_title(open_console: Callable[..., Pa
     expect(page.locator("h1")).to_have_text("Tuesday")
 
 
+def test_trigger_creates_a_recipient_only_at_the_second_click(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/workflows/simple", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
+    page = open_console("/workflows/simple")
+    page.get_by_role("textbox", name="Recipient").fill("newcomer")
+    trigger = page.get_by_role("button", name="Trigger", exact=True)
+    expect(trigger).to_have_class("primary")
+    trigger.click()
+    expect(page.get_by_text("There is no recipient newcomer yet.")).to_be_visible()
+    assert violations(page) == []
+    assert owner.send("GET", "/v1/runs?workflow=simple")["runs"] == []
+    trigger.click()
+    expect(page.get_by_role("link", name="Open the run")).to_be_visible()
+
+
 @pytest.mark.thorough
 def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     open_console: Callable[..., Page], owner: Console
@@ -353,8 +369,8 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     page.get_by_role("button", name="Show what would be sent").click()
     expect(page.locator(".panel .rows-of li").filter(has_text="Inbox")).to_contain_text("in the inbox")
     assert violations(page) == []
-    for _ in range(2):  # the second click confirms
-        page.get_by_role("button", name="Trigger rolled").click()
+    owner.send("PUT", "/v1/recipients/rudi", {"name": "Rudi"})
+    page.get_by_role("button", name="Trigger", exact=True).click()
     page.get_by_role("link", name="Open the run").click()
     expect(page.locator("h1")).to_have_text("rolled for rudi")
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("Completed")

@@ -91,6 +91,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
     steps_of.nth(0).get_by_role("link", name="Why, and repair").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("off")
     expect(outcome).to_contain_text("mails of the type Reminders are switched off for Off")
+    expect(outcome.get_by_role("button", name="Switch e-mail on")).to_be_visible()
 
 
 def test_explanations_are_shown_whatever_words_the_server_chooses(
@@ -116,7 +117,9 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     page.route("**/v1/explain?*", reword)
     page.goto(f"{owner.server.url}/console/runs/{run}")
     reasons = page.locator(".waterfall .why")
-    expect(reasons).to_have_text(["Simulated: no SMS provider is set up", "Worded has switched off e-mails"])
+    expect(reasons).to_have_text(
+        ["Simulated: no SMS provider is set up", "Worded has switched off e-mails Why, and repair"]
+    )
     page.goto(f"{owner.server.url}/console/recipients/worded")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("Simulated: no SMS provider is set up")
@@ -143,12 +146,14 @@ def test_recipient_of_a_run_that_failed_at_once_has_been_sent_nothing(
 
 def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[..., Page], owner: Console) -> None:
     bell, wait = {"key": "bell", "type": "inbox", "title": "Hi"}, {"key": "pause", "type": "delay", "for": "2h"}
-    owner.send("PUT", "/v1/workflows/chained", {"steps": [bell, wait, {**bell, "key": "again"}]})
+    more = [{**bell, "key": key} for key in ("again", "often", "last")]
+    owner.send("PUT", "/v1/workflows/chained", {"steps": [bell, wait, *more]})
     run = owner.send("POST", "/v1/workflows/chained/trigger", {"to": "sim"})["run"]
     wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "waiting", lambda: "it does not wait")
     page = open_console("/runs?workflow=chained", viewport={"width": 1140, "height": 800})
     row = page.get_by_role("row").filter(has_text="chained")
-    expect(row.get_by_role("img", name="3 steps: inbox done, delay waiting, inbox pending")).to_be_visible()
+    expect(row.get_by_role("img", name="5 steps: inbox done, delay waiting, inbox pending")).to_be_visible()
+    expect(row.locator(".chain .avatar")).to_have_count(5)
     expect(row).to_contain_text(re.compile(r"waits at pause, \dh left"))
     assert page.locator(".table .row").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
 

@@ -234,7 +234,9 @@ async def test_recipient_alone_is_explained_by_the_last_notification_and_its_fac
     async with app(tmp_path) as (_, client):
         assert (await explain(client))["verdict"] == "unknown_recipient"
         await client.put("/v1/recipients/alice", json=EMAIL)
-        assert (await explain(client))["verdict"] == "nothing_sent"
+        nothing = await explain(client)
+        assert nothing["verdict"] == "nothing_sent"
+        assert nothing["text"].startswith("Nothing has been sent to the recipient in the last 24 hours. ")
         await client.put("/v1/recipients/alice/preferences", json={"types": {"booking": {"email": False}}})
         id = await send(client)
         token = (await client.post("/v1/tokens", json={"recipient": "alice"})).json()["token"]

@@ -55,10 +55,10 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     items, explained, connections, facts = await _recent(ctx, tenant, recipient, start)
     presence = _presence(connections)
     run = await _last_run(ctx, tenant, recipient, items[0] if items else None, start)
-    at = _utc(items[0].notification.created_at if items else times.to_rfc3339(start))
-    text = (
-        f"The last notification was sent at {at}." if items else f"Nothing has been sent to the recipient since {at}."
-    )
+    if items:
+        text = f"The last notification was sent at {_utc(items[0].notification.created_at)}."
+    else:
+        text = f"Nothing has been sent to the recipient {'in the last 24 hours' if since is None else f'since {_utc(since)}'}."
     last = explained[0] if items else Explanation(verdict="nothing_sent", text="")
     if run is not None and (run.state == "failed" or run.state not in runs.ENDED):
         has_failed = run.state == "failed"

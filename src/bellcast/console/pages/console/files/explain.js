@@ -223,11 +223,17 @@ function LastSent({ facts }) {
   return last ? html`The last notification was sent <${Time} at=${last.at} />.` : 'Nothing has been sent in the last 24 hours.';
 }
 
-/** The facts of each notification, in order of its first fact; those about no notification come last. */
+/** The facts of each notification, the newest first; those about no notification come last. */
 function byNotification(facts) {
   const groups = new Map();
   for (const one of facts) groups.set(one.notification, [...groups.get(one.notification) ?? [], one]);
-  return [...groups].sort(([one], [other]) => (one === null) - (other === null));
+  return [...groups].reverse().sort(([one], [other]) => (one === null) - (other === null));
+}
+
+/** The type of the notifications of a run. */
+async function typeOfRun(id, tenant, signal) {
+  const { workflow, version } = await get(withQuery(path`/v1/runs/${id}`, tenant), signal);
+  return (await get(withQuery(path`/v1/workflows/${workflow}`, { ...tenant, version }), signal)).type;
 }
 
 /** Explains the last notification to a recipient when the page opens, or the one in the URL, or what a type would do now. */
@@ -236,7 +242,7 @@ export function Explanation({ page, recipient, tenant }) {
   const [ofType, setType] = useState('');
   const type = notification ? '' : ofType;
   const run = notification || type ? '' : page.query.get('run') ?? '';
-  const result = useLoad((signal) => get(withQuery('/v1/explain', { recipient, notification, run, type, ...tenant }), signal), [recipient, notification, run, type]);
+  const result = useLoad(async (signal) => ({ ...await get(withQuery('/v1/explain', { recipient, notification, run, type, ...tenant }), signal), type: type || (run && await typeOfRun(run, tenant, signal)) }), [recipient, notification, run, type]);
   const polls = useRef(0);
   useEvery(POLL_MS, () => {
     if (polls.current >= MAX_POLLS || !result.value?.channels.some(({ state }) => state === 'queued' || state === 'sending')) return;
@@ -248,7 +254,7 @@ export function Explanation({ page, recipient, tenant }) {
     setQuery({ notification: values.notification.trim() }, { isQuiet: true });
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
-    <${Verdict} page=${page} of=${value} recipient=${recipient} type=${type || value.facts.find((one) => one.type)?.type} tenant=${tenant} />
+    <${Verdict} page=${page} of=${value} recipient=${recipient} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
     ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${value.presence}</p>`}
     ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}

@@ -64,22 +64,35 @@ function Trigger({ page, one, url, tenant }) {
 function TriggerForm({ page, one, url, tenant, example }) {
   const [sends, setSends] = useState(null);
   const [run, setRun] = useState(null);
+  const [problem, setProblem] = useState('');
   const place = useRef(null);
-  const entered = () => {
-    const form = place.current.querySelector('form');
-    if (!form.reportValidity()) throw new Error('Enter the key of a recipient.');
-    const { to, data } = Object.fromEntries(new FormData(form));
-    return { to: to.trim(), data: parsed(data) ?? {} };
-  };
+  const [unknown, setUnknown] = useState(null);
+  const entered = ({ to, data }) => ({ to: to.trim(), data: parsed(data) ?? {} });
   const simulate = async () => {
-    const { to, data } = entered();
-    // A draft is left out: the trigger uses the published version.
-    const found = await request('POST', url('/simulate'), { to: [to], data, ...(!one.in_code && { values: valuesOf(one) }) });
-    setSends(found.recipients[0].path.filter(({ state, decision }) => decision || state === 'failed'));
+    const form = place.current.querySelector('form');
+    if (!form.reportValidity()) return;
+    setProblem('');
+    try {
+      const { to, data } = entered(Object.fromEntries(new FormData(form)));
+      // A draft is left out: the trigger uses the published version.
+      const found = await request('POST', url('/simulate'), { to: [to], data, ...(!one.in_code && { values: valuesOf(one) }) });
+      setSends(found.recipients[0].path.filter(({ state, decision }) => decision || state === 'failed'));
+    } catch (failed) {
+      setProblem(failed.message);
+    }
   };
-  const start = html`<${Confirm} label=${`Trigger ${one.key}`} word="Trigger" act=${async () => setRun((await request('POST', url('/trigger'), entered())).run)} />`;
-  return html`<div ref=${place}><${Form} button="Show what would be sent" more=${start} send=${simulate}>
-      <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} /><${Field} isLong label="Data as JSON" name="data" defaultValue=${example} /><//></div>
+  /** A recipient who does not exist would be created, without an address: the second click does so. */
+  const trigger = async (values) => {
+    const body = entered(values), { to } = body;
+    const isNew = to !== unknown && await get(withQuery(path`/v1/recipients/${to}`, tenant)).then(() => false, ({ status }) => status === 404);
+    setUnknown(isNew ? to : null);
+    if (isNew) return;
+    setRun((await request('POST', url('/trigger'), body)).run);
+    refresh();
+  };
+  const show = html`<button type="button" onClick=${simulate}>Show what would be sent</button>${problem && html`<span class="error" role="alert">${problem}</span>`}`;
+  return html`<div ref=${place}><${Form} button="Trigger" more=${show} send=${trigger}>
+      <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Field} isLong label="Data as JSON" name="data" defaultValue=${example} /><//></div>
     <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
     <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}</div>
     <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details>`;
