@@ -118,7 +118,7 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     page.goto(f"{owner.server.url}/console/runs/{run}")
     reasons = page.locator(".waterfall .why")
     expect(reasons).to_have_text(
-        ["Simulated: no SMS provider is set up", "Worded has switched off e-mails Why, and repair"]
+        ["Simulated: no SMS provider is set up", "E-mails are switched off for worded Why, and repair"]
     )
     page.goto(f"{owner.server.url}/console/recipients/worded")
     outcome = page.get_by_role("region", name="Outcome")
