@@ -173,7 +173,7 @@ async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
         assert channels["email"]["text"] == (
             "The e-mail was not sent, because e-mails of the type Bookings are switched off for Alice."
         )
-        assert channels["email"]["reason"] == "Alice has switched off e-mails of the type Bookings"
+        assert channels["email"]["reason"] == "e-mails of the type Bookings are switched off for Alice"
         now = await explain(client, type="booking", channel="email")
         assert [(one["outcome"], one["rule"], one["by"]) for one in now["channels"]] == [("skip", "type", "recipient")]
         # Stored decisions do not change with the preferences.
