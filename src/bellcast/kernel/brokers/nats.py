@@ -177,7 +177,7 @@ class NatsTransport:
             if int(before) > last:
                 self.on_hole(stream, EventId(int(epoch, 16), last))
         self._followed[message.sid] = (stream, epoch, offset)
-        if message.payload:  # an empty one clears the stream, or makes it incomplete
+        if message.payload:  # an empty one clears the stream
             self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))
 
     def _fail(self, failure: BaseException) -> None:

@@ -267,10 +267,8 @@ class NatsLog(TopicLog):
                 if kind == "missed":
                     continue
                 kept = messages if start is None else await self._messages(stream, one, None)
-                events = [
-                    message for message in kept if message.payload
-                ]  # others clear the stream, or make it incomplete
-                messages = [message for message in events[-most:] if _time(message) > oldest]
+                cleared = max((number for number, message in enumerate(kept, 1) if not message.payload), default=0)
+                messages = [message for message in kept[cleared:][-most:] if _time(message) > oldest]
             some = [
                 StoredEntry(_sequence(message), _time(message), message.payload)
                 for message in messages

@@ -104,8 +104,7 @@ class TopicLog(Protocol):
 
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
         """Append entries and publish them to all processes, in log order. Return their ids. Raises LogFull if the engine
-        holds no further log. If the engine reports holes, an entry without a payload makes the stream incomplete after earlier
-        ids."""
+        holds no further log."""
 
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int

@@ -310,7 +310,7 @@ class RemoteHistory(TopicHistory):
                         some = followed[start : start + STREAMS_PER_READ]
                         events, incomplete = await self._read_after(self._delivered.get(tenant), tenant, some)
                         found[tenant] |= {_id(event): event for event in events}
-                        lost |= {*incomplete, *await self._lose_passed_over(tenant, some)}
+                        lost |= {*incomplete, *await self._passed_over(tenant, some)}
                 await self._broker.fence()  # events that arrive until then may have another hole before them
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
@@ -336,9 +336,9 @@ class RemoteHistory(TopicHistory):
                 by_tenant[tenant].append(stream)
         return by_tenant
 
-    async def _lose_passed_over(self, tenant: str, streams: Sequence[Stream]) -> Collection[Stream]:
+    async def _passed_over(self, tenant: str, streams: Sequence[Stream]) -> Collection[Stream]:
         """Return the streams that lack an event before others of the tenant that have been delivered: a reader may have had it
-        from the log. Clients may have positions behind it, which are unknown from now on."""
+        from the log."""
         holes = {stream: self._holes[stream] for stream in streams if stream in self._holes}
         delivered = self._delivered.get(tenant)
         if not holes or delivered is None:
@@ -346,13 +346,7 @@ class RemoteHistory(TopicHistory):
         oldest = min(holes.values(), key=lambda last: last.offset)
         events, incomplete = await self._read_after(oldest, tenant, list(holes))
         missing = [event for event in events if holes[event.stream].offset < _id(event).offset <= delivered.offset]
-        lost = {*incomplete, *(event.stream for event in missing)}
-        if lost:
-            with contextlib.suppress(LogFull, LogUnsupported):  # there is no log in which positions could be known
-                await self._log.append(tenant, [NewEntry(stream, b"", 0, 0) for stream in lost], self._clock.now())
-        for stream in holes:
-            del self._holes[stream]
-        return lost
+        return {*incomplete, *(event.stream for event in missing)}
 
     async def _read_after(
         self, after: EventId | None, tenant: str, streams: Sequence[Stream]
