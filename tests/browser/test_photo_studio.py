@@ -276,6 +276,23 @@ def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
 
 
 @pytest.mark.thorough
+def test_open_page_recovers_after_a_response_of_a_proxy(chromium, studio):
+    context = chromium.new_context(base_url=studio)  # the browser logs the 502
+    try:
+        page, stream = context.new_page(), "**/api/notifications/stream"
+        page.clock.install()
+        context.route(stream, lambda route: route.fulfill(status=502))
+        with page.expect_response(stream):
+            sign_in(page, "Mira Okafor")
+        context.unroute(stream)
+        with page.expect_response(stream) as response:
+            page.clock.run_for(10_000)
+        assert response.value.status == 200
+    finally:
+        context.close()
+
+
+@pytest.mark.thorough
 def test_polling_bell_is_later_than_the_live_bell(page, server):
     sign_in(page, "Mira Okafor")
     page.clock.install()

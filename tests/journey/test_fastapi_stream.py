@@ -58,7 +58,7 @@ def test_failed_stream_is_tried_again_and_the_log_names_the_status(app_of, caplo
     assert f"error=status {status}" in caplog.text
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_refused_stream_is_not_tried_again(app_of, status):
     with TestClient(app_of(lambda _: httpx.Response(status))) as page:
         assert page.get("/stream").status_code == status

@@ -52,6 +52,8 @@ export function follow(listeners) {
   // A page in the back/forward cache must not keep its connection.
   addEventListener('pagehide', close);
   addEventListener('pageshow', update);
+  // A proxy's 502, such as during a restart of the app, closes an EventSource for good.
+  setInterval(update, 10_000);
 }
 
 /** Replace the page's content with the current version, unless the user is editing a form. */

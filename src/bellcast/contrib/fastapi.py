@@ -109,10 +109,10 @@ async def _open_stream(url: str, token: str, last_event_id: str | None) -> Respo
         http = await opened.enter_async_context(_stream_client(url))
         response = await http.send(http.build_request("GET", "/v1/stream", headers=headers), stream=True)
         opened.push_async_callback(response.aclose)
-        if response.status_code in (401, 403):
-            raise HTTPException(response.status_code)
-        if response.status_code != 200:
+        if response.status_code == 429 or response.status_code >= 500:
             raise Unavailable(f"status {response.status_code}")
+        if response.status_code != 200:
+            raise HTTPException(response.status_code)
         return StreamingResponse(
             _chunks(response, opened.pop_all()), media_type="text/event-stream", headers=_STREAM_HEADERS
         )
