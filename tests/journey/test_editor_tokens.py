@@ -296,6 +296,20 @@ async def test_previews_show_no_recipient_and_no_other_template(client: httpx.As
     assert fields(await ann("POST", f"{BOOKING}/publish")) == {"translations.de.email.layout": REFUSED["layout"]}
 
 
+async def test_author_sees_no_draft_of_the_project(client: httpx.AsyncClient) -> None:
+    ann, steps = await author(client), [{"key": "text", "type": "sms", "template": "booking"}]
+    for path, name in (("merger/draft", "globex"), ("visit/draft?tenant=acme", "room")):
+        values = {"steps": steps, "data": {"type": "object", "properties": {name: {"type": "string"}}}}
+        saved = await client.put(f"/v1/workflows/{path}", json={"values": values})
+        assert (saved.status_code, saved.json()["errors"]) == (201, [])
+    variables = (await ann("GET", f"{BOOKING}/variables")).json()
+    assert {one["path"] for one in variables if one["from"].startswith("workflows/")} == {"data.room"}
+    values = {"sms": {"text": "{{ data.room }} {{ data.globex }}"}}
+    findings = (await ann("POST", f"{BOOKING}/check", {"values": values})).json()["findings"]
+    assert "No sender declares data.globex." in str(findings)
+    assert "merger" not in str(findings)
+
+
 async def test_token_ends_with_the_key_that_made_it(rest: Rest) -> None:
     body = {"name": "k", "scopes": ["manage", "read"], "ttl": "1h"}
     made = (await rest.app.post("/v1/keys", json=body)).json()

@@ -7,6 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from bellcast.templates.http import samples
+from bellcast.workflows import definitions
+from bellcast.workflows.definitions import Definition
 from tests.journey.test_email import app
 from tests.journey.test_template_preview import post, put
 
@@ -185,6 +188,26 @@ async def test_check_reads_the_schema_of_a_workflow_whose_draft_uses_the_templat
         findings = await found(client, {"sms": {"text": "{{ data.client }} {{ data.id }}"}})
     assert codes(findings) == {"unknown_variable"}
     assert findings[0]["message"].startswith("No sender declares data.id.")
+
+
+async def test_check_parses_few_drafts_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Any] = []
+    parse = definitions.parse
+
+    def counted(values: Any) -> Definition:
+        parsed.append(values["steps"][0]["template"])
+        return parse(values)
+
+    async with app(tmp_path) as (_, client):
+        for number, template in enumerate(["other", "booking", "other", "booking", "booking"]):
+            step = {"key": "text", "type": "sms", "template": template}
+            await put(client, f"/v1/workflows/w{number}/draft", {"values": {"steps": [step]}})
+        monkeypatch.setattr(definitions, "parse", counted)
+        await found(client, {"sms": {"text": "Hello"}})
+        assert parsed == ["booking"] * 3
+        monkeypatch.setattr(samples, "MAX_DRAFTS", 2)
+        await found(client, {"sms": {"text": "Hello"}})
+        assert parsed == ["booking"] * 5
 
 
 async def test_check_compares_variables_with_the_last_run_of_a_workflow_without_a_schema(tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ async def test_samples_include_runs_of_workflows_that_use_the_template(world: Wo
     assert (found["id"], found["recipient"], found["data"]["nights"]) == (run, "bob", 0)
 
 
+async def test_draft_does_not_unmask_the_data_of_earlier_runs(world: World) -> None:
+    steps = [{"key": "mail", "type": "email", "template": "booking"}]
+    private = {"properties": {"diagnosis": {"x-private": True}}}
+    await world.put("/v1/workflows/remind", {"steps": steps, "data": private})
+    data = {**DATA, "diagnosis": "Flu"}
+    await world.request("POST", "/v1/workflows/remind/trigger", {"to": "bob", "data": data})
+    await world.put("/v1/workflows/remind/draft", {"values": {"steps": steps}, "base": 1})
+    (found,) = (await world.get("/v1/templates/booking/samples"))["samples"]
+    assert found["data"]["diagnosis"] == "F•••"
+
+
 async def test_samples_include_sends_that_name_the_template(world: World) -> None:
     await world.put("/v1/types/visit", {"data": {"properties": {"nights": {"x-private": True}}}})
     send = {"template": "booking", "data": DATA}

@@ -38,9 +38,10 @@ async def check(
     ctx: ApiContext, tenant: str, key: str, template: Template, data: Mapping[str, Any] | None
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
-    paths = await samples.schema_paths(ctx, tenant, key)
+    users = await samples.find_users(ctx, tenant, key)
+    paths = samples.schema_paths(users)
     declared = await samples.declared(paths, template)
-    last = await samples.last_data(ctx, tenant, key)
+    last = await samples.last_data(ctx, tenant, users)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
     versions = Versions(ctx.engines.db)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import EXAMPLE_ACTOR, EXAMPLE_NAME
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.documents.types import draft_kind
 from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
@@ -30,6 +30,8 @@ from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 MAX_SAMPLES = 10
+# Maximum number of drafts that are parsed for the users of a template.
+MAX_DRAFTS = 50
 # What names the users of a template in a list of sends or runs.
 FILTERS = {"templates": "template", "types": "type", "workflows": "workflow"}
 EXAMPLES: Mapping[VariableType, Any] = {
@@ -59,6 +61,8 @@ TYPES: Mapping[str, VariableType] = {
 
 # By path: the user that declares it, its schema, and whether a send must have it.
 SchemaPaths: TypeAlias = dict[str, tuple[str, Mapping[str, Any], bool]]
+# A type or a workflow that uses a template: plural, key, and the schema of its data.
+TemplateUser: TypeAlias = tuple[str, str, Mapping[str, Any] | None]
 
 
 class Sample(Struct, frozen=True):
@@ -90,8 +94,8 @@ class TemplateVariable(Struct, frozen=True):
 async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
     """Return the last sends that named a template, and those of the types and runs of the workflows that use it."""
     found: dict[str, Sample] = {}
-    users: list[tuple[str, str, Mapping[str, Any] | None]] = [("templates", key, None), *await _users(ctx, tenant, key)]
-    for plural, name, schema in users:
+    # Without drafts: the schema of a draft does not say what is private in the data of earlier runs.
+    for plural, name, schema in [("templates", key, None), *await _published(ctx, tenant, key)]:
         query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={FILTERS[plural]: name})
         if plural == "workflows":
             for run in (await Runs(ctx.engines.db).page(query)).items:
@@ -130,39 +134,47 @@ async def declared(schemas: SchemaPaths, template: Template) -> list[TemplateVar
     return shown
 
 
-async def schema_paths(ctx: ApiContext, tenant: str, key: str) -> SchemaPaths:
+def schema_paths(users: Iterable[TemplateUser]) -> SchemaPaths:
     """Return the paths that the users of a template declare."""
     schemas: SchemaPaths = {}
-    for plural, name, schema in await _users(ctx, tenant, key):
+    for plural, name, schema in users:
         for path, of_path, is_required in _paths("data", schema or {}):
             schemas.setdefault(path, (f"{plural}/{name}", of_path, is_required))
     return schemas
 
 
-async def _users(ctx: ApiContext, tenant: str, key: str) -> list[tuple[str, str, Mapping[str, Any] | None]]:
-    """Return the types and workflows that use a template where it applies, those with drafts last: plural, key, and the schema of their data."""
+async def find_users(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
+    """Return the types and workflows that use a template where it applies, and then the tenant's own drafts of workflows."""
+    return [*await _published(ctx, tenant, key), *[one async for one in _drafted(ctx, tenant, key)]]
+
+
+async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
     named = await references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
-    users: list[tuple[str, str, Mapping[str, Any] | None]] = []
+    users: dict[tuple[str, str], TemplateUser] = {}
     for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
         if plural == "types":
-            users.append((plural, name, (await ctx[Catalog].type(tenant, name)).data))
+            users[plural, name] = (plural, name, (await ctx[Catalog].type(tenant, name)).data)
         elif plural == "workflows" and (found := await ctx[WorkflowCatalog].find(tenant, name)) is not None:
             definition = definitions.of_valid(found.current.definition)
-            users.append((plural, name, await _schema(ctx, tenant, definition)))
-    published = {(plural, name): (plural, name, schema) for plural, name, schema in users}
-    return [*published.values(), *[one async for one in _drafted(ctx, tenant, key)]]
+            users[plural, name] = (plural, name, await _schema(ctx, tenant, definition))
+    return list(users.values())
 
 
-async def _drafted(ctx: ApiContext, tenant: str, key: str) -> AsyncIterator[tuple[str, str, Mapping[str, Any] | None]]:
-    """Yield the workflows with valid drafts that use a template."""
-    for owner in dict.fromkeys((PROJECT, tenant)):
-        async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), owner):
-            try:
-                definition = definitions.parse(decode_draft(document).values)
-            except Invalid:
-                continue
-            if any(step.fields.get("template") == key for step in definition.ordered):
-                yield WORKFLOWS, document.key, await _schema(ctx, tenant, definition)
+async def _drafted(ctx: ApiContext, tenant: str, key: str) -> AsyncIterator[TemplateUser]:
+    """Yield the workflows with valid drafts that use a template. Authors of a tenant must not see the project's drafts."""
+    quoted, parsed = msgspec.json.encode(key), 0
+    async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), tenant):
+        if quoted not in document.body:
+            continue
+        if parsed == MAX_DRAFTS:
+            return
+        parsed += 1
+        try:
+            definition = definitions.parse(decode_draft(document).values)
+        except Invalid:
+            continue
+        if any(step.fields.get("template") == key for step in definition.ordered):
+            yield WORKFLOWS, document.key, await _schema(ctx, tenant, definition)
 
 
 async def _schema(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
@@ -173,10 +185,10 @@ async def _schema(ctx: ApiContext, tenant: str, definition: Definition) -> Mappi
     return schema
 
 
-async def last_data(ctx: ApiContext, tenant: str, key: str) -> dict[str, Mapping[str, Any]]:
-    """Return the data of the last run of each workflow without a schema that uses a template, by workflow."""
+async def last_data(ctx: ApiContext, tenant: str, users: Iterable[TemplateUser]) -> dict[str, Mapping[str, Any]]:
+    """Return the data of the last run of each workflow without a schema among the users of a template, by workflow."""
     found: dict[str, Mapping[str, Any]] = {}
-    for plural, name, schema in await _users(ctx, tenant, key):
+    for plural, name, schema in users:
         if plural == WORKFLOWS and schema is None and name not in found:
             query = ListQuery(tenants=[tenant], limit=1, filters={"workflow": name})
             for run in (await Runs(ctx.engines.db).page(query)).items:

@@ -482,8 +482,8 @@ async def list_variables(wanted: Change[None]) -> list[TemplateVariable]:
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
     subject = await _subject(wanted.request, PreviewRequest())
-    schemas = await samples.schema_paths(wanted.ctx, wanted.tenant, *wanted.key)
-    return await samples.declared(schemas, subject.template)
+    users = await samples.find_users(wanted.ctx, wanted.tenant, *wanted.key)
+    return await samples.declared(samples.schema_paths(users), subject.template)
 
 
 async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASGIApp:
