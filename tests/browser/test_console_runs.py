@@ -129,6 +129,18 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     expect(last).to_have_text(re.compile(r"sent .+\. The recipient is not connected\."))
 
 
+def test_run_is_explained_when_its_workflow_is_unreadable(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/gone", {"type": "gone", "steps": [{"key": "text", "type": "sms", "text": "Hi"}]})
+    run = owner.send("POST", "/v1/workflows/gone/trigger", {"to": "gone"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
+    page = open_console("/account")
+    page.route("**/v1/workflows/gone?*", lambda route: route.fulfill(status=404, json={"code": "not_found"}))
+    with page.expect_response("**/v1/workflows/gone?*"):
+        page.goto(f"{owner.server.url}/console/recipients/gone?run={run}")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("gone got no SMS")
+
+
 def test_recipient_of_a_run_that_failed_at_once_has_been_sent_nothing(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

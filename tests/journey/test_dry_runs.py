@@ -1,9 +1,14 @@
 """Dry runs return the response of the real request with status 200, and change nothing."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.journey.channels import opened
 from tests.journey.rest import Caller, fields, refused
+from tests.journey.test_email import app
+from tests.journey.test_explain import EMAIL
 from tests.journey.test_rest_inbox import badge, ids
 from tests.journey.test_rest_inbox_actions import BUTTONS
 
@@ -149,3 +154,102 @@ async def test_plan_shows_recipients_of_an_audience_only_with_the_scope_read(tmp
             for path, body in (("/v1/notifications", named), ("/v1/workflows/w/trigger", {"to": "alice"})):
                 plan = (await caller.post(f"{path}?dry_run=true", json=body)).json()["plan"]
                 assert [one["recipient"] for one in plan] == ["alice"]
+
+
+async def test_dry_run_plans_and_writes_nothing(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/recipients/carol", json={"email": "carol@example.com"})
+        await client.put("/v1/recipients/carol/preferences", json={"digest": {"booking": "daily"}})
+        draft = {"to": ["alice", "bob", "carol"], "title": "Hi", "type": "booking", "channels": ["inbox", "email"]}
+        planned = await client.post("/v1/notifications?dry_run=true", json=draft)
+        assert planned.status_code == 200
+        body = planned.json()
+        assert body["recipients"] == 3
+        plan = {(one["recipient"], one["channel"]): (one["outcome"], one["rule"]) for one in body["plan"]}
+        assert plan == {
+            ("alice", "inbox"): ("send", None),
+            ("alice", "email"): ("send", None),
+            ("bob", "inbox"): ("send", None),
+            ("bob", "email"): ("skip", "no_address"),
+            ("carol", "inbox"): ("send", None),
+            ("carol", "email"): ("hold", "digest"),
+        }
+        assert body["plan"][-1]["at"] is not None
+        assert (await client.get("/v1/messages")).json()["messages"] == []
+        assert (await client.get("/v1/recipients/bob")).status_code == 404
+        assert (await client.get("/v1/recipients/alice")).json()["unread"] == 0
+        await client.put("/v1/templates/t", json={"inbox": {"title": "{{ data.client }}"}})
+        refused = await client.post("/v1/notifications?dry_run=true", json={"to": "alice", "template": "t"})
+        assert refused.json()["errors"][0]["field"] == "data.client"
+
+
+async def test_dry_run_lists_a_hundred_recipients_and_uses_no_quota(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/tenants/acme", json={"settings": {"sends_per_day": 1}})
+        draft = {"to": [f"r{n}" for n in range(150)], "title": "Hi", "tenant": "acme"}
+        body = (await client.post("/v1/notifications?dry_run=true", json=draft)).json()
+        assert (body["recipients"], len(body["plan"])) == (150, 100)
+        sent = await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "tenant": "acme"})
+        assert sent.status_code == 201
+        audience = await client.post("/v1/notifications?dry_run=true", json={"to": {"all": True}, "title": "Hi"})
+        assert audience.json() == {"recipients": 0, "plan": []}
+
+
+async def test_audience_is_planned_for_its_first_hundred_members(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        many = [{"key": f"r{number:03}", "email": f"r{number}@example.com"} for number in range(101)]
+        await client.post("/v1/recipients/bulk", json=many)
+        for key in ("r007", "r009", "alice"):
+            await client.put(f"/v1/topics/desk/subscriptions/{key}")
+        await client.put("/v1/recipients/r007/preferences", json={"channels": {"email": False}})
+        draft: dict[str, Any] = {"title": "a", "channels": ["inbox", {"channel": "email", "after": "1h"}]}
+
+        async def planned(path: str, **fields: Any) -> tuple[int | None, list[tuple[Any, ...]]]:
+            response = await client.post(f"{path}?dry_run=true", json=fields)
+            assert response.status_code == 200, response.text
+            plan = response.json()
+            shown = [(one["recipient"], one["channel"], one["outcome"], one["rule"]) for one in plan["plan"]]
+            return plan["recipients"], shown
+
+        mails = [("alice", "skip", "no_address"), ("r007", "skip", "channel"), ("r009", "send", None)]
+        both = [one for key, *how in mails for one in ((key, "inbox", "send", None), (key, "email", *how))]
+        assert await planned("/v1/notifications", to={"topic": "desk"}, **draft) == (3, both)
+        assert await planned("/v1/notifications", to={"role": "none"}, **draft) == (0, [])
+        number, everyone = await planned("/v1/notifications", to={"all": True}, **draft)
+        assert (number, len(everyone), everyone[-1][0]) == (102, 200, "r098")
+        assert await planned("/v1/notifications", to={"all": True, "tenant": "*"}, title="a") == (None, [])
+        refused_draft = {"to": {"all": True}, "template": "unknown"}
+        refused = await client.post("/v1/notifications?dry_run=true", json=refused_draft)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "template")
+        await client.put(
+            "/v1/workflows/w", json={"steps": [{"key": "m", "type": "email", "subject": "s", "text": "t"}]}
+        )
+        steps = [(key, "email", *how) for key, *how in mails]
+        assert await planned("/v1/workflows/w/trigger", to={"topic": "desk"}) == (3, steps)
+        assert (await client.get("/v1/messages")).json()["messages"] == []
+
+
+async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
+    steps = [
+        {"key": "bell", "type": "inbox", "title": "Hi"},
+        {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
+    ]
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/workflows/booking", json={"steps": steps, "type": "booking"})
+        await client.put("/v1/recipients/alice/preferences", json={"workflows": {"booking": {"email": False}}})
+        trigger = "/v1/workflows/booking/trigger?dry_run=true"
+        planned = await client.post(trigger, json={"to": ["alice", "bob"]})
+        assert planned.status_code == 200, planned.text
+        found = [(one["recipient"], one["channel"], one["outcome"], one["rule"]) for one in planned.json()["plan"]]
+        assert found == [
+            ("alice", "inbox", "send", None),
+            ("alice", "email", "skip", "workflow"),
+            ("bob", "inbox", "send", None),
+            ("bob", "email", "skip", "no_address"),
+        ]
+        everyone = (await client.post(trigger, json={"to": {"all": True}})).json()
+        assert (everyone["recipients"], [one["recipient"] for one in everyone["plan"]]) == (1, ["alice"] * 2)
+        assert (await client.post(trigger, json={"to": "alice", "send_at": "?"})).status_code == 422
+        assert (await client.get("/v1/runs")).json()["runs"] == []

@@ -1,4 +1,4 @@
-"""A support agent finds out why a recipient got no e-mail: timeline, explanation, dry run."""
+"""A support agent finds out why a recipient got no e-mail: timeline and explanation."""
 
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,8 @@ async def test_recipient_alone_is_explained_by_the_last_notification_and_its_fac
         assert [one["path"] for one in found["actions"]] == ["/v1/recipients/alice/preferences"]
         later = await explain(client, since="2999-01-01T00:00:00Z")
         assert (later["verdict"], later["facts"]) == ("nothing_sent", [])
+        offset = await explain(client, since="2999-01-01T20:00:00+02:00")
+        assert offset["text"].startswith("Nothing has been sent to the recipient since 2999-01-01 18:00:00 UTC. ")
 
 
 async def test_key_that_only_a_waiting_run_names_is_explained_by_the_run(tmp_path: Path) -> None:
@@ -286,6 +288,20 @@ async def test_last_notification_is_explained_by_its_run_that_failed_or_waits(tm
         assert "The e-mail was not sent, because its step failed: " in failed["text"]
         await world.send()
         assert (await world.get("/v1/explain", recipient="alice"))["verdict"] == "delivered"
+
+
+async def test_run_that_waits_is_explained_although_a_newer_one_ended(tmp_path: Path) -> None:
+    bell, pause = {"key": "bell", "type": "inbox", "title": "Hi"}, {"key": "pause", "type": "delay", "for": "1h"}
+    async with opened(tmp_path) as world:
+        await world.put("/v1/workflows/waits", {"steps": [bell, pause]})
+        await world.put("/v1/workflows/sends-nothing", {"steps": [bell | {"if": {"var": "data.x", "op": "exists"}}]})
+        run = (await world.request("POST", "/v1/workflows/waits/trigger", {"to": "alice"}))["run"]
+        await world.run_due()
+        newer = (await world.request("POST", "/v1/workflows/sends-nothing/trigger", {"to": "alice"}))["run"]
+        await world.run_due()
+        assert (await world.get(f"/v1/runs/{newer}"))["state"] == "completed"
+        found = await world.get("/v1/explain", recipient="alice")
+        assert (found["verdict"], found["actions"][-1]["path"]) == ("waiting", f"/v1/runs/{run}")
 
 
 async def test_run_that_failed_before_its_first_notification_is_explained(tmp_path: Path) -> None:
@@ -360,46 +376,6 @@ async def test_unusable_question_is_refused(tmp_path: Path, params: dict[str, st
         assert (await client.get("/v1/explain", params=params)).status_code == status
 
 
-async def test_dry_run_plans_and_writes_nothing(tmp_path: Path) -> None:
-    async with app(tmp_path) as (_, client):
-        await client.put("/v1/recipients/alice", json=EMAIL)
-        await client.put("/v1/recipients/carol", json={"email": "carol@example.com"})
-        await client.put("/v1/recipients/carol/preferences", json={"digest": {"booking": "daily"}})
-        draft = {"to": ["alice", "bob", "carol"], "title": "Hi", "type": "booking", "channels": ["inbox", "email"]}
-        planned = await client.post("/v1/notifications?dry_run=true", json=draft)
-        assert planned.status_code == 200
-        body = planned.json()
-        assert body["recipients"] == 3
-        plan = {(one["recipient"], one["channel"]): (one["outcome"], one["rule"]) for one in body["plan"]}
-        assert plan == {
-            ("alice", "inbox"): ("send", None),
-            ("alice", "email"): ("send", None),
-            ("bob", "inbox"): ("send", None),
-            ("bob", "email"): ("skip", "no_address"),
-            ("carol", "inbox"): ("send", None),
-            ("carol", "email"): ("hold", "digest"),
-        }
-        assert body["plan"][-1]["at"] is not None
-        assert (await client.get("/v1/messages")).json()["messages"] == []
-        assert (await client.get("/v1/recipients/bob")).status_code == 404
-        assert (await client.get("/v1/recipients/alice")).json()["unread"] == 0
-        await client.put("/v1/templates/t", json={"inbox": {"title": "{{ data.client }}"}})
-        refused = await client.post("/v1/notifications?dry_run=true", json={"to": "alice", "template": "t"})
-        assert refused.json()["errors"][0]["field"] == "data.client"
-
-
-async def test_dry_run_lists_a_hundred_recipients_and_uses_no_quota(tmp_path: Path) -> None:
-    async with app(tmp_path) as (_, client):
-        await client.put("/v1/tenants/acme", json={"settings": {"sends_per_day": 1}})
-        draft = {"to": [f"r{n}" for n in range(150)], "title": "Hi", "tenant": "acme"}
-        body = (await client.post("/v1/notifications?dry_run=true", json=draft)).json()
-        assert (body["recipients"], len(body["plan"])) == (150, 100)
-        sent = await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "tenant": "acme"})
-        assert sent.status_code == 201
-        audience = await client.post("/v1/notifications?dry_run=true", json={"to": {"all": True}, "title": "Hi"})
-        assert audience.json() == {"recipients": 0, "plan": []}
-
-
 async def test_failed_step_of_a_run_is_explained_without_a_rule(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/recipients/alice", EMAIL)
@@ -440,65 +416,6 @@ async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:
         assert wrong.status_code == 404
         both = await client.get("/v1/explain", params={"recipient": "alice", "run": run, "type": "x"})
         assert both.status_code == 422
-
-
-async def test_audience_is_planned_for_its_first_hundred_members(tmp_path: Path) -> None:
-    async with app(tmp_path) as (_, client):
-        many = [{"key": f"r{number:03}", "email": f"r{number}@example.com"} for number in range(101)]
-        await client.post("/v1/recipients/bulk", json=many)
-        for key in ("r007", "r009", "alice"):
-            await client.put(f"/v1/topics/desk/subscriptions/{key}")
-        await client.put("/v1/recipients/r007/preferences", json={"channels": {"email": False}})
-        draft: dict[str, Any] = {"title": "a", "channels": ["inbox", {"channel": "email", "after": "1h"}]}
-
-        async def planned(path: str, **fields: Any) -> tuple[int | None, list[tuple[Any, ...]]]:
-            response = await client.post(f"{path}?dry_run=true", json=fields)
-            assert response.status_code == 200, response.text
-            plan = response.json()
-            shown = [(one["recipient"], one["channel"], one["outcome"], one["rule"]) for one in plan["plan"]]
-            return plan["recipients"], shown
-
-        mails = [("alice", "skip", "no_address"), ("r007", "skip", "channel"), ("r009", "send", None)]
-        both = [one for key, *how in mails for one in ((key, "inbox", "send", None), (key, "email", *how))]
-        assert await planned("/v1/notifications", to={"topic": "desk"}, **draft) == (3, both)
-        assert await planned("/v1/notifications", to={"role": "none"}, **draft) == (0, [])
-        number, everyone = await planned("/v1/notifications", to={"all": True}, **draft)
-        assert (number, len(everyone), everyone[-1][0]) == (102, 200, "r098")
-        assert await planned("/v1/notifications", to={"all": True, "tenant": "*"}, title="a") == (None, [])
-        refused_draft = {"to": {"all": True}, "template": "unknown"}
-        refused = await client.post("/v1/notifications?dry_run=true", json=refused_draft)
-        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "template")
-        await client.put(
-            "/v1/workflows/w", json={"steps": [{"key": "m", "type": "email", "subject": "s", "text": "t"}]}
-        )
-        steps = [(key, "email", *how) for key, *how in mails]
-        assert await planned("/v1/workflows/w/trigger", to={"topic": "desk"}) == (3, steps)
-        assert (await client.get("/v1/messages")).json()["messages"] == []
-
-
-async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
-    steps = [
-        {"key": "bell", "type": "inbox", "title": "Hi"},
-        {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
-    ]
-    async with app(tmp_path) as (_, client):
-        await client.put("/v1/recipients/alice", json=EMAIL)
-        await client.put("/v1/workflows/booking", json={"steps": steps, "type": "booking"})
-        await client.put("/v1/recipients/alice/preferences", json={"workflows": {"booking": {"email": False}}})
-        trigger = "/v1/workflows/booking/trigger?dry_run=true"
-        planned = await client.post(trigger, json={"to": ["alice", "bob"]})
-        assert planned.status_code == 200, planned.text
-        found = [(one["recipient"], one["channel"], one["outcome"], one["rule"]) for one in planned.json()["plan"]]
-        assert found == [
-            ("alice", "inbox", "send", None),
-            ("alice", "email", "skip", "workflow"),
-            ("bob", "inbox", "send", None),
-            ("bob", "email", "skip", "no_address"),
-        ]
-        everyone = (await client.post(trigger, json={"to": {"all": True}})).json()
-        assert (everyone["recipients"], [one["recipient"] for one in everyone["plan"]]) == (1, ["alice"] * 2)
-        assert (await client.post(trigger, json={"to": "alice", "send_at": "?"})).status_code == 422
-        assert (await client.get("/v1/runs")).json()["runs"] == []
 
 
 async def test_send_outside_the_inbox_has_a_timeline(tmp_path: Path) -> None:

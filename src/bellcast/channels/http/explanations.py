@@ -58,9 +58,10 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     if items:
         text = f"The last notification was sent at {_utc(items[0].notification.created_at)}."
     else:
-        text = f"Nothing has been sent to the recipient {'in the last 24 hours' if since is None else f'since {_utc(since)}'}."
+        period = "in the last 24 hours" if since is None else f"since {_utc(times.to_rfc3339(start))}"
+        text = f"Nothing has been sent to the recipient {period}."
     last = explained[0] if items else Explanation(verdict="nothing_sent", text="")
-    if run is not None and (run.state == "failed" or run.state not in runs.ENDED):
+    if run is not None:
         has_failed = run.state == "failed"
         last = explanations.with_run(await _run(ctx, tenant, recipient, run.id), run.id, is_failed=has_failed)
         presence = (
@@ -91,11 +92,12 @@ async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
 async def _last_run(
     ctx: ApiContext, tenant: str, recipient: str, last: SentItem | None, start: int
 ) -> StoredRun | None:
-    """Return the run that sent the last notification, or a newer one."""
+    """Return the newest run that failed or goes on, of the one that sent the last notification and those since."""
     query = ListQuery(tenants=[tenant], limit=MAX_NOTIFICATIONS, filters={"recipient": recipient})
     found = (await Runs(ctx.engines.db).page(query)).items
     since = start if last is None else times.milliseconds(last.notification.created_at)
-    return next((one for one in found if one.created_at > since or _has_sent(one, last)), None)
+    open_or_failed = (one for one in found if one.state == "failed" or one.state not in runs.ENDED)
+    return next((one for one in open_or_failed if one.created_at > since or _has_sent(one, last)), None)
 
 
 def _has_sent(run: StoredRun, item: SentItem | None) -> bool:

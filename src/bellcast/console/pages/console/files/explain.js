@@ -230,7 +230,7 @@ function byNotification(facts) {
   return [...groups].reverse().sort(([one], [other]) => (one === null) - (other === null));
 }
 
-/** The type of the notifications of a run. */
+/** The type of the notifications of a run. The run's workflow or version may have been deleted. */
 async function typeOfRun(id, tenant, signal) {
   const { workflow, version } = await get(withQuery(path`/v1/runs/${id}`, tenant), signal);
   return (await get(withQuery(path`/v1/workflows/${workflow}`, { ...tenant, version }), signal)).type;
@@ -242,7 +242,7 @@ export function Explanation({ page, recipient, tenant }) {
   const [ofType, setType] = useState('');
   const type = notification ? '' : ofType;
   const run = notification || type ? '' : page.query.get('run') ?? '';
-  const result = useLoad(async (signal) => ({ ...await get(withQuery('/v1/explain', { recipient, notification, run, type, ...tenant }), signal), type: type || (run && await typeOfRun(run, tenant, signal)) }), [recipient, notification, run, type]);
+  const result = useLoad(async (signal) => ({ ...await get(withQuery('/v1/explain', { recipient, notification, run, type, ...tenant }), signal), type: type || (run && await typeOfRun(run, tenant, signal).catch(() => undefined)) }), [recipient, notification, run, type]);
   const polls = useRef(0);
   useEvery(POLL_MS, () => {
     if (polls.current >= MAX_POLLS || !result.value?.channels.some(({ state }) => state === 'queued' || state === 'sending')) return;
