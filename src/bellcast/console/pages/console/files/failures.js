@@ -1,12 +1,12 @@
 /**
  * Failures: messages, runs and jobs that failed permanently, by cause; those of one cause, and retries with their progress.
  */
-import { CHANNEL_NAMES, failureOf } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, startOf } from './filters.js';
 import { count, number } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html, useEffect, useState } from './html.js';
 import { Loaded, Paged, Skeleton, refresh, useEvery, useLoad } from './load.js';
+import { CHANNEL_NAMES, failureOf } from './outcomes.js';
 import { FIELDS, causePath, failureText } from './overview.js';
 import { Card, Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';

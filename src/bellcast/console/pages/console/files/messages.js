@@ -2,9 +2,10 @@
  * Messages of all channels, and one with its attempts and its content.
  */
 import { html, useState } from './html.js';
-import { CHANNEL_NAMES, FreeAddress, RetryMessage, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './explain.js';
+import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
+import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';

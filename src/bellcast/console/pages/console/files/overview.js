@@ -2,10 +2,10 @@
  * The Overview: what needs attention, the numbers against those before, and what is stored.
  */
 import { Charts } from './charts.js';
-import { SetUpProvider, failureOf, simulatedText, simulationOf } from './explain.js';
 import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
+import { SetUpProvider, failureOf, simulatedText, simulationOf } from './outcomes.js';
 import { Card, Dialect, Empty, Heading, Icon, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { shownTenant } from './router.js';

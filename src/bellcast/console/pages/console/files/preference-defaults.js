@@ -2,10 +2,10 @@
  * Preference defaults: what recipients get before they choose, for the project or a tenant, as a matrix of types and channels.
  */
 import { html, useState } from './html.js';
-import { CHANNEL_NAMES } from './explain.js';
 import { count } from './format.js';
 import { Loaded, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { CONFLICT, Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Popup, matching } from './parts.js';
 import { Matrix } from './preferences.js';
 import { BUILDERS } from './roles.js';

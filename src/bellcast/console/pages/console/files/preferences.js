@@ -2,8 +2,9 @@
  * The preferences of a recipient: a switch for each type and channel, mute, and quiet hours.
  */
 import { html, useEffect, useRef, useState } from './html.js';
-import { CHANNEL_NAMES, preferenceChanges } from './explain.js';
+import { preferenceChanges } from './explain.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { Field, Form, Json, Moment, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, request } from './server.js';

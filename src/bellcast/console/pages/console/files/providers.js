@@ -2,9 +2,9 @@
  * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
 import { html, useRef, useState } from './html.js';
-import { CHANNEL_NAMES } from './explain.js';
 import { Loaded, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';

@@ -3,11 +3,12 @@
  * delete its data.
  */
 import { inboxState } from './activity.js';
-import { CHANNEL_NAMES, Explanation, RetryMessage } from './explain.js';
+import { Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Skeleton, Together, refresh, useLoad, useOpened } from './load.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';

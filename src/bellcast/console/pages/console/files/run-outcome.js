@@ -1,7 +1,7 @@
 /**
  * What a step of a run did: its state, and for a step that sends what became of its messages, with the reason in words.
  */
-import { failureOf, outcomeOf, reasonOf, simulatedText } from './explain.js';
+import { failureOf, outcomeOf, reasonOf, simulatedText } from './outcomes.js';
 import { kindOf } from './parts.js';
 import { get, withQuery } from './server.js';
 

@@ -3,9 +3,9 @@
  */
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { SetUpProvider, failureOf, missingOf, simulatedText } from './explain.js';
 import { duration, relativeTime } from './format.js';
 import { Loaded, Skeleton, loadStyle, useEvery, useLoad, useOpened } from './load.js';
+import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';

@@ -2,8 +2,8 @@
  * The life of a notification as a story: its outcome, what each channel did, and how the recipient saw it.
  */
 import { html, useState } from './html.js';
-import { CHANNEL_NAMES, outcomeOf, reasonOf } from './explain.js';
 import { duration, fullTime } from './format.js';
+import { CHANNEL_NAMES, outcomeOf, reasonOf } from './outcomes.js';
 import { Copy, Icon, Time, Type } from './parts.js';
 import { ROOT, path, withQuery } from './server.js';
 

@@ -1,8 +1,8 @@
 /**
  * Suppressions: addresses that get nothing more, because they bounced or someone asked, and how to free them.
  */
-import { CHANNEL_NAMES } from './explain.js';
 import { html } from './html.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { go, shownTenant } from './router.js';
 import { refresh } from './load.js';
 import { Confirm, Field, Form, Heading, Icon } from './parts.js';

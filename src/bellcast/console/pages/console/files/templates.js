@@ -3,8 +3,8 @@
  */
 import { Uses } from './definition.js';
 import { newLink } from './edit.js';
-import { CHANNEL_NAMES } from './explain.js';
 import { html } from './html.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
 import { path } from './server.js';

@@ -1,11 +1,11 @@
 /**
  * Runs on the canvas: how many are in which state at each step, as links to the list of runs.
  */
-import { reasonOf, simulatedText, simulationOf } from './explain.js';
 import { html, useMemo, useState } from './html.js';
 import { RANGE, startOf } from './filters.js';
 import { number } from './format.js';
 import { useEvery, useLoad } from './load.js';
+import { reasonOf, simulatedText, simulationOf } from './outcomes.js';
 import { Icon } from './parts.js';
 import { setQuery } from './router.js';
 import { get, path as urlPath, withQuery } from './server.js';

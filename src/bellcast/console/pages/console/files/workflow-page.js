@@ -3,11 +3,11 @@
  */
 import { Yaml } from './definition.js';
 import { EditLink } from './edit.js';
-import { CHANNEL_NAMES, failureOf, outcomeOf } from './explain.js';
 import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
+import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
 import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';

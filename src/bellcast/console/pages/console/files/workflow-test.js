@@ -2,9 +2,9 @@
  * The test of a workflow in its editor: what a run would do for a recipient, as the server simulates it. The path lights up on the canvas.
  */
 import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
-import { failureOf } from './explain.js';
 import { count, duration, relativeTime } from './format.js';
 import { Failure, loadStyle, useLoad } from './load.js';
+import { failureOf } from './outcomes.js';
 import { Icon, State } from './parts.js';
 import { dataOf } from './sample-data.js';
 import { ROOT, get, path as urlPath, request, withQuery } from './server.js';
