@@ -1,7 +1,9 @@
-"""Templates and other objects are edited as YAML in the console."""
+"""Templates are previewed in the console, and edited as YAML like other objects."""
 
+import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -322,3 +324,54 @@ def test_yaml_of_the_console_is_read_as_the_same_value(
     write = "async (value) => (await import('/console/yaml.js')).toYaml(value)"
     text = page.evaluate(write, VALUE[name] if name == "keys" else {name: VALUE[name]})
     assert YamlText(text.encode()).value == (VALUE[name] if name == "keys" else {name: VALUE[name]})
+
+
+def test_list_of_templates_shows_channels_as_named_signs(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/two-ways", {"inbox": {"title": "Hi"}, "email": {"subject": "Hi", "text": "Hi"}})
+    page = open_console("/templates")
+    row = page.get_by_role("row").filter(has_text="two-ways")
+    expect(row.get_by_role("img", name="Inbox, E-mail")).to_be_visible()
+    assert violations(page) == []
+
+
+@pytest.mark.thorough
+def test_template_is_previewed_by_language_and_tested(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/templates/evil")
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "name"'))
+    expect(page.frame_locator("iframe").get_by_text("alert")).to_be_visible()
+    expect(page.locator(".subject b")).to_have_text("name")
+    page.get_by_role("group", name="Language").get_by_role("button", name="de", exact=True).click()
+    expect(page.locator(".subject b")).to_have_text("Hallo")
+    page.get_by_label("To recipient").fill("evil")
+    page.get_by_role("button", name="Send test").click()
+    page.get_by_role("link", name="Open the message").click()
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[..., Page], owner: Console) -> None:
+    text = "{{ data.client }}: {{ data.when }}, {{ data.when | default('') | datetime('long') }}, {{ data.fee.net|money('SEK') }}"
+    owner.send("PUT", "/v1/templates/dated", {"sms": {"text": f"{text}, {{{{ data.starts_at }}}} {{{{ data.rate }}}}"}})
+    page = open_console("/templates/dated")
+    sample = json.loads(page.get_by_label("Data as JSON").first.input_value())
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    time = sample.pop("when")
+    assert abs(datetime.fromisoformat(time).date() - tomorrow) <= timedelta(days=1)  # the test may run at midnight
+    assert sample == {"client": "client", "fee": {"net": 1234.5}, "starts_at": time, "rate": "rate"}
+    expect(page.locator(".device")).to_contain_text(re.compile(r"2:00\sPM, SEK\s*1,234\.50"))
+
+
+def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/proto", {"sms": {"text": "{{ data.__proto__.polluted }} {{ data.name }}"}})
+    page = open_console("/templates/proto")
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"__proto__"'))
+    assert page.evaluate("({}).polluted === undefined")
+
+
+def test_template_links_to_the_workflow_that_uses_it(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/greeting?tenant=evil", {"inbox": {"title": "Hello"}})
+    steps = [{"key": "bell", "type": "inbox", "template": "greeting"}]
+    owner.send("PUT", "/v1/workflows/greeter?tenant=evil", {"steps": steps})
+    page = open_console("/templates?tenant=evil")
+    page.get_by_role("link", name="greeter", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/workflows/greeter\?tenant=evil"))
+    expect(page.get_by_role("heading", name="greeter", exact=True)).to_be_visible()

@@ -1,6 +1,8 @@
 """Every page of the console on a new server explains what it will show and how to create the first entry."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import httpx
@@ -58,7 +60,7 @@ def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[...
     page = open_console()
     step = page.locator(".checks li").filter(has_text="A notification was sent")
     expect(step).to_contain_text("waiting")
-    expect(step).to_contain_text(f'bellcast notify alice "Hello" --data {owner.server.data}')
+    expect(step).to_contain_text(f'BELLCAST_DATA={owner.server.data} bellcast notify alice "Hello"')
     expect(page.locator(".chart")).to_have_count(0)
     owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello"})
     expect(step).to_contain_text("done")
@@ -94,7 +96,7 @@ def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(
     with httpx.stream("GET", f"{owner.server.url}/v1/stream", headers=owner.server.as_recipient("alice")):
         expect(step).to_contain_text("done")
     expect(step).to_contain_text(f'src="{owner.server.url}/bellcast.js"')
-    expect(step).to_contain_text("bellcast token alice --data")
+    expect(step).to_contain_text(f"BELLCAST_DATA={owner.server.data} bellcast token alice")
 
 
 def test_first_steps_find_a_notification_that_was_read_before_many_others(open_console: Callable[..., Page]) -> None:
@@ -110,3 +112,14 @@ def test_first_steps_find_a_notification_that_was_read_before_many_others(open_c
     go(page, "/setup")
     step = page.locator(".checks li").filter(has_text="A recipient read a notification")
     expect(step).to_contain_text("ruth read “Hello”.")
+
+
+def test_command_that_triggers_a_workflow_finds_the_data_folder(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    """`--data` of the command is the data of the workflow."""
+    command = open_console("/runs").locator("#main .empty pre").inner_text()
+    owner.send("PUT", "/v1/workflows/welcome", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
+    here = command.replace(" bellcast ", f" {sys.executable} -m bellcast ")
+    subprocess.run(here, shell=True, env={"BELLCAST_SECRET": owner.server.secret}, check=True, timeout=120)
+    assert [run["recipient"] for run in owner.send("GET", "/v1/runs?workflow=welcome")["runs"]] == ["alice"]

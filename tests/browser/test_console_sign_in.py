@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import sign_out
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_accessibility import violations
@@ -120,6 +120,39 @@ def test_sensitive_action_is_not_repeated_as_another_operator(
     page.goto("/console/operators")
     expect(page.get_by_role("link", name="zoe", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="unwanted", exact=True)).to_have_count(0)
+
+
+def test_sensitive_action_is_not_repeated_with_the_password_of_another_operator(
+    open_page: Callable[..., Page], server: ServerProcess
+) -> None:
+    other = {"name": "paula", "role": "owner", "password": PASSWORD}
+    httpx.post(f"{server.url}/v1/operators", json=other, headers=server.as_app()).raise_for_status()
+    page = open_page()
+    page.goto("/console/operators?new=yes")
+    password_sign_in(page)
+    refusal = {"code": "password_required", "detail": "Type your password again.", "status": 403}
+    refused = list[Route]()
+
+    def refuse(route: Route) -> None:
+        if route.request.method == "POST" and not refused:
+            refused.append(route)
+            route.fulfill(status=403, json=refusal, content_type="application/problem+json")
+        else:
+            route.fallback()
+
+    page.route("**/v1/operators", refuse)
+    add_operator(page, "unsent")
+    dialog = page.get_by_role("dialog", name="Type your password again")
+    expect(dialog).to_be_visible()
+    # Another tab signs another operator in.
+    signed_in = {"name": "paula", "password": PASSWORD}
+    assert page.request.post("/v1/session", data=signed_in, headers={"origin": server.url}).ok
+    dialog.get_by_label("Current password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("button", name="paula")).to_be_visible()
+    page.goto("/console/operators")
+    expect(page.get_by_role("link", name="paula", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="unsent", exact=True)).to_have_count(0)
 
 
 @pytest.mark.thorough

@@ -66,7 +66,7 @@ export function Copy({ what, text }) {
 export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${Copy} what=${of} text=${of} /></span>` : html`<span class="muted">–</span>`);
 
 /** A command with the server's data folder, if it needs one, in which it finds the address and the secret. */
-export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `${command} --data ${inShell(me.value.data_folder)}` : command);
+export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `BELLCAST_DATA=${inShell(me.value.data_folder)} ${command}` : command);
 
 /** What is missing, what it is for, and how to create one: a button, or by terminal. The first sentence of the text is its headline. */
 export function Empty({ icon, text, command, children }) {

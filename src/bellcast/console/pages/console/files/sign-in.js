@@ -168,6 +168,6 @@ export function Asked() {
   }
   return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">This change needs a password that was typed in the last 10 minutes.</p><${Form} button="Continue" send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });
-    answer(true);
+    goOn(await get('/v1/me'));
   }}><${Field} label="Current password" name="again" type="password" required autocomplete="current-password" /><//><button type="button" onClick=${cancel}>Cancel</button><//>`;
 }
