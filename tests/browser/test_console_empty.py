@@ -87,7 +87,7 @@ def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(
     page = open_console("/playground?recipient=alice")
     page.get_by_role("button", name="Connect").click()
     expect(page.locator(".pane").get_by_text("connected", exact=True)).not_to_have_count(0)
-    wait_until(lambda: len(owner.send("GET", "/v1/connections?recipient=alice")["connections"]) == 3, lambda: "too few")
+    wait_until(lambda: len(owner.send("GET", "/v1/connections?recipient=alice")["connections"]) == 4, lambda: "too few")
     other = page.context.new_page()
     other.goto("/console/setup")
     step = other.locator(".checks li").filter(has_text="A page connected")
