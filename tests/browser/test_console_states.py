@@ -58,6 +58,7 @@ def test_every_page_shows_that_it_loads_and_why_it_failed_and_keeps_old_data(
     for number, path in enumerate([*sorted(PAGES.keys() - STATIC), *details][part::PARTS]):
         server.waits = True
         go(page, path)
+        expect(page.locator("h1"), path).to_be_visible()  # the module of the page has been loaded
         expect(page.locator(".skeleton").filter(visible=True).first, path).to_be_visible()
         has_new_looks = (
             number == 0 or thoroughness.is_thorough
@@ -181,8 +182,10 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     dialog = page.get_by_role("dialog", name="Go to")
     page.keyboard.type("time")
     expect(dialog.get_by_role("option", name="Show times in UTC")).to_be_visible()
+    expect(dialog.get_by_role("option", name="pusher_activity_timeout")).to_be_visible()  # what is found comes later
     assert violations(page) == []
     page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("tz=utc"))
     wait_loaded(page)

@@ -275,7 +275,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     nora.get_by_label("Address").fill("Canal Row 18")
     nora.get_by_role("button", name="Request Ben").click()
     # Ben's list shows it without a reload, and his bell counts it.
-    expect(ben.get_by_text("Reply to Nora")).to_be_visible()
+    expect(ben.get_by_role("listitem").filter(has_text="Boiler service").get_by_text("Reply to Nora")).to_be_visible()
     bell(ben, 1).click()
     ben.get_by_role("link", name=re.compile("Nora requested")).first.click()
     ben.get_by_role("button", name="Accept").click()
