@@ -63,6 +63,7 @@ class RemoteHistory(TopicHistory):
         self._gaps: set[str] | None = set()
         self._unread: set[str] = set()  # those of which the log is still to be read
         self._holes: dict[Stream, EventId] = {}  # the last event before the first one that is missing
+        self._read_until: dict[Stream, EventId] = {}  # the last event that was read instead of received
         self._held: list[LiveEvent] = []
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -284,8 +285,8 @@ class RemoteHistory(TopicHistory):
 
     def _on_hole(self, stream: Stream, last: EventId) -> None:
         """Hold the tenant back and read what is missing."""
-        tenant = _tenant(stream)
-        self._holes.setdefault(stream, last)
+        tenant, read = _tenant(stream), self._read_until.get(stream, last)
+        self._holes.setdefault(stream, read if read.epoch == last.epoch and read.offset > last.offset else last)
         self._begin_gap()
         self._unread.add(tenant)
         if self._gaps is not None:
@@ -365,6 +366,11 @@ class RemoteHistory(TopicHistory):
     def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Collection[Stream]) -> None:
         held, self._held, self._gaps, self._holes = self._held, [], set(), {}
         filled, self._filled, self._filling = self._filled, None, None
+        in_order = (events[id] for events in missed.values() for id in sorted(events, key=lambda id: id.offset))
+        read = {event.stream: _id(event) for event in in_order}
+        self._read_until = {
+            stream: id for stream, id in (self._read_until | read).items() if stream in self._broker.followed
+        }
         if lost:
             log.warning("kept_events_lost", streams=len(lost))
         self._on_lost(lost)

@@ -201,6 +201,14 @@ async def test_missing_events_are_read_or_their_topics_reported_once(
     assert node.reports == [{topics[offset - 1] for offset in lost}]
 
 
+async def test_events_that_were_read_are_not_reported_for_a_later_hole(follow: Follow) -> None:
+    node = await follow(HoleLog("aaaaaa"))
+    for offset in (1, 3, 6):  # the read after the third finds all
+        node.log.arrive(node.history, offset)
+        await node.history.confirm(node.streams)
+    assert (node.delivered, node.reports) == ([1, 2, 3, 4, 5, 6], [set(), set()])
+
+
 async def test_events_that_go_missing_during_each_read_lead_to_another_connection(
     follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
