@@ -60,6 +60,15 @@ def sign_in(page: Page) -> None:
     page.get_by_role("button", name="Sign in with Acme ID").click()
 
 
+def open_as_otto(open_page: Callable[..., Page], provider: IdentityProvider, path: str) -> Page:
+    """Return a page of an owner who has signed in with the identity provider."""
+    provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
+    page = open_page()
+    page.goto(path)
+    sign_in(page)
+    return page
+
+
 def add_operator(page: Page, name: str = "newcomer") -> None:
     form = page.locator("form", has=page.get_by_role("button", name="Add operator"))
     form.get_by_label("Name").fill(name)
@@ -89,10 +98,7 @@ def test_deep_link_survives_the_sign_in_at_the_provider(
 def test_sensitive_action_repeats_the_sign_in_at_the_provider(
     open_page: Callable[..., Page], provider: IdentityProvider
 ) -> None:
-    provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
-    page = open_page()
-    page.goto("/console/operators?new=yes")
-    sign_in(page)
+    page = open_as_otto(open_page, provider, "/console/operators?new=yes")
     add_operator(page)
     dialog = page.get_by_role("dialog", name="Sign in again")
     expect(dialog).to_be_visible()
@@ -107,10 +113,7 @@ def test_sensitive_action_repeats_the_sign_in_at_the_provider(
 def test_sensitive_action_is_not_repeated_as_another_operator(
     open_page: Callable[..., Page], provider: IdentityProvider
 ) -> None:
-    provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
-    page = open_page()
-    page.goto("/console/operators?new=yes")
-    sign_in(page)
+    page = open_as_otto(open_page, provider, "/console/operators?new=yes")
     add_operator(page, "unwanted")
     dialog = page.get_by_role("dialog", name="Sign in again")
     expect(dialog).to_be_visible()
@@ -159,10 +162,7 @@ def test_sensitive_action_is_not_repeated_with_the_password_of_another_operator(
 def test_form_survives_a_new_sign_in_at_the_provider(
     open_page: Callable[..., Page], provider: IdentityProvider
 ) -> None:
-    provider.user = {"sub": "u2", "preferred_username": "otto", "groups": ["admins"]}
-    page = open_page()
-    page.goto("/console/recipients?new=yes")
-    sign_in(page)
+    page = open_as_otto(open_page, provider, "/console/recipients?new=yes")
     page.get_by_label("Key", exact=True).fill("rosa")
     page.get_by_label("Name", exact=True).fill("Rosa")
     page.context.clear_cookies()

@@ -265,13 +265,19 @@ def reconnects(node: NatsNode) -> float:
     return node.broker.counts()["broker_reconnects"][()]
 
 
-async def test_missing_event_is_read_from_the_log_without_another_connection(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def start_with_an_event(start: Start) -> tuple[NatsNode, NatsNode]:
+    """Return two nodes, of which the first has received the first event of its topic."""
     node, other = await start(), await start()
     await node.follow(A)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
+    return node, other
+
+
+async def test_missing_event_is_read_from_the_log_without_another_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = await start_with_an_event(start)
     lose_messages(node, monkeypatch, 0, 2, 3)
     for number in range(2, 8):
         await other.publish("a", number)
@@ -308,10 +314,7 @@ async def test_missing_event_delays_its_tenant_and_no_other(start: Start, monkey
 async def test_missing_event_that_cannot_be_read_leads_to_another_connection(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node, other = await start(), await start()
-    await node.follow(A)
-    await other.publish("a", 1)
-    await wait_until(lambda: node.data == [1])
+    node, other = await start_with_an_event(start)
     lose_messages(node, monkeypatch)
     read, failures = node.log.read, [Unavailable("no leader")]
 
