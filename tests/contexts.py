@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET
 
 from bellcast.channels.types import NewDecision
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox.types.notifications import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.brokers.history import NO_HISTORY
@@ -122,7 +122,7 @@ class NoReactions:
         """Do nothing."""
 
 
-def idle_context(db: Engine, broker: Publisher, clock: Clock, new_id: Callable[[int], str], **others: Any) -> Context:
+def idle_context(db: Engine, broker: Publisher, clock: Clock, new_id: Callable[[int], str], **others: Any) -> Engines:
     """Return a context with these parts."""
     idle: dict[str, Any] = {
         "newcomers_ms": lambda: 0,
@@ -137,4 +137,4 @@ def idle_context(db: Engine, broker: Publisher, clock: Clock, new_id: Callable[[
         "pace": Scheduler(),
         "followers": lambda stream: 0,
     }
-    return Context(db=db, broker=broker, clock=clock, new_id=new_id, **(idle | others))
+    return Engines(db=db, broker=broker, clock=clock, new_id=new_id, **(idle | others))

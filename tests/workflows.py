@@ -14,7 +14,7 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import StoredMessage
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -28,7 +28,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
-from bellcast.server.wire_engines import WorkflowParts
+from bellcast.server.wire_parts import WorkflowParts
 from bellcast.webhooks.types import WebhookSink
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
@@ -131,13 +131,13 @@ class WorkflowWorld:
         )
 
     @property
-    def engines(self) -> Context:
-        context: Context = self._parts.context
-        return context
+    def engines(self) -> Engines:
+        engines: Engines = self._parts.engines
+        return engines
 
     @engines.setter
-    def engines(self, context: Context) -> None:
-        self._parts.context = context
+    def engines(self, engines: Engines) -> None:
+        self._parts.engines = engines
 
     async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:
         return ()

@@ -327,6 +327,9 @@ def test_deleting_a_branch_considers_references_to_its_steps(edit: Callable[...,
 
 def test_branches_are_ordered_and_steps_pasted_into_them(edit: Callable[..., Editor]) -> None:
     editor = edit("ordered-flow", [gate(BELL, MAIL), {"key": "end", "type": "stop"}])
+    editor.page.context.grant_permissions(["clipboard-write"])
+    editor.page.evaluate("navigator.clipboard.writeText('from another page')")
+    editor.page.evaluate("delete Navigator.prototype.clipboard")  # as on a page that was loaded over HTTP
     status = editor.page.get_by_role("status")
     editor.step("end").focus()
     editor.type("Control+c", "Alt+ArrowDown")

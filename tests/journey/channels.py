@@ -24,7 +24,7 @@ class World:
         self.clock = clock
         self.app = app
         self.store = Store(app.db)
-        self.secrets = app._engines.channels.secrets
+        self.secrets = app._parts.channels.secrets
 
     async def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         """Return the decoded response of a successful request."""

@@ -37,7 +37,7 @@ async def app(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.A
 
 def session_of(server: App, recipient: str, tenant: str = "") -> dict[str, str]:
     """Return the headers of a recipient's own requests."""
-    now = server.context.clock.now()
+    now = server.engines.clock.now()
     token = tokens.sign(PROJECT, recipient, now=now, expires_at=now + DAY_MS, tenant=tenant)
     return {"authorization": f"Bearer {token}"}
 

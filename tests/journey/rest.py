@@ -54,7 +54,7 @@ from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.nodes import NodeReporter
 from bellcast.server.tasks import Tasks
-from bellcast.server.wire_engines import ENCRYPTED_FIELDS
+from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings

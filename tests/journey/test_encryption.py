@@ -11,7 +11,7 @@ import httpx
 
 from bellcast.documents.store import Documents
 from bellcast.kernel.encryption import Encryption
-from bellcast.server import wire_engines
+from bellcast.server import wire_parts
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from bellcast.settings.credentials import encryption_keys, rotate_encryption_key
@@ -129,7 +129,7 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
         assert await push_key(client) == public
         # The identity towards push services is stored from now on.
         assert await usage(client) == {"new": 1, "old": 4, "project secret": 0, "unreadable": 0}
-        rotation = server._engines.channels.secrets.rotate()
+        rotation = server._parts.channels.secrets.rotate()
         first = await anext(rotation)
         await rotation.aclose()  # interrupted
         assert (first.kind, first.checked, first.changed) == ("providers", 3, 3)
@@ -154,13 +154,13 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
 
 async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
     async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
-        documents, encryption = Documents(server.db), server._engines.channels.encryption
-        found = await wire_engines.load_push_identity(documents, server.context.clock, encryption, vapid_key())
+        documents, encryption = Documents(server.db), server._parts.channels.encryption
+        found = await wire_parts.load_push_identity(documents, server.engines.clock, encryption, vapid_key())
         assert found.public == await push_key(client)
-        assert await documents.delete(wire_engines.IDENTITY_KIND, "", wire_engines.IDENTITY_KEY)
+        assert await documents.delete(wire_parts.IDENTITY_KIND, "", wire_parts.IDENTITY_KEY)
         keys = [vapid_key() for _ in range(2)]
         both = await asyncio.gather(
-            *(wire_engines.load_push_identity(documents, server.context.clock, encryption, key) for key in keys)
+            *(wire_parts.load_push_identity(documents, server.engines.clock, encryption, key) for key in keys)
         )
         assert both[0].public == both[1].public
         assert both[0].public in {key.public for key in keys}

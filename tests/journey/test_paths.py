@@ -87,7 +87,7 @@ async def running(folder: Path, mailbox: Mailbox) -> AsyncIterator[tuple[httpx.A
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         task = asyncio.create_task(server.serve([listening]))
         credentials = {"authorization": f"Bearer {app.project.secret}"}
-        now = app.context.clock.now()
+        now = app.engines.clock.now()
         token = tokens.sign(app.project, "alice", now=now, expires_at=now + 3_600_000)
         async with httpx.AsyncClient(base_url=f"http://{address}", headers=credentials) as client:
             yield client, f"ws://{address}/v1/ws?token={token}"

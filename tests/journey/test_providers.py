@@ -165,7 +165,7 @@ async def test_provider_beyond_the_maximum_is_refused(tmp_path: Path, monkeypatc
 
 async def test_receipts_url_encodes_the_tenant(tmp_path: Path) -> None:
     async with app(tmp_path, PUBLIC_URL=PUBLIC) as (server, _):
-        url = server._engines.channels.providers.receipts_url("Acme & Co #1", "texts")
+        url = server._parts.channels.providers.receipts_url("Acme & Co #1", "texts")
     assert url == f"{PUBLIC}/v1/providers/texts/receipts?tenant=Acme%20%26%20Co%20%231"
 
 
@@ -215,7 +215,7 @@ async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected
         await put(client, "tls", f"vonage://key:secret@{plain}?from=Shop", priority=1)
         await put(client, "busy", twilio_url(vendor), priority=2)
         vendor.default = raw_response(429, {}, retry_after="7200")
-        sent_at = server.context.clock.now()
+        sent_at = server.engines.clock.now()
         await send(client)
 
         async def read() -> Any:
@@ -436,7 +436,7 @@ async def test_busy_push_service_gets_the_push_again_after_its_time(tmp_path: Pa
         service.default = raw_response(429, b"", retry_after="7200")
         path = "/v1/recipients/alice/push-endpoints"
         await client.post(path, json=Browser().to_json(f"http://{service.host}/send/1"))
-        sent_at = server.context.clock.now()
+        sent_at = server.engines.clock.now()
         await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["push"]})
 
         async def read() -> Any:

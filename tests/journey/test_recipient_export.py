@@ -27,7 +27,7 @@ async def test_export_contains_messages_and_runs_without_secrets(tmp_path: Path)
         (message,) = await ended(client)
         assert message["to"] == TOKEN
         body = {"type": "message.sent", "data": {"recipient": "alice", "channel": "push", "to": TOKEN}}
-        engines = server.context
+        engines = server.engines
         now = engines.clock.now()
         event = WebhookEvent(
             id=engines.new_id(now), tenant="", recipient="alice", type="message.sent", body=msgspec.json.encode(body)
@@ -85,7 +85,7 @@ async def test_erasure_removes_the_kept_live_events_to_the_recipient(tmp_path: P
         await client.put("/v1/recipients/alice", json={})
         event = {"recipient": "alice", "name": "export.ready", "data": {"url": "/exports/9"}}
         assert (await client.post("/v1/events", json=event)).status_code == 202
-        history, stream = server.context.history, inbox_stream("", "alice")
+        history, stream = server.engines.history, inbox_stream("", "alice")
         assert len((await history.page("", stream, None, 10)).events) == 1
         assert (await client.delete("/v1/recipients/alice")).status_code == 204
         assert (await history.page("", stream, None, 10)).events == ()
@@ -97,7 +97,7 @@ async def test_erasure_removes_live_events_that_are_published_during_it(
 ) -> None:
     async with app(tmp_path) as (server, client):
         await client.put("/v1/recipients/alice?tenant=acme", json={})
-        store, history = Store(server.context.db), server.context.history
+        store, history = Store(server.engines.db), server.engines.history
         table = type(store.recipients if erase == "delete" else store.tenants)
         erased = getattr(table, erase)
 

@@ -248,7 +248,7 @@ class CommittedEvents:
     """A broker that never finishes for one request: the request stops after its commit."""
 
     def __init__(self, server: App) -> None:
-        self._broker = server.context.broker
+        self._broker = server.engines.broker
         self._publish = self._broker.publish
         self._stopped = asyncio.Event()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking
@@ -18,7 +18,7 @@ from bellcast.webhooks.types import no_report
 WAKE_BATCH_ROWS = 250
 
 
-async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> Marked:
+async def mark(engines: Engines, tenant: str, inbox: int, marking: Marking) -> Marked:
     """Mark notifications in the store, and publish the change to all devices of the recipient."""
     types = [f"notification.{word}" for action in marking.actions for word in REPORTED.get(action, ())]
     report = await engines.webhooks.report(tenant, types)
@@ -29,7 +29,7 @@ async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> M
     return marked
 
 
-async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
+async def wake_until_back(engines: Engines, inbox: Inbox) -> Marked:
     """Return the notifications that were snoozed until the recipient is back, in steps that leave room for other
     writers."""
     changed = 0
@@ -41,7 +41,7 @@ async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
             return Marked(changed, marked.state)
 
 
-async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:
+async def plan_snooze(engines: Engines, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:
     """Return what snoozing the notifications would do."""
     end = times.to_rfc3339(until)
     found = [await Inboxes(engines.db).get(inbox.number, id) for id in chosen]
@@ -53,14 +53,14 @@ async def plan_snooze(engines: Context, inbox: Inbox, chosen: Sequence[str], unt
     return Marked(len(changed), msgspec.structs.replace(state, unread=unread, unseen=unseen))
 
 
-async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
+async def change(engines: Engines, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
     """Apply actions to one notification and return it."""
     await views.get(engines, inbox, id)
     await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
     return await views.get(engines, inbox, id)
 
 
-async def delete(engines: Context, inbox: Inbox, id: str) -> None:
+async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
     """Delete one notification. Raises NotFound if it does not exist."""
     await views.get(engines, inbox, id)
     marked = await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=("delete",), ids=(id,)))

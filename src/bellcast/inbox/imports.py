@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
@@ -26,7 +26,7 @@ class BulkImport(Struct, eq=False):
 
     Once the store is unavailable, the following notifications are refused too, as by `sending.BulkSend`."""
 
-    engines: Context
+    engines: Engines
     limits: Limits
     _failure: BellcastError | None = None
     existing: int = 0  # items that an earlier import added
@@ -48,7 +48,7 @@ class BulkImport(Struct, eq=False):
 
 
 async def plan_many(
-    engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
+    engines: Engines, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
 ) -> list[int | BellcastError]:
     """Return the number of recipients of each draft, or its refusal. Earlier imports are not considered."""
     prepared = await _prepare_many(engines, limits, drafts)
@@ -56,7 +56,7 @@ async def plan_many(
 
 
 async def _prepare_many(
-    engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
+    engines: Engines, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
 ) -> list[ImportRequest | BellcastError]:
     now = engines.clock.now()
     prepared: list[ImportRequest | BellcastError] = []
@@ -66,7 +66,7 @@ async def _prepare_many(
 
 
 def _prepare(
-    engines: Context, limits: Limits, draft: ImportedDraft | BellcastError, now: int
+    engines: Engines, limits: Limits, draft: ImportedDraft | BellcastError, now: int
 ) -> ImportRequest | BellcastError:
     if isinstance(draft, BellcastError):
         return draft
@@ -96,7 +96,7 @@ def _prepare(
     )
 
 
-def _id(engines: Context, draft: ImportedDraft, recipient: str, sent_at: int, now: int) -> str:
+def _id(engines: Engines, draft: ImportedDraft, recipient: str, sent_at: int, now: int) -> str:
     """Return an id with the time of the notification. With an idempotency key it is deterministic, so that a repeated
     import finds the row even after the key has expired."""
     if draft.idempotency_key is None:

@@ -13,7 +13,7 @@ from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.routing import Router
 from bellcast.channels.types import NewDecision, NewFanout
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import notifications as notification_types
@@ -53,7 +53,7 @@ Prepared: TypeAlias = SendOrAnnounce | RefusedSend | Draft | BellcastError
 
 
 async def send(
-    engines: Context,
+    engines: Engines,
     limits: Limits,
     draft: Draft,
     claim: Claim | None = None,
@@ -87,7 +87,7 @@ def is_later(draft: Draft) -> bool:
 
 
 async def plan(
-    engines: Context, limits: Limits, draft: Draft, limit: int = PLANNED
+    engines: Engines, limits: Limits, draft: Draft, limit: int = PLANNED
 ) -> tuple[int | None, Sequence[NewDecision]]:
     """Return what sending the draft would do: the number of recipients, None for an audience of more than 10,000, and
     the decisions for the first `limit` of them; none for an audience of all tenants. Nothing is written or charged."""
@@ -110,7 +110,7 @@ class BulkSend(Struct, eq=False):
     exceeds its quota. So no draft is stored before an earlier one that the caller sends again. Large
     requests are sent in parts, because a recipient takes about 1 KB until its part is committed."""
 
-    engines: Context
+    engines: Engines
     limits: Limits
     allows_past: bool = False
     _over: dict[str, TooMany | Conflict] = {}
@@ -166,14 +166,14 @@ def outage(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
     return last if isinstance(last, DiskFull | Unavailable) else None
 
 
-def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGuard[SendRequest | AnnounceRequest]:
+def _needs_routing(prepared: Prepared, engines: Engines, draft: Draft) -> TypeGuard[SendRequest | AnnounceRequest]:
     """False for most sends, which use the inbox only."""
     if isinstance(prepared, SendRequest):
         return not engines.router.is_inbox_only(draft, prepared.tenant)
     return isinstance(prepared, AnnounceRequest)
 
 
-async def _routed(engines: Context, draft: Draft, prepared: SendOrAnnounce) -> Prepared:
+async def _routed(engines: Engines, draft: Draft, prepared: SendOrAnnounce) -> Prepared:
     try:
         if isinstance(prepared, AnnounceRequest):
             # What depends on its type and template: the content of its row, and the fan-out to channels outside the inbox.
@@ -197,7 +197,7 @@ async def _routed(engines: Context, draft: Draft, prepared: SendOrAnnounce) -> P
 
 
 async def _send_one(
-    engines: Context, prepared: AnnounceRequest | RefusedSend | Draft | BellcastError, *, allows_past: bool = False
+    engines: Engines, prepared: AnnounceRequest | RefusedSend | Draft | BellcastError, *, allows_past: bool = False
 ) -> bytes | BellcastError:
     if isinstance(prepared, Draft):
         try:
@@ -219,7 +219,7 @@ async def _send_one(
 
 
 async def commit(
-    engines: Context, requests: Sequence[R], add: Callable[[Sequence[R]], AsyncIterator[list[SendResult | Exception]]]
+    engines: Engines, requests: Sequence[R], add: Callable[[Sequence[R]], AsyncIterator[list[SendResult | Exception]]]
 ) -> list[SendResult | BellcastError]:
     """Commit requests in order, and publish the events of each as soon as it is committed. Return results and refusals. Imports
     are neither charged, reported nor delivered."""
@@ -265,7 +265,7 @@ def response_of(result: SendResult | BellcastError) -> bytes | BellcastError:
     return result.response if isinstance(result, SendResult) else result
 
 
-def _emit(engines: Context, request: SendOrAnnounce) -> None:
+def _emit(engines: Engines, request: SendOrAnnounce) -> None:
     """Emit one event per send, with its first recipient. Only watchers see its content."""
     topic: str | None = None
     recipient: str | None = None
@@ -307,7 +307,7 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
     engines.feed.emit_later("send", tenant, make)
 
 
-async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:
+async def _announce(engines: Engines, request: AnnounceRequest) -> bytes | BellcastError:
     created = {"id": request.id, "recipient": None, "topic": request.topic}
     change = {**created, **msgspec.to_builtins(request.content)}
     try:
@@ -329,7 +329,7 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
 
 
 def _prepare(
-    engines: Context,
+    engines: Engines,
     limits: Limits,
     draft: Draft | BellcastError,
     now: int,
@@ -371,12 +371,12 @@ def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:
     return request.key_tenant, 1
 
 
-def _give_back(engines: Context, request: SendOrAnnounce) -> None:
+def _give_back(engines: Engines, request: SendOrAnnounce) -> None:
     """Refund a request that was refused, or that repeats an earlier one."""
     engines.quotas.give_back(*_charge_of(request))
 
 
-def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int) -> SendRequest:
+def _send_request(engines: Engines, draft: Draft, to: str | list[str], now: int) -> SendRequest:
     # Repeated keys count once; the order stays.
     recipients = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to))
     ids = tuple([engines.new_id(now) for _ in recipients])
@@ -393,7 +393,7 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
     )
 
 
-def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) -> AnnounceRequest:
+def _announce_request(engines: Engines, draft: Draft, to: Audience, now: int) -> AnnounceRequest:
     id = engines.new_id(now)
     return AnnounceRequest(
         id=id,

@@ -5,7 +5,7 @@ import msgspec
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import title_of
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import GENERAL, Audience, Draft, Edit, Notification, content
@@ -16,7 +16,7 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.limits import Limits
 
 
-async def find(engines: Context, tenant: str, id: str) -> SentItem:
+async def find(engines: Engines, tenant: str, id: str) -> SentItem:
     """Return a notification or announcement. Raises NotFound if the tenant has none with this id."""
     found = await SentItems(engines.db).find(tenant, id) if ids.is_id(id) else None
     if found is None:
@@ -24,7 +24,7 @@ async def find(engines: Context, tenant: str, id: str) -> SentItem:
     return found
 
 
-async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
+async def find_outside(engines: Engines, tenant: str, id: str) -> SentItem:
     """Return a send with this id to channels other than the inbox. Raises NotFound."""
     db = engines.db
     fanout = await Fanouts(db).get(id) if ids.is_id(id) else None
@@ -48,7 +48,7 @@ def _outside(id: str, type: str, title: str, created_at: int) -> Notification:
     return Notification(id=id, type=type, title=title, created_at=times.to_rfc3339(created_at))
 
 
-async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
+async def edit(engines: Engines, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
     """Edit an item in all inboxes."""
     now = engines.clock.now()
     notifications.check_edit(edit, limits, times.to_rfc3339(now))
@@ -60,7 +60,7 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
     return found
 
 
-async def recall(engines: Context, tenant: str, id: str) -> None:
+async def recall(engines: Engines, tenant: str, id: str) -> None:
     """Remove an item from all inboxes."""
     report = await engines.webhooks.report(tenant, ["message.cancelled"])
     events = await SentItems(engines.db).recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None

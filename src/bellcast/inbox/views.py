@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Query, ResumeFrom, SessionRevoked
 from bellcast.inbox.types.notifications import Notification
@@ -30,7 +30,7 @@ Renew = Callable[[Principal, int], Awaitable[Principal | None]]
 
 
 async def enter(
-    engines: Context, principal: Principal, since: ResumeFrom | None, renew: Renew
+    engines: Engines, principal: Principal, since: ResumeFrom | None, renew: Renew
 ) -> tuple[Principal, OpenInbox]:
     """Like `reopen`, but if the store refuses the session, retry with a refreshed one."""
     try:
@@ -42,7 +42,7 @@ async def enter(
         return renewed, await reopen(engines, renewed, since)
 
 
-async def reopen(engines: Context, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
+async def reopen(engines: Engines, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
     """Open the principal's inbox, materialize pending announcements and publish them. Return it with the changes that a resuming
     client missed.
 
@@ -54,7 +54,7 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
     return opened
 
 
-async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
+async def listing(engines: Engines, inbox: Inbox, query: Query) -> InboxListing:
     """Return one page; `next` is the cursor of the next one. One extra row shows whether it exists."""
     one_more = replace(query, limit=query.limit + 1)
     found = await Inboxes(engines.db).page(inbox.number, one_more)
@@ -75,7 +75,7 @@ def place(notification: Notification) -> str:
     return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
 
 
-async def get(engines: Context, inbox: Inbox, id: str) -> Notification:
+async def get(engines: Engines, inbox: Inbox, id: str) -> Notification:
     """Return one notification. Raises NotFound, even for an id of another inbox."""
     found = await Inboxes(engines.db).get(inbox.number, id) if ids.is_id(id) else None
     if found is None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from bellcast.auth.authenticator import Authenticator
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox import views
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, SessionRevoked
 from bellcast.inbox.types.positions import Position
@@ -65,7 +65,7 @@ RefusalResult = TypeVar("RefusalResult")
 class Admission:
     """Enforces the connection limits and opens the inboxes of admitted connections."""
 
-    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, authenticator: Authenticator) -> None:
+    def __init__(self, engines: Engines, hub: Hub, config: LiveConfig, authenticator: Authenticator) -> None:
         self._engines = engines
         self._hub = hub
         self._config = config

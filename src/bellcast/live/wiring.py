@@ -11,7 +11,7 @@ from bellcast.kernel.setting_values import Parser
 if TYPE_CHECKING:  # settings and commands read the plugins without the live edge
     from bellcast.auth.authenticator import Authenticator
     from bellcast.calls import CallBackend
-    from bellcast.context import Context
+    from bellcast.engines import Engines
     from bellcast.kernel.clock import Clock
     from bellcast.kernel.encryption import Encryption
     from bellcast.kernel.http import ASGIApp
@@ -63,7 +63,7 @@ class SessionLog(Protocol):
 class LiveContext(Struct, frozen=True, kw_only=True):
     """Dependencies that the server provides to every dialect."""
 
-    engines: "Context"
+    engines: "Engines"
     hub: "Hub"
     survey: "ConnectionSurvey"
     config: "LiveConfig"

@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
@@ -70,7 +70,7 @@ class DeliveryResult(Struct):
 class Delivery(Struct, eq=False):
     """Sends rows in order."""
 
-    engines: Context
+    engines: Engines
     limits: Limits
     trigger: TriggerWorkflow
 

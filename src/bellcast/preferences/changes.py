@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel.errors import NotFound, Unavailable
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences, PreferencesChanged
@@ -15,7 +15,7 @@ MAX_CHANGE_ROUNDS = 100
 
 
 async def change_preferences(
-    engines: Context,
+    engines: Engines,
     tenant: str,
     key: str,
     change: Callable[[bytes | None], Preferences],

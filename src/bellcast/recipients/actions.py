@@ -1,6 +1,6 @@
 """What a caller does with recipients and subscriptions: one write each, whose events are published after its commit."""
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
@@ -11,7 +11,7 @@ from bellcast.recipients.types import Recipient, RecipientFields, Subscription, 
 
 
 async def put(
-    engines: Context, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool = False
+    engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool = False
 ) -> tuple[Recipient, bool]:
     """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists."""
     recipient, created, events = await Recipients(engines.db).put(
@@ -21,7 +21,7 @@ async def put(
     return recipient, created
 
 
-async def plan(engines: Context, tenant: str, key: str, fields: RecipientFields, *, replace: bool) -> Recipient:
+async def plan(engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool) -> Recipient:
     """Return the recipient that `put` would write."""
     before = await Recipients(engines.db).get(tenant, key)
     if before is None:
@@ -29,7 +29,7 @@ async def plan(engines: Context, tenant: str, key: str, fields: RecipientFields,
     return merge(before, fields, replace=replace)
 
 
-async def get(engines: Context, tenant: str, key: str) -> Recipient:
+async def get(engines: Engines, tenant: str, key: str) -> Recipient:
     """Return a recipient. Raises NotFound if the tenant has none with this key."""
     recipient = await Recipients(engines.db).get(tenant, key)
     if recipient is None:
@@ -37,7 +37,7 @@ async def get(engines: Context, tenant: str, key: str) -> Recipient:
     return recipient
 
 
-async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
+async def delete(engines: Engines, token_clock: Clock, tenant: str, key: str) -> None:
     """Erase a recipient and its data, close its connections and revoke its sessions. If the process is killed after the commit,
     the reconcilers of other nodes close the connections, and only live events of the last milliseconds before it remain, until
     the history ends."""
@@ -51,7 +51,7 @@ async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) ->
     await engines.history.clear(tenant, inbox_stream(tenant, key))  # events that were published in the meantime
 
 
-async def revoke(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
+async def revoke(engines: Engines, token_clock: Clock, tenant: str, key: str) -> None:
     """Revoke all sessions of a recipient, which need not exist yet.
 
     Tokens have times in milliseconds. Those of the current millisecond are revoked too, and the call returns only after
@@ -62,18 +62,18 @@ async def revoke(engines: Context, token_clock: Clock, tenant: str, key: str) ->
         await token_clock.sleep(0.001)
 
 
-async def subscribe(engines: Context, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
+async def subscribe(engines: Engines, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
     """Subscribe a recipient to a topic; return whether the subscription is new."""
     return await StoredSubscriptions(engines.db).subscribe(tenant, topic, key, engines.clock.now())
 
 
-async def plan_subscription(engines: Context, tenant: str, topic: str, key: str) -> Subscription:
+async def plan_subscription(engines: Engines, tenant: str, topic: str, key: str) -> Subscription:
     """Return the subscription that `subscribe` would write."""
     known = await StoredSubscriptions(engines.db).get(tenant, topic, key)
     return known or Subscription(topic, key, times.to_rfc3339(engines.clock.now()))
 
 
-async def unsubscribe(engines: Context, tenant: str, topic: str, key: str) -> None:
+async def unsubscribe(engines: Engines, tenant: str, topic: str, key: str) -> None:
     """Unsubscribe a recipient from a topic. Raises NotFound if it was not subscribed."""
     events = await StoredSubscriptions(engines.db).unsubscribe(tenant, topic, key, engines.clock.now())
     if events is None:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.context import Context
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents, OverlaidReads, Place, WriteScript
 from bellcast.documents.types import (
@@ -22,6 +21,7 @@ from bellcast.documents.types import (
     StoredVersion,
     managed_place,
 )
+from bellcast.engines import Engines
 from bellcast.kernel import errors, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME, Limit
@@ -67,7 +67,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
     write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
-    services: Callable[[Context], Mapping[type[Any], Any]] = lambda engines: {}
+    services: Callable[[Engines], Mapping[type[Any], Any]] = lambda engines: {}
 
 
 class BundleQuery(TenantQuery, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
 from bellcast.console.types.diagnoses import FindingItem
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http.request_body import ApiRequest
@@ -25,7 +25,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     """Everything a request may need, wired once by the server: fields for all rooms, and the services of single rooms by
     their type, `context.of(request)[Catalog]`."""
 
-    engines: Context
+    engines: Engines
     services: Mapping[type[Any], Any]
     limits: Limits
     project: Project

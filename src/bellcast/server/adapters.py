@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel.brokers import history
 from bellcast.kernel.brokers.history import NO_HISTORY, HistoryRule, TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
@@ -162,7 +162,7 @@ def external_writes(
 
 
 def outbox(
-    config: StoreSettings, engines: Context, limits: Limits, trigger: "TriggerWorkflow"
+    config: StoreSettings, engines: Engines, limits: Limits, trigger: "TriggerWorkflow"
 ) -> "OutboxConsumer | None":
     """Return the outbox consumer if the app has its own PostgreSQL or shares the store's."""
     if config.outbox_url is None:

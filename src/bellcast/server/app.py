@@ -50,8 +50,8 @@ from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop, Tasks
-from bellcast.server.wire_engines import ServerEngines, operator_services
 from bellcast.server.wire_live import LiveEdge
+from bellcast.server.wire_parts import ServerParts, operator_services
 from bellcast.settings import Settings, load, project
 from bellcast.settings.credentials import EncryptionKeys, encryption_keys
 from bellcast.settings.database import GROUPS, DatabaseSettings
@@ -105,7 +105,7 @@ class App:
         self.handoff = handoff
         self._worker_metrics = None if handoff is None else WorkerMetrics(handoff.folder)
         self.tasks = Tasks()
-        self._engines = engines = ServerEngines(
+        self._parts = parts = ServerParts(
             settings,
             project,
             keys,
@@ -113,57 +113,55 @@ class App:
             test_clock,
             lambda stream: self.hub.subscriptions.total(stream),  # noqa: PLW0108  the hub is built below
         )
-        self.db, self.broker, self.feed, self.context = engines.db, engines.broker, engines.feed, engines.context
-        self._node_settings = NodeSettings(Documents(self.db), engines.real_clock, settings, project, keys)
+        self.db, self.broker, self.feed, self.engines = parts.db, parts.broker, parts.feed, parts.engines
+        self._node_settings = NodeSettings(Documents(self.db), parts.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
-        self._operators = operator_services(engines, settings, project) if settings.server.console else {}
+        self._operators = operator_services(parts, settings, project) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
-        self.request_log = RequestLog(engines.real_clock, self.feed, lambda: settings.server.logged_requests)
+        self.request_log = RequestLog(parts.real_clock, self.feed, lambda: settings.server.logged_requests)
         self._time_travel = (
             None
             if test_clock is None
-            else TimeTravel(test_clock, self._engines.jobs, partial(maintenance.expire, self.context))
+            else TimeTravel(test_clock, self._parts.jobs, partial(maintenance.expire, self.engines))
         )
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
-        settings, engines = self.settings, self._engines
+        settings, parts = self.settings, self._parts
         authenticator = Authenticator(
             self.project,
             settings.access,
             settings.limits,
             keys=Keys(self.db),
-            http=engines.http,
-            clock=engines.real_clock,
+            http=parts.http,
+            clock=parts.real_clock,
         )
         # What operators change while the server runs: the settings in the database
         targets: dict[str, list[object]] = {name: [settings.group(name)] for name in GROUPS}
-        targets["channels"].append(engines.channel_config)
+        targets["channels"].append(parts.channel_config)
         self._database_settings = DatabaseSettings(
             Documents(self.db),
-            engines.real_clock,
+            parts.real_clock,
             self.feed,
             _unchanged(settings, handlers),
             targets,
             lambda revision: self.broker.publish(SettingsChanged(revision)),
         )
         self.node_reporter = NodeReporter(
-            engines.real_clock.now(),
+            parts.real_clock.now(),
             lambda: len(self.hub),
             lambda: None if self._stats is None else self._stats.queue_age(),
             lambda: self._database_settings.revision,
             runs_jobs=not settings.server.no_jobs,
             schema_version=self.db.schema.version,
         )
-        callback = calls.HttpCallback(
-            lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
-        )
-        app = ObservedCalls(handlers or callback, self.feed, engines.real_clock)
+        callback = calls.HttpCallback(lambda: settings.server.handler_url, self.project, parts.http, parts.real_clock)
+        app = ObservedCalls(handlers or callback, self.feed, parts.real_clock)
         self._live = LiveEdge(
-            engines,
+            parts,
             settings,
             self.project,
             authenticator,
@@ -177,18 +175,16 @@ class App:
         )
         self.hub = self._live.hub
         node = self.hub.members.id
-        recorder = StatsRecorder(StatsPoints(self.db), engines.real_clock, node, self._measure, self.feed.tenants)
+        recorder = StatsRecorder(StatsPoints(self.db), parts.real_clock, node, self._measure, self.feed.tenants)
         self._stats = recorder if settings.server.stats else None
-        self._outbox = adapters.outbox(
-            settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
-        )
+        self._outbox = adapters.outbox(settings.store, self.engines, settings.limits, parts.workflows.schedules.trigger)
         self._api = api.build(self._api_context(authenticator, app))
-        self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
+        self._serve_api = self._api if parts.tracing is None else partial(parts.tracing.serve, self._api)
 
     def _api_context(self, authenticator: Authenticator, app: ObservedCalls) -> ApiContext:
-        settings, engines = self.settings, self._engines
+        settings, parts = self.settings, self._parts
         return ApiContext(
-            engines=self.context,
+            engines=self.engines,
             services={**self._services(app), **self._live.services},
             limits=settings.limits,
             project=self.project,
@@ -198,20 +194,20 @@ class App:
             findings=Doctor(
                 settings,
                 self.project,
-                engines.http,
+                parts.http,
                 (self.db.ping, partial(self.broker.ping, writes=True)),
                 self._live.survey.nodes,
-                engines.channels.providers.stored_mail_servers,
+                parts.channels.providers.stored_mail_servers,
                 self._node_settings.differences,
-                engines.channels.secrets.unreadable,
+                parts.channels.secrets.unreadable,
             ).findings,
-            url_problem=engines.clients.guard.problem,
-            push_key=lambda: engines.channels.vapid_key.public,
+            url_problem=parts.clients.guard.problem,
+            push_key=lambda: parts.channels.vapid_key.public,
             refresh_dialects=self._live.refresh,
             dialect_numbers=self._live.numbers,
             process_counts=self._counts,
-            queue_age=engines.jobs.queue_age,
-            real_clock=engines.real_clock,
+            queue_age=parts.jobs.queue_age,
+            real_clock=parts.real_clock,
             is_ready_strict=settings.server.ready_strict,
             data_folder=None if settings.store.data == StoreSettings().data else str(settings.store.data.absolute()),
             has_landing=settings.server.landing is not False,
@@ -222,19 +218,19 @@ class App:
 
     def _services(self, app: ObservedCalls) -> Mapping[type[Any], Any]:
         """Return the services of the rooms by their types."""
-        engines, channels, workflows = self._engines, self._engines.channels, self._engines.workflows
+        parts, channels, workflows = self._parts, self._parts.channels, self._parts.workflows
         services: dict[type[Any], Any] = {
             CallBackend: app,
             Catalog: channels.catalog,
-            ChannelConfig: engines.channel_config,
+            ChannelConfig: parts.channel_config,
             ClusterFeed: self._live.feed,
             ConnectionSurvey: self._live.survey,
             DatabaseSettings: self._database_settings,
             Previews: channels.previews,
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
-            ReplayRunner: engines.replays,
-            RunStats: RunStats(self.db, self.context.clock, workflows.workflow_catalog),
+            ReplayRunner: parts.replays,
+            RunStats: RunStats(self.db, self.engines.clock, workflows.workflow_catalog),
             Schedules: workflows.schedules,
             Sources: workflows.sources,
             StoredSecrets: channels.secrets,
@@ -253,13 +249,13 @@ class App:
         if server.mcp:  # the calls of agents are requests to this app
             adapters.need("BELLCAST_MCP", "mcp", "mcp", "the package mcp")
             services[Agents] = Agents(
-                lambda: self._transport, self.db, engines.real_clock, self.project, lambda: server.mcp_calls_per_minute
+                lambda: self._transport, self.db, parts.real_clock, self.project, lambda: server.mcp_calls_per_minute
             )
         return services | self._operators
 
     def _counts(self) -> Mapping[str, Mapping[Any, float]]:
         """Return the counters of this process for the metrics, by name and labels."""
-        channels, events = self._engines.channels, self.feed.emitted["publish"]
+        channels, events = self._parts.channels, self.feed.emitted["publish"]
         return {
             "accepted": {**channels.reports.accepted, "event": events},
             "messages": channels.reports.ended,
@@ -271,7 +267,7 @@ class App:
     async def _measure(self) -> StatsPoint:
         """Read the counters since the start, and the current connections and queue age."""
         requests, refusals, failures, durations = self._api.requests.totals()
-        ended = self._engines.channels.reports.ended
+        ended = self._parts.channels.reports.ended
         point = StatsPoint(
             connections=len(self.hub),
             requests=requests,
@@ -286,7 +282,7 @@ class App:
         )
         # A store that does not respond could not store the sample either.
         with contextlib.suppress(BellcastError):
-            point = replace(point, queue_age=await self._engines.jobs.queue_age())
+            point = replace(point, queue_age=await self._parts.jobs.queue_age())
         return point
 
     @cached_property
@@ -383,11 +379,11 @@ class App:
                 await self._close()  # the next attempt opens them again
                 raise
             loops: dict[str, Loop] = {
-                "quotas": self._engines.quotas.run,
-                "topic_history": self.context.history.run,
+                "quotas": self._parts.quotas.run,
+                "topic_history": self.engines.history.run,
                 "database polling": partial(
                     tasks.poll,
-                    self._engines.real_clock,
+                    self._parts.real_clock,
                     {
                         "settings": self._database_settings.reload,
                         "dialects": self._live.reload,
@@ -399,7 +395,7 @@ class App:
             if self._stats is not None:
                 loops["stats"] = self._stats.run
             external = adapters.external_writes(
-                self.settings.store, self.context.clock, self._live.reconciler.mark_suspect
+                self.settings.store, self.engines.clock, self._live.reconciler.mark_suspect
             )
             if external is not None:
                 loops["external writes"] = external.run
@@ -410,33 +406,33 @@ class App:
             if is_mounted:
                 self.tasks.spawn(mounted.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
-                sweeps = partial(maintenance.run, self.context, self.settings.store, self.settings.channels)
+                sweeps = partial(maintenance.run, self.engines, self.settings.store, self.settings.channels)
                 self.tasks.spawn_loop("maintenance", sweeps)
-                self.tasks.spawn_loop("jobs", self._engines.jobs.run)
-                self.tasks.spawn(self._engines.channels.reencrypt())
+                self.tasks.spawn_loop("jobs", self._parts.jobs.run)
+                self.tasks.spawn(self._parts.channels.reencrypt())
             self._event_loop = asyncio.get_running_loop()
             self._started = True
 
     async def _open(self) -> None:
         """Perform the parts of a start that can fail. Safe to repeat after `_close`."""
         await self.db.open()
-        dispatch, tracing = self.hub.dispatch, self._engines.tracing
+        dispatch, tracing = self.hub.dispatch, self._parts.tracing
         if tracing is not None:
             dispatch = partial(tracing.deliver, dispatch=dispatch, connections=self.hub.subscriptions.count)
         self.broker.listen(dispatch, self._live.on_gap)
-        self.context.history.listen(self._live.on_events_lost)
+        self.engines.history.listen(self._live.on_events_lost)
         await self.broker.open()
         await self._database_settings.reload()
         await self._live.reload()
-        await self._engines.channels.open()
-        await maintenance.expire(self.context)
-        await self._engines.workflows.define(self._defined.definitions)
+        await self._parts.channels.open()
+        await maintenance.expire(self.engines)
+        await self._parts.workflows.define(self._defined.definitions)
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
-        await self._engines.quotas.load()
+        await self._parts.quotas.load()
         await self._node_settings.refresh()
         if not adapters.is_shared(self.settings.store):
-            await Jobs(self.db).release(self.context.clock.now())
+            await Jobs(self.db).release(self.engines.clock.now())
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""
@@ -471,18 +467,18 @@ class App:
                     await self.tasks.close()
                     await self._live.close()
                     with contextlib.suppress(BellcastError):
-                        await self._engines.quotas.save()
+                        await self._parts.quotas.save()
                         await self._node_settings.remove()
                     await self.hub.members.send()
                     await self.broker.publish(NodeLeft(self.hub.members.id))
             except TimeoutError:
                 reason = f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
                 log.warning("work_not_finished", reason=reason)
-            await self._engines.channels.providers.close()
-            await self._engines.clients.close()
+            await self._parts.channels.providers.close()
+            await self._parts.clients.close()
             await self._close()
-            if self._engines.tracing is not None:
-                await self._engines.tracing.close()
+            if self._parts.tracing is not None:
+                await self._parts.tracing.close()
 
 
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:

@@ -7,9 +7,9 @@ import structlog
 
 from bellcast.audit.types import AUDIT_MS
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, DRAFT_MS, DRAFTED, draft_kind
+from bellcast.engines import Engines
 from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.types.sends import IDEMPOTENCY_MS
 from bellcast.kernel import times
@@ -36,7 +36,7 @@ HEAD_SECONDS = 3600
 MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
 
-async def expire(engines: Context) -> None:
+async def expire(engines: Engines) -> None:
     """Remove all expired rows, then wake the snoozed ones that are due."""
     now = engines.clock.now()
     due = await Maintenance(engines.db).next_expiry()
@@ -45,7 +45,7 @@ async def expire(engines: Context) -> None:
             await _attempt(step.__name__, _repeat(engines, partial(step, now, MAINTENANCE_BATCH_ROWS)))
 
 
-async def sweep(engines: Context, store: StoreSettings, run_retention: float) -> None:
+async def sweep(engines: Engines, store: StoreSettings, run_retention: float) -> None:
     """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics. Their
     content, and that of recalled rows, also leaves the log. An error in one of these steps does not prevent the others.
     Ended messages and runs live for `run_retention` seconds; without a retention, rows are kept."""
@@ -87,7 +87,7 @@ async def _sweep(step: Callable[..., Awaitable[int]]) -> None:
         pass
 
 
-async def log_audit_head(engines: Context) -> None:
+async def log_audit_head(engines: Engines) -> None:
     """Log the newest entry of the audit log, as a copy outside the store."""
     number, mac = await Operators(engines.db).audit_head()
     if number:
@@ -95,14 +95,14 @@ async def log_audit_head(engines: Context) -> None:
 
 
 async def _retire_older(
-    engines: Context, now: int, lifetime: int, *, tenant: str | None = None, but: Sequence[str] = ()
+    engines: Engines, now: int, lifetime: int, *, tenant: str | None = None, but: Sequence[str] = ()
 ) -> None:
     retired = Maintenance(engines.db).retire(now, now - lifetime, MAINTENANCE_BATCH_ROWS, tenant=tenant, but=but)
     async for events in retired:
         await engines.broker.publish(*events)
 
 
-async def run(engines: Context, store: StoreSettings, channels: ChannelConfig) -> None:
+async def run(engines: Engines, store: StoreSettings, channels: ChannelConfig) -> None:
     """Run until cancelled, with the current retention of the settings."""
     swept = headed = 0
     while True:
@@ -131,7 +131,7 @@ def _is_due(last: int, interval: int, now: int) -> bool:
     return not last <= now < last + interval * 1000
 
 
-async def _repeat(engines: Context, step: MaintenanceStep) -> None:
+async def _repeat(engines: Engines, step: MaintenanceStep) -> None:
     """Repeat a bounded step until it finds less than a full batch."""
     done = MAINTENANCE_BATCH_ROWS
     while done >= MAINTENANCE_BATCH_ROWS:

@@ -39,7 +39,7 @@ from bellcast.live.types import (
 from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
-from bellcast.server.wire_engines import ServerEngines
+from bellcast.server.wire_parts import ServerParts
 from bellcast.settings import Settings
 
 # Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
@@ -70,7 +70,7 @@ class LiveEdge:
 
     def __init__(
         self,
-        engines: ServerEngines,
+        parts: ServerParts,
         settings: Settings,
         project: Project,
         authenticator: Authenticator,
@@ -82,7 +82,7 @@ class LiveEdge:
         spawn: Spawn,
         siblings: SocketHandoff | None,
     ) -> None:
-        context, clock = engines.context, engines.real_clock
+        engines, clock = parts.engines, parts.real_clock
         config = LiveConfig(
             limits=settings.limits,
             default_connections=default_connections(),
@@ -90,7 +90,7 @@ class LiveEdge:
             access=settings.access,
         )
         self._clock, self._log = clock, log
-        self._rates = engines.rates
+        self._rates = parts.rates
         self._spawn, self._reload_settings = spawn, reload_settings
         self._drain_window = settings.server.drain
         silence_limits: dict[str, SilenceLimit] = {}
@@ -102,34 +102,34 @@ class LiveEdge:
             renewed=self._on_renewed,
             followed=log.feed.followed,
             topics_refused=log.feed.topics_refused,
-            fill_gap=lambda connection: spawn(resume.catch_up(context.db, connection, settings.limits)),
+            fill_gap=lambda connection: spawn(resume.catch_up(engines.db, connection, settings.limits)),
             report=report,
             receive=self._receive,
         )
         presence = PresenceTracker(lambda: settings.access.presence_topics)
-        self.hub = Hub(presence, engines.broker, clock, callbacks, context.history)
-        self._has_others = not isinstance(engines.broker, MemoryBroker)  # perhaps other nodes
+        self.hub = Hub(presence, parts.broker, clock, callbacks, engines.history)
+        self._has_others = not isinstance(parts.broker, MemoryBroker)  # perhaps other nodes
         if self._has_others:
-            engines.rates.share(self.hub.members)
-        self.survey = ConnectionSurvey(self.hub, engines.broker, spawn)
-        self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.members, spawn)
-        self.reconciler = Reconciler(context, self.hub, config, spawn)
+            parts.rates.share(self.hub.members)
+        self.survey = ConnectionSurvey(self.hub, parts.broker, spawn)
+        self.feed = ClusterFeed(parts.feed, parts.broker, clock, self.hub.members, spawn)
+        self.reconciler = Reconciler(engines, self.hub, config, spawn)
         live = LiveContext(
-            engines=context,
+            engines=engines,
             hub=self.hub,
             survey=self.survey,
             config=config,
             settings=settings.dialects,
             project=project,
             authenticator=authenticator,
-            admission=Admission(context, self.hub, config, authenticator),
+            admission=Admission(engines, self.hub, config, authenticator),
             app=app,
-            http=engines.http,
-            clients=engines.clients,
-            jobs=engines.jobs,
+            http=parts.http,
+            clients=parts.clients,
+            jobs=parts.jobs,
             real_clock=clock,
-            encryption=engines.channels.encryption,
-            public_url=lambda: engines.channel_config.public_url or "",
+            encryption=parts.channels.encryption,
+            public_url=lambda: parts.channel_config.public_url or "",
             announce=announce,
             spawn=spawn,
             session_log=log,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.jobs.store import Jobs
@@ -18,7 +18,7 @@ ERASE_REQUEST_MS = 5_000
 ERASE_RESUME_MS = 7_000
 
 
-async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> Tenant | None:
+async def delete_tenant(engines: Engines, token_clock: Clock, key: str) -> Tenant | None:
     """Erase a tenant and its data, close its connections and revoke its sessions. Return the tenant if that takes longer than a
     request may: a job then continues."""
     now = engines.clock.now()
@@ -34,7 +34,7 @@ async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> Tenan
     return tenant
 
 
-async def continue_erasure(engines: Context, token_clock: Clock, job: Job) -> None:
+async def continue_erasure(engines: Engines, token_clock: Clock, job: Job) -> None:
     """Complete the erasure of a tenant, unless it is complete. A tenant with the same key may exist again."""
     key = job.payload.decode()
     tenant = await Tenants(engines.db).get(key)
@@ -42,7 +42,7 @@ async def continue_erasure(engines: Context, token_clock: Clock, job: Job) -> No
         await _erase(engines, token_clock, key, None)
 
 
-async def _erase(engines: Context, token_clock: Clock, key: str, until: int | None) -> bool:
+async def _erase(engines: Engines, token_clock: Clock, key: str, until: int | None) -> bool:
     """Erase a tenant in steps; return whether it was erased before `until`."""
     await engines.quotas.load()  # refuses sends
     await engines.history.clear(key, None)

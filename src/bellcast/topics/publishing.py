@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.ids import REQUEST_ID
@@ -16,7 +16,7 @@ from bellcast.topics.store import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
 
 
-async def publish(engines: Context, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:
+async def publish(engines: Engines, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:
     """Save the last events of cache topics, publish, and commit the reactions to the events. Return the events with the
     ids of stored ones.
 
@@ -41,7 +41,7 @@ async def publish(engines: Context, *events: LiveEvent, key: str | None = None) 
     return published
 
 
-async def deliver(engines: Context, *events: LiveEvent) -> None:
+async def deliver(engines: Engines, *events: LiveEvent) -> None:
     """Send live events to their followers, and list each in the live feed of this node, with its number of connections here."""
     feed = engines.feed
     for event in events:
@@ -68,7 +68,7 @@ def _feed_event(event: LiveEvent, at: int, delivered: int, trace: str | None) ->
     )
 
 
-async def publish_from_handler(engines: Context, tenant: str, topic: str, name: str, data: Any) -> None:
+async def publish_from_handler(engines: Engines, tenant: str, topic: str, name: str, data: Any) -> None:
     """Publish an event of the app's handler. Raises, in the handler, if the broker cannot encode the data."""
     validation.check(validation.data("data", data, 0))
     await publish(engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))

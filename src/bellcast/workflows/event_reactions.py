@@ -11,9 +11,9 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
-from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
+from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError
@@ -58,7 +58,7 @@ NO_RULES = Rules({}, frozenset())
 class Sources(Struct, eq=False):
     """Executes and commits the reactions to live events."""
 
-    engines: Callable[[], Context]
+    engines: Callable[[], Engines]
     triggers: Triggers
     limits: Limits
     _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)

@@ -13,8 +13,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.types import NewDecision
-from bellcast.context import Context
 from bellcast.documents.store import Documents
+from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
@@ -55,7 +55,7 @@ class FoundSchedule(runs.FiredSchedule, frozen=True):
 class Schedules(Struct, eq=False):
     """Writes schedules, including those of sends and triggers at a later time."""
 
-    engines: Callable[[], Context]
+    engines: Callable[[], Engines]
     triggers: Triggers
     limits: Limits
 

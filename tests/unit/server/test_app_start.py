@@ -65,12 +65,12 @@ async def test_jobs_of_a_killed_server_are_due_at_the_start(tmp_path: Path) -> N
 
     killed = server()
     await killed.start()
-    jobs, now = Store(killed.db).jobs, killed.context.clock.now()
+    jobs, now = Store(killed.db).jobs, killed.engines.clock.now()
     await jobs.add([Job(id="a", kind="k", payload=b"", run_at=now, created_at=now)])
     shares = dict.fromkeys(await jobs.due(now), 1)
     assert len(await jobs.lease(shares, now, now + DAY_MS)) == 1
     await killed.stop()  # it does not run jobs, so it does not know of this lease, as after a kill
     restarted = server()
     await restarted.start()
-    assert [group.kind for group in await Store(restarted.db).jobs.due(restarted.context.clock.now())] == ["k"]
+    assert [group.kind for group in await Store(restarted.db).jobs.due(restarted.engines.clock.now())] == ["k"]
     await restarted.stop()

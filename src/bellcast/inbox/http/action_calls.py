@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast import calls
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Inbox
@@ -25,7 +25,7 @@ NO_CONNECTION = "An action of the inbox has no connection: use call.emit and cal
 class ActionCallContext(Struct, eq=False):
     """A calls.CallContext without a connection: events go to all connections of the recipient."""
 
-    engines: Context
+    engines: Engines
     tenant: str
     recipient: str
 

@@ -18,7 +18,7 @@ from bellcast.channels.types import (
     RecordedAction,
     StoredMessage,
 )
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox import sending, sent
 from bellcast.inbox.store import sent as store
 from bellcast.inbox.store.sent import SentItems
@@ -203,7 +203,7 @@ async def recall(change: Change[None]) -> bool:
     return True
 
 
-async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
+async def listed(engines: Engines, items: Sequence[SentItem]) -> list[ListedNotification]:
     """Convert stored notifications or announcements for the server side."""
     announced = [one.notification.id for one in items if one.announcement]
     states = await Fanouts(engines.db).states(announced) if announced else {}

@@ -12,7 +12,7 @@ import structlog
 from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.guardians import Holder
@@ -36,7 +36,7 @@ class NativeCallContext:
     """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
     before the connection follows any in `pending_topics`."""
 
-    def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
+    def __init__(self, engines: Engines, hub: Hub, connection: Connection) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection

@@ -8,7 +8,7 @@ import structlog
 from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
 from bellcast.kernel.events import LiveEvent, topic_stream
@@ -301,7 +301,7 @@ class PusherCallContext(NativeCallContext):
 
     def __init__(
         self,
-        engines: Context,
+        engines: Engines,
         hub: Hub,
         connection: Connection,
         channel: str | None,

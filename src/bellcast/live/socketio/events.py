@@ -8,7 +8,7 @@ import structlog
 
 from bellcast import calls
 from bellcast.calls import Call
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
 from bellcast.kernel.http.validation_errors import field_error
@@ -52,7 +52,7 @@ class SocketIOCallContext(NativeCallContext):
     _connection: NamespaceConnection
 
     def __init__(
-        self, engines: Context, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
+        self, engines: Engines, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
     ) -> None:
         super().__init__(engines, hub, connection)
         self._joined_topics = joined_topics

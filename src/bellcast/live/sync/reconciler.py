@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bellcast.auth import keys
 from bellcast.auth.store import Keys
-from bellcast.context import Context
+from bellcast.engines import Engines
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxStatus
@@ -37,7 +37,7 @@ Check = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Reconciler(Struct, eq=False):
-    engines: Context
+    engines: Engines
     hub: Hub
     config: LiveConfig
     spawn: Spawn

@@ -3,6 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { TYPES, blockPathOf, copyOf, isBlock, mayHold, movedBy, movedTo, nameOf, pathsWithProblems, typesFor, whereIs } from './block-model.js';
+import { copyPart } from './clipboard.js';
 import { count } from './format.js';
 import { Field, Icon, Popup } from './parts.js';
 import { session } from './storage.js';
@@ -57,9 +58,7 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
       say(`${nameOf(valueAt(mail, path))} deleted`);
     },
     copy: (path) => {
-      const text = JSON.stringify(valueAt(mail, path));
-      session.setItem(COPIED, text);
-      navigator.clipboard?.writeText(text).catch(() => {});
+      copyPart(COPIED, valueAt(mail, path));
       say(`${nameOf(valueAt(mail, path))} copied`);
     },
     cut: (path) => { act.copy(path); act.remove(path); },

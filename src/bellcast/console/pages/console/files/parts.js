@@ -1,6 +1,7 @@
 /**
  * Components of all pages: headings, states, times, types, people, buttons, fields and forms.
  */
+import { copyText } from './clipboard.js';
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { fullTime, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
@@ -52,11 +53,10 @@ const COPIED_MS = 2000;
 /** A button that copies a text. */
 export function Copy({ what, text }) {
   const [word, setWord] = useState('Copy');
-  const copy = async (event) => {
+  const copy = (event) => {
     event.preventDefault();
     event.stopPropagation();
-    await navigator.clipboard.writeText(text);
-    setWord('Copied');
+    setWord(copyText(text) ? 'Copied' : 'Not copied');
     setTimeout(() => setWord('Copy'), COPIED_MS);
   };
   return html`<button class="copy" type="button" aria-label=${`${word} ${what}`} onClick=${copy}>${word}</button>`;

@@ -1,6 +1,7 @@
 /**
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
+import { copyPart } from './clipboard.js';
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
@@ -8,6 +9,7 @@ import { Field, Form, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
+import { session } from './storage.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNote } from './draft-parts.js';
@@ -26,12 +28,7 @@ const COPIED = 'application/x-bellcast-step';
 
 await loadStyle('workflow-editor.css');
 
-/** Copy a step for this tab and for others. */
-function copy(step) {
-  const text = JSON.stringify(step);
-  sessionStorage.setItem(COPIED, text);
-  navigator.clipboard?.writeText(text).catch(() => {});
-}
+const copy = (step) => copyPart(COPIED, step);
 
 /** Workflows as a kind with drafts. */
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf, commentsOf, withNotes };
@@ -266,7 +263,7 @@ function Editor({ page, tenant, found }) {
     ['Add a step after', 'A', () => act.openMenu({ list: placeOf(path).list, index: placeOf(path).index + 1, anchor: menu.anchor })],
     ['Move up', 'Alt+↑', () => act.moveBy(path, -1)], ['Move down', 'Alt+↓', () => act.moveBy(path, 1)], ['Rename', 'F2', () => act.rename(path)],
     ['Duplicate', 'D', () => act.duplicate(path)], ['Copy', 'Ctrl+C', () => act.copy(path)], ['Cut', 'Ctrl+X', () => act.cut(path)],
-    ['Paste after', 'Ctrl+V', () => act.paste(sessionStorage.getItem(COPIED), path)],
+    ['Paste after', 'Ctrl+V', () => act.paste(session.getItem(COPIED), path)],
     draft.history.value.past.length > 0 && ['Undo', 'Ctrl+Z', act.undo], draft.history.value.future.length > 0 && ['Redo', 'Ctrl+Y', act.redo],
     ...(draft.problems.value.length > 0 ? [['Next problem', 'F8', () => act.nextProblem(1)], ['Previous problem', 'Shift+F8', () => act.nextProblem(-1)]] : []),
     mayReview && ['Review and publish', 'Ctrl+Enter', review], ['Delete', 'Del', () => act.remove(path), 'danger'],
@@ -294,7 +291,7 @@ function Editor({ page, tenant, found }) {
     };
     const paste = (event) => {
       if (isText(event) || !mayChange || document.querySelector('dialog[open]')) return;
-      const text = event.clipboardData?.getData('text/plain') || sessionStorage.getItem(COPIED);
+      const text = event.clipboardData?.getData('text/plain') || session.getItem(COPIED);
       if (text) act.paste(text);
     };
     // Without a focused element, Escape would leave the page.
@@ -364,7 +361,7 @@ function Editor({ page, tenant, found }) {
     ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => act.correct({ field })}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}
     <p class="hidden" role="status">${announced}</p>
     <${Variables} values=${values} />
-    ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${sessionStorage.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(sessionStorage.getItem(COPIED)))); })} />`}
+    ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${session.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(session.getItem(COPIED)))); })} />`}
     ${menu?.kind === 'actions' && html`<${ActionMenu} anchor=${menu.anchor} label=${`Actions for ${keyAt(menu.path)}`} actions=${actionsOf(menu.path)} close=${closeMenu} />`}
     ${dialog?.kind === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${say} />`}
     ${dialog?.kind === 'remove' && html`<${Dialog} label=${`Delete ${nameOf(dialog.path)}?`} close=${() => setDialog(null)}><p>${dialog.users.length === 1 ? 'This step names' : 'These steps name'} it or a step in it: ${dialog.users.join(', ')}. They must be changed before the workflow can be published.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => { setDialog(null); act.removeNow(dialog.path); }}>Delete</button></div><//>`}

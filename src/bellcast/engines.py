@@ -1,4 +1,4 @@
-"""The context of rules: engine, broker and clock, and the services of rooms above that a rule may call."""
+"""The engines of rules: store, broker and clock, and the services of rooms above that a rule may call."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,8 @@ from bellcast.topics.types import EventReactions
 from bellcast.webhooks.types import WebhookSink
 
 
-class Context(Struct, frozen=True, kw_only=True):
-    """The dependencies that rules share."""
+class Engines(Struct, frozen=True, kw_only=True):
+    """The store, the broker, the clock and what else all rules share."""
 
     db: Engine
     broker: Publisher

@@ -1,4 +1,4 @@
-"""Wires the parts that need no connections: store, broker, channels, workflows, jobs, their shared context, and the sign-in of
+"""Wires the parts that need no connections: store, broker, channels, workflows, jobs, their shared engines, and the sign-in of
 operators."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,10 +22,10 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
-from bellcast.context import Context
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.documents.types import PROJECT
+from bellcast.engines import Engines
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store import sends
@@ -92,16 +92,16 @@ class Channels:
 
     def __init__(
         self,
-        engines: "ServerEngines",
+        parts: "ServerParts",
         project: Project,
         keys: EncryptionKeys,
         pace: Scheduler,
         *,
         runs_jobs: bool,
     ) -> None:
-        db, clock, config, new_id = engines.db, engines.clock, engines.channel_config, engines.new_id
-        clients, jobs, feed, real_clock = engines.clients, engines.jobs, engines.feed, engines.real_clock
-        self._engines = engines
+        db, clock, config, new_id = parts.db, parts.clock, parts.channel_config, parts.new_id
+        clients, jobs, feed, real_clock = parts.clients, parts.jobs, parts.feed, parts.real_clock
+        self._parts = parts
         self._runs_jobs = runs_jobs
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
         self.secrets = StoredSecrets(Documents(db), clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
@@ -110,7 +110,7 @@ class Channels:
         # keys must not change it.
         self.vapid_key = VapidKey(lambda: push.project_key(keys.identity.encode()))
         self.providers = ProviderDirectory(
-            db, clock, real_clock, clients, config, self.encryption, engines.rates, jobs.destinations
+            db, clock, real_clock, clients, config, self.encryption, parts.rates, jobs.destinations
         )
         self.webhooks = Webhooks(db, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
         self.receipts = Receipts(db, self.providers.find, clock, self.webhooks, jobs)
@@ -134,13 +134,13 @@ class Channels:
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
-        if channel in self._engines.channel_config.simulate:
+        if channel in self._parts.channel_config.simulate:
             return ()
         found = await self.providers.providers(tenant, channel)
         if channel not in self._built_in:
             return found
         key, provider = self._built_in[channel]
-        destination = self._engines.jobs.destinations.of(f"provider {key}", tenant, BUILT_IN_SLOTS)
+        destination = self._parts.jobs.destinations.of(f"provider {key}", tenant, BUILT_IN_SLOTS)
         return [*found, NamedProvider(key, provider, destination)]
 
     async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
@@ -155,7 +155,7 @@ class Channels:
         and stored, because the ring's keys are rotated."""
         if self._has_ring:
             self.vapid_key = await load_push_identity(
-                Documents(self._engines.db), self._engines.clock, self.encryption, self.vapid_key
+                Documents(self._parts.db), self._parts.clock, self.encryption, self.vapid_key
             )
             self._built_in["push"] = "webpush", self._web_push()
 
@@ -165,10 +165,10 @@ class Channels:
             pass
 
     def _web_push(self) -> WebPushProvider:
-        url = self._engines.channel_config.public_url or ""
+        url = self._parts.channel_config.public_url or ""
         # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.
         contact = url if url.startswith("https://") else f"mailto:postmaster@{urlsplit(url).hostname or 'localhost'}"
-        return WebPushProvider(self._engines.clients.guarded(), self._engines.real_clock, self.vapid_key, contact)
+        return WebPushProvider(self._parts.clients.guarded(), self._parts.real_clock, self.vapid_key, contact)
 
 
 async def load_push_identity(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:
@@ -193,7 +193,7 @@ class WorkflowParts:
 
     def __init__(
         self,
-        parts: "ServerEngines",
+        parts: "ServerParts",
         settings: Settings,
         project: Project,
         defined: Workflows,
@@ -202,8 +202,8 @@ class WorkflowParts:
         db, clock, jobs = parts.db, parts.clock, parts.jobs
         router, limits, config = parts.channels.router, settings.limits, settings.channels
 
-        def engines() -> Context:
-            return parts.context
+        def engines() -> Engines:
+            return parts.engines
 
         self.workflow_catalog = WorkflowCatalog(db, clock)
         self.triggers = Triggers(router, self.workflow_catalog, clock)
@@ -239,8 +239,8 @@ class WorkflowParts:
         await self.tasks.plan()
 
 
-class ServerEngines:
-    """The engines of a server. `followers` returns the number of connections on a stream."""
+class ServerParts:
+    """The parts of a server that need no connections. `followers` returns the number of connections on a stream."""
 
     def __init__(
         self,
@@ -276,7 +276,7 @@ class ServerEngines:
         self.channels = Channels(self, project, keys, pace, runs_jobs=not settings.server.no_jobs)
         self.workflows = WorkflowParts(self, settings, project, workflows, pace)
         self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
-        self.context = Context(
+        self.engines = Engines(
             db=self.db,
             broker=publisher,
             clock=clock,
@@ -293,12 +293,12 @@ class ServerEngines:
             pace=pace,
             followers=followers,
         )
-        self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.context, real_clock))
+        self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.engines, real_clock))
 
 
-def operator_services(engines: ServerEngines, settings: Settings, project: Project) -> dict[type[Any], Any]:
+def operator_services(parts: ServerParts, settings: Settings, project: Project) -> dict[type[Any], Any]:
     """Return what operators sign in with, by its types: sessions, passkeys and the identity provider."""
-    server, db, clock, new_id = settings.server, engines.db, engines.real_clock, engines.context.new_id
+    server, db, clock, new_id = settings.server, parts.db, parts.real_clock, parts.engines.new_id
     # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
     current, *previous = [one.secret.encode() for one in project.accepted]
     cipher = Encryption(current, previous)
@@ -311,6 +311,6 @@ def operator_services(engines: ServerEngines, settings: Settings, project: Proje
         Passkeys: Passkeys(sessions, Operators(db), cipher, clock, new_id),
     }
     if settings.oidc.issuer is not None:
-        provider = OidcProvider(settings.oidc, engines.clients.identity_provider(), clock)
+        provider = OidcProvider(settings.oidc, parts.clients.identity_provider(), clock)
         found[OidcSignIn] = OidcSignIn(settings.oidc, provider, sessions, Operators(db), cipher, clock)
     return found
