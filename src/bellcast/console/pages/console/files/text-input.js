@@ -34,7 +34,7 @@ function useCompletion({ id, input, set, variables = [] }) {
   };
   return {
     look: () => { setBegun(begunIn(input.current)); setActive(0); },
-    attributes: { 'aria-autocomplete': 'list', 'aria-controls': shown.length > 0 ? `${id}-variables` : null, 'aria-activedescendant': shown.length > 0 ? `${id}-${current}` : null, onKeyDown: keys, onBlur: () => setBegun(null), onselectionchange: () => setBegun((last) => (last === begunIn(input.current) ? last : null)) },
+    attributes: { 'aria-autocomplete': 'list', 'aria-controls': shown.length > 0 ? `${id}-variables` : null, 'aria-activedescendant': shown.length > 0 ? `${id}-${current}` : null, onKeyDown: keys, onBlur: () => setBegun(null), onselectionchange: ({ currentTarget: one }) => setBegun((last) => (last === begunIn(one) ? last : null)) },
     list: shown.length > 0 && html`<div class="completion" role="listbox" aria-label="Variables" id=${`${id}-variables`}>${shown.map((one, index) => html`<div key=${one.path} class="option" role="option" id=${`${id}-${index}`} aria-selected=${String(index === current)} onPointerDown=${(event) => { event.preventDefault(); choose(one); }}><span><code>${one.path}</code></span><small class="muted">${one.example}</small></div>`)}</div>`,
   };
 }
