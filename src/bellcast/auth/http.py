@@ -12,7 +12,7 @@ from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import KEY, ROLE, TENANT, Limit, ValueRule, each, lasting, text
 from bellcast.kernel.http import request_body
 from bellcast.rest import guards, tenants
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
 HOUR = 3_600
@@ -55,15 +55,15 @@ class Token(Struct, frozen=True):
     is_sensitive=True,
     example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
 )
-async def make(change: Change[TokenRequest]) -> Token:
+async def make(call: ResourceCall[TokenRequest]) -> Token:
     """Create a session token.
 
     It gives access to one recipient's inbox until it expires: send it to that recipient's browser. An API key with the
     scope `manage` can create one for any recipient, topics and roles: protect it like the project secret. The token ends with that key, also when it is revoked."""
-    ctx, params = change.ctx, change.body
-    tenant = tenants.single_tenant(change.request, params.tenant)
+    ctx, params = call.ctx, call.body
+    tenant = tenants.single_tenant(call.request, params.tenant)
     now = ctx.token_clock.now()
-    expires_at = guards.ending(change.request, now + round(times.seconds(params.ttl) * 1000))
+    expires_at = guards.ending(call.request, now + round(times.seconds(params.ttl) * 1000))
     token = tokens.sign(
         ctx.project,
         params.recipient,
@@ -75,7 +75,7 @@ async def make(change: Change[TokenRequest]) -> Token:
         roles=params.roles,
         name=params.name,
         since=params.since,
-        key=guards.caller(change.request).key,
+        key=guards.caller(call.request).key,
     )
     if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
         message = f"would make a token of {len(token)} characters, at most {tokens.MAX_LENGTH} are accepted"

@@ -47,7 +47,7 @@ from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, ObjectsQuery, Resource
+from bellcast.rest.resource import DryRunQuery, Listing, ObjectsQuery, Resource, ResourceCall
 
 MAIL = "message/rfc822"
 # In place of a provider's URL in files, and characters that no variable's name has.
@@ -110,19 +110,19 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
 
     By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
     tenants, by tenant and key."""
-    found = await listing.ctx[ProviderDirectory].page(listing.wanted)
+    found = await listing.ctx[ProviderDirectory].page(listing.list_query)
     managers = await managed.of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
     return found.of([_item(one, by) for one, by in zip(found.items, managers, strict=True)])
 
 
 @PROVIDERS.get(ProviderObject, response_headers=("ETag",))
-async def read(wanted: Change[None]) -> Any:
+async def read(call: ResourceCall[None]) -> Any:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    found = await _find(wanted.request, wanted.tenant)
-    shown = await _shown(wanted.ctx, found)
-    stored = await Documents(wanted.ctx.engines.db).get(PROVIDERS.name, found.tenant, found.key)
+    found = await _find(call.request, call.tenant)
+    shown = await _shown(call.ctx, found)
+    stored = await Documents(call.ctx.engines.db).get(PROVIDERS.name, found.tenant, found.key)
     content = None if stored is None else stored.body.decode()
     return responses.json(shown, headers={"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"})
 
@@ -168,15 +168,15 @@ async def write(request: ApiRequest) -> ASGIApp:
 @PROVIDERS.delete(
     is_sensitive=True, headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, Conflict, PreconditionFailed)
 )
-async def delete(change: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a provider."""
-    key = _writable_key(change.request)
-    await managed.check(change.ctx, PROVIDERS.name, change.tenant, key)
-    await _condition(change.ctx, change.request, change.tenant, key)
-    before = await _own(change.request, change.tenant, key)
-    if not await change.ctx[ProviderDirectory].delete(change.tenant, key):
+    key = _writable_key(call.request)
+    await managed.check(call.ctx, PROVIDERS.name, call.tenant, key)
+    await _condition(call.ctx, call.request, call.tenant, key)
+    before = await _own(call.request, call.tenant, key)
+    if not await call.ctx[ProviderDirectory].delete(call.tenant, key):
         return False
-    audit.note_changes(change.request, {} if before is None else _audited(before), {})
+    audit.note_changes(call.request, {} if before is None else _audited(before), {})
     return True
 
 
@@ -188,30 +188,30 @@ async def delete(change: Change[None]) -> bool:
     response_types={200: ProviderTestResult},
     example={"to": "+436601234567"},
 )
-async def test(wanted: Change[ProviderTest]) -> ProviderTestResult:
+async def test(call: ResourceCall[ProviderTest]) -> ProviderTestResult:
     """Test a provider.
 
     Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds; at
     most 10 tests a minute for each caller. Each step has a state, its time, and a fix if it failed. A dry run sends
     nothing. With `values`, it tests a provider that is not stored. In their URL, `…@` stands for the credentials of the
     stored provider with this key, provided that the URL names the same server."""
-    request, body, providers, (key,) = wanted.request, wanted.body, wanted.ctx[ProviderDirectory], wanted.key
+    request, body, providers, (key,) = call.request, call.body, call.ctx[ProviderDirectory], call.key
     if body.to is not None:
-        fields = body.values or (await _find(request, wanted.tenant)).fields
+        fields = body.values or (await _find(request, call.tenant)).fields
         wrong = addresses.format_problem(fields.channel, body.to)
         if wrong is not None:
             raise Invalid.of("to", wrong)
-    to = None if wanted.is_dry_run else body.to
+    to = None if call.is_dry_run else body.to
     guards.count(request, "tests", guards.TESTS_PER_MINUTE)
     if body.values is None:
-        report = await providers.test(wanted.tenant, key, to)
+        report = await providers.test(call.tenant, key, to)
     else:
         try:
-            planned = await providers.plan(wanted.tenant, key, body.values)
+            planned = await providers.plan(call.tenant, key, body.values)
         except Invalid as refusal:
             raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in refusal.errors]) from None
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
-        report = await providers.test_values(wanted.tenant, key, body.values, to)
+        report = await providers.test_values(call.tenant, key, body.values, to)
     error = next((step.detail for step in report.steps if step.state == "failed"), None)
     return ProviderTestResult(error is None, error, report.state, report.steps)
 

@@ -26,7 +26,7 @@ from bellcast.replays.store import Replays
 from bellcast.replays.types import FailureKind, StoredFailure
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource, listing
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing
 from bellcast.rest.tenants import TenantQuery
 
 
@@ -65,30 +65,30 @@ async def page_of_jobs(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
 
     Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error. With
     `?tenant=*`, those of all tenants."""
-    found = await Jobs(listing.ctx.engines.db).dead(listing.wanted)
+    found = await Jobs(listing.ctx.engines.db).dead(listing.list_query)
     return found.of([responses.item(DeadJob, job, kind=kind_of(job.kind), state="dead") for job in found.items])
 
 
 @JOBS.act("/retry", Revived, status=202, id="jobs.retry")
-async def retry(job: Change[None]) -> Revived | None:
+async def retry(call: ResourceCall[None]) -> Revived | None:
     """Retry a dead job.
 
     It runs again soon, and its count of failures starts at zero."""
-    (id,), engines = job.key, job.ctx.engines
-    if job.is_dry_run:
-        return Revived(id) if await Jobs(engines.db).is_dead(job.tenant, id) else None
-    if not await Jobs(engines.db).revive(job.tenant, id, engines.clock.now()):
+    (id,), engines = call.key, call.ctx.engines
+    if call.is_dry_run:
+        return Revived(id) if await Jobs(engines.db).is_dead(call.tenant, id) else None
+    if not await Jobs(engines.db).revive(call.tenant, id, engines.clock.now()):
         return None
     engines.router.messages_added()
     return Revived(id)
 
 
 @JOBS.delete(id="jobs.delete")
-async def delete(change: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a dead job.
 
     It never runs again."""
-    return await Jobs(change.ctx.engines.db).delete_dead(change.tenant, *change.key)
+    return await Jobs(call.ctx.engines.db).delete_dead(call.tenant, *call.key)
 
 
 FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
@@ -350,26 +350,26 @@ async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
     """List replays.
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
-    found = await Replays(listing.ctx.engines.db).page(listing.wanted)
+    found = await Replays(listing.ctx.engines.db).page(listing.list_query)
     return found.of([_shown(tenant, id, decode(body)) for tenant, id, body in found.items])
 
 
 @REPLAYS.get(ReplayObject, other_scope="manage")
-async def read(wanted: Change[None]) -> ReplayObject | None:
+async def read(call: ResourceCall[None]) -> ReplayObject | None:
     """Read the progress of a replay.
 
     Keys with the scope `manage`, which starts replays, may read it too."""
-    (id,) = wanted.key
-    replay = await wanted.ctx[ReplayRunner].get(wanted.tenant, id)
-    return None if replay is None else _shown(wanted.tenant, id, replay)
+    (id,) = call.key
+    replay = await call.ctx[ReplayRunner].get(call.tenant, id)
+    return None if replay is None else _shown(call.tenant, id, replay)
 
 
 @REPLAYS.delete(is_audited=True, refusals=(NotFound, Conflict))
-async def cancel(change: Change[None]) -> bool:
+async def cancel(call: ResourceCall[None]) -> bool:
     """Cancel a replay.
 
     After the response, nothing more is retried. Retries are not undone."""
-    cancelled = await change.ctx[ReplayRunner].cancel(change.tenant, *change.key)
+    cancelled = await call.ctx[ReplayRunner].cancel(call.tenant, *call.key)
     if cancelled is False:
         raise Conflict("This replay has ended.")
     return cancelled is not None

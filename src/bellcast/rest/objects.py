@@ -346,7 +346,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     query, ctx = request_body.query(request, DraftsQuery if kind.is_versioned else ObjectsQuery), context.of(request)
     if query.tenant == EVERY_TENANT or kind.lists_own:
-        wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
+        wanted = resource.list_query(request, documents.LIST, query, is_counted=False)
         own = await Documents(ctx.engines.db).owned(msgspec.structs.replace(wanted, filters={"kind": kind.plural}))
         following = resource.cursor(documents.LIST, own.next, query.tenant)
         found = [(document, owner) for owner, document in own.items]
@@ -627,7 +627,7 @@ async def merge_drafts(
     `drafts`, it includes drafts of objects that were never published. `is_last` states that there is no further published object."""
     table, page = (
         Documents(context.of(request).engines.db),
-        resource.wanted(request, documents.LIST, query, is_counted=False),
+        resource.list_query(request, documents.LIST, query, is_counted=False),
     )
     until = max(published, default=("", ""))
     drafted: dict[tuple[str, str], DraftInfo] = {}

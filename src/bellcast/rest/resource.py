@@ -55,11 +55,11 @@ class Listing(Struct, Generic[Q], frozen=True):
     request: ApiRequest
     ctx: ApiContext
     query: Q
-    wanted: ListQuery
+    list_query: ListQuery
 
 
-class Change(Struct, Generic[B], frozen=True):
-    """A request for one object: its tenant and key, and the body."""
+class ResourceCall(Struct, Generic[B], frozen=True):
+    """A call of an operation of one object, which reads or changes it: its tenant and key, and the body."""
 
     request: ApiRequest
     ctx: ApiContext
@@ -74,8 +74,8 @@ KeyOf: TypeAlias = Callable[[ApiRequest], tuple[Any, ...]]
 # Returns the tenant and the key of the recipient of a session, unless it was revoked.
 Session: TypeAlias = Callable[[ApiRequest], Awaitable[tuple[str, str]]]
 # A function of one kind, which an operation calls.
-RuleCall: TypeAlias = Callable[[Change[Any]], Awaitable[T]]
-Declared: TypeAlias = Callable[[RuleCall[T]], ApiEndpoint]
+RuleFunction: TypeAlias = Callable[[ResourceCall[Any]], Awaitable[T]]
+Declared: TypeAlias = Callable[[RuleFunction[T]], ApiEndpoint]
 
 
 class Resource:
@@ -121,7 +121,7 @@ class Resource:
         def declared(read: ReadPage[Any]) -> ApiEndpoint:
             @functools.wraps(read)
             async def page(request: ApiRequest, parameters: Any) -> Any:
-                of_store = wanted(request, listed, parameters, is_counted=is_searched)
+                of_store = list_query(request, listed, parameters, is_counted=is_searched)
                 found = await read(Listing(request, context.of(request), parameters, of_store))
                 return answer(result_type, self.name, listed, parameters.tenant, found)
 
@@ -141,7 +141,7 @@ class Resource:
         shape = msgspec.structs.replace(shape, added=added)
         of_write = {"response_types": {200: item_type, 201: item_type}, "refusals": ()}
 
-        def respond(_: Change[Any], written: tuple[T, bool]) -> ASGIApp:
+        def respond(_: ResourceCall[Any], written: tuple[T, bool]) -> ASGIApp:
             return responses.json(written[0], 201 if written[1] else 200)
 
         return self._declare("PUT", self.item_path, shape, respond, of_write, promise)
@@ -166,7 +166,7 @@ class Resource:
         """Make a function the operation that deletes an object, and returns whether there was one."""
         of_deletion = {"query": TenantQuery, "response_types": {204: None}}
 
-        def respond(_: Change[Any], item: Any) -> ASGIApp:
+        def respond(_: ResourceCall[Any], item: Any) -> ASGIApp:
             self._answer(item or None)
             return responses.empty()
 
@@ -176,8 +176,8 @@ class Resource:
         can_plan = {"query": DryRunQuery, **self._promise, **promise}["query"] is DryRunQuery
         types = {200: item_type, status: item_type} if can_plan else {status: item_type}
 
-        def respond(change: Change[Any], item: Any) -> ASGIApp:
-            return self._answer(item, 200 if change.is_dry_run else status)
+        def respond(call: ResourceCall[Any], item: Any) -> ASGIApp:
+            return self._answer(item, 200 if call.is_dry_run else status)
 
         return self._declare("POST", path, body, respond, {"response_types": types}, promise)
 
@@ -192,7 +192,7 @@ class Resource:
         method: Method,
         path: str,
         body: Any,
-        respond: Callable[[Change[Any], Any], ASGIApp],
+        respond: Callable[[ResourceCall[Any], Any], ASGIApp],
         of_verb: dict[str, Any],
         promise: dict[str, Any],
     ) -> Declared[Any]:
@@ -206,8 +206,8 @@ class Resource:
         declare = operation(method, path, body=None if shape is None else shape.type, **promised)
         can_plan = query is not None and "dry_run" in request_body.attributes(query)
 
-        def declared(call: RuleCall[Any]) -> ApiEndpoint:
-            @functools.wraps(call)
+        def declared(rule: RuleFunction[Any]) -> ApiEndpoint:
+            @functools.wraps(rule)
             async def respond_to(request: ApiRequest) -> ASGIApp:
                 tenant = "" if query is None or self.session is not None else self.tenant_of(request)
                 key, sent = () if path == self.path else self.key_of(request), None
@@ -219,8 +219,8 @@ class Resource:
                     tenant, recipient = await self.session(request)
                     key = (recipient, *key)
                 is_dry_run = can_plan and request_body.is_dry_run(request)
-                change = Change(request, context.of(request), tenant, key, sent, is_dry_run)
-                return respond(change, await call(change))
+                call = ResourceCall(request, context.of(request), tenant, key, sent, is_dry_run)
+                return respond(call, await rule(call))
 
             return declare(respond_to)
 
@@ -260,7 +260,7 @@ def listing(
     return declared
 
 
-def wanted(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_counted: bool) -> ListQuery:
+def list_query(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_counted: bool) -> ListQuery:
     """Return the page of the store that the parameters of a list mean. With the tenant `*`, of all tenants of the
     caller. Raises Invalid if it is combined with a filter that is only unique within a tenant."""
     owners: Sequence[str] | None = tenants.every(request)

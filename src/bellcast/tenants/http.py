@@ -19,7 +19,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Listing, Resource, listing
+from bellcast.rest.resource import Listing, Resource, ResourceCall, listing
 from bellcast.rest.tenants import BOUND, TenantQuery, key
 from bellcast.tenants import erasure, store
 from bellcast.tenants.store import Tenants
@@ -98,7 +98,7 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
 
     The default tenant is not listed."""
     ctx, table, tenant = listing.ctx, Tenants(listing.ctx.engines.db), listing.query.tenant
-    query = structs.replace(listing.wanted, tenants=None, prefix=listing.query.prefix)
+    query = structs.replace(listing.list_query, tenants=None, prefix=listing.query.prefix)
     named = guards.caller(listing.request).tenants
     if tenant is not None and tenant != EVERY_TENANT:
         if named is not None:
@@ -119,9 +119,9 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
 
 
 @TENANTS.get(Tenant, bound_by="path", response_headers=("ETag",))
-async def read(wanted: Change[None]) -> Any:
+async def read(call: ResourceCall[None]) -> Any:
     """Read a tenant."""
-    found = await Tenants(wanted.ctx.engines.db).get(*wanted.key)
+    found = await Tenants(call.ctx.engines.db).get(*call.key)
     return found and responses.json(found, headers=objects.tagged(_content(found), found))
 
 
@@ -134,7 +134,7 @@ async def read(wanted: Change[None]) -> Any:
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
     refusals=(PasswordRequired, PreconditionFailed),
 )
-async def write(change: Change[TenantFields]) -> tuple[Tenant, bool]:
+async def write(call: ResourceCall[TenantFields]) -> tuple[Tenant, bool]:
     """Set a tenant's name and settings.
 
     The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
@@ -144,11 +144,11 @@ async def write(change: Change[TenantFields]) -> tuple[Tenant, bool]:
     setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
     four; of the operators, only owners can change `retention_days`, because it deletes notifications. The texts
     `timezone` and `locale` must be an IANA name and a language tag."""
-    request, engines, fields, (named,) = change.request, change.ctx.engines, change.body, change.key
+    request, engines, fields, (named,) = call.request, call.ctx.engines, call.body, call.key
     before = await Tenants(engines.db).get(named)
     check = functools.partial(_check_change, request, fields.settings)
     check(before)
-    if change.is_dry_run:
+    if call.is_dry_run:
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at), False
     tenant, created = await Tenants(engines.db).put(
@@ -260,26 +260,26 @@ KEYS = Resource(
     example={"name": "booking service", "scopes": ["send"]},
     id="keys.create",
 )
-async def create_key(change: Change[KeyRequest]) -> NewKey:
+async def create_key(call: ResourceCall[KeyRequest]) -> NewKey:
     """Create an API key.
 
     Only this response contains its text. A key can only have scopes and tenants that its creator has, and ends with it at the latest. A key with
     `tenants` can use only these: its requests name one in the query (`?tenant=acme`), which may be omitted if the key
     has only one. Operations that do not belong to one tenant refuse such a key."""
-    params, caller = change.body, guards.caller(change.request)
+    params, caller = call.body, guards.caller(call.request)
     for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
         keys.require(caller, scope)
     if "manage" in params.scopes and caller.role not in (None, "owner"):  # it could create tokens and erase recipients
         raise Forbidden("Only an owner may create keys with the scope manage.")
     bound = caller.tenants if params.tenants is None else tuple(params.tenants)
     tenants.check_grant(caller, bound)
-    now, expires_at = change.ctx.engines.clock.now(), caller.expires_at
+    now, expires_at = call.ctx.engines.clock.now(), caller.expires_at
     if params.ttl is not None:
-        until = change.ctx.token_clock.now() + round(times.seconds(params.ttl) * 1000)
-        expires_at = guards.ending(change.request, until)
+        until = call.ctx.token_clock.now() + round(times.seconds(params.ttl) * 1000)
+        expires_at = guards.ending(call.request, until)
     made = keys.make(params.name, params.scopes, now, bound, expires_at)
-    await Keys(change.ctx.engines.db).create(made.key, made.digest)
-    audit.note_changes(change.request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
+    await Keys(call.ctx.engines.db).create(made.key, made.digest)
+    audit.note_changes(call.request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
     return NewKey(**msgspec.structs.asdict(made.key), key=made.text)
 
 
@@ -308,17 +308,17 @@ async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
 
 
 @KEYS.delete(id="keys.revoke")
-async def revoke_key(change: Change[None]) -> bool:
+async def revoke_key(call: ResourceCall[None]) -> bool:
     """Revoke an API key.
 
     It is rejected from now on, like the session and editor tokens that it created; their connections close
     within 30 seconds. API keys that it created stay."""
-    (id,), engines = change.key, change.ctx.engines
+    (id,), engines = call.key, call.ctx.engines
     found = await Keys(engines.db).find(id)
-    is_own = found is not None and tenants.is_within(guards.caller(change.request).tenants, found[0].tenants)
+    is_own = found is not None and tenants.is_within(guards.caller(call.request).tenants, found[0].tenants)
     if not is_own or not await Keys(engines.db).revoke(id, engines.clock.now()):
         return False
-    audit.note_change(change.request, "revoked", before=False, after=True)
+    audit.note_change(call.request, "revoked", before=False, after=True)
     return True
 
 

@@ -25,7 +25,7 @@ from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.topics import publishing, types
 
@@ -113,7 +113,7 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
 
     A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
     `to`. Its total is exact if it has only one page."""
-    wanted, connections = replace(listing.wanted, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
+    wanted, connections = replace(listing.list_query, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
     stored = await StoredSubscriptions(listing.ctx.engines.db).topics(wanted)
     subscribers = {(owner, name): count for owner, name, count in stored.items}
     followed: dict[tuple[str, str], TopicCount] = {}
@@ -140,48 +140,48 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
 
 
 @SUBSCRIPTIONS.put(SubscribeBody, Subscription, is_body_optional=True, example={})
-async def subscribe(change: Change[SubscribeBody]) -> tuple[Subscription, bool]:
+async def subscribe(call: ResourceCall[SubscribeBody]) -> tuple[Subscription, bool]:
     """Subscribe a recipient to a topic.
 
     The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
-    tenant, engines = tenants.single_tenant(change.request, change.body.tenant), change.ctx.engines
-    if change.is_dry_run:
-        return await actions.plan_subscription(engines, tenant, *change.key), False
-    return await actions.subscribe(engines, tenant, *change.key)
+    tenant, engines = tenants.single_tenant(call.request, call.body.tenant), call.ctx.engines
+    if call.is_dry_run:
+        return await actions.plan_subscription(engines, tenant, *call.key), False
+    return await actions.subscribe(engines, tenant, *call.key)
 
 
 @SUBSCRIPTIONS.delete()
-async def unsubscribe(change: Change[None]) -> bool:
+async def unsubscribe(call: ResourceCall[None]) -> bool:
     """Unsubscribe a recipient from a topic.
 
     Earlier notifications stay in the recipient's inbox."""
-    await actions.unsubscribe(change.ctx.engines, change.tenant, *change.key)
+    await actions.unsubscribe(call.ctx.engines, call.tenant, *call.key)
     return True
 
 
 @TOPICS.get(SubscriptionPage, "/subscriptions", query=PageQuery, refusals=())
-async def page(wanted: Change[None]) -> SubscriptionPage:
+async def page(call: ResourceCall[None]) -> SubscriptionPage:
     """List the subscriptions of a topic, by recipient."""
-    query, db = request_body.query(wanted.request, PageQuery), wanted.ctx.engines.db
-    result = await StoredSubscriptions(db).page(wanted.tenant, wanted.key[0], query.after, query.limit + 1)
+    query, db = request_body.query(call.request, PageQuery), call.ctx.engines.db
+    result = await StoredSubscriptions(db).page(call.tenant, call.key[0], query.after, query.limit + 1)
     return SubscriptionPage(*list_parameters.split(result, query.limit, lambda one: one.recipient))
 
 
 @OF_RECIPIENT.get(SubscriptionPage, query=TopicsOfRecipientQuery, refusals=())
-async def of_recipient(wanted: Change[None]) -> SubscriptionPage:
+async def of_recipient(call: ResourceCall[None]) -> SubscriptionPage:
     """List the subscriptions of a recipient, by topic.
 
     Topics of roles begin with `role.`."""
-    query, db = request_body.query(wanted.request, TopicsOfRecipientQuery), wanted.ctx.engines.db
-    result = await StoredSubscriptions(db).of_recipient(wanted.tenant, wanted.key[0], query.after, query.limit + 1)
+    query, db = request_body.query(call.request, TopicsOfRecipientQuery), call.ctx.engines.db
+    result = await StoredSubscriptions(db).of_recipient(call.tenant, call.key[0], query.after, query.limit + 1)
     return SubscriptionPage(*list_parameters.split(result, query.limit, lambda one: one.topic))
 
 
 @TOPICS.get(Presence, "/presence", refusals=())
-async def presence(wanted: Change[None]) -> Presence:
+async def presence(call: ResourceCall[None]) -> Presence:
     """List the members that are present on a topic."""
-    (named,) = wanted.key
-    return Presence(named, list(await wanted.ctx[ConnectionSurvey].presence(wanted.tenant, named)))
+    (named,) = call.key
+    return Presence(named, list(await call.ctx[ConnectionSurvey].presence(call.tenant, named)))
 
 
 class EventQuery(TenantQuery, frozen=True, kw_only=True):
@@ -211,15 +211,15 @@ class EventPage(Struct, frozen=True):
 
 
 @TOPICS.get(EventPage, "/events", query=EventQuery, refusals=(BadRequest,))
-async def events(wanted: Change[None]) -> EventPage:
+async def events(call: ResourceCall[None]) -> EventPage:
     """List the live events of a topic that are still kept.
 
     Oldest first, after the event `after`; without it, or if it is too old, from the oldest one."""
-    params, tenant = request_body.query(wanted.request, EventQuery), wanted.tenant
+    params, tenant = request_body.query(call.request, EventQuery), call.tenant
     if params.after is not None and history.parse_event_id(params.after) is None:
         raise BadRequest("`after` is not an event's id: use `next` of a page, or an `id` from a page or a frame.")
-    stream = topic_stream(tenant, *wanted.key)
-    found = await wanted.ctx.engines.history.page(tenant, stream, params.after, params.limit)
+    stream = topic_stream(tenant, *call.key)
+    found = await call.ctx.engines.history.page(tenant, stream, params.after, params.limit)
     shown = [
         PastEvent(one.event.id or "", one.event.name, one.event.data, times.to_rfc3339(one.at)) for one in found.events
     ]
@@ -227,11 +227,11 @@ async def events(wanted: Change[None]) -> EventPage:
 
 
 @TOPICS.delete("/events", refusals=())
-async def clear(change: Change[None]) -> bool:
+async def clear(call: ResourceCall[None]) -> bool:
     """Delete the stored live events of a topic.
 
     A client that has missed some of them is informed of the loss when it reconnects."""
-    await change.ctx.engines.history.clear(change.tenant, topic_stream(change.tenant, *change.key))
+    await call.ctx.engines.history.clear(call.tenant, topic_stream(call.tenant, *call.key))
     return True
 
 

@@ -22,7 +22,7 @@ from bellcast.kernel.validation import FieldErrors
 from bellcast.live_feed import redact_url
 from bellcast.rest import audit, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
+from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks.types import Webhook
 from bellcast.webhooks.webhooks import KIND, TYPES, Webhooks
@@ -121,20 +121,20 @@ WEBHOOKS = Resource(
     refusals=(Conflict,),
     example={"url": "https://app.example.com/hooks/bellcast", "events": ["message.*"]},
 )
-async def create(wanted: Change[WebhookRequest]) -> WebhookObject:
+async def create(call: ResourceCall[WebhookRequest]) -> WebhookObject:
     """Create a webhook.
 
     The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
     tenants."""
-    ctx, owner, body = wanted.ctx, wanted.tenant, wanted.body
+    ctx, owner, body = call.ctx, call.tenant, call.body
     await Documents(ctx.engines.db).check_count(KIND, owner, "")
-    if wanted.is_dry_run:
+    if call.is_dry_run:
         now = ctx.engines.clock.now()
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
         return _item(owner, "", planned)
     id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)
     ctx.engines.router.forget()
-    audit.note_changes(wanted.request, {}, _audited(webhook))
+    audit.note_changes(call.request, {}, _audited(webhook))
     return responses.item(CreatedWebhook, webhook, tenant=owner, id=id, events=list(webhook.events), secret=secret)
 
 
@@ -143,74 +143,74 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the webhooks of a tenant.
 
     By id. With `?tenant=*`, those of all tenants, by tenant and id."""
-    of_kind = structs.replace(listing.wanted, filters={"kind": KIND})
+    of_kind = structs.replace(listing.list_query, filters={"kind": KIND})
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
     return found.of([_item(owner, one.key, msgspec.json.decode(one.body, type=Webhook)) for owner, one in found.items])
 
 
 @WEBHOOKS.get(WebhookObject)
-async def read(wanted: Change[None]) -> WebhookObject | None:
+async def read(call: ResourceCall[None]) -> WebhookObject | None:
     """Read a webhook."""
-    (id,) = wanted.key
-    found = await wanted.ctx[Webhooks].get(wanted.tenant, id)
-    return None if found is None else _item(wanted.tenant, id, found)
+    (id,) = call.key
+    found = await call.ctx[Webhooks].get(call.tenant, id)
+    return None if found is None else _item(call.tenant, id, found)
 
 
 @WEBHOOKS.patch(request_body.Shape(WebhookPatch, _check), WebhookObject, is_sensitive=True, example={"active": True})
-async def change(wanted: Change[WebhookPatch]) -> WebhookObject | None:
+async def change(call: ResourceCall[WebhookPatch]) -> WebhookObject | None:
     """Change a webhook.
 
     Absent fields do not change. Bellcast sets `active` to false after five days without a successful delivery, or after
     a 410."""
-    webhooks, body, (id,) = wanted.ctx[Webhooks], wanted.body, wanted.key
+    webhooks, body, (id,) = call.ctx[Webhooks], call.body, call.key
     changes: dict[str, Any] = {
         name: value for name in body.__struct_fields__ if (value := getattr(body, name)) != UNSET
     }
     if "events" in changes:
         changes["events"] = tuple(changes["events"])
-    before = await webhooks.get(wanted.tenant, id)
-    changed = await webhooks.change(wanted.tenant, id, **changes)
+    before = await webhooks.get(call.tenant, id)
+    changed = await webhooks.change(call.tenant, id, **changes)
     if changed is None:
         return None
-    wanted.ctx.engines.router.forget()
-    audit.note_changes(wanted.request, {} if before is None else _audited(before), _audited(changed))
-    return _item(wanted.tenant, id, changed)
+    call.ctx.engines.router.forget()
+    audit.note_changes(call.request, {} if before is None else _audited(before), _audited(changed))
+    return _item(call.tenant, id, changed)
 
 
 @WEBHOOKS.delete(is_sensitive=True)
-async def delete(wanted: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a webhook."""
-    before = await wanted.ctx[Webhooks].get(wanted.tenant, *wanted.key)
-    if before is None or not await wanted.ctx[Webhooks].delete(wanted.tenant, *wanted.key):
+    before = await call.ctx[Webhooks].get(call.tenant, *call.key)
+    if before is None or not await call.ctx[Webhooks].delete(call.tenant, *call.key):
         return False
-    audit.note_changes(wanted.request, _audited(before), {})
+    audit.note_changes(call.request, _audited(before), {})
     return True
 
 
 @WEBHOOKS.act("/rotate", WebhookSecret, is_sensitive=True)
-async def rotate(wanted: Change[None]) -> WebhookSecret | None:
+async def rotate(call: ResourceCall[None]) -> WebhookSecret | None:
     """Rotate a webhook's secret.
 
     For 24 hours, requests are signed with both the old and the new secret."""
-    webhooks = wanted.ctx[Webhooks]
-    if wanted.is_dry_run:
-        return None if await webhooks.get(wanted.tenant, *wanted.key) is None else WebhookSecret("")
-    secret = await webhooks.rotate(wanted.tenant, *wanted.key)
+    webhooks = call.ctx[Webhooks]
+    if call.is_dry_run:
+        return None if await webhooks.get(call.tenant, *call.key) is None else WebhookSecret("")
+    secret = await webhooks.rotate(call.tenant, *call.key)
     if secret is None:
         return None
-    audit.note_change(wanted.request, "secret", None, "changed")
+    audit.note_change(call.request, "secret", None, "changed")
     return WebhookSecret(secret)
 
 
 @WEBHOOKS.act("/replay", Replayed, body=ReplayRequest, status=202, example={"since": "2026-06-10T12:00:00Z"})
-async def replay(wanted: Change[ReplayRequest]) -> Replayed | None:
+async def replay(call: ResourceCall[ReplayRequest]) -> Replayed | None:
     """Deliver past events again.
 
     They have the same `webhook-id` as before, so that a receiver can ignore duplicates."""
-    webhooks, (id,), since = wanted.ctx[Webhooks], wanted.key, times.milliseconds(wanted.body.since)
-    if await webhooks.get(wanted.tenant, id) is None:
+    webhooks, (id,), since = call.ctx[Webhooks], call.key, times.milliseconds(call.body.since)
+    if await webhooks.get(call.tenant, id) is None:
         return None
-    return Replayed(await webhooks.replay(wanted.tenant, id, since, is_dry_run=wanted.is_dry_run))
+    return Replayed(await webhooks.replay(call.tenant, id, since, is_dry_run=call.is_dry_run))
 
 
 def _audited(webhook: Webhook) -> dict[str, Any]:

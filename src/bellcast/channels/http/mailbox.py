@@ -26,7 +26,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.types import Brand
 
 # The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
@@ -74,15 +74,15 @@ class MailboxQuery(Struct, frozen=True, kw_only=True):
 @Resource("mailbox-link", tag="Messages").create(
     MailboxRequest, MailboxLink, is_body_optional=True, example={"ttl": "1d"}
 )
-async def create(change: Change[MailboxRequest]) -> MailboxLink:
+async def create(call: ResourceCall[MailboxRequest]) -> MailboxLink:
     """Create a link to the mailbox.
 
     A page with a tenant's simulated messages, for tests. It ends with the key of the request. `bellcast mailbox` prints it."""
-    ctx = change.ctx
-    if change.is_dry_run:
+    ctx = call.ctx
+    if call.is_dry_run:
         return MailboxLink(None)
-    until = guards.ending(change.request, ctx.engines.clock.now() + int(times.seconds(change.body.ttl) * 1000))
-    grant = MailboxGrant(change.tenant, until, guards.caller(change.request).key)
+    until = guards.ending(call.request, ctx.engines.clock.now() + int(times.seconds(call.body.ttl) * 1000))
+    grant = MailboxGrant(call.tenant, until, guards.caller(call.request).key)
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
     return MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}")
 

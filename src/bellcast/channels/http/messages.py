@@ -33,7 +33,7 @@ from bellcast.replays.replays import ReplayRunner
 from bellcast.rest import audit, context, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
@@ -92,7 +92,7 @@ async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
 
     Newest first; the filters can be combined."""
     engines = listing.ctx.engines
-    found = await Messages(engines.db).page(listing.wanted)
+    found = await Messages(engines.db).page(listing.list_query)
     return found.of([item(message) async for message in engines.pace.each(found.items)])
 
 
@@ -100,47 +100,47 @@ OF_EMAIL: dict[str, Any] = {"response_types": {200: "message/rfc822"}, "refusals
 
 
 @MESSAGES.get(Message)
-async def read(wanted: Change[None]) -> Message:
+async def read(call: ResourceCall[None]) -> Message:
     """Read a message.
 
     With its content and every attempt to deliver it."""
-    return item(await _find(wanted))
+    return item(await _find(call))
 
 
 @MESSAGES.get(Any, "/raw", **OF_EMAIL)
-async def raw(wanted: Change[None]) -> Any:
+async def raw(call: ResourceCall[None]) -> Any:
     """Read an e-mail as it is sent.
 
     In the format of RFC 5322, which mail programs can open."""
-    return responses.complete(200, await rfc822(wanted.ctx, await _find(wanted)), "message/rfc822")
+    return responses.complete(200, await rfc822(call.ctx, await _find(call)), "message/rfc822")
 
 
 @MESSAGES.get(Any, "/eml", **OF_EMAIL)
-async def eml(wanted: Change[None]) -> Any:
+async def eml(call: ResourceCall[None]) -> Any:
     """Download an e-mail.
 
     As a file `<id>.eml` in the format of RFC 5322, with the same content as `/raw`."""
-    message = await _find(wanted)
+    message = await _find(call)
     name = f'attachment; filename="{message.id}.eml"'
-    body = await rfc822(wanted.ctx, message)
+    body = await rfc822(call.ctx, message)
     return responses.complete(200, body, "message/rfc822", {"content-disposition": name})
 
 
 @MESSAGES.get(AttemptList, "/attempts")
-async def attempts(wanted: Change[None]) -> AttemptList:
+async def attempts(call: ResourceCall[None]) -> AttemptList:
     """List the attempts to deliver a message.
 
     Oldest first, each with the provider's response. For a message of a digest, the attempts of the digest."""
-    message = await _find(wanted)
+    message = await _find(call)
     return AttemptList(message.state, message.reason, message.attempts)
 
 
 @MESSAGES.get(Any, "/html", **{**OF_EMAIL, "response_types": {200: responses.HTML}})
-async def html(wanted: Change[None]) -> Any:
+async def html(call: ResourceCall[None]) -> Any:
     """Read the HTML of an e-mail.
 
     Pages of this server can show it in a frame. Its scripts do not run, and it loads no images from other servers."""
-    message = await _find(wanted)
+    message = await _find(call)
     text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
     if not text:
         raise Conflict("Only e-mails with HTML are available in this form.")
@@ -148,14 +148,14 @@ async def html(wanted: Change[None]) -> Any:
 
 
 @MESSAGES.act("/retry", Retried, status=202, roles=ONE_BY_ONE, refusals=(NotFound, Conflict))
-async def retry(change: Change[None]) -> Retried:
+async def retry(call: ResourceCall[None]) -> Retried:
     """Retry a message that failed or bounced.
 
     The message gets a new series of attempts, an e-mail or SMS to the address that the recipient has now. A message whose template could not be rendered has no content and cannot
     be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest
     is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
     suppressed until you allow it again."""
-    engines, message = change.ctx.engines, await _find(change)
+    engines, message = call.ctx.engines, await _find(call)
     id = message.digest or message.id
     conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
     if message.state not in RETRYABLE_STATES:
@@ -165,7 +165,7 @@ async def retry(change: Change[None]) -> Retried:
             "This message has no content, because its template could not be rendered: correct the template or the data, "
             "then send the notification again."
         )
-    if change.is_dry_run:
+    if call.is_dry_run:
         return Retried(1)
     if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
         raise conflict
@@ -174,12 +174,12 @@ async def retry(change: Change[None]) -> Retried:
 
 
 @MESSAGES.act("/release", Retried, status=202, roles=ONE_BY_ONE, is_audited=True, refusals=(NotFound, Conflict))
-async def release(change: Change[None]) -> Retried:
+async def release(call: ResourceCall[None]) -> Retried:
     """Send a simulated message for real.
 
     The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
     For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
-    ctx, message = change.ctx, await _find(change)
+    ctx, message = call.ctx, await _find(call)
     db, now = ctx.engines.db, ctx.engines.clock.now()
     if not await ctx[ProviderDirectory].can_deliver(message.tenant, message.channel):
         raise Conflict(
@@ -190,11 +190,11 @@ async def release(change: Change[None]) -> Retried:
         raise conflict
     if message.reason is not None:
         raise Conflict("The notification of this message was recalled.")
-    if change.is_dry_run:
+    if call.is_dry_run:
         return Retried(1)
     if not await Messages(db).release(message.tenant, message.digest or message.id, now):
         raise conflict
-    audit.note_change(change.request, "state", "simulated", "queued")
+    audit.note_change(call.request, "state", "simulated", "queued")
     ctx.engines.router.messages_added()
     return Retried(1)
 
@@ -236,12 +236,12 @@ async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
     return email.compose(delivery.content_of(message), sender, name)
 
 
-async def _find(wanted: Change[Any]) -> StoredMessage:
-    found = await Messages(wanted.ctx.engines.db).find(wanted.key)
-    if not found or found[0].tenant != wanted.tenant:
+async def _find(call: ResourceCall[Any]) -> StoredMessage:
+    found = await Messages(call.ctx.engines.db).find(call.key)
+    if not found or found[0].tenant != call.tenant:
         raise NotFound(MESSAGES.unknown)
     # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.
-    hidden = found[0].content if viewers.may_use_links(wanted.request) else link_tokens.hide(found[0].content)
+    hidden = found[0].content if viewers.may_use_links(call.request) else link_tokens.hide(found[0].content)
     return msgspec.structs.replace(found[0], content=hidden)
 
 

@@ -7,7 +7,7 @@ from bellcast.preferences.types import CHANNELS
 from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import PublishEffect
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.http import templates
 from bellcast.workflows import recent_data
 from bellcast.workflows.http import references
@@ -63,12 +63,12 @@ TYPE = Resource(
 
 
 @TYPE.get(InferredSchema, "/inferred-schema")
-async def inferred_schema_types(wanted: Change[None]) -> InferredSchema | None:
+async def inferred_schema_types(call: ResourceCall[None]) -> InferredSchema | None:
     """Infer the schema of a type's data.
 
     A JSON Schema that the data of its last sends matches, at most 1,000: their shapes, without their values. 404 if there
     were none."""
-    return await recent_data.inferred(recent_data.of_type(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
+    return await recent_data.inferred(recent_data.of_type(call.ctx.engines.db, call.tenant, *call.key))
 
 
 OPERATIONS = objects.operations(KIND)

@@ -9,7 +9,7 @@ from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
+from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 
 
 def _key(request: ApiRequest) -> tuple[ExternalChannel, str]:
@@ -35,22 +35,22 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[SuppressedAddress]:
     """List suppressed addresses.
 
     By channel and address. With `?tenant=*`, those of all tenants, by tenant, channel and address."""
-    return await Suppressions(listing.ctx.engines.db).page(listing.wanted)
+    return await Suppressions(listing.ctx.engines.db).page(listing.list_query)
 
 
 @SUPPRESSIONS.put(SuppressionReason, SuppressedAddress, is_body_optional=True, example={"reason": "requested by phone"})
-async def suppress(change: Change[SuppressionReason]) -> tuple[SuppressedAddress, bool]:
+async def suppress(call: ResourceCall[SuppressionReason]) -> tuple[SuppressedAddress, bool]:
     """Suppress an address.
 
     Nothing more is sent to it, and waiting messages become `suppressed`. 201 when it is new. The case of e-mail
     addresses does not matter."""
-    (channel, address), reason, now = change.key, change.body.reason, change.ctx.engines.clock.now()
-    if change.is_dry_run:
-        return SuppressedAddress(change.tenant or None, channel, address, reason, times.to_rfc3339(now)), False
-    return await Suppressions(change.ctx.engines.db).put(change.tenant, channel, address, reason, now)
+    (channel, address), reason, now = call.key, call.body.reason, call.ctx.engines.clock.now()
+    if call.is_dry_run:
+        return SuppressedAddress(call.tenant or None, channel, address, reason, times.to_rfc3339(now)), False
+    return await Suppressions(call.ctx.engines.db).put(call.tenant, channel, address, reason, now)
 
 
 @SUPPRESSIONS.delete()
-async def allow(change: Change[None]) -> bool:
+async def allow(call: ResourceCall[None]) -> bool:
     """Allow an address again."""
-    return await Suppressions(change.ctx.engines.db).delete(change.tenant, *change.key)
+    return await Suppressions(call.ctx.engines.db).delete(call.tenant, *call.key)

@@ -18,7 +18,7 @@ from bellcast.operators.types import ROLES, Role
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 
 
 class NodeItem(Struct, frozen=True, kw_only=True):
@@ -131,11 +131,11 @@ CLOCK = Resource("test-clock", tag="Server", query=None)
 
 
 @CLOCK.get(ClockTime, id="test_clock.read")
-async def read_clock(wanted: Change[None]) -> ClockTime:
+async def read_clock(call: ResourceCall[None]) -> ClockTime:
     """Read the test clock.
 
     404 on a server that runs with the system time."""
-    return ClockTime(times.to_rfc3339(_clock(wanted.ctx).now()))
+    return ClockTime(times.to_rfc3339(_clock(call.ctx).now()))
 
 
 @CLOCK.act(
@@ -145,12 +145,12 @@ async def read_clock(wanted: Change[None]) -> ClockTime:
     example={"advance": "3d"},
     id="test_clock.advance",
 )
-async def advance_clock(change: Change[ClockAdvance]) -> ClockTime:
+async def advance_clock(call: ResourceCall[ClockAdvance]) -> ClockTime:
     """Advance the test clock.
 
     Runs all work that becomes due (delays, digests, retries, schedules, expiry) before the response is
     sent."""
-    now = await _clock(change.ctx).advance(round(times.seconds(change.body.advance) * 1000))
+    now = await _clock(call.ctx).advance(round(times.seconds(call.body.advance) * 1000))
     return ClockTime(times.to_rfc3339(now))
 
 

@@ -14,7 +14,7 @@ from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.settings.database import DatabaseSettings, SettingItem, SettingsChangeItem
 
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -73,9 +73,9 @@ SETTINGS = Resource("settings", tag="Console", required_scope="configure", query
 
 
 @SETTINGS.get(SettingsDocument, refusals=())
-async def read(wanted: Change[None]) -> SettingsDocument:
+async def read(call: ResourceCall[None]) -> SettingsDocument:
     """Read the settings that can be changed while the servers run."""
-    store = wanted.ctx[DatabaseSettings]
+    store = call.ctx[DatabaseSettings]
     return SettingsDocument(store.revision, store.all())
 
 
@@ -86,14 +86,14 @@ async def read(wanted: Change[None]) -> SettingsDocument:
     is_sensitive=True,
     refusals=(Conflict,),
 )
-async def change(change: Change[SettingsPatch]) -> RevisionItem:
+async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
     """Change settings.
 
     All nodes apply them within seconds. 409 if another revision is current. Command-line options, the environment and
     its files take precedence: a setting that they set is locked. Settings that are `is_owner_only` (what clients may
     do, where data is sent, when it is deleted) can be changed only by owners and with the project secret."""
-    patch, request = change.body, change.request
-    changed = await change.ctx[DatabaseSettings].change(
+    patch, request = call.body, call.request
+    changed = await call.ctx[DatabaseSettings].change(
         patch.revision,
         {name: _text_of(name, value) for name, value in patch.set.items()},
         patch.reset,
@@ -135,13 +135,13 @@ async def history(request: ApiRequest) -> ASGIApp:
     is_sensitive=True,
     refusals=(Conflict, NotFound),
 )
-async def roll_back(change: Change[Rollback]) -> RevisionItem:
+async def roll_back(call: ResourceCall[Rollback]) -> RevisionItem:
     """Make the values of an earlier revision current again.
 
     As a new revision."""
-    wanted, request = change.body, change.request
+    wanted, request = call.body, call.request
     record = partial(_record, request)
-    restored = await change.ctx[DatabaseSettings].restore(
+    restored = await call.ctx[DatabaseSettings].restore(
         wanted.revision, wanted.to, _author(request), is_owner=guards.is_owner(request), record=record
     )
     return responses.item(RevisionItem, restored)

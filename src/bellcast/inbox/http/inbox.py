@@ -37,7 +37,7 @@ from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Priority
 from bellcast.rest import context, guards
 from bellcast.rest.operations import ApiEndpoint, operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 
 
 async def recipient(request: ApiRequest) -> tuple[str, str]:
@@ -224,27 +224,27 @@ async def counts(request: ApiRequest) -> ASGIApp:
 
 
 @INBOX.get(Notification)
-async def read(wanted: Change[None]) -> Notification:
+async def read(call: ResourceCall[None]) -> Notification:
     """Read one notification."""
-    return await views.get(wanted.ctx.engines, await inbox_of(wanted.request), *wanted.key)
+    return await views.get(call.ctx.engines, await inbox_of(call.request), *call.key)
 
 
 @INBOX.patch(PATCH, Notification, example={"read": True})
-async def change(change: Change[Patch]) -> Notification:
+async def change(call: ResourceCall[Patch]) -> Notification:
     """Change one notification.
 
     Seen, read or archived, or the reverse."""
-    sent = change.body
+    sent = call.body
     wanted = actions.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    return await actions.change(change.ctx.engines, await inbox_of(change.request), change.key[0], wanted)
+    return await actions.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)
 
 
 @INBOX.delete()
-async def delete(change: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete one notification."""
-    await actions.delete(change.ctx.engines, await inbox_of(change.request), *change.key)
+    await actions.delete(call.ctx.engines, await inbox_of(call.request), *call.key)
     return True
 
 

@@ -39,7 +39,7 @@ from bellcast.preferences.types import Channel
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 
 D = TypeVar("D", bound=Draft)
 
@@ -168,38 +168,38 @@ NOTIFICATIONS = Resource("notifications", "/{id:str}", tag="Sending")
 
 
 @NOTIFICATIONS.get(SentNotification)
-async def read(wanted: Change[None]) -> SentNotification:
+async def read(call: ResourceCall[None]) -> SentNotification:
     """Read a sent notification.
 
     A notification or an announcement, with its audience and its timeline. This includes sends that were not for the
     inbox. The entries `written` are writes to live connections of the recipients in the notification's tenant: each node
     keeps its last 10,000 in memory, so older ones and those before a restart are unknown."""
-    engines, tenant, (id,) = wanted.ctx.engines, wanted.tenant, wanted.key
+    engines, tenant, (id,) = call.ctx.engines, call.tenant, call.key
     try:
         item = await sent.find(engines, tenant, id)
     except NotFound:
         item = await sent.find_outside(engines, tenant, id)
-    return await _sent_notification(wanted.ctx, item)
+    return await _sent_notification(call.ctx, item)
 
 
 @NOTIFICATIONS.patch(CORRECTION, SentNotification, example={"title": "Booking moved", "body": "Sunday, 10:00"})
-async def correct(change: Change[Correction]) -> SentNotification:
+async def correct(call: ResourceCall[Correction]) -> SentNotification:
     """Correct a sent notification.
 
     The change applies to every inbox that contains it."""
-    ctx, (id,), params = change.ctx, change.key, change.body
-    tenant = tenants.single_tenant(change.request, params.tenant)
+    ctx, (id,), params = call.ctx, call.key, call.body
+    tenant = tenants.single_tenant(call.request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
     item = await sent.edit(ctx.engines, ctx.limits, tenant, id, edit)
     return await _sent_notification(ctx, item)
 
 
 @NOTIFICATIONS.delete()
-async def recall(change: Change[None]) -> bool:
+async def recall(call: ResourceCall[None]) -> bool:
     """Recall a sent notification.
 
     It is removed from every inbox that contains it."""
-    await sent.recall(change.ctx.engines, change.tenant, *change.key)
+    await sent.recall(call.ctx.engines, call.tenant, *call.key)
     return True
 
 
@@ -326,4 +326,4 @@ async def announcement_page(listing: Listing[SentItemsQuery]) -> ListPage[Listed
 
 def _with_part(listing: Listing[SentItemsQuery]) -> ListQuery:
     part = None if listing.query.state is None else PARTS[listing.query.state]
-    return msgspec.structs.replace(listing.wanted, filters={**listing.wanted.filters, "part": part})
+    return msgspec.structs.replace(listing.list_query, filters={**listing.list_query.filters, "part": part})

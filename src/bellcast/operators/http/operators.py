@@ -22,7 +22,7 @@ from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import BOUND
 
 # The scope of owners, of the project secret, and of keys with it.
@@ -119,9 +119,9 @@ async def page(request: ApiRequest) -> ASGIApp:
 
 
 @OPERATORS.create(OPERATOR, OperatorItem, refusals=(NotFound, Conflict))
-async def create(wanted: Change[OperatorRequest]) -> OperatorItem:
+async def create(call: ResourceCall[OperatorRequest]) -> OperatorItem:
     """Create an operator of the console."""
-    request, params = wanted.request, wanted.body
+    request, params = call.request, call.body
     console = console_session.sessions(request)
     console_session.check_grant(guards.caller(request), params.role)
     hashed = await _hash(request, params.password)
@@ -164,33 +164,33 @@ async def change(request: ApiRequest) -> ASGIApp:
 
 
 @OPERATORS.delete(refusals=(NotFound, Conflict))
-async def delete(wanted: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete an operator and end its sessions.
 
     The last owner cannot be deleted."""
-    operator = await _manageable(wanted.request)
-    _check_changed(await Operators(wanted.ctx.engines.db).delete(operator.id))
-    audit.note_changes(wanted.request, {"name": operator.name, "role": operator.role}, {})
+    operator = await _manageable(call.request)
+    _check_changed(await Operators(call.ctx.engines.db).delete(operator.id))
+    audit.note_changes(call.request, {"name": operator.name, "role": operator.role}, {})
     return True
 
 
 @OPERATORS.delete("/sessions")
-async def end_sessions(wanted: Change[None]) -> bool:
+async def end_sessions(call: ResourceCall[None]) -> bool:
     """End all sessions of an operator.
 
     The operator can sign in again. After the loss of a device, change the password too."""
-    operator = await _manageable(wanted.request)
-    await Operators(wanted.ctx.engines.db).end_sessions(operator.id)
-    audit.note_change(wanted.request, "sessions", None, "ended")
+    operator = await _manageable(call.request)
+    await Operators(call.ctx.engines.db).end_sessions(operator.id)
+    audit.note_change(call.request, "sessions", None, "ended")
     return True
 
 
 @OPERATORS.delete("/mfa")
-async def reset_mfa(wanted: Change[None]) -> bool:
+async def reset_mfa(call: ResourceCall[None]) -> bool:
     """Remove the authenticator app, the recovery codes and the passkeys of an operator."""
-    operator = await _manageable(wanted.request)
-    await Operators(wanted.ctx.engines.db).end_mfa(operator.id, with_passkeys=True)
-    audit.note_change(wanted.request, "has_mfa", operator.has_mfa, after=False)
+    operator = await _manageable(call.request)
+    await Operators(call.ctx.engines.db).end_mfa(operator.id, with_passkeys=True)
+    audit.note_change(call.request, "has_mfa", operator.has_mfa, after=False)
     return True
 
 

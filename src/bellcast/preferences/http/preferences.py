@@ -41,7 +41,7 @@ from bellcast.rest import bundles, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.resource import Change, DryRunQuery, Resource
+from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 EXAMPLE = {
@@ -105,96 +105,96 @@ DEFAULTS = Resource(
 
 
 @OWN.get(EffectivePreferences)
-async def read_own(wanted: Change[None]) -> Any:
+async def read_own(call: ResourceCall[None]) -> Any:
     """Read the recipient's own preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
-    return await _shown(wanted)
+    return await _shown(call)
 
 
 @OWN.put(Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example=EXAMPLE)
-async def replace_own(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
+async def replace_own(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace the recipient's own preferences."""
-    return await _write(change, merge=False), False
+    return await _write(call, merge=False), False
 
 
 @OWN.patch(
     Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example={"types": {"booking": {"email": False}}}
 )
-async def change_own(change: Change[dict[str, Any]]) -> Any:
+async def change_own(call: ResourceCall[dict[str, Any]]) -> Any:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
-    return await _write(change, merge=True)
+    return await _write(call, merge=True)
 
 
 @OF_RECIPIENT.get(EffectivePreferences)
-async def read(wanted: Change[None]) -> Any:
+async def read(call: ResourceCall[None]) -> Any:
     """Read a recipient's preferences."""
-    return await _shown(wanted)
+    return await _shown(call)
 
 
 @OF_RECIPIENT.put(Preferences, EffectivePreferences, **WRITTEN, example=EXAMPLE)
-async def replace(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
+async def replace(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace a recipient's preferences."""
-    return await _write(change, merge=False), False
+    return await _write(call, merge=False), False
 
 
 @OF_RECIPIENT.patch(Preferences, EffectivePreferences, **WRITTEN, query=DryRunQuery, example={"muted": {"*": True}})
-async def change(change: Change[dict[str, Any]]) -> Any:
+async def change(call: ResourceCall[dict[str, Any]]) -> Any:
     """Change a recipient's preferences.
 
     A merge patch (RFC 7396)."""
-    return await _write(change, merge=True)
+    return await _write(call, merge=True)
 
 
 @DEFAULTS.get(PreferenceDefaults, response_headers=("ETag",))
-async def read_defaults(wanted: Change[None]) -> Any:
+async def read_defaults(call: ResourceCall[None]) -> Any:
     """Read the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
-    stored = await Documents(wanted.ctx.engines.db).get(PREFERENCES, wanted.tenant, DEFAULTS_KEY)
-    shown = await _shown_defaults(wanted.ctx, wanted.tenant)
+    stored = await Documents(call.ctx.engines.db).get(PREFERENCES, call.tenant, DEFAULTS_KEY)
+    shown = await _shown_defaults(call.ctx, call.tenant)
     return responses.json(shown, headers=objects.tagged(decode(None if stored is None else stored.body), shown))
 
 
 @DEFAULTS.put(Preferences, PreferenceDefaults, **CONDITIONAL, response_types={200: PreferenceDefaults}, example=EXAMPLE)
-async def replace_defaults(change: Change[dict[str, Any]]) -> tuple[Any, bool]:
+async def replace_defaults(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
     """Replace the preference defaults.
 
     They apply to every recipient without its own settings. With `?tenant=`, to the tenant's recipients."""
-    return await _write_defaults(change, merge=False), False
+    return await _write_defaults(call, merge=False), False
 
 
 @DEFAULTS.patch(
     Preferences, PreferenceDefaults, **CONDITIONAL, query=DryRunQuery, example={"digest": {"news": "weekly"}}
 )
-async def change_defaults(change: Change[dict[str, Any]]) -> Any:
+async def change_defaults(call: ResourceCall[dict[str, Any]]) -> Any:
     """Change the preference defaults.
 
     A merge patch (RFC 7396)."""
-    return await _write_defaults(change, merge=True)
+    return await _write_defaults(call, merge=True)
 
 
 @DEFAULTS.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
-async def delete_defaults(change: Change[None]) -> bool:
+async def delete_defaults(call: ResourceCall[None]) -> bool:
     """Delete the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
-    engines, tenant = change.ctx.engines, change.tenant
-    await managed.check(change.ctx, PREFERENCES, tenant, DEFAULTS_KEY)
+    engines, tenant = call.ctx.engines, call.tenant
+    await managed.check(call.ctx, PREFERENCES, tenant, DEFAULTS_KEY)
     documents, now = Documents(engines.db), engines.clock.now()
     while (stored := await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)) is not None:
-        entity_tags.check(change.request, entity_tags.tag_of(decode(stored.body)))
+        entity_tags.check(call.request, entity_tags.tag_of(decode(stored.body)))
         if await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, stored.body, None, now):
             engines.router.forget()
             return True
     return False
 
 
-async def _shown(wanted: Change[None]) -> dict[str, Any]:
-    ctx, tenant, (key,) = wanted.ctx, wanted.tenant, wanted.key
+async def _shown(call: ResourceCall[None]) -> dict[str, Any]:
+    ctx, tenant, (key,) = call.ctx, call.tenant, call.key
     own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
     return await with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
 
@@ -253,9 +253,9 @@ async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence
     return [one for one in CHANNELS if one in named or (one != "inbox" and await providers(tenant, one))]
 
 
-async def _write(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
-    ctx, tenant, (key,), document = change.ctx, change.tenant, change.key, change.body
-    return await write(ctx, tenant, key, document, merge=merge, is_dry_run=change.is_dry_run)
+async def _write(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
+    ctx, tenant, (key,), document = call.ctx, call.tenant, call.key, call.body
+    return await write(ctx, tenant, key, document, merge=merge, is_dry_run=call.is_dry_run)
 
 
 async def write(
@@ -283,11 +283,11 @@ async def write(
     return await with_effective(ctx, tenant, key, preferences, now)
 
 
-async def _write_defaults(change: Change[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
-    ctx, document = change.ctx, change.body
-    tenant = tenants.tenant_of_object(change.request, document)
+async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
+    ctx, document = call.ctx, call.body
+    tenant = tenants.tenant_of_object(call.request, document)
     document.pop("tenant", None)
-    if not change.is_dry_run:
+    if not call.is_dry_run:
         await managed.check(ctx, PREFERENCES, tenant, DEFAULTS_KEY)
     documents, types = Documents(ctx.engines.db), await types_of(ctx, tenant)
     for _ in range(changes.MAX_CHANGE_ROUNDS):
@@ -295,9 +295,9 @@ async def _write_defaults(change: Change[dict[str, Any]], *, merge: bool) -> dic
         before = None if stored is None else stored.body
         await check_workflows(ctx, tenant, document.get("workflows"), before)
         preferences = _defaults(ctx, document, before, types, merge=merge)
-        entity_tags.check(change.request, entity_tags.tag_of(decode(before)))
+        entity_tags.check(call.request, entity_tags.tag_of(decode(before)))
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
-        if change.is_dry_run:
+        if call.is_dry_run:
             return await _defaults_with_effective(ctx, tenant, tenant, preferences, now)
         if await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
             ctx.engines.router.forget()

@@ -32,7 +32,7 @@ from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientFields
 from bellcast.rest import context
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 
 FREQUENCIES = get_args(Frequency)
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
@@ -221,17 +221,17 @@ LINKS = Resource(
 @LINKS.act(
     "", PreferencesLink, body=LinkRequest, is_body_optional=True, status=201, refusals=(), example={"ttl": "30d"}
 )
-async def create(change: Change[LinkRequest]) -> PreferencesLink:
+async def create(call: ResourceCall[LinkRequest]) -> PreferencesLink:
     """Create a preferences link.
 
     For e-mails and other places without a login. Templates have such a link as `preferences_url`."""
-    ctx, tenant, (key,) = change.ctx, change.tenant, change.key
-    if change.is_dry_run:
+    ctx, tenant, (key,) = call.ctx, call.tenant, call.key
+    if call.is_dry_run:
         return PreferencesLink(None)
     # Creates the recipient, as any request of the app that names a recipient does. Following a link never creates one.
     await actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
     now = ctx.engines.clock.now()
-    grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(change.body.ttl) * 1000))
+    grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(call.body.ttl) * 1000))
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
     return PreferencesLink(links.preferences_url(base, ctx.project, grant))
 

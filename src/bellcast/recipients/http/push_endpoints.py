@@ -17,7 +17,7 @@ from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.devices import PushEndpoint, PushEndpoints, PushKind
 from bellcast.rest.context import ApiContext
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 
 APNS_TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
 # Tokens are sent in headers and paths of requests to the vendor.
@@ -130,63 +130,63 @@ class PushPublicKey(Struct, frozen=True):
     response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
     example=EXAMPLE,
 )
-async def register(change: Change[PushRegistration]) -> Any:
+async def register(call: ResourceCall[PushRegistration]) -> Any:
     """Register a push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted. A dry
     run returns an empty id unless this recipient already has the endpoint."""
-    return await _register(change)
+    return await _register(call)
 
 
 @OWN.get(PushEndpointList)
-async def page(wanted: Change[None]) -> PushEndpointList:
+async def page(call: ResourceCall[None]) -> PushEndpointList:
     """List the recipient's push endpoints."""
-    return await _page(wanted)
+    return await _page(call)
 
 
 @OWN.get(PushPublicKey, "/key")
-async def public_key(wanted: Change[None]) -> PushPublicKey:
+async def public_key(call: ResourceCall[None]) -> PushPublicKey:
     """Read the key that a browser's subscription needs."""
-    return PushPublicKey(wanted.ctx.push_key())
+    return PushPublicKey(call.ctx.push_key())
 
 
 @OWN.delete("/{id:str}", refusals=(NotFound,))
-async def delete(change: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a push endpoint."""
-    return await _delete(change)
+    return await _delete(call)
 
 
 @OF_RECIPIENT.act(
     "", RegisteredEndpoint, body=REGISTRATION, status=201, refusals=(), example={"kind": "fcm", "token": "cVx3:APA91bH"}
 )
-async def register_for(change: Change[PushRegistration]) -> Any:
+async def register_for(call: ResourceCall[PushRegistration]) -> Any:
     """Register a recipient's push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
-    return await _register(change)
+    return await _register(call)
 
 
 @OF_RECIPIENT.get(PushEndpointList, refusals=())
-async def page_of(wanted: Change[None]) -> PushEndpointList:
+async def page_of(call: ResourceCall[None]) -> PushEndpointList:
     """List a recipient's push endpoints."""
-    return await _page(wanted)
+    return await _page(call)
 
 
 @OF_RECIPIENT.get(PushPublicKey, "/key", refusals=())
-async def public_key_for(wanted: Change[None]) -> PushPublicKey:
+async def public_key_for(call: ResourceCall[None]) -> PushPublicKey:
     """Read the key that a browser's subscription needs."""
-    return PushPublicKey(wanted.ctx.push_key())
+    return PushPublicKey(call.ctx.push_key())
 
 
 @OF_RECIPIENT.delete("/{id:str}")
-async def delete_of(change: Change[None]) -> bool:
+async def delete_of(call: ResourceCall[None]) -> bool:
     """Delete a recipient's push endpoint."""
-    return await _delete(change)
+    return await _delete(call)
 
 
-async def _register(change: Change[PushRegistration]) -> ASGIApp:
-    engines, tenant, (recipient,), body = change.ctx.engines, change.tenant, change.key, change.body
-    if change.is_dry_run:
+async def _register(call: ResourceCall[PushRegistration]) -> ASGIApp:
+    engines, tenant, (recipient,), body = call.ctx.engines, call.tenant, call.key, call.body
+    if call.is_dry_run:
         known = await PushEndpoints(engines.db).page(tenant, recipient)
         ids = [one.id for one in known if one.address == (body.endpoint or body.token)]
         return responses.json(RegisteredEndpoint(next(iter(ids), "")))
@@ -203,8 +203,8 @@ async def _register(change: Change[PushRegistration]) -> ASGIApp:
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 
-async def _page(wanted: Change[None]) -> PushEndpointList:
-    found = await PushEndpoints(wanted.ctx.engines.db).page(wanted.tenant, *wanted.key)
+async def _page(call: ResourceCall[None]) -> PushEndpointList:
+    found = await PushEndpoints(call.ctx.engines.db).page(call.tenant, *call.key)
     return PushEndpointList(
         [
             PushEndpointItem(
@@ -219,6 +219,6 @@ async def _page(wanted: Change[None]) -> PushEndpointList:
     )
 
 
-async def _delete(change: Change[None]) -> bool:
-    endpoints = PushEndpoints(change.ctx.engines.db)
-    return await endpoints.delete(change.tenant, change.key[0], request_body.path(change.request, "id"))
+async def _delete(call: ResourceCall[None]) -> bool:
+    endpoints = PushEndpoints(call.ctx.engines.db)
+    return await endpoints.delete(call.tenant, call.key[0], request_body.path(call.request, "id"))

@@ -23,7 +23,7 @@ from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Listing, Resource
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
@@ -72,38 +72,38 @@ RECIPIENTS = Resource("recipients", "/{key:str}", lambda request: (key(request),
 async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     """List recipients by key."""
     prefix = listing.query.prefix or listing.query.search or ""
-    return await Recipients(listing.ctx.engines.db).page(replace(listing.wanted, prefix=prefix))
+    return await Recipients(listing.ctx.engines.db).page(replace(listing.list_query, prefix=prefix))
 
 
 @RECIPIENTS.get(Recipient)
-async def read(wanted: Change[None]) -> Recipient:
+async def read(call: ResourceCall[None]) -> Recipient:
     """Read a recipient.
 
     The response includes the counters of its inbox."""
-    return await actions.get(wanted.ctx.engines, wanted.tenant, *wanted.key)
+    return await actions.get(call.ctx.engines, call.tenant, *call.key)
 
 
 @RECIPIENTS.put(RecipientFields, Recipient, headers=("If-None-Match",), refusals=(PreconditionFailed,), example=EXAMPLE)
-async def write(change: Change[RecipientFields]) -> tuple[Recipient, bool]:
+async def write(call: ResourceCall[RecipientFields]) -> tuple[Recipient, bool]:
     """Write a recipient.
 
     The request replaces the recipient: absent fields are cleared. 201 when the recipient is new. With
     `If-None-Match: *`, only a new one is written. `timezone` is an IANA name, and `locale` a language tag such as `de-AT`;
     other values are refused."""
-    return await _put(change, replace=True)
+    return await _put(call, replace=True)
 
 
 @RECIPIENTS.patch(RecipientFields, Recipient, query=DryRunQuery, example={"locale": "de"})
-async def change(change: Change[RecipientFields]) -> Recipient:
+async def change(call: ResourceCall[RecipientFields]) -> Recipient:
     """Change a recipient.
 
     Absent fields do not change."""
-    recipient, _ = await _put(change, replace=False)
+    recipient, _ = await _put(call, replace=False)
     return recipient
 
 
-async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
-    request, ctx, fields, (key,) = change.request, change.ctx, change.body, change.key
+async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
+    request, ctx, fields, (key,) = call.request, call.ctx, call.body, call.key
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     is_new = replace and request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY
     before = None
@@ -113,7 +113,7 @@ async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recip
         before = await Recipients(ctx.engines.db).get(tenant, key)
     if is_new and before is not None:
         raise PreconditionFailed
-    if change.is_dry_run:
+    if call.is_dry_run:
         return await actions.plan(ctx.engines, tenant, key, fields, replace=replace), False
     written = await actions.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
@@ -131,23 +131,23 @@ async def _put(change: Change[RecipientFields], *, replace: bool) -> tuple[Recip
 
 
 @RECIPIENTS.delete(roles=("owner",), is_sensitive=True)
-async def erase(change: Change[None]) -> bool:
+async def erase(call: ResourceCall[None]) -> bool:
     """Erase a recipient.
 
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
     for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
     keeps what operators did."""
-    await actions.delete(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
+    await actions.delete(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
     return True
 
 
 @RECIPIENTS.delete("/sessions", tag="Access", refusals=())
-async def revoke(change: Change[None]) -> bool:
+async def revoke(call: ResourceCall[None]) -> bool:
     """End every session of a recipient.
 
     Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
     valid."""
-    await actions.revoke(change.ctx.engines, change.ctx.token_clock, change.tenant, *change.key)
+    await actions.revoke(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
     return True
 
 

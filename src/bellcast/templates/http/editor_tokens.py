@@ -18,7 +18,7 @@ from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.html import StrictBrand
 from bellcast.tenants.store import Tenants
@@ -138,9 +138,9 @@ BRAND = Resource(
 
 
 @BRAND.get(StrictBrand, response_headers=("ETag",))
-async def read_brand(wanted: Change[None]) -> Any:
+async def read_brand(call: ResourceCall[None]) -> Any:
     """Read the brand of a tenant: the look of its e-mails, and of the pages behind their links."""
-    tenant = await Tenants(wanted.ctx.engines.db).get(*wanted.key)
+    tenant = await Tenants(call.ctx.engines.db).get(*call.key)
     stored = tenant and tenant.settings.get("brand")
     try:
         shown = msgspec.convert(stored or {}, StrictBrand)
@@ -157,11 +157,11 @@ async def read_brand(wanted: Change[None]) -> Any:
     refusals=(Conflict, PreconditionFailed),
     example={"name": "Acme", "color": "#0a5c36", "font": "georgia"},
 )
-async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
+async def write_brand(call: ResourceCall[StrictBrand]) -> tuple[StrictBrand, bool]:
     """Write the brand of a tenant.
 
     The tenant's other settings do not change."""
-    ctx, (key,), brand = change.ctx, change.key, change.body
+    ctx, (key,), brand = call.ctx, call.key, call.body
     found = await Tenants(ctx.engines.db).get(key)
     name, settings = (None, {}) if found is None else (found.name, found.settings)
     written = msgspec.to_builtins(
@@ -169,14 +169,14 @@ async def write_brand(change: Change[StrictBrand]) -> tuple[StrictBrand, bool]:
     )
 
     def check(before: Tenant | None) -> None:
-        entity_tags.check(change.request, entity_tags.tag_of(before and before.settings.get("brand")))
+        entity_tags.check(call.request, entity_tags.tag_of(before and before.settings.get("brand")))
         if before is not None and before.settings != settings:
             raise Conflict("The tenant was changed in the meantime: read it again.")
 
     after = {**settings, "brand": written}
     await Tenants(ctx.engines.db).put(key, name, after, ctx.engines.clock.now(), check=check)
     ctx.engines.router.forget()
-    audit.note_change(change.request, "brand", settings.get("brand"), written)
+    audit.note_change(call.request, "brand", settings.get("brand"), written)
     return brand, False
 
 

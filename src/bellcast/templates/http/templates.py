@@ -27,7 +27,7 @@ from bellcast.recipients.types import Profile
 from bellcast.rest import context, definition_body, drafts, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, DryRunQuery, Resource
+from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import content_checks, email_blocks, email_imports, lengths, rendering, tenant_budget
 from bellcast.templates.email_checks import Finding
@@ -278,13 +278,13 @@ TEMPLATE = Resource("templates", "/{key:str}", lambda request: (objects.key_of(r
     example={"data": {"client": "Ann"}, "locale": "de"},
     is_recorded=False,
 )
-async def preview(change: Change[bytes]) -> Any:
+async def preview(call: ResourceCall[bytes]) -> Any:
     """Preview a template.
 
     Renders every part for a recipient, or for an example named Ann, and in a language. Nothing is sent. You can also
     preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
-    subject = await _subject_of(change.request, change.body)
-    parts, missing = await change.ctx[Previews].preview(subject)
+    subject = await _subject_of(call.request, call.body)
+    parts, missing = await call.ctx[Previews].preview(subject)
     found = await tenant_budget.in_thread(subject.tenant, content_checks.of_code, subject.template)
     warnings = []
     for one in found:
@@ -365,16 +365,16 @@ class CheckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     example={"values": {"email": {"subject": "New booking", "html": "<img src='https://example.com/a.png'>"}}},
     is_recorded=False,
 )
-async def check(change: Change[bytes]) -> FindingList:
+async def check(call: ResourceCall[bytes]) -> FindingList:
     """Check a template.
 
     Missing languages, variables and descriptions of images, wrong links, low contrast, and what mail programs cut or do
     not support (data of Can I email, caniemail.com). Findings with the severity `error` stop its publication."""
-    request, ctx, (key,) = change.request, change.ctx, change.key
-    body = await _parsed(request, change.body, CHECK)
+    request, ctx, (key,) = call.request, call.ctx, call.key
+    body = await _parsed(request, call.body, CHECK)
     subject = await _subject(request, body)
     data = None if body.data is None and body.sample is None else subject.data
-    return FindingList(await checking.check(ctx, change.tenant, key, subject.template, data))
+    return FindingList(await checking.check(ctx, call.tenant, key, subject.template, data))
 
 
 # Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
@@ -427,19 +427,19 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound, TemplateFailed, Conflict),
     example={"channel": "email", "to": "alice", "data": {"client": "Ann"}},
 )
-async def test(change: Change[bytes]) -> TestMessage:
+async def test(call: ResourceCall[bytes]) -> TestMessage:
     """Send a test message.
 
     It is sent to the recipient's address regardless of preferences. `{"me": true}` sends an e-mail to the confirmed address of
     the operator, with `[Test]` before its subject, at most 10 in 10 minutes. A dry run only renders it."""
-    request, ctx = change.request, change.ctx
-    body = await _parsed(request, change.body, TEST)
+    request, ctx = call.request, call.ctx
+    body = await _parsed(request, call.body, TEST)
     if isinstance(body.to, str) and guards.caller(request).role == editor_access.ROLE:
         raise Forbidden("An editor token sends tests to its own e-mail only.")
     subject = await _subject(request, body, body.to if isinstance(body.to, str) else "")
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
     message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
-    if change.is_dry_run:
+    if call.is_dry_run:
         return TestMessage(None)
     if profile is not None:
         await sessions(request).count_own_test(f"{profile.key} {profile.email}")
@@ -467,22 +467,22 @@ async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile
 
 
 @TEMPLATE.get(SampleList, "/samples", required_scope="manage", refusals=())
-async def recent_samples(wanted: Change[None]) -> SampleList:
+async def recent_samples(call: ResourceCall[None]) -> SampleList:
     """List samples of a template's data.
 
     The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
     numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
-    return SampleList(await samples.samples(wanted.ctx, wanted.tenant, *wanted.key))
+    return SampleList(await samples.samples(call.ctx, call.tenant, *call.key))
 
 
 @TEMPLATE.get(list[TemplateVariable], "/variables", required_scope="manage")
-async def list_variables(wanted: Change[None]) -> list[TemplateVariable]:
+async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     """List the variables of a template.
 
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
-    subject = await _subject(wanted.request, PreviewRequest())
-    users = await samples.find_users(wanted.ctx, wanted.tenant, *wanted.key)
+    subject = await _subject(call.request, PreviewRequest())
+    users = await samples.find_users(call.ctx, call.tenant, *call.key)
     return await samples.declared(samples.schema_paths(users), subject.template)
 
 

@@ -19,7 +19,7 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.rest import context, objects, resource, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows.run_stats import RunCounts, RunStats
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.store.runs import Runs
@@ -126,7 +126,7 @@ async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
 
     Newest first; the filters can be combined."""
     engines = context.of(request).engines
-    store, wanted = Runs(engines.db), resource.wanted(request, runs_store.LIST, query, is_counted=True)
+    store, wanted = Runs(engines.db), resource.list_query(request, runs_store.LIST, query, is_counted=True)
     if query.step is None and query.step_state is None:
         found = await store.page(wanted)
     else:
@@ -167,7 +167,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
         with contextlib.suppress(NotFound):
             steps = [step.key for step in (await ctx[WorkflowCatalog].definition(workflow.owner, key, version)).ordered]
     found = await ctx[RunStats].counts(
-        resource.wanted(request, runs_store.OUTLINES, query, is_counted=False), key, query.version, steps
+        resource.list_query(request, runs_store.OUTLINES, query, is_counted=False), key, query.version, steps
     )
     if workflow is None and not found.runs:
         raise NotFound(UNKNOWN)
@@ -175,21 +175,21 @@ async def stats(request: ApiRequest) -> ASGIApp:
 
 
 @RUNS.get(RunDetails)
-async def read(wanted: Change[None]) -> RunDetails:
+async def read(call: ResourceCall[None]) -> RunDetails:
     """Read a run.
 
     With the state of each step."""
-    return await item(wanted.request, await _find(wanted))
+    return await item(call.request, await _find(call))
 
 
 @RUNS.delete(required_scope="send", other_scope="manage", refusals=(NotFound, Conflict))
-async def cancel(change: Change[None]) -> bool:
+async def cancel(call: ResourceCall[None]) -> bool:
     """Cancel a run, or all runs of a trigger.
 
     After the response no step starts, and messages that were not yet attempted are cancelled."""
-    (id,), engines = change.key, change.ctx.engines
-    report = await engines.webhooks.report(change.tenant, CANCELLED)
-    cancelled = await Runs(engines.db).cancel(change.tenant, id, engines.clock.now(), report)
+    (id,), engines = call.key, call.ctx.engines
+    report = await engines.webhooks.report(call.tenant, CANCELLED)
+    cancelled = await Runs(engines.db).cancel(call.tenant, id, engines.clock.now(), report)
     if cancelled is None:
         raise NotFound("There is no run or trigger with this id.")
     if not cancelled:
@@ -198,14 +198,14 @@ async def cancel(change: Change[None]) -> bool:
 
 
 @RUNS.act("/retry", Restarted, status=202, roles=ONE_BY_ONE, refusals=(NotFound, Conflict))
-async def retry(change: Change[None]) -> Restarted:
+async def retry(call: ResourceCall[None]) -> Restarted:
     """Retry a failed run.
 
     The run continues with the step that failed; earlier steps are not repeated."""
-    engines, run = change.ctx.engines, await _find(change)
+    engines, run = call.ctx.engines, await _find(call)
     if run.state != "failed":
         raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
-    if change.is_dry_run:
+    if call.is_dry_run:
         return Restarted(run.id)
     if not await Runs(engines.db).retry(restarted(run), engines.clock.now()):
         raise Conflict("This run has changed in the meantime.")
@@ -213,9 +213,9 @@ async def retry(change: Change[None]) -> Restarted:
     return Restarted(run.id)
 
 
-async def _find(wanted: Change[None]) -> StoredRun:
-    found = await Runs(wanted.ctx.engines.db).get(*wanted.key)
-    if found is None or found.tenant != wanted.tenant:
+async def _find(call: ResourceCall[None]) -> StoredRun:
+    found = await Runs(call.ctx.engines.db).get(*call.key)
+    if found is None or found.tenant != call.tenant:
         raise NotFound(RUNS.unknown)
     return found
 

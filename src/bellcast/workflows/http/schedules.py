@@ -14,7 +14,7 @@ from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFail
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.rest import definition_body, objects
 from bellcast.rest.context import ApiContext
-from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
+from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import schedule_firing, schedule_times, schedules
@@ -67,7 +67,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the schedules of a tenant.
 
     By key. With `?tenant=*`, those of all tenants, by tenant and key."""
-    schedules, of_kind = listing.ctx[Schedules], structs.replace(listing.wanted, filters={"kind": SCHEDULES})
+    schedules, of_kind = listing.ctx[Schedules], structs.replace(listing.list_query, filters={"kind": SCHEDULES})
     found = await documents.Documents(listing.ctx.engines.db).owned(of_kind)
     return found.of(
         [
@@ -79,11 +79,11 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
 
 
 @KIND.get(ScheduleObject, response_headers=("ETag",))
-async def read(wanted: Change[None]) -> Any:
+async def read(call: ResourceCall[None]) -> Any:
     """Read a schedule.
 
     With the next and the last time."""
-    shown = await wanted.ctx[Schedules].shown(await _find(wanted.ctx, wanted.tenant, *wanted.key))
+    shown = await call.ctx[Schedules].shown(await _find(call.ctx, call.tenant, *call.key))
     return responses.json(shown, headers=objects.tagged(_content(shown), shown))
 
 
@@ -96,12 +96,12 @@ async def read(wanted: Change[None]) -> Any:
     refusals=(PreconditionFailed,),
     example=EXAMPLE,
 )
-async def write(change: Change[Any]) -> tuple[Any, bool]:
+async def write(call: ResourceCall[Any]) -> tuple[Any, bool]:
     """Write a schedule.
 
     As JSON or YAML. It takes effect immediately; 201 when it is new. A time without an offset needs a `timezone`. With
     `?tenant=`, or `tenant` in the body, the request writes a tenant's schedule."""
-    ctx, (key,), (tenant, value, yaml) = change.ctx, change.key, change.body
+    ctx, (key,), (tenant, value, yaml) = call.ctx, call.key, call.body
     try:
         schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
         await ctx[Schedules].check_references(tenant, schedule)
@@ -109,8 +109,8 @@ async def write(change: Change[Any]) -> tuple[Any, bool]:
             raise Invalid.fields(errors)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
-    replaces = await _condition(ctx, change.request, tenant, key)
-    if change.is_dry_run:
+    replaces = await _condition(ctx, call.request, tenant, key)
+    if call.is_dry_run:
         stored, progress = schedules.stored_of(schedule), schedules.new_progress(schedule, ctx.engines.clock.now())
         return await ctx[Schedules].shown(FoundSchedule(tenant, key, b"", stored, progress, None)), False
     is_new = await ctx[Schedules].put(tenant, key, schedule, replaces)
@@ -118,12 +118,12 @@ async def write(change: Change[Any]) -> tuple[Any, bool]:
 
 
 @KIND.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
-async def delete(change: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a schedule.
 
     It no longer fires."""
-    ctx, tenant, (key,) = change.ctx, change.tenant, change.key
-    return await ctx[Schedules].delete(tenant, key, await _condition(ctx, change.request, tenant, key))
+    ctx, tenant, (key,) = call.ctx, call.tenant, call.key
+    return await ctx[Schedules].delete(tenant, key, await _condition(ctx, call.request, tenant, key))
 
 
 @KIND.act(
@@ -133,26 +133,26 @@ async def delete(change: Change[None]) -> bool:
     response_types={200: notifications.SendPlan, 202: dict[str, Any]},
     refusals=(NotFound, Conflict),
 )
-async def run(change: Change[None]) -> Any:
+async def run(call: ResourceCall[None]) -> Any:
     """Fire a schedule now.
 
     In addition to its scheduled times. The response is that of the trigger or the send, even for a dry run."""
-    ctx, tenant = change.ctx, change.tenant
-    schedule = (await _find(ctx, tenant, *change.key)).schedule
-    if change.is_dry_run:
-        limit = notifications.plan_limit(change.request, None)
+    ctx, tenant = call.ctx, call.tenant
+    schedule = (await _find(ctx, tenant, *call.key)).schedule
+    if call.is_dry_run:
+        limit = notifications.plan_limit(call.request, None)
         return notifications.plan_of(*await schedule_firing.plan_firing(ctx[Schedules], tenant, schedule, limit))
     return responses.complete(202, await schedule_firing.fire(ctx[Schedules], tenant, schedule, None))
 
 
 @KIND.get(ScheduleTimes, "/next", query=CountQuery)
-async def following(wanted: Change[None]) -> ScheduleTimes:
+async def following(call: ResourceCall[None]) -> ScheduleTimes:
     """List the next times of a schedule.
 
     In UTC."""
-    schedule = (await _find(wanted.ctx, wanted.tenant, *wanted.key)).schedule
-    count = request_body.query(wanted.request, CountQuery).count
-    found = await wanted.ctx[Schedules].next_times(wanted.tenant, schedule, wanted.ctx.engines.clock.now(), count)
+    schedule = (await _find(call.ctx, call.tenant, *call.key)).schedule
+    count = request_body.query(call.request, CountQuery).count
+    found = await call.ctx[Schedules].next_times(call.tenant, schedule, call.ctx.engines.clock.now(), count)
     return ScheduleTimes([times.to_rfc3339(one) for one in found])
 
 

@@ -22,7 +22,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import definitions, recent_data, triggers, workflow_catalog
 from bellcast.workflows.http import references
 from bellcast.workflows.http.runs import CANCELLED
@@ -112,12 +112,12 @@ WORKFLOW = Resource(
 
 
 @WORKFLOW.get(recent_data.InferredSchema, "/inferred-schema")
-async def inferred_schema(wanted: Change[None]) -> recent_data.InferredSchema | None:
+async def inferred_schema(call: ResourceCall[None]) -> recent_data.InferredSchema | None:
     """Infer the schema of a workflow's data.
 
     A JSON Schema that the data of its last triggers matches, at most 1,000: their shapes, without their values. 404 if
     there were none."""
-    return await recent_data.inferred(recent_data.of_workflow(wanted.ctx.engines.db, wanted.tenant, *wanted.key))
+    return await recent_data.inferred(recent_data.of_workflow(call.ctx.engines.db, call.tenant, *call.key))
 
 
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitions.Definition:
@@ -179,7 +179,7 @@ TRIGGER = request_body.Shape(
     refusals=(NotFound, Conflict, IdempotencyMismatch),
     example={"to": "alice", "data": {"client": "Bob"}},
 )
-async def trigger(change: Change[TriggerDraft]) -> Any:
+async def trigger(call: ResourceCall[TriggerDraft]) -> Any:
     """Trigger a workflow.
 
     Starts a run per recipient. The response is sent after the commit, so an acknowledged trigger is never lost.
@@ -189,17 +189,17 @@ async def trigger(change: Change[TriggerDraft]) -> Any:
 
     `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
     what would be decided now; conditions of steps are not evaluated."""
-    request, schedules, (key,), draft = change.request, change.ctx[Schedules], change.key, change.body
-    if errors := triggers.draft_errors(draft, change.ctx.limits):  # a valid one may repeat one whose time has passed
+    request, schedules, (key,), draft = call.request, call.ctx[Schedules], call.key, call.body
+    if errors := triggers.draft_errors(draft, call.ctx.limits):  # a valid one may repeat one whose time has passed
         validation.check(errors, schedules.time_errors(draft))
     tenant, header = tenants.single_tenant(request, draft.tenant), request_body.header(request, b"idempotency-key")
     if header is not None and draft.idempotency_key not in (None, header):
         raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
     own_key = draft.idempotency_key if header is None else header
     if own_key is not None:
-        validation.check(validation.key("idempotency_key", own_key, change.ctx.limits))
+        validation.check(validation.key("idempotency_key", own_key, call.ctx.limits))
     draft = msgspec.structs.replace(draft, tenant=tenant, idempotency_key=own_key)
-    if change.is_dry_run:
+    if call.is_dry_run:
         return notifications.plan_of(*await schedules.plan(key, draft, notifications.plan_limit(request, draft.to)))
     return responses.complete(202, await schedules.trigger(key, draft))
 
@@ -213,7 +213,7 @@ async def trigger(change: Change[TriggerDraft]) -> Any:
     refusals=(),
     example={"cancel_key": "booking-7"},
 )
-async def cancel(change: Change[CancelRequest]) -> Cancelled:
+async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
     """Cancel runs of a workflow.
 
     Cancels runs that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response,
@@ -221,11 +221,11 @@ async def cancel(change: Change[CancelRequest]) -> Cancelled:
     and recipients of waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to`
     cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
     counted."""
-    ctx, (key,), body = change.ctx, change.key, change.body
-    tenant = tenants.single_tenant(change.request, body.tenant)
+    ctx, (key,), body = call.ctx, call.key, call.body
+    tenant = tenants.single_tenant(call.request, body.tenant)
     to = [body.to] if isinstance(body.to, str) else body.to
     db, now = ctx.engines.db, ctx.engines.clock.now()
-    if change.is_dry_run:
+    if call.is_dry_run:
         waiting = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
         return Cancelled(waiting + await Runs(db).count_by_key(tenant, key, body.cancel_key, to))
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)

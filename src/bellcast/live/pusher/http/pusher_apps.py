@@ -19,7 +19,7 @@ from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherConfig
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Change, Resource
+from bellcast.rest.resource import Resource, ResourceCall
 
 KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
@@ -127,14 +127,14 @@ async def page(request: ApiRequest) -> ASGIApp:
     is_sensitive=True,
     refusals=(Conflict,),
 )
-async def create(change: Change[PusherAppRequest]) -> NewPusherApp:
+async def create(call: ResourceCall[PusherAppRequest]) -> NewPusherApp:
     """Create a Pusher app.
 
     Only this response contains the secret, which is stored encrypted. All nodes accept the app within seconds. API keys
     also need the scope `manage`, and operators the role owner, because the secret can sign in any user of the app's
     tenant."""
-    guards.require_manager(change.request)
-    ctx, wanted = change.ctx, change.body
+    guards.require_manager(call.request)
+    ctx, wanted = call.ctx, call.body
     credentials = Project(
         wanted.id or str(FIRST_ID + secrets.randbelow(IDS)),
         wanted.key or secrets.token_hex(KEY_BYTES),
@@ -150,54 +150,54 @@ async def create(change: Change[PusherAppRequest]) -> NewPusherApp:
     )
     created = await ctx[PusherAppDirectory].create(app)
     fields = {"id": credentials.id, "key": credentials.key, "name": wanted.name, "enabled": wanted.enabled}
-    audit.note_changes(change.request, {}, fields | {"tenant": app.tenant or None})
+    audit.note_changes(call.request, {}, fields | {"tenant": app.tenant or None})
     return _with_secret(created, ctx)
 
 
 @APPS.get(PusherAppItem)
-async def read(wanted: Change[None]) -> PusherAppItem:
+async def read(call: ResourceCall[None]) -> PusherAppItem:
     """Read a Pusher app."""
-    return _shown(_find(wanted), wanted.ctx)
+    return _shown(_find(call), call.ctx)
 
 
 @APPS.patch(PusherAppPatch, PusherAppItem, example={"enabled": False}, is_sensitive=True, refusals=(NotFound, Conflict))
-async def change(wanted: Change[PusherAppPatch]) -> PusherAppItem:
+async def change(call: ResourceCall[PusherAppPatch]) -> PusherAppItem:
     """Change a Pusher app.
 
     Disabling it closes its connections. The project's app is part of the server's configuration. To change `origins`
     or to enable the app, API keys also need the scope `manage`, and operators the role owner."""
-    ctx, patch = wanted.ctx, wanted.body
+    ctx, patch = call.ctx, call.body
     if patch.origins is not None or patch.enabled:  # it may have been disabled because its secret is known
-        guards.require_manager(wanted.request)
-    before = _shown(_find(wanted), ctx)
+        guards.require_manager(call.request)
+    before = _shown(_find(call), ctx)
     canonical = None if patch.origins is None else _canonical(patch.origins)
     fields = {"name": patch.name, "enabled": patch.enabled, "origins": canonical}
     given = {name: value for name, value in fields.items() if value is not None}
     await ctx[PusherAppDirectory].change(before.id, **given)
-    after = _shown(_find(wanted), ctx)
-    audit.note_changes(wanted.request, _audited(before), _audited(after))
+    after = _shown(_find(call), ctx)
+    audit.note_changes(call.request, _audited(before), _audited(after))
     return after
 
 
 @APPS.act("/rotate", NewPusherApp, roles=("owner",), is_sensitive=True, refusals=(NotFound, Conflict))
-async def rotate(change: Change[None]) -> NewPusherApp:
+async def rotate(call: ResourceCall[None]) -> NewPusherApp:
     """Replace the secret of a Pusher app.
 
     Only this response contains the new one. The previous secret stays valid for a day. API keys also need the scope
     `manage`, and operators the role owner."""
-    guards.require_manager(change.request)
-    rotated = await change.ctx[PusherAppDirectory].rotate(*change.key)
-    audit.note_change(change.request, "secret", None, "rotated")
-    return _with_secret(rotated, change.ctx)
+    guards.require_manager(call.request)
+    rotated = await call.ctx[PusherAppDirectory].rotate(*call.key)
+    audit.note_change(call.request, "secret", None, "rotated")
+    return _with_secret(rotated, call.ctx)
 
 
 @APPS.delete(is_sensitive=True, refusals=(NotFound, Conflict))
-async def delete(change: Change[None]) -> bool:
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a Pusher app.
 
     Its connections are closed."""
-    await change.ctx[PusherAppDirectory].delete(*change.key)
-    audit.note_change(change.request, "id", change.key[0], None)
+    await call.ctx[PusherAppDirectory].delete(*call.key)
+    audit.note_change(call.request, "id", call.key[0], None)
     return True
 
 
@@ -206,9 +206,9 @@ def _position(app: PusherApp) -> tuple[int, str]:
     return app.created_at, app.credentials.id
 
 
-def _find(wanted: Change[Any]) -> PusherApp:
-    (id,) = wanted.key
-    found = next((app for app in wanted.ctx[PusherAppDirectory].all() if app.credentials.id == id), None)
+def _find(call: ResourceCall[Any]) -> PusherApp:
+    (id,) = call.key
+    found = next((app for app in call.ctx[PusherAppDirectory].all() if app.credentials.id == id), None)
     if found is None:
         raise NotFound("No Pusher app has this id.")
     return found
