@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.db.postgres_connection import POSTGRES_ERRORS, UNAVAILABLE_ERRORS
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.outbox import table_watch
 from bellcast.outbox.table_watch import TableWatch
@@ -29,20 +30,6 @@ FUNCTIONS = (
     "publish(text, text, jsonb)",
     "trigger(text, text, jsonb)",
     "trigger(text, jsonb, jsonb)",
-)
-# Errors of asyncpg when the database is unreachable or refuses the connection. Errors in statements are not among them.
-UNAVAILABLE_ERRORS = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
-    asyncpg.exceptions.ReadOnlySQLTransactionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
 )
 # Maximum of refused rows shown: one bug in the app may cause thousands of similar rows.
 MAX_REFUSALS = 20
@@ -67,8 +54,8 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
             server_settings={"application_name": "bellcast", **session},
         )
         yield connection
-    except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as failure:
-        if connection is not None and not isinstance(failure, UNAVAILABLE_ERRORS):
+    except POSTGRES_ERRORS as failure:
+        if connection is not None and not isinstance(failure, (*UNAVAILABLE_ERRORS, asyncpg.InterfaceError)):
             raise  # of a statement
         raise Unavailable.of("PostgreSQL", failure) from failure
     finally:

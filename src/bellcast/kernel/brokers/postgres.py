@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
 
 import asyncpg
-from asyncpg import exceptions
 
 from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.db import postgres_connection
@@ -22,14 +21,6 @@ from bellcast.kernel.events import Stream
 CHANNELS = 64
 # Bytes of text per notification: PostgreSQL's limit is 8,000, less the prefix.
 MAX_NOTIFY_BYTES = 7_800
-# Errors raised when PostgreSQL is unreachable. The last one is raised when it closes a connection during a query.
-UNAVAILABLE_ERRORS = (
-    exceptions.PostgresError,
-    exceptions.InterfaceError,
-    OSError,
-    TimeoutError,
-    asyncpg.InternalClientError,
-)
 CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 5.0
 NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
@@ -66,7 +57,7 @@ class PostgresTransport:
             await postgres_connection.check_pooler(self.url, "BELLCAST_BROKER")
             self._listening = await self._connection()
             self._sending = await self._connection()
-        except UNAVAILABLE_ERRORS as failure:
+        except postgres_connection.POSTGRES_ERRORS as failure:
             raise Unavailable.of("PostgreSQL", failure) from failure
         self._listening.add_termination_listener(lambda _: self._lost.set())
         await self._query(self._listening.add_listener, self._fence_channel, self._on_fence)
@@ -185,7 +176,7 @@ class PostgresTransport:
         try:
             async with lock or self._query_lock:
                 await method(*args)
-        except UNAVAILABLE_ERRORS as failure:
+        except postgres_connection.POSTGRES_ERRORS as failure:
             reason = str(failure) or type(failure).__name__
             raise Unavailable(f"The connection to PostgreSQL was lost: {reason}.") from failure
 

@@ -19,14 +19,8 @@ from asyncpg.pool import PoolConnectionProxy
 from bellcast.kernel.brokers.history import EventId, ids_up_to
 from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
-from bellcast.kernel.brokers.postgres import (
-    COMMAND_TIMEOUT,
-    CONNECT_TIMEOUT,
-    MAX_NOTIFY_BYTES,
-    UNAVAILABLE_ERRORS,
-    PostgresTransport,
-)
-from bellcast.kernel.db.postgres_connection import PooledConnection
+from bellcast.kernel.brokers.postgres import COMMAND_TIMEOUT, CONNECT_TIMEOUT, MAX_NOTIFY_BYTES, PostgresTransport
+from bellcast.kernel.db.postgres_connection import POSTGRES_ERRORS, PooledConnection
 from bellcast.kernel.db.postgres_identity import identity_of
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
@@ -304,7 +298,7 @@ class PostgresLog(TopicLog):
                     raise
         except exceptions.InsufficientPrivilegeError as failure:
             raise LogUnsupported(str(failure)) from failure
-        except UNAVAILABLE_ERRORS as failure:
+        except POSTGRES_ERRORS as failure:
             self._transport.is_full |= isinstance(failure, exceptions.DiskFullError)
             raise Unavailable.of("PostgreSQL", failure) from failure
 

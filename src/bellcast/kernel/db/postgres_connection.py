@@ -52,13 +52,13 @@ PARAMETER_ERRORS = (
     exceptions.UndefinedObjectError,
     exceptions.InvalidParameterValueError,
 )
+# Errors of an unreachable database, or one that refuses its use for now.
 UNAVAILABLE_ERRORS = (
     exceptions.PostgresConnectionError,
     exceptions.OperatorInterventionError,  # shutting down, starting up, disconnected
     exceptions.InsufficientResourcesError,
     exceptions.InvalidAuthorizationSpecificationError,
     exceptions.InvalidCatalogNameError,
-    exceptions.InsufficientPrivilegeError,
     exceptions.ReadOnlySQLTransactionError,  # a standby, or a demoted primary
     exceptions.IdleInTransactionSessionTimeoutError,
     exceptions.LockNotAvailableError,
@@ -67,6 +67,8 @@ UNAVAILABLE_ERRORS = (
     OSError,
     TimeoutError,
 )
+# All errors of asyncpg, and of its connections. asyncpg raises InterfaceError if it loses a connection during a query.
+POSTGRES_ERRORS = (exceptions.PostgresError, exceptions.InterfaceError, *UNAVAILABLE_ERRORS)
 
 
 class PostgresText(Struct):
@@ -148,7 +150,7 @@ def translated(error: Exception) -> Exception:
             "PostgreSQL cannot be used: the certificate, key or socket that its URL names does not exist. "
             "Its parameters, such as sslrootcert, are those of libpq."
         )
-    if isinstance(error, UNAVAILABLE_ERRORS):
+    if isinstance(error, (*UNAVAILABLE_ERRORS, exceptions.InsufficientPrivilegeError)):
         return Unavailable.of("PostgreSQL", error)
     return error
 
