@@ -24,8 +24,7 @@ from bellcast.rest.resource import Resource, ResourceCall
 KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
 MAX_ORIGINS = 100
-AppId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
-AppKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+AppIdOrKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 AppSecret = Annotated[str, Meta(pattern=r"^[!-~]{16,200}\Z")]
 AppName = Annotated[str, Meta(min_length=1, max_length=100)]
 Origins = Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=MAX_ORIGINS)]
@@ -36,8 +35,8 @@ class PusherAppRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     and events belong to `tenant`. Only pages of `origins` may connect, by default those of `BELLCAST_ORIGINS`."""
 
     name: AppName = ""
-    id: AppId | None = None
-    key: AppKey | None = None
+    id: AppIdOrKey | None = None
+    key: AppIdOrKey | None = None
     secret: AppSecret | None = None
     tenant: Annotated[str | None, TENANT] = None
     enabled: bool = True

@@ -12,7 +12,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.http.pusher_apps import AppId, AppKey, AppSecret
+from bellcast.live.pusher.http.pusher_apps import AppIdOrKey, AppSecret
 from bellcast.live.pusher.types import PusherApp
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import audit, context, guards
@@ -25,8 +25,8 @@ MAX_URL = 2_000
 class PusherTestValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Values of a Pusher app that need not be stored. `url` is the server's public URL by default."""
 
-    id: AppId
-    key: AppKey
+    id: AppIdOrKey
+    key: AppIdOrKey
     secret: AppSecret
     url: Annotated[str, Meta(max_length=MAX_URL, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?\Z")] | None = None
 
@@ -36,7 +36,7 @@ class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `smtp`, of the e-mail provider that is tried first."""
 
     target: Literal["pusher", "smtp"] = "pusher"
-    app: AppId | None = None
+    app: AppIdOrKey | None = None
     values: PusherTestValues | None = None
 
 
