@@ -29,10 +29,17 @@ def list_messages(
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:
     """List messages, the newest first."""
-    filters = {name: value for name, value in locals().items() if name != "client"}
     import msgspec
 
-    page = client.messages.list(**filters)
+    page = client.messages.list(
+        channel=channel,
+        state=state,
+        recipient=recipient,
+        notification=notification,
+        workflow=workflow,
+        limit=limit,
+        tenant=tenant,
+    )
 
     def line(one: dict[str, Any]) -> str:
         title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
@@ -232,7 +239,9 @@ def explain(
     """Explain why a recipient got or did not get a notification through a channel."""
     if [notification, run, type].count(None) < 2:
         raise typer.BadParameter("expected only one of --notification, --run and --type", param_hint="--notification")
-    found = client.explain(**{name: value for name, value in locals().items() if name != "client"})
+    found = client.explain(
+        recipient, notification=notification, run=run, type=type, channel=channel, since=since, tenant=tenant
+    )
     yield found
     is_alone = notification is None and run is None and type is None
     lines = [found.text] if is_alone else [one.text for one in found.channels]

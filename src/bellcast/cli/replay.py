@@ -39,7 +39,8 @@ def replay(
     dry_run: console.DryRunOption = False,
 ) -> Iterator[Any]:
     """Retry failed and bounced messages, failed runs and dead jobs, and wait until all are retried."""
-    given: Any = {name: value for name, value in locals().items() if name in FILTERS and value is not None}
+    values = (kind, channel, provider, workflow, job, webhook, cause, since, until)
+    given: Any = {name: value for name, value in zip(FILTERS, values, strict=True) if value is not None}
     if [bool(ids), bool(given), all].count(True) != 1:
         raise CommandError(f"expected ids, filters, or {ALL}", "see `bellcast replay --help`", 2)
     result = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)

@@ -235,10 +235,20 @@ def list_runs(
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:
     """List runs, the newest first."""
-    filters = {name: value for name, value in locals().items() if name != "client"}
     import msgspec
 
-    page = client.runs.list(**filters)
+    page = client.runs.list(
+        workflow=workflow,
+        recipient=recipient,
+        state=state,
+        trigger=trigger,
+        channel=channel,
+        provider=provider,
+        step=step,
+        step_state=step_state,
+        limit=limit,
+        tenant=tenant,
+    )
 
     def line(one: dict[str, Any]) -> str:
         reason = f", {one['reason']}" if one["reason"] else ""

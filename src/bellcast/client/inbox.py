@@ -22,7 +22,7 @@ def page(
 ) -> HttpRequest[InboxPage]:
     """Return a page of the inbox, newest first. Pass its `next` as `before` to get the next page. `since` excludes
     notifications created before that time."""
-    return call("GET", "/v1/inbox", InboxPage, **locals())
+    return call("GET", "/v1/inbox", InboxPage, view=view, type=type, tag=tag, since=since, limit=limit, before=before)
 
 
 def changed(

@@ -23,7 +23,21 @@ def page(
     tenant: Text | None = None,
 ) -> HttpRequest[MessagePage]:
     """Return a page of messages, newest first. Pass its `next` as `after` for the next page."""
-    return call("GET", "/v1/messages", MessagePage, **locals())
+    return call(
+        "GET",
+        "/v1/messages",
+        MessagePage,
+        channel=channel,
+        state=state,
+        recipient=recipient,
+        notification=notification,
+        workflow=workflow,
+        run=run,
+        provider=provider,
+        limit=limit,
+        after=after,
+        tenant=tenant,
+    )
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
@@ -81,4 +95,15 @@ def explain(
     what would happen now to a notification of a `type` (in one `channel`, or in all; with `since`, also the facts of
     this type since then). Without these arguments, explain the last notification, with the facts since `since`
     (default: the last day)."""
-    return call("GET", "/v1/explain", Explanation, **locals() | {"recipient": arguments.name("recipient", recipient)})
+    return call(
+        "GET",
+        "/v1/explain",
+        Explanation,
+        recipient=arguments.name("recipient", recipient),
+        notification=notification,
+        run=run,
+        type=type,
+        channel=channel,
+        since=since,
+        tenant=tenant,
+    )

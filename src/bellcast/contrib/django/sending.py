@@ -48,8 +48,24 @@ class NotificationService:
         idempotency_key: object = None,
     ) -> Any:
         """Send to one user. Returns a Notification, whose `id` is None until it has been sent."""
-        fields = {name: value for name, value in locals().items() if name not in ("user", "title", "message")}
-        return _send_to_users([user], title, message, argument="user", **fields)[0]
+        return _send_to_users(
+            [user],
+            title,
+            message,
+            argument="user",
+            notification_type=notification_type,
+            priority=priority,
+            action_url=action_url,
+            action_text=action_text,
+            icon=icon,
+            metadata=metadata,
+            tenant=tenant,
+            expires_at=expires_at,
+            send_email=send_email,
+            send_sms=send_sms,
+            send_at=send_at,
+            idempotency_key=idempotency_key,
+        )[0]
 
     @staticmethod
     def send_bulk_notifications(
