@@ -128,13 +128,14 @@ async def test_publication_needs_the_reviewed_draft_and_a_current_base(rest):
 
 async def test_dry_run_states_the_effects_and_changes_nothing(rest):
     await rest.app.put("/v1/workflows/booking", json=values(BELL, MAIL))
-    await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob"]})
+    await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob", "carol"]})
+    await rest.app.post("/v1/workflows/booking/trigger?tenant=acme", json={"to": "dan"})
     schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "integer"}}}
     sms = {"key": "sms", "type": "sms", "text": "Hello"}
     saved = await save(rest, values(BELL, sms, data=schema), base=1)
     planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
     assert {one["code"]: one.get("n") for one in planned["effects"]} == {
-        "runs_keep_version": 2, "data_refused": 1, "channel_removed": None, "credentials_missing": None,
+        "runs_keep_version": 4, "data_refused": 2, "channel_removed": None, "credentials_missing": None,
     }  # fmt: skip
     assert (await rest.app.get("/v1/workflows/booking")).json()["version"] == 1
     assert (await rest.app.get(DRAFT)).headers["etag"] == saved.headers["etag"]

@@ -196,14 +196,15 @@ async def effects(
 
 
 async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
+    """Return how many runs are current: of a tenant, or for the project those of all tenants that have no workflow of their own."""
     count = 0
     for state in OPEN:
-        wanted = ListQuery(tenants=[tenant], limit=1, filters={"workflow": key, "state": state}, is_counted=True)
-        total = (await Runs(db).page(wanted)).total
-        count += 0 if total is None else total.value
+        async for run in _newest(Runs(db).page, tenant, {"workflow": key, "state": state}):
+            count += run.owner in (tenant, PROJECT)
     if not count:
         return None
-    text = "1 current run keeps its version." if count == 1 else f"{count} current runs keep their version."
+    number = f"{count:,}" if count < MAX_COMPARED else f"At least {count:,}"
+    text = "1 current run keeps its version." if count == 1 else f"{number} current runs keep their version."
     return PublishEffect("runs_keep_version", text, n=count)
 
 
