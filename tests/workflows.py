@@ -156,7 +156,7 @@ class WorkflowWorld:
 
     async def trigger(self, key: str, to: Any = "alice", **fields: Any) -> str:
         """Trigger; return the id of the trigger, which is also that of its only run."""
-        response = await self.workflows.triggers.trigger(key, TriggerDraft(to=to, **fields))
+        response = await self.workflows.triggers.start(key, TriggerDraft(to=to, **fields))
         id: str = msgspec.json.decode(response)["trigger"]
         return id
 

@@ -166,8 +166,7 @@ class Sources(Struct, eq=False):
         trigger = TriggerDraft(to=to, data=engine.filled(source.data, values, render), tenant=tenant or None)
         triggers.check(trigger, self.limits)
         trigger = msgspec.structs.replace(trigger, idempotency_key=own_key)
-        await self.triggers.trigger(source.workflow or "", trigger)
-        engines.router.messages_added()
+        await self.triggers.start(source.workflow or "", trigger)
 
     # --- waits
 

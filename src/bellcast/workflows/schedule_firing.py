@@ -94,13 +94,13 @@ async def fire(
 ) -> bytes:
     """Trigger the workflow or send the notification; return the response. Raises Invalid, NotFound and Conflict, and
     ScheduleChanged if the stored schedule is no longer `source`."""
-    engines, limits = schedules.engines(), schedules.limits
     if schedule.workflow is None:
-        return await sending.send(engines, limits, _send_of(schedule, tenant), claim, idempotency_key)
-    draft = _trigger_of(schedule, tenant, idempotency_key)
-    response = await schedules.triggers.trigger(schedule.workflow, draft, claim, source)
-    engines.router.messages_added()
-    return response
+        return await sending.send(
+            schedules.engines(), schedules.limits, _send_of(schedule, tenant), claim, idempotency_key
+        )
+    return await schedules.triggers.start(
+        schedule.workflow, _trigger_of(schedule, tenant, idempotency_key), claim, source
+    )
 
 
 async def plan_firing(

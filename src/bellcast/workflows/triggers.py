@@ -73,13 +73,15 @@ class Triggers(Struct, eq=False):
     workflow_catalog: WorkflowCatalog
     clock: Clock
 
-    async def trigger(
+    async def start(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: runs.FiredSchedule | None = None
     ) -> bytes:
-        """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
-        ScheduleChanged."""
+        """Commit a validated draft, whose runs start now; return the JSON response. Raises NotFound, Conflict, Invalid,
+        ClaimTaken and ScheduleChanged."""
         request = await self.prepare(key, draft, draft.tenant or DEFAULT_TENANT)
-        return await Runs(self.router.db).start(replace(request, claim=claim, schedule=schedule))
+        response = await Runs(self.router.db).start(replace(request, claim=claim, schedule=schedule))
+        self.router.messages_added()
+        return response
 
     async def prepare(self, key: str, draft: TriggerDraft, tenant: str, depth: int = 0) -> TriggerRequest:
         """Return the request that starts a workflow in a tenant; `depth` counts the triggers above it. Raises NotFound, Conflict
