@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.kernel.db import lists
 from bellcast.workflows.types.runs import TriggerRequest
 from tests.journey.rest import Rest, fields, refused
@@ -112,7 +112,7 @@ async def test_rows_have_the_fields_of_the_item_without_its_timeline(rest: Rest)
         ],
     }
     now, id = rest.clock.now(), ids["announcements"][1]
-    fanout = NewFanout(
+    fanout = Fanout(
         id=id, tenant="", workflow="", owner="", version=0, audience=b'{"topic":"news"}', body=b"{}", created_at=now
     )
     await rest.store.runs.start(TriggerRequest(tenant="", created_at=now, fanout=fanout))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from bellcast.channels.store.fanouts import Fanouts
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel import patterns, times
 from bellcast.kernel.clock import Clock
@@ -86,7 +86,7 @@ def cut(keys: Sequence[str], contention: ContentionDetector) -> Iterator[Sequenc
 
 
 async def run(
-    db: Engine, clock: Clock, job: Job, prepare: Callable[[NewFanout], AsyncGenerator[PageCommit]]
+    db: Engine, clock: Clock, job: Job, prepare: Callable[[Fanout], AsyncGenerator[PageCommit]]
 ) -> int | None:
     """Prepare and commit the next pages of a job's fan-out. Return when the rest is due, or None. If a process that has
     lost the job moved the fan-out in the meantime, the rest begins there."""
@@ -108,6 +108,6 @@ async def run(
     return clock.now()
 
 
-async def _running(db: Engine, id: str) -> NewFanout | None:
+async def _running(db: Engine, id: str) -> Fanout | None:
     fanout = await Fanouts(db).get(id)
     return None if fanout is None or fanout.state != "running" else fanout

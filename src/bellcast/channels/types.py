@@ -264,9 +264,10 @@ class SuppressedAddress(Struct, frozen=True):
     created_at: datetime
 
 
-class NewFanout(Struct, frozen=True, kw_only=True):
-    """A trigger for an audience. Its runs are added in pages, after the key `position`, except for `excluded`
-    recipients. `seq` is its number in the order of announcements, which also decides who had subscribed before."""
+class Fanout(Struct, frozen=True, kw_only=True):
+    """A trigger or an announcement for an audience. Its runs or messages are added in pages, after the key `position`, except
+    for `excluded` recipients. `seq` is its number in the order of announcements, which also decides who had subscribed
+    before. A trigger for named recipients is a fan-out of one page, which is not stored."""
 
     id: str
     tenant: str

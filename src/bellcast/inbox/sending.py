@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.routing import Router
-from bellcast.channels.types import NewDecision, NewFanout
+from bellcast.channels.types import Fanout, NewDecision
 from bellcast.engines import Engines
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
@@ -421,7 +421,7 @@ class SendFanout(Struct, eq=False):
         with the new position, so nothing is sent twice."""
         return await audiences.run(self.db, self.clock, job, self._pages)
 
-    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[PageCommit]:
+    async def _pages(self, fanout: Fanout) -> AsyncGenerator[PageCommit]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
@@ -436,7 +436,7 @@ class SendFanout(Struct, eq=False):
                 request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self.pace))
                 yield partial(self._add, fanout.id, request, after, position)
 
-    async def _end(self, fanout: NewFanout) -> bool:
+    async def _end(self, fanout: Fanout) -> bool:
         await Sends(self.db).end_fanout(fanout.tenant, fanout.id)
         return False
 

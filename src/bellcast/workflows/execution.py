@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers.port import Broker
@@ -113,7 +113,7 @@ class RunExecutor(Struct, eq=False):
         """Add the runs of an audience's next recipients, page by page. Return when the rest is due, or None."""
         return await audiences.run(self.db, self.triggers.clock, job, self._pages)
 
-    async def _pages(self, fanout: NewFanout) -> AsyncGenerator[audiences.PageCommit]:
+    async def _pages(self, fanout: Fanout) -> AsyncGenerator[audiences.PageCommit]:
         """Prepare pages for the next recipients; the last one of a fan-out only ends it."""
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         definition = await self.triggers.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)

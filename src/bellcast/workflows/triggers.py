@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.channels.routing import Router
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim
@@ -98,8 +98,7 @@ class Triggers(Struct, eq=False):
         id = self.router.new_id(now)
         actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
         body = runs.encode(runs.RunState(data=draft.data, actor=msgspec.to_builtins(actor), depth=depth))
-        # Named recipients are the only page of their fan-out.
-        fanout = NewFanout(
+        fanout = Fanout(
             id=id,
             tenant=tenant,
             workflow=key,
@@ -144,14 +143,14 @@ class Triggers(Struct, eq=False):
             waits += live_waits.of_new_run(definition, run, state)
         return waits
 
-    async def of_page(self, fanout: NewFanout, position: str, keys: Sequence[str]) -> BegunPage:
+    async def of_page(self, fanout: Fanout, position: str, keys: Sequence[str]) -> BegunPage:
         """Return a page of a fan-out: runs for these recipients, which start with their jobs."""
         now = self.clock.now()
         request = await self._start(fanout, [StartedRun(self.router.new_id(now), key) for key in keys], now)
         begun = [runs.RunCommit(run=run, now=now, due_at=now) for run in request.runs]
         return BegunPage(fanout=fanout, position=position, runs=begun, waits=request.waits, events=request.events)
 
-    async def _start(self, fanout: NewFanout, started: Sequence[StartedRun], now: int) -> TriggerRequest:
+    async def _start(self, fanout: Fanout, started: Sequence[StartedRun], now: int) -> TriggerRequest:
         new = tuple(
             StoredRun(
                 id=one.id,

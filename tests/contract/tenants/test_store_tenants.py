@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.channels.store import fanouts
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.store import maintenance
@@ -47,7 +47,7 @@ async def fill_every_table(app: App, tenant: str) -> None:
     await fill(app, tenant)
     await test_recipient_data.fill(app, f"carol of {tenant}", tenant)
     await app.store.documents.put("workflows", tenant, "w", b"{}", app.now)
-    fanout = NewFanout(
+    fanout = Fanout(
         id=app.new_id(),
         tenant=tenant,
         workflow="w",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read
@@ -19,7 +19,7 @@ class Fanouts(StoreTable):
     """Fan-outs by id."""
 
     @read
-    def get(self, id: str) -> Script[NewFanout | None]:
+    def get(self, id: str) -> Script[Fanout | None]:
         found = yield Statement("fanout_find", {"id": id})
         return _fanout(found[0]) if found else None
 
@@ -29,7 +29,7 @@ class Fanouts(StoreTable):
         return dict((yield Statement("fanout_states", {"ids": columns.to_json(ids)})))
 
 
-def add(fanout: NewFanout, kind: str) -> Script[None]:
+def add(fanout: Fanout, kind: str) -> Script[None]:
     """Add a fan-out with the job that runs it. Without the number of its announcement, it gets one of its own."""
     params = msgspec.structs.asdict(fanout)
     if fanout.seq is None:
@@ -79,7 +79,7 @@ def end(id: str, tenant: str) -> Script[bool]:
 
 
 _fanout = columns.reader(
-    NewFanout,
+    Fanout,
     "id tenant workflow owner version audience body cancel_key created_at position state excluded seq",
     audience=str.encode,
     body=str.encode,

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.inbox.store import announcements, idempotency, insert, outside, rows
 from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
 from bellcast.inbox.types.inboxes import AnnouncementChanged
@@ -59,7 +59,7 @@ class Sends(StoreTable):
         seq = (yield from fanouts.next_number()) if request.has_row else None
         if request.fanout is not None:  # it is also for other channels
             audience = Audience(topic=request.topic, all=request.topic is None)
-            fanout = NewFanout(
+            fanout = Fanout(
                 id=request.id,
                 tenant=request.tenant,
                 workflow="",  # of a send

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels.types import NewFanout, State
+from bellcast.channels.types import Fanout, State
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel.jobs.types import Job
 from bellcast.webhooks.types import WebhookEvent
@@ -267,7 +267,7 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
     tenant: str
     created_at: int
     runs: tuple[StoredRun, ...] = ()
-    fanout: NewFanout | None = None
+    fanout: Fanout | None = None
     schedules: tuple["NewSchedule", ...] = ()
     waits: tuple["NewWait", ...] = ()
     events: tuple[WebhookEvent, ...] = ()
@@ -333,7 +333,7 @@ class BegunPage(Struct, frozen=True, kw_only=True):
     """A page of a fan-out: new runs with the effects of their first steps, their waits, and the events for webhooks.
     `position` is the key of its last recipient; None ends the fan-out."""
 
-    fanout: NewFanout
+    fanout: Fanout
     position: str | None
     runs: Sequence[RunCommit]
     waits: Sequence[NewWait]

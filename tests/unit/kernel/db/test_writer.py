@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.channels.types import NewFanout
+from bellcast.channels.types import Fanout
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Draft, content
 from bellcast.inbox.types.sends import SendRequest
@@ -15,7 +15,7 @@ from bellcast.kernel.db.script import Script
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.types.runs import BegunPage
 
-FANOUT = NewFanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)
+FANOUT = Fanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)
 REQUEST = SendRequest(tenant="", recipients=(), ids=(), content=content(Draft(to="alice", title="T")), created_at=0)
 
 
