@@ -1,7 +1,7 @@
 """Recipients: their record, what callers write, and what reaches them outside the inbox."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -146,3 +146,18 @@ class SubscriptionEnded(RecipientChange, frozen=True, tag_field="kind", tag="uns
     """A recipient was unsubscribed from a topic. Connections that follow it by this subscription unfollow it."""
 
     topic: str
+
+
+PushKind = Literal["web", "fcm", "apns"]
+
+
+class PushEndpoint(Struct, frozen=True, kw_only=True):
+    """A browser's push subscription, or an app on a device. `address` is the URL of the subscription, or the token of the
+    device; `p256dh` and `auth` are a browser's keys, in base64url. Times are UTC milliseconds."""
+
+    id: str
+    kind: PushKind
+    address: str
+    p256dh: str | None = None
+    auth: str | None = None
+    registered_at: int

@@ -15,8 +15,8 @@ from bellcast.exports import store as export
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.events import topic_stream
-from bellcast.recipients.store.devices import DevicePosition, PushEndpoint
-from bellcast.recipients.types import RecipientFields
+from bellcast.recipients.store.devices import DevicePosition
+from bellcast.recipients.types import PushEndpoint, RecipientFields
 from bellcast.topics.store import JoinedBy
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent

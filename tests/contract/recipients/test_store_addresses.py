@@ -4,8 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bellcast.recipients.store.devices import PushEndpoint
-from bellcast.recipients.types import ChatAddresses, RecipientFields
+from bellcast.recipients.types import ChatAddresses, PushEndpoint, RecipientFields
 from tests.contract.app import App
 from tests.contract.channels.test_store_messages import NOW
 

@@ -34,7 +34,7 @@ from bellcast.preferences.types import (
 )
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.devices import PushEndpoints
+from bellcast.recipients.store.push_endpoints import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import ChatAddresses, RecipientOfLink
 from bellcast.rest import bundles, managed, objects, tenants
