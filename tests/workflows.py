@@ -38,6 +38,7 @@ from bellcast.workflows.types.runs import RunState, StoredRun
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED, idle_context
 from tests.contract.app import wanted
+from tests.due_jobs import run_due
 from tests.store import Store
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
@@ -162,7 +163,7 @@ class WorkflowWorld:
 
     async def settle(self) -> None:
         """Run the due jobs, and those that become due as a result."""
-        while await self.runner.run_due():
+        while await run_due(self.runner):
             pass
 
     async def advance(self, seconds: float) -> None:

@@ -10,6 +10,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
 from tests.contract.app import App
 from tests.contract.replays.test_store_replays import add_failed, add_run, id_of, set_dead
+from tests.due_jobs import run_due
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
 
@@ -22,7 +23,7 @@ def app(rest: Rest) -> App:
 async def run_replays(rest: Rest) -> None:
     runner = JobRunner(rest.store.jobs, rest.clock, Ids().new)
     ReplayRunner(rest.store, rest.clock, Ids().new, runner)
-    while await runner.run_due():
+    while await run_due(runner):
         pass
 
 

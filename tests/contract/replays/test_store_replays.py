@@ -21,6 +21,7 @@ from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.due_jobs import run_due
 
 NOW = FakeClock().now()
 DIGITS = f"{NOW:012x}"
@@ -230,7 +231,7 @@ async def test_replay_retries_what_matches_and_reports_its_progress(app: App) ->
         [("email", 2)],
     )
     id, _ = await process.start("", plan)
-    while await runner.run_due():
+    while await run_due(runner):
         pass
     replay = await process.get("", id)
     assert replay is not None
@@ -245,7 +246,7 @@ async def test_replay_continues_runs_and_revives_jobs(app: App) -> None:
     await set_dead(app, "broken-1")
     await start(app, None, [run.id, "broken-1", "unknown"])
     process, runner = replays(app)
-    while await runner.run_due():
+    while await run_due(runner):
         pass
     ((_, replay),) = await process.page("")
     assert (replay.state, replay.matched, replay.retried) == ("done", 2, 2)
@@ -269,7 +270,7 @@ async def test_replay_of_a_killed_worker_continues_and_retries_each_failure_once
     await fail(app, failed[4])
     app.clock.advance(1)
     process, runner = replays(app)
-    while await runner.run_due():
+    while await run_due(runner):
         pass
     assert await states(app, failed) == dict.fromkeys(failed[:4], "queued") | {failed[4]: "failed"}
     replay = await process.get("", id)
@@ -282,13 +283,13 @@ async def test_cancelled_replay_retries_nothing_further(app: App, monkeypatch: p
     failed = await add_failed(app, 1, 2)
     id = await start(app, None, failed)
     process, runner = replays(app)
-    await runner.run_due()
+    await run_due(runner)
     assert [await process.cancel("", id), await process.cancel("", id), await process.cancel("acme", id)] == [
         True,
         False,
         None,
     ]
-    while await runner.run_due():
+    while await run_due(runner):
         pass
     assert sorted((await states(app, failed)).values()) == ["failed", "queued"]
     replay = await process.get("", id)
@@ -305,7 +306,7 @@ async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkey
     with pytest.raises(Conflict):
         await start(app, FailureFilter())
     await start(app, FailureFilter(), tenant="acme")
-    while await runner.run_due():
+    while await run_due(runner):
         pass
     newest = [await start(app, FailureFilter()) for _ in range(2)]
     known = [id for id, _ in await process.page("")]

@@ -15,6 +15,7 @@ from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock
 from tests.contract.app import App, wanted
+from tests.due_jobs import run_due
 from tests.store import Store
 from tests.workflows import WorkflowWorld
 
@@ -54,7 +55,7 @@ async def test_page_executes_the_first_steps_without_jobs(
     world.leaves_messages = leaves_messages
     await world.put("booking", BELL, MAIL)
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
-    assert await world.runner.run_due() == 1
+    assert await run_due(world.runner) == 1
     assert await counts(world, id) == {"completed": RECIPIENTS}
     assert await app.titles(LAST) == ["Booked by Ann"]
     jobs = await app.lease(app.now, app.now + 1, 1000)

@@ -21,6 +21,7 @@ from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit, restarted
 from tests.clock import FakeClock
 from tests.contract.app import App, engine_of
+from tests.due_jobs import run_due
 from tests.store import Store
 from tests.workflows import WorkflowWorld, ended
 
@@ -205,7 +206,7 @@ async def test_cancel_stops_runs_and_their_queued_messages(world: WorkflowWorld)
     await world.put("booking", MAIL, LATER, BELL)
     id = await world.trigger("booking", data={"client": "x"}, cancel_key="b7")
     other = await world.trigger("booking", "bob", data={"client": "x"}, cancel_key="b7")
-    await world.runner.run_due()
+    await run_due(world.runner)
     assert await world.store.runs.cancel_by_key("", "booking", "b7", ["alice"], world.clock.now()) == 1
     assert await world.store.runs.cancel_by_key("", "booking", "b7", ["alice"], world.clock.now()) == 0
     assert [m.state for m in await world.messages(run=id)] == ["cancelled"]
@@ -361,11 +362,11 @@ async def test_python_step_waits_for_its_function(store: Store, clock: FakeClock
     world = WorkflowWorld(store, clock, functions)
     await world.put("booking", {"key": "risk", "type": "python", "function": "score"})
     id = await world.trigger("booking", data={"total": 3})
-    await world.runner.run_due()
+    await run_due(world.runner)
     assert await world.status(id) == "running"
     assert await world.runner.next_due() is None  # no polling
     clock.advance(3 * 86_400)
-    assert await world.runner.run_due() == 0
+    assert await run_due(world.runner) == 0
     functions["score"] = lambda run: {"double": run.data["total"] * 2, "key": run.idempotency_key}
     await world.advance(10)
     _, state = await world.run(id)
@@ -587,9 +588,9 @@ async def test_function_that_hangs_is_skipped_like_a_server(
     hanging = []
     for _ in range(MAX_TIMEOUTS + 1):
         hanging.append(await world.trigger("f"))
-        await world.runner.run_due()
+        await run_due(world.runner)
     healthy = await world.trigger("g")
-    await world.runner.run_due()
+    await run_due(world.runner)
     reasons = [(await world.run(id))[1].step("a").reason for id in hanging]
     assert reasons[:-1] == ["no result within 0.001 s"] * MAX_TIMEOUTS
     assert "did not respond to the last calls" in (reasons[-1] or "")
@@ -605,7 +606,7 @@ async def test_timeout_that_a_function_raises_is_its_error(store: Store, clock: 
     ids = []
     for _ in range(MAX_TIMEOUTS + 1):
         ids.append(await world.trigger("booking"))
-        await world.runner.run_due()
+        await run_due(world.runner)
     reasons = {(await world.run(id))[1].step("a").reason for id in ids}
     assert len(reasons) == 1
     assert "the database" in (reasons.pop() or "")

@@ -252,14 +252,6 @@ class JobRunner:
         due = [(group, self._kinds.get(kind_of(group.kind))) for group in await self._db.due(now)]
         return [group for group, kind in due if kind is not None and kind.serves(line_of(group.kind))]
 
-    async def run_due(self) -> int:
-        """Run due jobs to their end, up to the number of slots; return their number."""
-        started = await self._start_due()
-        while self._running:
-            await asyncio.wait(self._tasks())
-        await self._save_outcomes()
-        return started
-
     # --- leases
 
     async def _start_due(self) -> int:
