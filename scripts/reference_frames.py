@@ -72,7 +72,7 @@ SERVER_FRAMES = {
     "ready": "The first frame. `topics` are the followed topics, `refused` the requested topics without access, with the reason. "
     "`id` is where the topics begin: the event id resumed from, or the newest one.",
     "ready resumed": "After a resume `resumed` is true, and `position` is the one resumed from. The event stream omits its "
-    "`id:` if a replay follows, so that a disconnection during it loses no change.",
+    "`id:` if a replay or a `reset` follows, so that a disconnection before its end loses no change.",
     "notification": "A new notification, and the counters after it.",
     "notification-update": "A notification was seen, read, archived or unarchived, or edited by the app. Contains the whole "
     "notification.",

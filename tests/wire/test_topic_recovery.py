@@ -85,6 +85,25 @@ def test_event_stream_resumes_its_topics_by_the_last_event_id_alone(
         assert bell.next()["data"] == 5
 
 
+@pytest.mark.parametrize("rewind", [0, 2], ids=["recovered", "rewound"])
+def test_event_stream_that_lost_its_inbox_is_reset_before_missed_events(
+    bellcast_server: ServerProcess, http: httpx.Client, rewind: int
+) -> None:
+    name = next(names)
+    follow = {"topics": name, "claims": CLAIMS, "rewind": rewind}
+    with stream(bellcast_server, name, **follow) as bell:
+        event_id = bell.next()["id"]
+    publish(http, name, 1)
+    publish(http, name, 2)
+    with stream(bellcast_server, name, last="1-1" if rewind else f"1-1~{event_id}", **follow) as bell:
+        assert [bell.next()["sse_id"] is None, bell.next()["type"]] == [True, "reset"]
+        last = bell.last_id
+    for missed in 1, 2:  # the stream was cut after the reset, then after the first event
+        with stream(bellcast_server, name, last=last, **follow) as bell:
+            assert (bell.next()["resumed"], bell.next()["data"]) == (True, missed)
+            last = bell.last_id
+
+
 def test_frames_of_a_stored_event_are_equal_for_live_replayed_and_rest_readers(
     bellcast_server: ServerProcess, http: httpx.Client
 ) -> None:

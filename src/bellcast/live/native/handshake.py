@@ -9,7 +9,7 @@ from bellcast import calls
 from bellcast.auth.origins import WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
-from bellcast.inbox.types.positions import Position, parse_position
+from bellcast.inbox.types.positions import InboxState, Position, parse_position
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
@@ -32,7 +32,7 @@ class OpenedInbox(Struct, frozen=True):
     inbox: Inbox | None  # None: anonymous
     missed: Changes | None
     resumed: Position | None  # None if it cannot resume
-    came_back: bool  # the client sent an inbox position, valid or not
+    lost: Inbox | None  # the inbox, if the client sent a position from which it cannot resume
     context: NativeCallContext | None  # result of the `connect` handler; None if the app has none
     event_id: str | None  # the last live event that the client received
     rewind: int  # past events requested of each topic
@@ -73,7 +73,8 @@ class NativeHandshake:
         opened = await self._live.admission.admit(connection, position)
         inbox, missed = (None, None) if opened is None else (opened.inbox, opened.missed)
         resumed = None if missed is None else position
-        return OpenedInbox(inbox, missed, resumed, bool(requested), context, event_id, rewind)
+        lost = inbox if requested and missed is None else None
+        return OpenedInbox(inbox, missed, resumed, lost, context, event_id, rewind)
 
     async def send_ready(
         self,
@@ -97,10 +98,12 @@ class NativeHandshake:
             topics = await self._follow(connection, opened_inbox, granted)
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
+            if opened_inbox.lost is not None:
+                _write_reset(connection, opened_inbox.lost.state, topics)
             if topics.events:
                 await topic_replay.send(self._live.hub, connection, topics, protocol.encode_rewound)
-            if opened_inbox.resumed is None:
-                self._go_live(connection, opened_inbox)
+            if opened_inbox.resumed is None and not connection.is_stale:
+                connection.go_live()  # nothing has changed since the state in `ready`
         if opened_inbox.context is not None:
             opened_inbox.context.send_pending()
         at_ready()
@@ -150,16 +153,15 @@ class NativeHandshake:
         }
         if granted and (presence := self.listener.members(connection.principal, granted)):
             fields["presence"] = presence
-        # Sent before a replay without a position, so that a disconnect loses nothing.
-        has_position = resumed is None and not topics.recovered and not topics.is_rewind
+        # Sent before a replay or a reset without a position, so that a disconnect loses nothing.
+        is_followed = resumed is not None or opened_inbox.lost is not None or topics.recovered or topics.is_rewind
         frame = connection.dialect.encode_frame(Payload("ready", fields))
-        connection.write_tracked(connection.marked(frame) if has_position else frame)
+        connection.write_tracked(frame if is_followed else connection.marked(frame))
 
-    def _go_live(self, connection: Connection, opened_inbox: OpenedInbox) -> None:
-        """Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is lost."""
-        inbox = opened_inbox.inbox
-        if inbox is not None and opened_inbox.came_back:
-            reset = connection.dialect.replay(InboxReset(inbox.state), inbox.state.position)
-            connection.write_tracked(connection.marked(reset))
-        if not connection.is_stale:
-            connection.go_live()
+
+def _write_reset(connection: Connection, state: InboxState, topics: topic_replay.TopicReplay) -> None:
+    """Send `reset` before the events of topics, as their positions contain the new one of the inbox. Its own position
+    is one from which these events are sent again."""
+    event_id = topics.start if topics.recovered else "" if topics.is_rewind else None
+    reset = connection.dialect.replay(InboxReset(state), state.position)
+    connection.write_tracked(connection.marked(reset, event_id))
