@@ -86,7 +86,8 @@ SERVER_FRAMES = {
     "typing": "A recipient started or stopped typing on a topic.",
     "preferences": "The recipient's own preferences were changed, on any device or by the app.",
     "heartbeat": "Sent after `heartbeat` seconds without another frame. After twice that time without a frame, reconnect.",
-    "close": "The last frame. `after` is the delay in milliseconds before you reconnect, if any.",
+    "close": "The last frame. `after` is the delay in milliseconds before you reconnect, if any. An empty `id` replaces your last event id, because "
+    "live events may be missing.",
 }
 
 CLIENT_FRAMES = {

@@ -123,6 +123,16 @@ test('a connection does not receive again what it published last', async () => {
   assert.equal(env.link.url.searchParams.get('position'), 'p1~a.3');
 });
 
+test('a connection that may have missed live events does not resume its topics', async () => {
+  const { env, timers } = await live();
+  env.link.receive({ type: 'event', topic: 'team', name: 'moved', data: null, id: 'a.2' });
+  env.link.receive({ ...closeFrame(1012, 'events_lost', true, 100), id: '' });
+  env.link.disconnect(1012);
+  await timers.advance(60_000);
+  await settled();
+  assert.equal(env.link.url.searchParams.get('position'), 'p1');
+});
+
 test('a server that closes right after ready is retried with growing delays', async () => {
   const { env, timers } = await live();
   const waits = [];

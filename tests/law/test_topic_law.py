@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +26,6 @@ from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal
-from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
@@ -36,6 +35,7 @@ from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
+from tests.contract.kernel.test_nats_history import lose_messages
 from tests.contract.kernel.test_topic_history import shared_history
 from tests.thoroughness import sampled
 from tests.unit.live.fakes import FakeConnection, connect, notification
@@ -64,8 +64,8 @@ class LawNode:
         self.hub.dispatch(event)
 
     def close_followers(self, streams: Collection[Stream]) -> None:
-        for connection in self.hub.history_holds.hold_followers(streams):
-            self.hub.end(connection, close_reasons.RESTARTING)
+        for connection, end in self.hub.history_holds.hold_followers(streams).items():
+            self.hub.end(connection, end)
 
     async def publish(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         published = await self.history.append(*events)
@@ -171,6 +171,10 @@ class LawClient:
         return self.connection is not None and self.connection.phase is not Phase.CLOSED
 
     # --- frames
+
+    @property
+    def written(self) -> list[bytes]:
+        return [] if self.connection is None else self.connection.fake.written
 
     def handle(self, count: int | None = None) -> None:
         """Handle the next frames, by default all."""
@@ -336,7 +340,7 @@ def _offset(position: str | None) -> Offset | None:
 
 def _message(data: bytes) -> tuple[dict[str, Any], str | None]:
     frame = json.loads(data)
-    id = frame.get("id") if frame["type"] in ("ready", "event") else None
+    id = frame.get("id") if frame["type"] in ("ready", "event", "close") else None
     return frame, None if id is None else f"~{id}"
 
 
@@ -348,6 +352,30 @@ def _sse_frame(data: bytes) -> tuple[dict[str, Any], str | None]:
 @pytest.mark.parametrize("engine", sampled(ENGINES))
 async def test_each_event_is_received_once_and_in_order_or_reported_as_not_recovered(engine: str) -> None:
     await check(engine, range(6))
+
+
+@pytest.mark.parametrize("is_sse", [True, False], ids=["sse", "websocket"])
+async def test_client_with_an_event_behind_a_missing_one_of_another_topic_does_not_recover(
+    monkeypatch: pytest.MonkeyPatch, is_sse: bool
+) -> None:
+    clock = FakeClock()
+    async with law_nodes("nats", clock) as nodes:
+        law = TopicHistories(nodes, clock, seed=1)
+        client, publisher = law.clients[:2]
+        client.is_sse, client.topics = is_sse, TOPICS
+        await client.connect(nodes[0])
+        await law.publish(nodes[1], "long", 1, publisher)
+        await wait_until(lambda: "long" in str(client.written))
+        lose_messages(cast(RemoteBroker, nodes[0].broker).transport, monkeypatch)
+        for topic in ("long", "quiet", "long"):
+            await law.publish(nodes[1], topic, 1, publisher)
+        await wait_until(lambda: not client.is_connected)
+        assert "quiet" in str(client.written)
+        client.handle()
+        await client.connect(nodes[1])
+        client.handle()
+        assert (client.recoveries, client.resets) == (0, 2)
+        client.cut()
 
 
 async def check(engine: str, seeds: Collection[int]) -> None:

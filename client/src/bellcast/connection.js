@@ -156,7 +156,7 @@ export class Connection {
   #onEvent(event, since) {
     this.lastHeardAt = this.#options.environment.now();
     if (event.type === 'close') this.#closeEvent = event;
-    if (event.type === 'event' || event.type === 'ready' || event.type === 'ack') this.#options.lastEvent.id = event.id ?? this.#options.lastEvent.id;
+    if (event.type === 'event' || event.type === 'ready' || event.type === 'ack' || event.type === 'close') this.#options.lastEvent.id = event.id ?? this.#options.lastEvent.id;
     if (event.type === 'ready') this.#onReady(event);
     this.rpc?.onEvent(event);
     this.#options.onEvent(event, since);

@@ -52,7 +52,7 @@
  * @typedef {{type: 'typing', topic: string, recipient: string, on: boolean}} Typing
  * @typedef {{type: 'preferences', preferences: object}} PreferencesEvent
  * @typedef {{type: 'heartbeat', time: string}} Heartbeat
- * @typedef {{type: 'close', code: number, reason: string, reconnect: boolean, after?: number}} Close
+ * @typedef {{type: 'close', code: number, reason: string, reconnect: boolean, after?: number, id?: string}} Close
  * @typedef {{type: 'ack', ref: string, id?: string, [field: string]: unknown}} Ack
  * @typedef {{type: 'pong', ref?: string}} Pong
  * @typedef {{type: 'error', ref?: string, code: string, message: string}} ErrorFrame

@@ -249,16 +249,16 @@ async def test_without_jetstream_events_arrive_without_ids(
     await node.broker.ping(writes=True)
 
 
-def lose_messages(node: NatsNode, monkeypatch: pytest.MonkeyPatch, *lost: int) -> None:
+def lose_messages(transport: Any, monkeypatch: pytest.MonkeyPatch, *lost: int) -> None:
     """As if the connection between two servers of a cluster lost kept events on their way to a node, by default the next one."""
-    deliver: Any = node.transport._receive_stored
+    deliver = transport._receive_stored
     numbers = itertools.count()
 
     def receive(message: Any) -> None:
         if next(numbers) not in (lost or (0,)):
             deliver(message)
 
-    monkeypatch.setattr(node.transport, "_receive_stored", receive)
+    monkeypatch.setattr(transport, "_receive_stored", receive)
 
 
 def reconnects(node: NatsNode) -> float:
@@ -278,7 +278,7 @@ async def test_missing_event_is_read_from_the_log_without_another_connection(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, other = await start_with_an_event(start)
-    lose_messages(node, monkeypatch, 0, 2, 3)
+    lose_messages(node.transport, monkeypatch, 0, 2, 3)
     for number in range(2, 8):
         await other.publish("a", number)
     await wait_until(lambda: len(node.data) == 7)
@@ -293,7 +293,7 @@ async def test_missing_event_delays_its_tenant_and_no_other(start: Start, monkey
     node.broker.follow(acme)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    lose_messages(node, monkeypatch)
+    lose_messages(node.transport, monkeypatch)
     read, is_readable = node.log.read, asyncio.Event()
 
     async def read_later(*args: Any) -> Any:
@@ -315,7 +315,7 @@ async def test_missing_event_that_cannot_be_read_leads_to_another_connection(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, other = await start_with_an_event(start)
-    lose_messages(node, monkeypatch)
+    lose_messages(node.transport, monkeypatch)
     read, failures = node.log.read, [Unavailable("no leader")]
 
     async def fail_once(*args: Any) -> Any:
@@ -337,7 +337,7 @@ async def test_missing_event_behind_later_ones_is_reported_by_stream(
     await node.follow(A, B)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    lose_messages(node, monkeypatch)
+    lose_messages(node.transport, monkeypatch)
     await other.publish("a", "lost")
     await other.publish("b", 2)
     await wait_until(lambda: node.data == [1, 2])
@@ -353,7 +353,7 @@ async def test_missing_events_before_and_after_one_of_another_topic_are_reported
     await node.follow(A, B)
     await other.publish("a", 1)
     await wait_until(lambda: node.data == [1])
-    lose_messages(node, monkeypatch, 0, 2)
+    lose_messages(node.transport, monkeypatch, 0, 2)
     for topic, number in (("a", "lost"), ("b", 2)):
         await other.publish(topic, number)
     await wait_until(lambda: node.data == [1, 2])

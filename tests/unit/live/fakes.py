@@ -86,7 +86,7 @@ class FakeConnection(Connection):
     pings = 0
 
     def send_close(self, end: CloseReason) -> None:
-        self.write(self.dialect.close(end))
+        self.write(self.closing_frame(end))
         self.transport.close()
 
     def ping(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import bellcast.live
-from bellcast.live.connection.close_reasons import RESTARTING, TOO_SLOW
+from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, TOO_SLOW
 from bellcast.live.connection.connection import (
     LEGAL_MOVES,
     REPLAY_BUFFER_BYTES,
@@ -16,7 +16,9 @@ from bellcast.live.connection.connection import (
     PendingMessages,
     Phase,
 )
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT
+from bellcast.live.native.protocol import MESSAGE, SSE_PLAIN
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 OPENING, REPLAYING, LIVE, CLOSED = Phase
@@ -129,6 +131,23 @@ async def test_close_sends_the_reason_once_and_unregisters() -> None:
     connection.close(TOO_SLOW)
     assert connection.fake.types == ["close"]
     assert (connection.close_reason, len(hub)) == (RESTARTING, 0)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "frame"),
+    [
+        (MESSAGE, b'{"type":"close","code":1012,"reason":"events_lost","reconnect":true,"id":""}'),
+        (
+            SSE_PLAIN,
+            b'id: 1-0~\nevent: close\ndata: {"code":1012,"reason":"events_lost","reconnect":true,"id":""}\n\n',
+        ),
+    ],
+    ids=["websocket", "sse"],
+)
+async def test_close_for_lost_events_takes_the_last_event_id_from_the_client(dialect: Dialect, frame: bytes) -> None:
+    connection = connect(new_hub(), dialect=dialect)
+    connection.close(EVENTS_LOST)
+    assert connection.fake.written == [frame]
 
 
 async def test_close_drops_unprocessed_messages() -> None:

@@ -13,7 +13,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.cluster.groups import ChangeOrigin
 from bellcast.live.config import LiveConfig
-from bellcast.live.connection.close_reasons import REVOKED, TOO_SLOW
+from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, REVOKED, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
@@ -152,7 +152,11 @@ def test_followers_of_lost_events_are_returned_once_and_held_until_they_disconne
     hub.history_holds.hold_unread(unread)
     lost = [[inbox_stream("", "alice")], [inbox_stream("", "alice"), inbox_stream("", "bob")], [ROOM]]
     returned = [hub.history_holds.hold_followers(streams) for streams in lost]
-    assert returned == [[first, unread], [second], []]
+    assert returned == [
+        {first: EVENTS_LOST, unread: RESTARTING},
+        {second: EVENTS_LOST},
+        {},
+    ]
     hub.history_holds.release(first)
     assert hub.history_holds.connections == {first, second, unread}
     for connection in (first, second, unread):

@@ -1,24 +1,27 @@
 """Close reasons: code, name, and whether the client may reconnect (docs/reference/errors.md)."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.kernel.errors import Forbidden
 
 
 class CloseReason(Struct, frozen=True):
-    """`after` is the delay before a reconnect in milliseconds; `message` is the app's own text."""
+    """`after` is the delay before a reconnect in milliseconds; `message` is the app's own text. `event_id` replaces the
+    client's last event id; the empty one is unknown."""
 
     code: int
     reason: str
     reconnect: bool
     after: int | None = None
     message: str | None = None
+    event_id: str | None = None
 
     def with_delay(self, after: int) -> "CloseReason":
-        return CloseReason(self.code, self.reason, self.reconnect, after)
+        return replace(self, after=after)
 
     def with_message(self, message: str) -> "CloseReason":
-        return CloseReason(self.code, self.reason, self.reconnect, self.after, message)
+        return replace(self, message=message)
 
 
 BAD_REQUEST = CloseReason(4400, "bad_request", reconnect=False)
@@ -35,6 +38,7 @@ TOO_FAST = CloseReason(4429, "too_fast", reconnect=True, after=5_000)
 TOO_SLOW = CloseReason(4430, "too_slow", reconnect=True)
 UNAVAILABLE = CloseReason(1013, "unavailable", reconnect=True, after=2_000)
 RESTARTING = CloseReason(1012, "restarting", reconnect=True)
+EVENTS_LOST = CloseReason(1012, "events_lost", reconnect=True, event_id="")
 
 
 # By an operator.

@@ -347,6 +347,11 @@ class Connection(asyncio.Protocol):
                 self.pending.clear()  # unprocessed messages
             self.send_close(translated)
 
+    def closing_frame(self, end: CloseReason) -> bytes:
+        """Encode the last frame, with the position from which the client resumes if the reason changes it."""
+        frame = self.dialect.close(end)
+        return frame if end.event_id is None else self.marked(frame, end.event_id)
+
     def begin_close(self) -> None:
         """Unregister the connection and abort its transport after CLOSE_TIMEOUT."""
         self.transition(Phase.CLOSED)

@@ -88,7 +88,7 @@ class AsgiConnection(Connection):
 
     def send_close(self, end: CloseReason) -> None:
         self._end = end
-        self.write(self.dialect.close(end))
+        self.write(self.closing_frame(end))
         self.transport.close()
 
     def closing(self) -> AsgiMessage:

@@ -105,7 +105,7 @@ class WebSocketConnection(Connection):
         return True
 
     def send_close(self, end: CloseReason) -> None:
-        self.write(self.dialect.close(end) + websocket.close_frame(end.code, end.reason))
+        self.write(self.closing_frame(end) + websocket.close_frame(end.code, end.reason))
 
 
 class DialectHandshake(Protocol):

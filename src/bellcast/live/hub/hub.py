@@ -68,15 +68,18 @@ class HistoryHolds(Struct, eq=False):
             self._incomplete.add(connection)
             self._unread.add(connection)
 
-    def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
-        """Stop sending stored events and event ids to the followers of streams until they are closed. Return these followers
-        and those of `hold_unread`, each once. Connections whose dialect cannot resume are excluded."""
-        found = {one: None for stream in streams for one in self.streams.get(stream, ()) if one not in self._incomplete}
-        followers = [one for one in found | dict.fromkeys(self._unread) if one.dialect.can_resume]
-        self.connections.update(followers)
-        self._incomplete.update(followers)
+    def hold_followers(self, streams: Iterable[Stream]) -> dict[Connection, CloseReason]:
+        """Stop sending stored events and event ids to the followers of streams that have lost events until they are closed.
+        Return these followers and those of `hold_unread`, each once, with the reasons for which to close them. Connections
+        whose dialect cannot resume are excluded."""
+        found = {one for stream in streams for one in self.streams.get(stream, ()) if one not in self._incomplete}
+        # A client may have a position behind the lost event, from which it would resume without it.
+        ends = {one: close_reasons.EVENTS_LOST for one in found if one.dialect.can_resume}
+        ends |= dict.fromkeys(self._unread, close_reasons.RESTARTING)
+        self.connections.update(ends)
+        self._incomplete.update(ends)
         self._unread.clear()
-        return followers
+        return ends
 
     def remove(self, connection: Connection) -> None:
         """Forget a disconnected connection."""
@@ -276,13 +279,14 @@ class Hub:
         self.groups.mark_suspect(streams)
 
 
-async def drain(hub: Hub, clock: Clock, window: float, connections: Sequence[Connection] | None = None) -> None:
-    """Close connections, by default all, within `window` seconds, each with a random reconnect delay within the same
-    window."""
-    connections = list(hub) if connections is None else connections
+async def drain(hub: Hub, clock: Clock, window: float, ends: Mapping[Connection, CloseReason] | None = None) -> None:
+    """Close connections for these reasons, by default all, within `window` seconds, each with a random reconnect delay
+    within the same window."""
+    ends = dict.fromkeys(hub, close_reasons.RESTARTING) if ends is None else ends
+    connections = list(ends)
     span = window * min(1.0, len(connections) / MIN_BATCH_CONNECTIONS)
     for step in range(STEPS):
         for connection in connections[step::STEPS]:
-            hub.end(connection, close_reasons.RESTARTING.with_delay(random.randint(100, 100 + int(span * 1000))))
+            hub.end(connection, ends[connection].with_delay(random.randint(100, 100 + int(span * 1000))))
         if span and step < STEPS - 1:
             await clock.sleep(span / STEPS)

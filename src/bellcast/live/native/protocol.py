@@ -65,7 +65,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
         return end
 
     def close(self, end: CloseReason) -> bytes:
-        more = {"after": end.after, "message": end.message}
+        more = {"after": end.after, "message": end.message, "id": end.event_id}
         fields = {name: value for name, value in more.items() if value is not None}
         frame = Payload("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **fields})
         return self.encode_frame(frame)

@@ -39,7 +39,7 @@ class SseConnection(Connection):
 
     def send_close(self, end: CloseReason) -> None:
         last = sse.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
-        self.write(self.dialect.close(end) + last)
+        self.write(self.closing_frame(end) + last)
         self.transport.close()
 
 

@@ -5,12 +5,15 @@ from socket import SocketType
 from typing import Any
 
 from bellcast.inbox.types.positions import Position
+from bellcast.kernel.errors import Unavailable
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.socketio import packets
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.packets import ACK, EVENT, Packet
+
+EVENTS_LOST = "Live events may be missing: after the reconnect, this connection will not be recovered."
 
 
 class NamespaceConnection(Connection):
@@ -169,6 +172,9 @@ class NamespaceConnection(Connection):
         if self.phase is Phase.CLOSED:
             return
         self.close_reason = end
+        if end.event_id is not None:  # over Socket.IO only an event has an offset
+            self.mark_topics(saved=False)
+            self.emit("error", ({"code": Unavailable.code, "message": EVENTS_LOST},))
         if end.reconnect:
             self.session.close_by_client(end)
         else:

@@ -1,15 +1,16 @@
 """Output of Socket.IO connections while the replay of one of them waits for a slow reader."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from bellcast.live.connection.close_reasons import TOO_SLOW
+from bellcast.live.connection.close_reasons import EVENTS_LOST, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import handshake_request
-from bellcast.live.socketio import SocketIOConfig, engineio
+from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
@@ -66,6 +67,16 @@ async def test_replies_and_events_are_limited_during_a_paused_replay(namespace: 
     assert not client.session.is_closed
     connection.write(b"x" * (UNSENT // 5))
     assert (client.session.is_closed, connection.close_reason) == (True, TOO_SLOW)
+
+
+async def test_close_for_lost_events_sends_an_offset_that_is_not_recovered() -> None:
+    client = Client()
+    client.live.activate(UNSENT, resumable=True)
+    client.live.close(EVENTS_LOST)
+    sent = next(data for data in client.fake.written if b'"error"' in data)
+    name, problem, offset = json.loads(sent[sent.index(b"[") :])
+    assert (name, problem["code"], client.live.phase) == ("error", "unavailable", Phase.CLOSED)
+    assert namespace_handshake.read(cast(Any, None), "a pid", offset) is None
 
 
 async def test_output_is_unlimited_again_once_the_reader_has_caught_up() -> None:
