@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from bellcast.channels import links
+from bellcast.kernel.clock import TestClock
+from bellcast.server import wire_parts
 from tests.journey.channels import World, opened
 from tests.sqlite_dump import sqlite_dump
 
@@ -341,11 +343,32 @@ async def test_simulation_ends_at_its_limits(tmp_path: Path) -> None:
             assert [one["field"] for one in refusal["errors"]] == [field]
 
 
-async def test_thirty_first_simulation_within_a_minute_is_refused(tmp_path: Path) -> None:
+@pytest.fixture
+def system_clock(monkeypatch: pytest.MonkeyPatch) -> TestClock:
+    """The system time of servers that are opened."""
+    clock = TestClock(1_750_000_000_000)
+    monkeypatch.setattr(wire_parts, "SystemClock", lambda: clock)
+    return clock
+
+
+async def test_thirty_first_simulation_within_a_minute_of_the_system_time_is_refused(
+    tmp_path: Path, system_clock: TestClock
+) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/workflows/booking", {"steps": [BELL]})
         for _ in range(30):
             await simulate(world)
-        assert (await refused(world, 429))["code"] == "too_many"
         await world.advance("1m")
+        assert (await refused(world, 429))["code"] == "too_many"
+        system_clock.set(system_clock.now() + 60_000)
         await simulate(world)
+
+
+async def test_counts_are_repeated_for_ten_seconds_of_the_system_time(tmp_path: Path, system_clock: TestClock) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/workflows/booking", {"steps": [DAY]})
+        for seconds, counted in ((0, {}), (9, {}), (2, {"waiting": 2})):
+            system_clock.set(system_clock.now() + seconds * 1000)
+            assert (await world.get("/v1/workflows/booking/stats"))["runs"] == counted
+            await world.request("POST", "/v1/workflows/booking/trigger", {"to": "alice"})
+            await world.run_due()

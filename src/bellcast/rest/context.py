@@ -66,7 +66,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
 
     @property
     def token_clock(self) -> Clock:
-        """The clock of tokens and signatures: the system time, even with a test clock."""
+        """The clock of tokens, signatures and rates: the system time, even with a test clock."""
         return self.real_clock or self.engines.clock
 
 

@@ -163,7 +163,7 @@ def count(request: ApiRequest, noun: str, most: int) -> None:
     """Count one of the things of which a caller may do `most` a minute. Raises TooMany."""
     ctx, who = context.of(request), caller(request)
     # A token bucket refills within a second, so it gets a clock that is 60 times slower.
-    now = ctx.engines.clock.now() // MINUTE_SECONDS
+    now = ctx.token_clock.now() // MINUTE_SECONDS
     wait = ctx.calls_by_minute.take(f"{noun} {who.operator or ''} {who.key or ''}", most, now)
     if wait:
         raise TooMany(f"You may run {most} {noun} a minute.", retry_after=max(1, math.ceil(wait * MINUTE_SECONDS)))

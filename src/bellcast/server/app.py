@@ -230,7 +230,7 @@ class App:
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
             ReplayRunner: parts.replays,
-            RunStats: RunStats(self.db, self.engines.clock, workflows.workflow_catalog),
+            RunStats: RunStats(self.db, parts.real_clock, workflows.workflow_catalog),
             Schedules: workflows.schedules,
             Sources: workflows.sources,
             StoredSecrets: channels.secrets,
