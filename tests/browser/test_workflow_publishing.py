@@ -289,14 +289,43 @@ def test_publication_of_a_template_names_the_draft_that_uses_it_and_variables_th
     page.get_by_role("button", name="Review and publish").click()
     dialog = page.get_by_role("dialog")
     lacking = dialog.locator("[data-effect=unknown_variable]")
-    expect(lacking).to_contain_text("No sender declares data.id.")
+    expect(lacking).to_contain_text("No data schema declares data.id.")
     dialog.get_by_role("button", name="Publish", exact=True).click()
     note = page.get_by_role("region", name="Published")
     expect(note).to_contain_text("The workflow future-flow uses future once its draft is published.")
     note.get_by_role("link", name="Review it").click()
     page.get_by_role("button", name="Review and publish").click()
-    expect(lacking).to_contain_text("future: No sender declares data.id.")
+    expect(lacking).to_contain_text("future: No data schema declares data.id.")
     assert violations(page) == []
+
+
+def test_variables_of_texts_in_steps_are_checked_in_the_editor_and_before_publishing(
+    edit: Callable[..., Editor], owner: Console
+) -> None:
+    schema = {"type": "object", "required": ["client"], "properties": {"client": {"type": "string"}}}
+    draft = {"steps": [WAIT, {**MAIL, "text": "{{ data.client }} booked"}], "data": schema}
+    owner.send("PUT", "/v1/workflows/checked-texts/draft", {"values": draft})
+    editor = edit("checked-texts")
+    page, unknown = editor.page, "No data schema declares data.clint. Do you mean data.client?"
+    warnings = page.get_by_role("region", name="Warnings")
+    editor.step("mail").dblclick()
+    expect(warnings).to_have_count(0)
+    subject = page.locator(".inspector").get_by_label("Subject", exact=True)
+    subject.fill("Hi {{ data.clint }}")
+    expect(page.locator(".inspector .warning")).to_have_text(unknown)
+    expect(subject).to_have_accessible_description(unknown)
+    expect(warnings).to_contain_text(f"mail subject {unknown}")
+    editor.expect_saved()
+    page.reload()
+    expect(warnings).to_be_visible()
+    page.get_by_role("button", name="1 warning", exact=True).click()
+    expect(subject).to_be_focused()
+    assert violations(page) == []
+    page.get_by_role("button", name="Review and publish").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("[data-effect=unknown_variable]")).to_have_text(f"mail, subject: {unknown}")
+    dialog.get_by_role("button", name="Publish", exact=True).click()
+    expect(page.get_by_role("region", name="Published")).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,44 @@ async def test_dry_run_counts_the_schedules_that_the_new_schema_refuses(rest):
     assert planned["effects"] == [{"code": "triggers_refused", "text": text, "n": 1}]
 
 
+async def test_dry_run_finds_variables_in_the_texts_of_steps_that_triggers_do_not_have(rest):
+    schema = {"type": "object", "required": ["client"], "properties": {"client": {"type": "string"}, "phone": {}}}
+    sms = {"key": "sms", "type": "sms", "text": "Call {{ data.phone }}"}
+    known = {"if": {"var": "data.phone", "op": "exists"}, "steps": [sms]}
+    steps = [
+        {
+            **BELL,
+            "title": "Booked by {{ data.clint }}",
+            "actions": [{"key": "open", "label": "Open", "url": "https://x.example/{{ data.id }}"}],
+        },
+        {"key": "gate", "type": "branch", "branches": [known], "else": [{**sms, "key": "other"}]},
+        {**MAIL, "text": "{{ data.client }} booked {{ data.note | default('') }}"},
+    ]
+    saved = await save(rest, values(*steps, data=schema))
+    planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
+    written = await rest.app.put("/v1/workflows/booking", json=values(*steps, data=schema), params={"dry_run": "true"})
+    assert planned["findings"] == written.json()["findings"]
+    assert {one["field"]: (one["code"], one["message"].partition(":")[0]) for one in planned["findings"]} == {
+        "steps.0.title": ("unknown_variable", "No data schema declares data.clint. Do you mean data.client?"),
+        "steps.0.actions.0.url": ("unknown_variable", "No data schema declares data.id."),
+        "steps.1.else.0.text": (
+            "missing_variable",
+            "data.phone may be absent, and the send would be refused",
+        ),
+        "steps.2.text": ("unknown_variable", "No data schema declares data.note."),
+    }
+
+
+async def test_dry_run_compares_the_texts_of_steps_with_the_last_run_of_a_workflow_without_a_schema(rest):
+    await rest.app.put("/v1/workflows/booking", json=values(WAIT))
+    await rest.app.post("/v1/workflows/booking/trigger", json={"to": "alice", "data": {"client": "Ann"}})
+    steps = [WAIT, {**MAIL, "subject": "{{ data.client }}", "text": "{{ data.id }} {{ data.note | default('') }}"}]
+    written = await rest.app.put("/v1/workflows/booking", json=values(*steps), params={"dry_run": "true"})
+    (found,) = written.json()["findings"]
+    assert (found["field"], found["code"]) == ("steps.1.text", "missing_variable")
+    assert found["message"].startswith("The last run of booking had no data.id, ")
+
+
 async def test_list_shows_drafts_and_with_a_parameter_those_never_published(rest):
     for key in ("a", "c"):
         await rest.app.put(f"/v1/workflows/{key}", json=values(BELL))

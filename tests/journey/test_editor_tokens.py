@@ -306,7 +306,7 @@ async def test_author_sees_no_draft_of_the_project(client: httpx.AsyncClient) ->
     assert {one["path"] for one in variables if one["from"].startswith("workflows/")} == {"data.room"}
     values = {"sms": {"text": "{{ data.room }} {{ data.globex }}"}}
     findings = (await ann("POST", f"{BOOKING}/check", {"values": values})).json()["findings"]
-    assert "No sender declares data.globex." in str(findings)
+    assert "No data schema declares data.globex." in str(findings)
     assert "merger" not in str(findings)
 
 

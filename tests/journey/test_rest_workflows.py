@@ -43,7 +43,10 @@ class TestDefinitions:
     async def test_dry_run_only_validates(self, rest):
         planned = await put(rest, params={"dry_run": "true"})
         assert refused(await rest.app.get("/v1/workflows/booking"), 404, "not_found")
-        assert (planned.status_code, planned.json()) == (200, (await put(rest)).json() | {"effects": []})
+        assert (planned.status_code, planned.json()) == (
+            200,
+            (await put(rest)).json() | {"effects": [], "findings": []},
+        )
         again = [await put(rest, params={"dry_run": "true"}, json={"steps": steps}) for steps in (STEPS, STEPS[:1])]
         assert [one.json()["version"] for one in again] == [1, 2]
         assert refused(await put(rest, params={"dry_run": "true"}, json={"steps": []}), 422, "invalid")

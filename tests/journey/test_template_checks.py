@@ -187,7 +187,7 @@ async def test_check_reads_the_schema_of_a_workflow_whose_draft_uses_the_templat
         await put(client, "/v1/workflows/reminder/draft", {"values": draft})
         findings = await found(client, {"sms": {"text": "{{ data.client }} {{ data.id }}"}})
     assert codes(findings) == {"unknown_variable"}
-    assert findings[0]["message"].startswith("No sender declares data.id.")
+    assert findings[0]["message"].startswith("No data schema declares data.id.")
 
 
 async def test_check_parses_few_drafts_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

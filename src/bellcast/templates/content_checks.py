@@ -2,16 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.templates import email_blocks, email_checks, lengths, rendering, types, variables
+from bellcast.templates import email_blocks, email_checks, lengths, rendering, types
 from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
+from bellcast.templates.variables import UsedVariable
 
 # Gmail cuts larger e-mails, and with them the link for unsubscribing.
 MAX_EMAIL_BYTES = 102_000
@@ -22,6 +23,7 @@ LEAST_TEXT = 20
 MAX_FINDINGS = 200
 # Unknown variables for which a similar one is searched: among a thousand, it takes some milliseconds each.
 MAX_HINTS = 20
+DATA = "data."
 LINK = re.compile(r"\[([^\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
 UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
 
@@ -61,33 +63,37 @@ def of_stale(template: types.Template, earlier: Sequence[types.Template]) -> Ite
                     break
 
 
-def of_variables(template: types.Template, schemas: Mapping[str, bool]) -> Iterator[Finding]:
+def of_variables(found: Iterable[UsedVariable], schemas: Mapping[str, bool]) -> Iterator[Finding]:
     """Yield variables that no sender declares, or that a send may leave out. `schemas` are the paths that the senders
     declare, and whether each is required."""
-    hints = MAX_HINTS
-    for used in variables.used(template) if schemas else ():
+    names, hints = [path.removeprefix(DATA) for path in schemas], MAX_HINTS
+    for used in found if schemas else ():
         parts = used.path.split(".")
         if parts[0] != "data" or len(parts) == 1:
             continue
         ancestors = {".".join(parts[:length]) for length in range(2, len(parts) + 1)}
         declared = next((path for path in schemas if path in ancestors or path.startswith(f"{used.path}.")), None)
         if declared is None:
-            near, hints = difflib.get_close_matches(used.path, schemas, n=1) if hints else [], max(0, hints - 1)
-            hint = f" Do you mean {near[0]}?" if near else ""
-            yield finding("warning", "unknown_variable", f"No sender declares {used.path}.{hint}", None, None)
+            near, hints = (
+                difflib.get_close_matches(used.path[len(DATA) :], names, n=1) if hints else [],
+                max(0, hints - 1),
+            )
+            hint = f" Do you mean {DATA}{near[0]}?" if near else ""
+            yield finding("warning", "unknown_variable", f"No data schema declares {used.path}.{hint}", None, None)
         elif used.is_required and not schemas[declared]:
             text = (
-                f"A send may leave out {used.path}, and would be refused: write {{{{ {used.path} | default('…') }}}}."
+                f"{used.path} may be absent, and the send would be refused: write {{{{ {used.path} | default('…') }}}}."
             )
             yield finding("warning", "missing_variable", text, None, None)
 
 
-def of_last_data(template: types.Template, last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def of_last_data(found: Iterable[UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Yield variables that the last runs of workflows lacked. `last` is their data by workflow."""
-    for path in sorted(variables.required(template)) if last else ():
-        lacking = [name for name, data in last.items() if not _has(data, path.split(".")[1:])]
-        if lacking:
-            text = f"The last run of {lacking[0]} had no {path}, and would fail: write {{{{ {path} | default('…') }}}}, or send it."
+    for used in found if last else ():
+        root, *parts = used.path.split(".")
+        lacking = [name for name, data in last.items() if not _has(data, parts)]
+        if lacking and parts and root == "data" and used.is_required:
+            text = f"The last run of {lacking[0]} had no {used.path}, and would fail: write {{{{ {used.path} | default('…') }}}}, or send it."
             yield finding("warning", "missing_variable", text, None, None)
 
 

@@ -1,6 +1,6 @@
 """The variables that a template reads: their paths, and which of them a send must have."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -36,17 +36,22 @@ def required(template: Template) -> set[str]:
 
 def used(template: Template) -> list[UsedVariable]:
     """Return the variables that a valid template reads, by path."""
-    found: dict[str, UsedVariable] = {}
     all_parts = (template, *template.translations.values())
     texts = [(text, field == "email.html") for parts in all_parts for field, text in parts.texts()]
     texts += [(parts.email.compiled, True) for parts in all_parts if parts.email and parts.email.compiled is not None]
+    blocks = [parts.email.blocks for parts in all_parts if parts.email is not None]
+    return used_in(texts, of_conditions(msgspec.to_builtins(blocks)))
+
+
+def used_in(texts: Iterable[tuple[str, bool]], conditions: Iterable[str] = ()) -> list[UsedVariable]:
+    """Return the variables that valid texts read, each with whether it is HTML, and the paths that conditions read."""
+    found: dict[str, UsedVariable] = {}
     for source, is_html in texts:
         for one in _read(rendering.parse(source, is_html=is_html), {}, is_required=True):
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
-    blocks = [parts.email.blocks for parts in all_parts if parts.email is not None]
-    for path in _of_conditions(msgspec.to_builtins(blocks)):
+    for path in conditions:
         found.setdefault(path, UsedVariable(path, "string", is_required=False))
     parents = {path.rpartition(".")[0] for path in found}
     return [
@@ -56,7 +61,7 @@ def used(template: Template) -> list[UsedVariable]:
     ]
 
 
-def _of_conditions(value: Any) -> Iterator[str]:
+def of_conditions(value: Any) -> Iterator[str]:
     """Yield the paths that conditions in a JSON value read: `{"var": "data.total"}`."""
     if isinstance(value, dict):
         path = value.get("var")
@@ -64,7 +69,7 @@ def _of_conditions(value: Any) -> Iterator[str]:
             yield path
         value = list(value.values())
     for one in value if isinstance(value, list | tuple) else ():
-        yield from _of_conditions(one)
+        yield from of_conditions(one)
 
 
 def _read(

@@ -52,11 +52,12 @@ async def check(
     required = {path: is_required for path, (_, _, is_required) in paths.items()}
 
     def written() -> list[Finding]:
+        used = variables.used(template)
         return [
             *content_checks.of_languages(template, config.locales, config.locale),
             *content_checks.of_stale(template, earlier),
-            *content_checks.of_variables(template, required),
-            *content_checks.of_last_data(template, last),
+            *content_checks.of_variables(used, required),
+            *content_checks.of_last_data(used, last),
             *content_checks.of_source(template),
             *content_checks.of_code(template),
         ]

@@ -156,7 +156,7 @@ async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUse
             users[plural, name] = (plural, name, (await ctx[Catalog].type(tenant, name)).data)
         elif plural == "workflows" and (found := await ctx[WorkflowCatalog].find(tenant, name)) is not None:
             definition = definitions.of_valid(found.current.definition)
-            users[plural, name] = (plural, name, await _schema(ctx, tenant, definition))
+            users[plural, name] = (plural, name, await schema_of(ctx, tenant, definition))
     return list(users.values())
 
 
@@ -174,10 +174,10 @@ async def _drafted(ctx: ApiContext, tenant: str, key: str) -> AsyncIterator[Temp
         except Invalid:
             continue
         if any(step.fields.get("template") == key for step in definition.ordered):
-            yield WORKFLOWS, document.key, await _schema(ctx, tenant, definition)
+            yield WORKFLOWS, document.key, await schema_of(ctx, tenant, definition)
 
 
-async def _schema(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
+async def schema_of(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
     """Return the schema of a workflow's data: its own, else that of its type."""
     schema: Mapping[str, Any] | None = definition.schema
     if schema is None and definition.type is not None:

@@ -24,8 +24,9 @@ from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import definitions, recent_data, triggers, workflow_catalog
-from bellcast.workflows.http import references
+from bellcast.workflows.http import references, text_checks
 from bellcast.workflows.http.runs import CANCELLED
+from bellcast.workflows.http.text_checks import StepFinding
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
@@ -67,9 +68,10 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
 
 
 class PublishedWorkflow(WorkflowObject, frozen=True, kw_only=True):
-    """A workflow that was published. Only a dry run has `effects`."""
+    """A workflow that was published. Only a dry run has `effects`, and `findings` in the texts of its steps."""
 
     effects: list[PublishEffect] | UnsetType = UNSET
+    findings: list[StepFinding] | UnsetType = UNSET
 
 
 class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -260,7 +262,8 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
         planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
         effects = await recent_data.effects(ctx, ctx, tenant, key, value)
-        return await objects.described(self, ctx, tenant, planned.item) | {"effects": effects}
+        found = await text_checks.findings(ctx, tenant, key, value)
+        return await objects.described(self, ctx, tenant, planned.item) | {"effects": effects, "findings": found}
 
     async def put(
         self,

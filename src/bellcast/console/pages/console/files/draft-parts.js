@@ -11,7 +11,7 @@ import { BUILDERS } from './roles.js';
 import { BASE, go } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
-import { templatesOf } from './workflow-model.js';
+import { stepPathOf, templatesOf, valueAt } from './workflow-model.js';
 import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
 
@@ -61,8 +61,8 @@ function RelatedDrafts({ draft, of }) {
   return of.map(({ key, tenant, isFuture }) => html`<p key=${key}>The ${name} ${key} ${isFuture ? `uses ${draft.key} once its draft is published.` : 'still has a draft that is not published.'} <a href=${editorOf(plural, key, tenant)}>Review it</a></p>`);
 }
 
-/** Variables that a run may lack, with links to the templates of a workflow. */
-const MissingVariables = ({ draft, of }) => of.length > 0 && html`<div class="effects"><h3>Data that a run may lack</h3><ul>${of.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`<a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
+/** Variables that a run may lack: those of a workflow's own texts, by step and field, and those of templates, with links to the templates of a workflow. */
+const MissingVariables = ({ draft, own = [], of }) => own.length + of.length > 0 && html`<div class="effects"><h3>Data that a run may lack</h3><ul>${own.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${of.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`<a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
 
 /** What was published, and the way back. It stays until it is closed, or the draft changes. */
 function Published({ draft }) {
@@ -153,7 +153,7 @@ export function Review({ draft, close, done }) {
   const isStale = problem?.status === 409;
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
-    <${MissingVariables} draft=${draft} of=${missing} />
+    <${MissingVariables} draft=${draft} own=${plan?.findings} of=${missing} />
     ${drafts.length > 0 && html`<div class="effects"><h3>Not published with it</h3><${RelatedDrafts} draft=${draft} of=${drafts} /></div>`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
     ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}

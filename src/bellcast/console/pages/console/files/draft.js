@@ -71,6 +71,8 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   const problems = signal(draft?.errors ?? []);
   /** The object as the server would store it, if the values have no problems. */
   const checked = signal(null);
+  /** What its author should see in valid values, as the server found it last: `{field, code, message}`. */
+  const findings = computed(() => (problems.value.length > 0 ? [] : checked.value?.findings ?? []));
   /** The YAML as it was edited: `values` are those that were read from it, null while it is not read. */
   const yaml = signal(null);
   const isUnread = computed(() => yaml.value !== null && yaml.value.values === null);
@@ -358,7 +360,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   later('poll', POLL_MS, poll);
 
   return {
-    kind, key, tenant, url, values, checked, save, saver, theirs, lastPublished, problems, yamlText, yamlProblem, isUnread, refusal, history, current, base, isNew, isChanged, changes,
+    kind, key, tenant, url, values, checked, findings, save, saver, theirs, lastPublished, problems, yamlText, yamlProblem, isUnread, refusal, history, current, base, isNew, isChanged, changes,
     change, changeYaml, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
     /** Whether a draft is stored, or will be. */
     hasDraft: () => etag !== null || isDirty(),
@@ -387,6 +389,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     begin: (next) => batch(() => { values.value = next; saved.value = next; }),
     discard: async () => {
       if (etag !== null) await exchange('DELETE', url('/draft'), { headers: { 'if-match': etag } });
+      checked.value = null;
       await reopen();
     },
     close: () => {

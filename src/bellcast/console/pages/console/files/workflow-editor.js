@@ -2,6 +2,7 @@
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
 import { copyPart } from './clipboard.js';
+import { count } from './format.js';
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
@@ -81,6 +82,7 @@ function Editor({ page, tenant, found }) {
   // A change of the steps would replace the YAML that cannot be read.
   const mayChange = mayEdit && !draft.isUnread.value;
   const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
+  useEffect(() => { if (mayEdit && hasSteps && draft.problems.value.length === 0) draft.check(); }, []);
   const isTesting = test.isOpen.value && view === 'canvas' && hasSteps && !isNarrow;
   const [selected, setSelected] = useState(() => (page.query.get('step') === null ? null : pathOfKey(values, page.query.get('step'))));
   const [isInspecting, setInspecting] = useState(selected !== null);
@@ -209,9 +211,9 @@ function Editor({ page, tenant, found }) {
       const all = draft.values.value;
       const { list, index } = placeOf(path);
       const name = nameOf(path);
-      const count = valueAt(all, list).length;
+      const { length } = valueAt(all, list);
       draft.change(removed(all, path));
-      const next = count > 1 && !isLane(path) ? `${list}.${Math.min(index, count - 2)}` : stepPathOf(list) ?? null;
+      const next = length > 1 && !isLane(path) ? `${list}.${Math.min(index, length - 2)}` : stepPathOf(list) ?? null;
       setSelected(next);
       focusNext.current = next;
       say(`${name} deleted`);
@@ -327,7 +329,7 @@ function Editor({ page, tenant, found }) {
     else if (isBack) focusNext.current = selected;
     setMenu(null);
   };
-  const problems = draft.problems.value;
+  const problems = draft.problems.value, findings = draft.findings.value;
   const canHaveRuns = !draft.isNew.value || found.inherited;
   const runs = useRunCounts(page, tenant, values, view === 'canvas' && canHaveRuns);
   const tested = isTesting ? statesOf(test) : undefined;
@@ -343,7 +345,8 @@ function Editor({ page, tenant, found }) {
         ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
-        ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}</button>`}
+        ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${count(problems.length, 'problem')}</button>`}
+        ${findings.length > 0 && html`<button type="button" class="problem-count warning" onClick=${() => act.correct(findings[0])}><${Icon} name="failures" /> ${count(findings.length, 'warning')}</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} onClick=${review}>Review and publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
@@ -358,7 +361,7 @@ function Editor({ page, tenant, found }) {
       ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} act=${act} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
       ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}${!isNarrow && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}`}
     </div>
-    ${problems.length > 0 && html`<section class="problem-list" aria-label="Problems"><h2>Problems</h2><ul>${problems.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => act.correct({ field })}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`}
+    ${[['Problems', problems], ['Warnings', findings]].map(([title, all]) => all.length > 0 && html`<section key=${title} class=${`problem-list ${title.toLowerCase()}`} aria-label=${title}><h2>${title}</h2><ul>${all.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => act.correct({ field })}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`)}
     <p class="hidden" role="status">${announced}</p>
     <${Variables} values=${values} />
     ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${session.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(session.getItem(COPIED)))); })} />`}

@@ -107,10 +107,11 @@ function Fields({ draft, page, path, properties, label = {}, isReadOnly, values 
 function FormField({ label, name, field, schema, value, change, isReadOnly, draft, variables, ...more }) {
   const id = useId();
   const errors = draft.problems.value.filter((one) => one.field === field || (one.field.startsWith(`${field}.`) && !['branches', 'else'].includes(name)));
+  const warnings = errors.length > 0 ? [] : draft.findings.value.filter((one) => one.field === field || (name === 'actions' && one.field.startsWith(`${field}.`)));
   const canRefer = schema.anyOf !== undefined;
   const isReference = canRefer && value?.var !== undefined;
   const Widget = isReference ? Variable : WIDGETS[schema['x-widget']] ?? Text;
-  const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : null, disabled: isReadOnly };
+  const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
   const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget);
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
@@ -118,7 +119,8 @@ function FormField({ label, name, field, schema, value, change, isReadOnly, draf
       ${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
     <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />
-    ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}</div>`;
+    ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
+    ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="warning"><${Icon} name="failures" /> ${message}</p>`)}</div>`}</div>`;
 }
 
 const orNothing = (text) => (text === '' ? undefined : text);

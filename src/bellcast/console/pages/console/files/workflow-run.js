@@ -56,7 +56,7 @@ export function Recorded({ page, tenant, copy }) {
       if (step?.state !== 'done') return step?.state;
       return (isElse ? step.result === 'else' : step.result === number - 1) ? 'taken' : 'skipped';
     };
-    const recorded = { values: { value: values }, problems: { value: [] }, tenant };
+    const recorded = { values: { value: values }, problems: { value: [] }, findings: { value: [] }, tenant };
     return html`<div class=${`workflow-editor ${selected ? 'inspecting' : ''}`}>
       <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), { tenant }) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), { tenant })} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
         <span class="save-state">Version ${version}${run && `, for ${run.recipient}`}</span>${run && html`<${State} of=${run.state} />`}

@@ -11,7 +11,7 @@ const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
 const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
 /** Fields that occur only in responses. */
-const ADDED = new Set(['key', 'tenant', 'version', 'active', 'in_code', 'draft', 'effects', 'uses', 'created_at', 'updated_at', 'managed']);
+const ADDED = new Set(['key', 'tenant', 'version', 'active', 'in_code', 'draft', 'effects', 'findings', 'uses', 'created_at', 'updated_at', 'managed']);
 
 /** An object without the fields that occur only in responses. */
 export function valuesOf(one) {
