@@ -63,11 +63,11 @@ def of_stale(template: types.Template, earlier: Sequence[types.Template]) -> Ite
                     break
 
 
-def of_variables(found: Iterable[UsedVariable], schemas: Mapping[str, bool]) -> Iterator[Finding]:
+def of_variables(read: Iterable[UsedVariable], schemas: Mapping[str, bool]) -> Iterator[Finding]:
     """Yield variables that no sender declares, or that a send may leave out. `schemas` are the paths that the senders
     declare, and whether each is required."""
     names, hints = [path.removeprefix(DATA) for path in schemas], MAX_HINTS
-    for used in found if schemas else ():
+    for used in read if schemas else ():
         parts = used.path.split(".")
         if parts[0] != "data" or len(parts) == 1:
             continue
@@ -87,9 +87,9 @@ def of_variables(found: Iterable[UsedVariable], schemas: Mapping[str, bool]) -> 
             yield finding("warning", "missing_variable", text, None, None)
 
 
-def of_last_data(found: Iterable[UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def of_last_data(read: Iterable[UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Yield variables that the last runs of workflows lacked. `last` is their data by workflow."""
-    for used in found if last else ():
+    for used in read if last else ():
         root, *parts = used.path.split(".")
         lacking = [name for name, data in last.items() if not _has(data, parts)]
         if lacking and parts and root == "data" and used.is_required:

@@ -31,7 +31,7 @@ async def findings(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, A
     last = await samples.last_data(ctx, tenant, [user])
     contents = {step.key: step.content for step in definition.ordered if step.content is not None}
 
-    def found() -> Iterator[StepFinding]:
+    def of_texts() -> Iterator[StepFinding]:
         for path, step, present in _steps("steps", value["steps"], frozenset()):
             for field, text in contents[step["key"]].texts() if step["key"] in contents else ():
                 used = [
@@ -41,7 +41,7 @@ async def findings(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, A
                 for one in (*content_checks.of_variables(used, required), *content_checks.of_last_data(used, last)):
                     yield StepFinding(f"{path}.{field.partition('.')[2]}", one.code, one.message)
 
-    return await in_thread(tenant, lambda: list(found())[: content_checks.MAX_FINDINGS])
+    return await in_thread(tenant, lambda: list(of_texts())[: content_checks.MAX_FINDINGS])
 
 
 def _steps(

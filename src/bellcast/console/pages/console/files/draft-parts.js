@@ -128,12 +128,14 @@ export function Review({ draft, close, done }) {
   const [problem, setProblem] = useState(null);
   const [isBusy, setBusy] = useState(false);
   const note = useRef(null);
+  const related = useRef(null);
   const [drafts, setDrafts] = useState([]);
   const [missing, setMissing] = useState([]);
   const load = () => draft.publish(null, true).then((found) => { setPlan(found); setProblem(null); }, setProblem);
   useEffect(() => {
     load();
-    relatedDrafts(draft).then(setDrafts);
+    related.current = relatedDrafts(draft);
+    related.current.then(setDrafts);
     missingVariables(draft).then(setMissing);
   }, []);
   const before = draft.current.value ? valuesOf(draft.current.value) : {};
@@ -142,7 +144,7 @@ export function Review({ draft, close, done }) {
     setBusy(true);
     try {
       const last = draft.current.value?.version ?? null, one = await draft.publish(note.current.value.trim(), false);
-      draft.lastPublished.value = { version: one.version, before: last, drafts };
+      draft.lastPublished.value = { version: one.version, before: last, drafts: await related.current };
       done(`Published as version ${one.version}`);
       close();
     } catch (failed) {
