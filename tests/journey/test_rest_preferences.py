@@ -9,7 +9,7 @@ from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
 from bellcast.kernel import times
-from bellcast.preferences.http.preferences import MAX_ENTRIES
+from bellcast.preferences.types import MAX_ENTRIES
 from tests.journey.rest import PROJECT, Rest, fields
 
 OWN = "/v1/recipients/alice/preferences"

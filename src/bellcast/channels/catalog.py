@@ -16,7 +16,7 @@ from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import EmailContent
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT, draft_kind
-from bellcast.inbox.types.notifications import CHANNEL_LIST, ChannelRequest
+from bellcast.inbox.types.notifications import CHANNEL_LIST, GENERAL, ChannelRequest
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -24,13 +24,27 @@ from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import Limit, shown
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live_feed import Feed, FeedEvent
-from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, NO_PREFERENCES, Preferences, Switches, TypeRules
+from bellcast.preferences import types as preferences
+from bellcast.preferences.types import (
+    CHANNEL_NAMES,
+    CHANNELS,
+    DEFAULTS_KEY,
+    DEFAULTS_KIND,
+    NO_PREFERENCES,
+    Preferences,
+    Switches,
+    TypeRules,
+)
 from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.tenants.store import Tenants
 
-TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
+TYPES, TEMPLATES = "types", "templates"
+# Maximum types of the project, and of a tenant, in the effective preferences.
+MAX_TYPES = 500
+# The name of sends without a type, unless the type `general` has its own.
+OTHERS = "Other notifications"
 
 T = TypeVar("T")
 
@@ -67,7 +81,6 @@ async def no_template(db: Engine, tenant: str, key: str) -> str:
 
 _decode_type = msgspec.json.Decoder(NotificationType).decode
 _decode_template = msgspec.json.Decoder(Template).decode
-_decode_preferences = msgspec.json.Decoder(Preferences).decode
 
 
 class Catalog:
@@ -91,6 +104,14 @@ class Catalog:
         """Return the type that applies to a tenant; an unknown one has no rules."""
         own = None if tenant == PROJECT else await self._one(TYPES, tenant, key, _decode_type)
         return own or await self._one(TYPES, PROJECT, key, _decode_type) or NO_TYPE
+
+    async def types(self, tenant: str) -> Mapping[str, NotificationType]:
+        """Return all types that apply to a tenant, as they are stored, and `general`, the type of sends without one."""
+        types = {GENERAL: NotificationType(name=OTHERS)}
+        for owner in dict.fromkeys((PROJECT, tenant)):
+            for found in await Documents(self._db).page(TYPES, owner, "", MAX_TYPES):
+                types[found.key] = _decode_type(found.body)
+        return types
 
     async def check_data(self, tenant: str, key: str, data: Mapping[str, Any]) -> None:
         """Compare the data of a send or a trigger with the schema of its type. Raises Invalid, unless the type only warns."""
@@ -132,8 +153,8 @@ class Catalog:
 
     async def preferences(self, tenant: str) -> tuple[Preferences, Preferences]:
         """Return the tenant's and the project's preference defaults."""
-        project = await self._one(PREFERENCES, PROJECT, "", _decode_preferences)
-        own = None if tenant == PROJECT else await self._one(PREFERENCES, tenant, "", _decode_preferences)
+        project = await self._one(DEFAULTS_KIND, PROJECT, DEFAULTS_KEY, preferences.decode)
+        own = None if tenant == PROJECT else await self._one(DEFAULTS_KIND, tenant, DEFAULTS_KEY, preferences.decode)
         return own or NO_PREFERENCES, project or NO_PREFERENCES
 
     async def tenant(self, key: str) -> TenantSettings:

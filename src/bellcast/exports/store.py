@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.catalog import PREFERENCES, TEMPLATES, TYPES
+from bellcast.channels.catalog import TEMPLATES, TYPES
 from bellcast.channels.store import messages
 from bellcast.channels.suppressions import store as suppressions
 from bellcast.documents.store import Documents
@@ -20,6 +20,7 @@ from bellcast.kernel.db.script import Params, Row, Statement, fetch
 from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
+from bellcast.preferences.types import DEFAULTS_KIND
 from bellcast.recipients.store import recipients, subscriptions
 from bellcast.recipients.types import Recipient
 from bellcast.tenants.store import Tenants
@@ -200,7 +201,7 @@ TENANT_OBJECTS = {
     "workflow_draft": draft_kind(WORKFLOWS),
     "event_source": "sources",
     "schedule": SCHEDULES,
-    "preference_defaults": PREFERENCES,
+    "preference_defaults": DEFAULTS_KIND,
 }
 
 # The column of an announcement's topic, after those of a notification; its number follows.

@@ -1,17 +1,80 @@
-"""Changes of a recipient's own preferences, published to its connections and to webhooks."""
+"""Changes of a recipient's own preferences, published to its connections and to webhooks, and of the defaults."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 
+from bellcast.documents.store import Documents
+from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.engines import Engines
-from bellcast.kernel.errors import NotFound, Unavailable
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, NotFound, Unavailable
+from bellcast.kernel.limits import Limits
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import Preferences, PreferencesChanged
+from bellcast.preferences.types import (
+    DEFAULTS_KEY,
+    DEFAULTS_KIND,
+    MAX_ENTRIES,
+    NO_RULES,
+    Preferences,
+    PreferencesChanged,
+    TypeRules,
+    decode,
+    merge_patch,
+    name_errors,
+)
 from bellcast.recipients.types import RecipientOfLink
 
 # Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.
 MAX_CHANGE_ROUNDS = 100
+# Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
+SHOWN_UNKNOWN = 10
+
+
+def merged(document: dict[str, Any], before: bytes | None, *, merge: bool) -> dict[str, Any]:
+    """Return the document that a request writes: its own, or the stored one with this one applied as a merge patch. In a
+    complete document, null means absent."""
+    patched = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
+    result: dict[str, Any] = merge_patch({}, patched)
+    return result
+
+
+def errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
+    """Yield the errors of preferences that replace others, given the rules of the types."""
+    for field in ("types", "workflows", "digest", "muted"):
+        # Links in e-mails may have added more: the other preferences must stay changeable.
+        if len(getattr(value, field)) > max(MAX_ENTRIES, len(getattr(before, field))):
+            yield FieldError(field, f"must have at most {MAX_ENTRIES} entries")
+    for name, until in value.muted.items():
+        if until is not True:
+            yield from validation.moment(f"muted.{name[:100]}", until)
+    # Switches that turn off a required channel. Those that were stored before the type required it may stay: they have no
+    # effect.
+    for name, switches in value.types.items():
+        rules, stored = types.get(name, NO_RULES), before.types.get(name, {})
+        for channel, is_on in switches.items():
+            if is_on not in (True, stored.get(channel)) and rules.requires(channel):
+                yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
+
+
+async def check_workflows(
+    switches: object, before: bytes | None, limits: Limits, find: Callable[[str], Awaitable[object]]
+) -> None:
+    """Raise Invalid for unknown workflows, which `find` does not return, unless the previous document names them: they may
+    have been deleted since. The limits of Preferences refuse names that no workflow can have."""
+    if not isinstance(switches, dict):
+        return
+    known = decode(before).workflows
+    unknown: list[FieldError] = []
+    for name, channels in switches.items():
+        if channels is None or name in known or any(name_errors("workflows", name, MAX_OBJECT_KEY, limits)):
+            continue
+        if await find(name) is None:
+            unknown.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
+        if len(unknown) == SHOWN_UNKNOWN:
+            break
+    validation.check(unknown)
 
 
 async def change_preferences(
@@ -43,3 +106,32 @@ async def change_preferences(
             await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
             return preferences, now
     raise Unavailable("The preferences are being changed by too many requests.")
+
+
+async def change_defaults(
+    engines: Engines, tenant: str, change: Callable[[bytes | None], Awaitable[Preferences]], *, is_dry_run: bool
+) -> Preferences:
+    """Replace the defaults of a tenant or the project with the result of a function of them, and return it."""
+    documents = Documents(engines.db)
+    for _ in range(MAX_CHANGE_ROUNDS):
+        stored = await documents.get(DEFAULTS_KIND, tenant, DEFAULTS_KEY)
+        before = None if stored is None else stored.body
+        preferences = await change(before)
+        if is_dry_run:
+            return preferences
+        body, now = msgspec.json.encode(preferences), engines.clock.now()
+        if await documents.change(DEFAULTS_KIND, tenant, DEFAULTS_KEY, before, body, now):
+            engines.router.forget()
+            return preferences
+    raise Unavailable("The defaults are being changed by too many requests.")
+
+
+async def delete_defaults(engines: Engines, tenant: str, check: Callable[[Preferences], None]) -> bool:
+    """Delete the defaults of a tenant or the project that pass the check; return whether there were any."""
+    documents, now = Documents(engines.db), engines.clock.now()
+    while (stored := await documents.get(DEFAULTS_KIND, tenant, DEFAULTS_KEY)) is not None:
+        check(decode(stored.body))
+        if await documents.change(DEFAULTS_KIND, tenant, DEFAULTS_KEY, stored.body, None, now):
+            engines.router.forget()
+            return True
+    return False

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.documents.types import MAX_OBJECT_KEY
@@ -84,6 +85,8 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 
 NO_PREFERENCES = Preferences()
+# The documents of defaults: one of the project, and one of each tenant.
+DEFAULTS_KIND, DEFAULTS_KEY = "preference-defaults", ""
 
 
 # Characters that separate the words of a type's key.
@@ -121,6 +124,11 @@ def merge_patch(document: Any, patch: Any) -> Any:
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
+
+
+def decode(document: bytes | None) -> Preferences:
+    """Decode stored preferences; None if none are stored."""
+    return NO_PREFERENCES if document is None else msgspec.json.decode(document, type=Preferences)
 
 
 class PreferencesChanged(RecipientChange, frozen=True, tag_field="kind", tag="preferences"):

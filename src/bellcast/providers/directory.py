@@ -1,7 +1,7 @@
 """The providers from the settings and the store. They are created on first use, and again after a change."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -10,8 +10,10 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType, field
 
+from bellcast.channels.catalog import NotificationType
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, ProviderRate
 from bellcast.documents.store import Documents
@@ -27,6 +29,7 @@ from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers import credentials, url, vendors
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider
@@ -43,6 +46,9 @@ from bellcast.providers.types import (
     Setup,
     UnusableProvider,
 )
+from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.types import ChatAddresses
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +110,24 @@ class ProviderDirectory(Struct, eq=False):
         if own:
             return own
         return _active([*self._settings, *await self._entries(DEFAULT_TENANT)], channel)
+
+    async def offered_channels(
+        self, tenant: str, recipient: str, types: Iterable[NotificationType]
+    ) -> Sequence[Channel]:
+        """Return the channels that pages of preferences offer: those with a provider, those that a type, the settings or the
+        recipient's newest messages name, and, as push to browsers and chat webhooks need no provider, those with an address
+        of the recipient."""
+        newest = ListQuery(limit=20, tenants=[tenant], filters={"recipient": recipient})
+        named = {"inbox", *(one.channel for one in (await Messages(self.db).page(newest)).items)}
+        named.update(self.config.default, self.config.simulate)
+        for type in types:
+            named.update(one if isinstance(one, str) else one.channel for one in type.channels or ())
+            named.update(type.defaults, () if isinstance(type.required, bool) else type.required)
+        if not {"push", "chat"} <= named:
+            profile = (await Recipients(self.db).profiles(tenant, [recipient])).get(recipient)
+            named |= {"chat"} if profile is not None and profile.chat != ChatAddresses() else set()
+            named |= {"push"} if await PushEndpoints(self.db).page(tenant, recipient) else set()
+        return [one for one in CHANNELS if one in named or (one != "inbox" and await self.providers(tenant, one))]
 
     async def can_deliver(self, tenant: str, channel: ExternalChannel, planned: Engine | None = None) -> bool:
         """Return whether a tenant's channel has an active provider, or will have one when providers are stored as `planned`

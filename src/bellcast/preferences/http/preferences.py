@@ -1,42 +1,35 @@
 """Preferences of recipients, tenants and the project."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from bellcast.channels.catalog import PREFERENCES, TYPES, Catalog, NotificationType
-from bellcast.channels.store.messages import Messages
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.documents.store import Documents
-from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document
+from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import inbox
-from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel import times, validation
-from bellcast.kernel.db.lists import ListQuery
-from bellcast.kernel.errors import FieldError, Invalid, NotFound, PreconditionFailed, Unavailable
+from bellcast.kernel.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.preferences import changes
 from bellcast.preferences.decision import EffectiveType, Layers, effective
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import (
-    CHANNELS,
-    MAX_ENTRIES,
+    DEFAULTS_KEY,
+    DEFAULTS_KIND,
     NO_PREFERENCES,
-    NO_RULES,
-    Channel,
     Preferences,
     TypeRules,
+    decode,
     merge_patch,
-    name_errors,
 )
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.push_endpoints import PushEndpoints
-from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.types import ChatAddresses, RecipientOfLink
+from bellcast.recipients.types import RecipientOfLink
 from bellcast.rest import bundles, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
@@ -49,10 +42,6 @@ EXAMPLE = {
     "types": {"booking": {"email": False}},
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
-# Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
-SHOWN_UNKNOWN = 10
-# Maximum types in `effective`.
-MAX_TYPES = 500
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
 ADDED = ("updated_at", "effective", "inherited", managed.FIELD)
 
@@ -153,7 +142,7 @@ async def read_defaults(call: ResourceCall[None]) -> Any:
     """Read the preference defaults.
 
     Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
-    stored = await Documents(call.ctx.engines.db).get(PREFERENCES, call.tenant, DEFAULTS_KEY)
+    stored = await Documents(call.ctx.engines.db).get(DEFAULTS_KIND, call.tenant, DEFAULTS_KEY)
     shown = await _shown_defaults(call.ctx, call.tenant)
     return responses.json(shown, headers=objects.tagged(decode(None if stored is None else stored.body), shown))
 
@@ -182,15 +171,10 @@ async def delete_defaults(call: ResourceCall[None]) -> bool:
 
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
-    engines, tenant = call.ctx.engines, call.tenant
-    await managed.check(call.ctx, PREFERENCES, tenant, DEFAULTS_KEY)
-    documents, now = Documents(engines.db), engines.clock.now()
-    while (stored := await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)) is not None:
-        entity_tags.check(call.request, entity_tags.tag_of(decode(stored.body)))
-        if await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, stored.body, None, now):
-            engines.router.forget()
-            return True
-    return False
+    await managed.check(call.ctx, DEFAULTS_KIND, call.tenant, DEFAULTS_KEY)
+    return await changes.delete_defaults(
+        call.ctx.engines, call.tenant, lambda stored: entity_tags.check(call.request, entity_tags.tag_of(stored))
+    )
 
 
 async def _shown(call: ResourceCall[None]) -> dict[str, Any]:
@@ -206,7 +190,9 @@ async def with_effective(
     defaults, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
-    switches = effective(layers, await types_of(ctx, tenant), await available_channels(ctx, tenant, key))
+    types = await ctx[Catalog].types(tenant)
+    offered = await ctx[ProviderDirectory].offered_channels(tenant, key, types.values())
+    switches = effective(layers, rules_of(types), offered)
     return _stored(own, updated_at) | {"effective": switches, "inherited": inherited}
 
 
@@ -214,43 +200,9 @@ def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
     return {**msgspec.to_builtins(preferences), "updated_at": times.to_rfc3339_or_null(updated_at)}
 
 
-def decode(document: bytes | None) -> Preferences:
-    """Decode stored preferences; None if none are stored."""
-    return NO_PREFERENCES if document is None else msgspec.json.decode(document, type=Preferences)
-
-
-# The name of sends without a type, unless the type `general` has its own.
-OTHERS = "Other notifications"
-
-
-async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
-    """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
-    return {key: type.rules for key, type in (await _notification_types(ctx, tenant)).items()}
-
-
-async def _notification_types(ctx: ApiContext, tenant: str) -> Mapping[str, NotificationType]:
-    types = {GENERAL: NotificationType(name=OTHERS)}
-    for owner in dict.fromkeys((PROJECT, tenant)):
-        for found in await Documents(ctx.engines.db).page(TYPES, owner, "", MAX_TYPES):
-            types[found.key] = msgspec.json.decode(found.body, type=NotificationType)
-    return types
-
-
-async def available_channels(ctx: ApiContext, tenant: str, key: str) -> Sequence[Channel]:
-    """Return the channels that pages offer: those with a provider, those that a type, the settings or the recipient's newest
-    messages name, and, as push to browsers and chat webhooks need no provider, those with an address of the recipient."""
-    config, newest = ctx[ChannelConfig], ListQuery(limit=20, tenants=[tenant], filters={"recipient": key})
-    named = {"inbox", *(one.channel for one in (await Messages(ctx.engines.db).page(newest)).items)}
-    named.update(config.default, config.simulate)
-    for type in (await _notification_types(ctx, tenant)).values():
-        named.update(one if isinstance(one, str) else one.channel for one in type.channels or ())
-        named.update(type.defaults, () if isinstance(type.required, bool) else type.required)
-    if not {"push", "chat"} <= named:
-        profile = (await Recipients(ctx.engines.db).profiles(tenant, [key])).get(key)
-        named |= {"chat"} if profile is not None and profile.chat != ChatAddresses() else set()
-        named |= {"push"} if await PushEndpoints(ctx.engines.db).page(tenant, key) else set()
-    providers = ctx[ProviderDirectory].providers
-    return [one for one in CHANNELS if one in named or (one != "inbox" and await providers(tenant, one))]
+def rules_of(types: Mapping[str, NotificationType]) -> dict[str, TypeRules]:
+    """Return the rules of types."""
+    return {key: type.rules for key, type in types.items()}
 
 
 async def _write(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
@@ -270,8 +222,8 @@ async def write(
 ) -> dict[str, Any]:
     """Write a recipient's own preferences: a document, or a merge patch. Return them as EffectivePreferences. Raises Invalid."""
     stored = (await OwnPreferencesTable(ctx.engines.db).get(tenant, key)).document
-    await check_workflows(ctx, tenant, document.get("workflows"), stored)
-    types = await types_of(ctx, tenant)
+    await _check_workflows(ctx, tenant, document, stored)
+    types = rules_of(await ctx[Catalog].types(tenant))
 
     def apply(before: bytes | None) -> Preferences:
         return apply_document(ctx, document, before, types, merge=merge)
@@ -288,21 +240,19 @@ async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) ->
     tenant = tenants.tenant_of_object(call.request, document)
     document.pop("tenant", None)
     if not call.is_dry_run:
-        await managed.check(ctx, PREFERENCES, tenant, DEFAULTS_KEY)
-    documents, types = Documents(ctx.engines.db), await types_of(ctx, tenant)
-    for _ in range(changes.MAX_CHANGE_ROUNDS):
-        stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
-        before = None if stored is None else stored.body
-        await check_workflows(ctx, tenant, document.get("workflows"), before)
+        await managed.check(ctx, DEFAULTS_KIND, tenant, DEFAULTS_KEY)
+    types = rules_of(await ctx[Catalog].types(tenant))
+
+    async def change(before: bytes | None) -> Preferences:
+        await _check_workflows(ctx, tenant, document, before)
         preferences = _defaults(ctx, document, before, types, merge=merge)
         entity_tags.check(call.request, entity_tags.tag_of(decode(before)))
-        now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
-        if call.is_dry_run:
-            return await _defaults_with_effective(ctx, tenant, tenant, preferences, now)
-        if await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
-            ctx.engines.router.forget()
-            return await _shown_defaults(ctx, tenant)
-    raise Unavailable("The defaults are being changed by too many requests.")
+        return preferences
+
+    changed = await changes.change_defaults(ctx.engines, tenant, change, is_dry_run=call.is_dry_run)
+    if call.is_dry_run:
+        return await _defaults_with_effective(ctx, tenant, tenant, changed, ctx.engines.clock.now())
+    return await _shown_defaults(ctx, tenant)
 
 
 def _defaults(
@@ -314,13 +264,9 @@ def _defaults(
     return preferences
 
 
-# There is one document of defaults for the project, and one for each tenant.
-DEFAULTS_KEY = ""
-
-
 async def _shown_defaults(ctx: ApiContext, tenant: str) -> dict[str, Any]:
     for owner in dict.fromkeys((tenant, PROJECT)):
-        stored = await Documents(ctx.engines.db).get(PREFERENCES, owner, DEFAULTS_KEY)
+        stored = await Documents(ctx.engines.db).get(DEFAULTS_KIND, owner, DEFAULTS_KEY)
         if stored is not None:
             return await _defaults_with_effective(ctx, tenant, owner, decode(stored.body), stored.updated_at)
     return await _defaults_with_effective(ctx, tenant, PROJECT, NO_PREFERENCES, None)
@@ -333,8 +279,8 @@ async def _defaults_with_effective(
     project."""
     _, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
-    switches = effective(layers, await types_of(ctx, tenant))
-    (by,) = await managed.of(ctx, PREFERENCES, [(owner, DEFAULTS_KEY)])
+    switches = effective(layers, rules_of(await ctx[Catalog].types(tenant)))
+    (by,) = await managed.of(ctx, DEFAULTS_KIND, [(owner, DEFAULTS_KEY)])
     added = {
         "tenant": owner or None,
         managed.FIELD: by,
@@ -347,50 +293,18 @@ async def _defaults_with_effective(
 def apply_document(
     ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
 ) -> Preferences:
-    """Return the preferences that a request writes: its document, or the previous document with this one applied as a
-    merge patch."""
-    merged = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
-    cleaned = merge_patch({}, merged)  # in a complete document, null means absent
-    stored = decode(before)
+    """Decode and check the preferences that a request writes: its document, or a merge patch of the previous document."""
 
     def check(value: Preferences, _: ApiContext) -> None:
-        validation.check(_errors(value, stored, types))
+        validation.check(changes.errors(value, decode(before), types))
 
-    return request_body.json(msgspec.json.encode(cleaned), request_body.Shape(Preferences, check), ctx)
-
-
-async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
-    """Raise Invalid for unknown workflows, unless the previous document names them: they may have been deleted since.
-    `apply_document` refuses names that no workflow can have."""
-    if not isinstance(switches, dict):
-        return
-    known = decode(before).workflows
-    errors: list[FieldError] = []
-    for name, channels in switches.items():
-        if channels is None or name in known or any(name_errors("workflows", name, MAX_OBJECT_KEY, ctx.limits)):
-            continue
-        if await ctx[WorkflowCatalog].find(tenant, name) is None:
-            errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
-        if len(errors) == SHOWN_UNKNOWN:
-            break
-    validation.check(errors)
+    text = msgspec.json.encode(changes.merged(document, before, merge=merge))
+    return request_body.json(text, request_body.Shape(Preferences, check), ctx)
 
 
-def _errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
-    for field in ("types", "workflows", "digest", "muted"):
-        # Links in e-mails may have added more: the other preferences must stay changeable.
-        if len(getattr(value, field)) > max(MAX_ENTRIES, len(getattr(before, field))):
-            yield FieldError(field, f"must have at most {MAX_ENTRIES} entries")
-    for name, until in value.muted.items():
-        if until is not True:
-            yield from validation.moment(f"muted.{name[:100]}", until)
-    # Switches that turn off a required channel. Those that were stored before the type required it may stay: they have no
-    # effect.
-    for name, switches in value.types.items():
-        rules, stored = types.get(name, NO_RULES), before.types.get(name, {})
-        for channel, is_on in switches.items():
-            if is_on not in (True, stored.get(channel)) and rules.requires(channel):
-                yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
+async def _check_workflows(ctx: ApiContext, tenant: str, document: dict[str, Any], before: bytes | None) -> None:
+    find = partial(ctx[WorkflowCatalog].find, tenant)
+    await changes.check_workflows(document.get("workflows"), before, ctx.limits, find)
 
 
 # --- bundles
@@ -400,16 +314,16 @@ ONE_OBJECT = "must be empty: there is one object for the project, and one for ea
 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
-    stored, types = None if before is None else before.body, await types_of(ctx, tenant)
+    stored, types = None if before is None else before.body, rules_of(await ctx[Catalog].types(tenant))
     return msgspec.json.encode(_defaults(ctx, values, stored, types, merge=False))
 
 
 BUNDLE = BundleKind(
-    plural=PREFERENCES,
+    plural=DEFAULTS_KIND,
     check_key=lambda _, key: validation.check([FieldError("key", ONE_OBJECT)] if key != DEFAULTS_KEY else ()),
     values=lambda ctx, tenant, document: bundles.portable(decode(document.body)),
     parse=_parse,
-    check=lambda ctx, tenant, key, values, before: check_workflows(
-        ctx, tenant, values.get("workflows"), None if before is None else before.body
+    check=lambda ctx, tenant, key, values, before: _check_workflows(
+        ctx, tenant, values, None if before is None else before.body
     ),
 )

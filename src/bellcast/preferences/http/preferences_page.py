@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import decision_inputs, links
-from bellcast.channels.catalog import Catalog
+from bellcast.channels import catalog, decision_inputs, links
+from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.tenant_settings import ChannelConfig
@@ -26,7 +26,17 @@ from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
 from bellcast.preferences.http import preferences
 from bellcast.preferences.http.preferences import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, TypeRules, merge_patch
+from bellcast.preferences.types import (
+    CHANNELS,
+    Channel,
+    Frequency,
+    Preferences,
+    QuietHours,
+    TypeRules,
+    decode,
+    merge_patch,
+)
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientFields
@@ -194,7 +204,7 @@ def _was(name: str, value: str) -> str:
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
 # general fields.
-MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * 2 * (len(CHANNELS) + 1) + 100
+MAX_FORM_FIELDS = 2 * catalog.MAX_TYPES * 2 * (len(CHANNELS) + 1) + 100
 
 
 # Shows the element in place of the form.
@@ -243,12 +253,12 @@ async def show(request: ApiRequest) -> ASGIApp:
     For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
     ctx, grant = context.of(request), await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
     own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
-    stored = preferences.decode(own.document)
+    stored = decode(own.document)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
         document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, stored, own.updated_at)
         return responses.json(document, headers=link_pages.HEADERS)
-    return await _page(request, grant, stored, await preferences.types_of(ctx, grant.tenant), is_saved=False)
+    return await _page(request, grant, stored, await ctx[Catalog].types(grant.tenant), is_saved=False)
 
 
 @operation(
@@ -282,29 +292,35 @@ async def save(request: ApiRequest) -> ASGIApp:
         raise Invalid.of("", f"expected {request_body.FORM}")
     text = await request_body.raw(request, ctx.limits.request)
     fields = request_body.form_values(text, MAX_FORM_FIELDS)
-    rules = await preferences.types_of(ctx, grant.tenant)
+    types = await ctx[Catalog].types(grant.tenant)
+    rules = preferences.rules_of(types)
 
     def change(before: bytes | None) -> Preferences:
-        return apply_form(preferences.decode(before), fields, rules)
+        return apply_form(decode(before), fields, rules)
 
     changed, _ = await changes.change_preferences(ctx.engines, grant.tenant, grant.recipient, change, grant)
-    return await _page(request, grant, changed, rules, is_saved=True)
+    return await _page(request, grant, changed, types, is_saved=True)
 
 
 async def _page(
-    request: ApiRequest, grant: PreferencesGrant, own: Preferences, types: Mapping[str, TypeRules], *, is_saved: bool
+    request: ApiRequest,
+    grant: PreferencesGrant,
+    own: Preferences,
+    types: Mapping[str, NotificationType],
+    *,
+    is_saved: bool,
 ) -> ASGIApp:
-    ctx = context.of(request)
+    ctx, rules = context.of(request), preferences.rules_of(types)
     defaults, project = await ctx[Catalog].preferences(grant.tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     profile, tenant, language = await link_pages.reader(request, grant)
     brand, texts = tenant.brand, links.TEXTS[language]
-    names = {type: rules.name_of(type) for type, rules in types.items()}
-    if names[GENERAL] == preferences.OTHERS:
+    names = {type: one.name_of(type) for type, one in rules.items()}
+    if names[GENERAL] == catalog.OTHERS:
         names[GENERAL] = texts["others"]
     zone = decision_inputs.zone_of(profile, tenant)
-    offered = await preferences.available_channels(ctx, grant.tenant, grant.recipient)
-    form = form_html(types, names, layers, offered, ctx.engines.clock.now(), zone, texts)
+    offered = await ctx[ProviderDirectory].offered_channels(grant.tenant, grant.recipient, types.values())
+    form = form_html(rules, names, layers, offered, ctx.engines.clock.now(), zone, texts)
     title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
     saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
     script = f"<script>{SCRIPT}</script>"
