@@ -82,6 +82,26 @@ async def test_audit_names_changed_fields_of_objects_without_secrets(rest: Rest)
     assert not re.search("(first|second|third)-secret|alice@", str(page))
 
 
+async def test_audit_names_what_editors_do_but_no_autosave(rest: Rest) -> None:
+    owner = await set_up(rest)
+    url, source = "/v1/templates/welcome", {"format": "html", "source": "<p>Welcome</p>"}
+    values = {"values": {"sms": {"text": "Welcome"}}}
+    await owner.post("/v1/templates/import", json=source)
+    saved = await owner.put(f"{url}/draft", json=values)
+    await owner.post(f"{url}/publish", json={}, headers={"if-match": saved.headers["etag"]})
+    await owner.patch(url, json={"version": 1})
+    await rest.app.put(f"{url}/draft", json=values)
+    await owner.delete(f"{url}/draft")
+    entries = (await owner.get("/v1/audit")).json()["entries"]
+    assert [one["action"] for one in entries][:5] == [
+        "DELETE /v1/templates/{key}/draft",
+        "PATCH /v1/templates/{key}",
+        "POST /v1/templates/{key}/publish",
+        "POST /v1/templates/import",
+        "POST /v1/setup",
+    ]
+
+
 async def test_writing_a_secret_needs_a_recent_password(rest: Rest) -> None:
     owner = await set_up(rest)
     rest.clock.advance(10 * MINUTE)

@@ -404,7 +404,6 @@ class ImportedEmail(Struct, frozen=True):
     body=ImportRequest,
     response_types={200: ImportedEmail},
     example={"format": "html", "source": "<h1>New booking</h1><p>{{ data.client }} booked.</p>"},
-    is_recorded=False,
 )
 async def import_email(request: ApiRequest) -> ASGIApp:
     """Convert an e-mail of another tool.
