@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.kernel import times
 from bellcast.rest import objects
-from bellcast.workflows.http import references
+from bellcast.workflows import references
 from tests.journey import channels
 from tests.journey.rest import HOUR, Rest, fields
 from tests.journey.test_email import app

@@ -9,8 +9,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import PublishEffect
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.http import templates
-from bellcast.workflows import recent_data
-from bellcast.workflows.http import references
+from bellcast.workflows import recent_data, references
 from bellcast.workflows.recent_data import InferredSchema
 
 

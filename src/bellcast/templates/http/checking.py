@@ -22,7 +22,7 @@ from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
 from bellcast.templates.variables import EACH
-from bellcast.workflows.http import references
+from bellcast.workflows import references
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30

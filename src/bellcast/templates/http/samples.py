@@ -22,9 +22,8 @@ from bellcast.rest.objects import MAX_USES, decode_draft
 from bellcast.templates import variables
 from bellcast.templates.types import Template
 from bellcast.templates.variables import EACH, VariableType
-from bellcast.workflows import definitions
+from bellcast.workflows import definitions, references
 from bellcast.workflows.definitions import Definition
-from bellcast.workflows.http import references
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog

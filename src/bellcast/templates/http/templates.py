@@ -36,7 +36,7 @@ from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList, TemplateVariable
 from bellcast.templates.rendering import source_errors
 from bellcast.templates.types import BASE_LAYOUT, CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
-from bellcast.workflows.http import references
+from bellcast.workflows import references
 
 T = TypeVar("T", bound=Struct)
 
