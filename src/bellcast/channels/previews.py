@@ -20,13 +20,13 @@ from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.recipients.types import Profile
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import InboxContent, Template
+from bellcast.templates.variables import EXAMPLE_ACTOR, EXAMPLE_NAME
 
 # Fields of a stored content that do not come from the template.
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")
 # The default format of a body.
 PLAIN = ("body_format", "plain")
 # Whom previews without a recipient name, and who acts in them.
-EXAMPLE_NAME, EXAMPLE_ACTOR = "Ann", "Ben"
 TEST = "[Test]"  # before the subject of an e-mail to its author
 PROBLEMS = {
     "no_address": "has no address for {channel}",

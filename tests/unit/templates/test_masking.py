@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bellcast.templates.http.samples import HIDDEN, masked, masked_text
+from bellcast.templates.masking import HIDDEN, masked, masked_text
 
 
 @pytest.mark.parametrize(

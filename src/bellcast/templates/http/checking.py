@@ -21,7 +21,6 @@ from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
-from bellcast.templates.variables import EACH
 from bellcast.workflows import references
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
@@ -39,8 +38,8 @@ async def check(
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
     users = await samples.find_users(ctx, tenant, key)
-    paths = samples.schema_paths(users)
-    declared = await samples.declared(paths, template)
+    paths = variables.schema_paths(users)
+    declared = await variables.declared(paths, template)
     last = await samples.last_data(ctx, tenant, users)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
@@ -64,7 +63,7 @@ async def check(
 
     found = await in_thread(tenant, written)
     layouts = await ctx[Catalog].layouts(tenant, template, None)
-    values = _examples(declared) if data is None else dict(data)
+    values = variables.examples(declared) if data is None else dict(data)
     for locale in ["", *template.translations][:MAX_RENDERED]:
         own = template.translations[locale] if locale else template
         alone = Template(**{channel: getattr(own, channel) for channel in CHANNELS})
@@ -103,32 +102,6 @@ async def errors(ctx: ApiContext, tenant: str, key: str, template: Template) -> 
         for one in await check(ctx, tenant, key, template, None)
         if one.severity == "error"
     ]
-
-
-def _examples(declared: list[samples.TemplateVariable]) -> dict[str, Any]:
-    """Return data with an example for each variable, and one element in each list."""
-    data: dict[str, Any] = {}
-    for variable in declared:
-        root, *parts = variable.path.split(".")
-        if root != "data" or not parts:
-            continue
-        place: Any = data
-        for number, part in enumerate(parts):
-            name, is_list = part.removesuffix(EACH), part.endswith(EACH)
-            is_last = number == len(parts) - 1
-            if not isinstance(place, dict):
-                break
-            if is_list:
-                items = place.get(name)
-                if not isinstance(items, list) or not items:
-                    items = place[name] = [variable.example if is_last else {}]
-                place = items[0]
-            elif is_last:
-                place.setdefault(name, variable.example)
-            else:
-                inner = place.get(name)
-                place = place[name] = inner if isinstance(inner, dict) else {}
-    return data
 
 
 async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: Template) -> list[PublishEffect]:

@@ -29,13 +29,14 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import content_checks, email_blocks, email_imports, lengths, rendering, tenant_budget
+from bellcast.templates import content_checks, email_blocks, email_imports, lengths, rendering, tenant_budget, variables
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
-from bellcast.templates.http.samples import SampleList, TemplateVariable
+from bellcast.templates.http.samples import SampleList
 from bellcast.templates.rendering import source_errors
 from bellcast.templates.types import BASE_LAYOUT, CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
+from bellcast.templates.variables import TemplateVariable
 from bellcast.workflows import references
 
 T = TypeVar("T", bound=Struct)
@@ -482,7 +483,7 @@ async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     path stands for each element of a list."""
     subject = await _subject(call.request, PreviewRequest())
     users = await samples.find_users(call.ctx, call.tenant, *call.key)
-    return await samples.declared(samples.schema_paths(users), subject.template)
+    return await variables.declared(variables.schema_paths(users), subject.template)
 
 
 async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASGIApp:

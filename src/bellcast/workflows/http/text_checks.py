@@ -27,7 +27,7 @@ async def findings(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, A
     """Return what the author of a valid definition should see in its texts."""
     definition = definitions.of_valid(value)
     user = (WORKFLOWS, key, await samples.schema_of(ctx, tenant, definition))
-    required = {path: is_required for path, (_, _, is_required) in samples.schema_paths([user]).items()}
+    required = {path: is_required for path, (_, _, is_required) in variables.schema_paths([user]).items()}
     last = await samples.last_data(ctx, tenant, [user])
     contents = {step.key: step.content for step in definition.ordered if step.content is not None}
 

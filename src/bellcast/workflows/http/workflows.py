@@ -24,8 +24,8 @@ from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import definitions, recent_data, references, triggers, workflow_catalog
-from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.http import text_checks
+from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.http.text_checks import StepFinding
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store.runs import Runs
