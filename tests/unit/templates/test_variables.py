@@ -3,7 +3,7 @@
 import msgspec
 
 from bellcast.templates import variables
-from bellcast.templates.http.templates import compiled
+from bellcast.templates.compilation import compiled
 from bellcast.templates.types import Template
 
 

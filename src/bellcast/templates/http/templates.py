@@ -1,7 +1,7 @@
 """Templates: content with variables, per channel and language."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -14,35 +14,29 @@ from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SmsContent
 from bellcast.documents.types import PROJECT
-from bellcast.inbox.types import notifications
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.limits import Limits
 from bellcast.operators.http.account import own, sessions
-from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.types import Profile
-from bellcast.rest import context, definition_body, drafts, editor_access, guards, objects, tenants
+from bellcast.rest import context, drafts, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import content_checks, email_blocks, email_imports, lengths, rendering, tenant_budget, variables
+from bellcast.templates import compilation, content_checks, email_imports, lengths, rendering, tenant_budget, variables
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.http import checking, samples
 from bellcast.templates.http.checking import FindingList
 from bellcast.templates.http.samples import SampleList
-from bellcast.templates.rendering import source_errors
-from bellcast.templates.types import BASE_LAYOUT, CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
+from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.templates.variables import TemplateVariable
 from bellcast.workflows import references
 
 T = TypeVar("T", bound=Struct)
 
-# Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
-LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 # The condition of a style rule for one color scheme.
 COLOR_SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", re.IGNORECASE)
 ALWAYS, NEVER = "(min-width:0)", "(max-width:0)"
@@ -52,65 +46,6 @@ INVERTED = (
 )
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096
-# Characters of HTML that the blocks of a template make in all its languages: ten e-mails of the size at which Gmail cuts.
-MAX_COMPILED = 1_000_000
-
-
-def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
-    size = len(msgspec.json.encode(value))
-    if size > definition_body.MAX_BYTES:
-        yield FieldError("", f"must be at most {definition_body.MAX_BYTES} bytes of JSON, got {size}")
-        return
-    if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
-        yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
-    yield from _parts_errors("", value, limits)
-    for locale, parts in value.translations.items():
-        if LOCALE.fullmatch(locale) is None or len(locale) > MAX_LOCALE:
-            yield FieldError("translations", f"must name locales such as de or de-AT, got {locale[:MAX_LOCALE]!r}")
-        yield from _parts_errors(f"translations.{locale}.", parts, limits)
-
-
-def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.FieldErrors:
-    for field, text in parts.texts():
-        yield from source_errors(prefix + field, text, CONTENT_ROOTS, is_html=field == "email.html")
-    if parts.email is not None and parts.email.blocks is not None:
-        if parts.email.html is not None:
-            yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
-        yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
-    if parts.inbox is not None and parts.inbox.actions:
-        # The URL is checked when it is rendered.
-        shapes = [msgspec.structs.replace(one, url=None if one.url is None else "/") for one in parts.inbox.actions]
-        yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
-
-
-def compiled(template: Template) -> Template:
-    """Return a valid template with the HTML of its blocks. Raises Invalid if it is too large."""
-    size = 0
-
-    def made(mail: TemplateEmail) -> str | None:
-        nonlocal size
-        html = None if mail.blocks is None else email_blocks.to_html(mail.blocks)
-        size += len(html or "")
-        if size > MAX_COMPILED:
-            raise Invalid.of("email.blocks", f"must make at most {MAX_COMPILED} characters of HTML in all languages")
-        return html
-
-    return _with_compiled(template, made)
-
-
-def source(template: Template) -> Template:
-    """Return a template without the HTML that `compiled` adds."""
-    return _with_compiled(template, lambda _: None)
-
-
-def _with_compiled(template: Template, make: Callable[[TemplateEmail], str | None]) -> Template:
-    made = {
-        locale: msgspec.structs.replace(parts, email=msgspec.structs.replace(parts.email, compiled=make(parts.email)))
-        for locale, parts in (("", template), *template.translations.items())
-        if parts.email is not None
-    }
-    email = made.pop("", template).email
-    return msgspec.structs.replace(template, email=email, translations=template.translations | made)
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
@@ -167,9 +102,9 @@ KIND = objects.Kind(
     name="template",
     tag="Objects",
     type=Template,
-    rules=lambda value, ctx: validation.check(_errors(value, ctx.limits)),
-    complete=compiled,
-    source=source,
+    rules=lambda value, ctx: validation.check(compilation.errors(value, ctx.limits)),
+    complete=compilation.compiled,
+    source=compilation.source,
     check_references=_reference_errors,
     find_uses=references.of_templates,
     find_broken=_find_broken,
@@ -549,7 +484,7 @@ async def _subject(
 
 
 async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
-    values = await tenant_budget.in_thread(tenant, compiled, values)
+    values = await tenant_budget.in_thread(tenant, compilation.compiled, values)
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
     return values if base is None else (await _decoded(ctx, base[0].body)).overridden_by(values)
 
@@ -562,7 +497,7 @@ async def _decoded(ctx: ApiContext, body: bytes) -> Template:
 
 def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiContext) -> None:
     is_other = isinstance(body, TestRequest) and isinstance(body.to, OwnAddress) and not body.to.me
-    wrong = _errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
+    wrong = compilation.errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
     validation.check(
         [FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong],
         [FieldError("to.me", "must be true")] if is_other else (),
