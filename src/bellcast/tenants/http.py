@@ -23,7 +23,7 @@ from bellcast.rest.resource import Listing, Resource, ResourceCall, listing
 from bellcast.rest.tenants import BOUND, TenantQuery, key
 from bellcast.tenants import erasure, store
 from bellcast.tenants.store import Tenants
-from bellcast.tenants.types import Tenant
+from bellcast.tenants.types import WHOLE, Tenant, settings_errors
 
 
 class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,32 +31,6 @@ class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: Annotated[str | None, Limit("title")] = None
     settings: Annotated[dict[str, Any], DATA] = {}
-
-
-# One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
-# million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
-MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
-
-WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
-# Fields of the variable `tenant`, next to the settings.
-RESERVED = ("key", "name")
-
-
-def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
-    for name in RESERVED:
-        if name in settings:
-            yield FieldError(f"settings.{name}", f"must be absent: templates read the tenant's own {name} by this name")
-    for name in WHOLE:
-        value = settings.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
-            yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
-    weight = settings.get("weight")
-    if weight is not None and (
-        isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
-    ):
-        yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
-    yield from validation.locale("settings.locale", settings.get("locale"))
-    yield from validation.timezone("settings.timezone", settings.get("timezone"))
 
 
 TENANTS = Resource(
@@ -126,7 +100,7 @@ async def read(call: ResourceCall[None]) -> Any:
 
 
 @TENANTS.put(
-    request_body.Shape(TenantFields, lambda fields, ctx: validation.check(_rules(fields.settings))),
+    request_body.Shape(TenantFields, lambda fields, ctx: validation.check(settings_errors(fields.settings))),
     Tenant,
     bound_by="path",
     query=request_body.DryRunFlag,

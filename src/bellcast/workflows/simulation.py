@@ -2,7 +2,7 @@
 and no step calls the app."""
 
 import itertools
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from time import thread_time
 from types import coroutine
 from typing import Any, TypeVar
@@ -12,11 +12,13 @@ from msgspec import UNSET, Struct
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.previews import ADDED, PLAIN
+from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel import times
+from bellcast.kernel import field_limits, times, validation
 from bellcast.kernel.contention import Pauses
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.decision import Decision
 from bellcast.preferences.types import CHANNELS
@@ -26,12 +28,13 @@ from bellcast.templates.types import InboxContent
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
-from bellcast.workflows.step_fields import INBOX_EVENTS
+from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs, step_counters
 from bellcast.workflows.types.runs import CounterKey, RunState, StepState, StoredCounter, StoredRun, StoredWait
 from bellcast.workflows.types.simulations import (
+    MAX_RECIPIENTS,
     SimulatedCondition,
     SimulatedDecision,
     SimulatedEvent,
@@ -52,6 +55,49 @@ MAX_CPU_SECONDS = 2.0
 MAX_PATH_BYTES = 1024 * 1024
 # The id of a simulated run, in its variable `run.id` too.
 RUN = "simulated"
+
+
+def errors(value: SimulationRequest, limits: Limits) -> Iterator[FieldError]:
+    """Yield the errors of a request, without those of its definition and the names of its steps."""
+    if not 1 <= len(value.to) <= MAX_RECIPIENTS:
+        yield FieldError("to", f"must name 1 to {MAX_RECIPIENTS} recipients, got {len(value.to)}")
+        return
+    keys = [one if isinstance(one, str) else one.key for one in value.to]
+    for number, one in enumerate(value.to):
+        if isinstance(one, SimulatedRecipient):
+            yield from field_limits.errors(one, limits, f"to.{number}.")
+        else:
+            yield from validation.key(f"to.{number}", one, limits)
+        if keys[number] in keys[:number]:
+            yield FieldError(f"to.{number}", "must be another recipient")
+    for number, event in enumerate(value.events):
+        yield from field_limits.errors(event, limits, f"events.{number}.")
+        if (event.event is None) == (event.name is None):
+            yield FieldError(f"events.{number}", "must have either event or name")
+        elif event.event is not None and event.step is None:
+            yield FieldError(f"events.{number}.step", "is missing: the event is that of a step")
+    for key, document in value.preferences.items():
+        yield from field_limits.errors(document, limits, f"preferences.{key[:MAX_OBJECT_KEY]}.")
+
+
+def step_errors(value: SimulationRequest, definition: Definition) -> Iterator[FieldError]:
+    """Return the errors of names of steps."""
+    types = {step.key: step.type for step in definition.ordered}
+    for number, event in enumerate(value.events):
+        if event.step is None:
+            continue
+        if event.step not in types:
+            yield FieldError(f"events.{number}.step", f"names an unknown step {event.step[:MAX_OBJECT_KEY]!r}")
+        elif event.event is not None:
+            kind = types[event.step]
+            known = INBOX_EVENTS if kind == "inbox" else MESSAGE_EVENTS if kind in CHANNELS else ()
+            if event.event not in known:
+                expected = f"must be one of: {', '.join(known)}" if known else "must be of a step that sends"
+                yield FieldError(f"events.{number}.event", expected)
+    for field in ("results", "digest", "throttled"):
+        for key in getattr(value, field):
+            if key not in types:
+                yield FieldError(f"{field}.{key[:MAX_OBJECT_KEY]}", "names an unknown step")
 
 
 class SimulatedClock(Struct, eq=False):

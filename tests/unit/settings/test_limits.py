@@ -58,7 +58,6 @@ OTHER_BOUNDS = {
     "templates.compilation.MAX_LOCALE",
     "templates.http.templates.MAX_LOCALE",
     "templates.types.MAX_LOCALE",
-    "tenants.http.MAX_WEIGHT",
     "workflows.recent_data.MAX_COMPARED",
 }
 

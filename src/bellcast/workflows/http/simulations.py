@@ -1,6 +1,5 @@
 """Simulations of workflows: what a run would do, without its effects."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -8,21 +7,18 @@ from msgspec import Meta
 
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.documents.store import Documents
-from bellcast.documents.types import MAX_OBJECT_KEY, draft_kind
-from bellcast.kernel import field_limits, times, validation
+from bellcast.documents.types import draft_kind
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.kernel.limits import Limits
-from bellcast.preferences.types import CHANNELS
 from bellcast.rest import context, guards, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.workflows import simulation
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.http import workflows
-from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types.runs import StoredRun
-from bellcast.workflows.types.simulations import MAX_RECIPIENTS, SimulatedRecipient, Simulation, SimulationRequest
+from bellcast.workflows.types.simulations import Simulation, SimulationRequest
 from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 # Of one caller: an author who tries every few seconds, with previews of the e-mails.
@@ -70,7 +66,7 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
     body = request_body.json(await request_body.json_or_form_text(request), REQUEST, ctx)
     tenant, key = tenants.single_tenant(request), objects.restricted_key(request)
     owner, values, definition = await _definition(ctx, tenant, key, body.values)
-    validation.check(_step_errors(body, definition))
+    validation.check(simulation.step_errors(body, definition))
     await ctx[Triggers].check_data(tenant, values, body.data)
     step = None
     if query.html is not None:
@@ -123,48 +119,6 @@ async def _definition(
     return found.owner, current.definition, await ctx[WorkflowCatalog].definition(found.owner, key, current.version)
 
 
-def _errors(value: SimulationRequest, limits: Limits) -> Iterator[FieldError]:
-    if not 1 <= len(value.to) <= MAX_RECIPIENTS:
-        yield FieldError("to", f"must name 1 to {MAX_RECIPIENTS} recipients, got {len(value.to)}")
-        return
-    keys = [one if isinstance(one, str) else one.key for one in value.to]
-    for number, one in enumerate(value.to):
-        if isinstance(one, SimulatedRecipient):
-            yield from field_limits.errors(one, limits, f"to.{number}.")
-        else:
-            yield from validation.key(f"to.{number}", one, limits)
-        if keys[number] in keys[:number]:
-            yield FieldError(f"to.{number}", "must be another recipient")
-    for number, event in enumerate(value.events):
-        yield from field_limits.errors(event, limits, f"events.{number}.")
-        if (event.event is None) == (event.name is None):
-            yield FieldError(f"events.{number}", "must have either event or name")
-        elif event.event is not None and event.step is None:
-            yield FieldError(f"events.{number}.step", "is missing: the event is that of a step")
-    for key, document in value.preferences.items():
-        yield from field_limits.errors(document, limits, f"preferences.{key[:MAX_OBJECT_KEY]}.")
-
-
-def _step_errors(value: SimulationRequest, definition: Definition) -> Iterator[FieldError]:
-    """Return the errors of names of steps."""
-    types = {step.key: step.type for step in definition.ordered}
-    for number, event in enumerate(value.events):
-        if event.step is None:
-            continue
-        if event.step not in types:
-            yield FieldError(f"events.{number}.step", f"names an unknown step {event.step[:MAX_OBJECT_KEY]!r}")
-        elif event.event is not None:
-            kind = types[event.step]
-            known = INBOX_EVENTS if kind == "inbox" else MESSAGE_EVENTS if kind in CHANNELS else ()
-            if event.event not in known:
-                expected = f"must be one of: {', '.join(known)}" if known else "must be of a step that sends"
-                yield FieldError(f"events.{number}.event", expected)
-    for field in ("results", "digest", "throttled"):
-        for key in getattr(value, field):
-            if key not in types:
-                yield FieldError(f"{field}.{key[:MAX_OBJECT_KEY]}", "names an unknown step")
-
-
 REQUEST = request_body.Shape(
-    SimulationRequest, lambda value, ctx: validation.check(_errors(value, ctx.limits)), {"to": ["x"]}
+    SimulationRequest, lambda value, ctx: validation.check(simulation.errors(value, ctx.limits)), {"to": ["x"]}
 )
