@@ -9,7 +9,7 @@ import msgspec
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.message_reports import MessageReports
-from bellcast.channels.release import Release
+from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.tenant_settings import ChannelConfig

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.release import Release
+from bellcast.channels.releases import Release
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339

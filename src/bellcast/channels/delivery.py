@@ -17,7 +17,7 @@ from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.push import PushTarget
-from bellcast.channels.release import Release, is_held
+from bellcast.channels.releases import Release, is_held
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,

@@ -11,7 +11,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
-from bellcast.channels.release import Release
+from bellcast.channels.releases import Release
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import MessageUpdate, NewMessage, StoredMessage

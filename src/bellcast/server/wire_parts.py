@@ -17,7 +17,7 @@ from bellcast.channels.digests import Digests
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.release import Release
+from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel

@@ -6,12 +6,10 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import link_tokens
-from bellcast.channels import delivery, email
+from bellcast.channels import delivery, email, releases
 from bellcast.channels.store import messages
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
-    NO_CONTENT,
-    RETRYABLE_STATES,
     Attempt,
     ExternalChannel,
     Message,
@@ -155,21 +153,7 @@ async def retry(call: ResourceCall[None]) -> Retried:
     be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest
     is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
     suppressed until you allow it again."""
-    engines, message = call.ctx.engines, await _find(call)
-    id = message.digest or message.id
-    conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
-    if message.state not in RETRYABLE_STATES:
-        raise conflict
-    if message.content == NO_CONTENT:
-        raise Conflict(
-            "This message has no content, because its template could not be rendered: correct the template or the data, "
-            "then send the notification again."
-        )
-    if call.is_dry_run:
-        return Retried(1)
-    if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
-        raise conflict
-    engines.router.messages_added()
+    await releases.retry(call.ctx.engines, await _find(call), is_dry_run=call.is_dry_run)
     return Retried(1)
 
 
@@ -180,22 +164,13 @@ async def release(call: ResourceCall[None]) -> Retried:
     The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
     For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
     ctx, message = call.ctx, await _find(call)
-    db, now = ctx.engines.db, ctx.engines.clock.now()
     if not await ctx[ProviderDirectory].can_deliver(message.tenant, message.channel):
         raise Conflict(
             f"No provider delivers {message.channel} messages: add one, or remove it from BELLCAST_SIMULATE."
         )
-    conflict = Conflict(f"Only simulated messages can be released; this one is {message.state}.")
-    if message.state != "simulated":
-        raise conflict
-    if message.reason is not None:
-        raise Conflict("The notification of this message was recalled.")
-    if call.is_dry_run:
-        return Retried(1)
-    if not await Messages(db).release(message.tenant, message.digest or message.id, now):
-        raise conflict
-    audit.note_change(call.request, "state", "simulated", "queued")
-    ctx.engines.router.messages_added()
+    await releases.release(ctx.engines, message, is_dry_run=call.is_dry_run)
+    if not call.is_dry_run:
+        audit.note_change(call.request, "state", "simulated", "queued")
     return Retried(1)
 
 

@@ -1,5 +1,5 @@
-"""Decide again about a held message when it is due, because preferences, addresses and suppressions may have
-changed."""
+"""Decide again about a held message when it is due, because preferences, addresses and suppressions may have changed, and
+queue messages on request: those that failed, and simulated ones."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,10 +8,20 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs
 from bellcast.channels.catalog import Catalog
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.suppressions.store import Suppressions
-from bellcast.channels.types import MessageUpdate, NewDecision, StoredMessage, with_outcome
+from bellcast.channels.types import (
+    NO_CONTENT,
+    RETRYABLE_STATES,
+    MessageUpdate,
+    NewDecision,
+    StoredMessage,
+    with_outcome,
+)
+from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.errors import Conflict
 from bellcast.preferences.decision import Decision
 from bellcast.recipients.store.recipients import Recipients
 
@@ -76,6 +86,38 @@ class Release(Struct, eq=False):
         decision = Decision("skip", "suppressed", None, None)
         ended = with_outcome(message, state="suppressed", reason="suppressed")
         return MessageUpdate(message=ended, decision=_record(ended, decision, self.clock.now()))
+
+
+async def retry(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -> None:
+    """Queue a message that failed or bounced again, or its digest. Raises Conflict."""
+    conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
+    if message.state not in RETRYABLE_STATES:
+        raise conflict
+    if message.content == NO_CONTENT:
+        raise Conflict(
+            "This message has no content, because its template could not be rendered: correct the template or the data, "
+            "then send the notification again."
+        )
+    if is_dry_run:
+        return
+    id = message.digest or message.id
+    if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
+        raise conflict
+    engines.router.messages_added()
+
+
+async def release(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -> None:
+    """Queue a simulated message, or its digest, for its channel's providers. Raises Conflict."""
+    conflict = Conflict(f"Only simulated messages can be released; this one is {message.state}.")
+    if message.state != "simulated":
+        raise conflict
+    if message.reason is not None:
+        raise Conflict("The notification of this message was recalled.")
+    if is_dry_run:
+        return
+    if not await Messages(engines.db).release(message.tenant, message.digest or message.id, engines.clock.now()):
+        raise conflict
+    engines.router.messages_added()
 
 
 def is_held(message: StoredMessage) -> bool:
