@@ -125,7 +125,21 @@ class Supervisor:
             for _ in range(self._worker_count):
                 self._start()
             while self._workers or self._restarts:
-                self._step()
+                timeout = max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
+                for key, _ in self._select.select(timeout):
+                    if key.data is None:
+                        for number in os.read(key.fd, 64):
+                            self._handle_signal(number)
+                    else:
+                        self._read_readiness(key.data)
+                self._reap()
+                now = time.monotonic()
+                due, self._restarts = (
+                    [at for at in self._restarts if at <= now],
+                    [at for at in self._restarts if at > now],
+                )
+                for _ in due:
+                    self._start()
         return self._status
 
     @contextlib.contextmanager
@@ -149,20 +163,6 @@ class Supervisor:
         worker = Worker(self._alive, self._port, self._folder)
         self._workers[worker.process.pid] = worker
         self._select.register(worker.output, selectors.EVENT_READ, worker)
-
-    def _step(self) -> None:
-        timeout = max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
-        for key, _ in self._select.select(timeout):
-            if key.data is None:
-                for number in os.read(key.fd, 64):
-                    self._handle_signal(number)
-            else:
-                self._read_readiness(key.data)
-        self._reap()
-        now = time.monotonic()
-        due, self._restarts = [at for at in self._restarts if at <= now], [at for at in self._restarts if at > now]
-        for _ in due:
-            self._start()
 
     def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):

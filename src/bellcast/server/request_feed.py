@@ -181,37 +181,33 @@ class RequestFeed(Struct, eq=False):
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
-        principal, dialect = connection.principal, connection.dialect
-        make = partial(
-            _opened_event,
-            connection.connected_at,
-            (principal.tenant, principal.recipient),
-            connection.id,
-            dialect,
-            path,
-            request_id,
-            connection.origin,
-        )
-        self.feed.emit_later("connect", principal.tenant, make)
+        dialect = connection.dialect
+        given = {"path": path, "request_id": request_id, "origin": connection.origin}
+        fields = {name: value for name, value in given.items() if value is not None}
+        self._emit("connect", connection, f"connected by {dialect.protocol} over {dialect.transport}", fields)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Emit the topics that a connection begins to follow. They are not logged."""
         for topic in topics:
-            self._emit_later("subscribe", connection, f"follows {topic}", {}, topic)
+            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         """Emit the topics that a connection may not follow. They are not logged."""
         for one in refused[:MAX_REFUSED_TOPICS]:
             fields = {"code": one.code, "detail": one.message}
-            self._emit_refused(connection, f"may not follow {one.topic}", fields, one.topic)
+            self._emit("refused", connection, f"may not follow {one.topic}", fields, one.topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         fields = why(end) | {"ms": self.clock.now() - connection.connected_at}
-        self._emit_later("disconnect", connection, f"disconnected: {end.reason}", fields)
+        self._emit("disconnect", connection, f"disconnected: {end.reason}", fields)
 
-    def _emit_later(
+    def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
+        fields = why(end) | _from(source, connection.origin)
+        self._emit("refused", connection, f"connection refused: {end.reason}", fields)
+
+    def _emit(
         self,
-        kind: Literal["subscribe", "disconnect"],
+        kind: Literal["connect", "subscribe", "disconnect", "refused"],
         connection: Connection,
         text: str,
         fields: Mapping[str, Any],
@@ -220,21 +216,10 @@ class RequestFeed(Struct, eq=False):
         principal, id, dialect = connection.principal, connection.id, connection.dialect
         person = principal.tenant, principal.recipient
         make = partial(_connection_event, kind, self.clock.now(), person, id, dialect, text, fields, topic)
-        self.feed.emit_later(kind, principal.tenant, make)
-
-    def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
-        fields = why(end) | _from(source, connection.origin)
-        self._emit_refused(connection, f"connection refused: {end.reason}", fields)
-
-    def _emit_refused(
-        self, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
-    ) -> None:
-        now, principal, dialect = self.clock.now(), connection.principal, connection.dialect
-        self.feed.emit(
-            _connection_event(
-                "refused", now, (principal.tenant, principal.recipient), connection.id, dialect, text, fields, topic
-            )
-        )
+        if kind == "refused":
+            self.feed.emit(make())
+        else:
+            self.feed.emit_later(kind, principal.tenant, make)
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
         """Emit the refusal of a connection to a namespace, which has no id."""
@@ -252,21 +237,6 @@ class RequestFeed(Struct, eq=False):
         self.feed.emit(event)
 
 
-def _opened_event(
-    at: int,
-    person: tuple[str, str | None],
-    id: str,
-    dialect: Dialect,
-    path: str | None,
-    request_id: str | None,
-    origin: str | None,
-) -> FeedEvent:
-    given = {"path": path, "request_id": request_id, "origin": origin}
-    fields = {name: value for name, value in given.items() if value is not None}
-    text = f"connected by {dialect.protocol} over {dialect.transport}"
-    return _connection_event("connect", at, person, id, dialect, text, fields)
-
-
 def _connection_event(
     kind: FeedKind,
     at: int,
@@ -275,7 +245,7 @@ def _connection_event(
     dialect: Dialect,
     text: str,
     fields: Mapping[str, Any],
-    topic: str | None = None,
+    topic: str | None,
 ) -> FeedEvent:
     """Return an event of a connection. `person` is its tenant and recipient. What makes one holds these values instead of the connection, so that a closed
     one can be freed."""

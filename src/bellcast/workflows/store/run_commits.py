@@ -85,21 +85,17 @@ def _add(requests: Sequence[TriggerRequest]) -> Script[None]:
         if request.fanout is not None:
             yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
         for schedule in request.schedules:
-            yield from _put_schedule(request, schedule)
-
-
-def _put_schedule(request: TriggerRequest, schedule: run_state.NewSchedule) -> Script[None]:
-    now, name = request.created_at, {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}
-    replaces = schedule.replaces
-    if replaces is not UNSET and not (yield from documents.replace(name, replaces, schedule.body, now)):
-        raise PreconditionFailed
-    written = [(SCHEDULES, schedule.key, schedule.body), (run_state.PROGRESS, schedule.key, schedule.progress)]
-    if schedule.cancel_name is not None:
-        written.append((run_state.CANCEL_NAMES, schedule.cancel_name, schedule.key.encode()))
-    for kind, key, body in written:
-        yield from documents.put({"kind": kind, "tenant": request.tenant, "key": key}, body, now)
-    if schedule.job is not None:
-        yield Statement("job_add", many=[new_job_params(schedule.job)])
+            now, name = request.created_at, {"kind": SCHEDULES, "tenant": request.tenant, "key": schedule.key}
+            replaces = schedule.replaces
+            if replaces is not UNSET and not (yield from documents.replace(name, replaces, schedule.body, now)):
+                raise PreconditionFailed
+            written = [(SCHEDULES, schedule.key, schedule.body), (run_state.PROGRESS, schedule.key, schedule.progress)]
+            if schedule.cancel_name is not None:
+                written.append((run_state.CANCEL_NAMES, schedule.cancel_name, schedule.key.encode()))
+            for kind, key, body in written:
+                yield from documents.put({"kind": kind, "tenant": request.tenant, "key": key}, body, now)
+            if schedule.job is not None:
+                yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
