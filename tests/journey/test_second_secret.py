@@ -11,8 +11,7 @@ import pytest
 import bellcast
 from bellcast.auth import link_tokens, tokens
 from bellcast.calls import Call
-from bellcast.calls.callbacks import CallbackContext
-from bellcast.calls.http_callback import HttpCallback
+from bellcast.calls.callbacks import CallbackContext, HttpCallback
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
 from bellcast.kernel.clock import SystemClock

@@ -32,7 +32,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
-from bellcast.live.sync import topic_replay
+from bellcast.live.sync import resume
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_nats_history import lose_messages
@@ -131,14 +131,14 @@ class LawClient:
         connection = connect(node.hub, id, principal, phase=Phase.OPENING, dialect=dialect, max_unsent=limit)
         self.connection, self.handled, self.node = connection, 0, node
         joined = tuple(self.joined)
-        replay = await topic_replay.read(node.hub, connection, self.topics, self.position, 0, joined=joined)
+        replay = await resume.read(node.hub, connection, self.topics, self.position, 0, joined=joined)
         if connection.phase is Phase.CLOSED:
             return
         node.hub.subscriptions.follow(connection, dict.fromkeys((*self.topics, *joined), Grant.APP))
         fields = {"id": replay.start, "recovered": replay.recovered}
         ready = dialect.encode_frame(Payload("ready", fields))
         connection.write(ready if replay.recovered else connection.marked(ready))
-        await topic_replay.send(node.hub, connection, replay)
+        await resume.send(node.hub, connection, replay)
         connection.go_live()
 
     async def join(self, node: LawNode) -> None:
@@ -147,7 +147,7 @@ class LawClient:
         if connection is None or connection.phase is not Phase.LIVE or not others:
             return
         topic = self.rng.choice(others)
-        await topic_replay.confirm(node.hub, connection, (topic,))
+        await resume.confirm(node.hub, connection, (topic,))
         node.hub.subscriptions.follow(connection, {topic: Grant.APP})
         try:
             end = _offset((await node.history.newest(self.law.tenant, [], 0)).end)

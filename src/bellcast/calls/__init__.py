@@ -13,8 +13,7 @@ from bellcast.calls.call import (
     ConnectRequest,
     Refused,
 )
-from bellcast.calls.callbacks import Callbacks, Handlers, load
-from bellcast.calls.http_callback import HttpCallback
+from bellcast.calls.callbacks import Callbacks, Handlers, HttpCallback, load
 
 __all__ = [
     "CONNECT",

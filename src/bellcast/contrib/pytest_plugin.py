@@ -34,9 +34,9 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
     creates with `Bellcast()` or `AsyncBellcast()` during the test record there too."""
     from bellcast.client import AsyncBellcast, Bellcast
     from bellcast.client.request import call, path
-    from bellcast.testing import FakeBellcast, fake
+    from bellcast.testing import FakeBellcast, RecordingTransport
 
-    transport = fake.RecordingTransport(_bellcast_fake_server)
+    transport = RecordingTransport(_bellcast_fake_server)
     bell = FakeBellcast(_bellcast_fake_server, transport)
 
     def recording(original: Any) -> Any:

@@ -22,7 +22,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native.protocol import WEBSOCKET
-from bellcast.live.sync import topic_replay
+from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing as events
 
@@ -73,12 +73,12 @@ class NativeCallContext:
 
     async def read_topics(
         self, granted: Mapping[str, Grant], position: str | None, rewind: int = 0
-    ) -> tuple[topic_replay.TopicReplay, dict[str, Grant]]:
+    ) -> tuple[resume.TopicReplay, dict[str, Grant]]:
         """Read what the client missed; return it with the topics that the `connect` handler joined. The handler may have
         started a task that joins more of them during the read."""
         while True:
             joined = dict.fromkeys(self.pending_topics or (), Grant.APP)
-            topics = await topic_replay.read(self._hub, self._connection, granted, position, rewind, joined)
+            topics = await resume.read(self._hub, self._connection, granted, position, rewind, joined)
             if joined.keys() == set(self.pending_topics or ()):
                 self.pending_topics = None  # from now on, a task of the handler follows its topics itself
                 return topics, joined
@@ -91,7 +91,7 @@ class NativeCallContext:
         if self.pending_topics is not None:
             self.pending_topics.append(topic)
         elif self._connection.phase is not Phase.CLOSED:
-            await topic_replay.confirm(self._hub, self._connection, (topic,))
+            await resume.confirm(self._hub, self._connection, (topic,))
             self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:

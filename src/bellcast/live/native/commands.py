@@ -20,7 +20,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import app_callbacks, protocol
-from bellcast.live.sync import resume, topic_replay
+from bellcast.live.sync import resume
 from bellcast.live.types import Member, Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
@@ -95,7 +95,7 @@ class Commands:
             if refused and not accepted:
                 raise _none_accepted(refused)
             async with self.knowing_members(connection.principal, granted):
-                past = await topic_replay.read(
+                past = await resume.read(
                     self._live.hub, connection, granted, command.position, command.rewind, is_partial=True
                 )
                 _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
@@ -105,7 +105,7 @@ class Commands:
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
             await self._live.hub.wait_replayed(connection)
         if past.events:
-            await topic_replay.send(self._live.hub, connection, past, protocol.encode_rewound)
+            await resume.send(self._live.hub, connection, past, protocol.encode_rewound)
             if connection.phase is Phase.REPLAYING and connection.inbox:
                 start = Position(connection.epoch, connection.revision)
                 await resume.replay(self._live.engines.db, connection, None, start, self.limits)

@@ -20,7 +20,7 @@ from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
-from bellcast.live.sync import resume, topic_replay
+from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 
 NOTHING: topic_access.Authorized = ({}, ())
@@ -101,7 +101,7 @@ class NativeHandshake:
             if opened_inbox.lost is not None:
                 _write_reset(connection, opened_inbox.lost.state, topics)
             if topics.events:
-                await topic_replay.send(self._live.hub, connection, topics, protocol.encode_rewound)
+                await resume.send(self._live.hub, connection, topics, protocol.encode_rewound)
             if opened_inbox.resumed is None and not connection.is_stale:
                 connection.go_live()  # nothing has changed since the state in `ready`
         if opened_inbox.context is not None:
@@ -113,11 +113,11 @@ class NativeHandshake:
 
     async def _follow(
         self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
-    ) -> topic_replay.TopicReplay:
+    ) -> resume.TopicReplay:
         """Read what the client missed of its topics, and follow them and those that the app joined."""
         context, event_id, rewind = opened_inbox.context, opened_inbox.event_id, opened_inbox.rewind
         if context is None:
-            topics = await topic_replay.read(self._live.hub, connection, granted, event_id, rewind)
+            topics = await resume.read(self._live.hub, connection, granted, event_id, rewind)
         else:
             topics, joined = await context.read_topics(granted, event_id, rewind)
             granted = {**granted, **joined}
@@ -128,7 +128,7 @@ class NativeHandshake:
         self,
         connection: Connection,
         opened_inbox: OpenedInbox,
-        topics: topic_replay.TopicReplay,
+        topics: resume.TopicReplay,
         granted: Mapping[str, Grant],
         refused: tuple[topic_access.TopicRefused, ...],
     ) -> None:
@@ -159,7 +159,7 @@ class NativeHandshake:
         connection.write_tracked(frame if is_followed else connection.marked(frame))
 
 
-def _write_reset(connection: Connection, state: InboxState, topics: topic_replay.TopicReplay) -> None:
+def _write_reset(connection: Connection, state: InboxState, topics: resume.TopicReplay) -> None:
     """Send `reset` before the events of topics, as their positions contain the new one of the inbox. Its own position
     is one from which these events are sent again."""
     event_id = topics.start if topics.recovered else "" if topics.is_rewind else None

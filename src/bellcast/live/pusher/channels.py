@@ -25,7 +25,7 @@ from bellcast.live.pusher.hub_observer import PresenceCache
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
-from bellcast.live.sync import topic_replay
+from bellcast.live.sync import resume
 from bellcast.live.types import Member
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
@@ -109,7 +109,7 @@ class PusherChannels:
         if limit and len(followed) >= limit:
             raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
         grant, member = await self._authorize(connection, command, len(followed))
-        await topic_replay.confirm(self._live.hub, connection, (channel,))
+        await resume.confirm(self._live.hub, connection, (channel,))
         streams = [] if member is None else [topic_stream(connection.principal.tenant, channel)]
         async with self._live.hub.groups.observing(streams):
             if member is not None:

@@ -26,7 +26,7 @@ from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.packets import CONNECT, Packet
-from bellcast.live.sync import resume, topic_replay
+from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 
 PURPOSE = b"socketio recovery\0"
@@ -224,12 +224,12 @@ class NamespaceHandshake:
         pid: Pid,
         position: Position,
         missed: Changes,
-        topics: topic_replay.TopicReplay,
+        topics: resume.TopicReplay,
         granted: dict[str, Grant],
     ) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
         connection.revision, connection.place = position.revision, position.text
-        await topic_replay.send(self._live.hub, connection, topics)
+        await resume.send(self._live.hub, connection, topics)
         await resume.replay(self._live.engines.db, connection, missed, position, self._live.config.limits)
         if connection.phase is Phase.CLOSED:
             return

@@ -74,24 +74,7 @@ class PostgresWriter(Writer):
             self._small_tasks += small
             self._bulk_tasks += is_bulk
             try:
-                # Run entries, one statement or transaction at a time.
-                waiting = entries
-                while waiting := [entry for entry in waiting if entry.is_pending]:
-                    began = perf_counter()
-                    part = batch.next_statement(
-                        waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged
-                    )
-                    commands = [entry.command for entry in part]
-                    results = await self._single_statement(commands, waiting)
-                    if not results and len(commands) > 1:
-                        results = await self._merged(commands)
-                    if not results:
-                        results = await batch.run_in_order(commands, self._retried)
-                    self.is_full |= any(isinstance(result, DiskFull) for result in results)
-                    for entry, result in zip(part, results, strict=True):
-                        entry.settle(result)
-                    if self._contention and not part[0].is_small:
-                        await asyncio.sleep(min(BACKOFF_FACTOR * (perf_counter() - began), MAX_BACKOFF_SECONDS))
+                await self._run_batch(entries)
             finally:
                 self._small_tasks -= small  # drops tenants with no task left
                 self._bulk_tasks -= is_bulk
@@ -120,6 +103,23 @@ class PostgresWriter(Writer):
             if rows >= (POSTGRES.small if entry.is_small else POSTGRES.bulk) or entry.command.is_exclusive:
                 break
         return entries
+
+    async def _run_batch(self, waiting: list[QueuedCommand]) -> None:
+        """Run entries, one statement or transaction at a time."""
+        while waiting := [entry for entry in waiting if entry.is_pending]:
+            began = perf_counter()
+            part = batch.next_statement(waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged)
+            commands = [entry.command for entry in part]
+            results = await self._single_statement(commands, waiting)
+            if not results and len(commands) > 1:
+                results = await self._merged(commands)
+            if not results:
+                results = await batch.run_in_order(commands, self._retried)
+            self.is_full |= any(isinstance(result, DiskFull) for result in results)
+            for entry, result in zip(part, results, strict=True):
+                entry.settle(result)
+            if self._contention and not part[0].is_small:
+                await asyncio.sleep(min(BACKOFF_FACTOR * (perf_counter() - began), MAX_BACKOFF_SECONDS))
 
     async def _single_statement(
         self, commands: Sequence[WriteCommand[Any]], waiting: Sequence[QueuedCommand]
