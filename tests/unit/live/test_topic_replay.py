@@ -131,7 +131,7 @@ class Server:
         self, connection: FakeConnection, start: str, context: NativeCallContext | None = None
     ) -> "asyncio.Future[None]":
         """Open the connection with the topic room after an event."""
-        opened = OpenedInbox(None, None, None, False, context, start, 0)
+        opened = OpenedInbox(None, None, None, None, context, start, 0)
         handshake = NativeHandshake(self.live, self.commands)
         request = cast(Any, SimpleNamespace(topics=("room",)))
         return asyncio.ensure_future(handshake.send_ready(connection, opened, request))
