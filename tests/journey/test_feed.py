@@ -150,6 +150,16 @@ def test_refusal_names_its_reason_and_is_listed(bellcast_server: ServerProcess) 
     assert listed["errors"]
 
 
+def test_refused_request_that_is_not_utf_8_is_listed_without_its_body(bellcast_server: ServerProcess) -> None:
+    headers = bellcast_server.as_app() | {"x-request-id": "feed-latin-1", "content-type": "application/json"}
+    body = b'{"to": "alice", "title": "Gr\xfc\xdfe"}'
+    assert httpx.post(f"{bellcast_server.url}/v1/notifications", headers=headers, content=body).status_code == 400
+    params = {"id": "feed-latin-1"}
+    response = httpx.get(f"{bellcast_server.url}/v1/requests", params=params, headers=bellcast_server.as_app())
+    (listed,) = response.json()["requests"]
+    assert (listed["status"], listed["code"], listed["body"]) == (400, "bad_request", None)
+
+
 def test_long_tenant_is_listed_for_its_own_callers_only(bellcast_server: ServerProcess) -> None:
     def listed(tenant: str) -> set[str]:
         body = {"name": "bound", "scopes": ["observe"], "tenants": [tenant]}

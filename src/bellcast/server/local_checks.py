@@ -265,7 +265,7 @@ def _check_jwks(url: str) -> FindingItem:
         keys = len(msgspec.json.decode(response.body)["keys"]) if response.status == 200 else 0
     except Unavailable as error:
         return _unreachable("JWKS", url, "BELLCAST_JWKS_URL", error)
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return diagnoses.finding("no_key_set", url=shown(url))
     if not keys:
         return diagnoses.finding("no_keys", url=shown(url), status=response.status)

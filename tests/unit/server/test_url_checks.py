@@ -10,9 +10,11 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.server import local_checks
 from bellcast.settings.groups import ServerSettings, Settings
 
+BODIES = {"/keys": b'{"keys": [{}]}', "/latin-1": b'{"keys": ["\xfc"]}', "/nested": b"[" * 100_000}
+
 
 class App(BaseHTTPRequestHandler):
-    """Responds with the status in the path; `/keys` returns a key set. `/drip` and `/flood` do not end."""
+    """Responds with one of BODIES, or the status in the path. `/drip` and `/flood` do not end."""
 
     def do_GET(self):
         if self.path in ("/drip", "/flood"):
@@ -22,8 +24,8 @@ class App(BaseHTTPRequestHandler):
                 while self.path == "/flood" or not self.server.is_over.wait(0.05):
                     self.wfile.write(b" " * (65_536 if self.path == "/flood" else 1))
             return
-        body = b'{"keys": [{}]}' if self.path == "/keys" else b"{}"
-        self.send_response(200 if self.path == "/keys" else int(self.path[1:]))
+        body = BODIES.get(self.path, b"{}")
+        self.send_response(200 if self.path in BODIES else int(self.path[1:]))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -49,6 +51,8 @@ def app():
         ("/404", ["warning", "problem", "warning"]),
         ("/500", ["problem", "problem", "problem"]),
         ("/keys", ["ok", "ok", "ok"]),
+        ("/latin-1", ["ok", "problem", "ok"]),
+        ("/nested", ["ok", "problem", "ok"]),
     ],
 )
 def test_each_url_is_judged_by_its_response(app, path, states):

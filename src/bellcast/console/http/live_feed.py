@@ -269,7 +269,7 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
     for one in shown:
         body: Any = None
         if one.body is not None and _shows_content(request):
-            with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 body = redact(msgspec.json.decode(one.body))
         errors = [WrongField(wrong.field, wrong.message) for wrong in one.errors]
         items.append(responses.item(RequestItem, one, errors=errors, body=body))
