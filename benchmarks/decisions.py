@@ -4,8 +4,9 @@ import itertools
 import time
 from zoneinfo import ZoneInfo
 
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.preferences.decision import Layers, Occasion, decide
-from bellcast.preferences.types import Preferences, QuietHours, TypeRules
+from bellcast.preferences.types import Preferences, QuietHours
 from benchmarks import figures
 from benchmarks.figures import Figure
 from benchmarks.scales import BenchmarkRun
@@ -23,7 +24,7 @@ def measure(run: BenchmarkRun) -> list[Figure]:
         recipient=Preferences(types={"other": {"email": False}}, digest={"other": "daily"}),
         tenant=Preferences(channels={"sms": True}, workflows={"other": {"push": False}}),
         project=Preferences(quiet_hours=QuietHours(start="22:00", end="07:00")),
-        rules=TypeRules(defaults={"push": True}),
+        rules=NotificationType(defaults={"push": True}),
     )
     zone = ZoneInfo("Europe/Vienna")
     occasions = [

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
-from bellcast.preferences.types import CHANNELS, NO_PREFERENCES, Preferences, Priority, TypeRules
+from bellcast.preferences.types import CHANNELS, NO_PREFERENCES, Preferences, Priority
 from tests.journey.channels import World, opened
 
 TYPES, TENANTS, SENDS = ("news", "invoice", "chat"), ("", "acme", "globex"), 60
@@ -66,7 +67,7 @@ class Choices:
 def drop_required(document: dict[str, Any], types: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the document without disabled required channels, which the API refuses."""
     for type, switches in document["types"].items():
-        rules = msgspec.convert(types[type], TypeRules)
+        rules = msgspec.convert(types[type], NotificationType)
         for channel in [name for name, on in switches.items() if not on and rules.requires(name)]:
             del switches[channel]
     return document
@@ -107,7 +108,7 @@ async def test_deliveries_equal_the_pure_decision_and_explanations_name_its_rule
                 recipient=msgspec.convert(own, Preferences),
                 tenant=NO_PREFERENCES if tenant == "" else msgspec.convert(defaults[tenant], Preferences),
                 project=msgspec.convert(defaults[""], Preferences),
-                rules=msgspec.convert(types[type], TypeRules),
+                rules=msgspec.convert(types[type], NotificationType),
             )
             used = USED if flow is None else [step["type"] for step in flows[flow]["steps"]]
             occasions = {channel: occasion(world, channel, type, priority, record, flow) for channel in used}

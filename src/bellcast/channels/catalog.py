@@ -6,34 +6,28 @@ takes effect on every node within that time.
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.channels import tenant_settings
 from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import EmailContent
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT, draft_kind
-from bellcast.inbox.types.notifications import CHANNEL_LIST, GENERAL, ChannelRequest
+from bellcast.inbox.types.notifications import GENERAL, NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
-from bellcast.kernel.field_limits import Limit, shown
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences import types as preferences
 from bellcast.preferences.types import (
-    CHANNEL_NAMES,
-    CHANNELS,
     DEFAULTS_KEY,
     DEFAULTS_KIND,
     NO_PREFERENCES,
     Preferences,
-    Switches,
-    TypeRules,
 )
 from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.tenant_budget import budget_of
@@ -47,28 +41,6 @@ MAX_TYPES = 500
 OTHERS = "Other notifications"
 
 T = TypeVar("T")
-
-
-class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The defaults for all notifications of a type, unless a send overrides them. `data` is a JSON Schema for the data of
-    its sends, and of triggers of its workflows that have none. With `data_check: warn`, other data is accepted and reported
-    in the live feed."""
-
-    name: Annotated[str | None, Limit("title")] = None
-    channels: Annotated[list[str | ChannelRequest] | None, CHANNEL_LIST] = None
-    template: str | None = None
-    required: Annotated[bool | tuple[str, ...], shown({"items": {"enum": [*CHANNELS]}})] = False
-    defaults: Annotated[Switches, CHANNEL_NAMES] = {}
-    data: dict[str, Any] | None = None
-    data_check: Literal["refuse", "warn"] = "refuse"
-
-    @property
-    def rules(self) -> TypeRules:
-        """The fields that preference decisions need."""
-        return TypeRules(name=self.name, required=self.required, defaults=self.defaults)  # type: ignore[arg-type]  # checked when stored
-
-
-NO_TYPE = NotificationType()
 
 
 async def no_template(db: Engine, tenant: str, key: str) -> str:

@@ -7,11 +7,12 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import addresses
-from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.explanations import SubjectNames
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import NewDecision, NewMessage
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import local_times
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
@@ -61,7 +62,7 @@ class DecisionInputs(Struct, frozen=True):
         )
         own = profile.preferences
         recipient = NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
-        layers = Layers(recipient=recipient, tenant=tenant, project=project, rules=self.type.rules)
+        layers = Layers(recipient=recipient, tenant=tenant, project=project, rules=self.type)
         return decide(occasion, layers)
 
 

@@ -8,14 +8,22 @@ import msgspec
 from msgspec import UNSET, Struct, field
 
 from bellcast.channels import audiences, contents, decision_inputs, links
-from bellcast.channels.catalog import Catalog, NotificationType, no_template
+from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.contents import Contents
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import EXTERNAL_CHANNELS, NO_CONTENT, ExternalChannel, NewDecision, NewMessage, as_change
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
-from bellcast.inbox.types.notifications import GENERAL, Audience, ChannelRequest, Content, Draft, content
+from bellcast.inbox.types.notifications import (
+    GENERAL,
+    Audience,
+    ChannelRequest,
+    Content,
+    Draft,
+    NotificationType,
+    content,
+)
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
@@ -400,7 +408,7 @@ class Router(Struct, eq=False):
     ) -> Contents:
         urls: Mapping[str, str] = {}
         if route.uses_links:
-            types = () if route.inputs.type.rules.requires("email") else (route.draft.type,)
+            types = () if route.inputs.type.requires("email") else (route.draft.type,)
             urls = links.links(self.config, self.project, request.tenant, profile.key, types, request.created_at)
         return Contents(
             draft=route.draft,

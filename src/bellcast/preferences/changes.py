@@ -8,6 +8,7 @@ import msgspec
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.engines import Engines
+from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, NotFound, Unavailable
 from bellcast.kernel.limits import Limits
@@ -16,10 +17,8 @@ from bellcast.preferences.types import (
     DEFAULTS_KEY,
     DEFAULTS_KIND,
     MAX_ENTRIES,
-    NO_RULES,
     Preferences,
     PreferencesChanged,
-    TypeRules,
     decode,
     merge_patch,
     name_errors,
@@ -40,7 +39,7 @@ def merged(document: dict[str, Any], before: bytes | None, *, merge: bool) -> di
     return result
 
 
-def errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
+def errors(value: Preferences, before: Preferences, types: Mapping[str, NotificationType]) -> validation.FieldErrors:
     """Yield the errors of preferences that replace others, given the rules of the types."""
     for field in ("types", "workflows", "digest", "muted"):
         # Links in e-mails may have added more: the other preferences must stay changeable.
@@ -52,7 +51,7 @@ def errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRule
     # Switches that turn off a required channel. Those that were stored before the type required it may stay: they have no
     # effect.
     for name, switches in value.types.items():
-        rules, stored = types.get(name, NO_RULES), before.types.get(name, {})
+        rules, stored = types.get(name, NO_TYPE), before.types.get(name, {})
         for channel, is_on in switches.items():
             if is_on not in (True, stored.get(channel)) and rules.requires(channel):
                 yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")

@@ -17,18 +17,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import local_times, times
 from bellcast.preferences.types import (
     CHANNELS,
     NO_PREFERENCES,
-    NO_RULES,
     URGENT_ONLY,
     Channel,
     Preferences,
     Priority,
     QuietHours,
     SwitchValue,
-    TypeRules,
 )
 
 DecisionOutcome = Literal["send", "hold", "skip"]
@@ -60,7 +59,7 @@ class Layers(Struct, frozen=True, kw_only=True):
     recipient: Preferences = NO_PREFERENCES
     tenant: Preferences = NO_PREFERENCES
     project: Preferences = NO_PREFERENCES
-    rules: TypeRules = NO_RULES
+    rules: NotificationType = NO_TYPE
 
     def documents(self) -> tuple[tuple[Source, Preferences], ...]:
         """Return the documents that set something, with their names, in order of precedence."""
@@ -196,7 +195,7 @@ class EffectiveType(Struct, frozen=True):
 
 
 def effective(
-    layers: Layers, types: Mapping[str, TypeRules], available: Collection[Channel] = CHANNELS
+    layers: Layers, types: Mapping[str, NotificationType], available: Collection[Channel] = CHANNELS
 ) -> list[EffectiveType]:
     """Return the state of each channel for each type, without mutes and times."""
     found = []

@@ -89,30 +89,6 @@ NO_PREFERENCES = Preferences()
 DEFAULTS_KIND, DEFAULTS_KEY = "preference-defaults", ""
 
 
-# Characters that separate the words of a type's key.
-KEY_SEPARATORS = str.maketrans("._-", "   ")
-
-
-class TypeRules(Struct, frozen=True, kw_only=True):
-    """Rules of a notification type: its display name, channels that cannot be switched off, and switches that apply unless
-    a recipient, tenant or project sets its own."""
-
-    name: str | None = None
-    required: bool | tuple[Channel, ...] = False
-    defaults: Switches = {}
-
-    def name_of(self, type: str) -> str:
-        """Return the display name of the type: its own, or made from its key."""
-        return self.name or (type[:1].upper() + type[1:]).translate(KEY_SEPARATORS)
-
-    def requires(self, channel: Channel) -> bool:
-        """True if preferences cannot stop this type in this channel."""
-        return self.required if isinstance(self.required, bool) else channel in self.required
-
-
-NO_RULES = TypeRules()
-
-
 def merge_patch(document: Any, patch: Any) -> Any:
     """Apply a JSON merge patch (RFC 7396): null removes a field, an object changes only its own fields."""
     if not isinstance(patch, dict):

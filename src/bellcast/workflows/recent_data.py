@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.catalog import NO_TYPE, TYPES, NotificationType
+from bellcast.channels.catalog import TYPES
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
 from bellcast.kernel.contention import Pauses
 from bellcast.kernel.db.engine import Engine

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
+from bellcast.channels.catalog import TEMPLATES, TYPES
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel.http import request_body
 from bellcast.rest.context import ApiContext
 from bellcast.templates.types import BASE_LAYOUT, Template

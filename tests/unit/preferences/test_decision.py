@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel.times import milliseconds
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
-from bellcast.preferences.types import CHANNELS, Preferences, QuietHours, TypeRules
+from bellcast.preferences.types import CHANNELS, Preferences, QuietHours
 
 VIENNA = ZoneInfo("Europe/Vienna")
 
@@ -35,7 +36,7 @@ def test_everything_is_on_without_preferences() -> None:
 
 @pytest.mark.parametrize("problem", ["no_address", "invalid_address", "suppressed"])
 def test_address_problem_stops_even_a_required_type(problem: str) -> None:
-    layers = Layers(rules=TypeRules(required=True))
+    layers = Layers(rules=NotificationType(required=True))
     assert decide(occasion(address_problem=problem), layers) == Decision("skip", problem)
 
 
@@ -47,7 +48,7 @@ def test_required_type_passes_every_preference() -> None:
         quiet_hours=NIGHT_HOURS,
         digest={"booking": "daily"},
     )
-    required = Layers(recipient=recipient, rules=TypeRules(required=("email",)))
+    required = Layers(recipient=recipient, rules=NotificationType(required=("email",)))
     assert decide(occasion(now=NIGHT), required) == Decision("send", "required", "type")
     assert decide(occasion(channel="sms", now=NIGHT), required).rule == "muted"
 
@@ -92,7 +93,7 @@ def test_switches_must_all_be_on() -> None:
 
 
 def test_default_of_the_type_applies_until_the_switch_is_set() -> None:
-    rules = TypeRules(defaults={"email": False})
+    rules = NotificationType(defaults={"email": False})
     assert decide(occasion(), Layers(rules=rules)) == Decision("skip", "type", "type")
     on = Preferences(types={"booking": {"email": True}})
     assert decide(occasion(), Layers(project=on, rules=rules)) == Decision("send")

@@ -2,8 +2,9 @@
 
 import msgspec
 
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.preferences.decision import ChannelStatus, Layers, effective
-from bellcast.preferences.types import Preferences, TypeRules
+from bellcast.preferences.types import Preferences
 
 
 def test_effective_names_the_document_that_decided() -> None:
@@ -11,7 +12,7 @@ def test_effective_names_the_document_that_decided() -> None:
         recipient=Preferences(channels={"sms": False}),
         tenant=Preferences(types={"booking": {"email": False}}),
     )
-    (booking,) = effective(layers, {"booking": TypeRules()})
+    (booking,) = effective(layers, {"booking": NotificationType()})
     assert booking.channels["sms"] == ChannelStatus(False, False, "recipient")
     assert booking.channels["email"] == ChannelStatus(False, False, "tenant")
     assert booking.channels["push"] == ChannelStatus(True, False, None)
@@ -19,7 +20,7 @@ def test_effective_names_the_document_that_decided() -> None:
 
 def test_required_channel_is_on_and_locked() -> None:
     layers = Layers(recipient=Preferences(channels={"email": False}))
-    rules = {"invoice": TypeRules(required=("email",)), "news": TypeRules(defaults={"push": False})}
+    rules = {"invoice": NotificationType(required=("email",)), "news": NotificationType(defaults={"push": False})}
     invoice, news = effective(layers, rules)
     assert invoice.channels["email"] == ChannelStatus(True, True, "type")
     assert news.channels["email"] == ChannelStatus(False, False, "recipient")
@@ -27,7 +28,7 @@ def test_required_channel_is_on_and_locked() -> None:
 
 
 def test_unavailable_channels_are_marked_in_every_type() -> None:
-    booking, news = effective(Layers(), {"booking": TypeRules(), "news": TypeRules()}, ("inbox", "email"))
+    booking, news = effective(Layers(), {"booking": NotificationType(), "news": NotificationType()}, ("inbox", "email"))
     for one in (booking, news):
         assert [channel for channel, status in one.channels.items() if status.available is False] == [
             "sms",

@@ -1,6 +1,7 @@
 """Notification types: the channels, the template, the switches and the data of every notification of a type."""
 
-from bellcast.channels.catalog import NotificationType, no_template
+from bellcast.channels.catalog import no_template
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.preferences.types import CHANNELS

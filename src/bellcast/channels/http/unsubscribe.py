@@ -54,7 +54,7 @@ async def _types(request: ApiRequest, link: Unsubscription) -> tuple[dict[str, s
     required since."""
     optional, required = dict[str, str](), dict[str, str]()
     for key in (link.type, *link.others):
-        rules = (await context.of(request)[Catalog].type(link.tenant, key)).rules
+        rules = await context.of(request)[Catalog].type(link.tenant, key)
         (required if rules.requires("email") else optional)[key] = rules.name_of(key)
     return optional, required
 

@@ -30,12 +30,13 @@ from bellcast.kernel.field_limits import (
     list_of,
     one_of,
     only,
+    shown,
     text,
 )
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors, check, expiry, key, moment, tenant
-from bellcast.preferences.types import CHANNELS, Channel, Priority
+from bellcast.preferences.types import CHANNEL_NAMES, CHANNELS, Channel, Priority, Switches
 
 View = Literal["all", "unread", "read", "archived", "snoozed"]
 BodyFormat = Literal["plain", "markdown"]
@@ -258,6 +259,35 @@ CHANNEL_LIST = ValueRule(
 MESSAGE = ValueRule(_message_texts)
 # The type of sends without one.
 GENERAL = "general"
+
+
+# Characters that separate the words of a type's key.
+KEY_SEPARATORS = str.maketrans("._-", "   ")
+
+
+class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The defaults for all notifications of a type, unless a send overrides them. `data` is a JSON Schema for the data of
+    its sends, and of triggers of its workflows that have none. With `data_check: warn`, other data is accepted and reported
+    in the live feed."""
+
+    name: Annotated[str | None, Limit("title")] = None
+    channels: Annotated[list[str | ChannelRequest] | None, CHANNEL_LIST] = None
+    template: str | None = None
+    required: Annotated[bool | tuple[str, ...], shown({"items": {"enum": [*CHANNELS]}})] = False
+    defaults: Annotated[Switches, CHANNEL_NAMES] = {}
+    data: dict[str, Any] | None = None
+    data_check: Literal["refuse", "warn"] = "refuse"
+
+    def name_of(self, type: str) -> str:
+        """Return the display name of the type: its own, or made from its key."""
+        return self.name or (type[:1].upper() + type[1:]).translate(KEY_SEPARATORS)
+
+    def requires(self, channel: Channel) -> bool:
+        """True if preferences cannot stop this type in this channel."""
+        return self.required if isinstance(self.required, bool) else channel in self.required
+
+
+NO_TYPE = NotificationType()
 
 
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import inbox
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
@@ -18,15 +19,7 @@ from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.preferences import changes
 from bellcast.preferences.decision import EffectiveType, Layers, effective
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import (
-    DEFAULTS_KEY,
-    DEFAULTS_KIND,
-    NO_PREFERENCES,
-    Preferences,
-    TypeRules,
-    decode,
-    merge_patch,
-)
+from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND, NO_PREFERENCES, Preferences, decode, merge_patch
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientOfLink
@@ -192,17 +185,12 @@ async def with_effective(
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
     types = await ctx[Catalog].types(tenant)
     offered = await ctx[ProviderDirectory].offered_channels(tenant, key, types.values())
-    switches = effective(layers, rules_of(types), offered)
+    switches = effective(layers, types, offered)
     return _stored(own, updated_at) | {"effective": switches, "inherited": inherited}
 
 
 def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
     return {**msgspec.to_builtins(preferences), "updated_at": times.to_rfc3339_or_null(updated_at)}
-
-
-def rules_of(types: Mapping[str, NotificationType]) -> dict[str, TypeRules]:
-    """Return the rules of types."""
-    return {key: type.rules for key, type in types.items()}
 
 
 async def _write(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
@@ -223,7 +211,7 @@ async def write(
     """Write a recipient's own preferences: a document, or a merge patch. Return them as EffectivePreferences. Raises Invalid."""
     stored = (await OwnPreferencesTable(ctx.engines.db).get(tenant, key)).document
     await _check_workflows(ctx, tenant, document, stored)
-    types = rules_of(await ctx[Catalog].types(tenant))
+    types = await ctx[Catalog].types(tenant)
 
     def apply(before: bytes | None) -> Preferences:
         return apply_document(ctx, document, before, types, merge=merge)
@@ -241,7 +229,7 @@ async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) ->
     document.pop("tenant", None)
     if not call.is_dry_run:
         await managed.check(ctx, DEFAULTS_KIND, tenant, DEFAULTS_KEY)
-    types = rules_of(await ctx[Catalog].types(tenant))
+    types = await ctx[Catalog].types(tenant)
 
     async def change(before: bytes | None) -> Preferences:
         await _check_workflows(ctx, tenant, document, before)
@@ -256,7 +244,12 @@ async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) ->
 
 
 def _defaults(
-    ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
+    ctx: ApiContext,
+    document: dict[str, Any],
+    before: bytes | None,
+    types: Mapping[str, NotificationType],
+    *,
+    merge: bool,
 ) -> Preferences:
     preferences = apply_document(ctx, document, before, types, merge=merge)
     if preferences.muted:
@@ -279,7 +272,7 @@ async def _defaults_with_effective(
     project."""
     _, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
-    switches = effective(layers, rules_of(await ctx[Catalog].types(tenant)))
+    switches = effective(layers, await ctx[Catalog].types(tenant))
     (by,) = await managed.of(ctx, DEFAULTS_KIND, [(owner, DEFAULTS_KEY)])
     added = {
         "tenant": owner or None,
@@ -291,7 +284,12 @@ async def _defaults_with_effective(
 
 
 def apply_document(
-    ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
+    ctx: ApiContext,
+    document: dict[str, Any],
+    before: bytes | None,
+    types: Mapping[str, NotificationType],
+    *,
+    merge: bool,
 ) -> Preferences:
     """Decode and check the preferences that a request writes: its document, or a merge patch of the previous document."""
 
@@ -314,7 +312,7 @@ ONE_OBJECT = "must be empty: there is one object for the project, and one for ea
 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
-    stored, types = None if before is None else before.body, rules_of(await ctx[Catalog].types(tenant))
+    stored, types = None if before is None else before.body, await ctx[Catalog].types(tenant)
     return msgspec.json.encode(_defaults(ctx, values, stored, types, merge=False))
 
 

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import catalog, decision_inputs, links
-from bellcast.channels.catalog import Catalog, NotificationType
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.inbox.types.notifications import GENERAL
+from bellcast.inbox.types.notifications import GENERAL, NotificationType
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
@@ -26,16 +26,7 @@ from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
 from bellcast.preferences.http import preferences
 from bellcast.preferences.http.preferences import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.preferences.types import (
-    CHANNELS,
-    Channel,
-    Frequency,
-    Preferences,
-    QuietHours,
-    TypeRules,
-    decode,
-    merge_patch,
-)
+from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, decode, merge_patch
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients import actions
 from bellcast.recipients.http import recipients
@@ -47,16 +38,16 @@ from bellcast.rest.resource import Resource, ResourceCall
 FREQUENCIES = get_args(Frequency)
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
-ALL_ROW = (ALL_TYPES, TypeRules())
+ALL_ROW = (ALL_TYPES, NotificationType())
 
 
-def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
+def _is_on(layers: Layers, type: str, channel: Any, rules: NotificationType) -> bool:
     occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
     layers = msgspec.structs.replace(layers, rules=rules)
     return decision.switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
 
 
-def apply_form(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules]) -> Preferences:
+def apply_form(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, NotificationType]) -> Preferences:
     """Apply the form. Only fields that differ from the displayed form (`was`) are written: the others may have been
     changed since, or be defaults of the tenant or project."""
     switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
@@ -112,7 +103,7 @@ def _is_time(text: str) -> bool:
 
 
 def form_html(
-    rules: Mapping[str, TypeRules],
+    rules: Mapping[str, NotificationType],
     names: dict[str, str],
     layers: Layers,
     channels: Sequence[Channel],
@@ -167,7 +158,9 @@ def form_html(
 </form>"""
 
 
-def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Layers, texts: Mapping[str, str]) -> str:
+def _cell(
+    name: str, type: str, channel: Channel, rules: NotificationType, layers: Layers, texts: Mapping[str, str]
+) -> str:
     is_required = rules.requires(channel)
     is_on = is_required or _is_on(layers, type, channel, rules)
     state = " checked disabled" if is_required else " checked" if is_on else ""
@@ -293,10 +286,9 @@ async def save(request: ApiRequest) -> ASGIApp:
     text = await request_body.raw(request, ctx.limits.request)
     fields = request_body.form_values(text, MAX_FORM_FIELDS)
     types = await ctx[Catalog].types(grant.tenant)
-    rules = preferences.rules_of(types)
 
     def change(before: bytes | None) -> Preferences:
-        return apply_form(decode(before), fields, rules)
+        return apply_form(decode(before), fields, types)
 
     changed, _ = await changes.change_preferences(ctx.engines, grant.tenant, grant.recipient, change, grant)
     return await _page(request, grant, changed, types, is_saved=True)
@@ -310,17 +302,17 @@ async def _page(
     *,
     is_saved: bool,
 ) -> ASGIApp:
-    ctx, rules = context.of(request), preferences.rules_of(types)
+    ctx = context.of(request)
     defaults, project = await ctx[Catalog].preferences(grant.tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     profile, tenant, language = await link_pages.reader(request, grant)
     brand, texts = tenant.brand, links.TEXTS[language]
-    names = {type: one.name_of(type) for type, one in rules.items()}
+    names = {type: one.name_of(type) for type, one in types.items()}
     if names[GENERAL] == catalog.OTHERS:
         names[GENERAL] = texts["others"]
     zone = decision_inputs.zone_of(profile, tenant)
     offered = await ctx[ProviderDirectory].offered_channels(grant.tenant, grant.recipient, types.values())
-    form = form_html(rules, names, layers, offered, ctx.engines.clock.now(), zone, texts)
+    form = form_html(types, names, layers, offered, ctx.engines.clock.now(), zone, texts)
     title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
     saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
     script = f"<script>{SCRIPT}</script>"

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from bellcast.channels.catalog import NotificationType
 from bellcast.documents.types import MAX_OBJECT_KEY
+from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.providers.types import ProviderFields
