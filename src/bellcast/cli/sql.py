@@ -278,7 +278,8 @@ def _end_refusals(
     if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
         raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
     row = int(rows[0]) if rows else None
-    count: int = _run(ctx, next(iter(urls), None), lambda connection: getattr(tables, name)(connection, row))
+    end = {"retry": tables.retry, "discard": tables.discard}[name]
+    count = _run(ctx, next(iter(urls), None), lambda connection: end(connection, row))
     yield {key: count}
     console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")
 

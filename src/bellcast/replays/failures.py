@@ -102,7 +102,7 @@ class MatchedFailures(Struct, frozen=True):
 class CauseKey(Struct, frozen=True):
     """The fields that are equal in a group of failures. Except for the tenant, they are the fields of the filter."""
 
-    tenant: str
+    tenant: str | None
     kind: FailureKind
     channel: str | None
     provider: str | None

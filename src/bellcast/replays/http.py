@@ -20,7 +20,7 @@ from bellcast.kernel.jobs.types import kind_of
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.replays import failures, store
-from bellcast.replays.failures import FailureFilter, cause_of, webhook_of
+from bellcast.replays.failures import CauseKey, FailureFilter, cause_of, webhook_of
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
 from bellcast.replays.store import Replays
 from bellcast.replays.types import FailureKind, StoredFailure
@@ -160,17 +160,9 @@ class FailurePage(Struct, frozen=True, kw_only=True):
     total: ListTotal | None = None
 
 
-class Cause(Struct, frozen=True, kw_only=True):
+class Cause(CauseKey, frozen=True, kw_only=True):
     """Failures of a tenant with the same cause. Use the other non-null fields as the filter of a replay."""
 
-    tenant: str | None
-    kind: FailureKind
-    channel: str | None
-    provider: str | None
-    workflow: str | None
-    job: str | None
-    webhook: str | None
-    cause: str
     count: int
     oldest_at: datetime
     newest: Failure
@@ -239,7 +231,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     return CausePage(
         causes=[
             Cause(
-                **msgspec.structs.asdict(key) | {"tenant": tenants.shown(key.tenant)},
+                **msgspec.structs.asdict(key) | {"tenant": tenants.shown(key.tenant or "")},
                 count=group.number,
                 oldest_at=times.to_rfc3339(group.oldest_at),
                 newest=_failure(group.newest),

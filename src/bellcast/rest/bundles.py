@@ -39,8 +39,6 @@ from bellcast.rest.tenants import TenantQuery
 # A bundle is one transaction, which other writes wait for: 1,000 objects take half a second.
 MAX_OBJECTS = 1_000
 MAX_BYTES = 8 * 1024 * 1024
-# Objects per read of a state.
-OBJECTS_PER_READ = 200
 # Maximum fields in the difference of an object, and bytes of a value in it.
 MAX_DIFF = 100
 MAX_DIFF_VALUE = 2_000
