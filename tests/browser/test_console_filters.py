@@ -117,6 +117,9 @@ def test_range_selected_in_a_histogram_filters_the_list(
     assert (times[1] - times[0]).total_seconds() == half_hour / 1000
     add_filter(page, "Type", "general")
     expect(page.get_by_role("region", name="Sends over time")).to_have_count(0)  # it counts all types
+    series["points"] = [[latest, 1]]
+    page.goto("/console/notifications")
+    expect(page.get_by_role("img", name="1 send in the last 24 hours, at most 1 at a time")).to_be_visible()
 
 
 def test_list_has_no_histogram_that_counts_something_else(open_console: Callable[..., Page], run: str) -> None:

@@ -70,7 +70,7 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
         page.get_by_role("link", name="Download .eml").click()
     assert download.value.suggested_filename == f"{owner.message}.eml"
     for _ in range(2):
-        page.get_by_role("button", name="Release this message").click()
+        page.get_by_role("button", name="Send this message now").click()
     expect(page.get_by_text("No provider delivers email messages")).to_be_visible()
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
 
@@ -165,7 +165,7 @@ def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
     outcome = page.get_by_role("region", name="Outcome")
     outcome.get_by_role("button", name="Send as e-mail").click()
     # The send may have had a text for e-mail, which is not stored.
-    expect(page.get_by_role("dialog")).to_contain_text("had for this channel are not stored")
+    expect(page.get_by_role("dialog")).to_contain_text("The e-mail that was not sent is not stored.")
     expect(page.get_by_role("note")).to_contain_text("It would not be sent now either")
     page.get_by_role("button", name="Cancel").click()
     outcome.get_by_role("button", name="Switch e-mail on").click()
@@ -183,9 +183,44 @@ def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
         {"id": 7},
         ["email"],
     )
-    expect(outcome.get_by_role("status").filter(has_text="Sent.")).to_be_visible()
+    simulated = outcome.get_by_role("status").filter(has_text="Simulated: no e-mail provider is set up.")
+    expect(simulated).to_be_visible()
     outcome.get_by_role("link", name="Open it").click()
     expect(page.get_by_role("heading", level=1, name="Two for one, again")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "own", [{"template": "stopped"}, {"subject": "Order {{ data.id }}", "html": "<p>It is packed.</p>"}]
+)
+def test_skipped_step_of_a_run_is_sent_with_its_own_texts(
+    open_console: Callable[..., Page], owner: Console, own: dict[str, str]
+) -> None:
+    texts = {"subject": "Order {{ data.id }}", "text": "It is packed."}
+    owner.send("PUT", "/v1/templates/stopped", {"email": texts})
+    bell = {"key": "bell", "type": "inbox", "title": "Packed"}
+    owner.send("PUT", "/v1/workflows/packed", {"steps": [bell, {"key": "mail", "type": "email", **own}]})
+    owner.send("PUT", "/v1/recipients/nina", {"email": "nina@example.com"})
+    owner.send("PATCH", "/v1/recipients/nina/preferences", {"channels": {"email": False}})
+    run = owner.send("POST", "/v1/workflows/packed/trigger", {"to": "nina", "data": {"id": 7}})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "it does not end")
+    owner.send("PATCH", "/v1/recipients/nina/preferences", {"channels": {"email": True}})
+    page = open_console("/recipients/nina")
+    page.get_by_role("button", name="Send as e-mail").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("the e-mail of the step mail")
+    shown = dialog.get_by_role("group", name="What is sent")
+    expect(shown).to_contain_text("Order 7")
+    expect(shown).to_contain_text("It is packed.")
+    assert violations(page) == []
+    boxes = [dialog.get_by_role("button", name=name, exact=True).bounding_box() for name in ("Cancel", "Send")]
+    assert [box["x"] for box in boxes if box] == sorted(
+        box["x"] for box in boxes if box
+    )  # as in the dialogs of editors
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Simulated: no e-mail provider is set up.")).to_be_visible()
+    (sent,) = owner.send("GET", "/v1/messages?recipient=nina&channel=email&limit=1")["messages"]
+    content = owner.send("GET", f"/v1/messages/{sent['id']}")["content"]
+    assert (content["subject"], "It is packed." in content["html"]) == ("Order 7", True)
 
 
 def test_recipient_page_names_the_run_that_failed(open_console: Callable[..., Page], owner: Console) -> None:
@@ -200,8 +235,24 @@ def test_recipient_page_names_the_run_that_failed(open_console: Callable[..., Pa
     page = open_console("/recipients/rosa")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("rosa got no e-mail")
+    expect(outcome).to_contain_text("the e-mail needs data.client, which the trigger did not send")
     expect(outcome.get_by_role("link", name="Open the run")).to_have_attribute("href", f"/console/runs/{run}")
     assert violations(page) == []
+
+
+def test_reason_of_a_run_is_shown_in_full_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
+    text = {"key": "bell", "type": "inbox", "title": "For {{ data.the_client_of_this_booking }}"}
+    owner.send("PUT", "/v1/workflows/long-reason", {"steps": [text]})
+    run = owner.send("POST", "/v1/workflows/long-reason/trigger", {"to": "rosa"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "it does not fail")
+    page = open_console("/runs?workflow=long-reason", viewport=PHONE)
+    reason = page.get_by_text("needs data.the_client_of_this_booking, which the trigger did not send")
+    expect(reason).to_be_visible()
+    assert reason.evaluate(
+        "({ scrollWidth, clientWidth, offsetHeight }) => scrollWidth <= clientWidth && offsetHeight > 30"
+    )
+    row = page.locator(".chunk .row")
+    assert row.evaluate("({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight")
 
 
 def test_mail_without_a_title_is_not_offered_as_a_notification(

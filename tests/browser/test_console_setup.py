@@ -98,6 +98,8 @@ def page(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
     page.get_by_label("Name").fill("ruth")
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Create owner").click()
+    expect(page.get_by_role("heading", level=1, name="Setup")).to_be_visible()
+    assert page.locator("#menu").evaluate("({ scrollTop }) => scrollTop") == 0
     yield page
     context.close()
 

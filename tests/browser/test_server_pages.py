@@ -55,6 +55,23 @@ def check(page: Page) -> None:
     assert page.evaluate(icons) == ["/favicon.svg"]
 
 
+@pytest.mark.parametrize(("path", "name", "source"), [("/check", "Copy", "#line"), ("/theme", "Copy the CSS", "#css")])
+def test_text_is_copied_over_plain_http(
+    chromium: Browser, bellcast_server: ServerProcess, path: str, name: str, source: str
+) -> None:
+    context = chromium.new_context(base_url=bellcast_server.url)
+    context.add_init_script("delete Navigator.prototype.clipboard")  # as on a page that was loaded over HTTP
+    page = context.new_page()
+    page.goto(path)
+    page.get_by_role("button", name=name, exact=True).click()
+    expect(page.get_by_text("Copied", exact=True)).to_be_visible()
+    page.evaluate("document.body.append(document.createElement('textarea'))")
+    page.locator("textarea").focus()
+    page.keyboard.press("Control+V")
+    expect(page.locator("textarea")).to_have_value(page.locator(source).text_content() or "")
+    context.close()
+
+
 @pytest.mark.thorough
 def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext, request: pytest.FixtureRequest) -> None:
     page = context.new_page()

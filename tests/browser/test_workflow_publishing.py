@@ -314,6 +314,8 @@ def test_variables_of_texts_in_steps_are_checked_in_the_editor_and_before_publis
     subject.fill("Hi {{ data.clint }}")
     expect(page.locator(".inspector .warning")).to_have_text(unknown)
     expect(subject).to_have_accessible_description(unknown)
+    triangle = re.compile("^M8 2.5 14.5 13.5h-13Z")
+    expect(page.locator(".inspector .warning path")).to_have_attribute("d", triangle)
     expect(warnings).to_contain_text(f"mail subject {unknown}")
     editor.expect_saved()
     page.reload()

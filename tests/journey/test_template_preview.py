@@ -263,9 +263,10 @@ async def test_test_message_goes_to_the_address_whatever_the_preferences(tmp_pat
         assert (await post(client, path, body, 422))["errors"][0]["field"] == "to"
         await put(client, "/v1/recipients/alice", {"email": "alice@example.com"})
         await put(client, "/v1/recipients/alice/preferences", {"muted": {"*": True}})
-        assert await post(client, path + "?dry_run=true", body) == {"message": None}
+        assert await post(client, path + "?dry_run=true", body) == {"message": None, "simulated": "no_provider"}
         sent = await post(client, path, body, 202)
         (message,) = await ended(client)
+        assert sent["simulated"] == "no_provider"
         assert (message["id"], message["state"], message["to"]) == (sent["message"], "simulated", "alice@example.com")
         assert message["content"]["subject"] == "Booking: Ann & Co"
         assert (await post(client, path, {**body, "data": {}}, 422))["errors"][0]["field"] == "data.client"

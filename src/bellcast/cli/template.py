@@ -62,7 +62,8 @@ def send_test(
     variables = console.parsed_json(data, "--data")
     sent = client.templates.test(key, channel, to, variables, tenant=tenant)
     yield sent
-    console.done(f"Sent to {to}", str(sent["message"]))
+    done = "Sent" if sent["simulated"] is None else "Simulated, not sent"
+    console.done(f"{done} to {to}", str(sent["message"]))
 
 
 types = options.group(app, "type", "List, show, write and delete notification types.")

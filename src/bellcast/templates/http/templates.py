@@ -9,6 +9,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.auth.editor_tokens import EditorClaims
 from bellcast.channels.catalog import Catalog, no_template
+from bellcast.channels.explanations import SimulationCause
+from bellcast.channels.http.explanations import simulation_causes
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
@@ -20,6 +22,7 @@ from bellcast.kernel.field_limits import KEY, Limit, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http.account import own, sessions
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.types import Profile
 from bellcast.rest import context, drafts, editor_access, guards, objects, tenants
 from bellcast.rest.context import ApiContext
@@ -196,9 +199,10 @@ class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class TestMessage(Struct, frozen=True):
-    """The id of the test message; null in a dry run."""
+    """The id of the test message; null in a dry run. `simulated` states why it is stored and not sent, or is null."""
 
     message: str | None
+    simulated: SimulationCause | None = None
 
 
 # Operations below a template. Its texts are compiled in a thread, so a body is read in two steps.
@@ -374,13 +378,21 @@ async def test(call: ResourceCall[bytes]) -> TestMessage:
     subject = await _subject(request, body, body.to if isinstance(body.to, str) else "")
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
     message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
+    simulated = await _simulated(ctx, subject.tenant, body.channel)
     if call.is_dry_run:
-        return TestMessage(None)
+        return TestMessage(None, simulated)
     if profile is not None:
         await sessions(request).count_own_test(f"{profile.key} {profile.email}")
     await Messages(ctx.engines.db).add([message])
     ctx.engines.router.messages_added()
-    return TestMessage(message.id)
+    return TestMessage(message.id, simulated)
+
+
+async def _simulated(ctx: ApiContext, tenant: str, channel: ExternalChannel) -> SimulationCause | None:
+    """Return why a message of this channel would be stored and not sent."""
+    if await ctx[ProviderDirectory].can_deliver(tenant, channel):
+        return None
+    return (await simulation_causes(ctx, tenant))[channel]
 
 
 async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile:

@@ -352,18 +352,27 @@ function show(report) {
   Object.assign(text.style, { whiteSpace: 'pre-wrap', font: '13px/1.6 ui-monospace, monospace', userSelect: 'text' });
   dialog.setAttribute('aria-label', 'Bellcast check');
   text.textContent = report.text;
-  const copy = button('Copy', async () => {
-    try {
-      await navigator.clipboard.writeText(report.text);
-      copy.textContent = 'Copied';
-    } catch {
-      getSelection()?.selectAllChildren(text); // pages over plain HTTP have no clipboard
-    }
+  const copy = button('Copy', () => {
+    if (copyText(report.text)) copy.textContent = 'Copied';
+    else getSelection()?.selectAllChildren(text);
   });
   dialog.addEventListener('close', () => dialog.remove());
   dialog.append(text, copy, button('Close', () => dialog.close()));
   document.body.append(dialog);
   dialog.showModal();
+}
+
+/** Copy a text, in the handler of a click: `navigator.clipboard` is absent on a page that was loaded over plain HTTP. Returns whether the browser permits it. */
+export function copyText(text) {
+  const write = (event) => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    event.clipboardData.setData('text/plain', text);
+  };
+  document.addEventListener('copy', write, { capture: true });
+  const isCopied = document.execCommand('copy');
+  document.removeEventListener('copy', write, { capture: true });
+  return isCopied;
 }
 
 function button(text, onclick) {

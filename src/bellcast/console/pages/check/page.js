@@ -1,11 +1,12 @@
 /** The page `/check`: runs the check for this origin, and shows the line for other pages. */
+import { copyText } from '../bellcast/check.js';
+
 const root = new URL('..', import.meta.url);
 const source = new URL('bellcast/check.js', root).href;
 const text = `(await import('${source}')).check()`;
 document.getElementById('line').textContent = text;
-document.getElementById('copy').addEventListener('click', async ({ target }) => {
-  await navigator.clipboard.writeText(text);
-  target.textContent = 'Copied';
+document.getElementById('copy').addEventListener('click', ({ target }) => {
+  target.textContent = copyText(text) ? 'Copied' : 'Not copied';
 });
 
 const steps = document.getElementById('steps');

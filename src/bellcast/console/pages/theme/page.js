@@ -1,4 +1,5 @@
 import { Session } from './bellcast.js';
+import { copyText } from './bellcast/check.js';
 
 // The defaults of the elements, as light and dark. `test_theme.py` compares the names with the style sheets.
 const COLORS = {
@@ -201,9 +202,8 @@ for (const name of Object.keys(SIZES)) {
 const setScheme = (scheme) => document.querySelectorAll('.stage').forEach((stage) => (stage.style.colorScheme = scheme));
 for (const input of document.querySelectorAll('[name=scheme]')) input.onchange = () => setScheme(input.value);
 for (const [id, text] of [['copy', () => css.textContent], ['share', () => location.href]]) {
-  document.getElementById(id).onclick = async () => {
-    await navigator.clipboard.writeText(text());
-    copied.textContent = 'Copied';
+  document.getElementById(id).onclick = () => {
+    copied.textContent = copyText(text()) ? 'Copied' : 'Not copied';
   };
 }
 preview.append(...panel());

@@ -16,7 +16,7 @@ const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
 
 export const notifications = {
-  histogram: histogramOf('sends', 'sends'), path: '/v1/notifications', rows: 'notifications', link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
+  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [

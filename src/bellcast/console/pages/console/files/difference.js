@@ -2,6 +2,7 @@
  * The difference of two texts by lines.
  */
 import { html } from './html.js';
+import { count } from './format.js';
 
 /** Number of unchanged lines shown before and after a change. */
 const CONTEXT = 3;
@@ -18,7 +19,7 @@ export function Difference({ before, after }) {
   for (let index = 0; index < lines.length;) {
     const end = shown.indexOf(!shown[index], index);
     const next = end < 0 ? lines.length : end;
-    rows.push(...(shown[index] ? lines.slice(index, next).map(([sign, line]) => [KINDS[sign], `${sign} ${line}\n`]) : [['muted', `… ${next - index} unchanged ${next - index === 1 ? 'line' : 'lines'}\n`]]));
+    rows.push(...(shown[index] ? lines.slice(index, next).map(([sign, line]) => [KINDS[sign], `${sign} ${line}\n`]) : [['muted', `… ${count(next - index, 'unchanged line')}\n`]]));
     index = next;
   }
   return html`<pre class="diff" tabIndex="0" role="group" aria-label="Changed lines">${rows.map(([kind, line], index) => html`<span key=${index} class=${kind}>${line}</span>`)}</pre>`;

@@ -3,16 +3,17 @@
  */
 import { html, signal, useRef, useState } from './html.js';
 import { Loaded, useEvery, useLoad } from './load.js';
-import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, outcomeOf, simulatedText } from './outcomes.js';
+import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
 import { Card, Confirm, Dialog, Field, Form, Icon, Time, Undoable, prose } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
+import { stepsOf } from './workflow-model.js';
 
 /** Raised when a suggestion has changed preferences, which the page may show. */
 export const preferenceChanges = signal(0);
 const VERDICTS = {
-  delivered: ['ok', 'Everything was delivered'], waiting: ['warn', 'Still on its way'], nothing_sent: ['info', 'Nothing was sent'],
+  delivered: ['ok', 'Everything was delivered'], waiting: ['wait', 'Still on its way'], nothing_sent: ['info', 'Nothing was sent'],
   not_delivered: ['bad', 'Nothing was delivered'], partly_delivered: ['bad', 'Delivered only in part'], unknown_recipient: ['bad', 'There is no such recipient'],
 };
 
@@ -30,7 +31,7 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const headline = isStored ? simulatedText(simulated) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
-    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(one.text.slice(0, one.text.length - (one.hint?.length ?? 0)))}</span></li>`)}</ul>`}
+    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
     ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
@@ -64,37 +65,77 @@ const CHANGEABLE = ['muted', 'channel', 'type', 'workflow', 'no_address', 'inval
 const unsentOf = ({ channels, facts }) => channels.filter(({ channel, outcome, rule }) => outcome === 'skip' && channel !== 'inbox' && CHANGEABLE.includes(rule))
   .map(({ channel }) => ({ channel, ...facts.findLast((fact) => fact.what === 'skipped' && fact.channel === channel) })).filter(({ title }) => title);
 
-/** A button that sends the title and the text of a notification by the channel that did not send it. */
+/** A button that sends what a rule did not send: the texts of the step of a run, or else the title and the text of the notification. */
 function SendAs({ page, notification, channel, recipient, tenant }) {
   const [copied, setCopied] = useState(null);
   const [problem, setProblem] = useState('');
   const [sent, setSent] = useState(null);
   const close = () => setCopied(null);
-  const open = () => copyOf({ notification, channel, recipient, tenant }).then(setCopied, (failed) => setProblem(failed.message));
-  if (sent) return html`<span class="fixed" role="status"><${Icon} name="ok" /> Sent. <a href=${withQuery(page.url(path`/notifications/${sent}`), tenant)}>Open it</a></span>`;
+  const open = () => copyOf({ notification, channel, recipient, tenant }, page.may(BUILDERS)).then(setCopied, (failed) => setProblem(failed.message));
+  const send = async (draft) => {
+    const { notifications: [{ id }] } = await request('POST', withQuery('/v1/notifications', tenant), draft);
+    setSent({ id, ...await sentAs({ notification: id, channel, recipient, tenant }) });
+  };
+  if (sent) return html`<span class="fixed" role="status"><${Icon} name=${sent.kind} /> ${sent.text} <a href=${withQuery(page.url(path`/notifications/${sent.id}`), tenant)}>Open it</a></span>`;
+  const Content = copied?.step ? StepOfCopy : TextsOfCopy;
   return html`<button type="button" onClick=${open}>Send as ${MESSAGE_NAMES[channel]}…</button>${problem && html`<span class="error" role="alert">${problem}</span>`}${copied && html`<${Dialog} label=${`Send as ${MESSAGE_NAMES[channel]}`} close=${close}>
-    <${TextsOfCopy} ...${{ ...copied, channel, tenant, close }} done=${setSent} /><//>`}`;
+    <${Content} ...${{ ...copied, channel, close, send }} /><//>`}`;
+}
+
+/** What became of a message that was just sent, in words. */
+async function sentAs({ notification, channel, recipient, tenant }) {
+  const { messages: [message] } = await get(withQuery('/v1/messages', { notification, channel, limit: 1, ...tenant }));
+  if (!message) return { kind: 'info', text: 'Not sent: a preference stopped it again.' };
+  const { state } = message;
+  if (state === 'simulated') return { kind: 'info', text: `${simulatedText({ channel, simulated: await simulationOf({ channel, recipient, notification, ...tenant }) })}.` };
+  const [kind, word] = outcomeOf({ ...message, outcome: state === 'held' ? 'hold' : 'send' });
+  return { kind, text: { waiting: 'It is being sent.', sent: 'Sent.', delivered: 'Delivered.' }[word] ?? `The message is ${word}.` };
 }
 
 /** Fields of a notification that a copy has too. */
 const COPIED = ['title', 'body', 'type', 'priority', 'action_url', 'action_text', 'icon', 'data', 'tags', 'group', 'body_format', 'actions'];
+/** Runs of the recipient among which that of a notification is found. */
+const MAX_RUNS = 50;
 
-/** A notification as a new one for one channel, and what its recipient's preferences would do with it. */
-async function copyOf({ notification, channel, recipient, tenant }) {
+/** A notification as a new one for one channel, with the texts of the step that was skipped if it is known, and what its recipient's preferences would do with it. */
+async function copyOf({ notification, channel, recipient, tenant }, mayRender) {
   const one = await get(withQuery(path`/v1/notifications/${notification}`, tenant));
-  const copy = { to: recipient, channels: [channel], ...Object.fromEntries(COPIED.map((name) => [name, one[name]])) };
+  const step = mayRender ? await stepOf({ notification, channel, recipient, tenant }).catch(() => null) : null;
+  const copy = { to: recipient, channels: [channel], ...Object.fromEntries(COPIED.map((name) => [name, one[name]])), ...step?.draft };
   const { plan } = await request('POST', withQuery('/v1/notifications', { ...tenant, dry_run: true }), copy);
-  return { copy, decided: plan.find((row) => row.channel === channel) };
+  return { copy, step, decided: plan.find((row) => row.channel === channel) };
+}
+
+/** The step of a run that a rule skipped beside a notification: what sends its texts, and how they look. Null without one, or if its texts need more than the data of the run. */
+async function stepOf({ notification, channel, recipient, tenant }) {
+  const { runs } = await get(withQuery('/v1/runs', { recipient, limit: MAX_RUNS, ...tenant }));
+  const run = runs.find(({ steps }) => steps.some((one) => one.notification === notification));
+  const skipped = run?.steps.find(({ type, state, reason }) => type === channel && state === 'skipped' && CHANGEABLE.includes(reason));
+  if (!skipped) return null;
+  const workflow = await get(withQuery(path`/v1/workflows/${run.workflow}`, { ...tenant, version: run.version }));
+  const { key, type, if: _, note, template, ...texts } = stepsOf(workflow).find(({ step }) => step.key === skipped.key).step;
+  const values = template ? undefined : { [channel]: channel === 'email' ? { ...texts, layout: null } : texts };
+  const { missing, [channel]: shown } = await request('POST', withQuery(path`/v1/templates/${template ?? key}/preview`, tenant), { values, data: run.data, recipient });
+  if (missing.length > 0 || !shown) return null;
+  const rendered = { ...texts, ...Object.fromEntries(Object.keys(texts).filter((name) => name !== 'layout').map((name) => [name, shown[name]])) };
+  return { key, template, shown, draft: { data: run.data, ...(template ? { template } : { [channel]: rendered }) } };
 }
 
 const REASONS = { muted: 'the recipient has muted it', no_address: 'the recipient has no address', invalid_address: 'the address cannot be used', suppressed: 'the address is suppressed' };
+const StillStopped = ({ decided }) => decided?.outcome === 'skip' && html`<p class="notice" role="note">It would not be sent now either: ${REASONS[decided.rule] ?? 'a preference switches it off'}. Change that first.</p>`;
+
+/** The texts of the step, as they are sent. */
+const StepOfCopy = ({ copy, step, decided, channel, close, send }) => html`<p class="muted">A new notification with the ${MESSAGE_NAMES[channel]} of the step ${step.key}${step.template && ` from the template ${step.template}`}, with the data of the run, through this channel only.</p>
+  <${StillStopped} decided=${decided} />
+  <div class="mail" role="group" aria-label="What is sent"><p dir="auto"><b>${step.shown.subject ?? step.shown.title}</b></p><pre tabIndex="0" dir="auto">${step.shown.text ?? step.shown.body}</pre></div>
+  <${Form} button="Send" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${() => send(copy)} />`;
 
 /** The texts of the copy, to change before it is sent. */
-function TextsOfCopy({ copy, decided, channel, tenant, close, done }) {
+function TextsOfCopy({ copy, decided, channel, close, send }) {
   const { title, body, ...others } = copy;
-  return html`<p class="muted">A new notification with the title and the text for the inbox, through this channel only. Texts and templates that the send had for this channel are not stored. The link, the buttons and the data stay.</p>
-    ${decided?.outcome === 'skip' && html`<p class="notice" role="note">It would not be sent now either: ${REASONS[decided.rule] ?? 'a preference switches it off'}. Change that first.</p>`}
-    <${Form} button="Send" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (texts) => done((await request('POST', withQuery('/v1/notifications', tenant), { ...others, title: texts.title, body: texts.body || null })).notifications[0].id)}>
+  return html`<p class="muted">A new notification with the title and the text for the inbox, as shown here, through this channel only. The ${MESSAGE_NAMES[channel]} that was not sent is not stored. The link, the buttons and the data stay.</p>
+    <${StillStopped} decided=${decided} />
+    <${Form} button="Send" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${(texts) => send({ ...others, title: texts.title, body: texts.body || null })}>
       <${Field} label="Title" name="title" defaultValue=${title} required maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Text" name="body" defaultValue=${body ?? ''} /><//>`;
 }
 

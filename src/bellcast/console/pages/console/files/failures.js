@@ -20,7 +20,7 @@ const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
 const POLL_MS = 1000;
 
 export const failures = {
-  histogram: histogramOf('failures', 'failures', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" tenant=${shownTenant() || page.me.tenants?.[0] || ''} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" tenant=${shownTenant() || page.me.tenants?.[0] || ''} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [

@@ -3,7 +3,7 @@
  */
 import { useSelection } from './charts.js';
 import { RANGE, startOf } from './filters.js';
-import { number, timeSpan } from './format.js';
+import { count as amount, number, timeSpan } from './format.js';
 import { html, useState } from './html.js';
 import { loadStyle, useLoad } from './load.js';
 import { setQuery, shownTenant } from './router.js';
@@ -46,10 +46,10 @@ export function Histogram({ page, metric, noun, kind = 'accent', range, chosen, 
   const spanOf = (first, last) => timeSpan(at(first), at(last + 1));
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
-  const total = found.value === undefined ? '' : `${number(sum)} ${noun}${tenant === undefined ? '' : ' counted'} ${words}`;
+  const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenant === undefined ? '' : ' counted'} ${words}`;
   const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}` : '';
-  return html`<section class=${`histogram ${kind}`} style=${isHidden || sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)} over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
-    <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || noun}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
+  return html`<section class=${`histogram ${kind}`} style=${isHidden || sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
+    <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
       setPointed(intervalAt(event));
       drag(event);
     }} onPointerLeave=${() => setPointed(null)}>

@@ -24,7 +24,10 @@ export function reasonOf({ channel, rule, reason = rule, because }) {
 }
 
 /** A variable without a value that a text reads without a default, as the reason of a run or step names it. */
-const MISSING = /^invalid: (\S+): is missing: (\w+)\.\S+ of the template uses it without default\(\)/;
+const MISSING = /invalid: (\S+): is missing: (\w+)\.\S+ of the template uses it without default\(\)/;
+
+/** An explanation in which such a reason is in words. */
+export const inWords = (text) => text.replace(MISSING, (reason) => failureOf(reason).replace(/^T/, 't'));
 
 /** The variable and the channel, if a run failed because a text reads a variable without a value. */
 export const missingOf = (reason) => MISSING.exec(reason ?? '')?.slice(1) ?? null;
@@ -54,7 +57,7 @@ export function outcomeOf({ outcome, state, rule, channel }) {
   if (outcome === 'skip') return rule === null ? ['bad', 'failed'] : ['info', rule === 'muted' ? 'muted' : 'not sent'];
   if (state === 'simulated') return ['info', 'simulated'];
   if (ENDED[state]) return [['failed', 'bounced'].includes(state) ? 'bad' : 'info', ENDED[state]];
-  if (outcome === 'hold' && (state ?? 'held') === 'held') return ['warn', 'held'];
-  if (state === 'queued' || state === 'sending') return ['warn', 'waiting'];
+  if (outcome === 'hold' && (state ?? 'held') === 'held') return ['wait', 'held'];
+  if (state === 'queued' || state === 'sending') return ['wait', 'waiting'];
   return ['ok', state ?? (channel === 'inbox' ? 'in the inbox' : 'would be sent')];
 }

@@ -41,9 +41,10 @@ export async function readiness(signal) {
   }
 }
 
+const nounOf = (kind, value) => (kind === 'tombstones' ? 'deletion markers' : kind.replaceAll('_', ' ')).slice(0, value === 1 ? -1 : undefined);
 /** The numbers of stored rows, followed by others. */
 export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others })
-  .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${kind === 'tombstones' ? 'deletion markers' : kind.replaceAll('_', ' ')}</span></li>`)}</ul>`;
+  .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></li>`)}</ul>`;
 
 /** The number of open connections, or undefined before the numbers are read. */
 export const connectionsIn = (stats) => stats?.connections.reduce((sum, group) => sum + group.count, 0);
@@ -115,7 +116,6 @@ function NewServer({ page }) {
   return html`<${Loaded} of=${setup}>${({ FirstSteps }) => html`<${FirstSteps} page=${page} />`}<//>`;
 }
 
-const BRIEFING_ICONS = { bad: 'bad', warn: 'failures', info: 'info' };
 
 /** The first line says whether all is well; each row below leads to what needs someone. */
 function Briefing({ reason, rows, isNew }) {
@@ -123,7 +123,7 @@ function Briefing({ reason, rows, isNew }) {
   const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
   return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length > 0 ? `${parts.join(' and ')} in 24 hours` : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b></p>
-    ${rows.length > 0 && html`<ul>${rows.filter(({ kind }, index) => isWhole || index < SHOWN || kind === 'info').map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${BRIEFING_ICONS[one.kind]} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
+    ${rows.length > 0 && html`<ul>${rows.filter(({ kind }, index) => isWhole || index < SHOWN || kind === 'info').map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
     ${rows.length - notices > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
 }

@@ -29,10 +29,11 @@ export const Moment = ({ at }) => at && html`<time dateTime=${at} title=${at}>${
 const KINDS = {
   ok: ['ok', 'connected', 'delivered', 'sent', 'completed', 'active', 'ready', 'accepted', 'done', 'send', 'read'],
   bad: ['failed', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
-  warn: ['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'overridden', 'pending'],
+  warn: ['warning', 'temporary', 'throttled', 'overridden'],
+  wait: ['held', 'queued', 'sending', 'waiting', 'running', 'paused', 'pending'],
 };
 const KIND_OF = Object.fromEntries(Object.entries(KINDS).flatMap(([kind, words]) => words.map((word) => [word, kind])));
-/** How a state is shown: ok, warn, bad or info. */
+/** How a state is shown: ok, wait, warn, bad or info. */
 export const kindOf = (word) => KIND_OF[word] ?? 'info';
 
 /** A state as an icon and a word, so that it is not shown by colour alone. */

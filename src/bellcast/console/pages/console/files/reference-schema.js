@@ -2,6 +2,7 @@
  * The schemas of the API reference: a field list that unfolds, and an example.
  */
 import { html, useState } from './html.js';
+import { count } from './format.js';
 import { prose } from './parts.js';
 
 /** An example stops at this depth: schemas may contain themselves. */
@@ -29,13 +30,13 @@ export function reader(schemas) {
   function limitsOf(schema) {
     const found = [];
     for (const { minLength, maxLength, minimum, maximum, minItems, maxItems, maxProperties, ...one } of variants(schema)) {
-      if (maxLength) found.push(`at most ${maxLength.toLocaleString('en')} characters`);
+      if (maxLength) found.push(`at most ${count(maxLength, 'character')}`);
       else if (minLength) found.push('not empty');
       if (minimum !== undefined && maximum !== undefined) found.push(`${minimum.toLocaleString('en')} to ${maximum.toLocaleString('en')}`);
       else if (minimum !== undefined) found.push(`at least ${minimum}`);
       else if (maximum !== undefined) found.push(`at most ${maximum}`);
-      if (maxItems) found.push(minItems ? `${minItems} to ${maxItems.toLocaleString('en')} items` : `at most ${maxItems.toLocaleString('en')} items`);
-      if (maxProperties) found.push(`at most ${maxProperties.toLocaleString('en')} entries`);
+      if (maxItems) found.push(minItems ? `${minItems} to ${count(maxItems, 'item')}` : `at most ${count(maxItems, 'item')}`);
+      if (maxProperties) found.push(`at most ${count(maxProperties, 'entry', 'entries')}`);
       if (one.default !== undefined) found.push(`default ${JSON.stringify(one.default)}`);
     }
     return [...new Set(found)].join(', ');

@@ -4,7 +4,7 @@
  */
 import { html, render, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { requestSamples } from './code-samples.js';
-import { duration } from './format.js';
+import { count, duration } from './format.js';
 import { Late, Skeleton } from './load.js';
 import { Copy, Field, Heading, Icon, prose } from './parts.js';
 import { FieldRow, Fields, reader } from './reference-schema.js';
@@ -88,7 +88,7 @@ function Menu({ of, group, operation }) {
   const link = (one) => html`<a key=${one.link} class="to-operation" href=${`#${one.link}`} aria-current=${one === operation ? 'page' : null} onClick=${() => { isMenuOpen.value = false; }}><${Method} of=${one.method} /><span>${one.summary}</span></a>`;
   return html`<aside class="side" aria-label="Search and menu" onKeyDown=${({ key }) => { if (key === 'Escape') isMenuOpen.value = false; }}><div class="side-top"><${Brand} /></div>
     <label class="find"><${Icon} name="search" /><input ref=${input} type="search" aria-label="Search operations" placeholder="Search operations" value=${text} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${({ key }) => { if (key === 'Enter' && found.length) location.hash = found[0].link; }} /></label>
-    <p class="hidden" role="status">${found && `${found.length} operations found`}</p>
+    <p class="hidden" role="status">${found && `${count(found.length, 'operation')} found`}</p>
     <nav id="menu" ref=${list} aria-label="Operations">
       ${found ? found.length ? of.groups.map((one) => ({ ...one, operations: found.filter((each) => each.group === one.name) })).filter((one) => one.operations.length).map((one) => html`<div role="group" aria-label=${one.name} key=${one.name}><span class="group">${one.name}</span>${one.operations.map(link)}</div>`)
     : html`<p class="muted">No operation contains “${text.trim()}”.</p>`
@@ -104,7 +104,7 @@ const ACCESS = { server: 'an API key or the project secret', session: 'a session
 
 function Start({ of, isUnknown }) {
   const url = `${location.origin}${ROOT}`;
-  return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${of.operations.length} operations</span>`} />
+  return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} />
     ${isUnknown && html`<p class="failure" role="alert">There is no operation or group “${here.value}”. Search for it in the menu.</p>`}
     ${of.info.description.split(/\n\n/).map((text, index) => html`<p key=${index}>${prose(text)}</p>`)}
     <dl class="facts"><div><dt>Base URL</dt><dd><code>${url}</code> <${Copy} what="the base URL" text=${url} /></dd></div>
@@ -114,7 +114,7 @@ function Start({ of, isUnknown }) {
     <ul class="groups">${of.groups.map((one) => html`<li key=${one.name}><a href=${`#${one.link}`}>${one.name}</a><span class="count">${one.operations.length}</span><p class="muted">${one.description}</p></li>`)}</ul></article>`;
 }
 
-const Group = ({ of }) => html`<article><${Heading} title=${of.name} note=${html`<span class="muted">${of.operations.length} operations</span>`} /><p>${of.description}</p>
+const Group = ({ of }) => html`<article><${Heading} title=${of.name} note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} /><p>${of.description}</p>
   <ul class="operations">${of.operations.map((one) => html`<li key=${one.link}><${Method} of=${one.method} /><a class="row-link" href=${`#${one.link}`}>${one.summary}</a><code class="muted">${one.path}</code></li>`)}</ul></article>`;
 
 function Operation({ of, read }) {

@@ -39,7 +39,7 @@ export const runs = {
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => failureOf(one.reason) ?? waitOf(one) },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => failureOf(one.reason) ?? waitOf(one), isWrapped: true },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
@@ -60,8 +60,8 @@ function outcomeOf(one, outcomes) {
   if (one.state === 'completed' && simulated > 0) return ['info', `Completed in ${took}, but ${simulated === 1 ? 'a message was' : `${simulated} messages were`} only simulated`];
   if (one.state === 'completed') return ['ok', `Completed in ${took}`];
   if (one.state === 'failed') return ['bad', failed ? `Failed at ${failed.key}` : 'Failed'];
-  if (one.state === 'waiting') return ['warn', html`Waits${waiting ? ` at ${waiting.key}` : ''}${one.wakes_at && html` until <${Moment} at=${one.wakes_at} /> <small>${html`<${Time} at=${one.wakes_at} />`}</small>`}`];
-  if (one.state === 'running') return ['warn', 'Runs now'];
+  if (one.state === 'waiting') return ['wait', html`Waits${waiting ? ` at ${waiting.key}` : ''}${one.wakes_at && html` until <${Moment} at=${one.wakes_at} /> <small>${html`<${Time} at=${one.wakes_at} />`}</small>`}`];
+  if (one.state === 'running') return ['wait', 'Runs now'];
   return ['info', `${one.state[0].toUpperCase()}${one.state.slice(1)}${took ? ` after ${took}` : ''}`];
 }
 

@@ -63,7 +63,10 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
 function Menu({ place }) {
   useTabIcon();
   const shown = pageOf(localPath());
-  useEffect(() => place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' }), [shown]);
+  // After the set-up, its page is shown, and the first pages of the menu are those that come next.
+  useEffect(() => {
+    if (shown?.path !== '/setup') place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
+  }, [shown]);
   const pages = ownPages().filter((one) => !one.isPersonal);
   const groups = [...new Set(pages.map((one) => one.group))];
   const [folded, setFolded] = useState(() => remembered('folded', []));

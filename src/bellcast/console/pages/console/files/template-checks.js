@@ -9,7 +9,7 @@ import { CHANNELS, languageName } from './template-model.js';
 
 // A check renders all languages: it waits for a longer pause than the preview.
 const CHECK_MS = 1000;
-const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['failures', 'Should be changed'], info: ['info', 'Good to know'] };
+const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Should be changed'], info: ['info', 'Good to know'] };
 
 /** The findings of values, a second after their last change or that of the brand; null until they are known. Values with problems keep the last. */
 export function useFindings({ path, values, problems, brandChanges, mayCheck }) {

@@ -2,6 +2,7 @@
  * Imports of e-mails: MJML or HTML of another tool becomes the e-mail of the draft, once its author has seen what was removed.
  */
 import { html, useState } from './html.js';
+import { count } from './format.js';
 import { Dialog } from './draft-parts.js';
 import { Failure } from './load.js';
 import { Icon } from './parts.js';
@@ -28,7 +29,7 @@ export function ImportDialog({ close, use }) {
     <div class="form-field"><label class="form-label" for="import-file">File</label><input id="import-file" type="file" accept=".mjml,.html,.htm,text/html" onChange=${async (event) => read(await event.currentTarget.files[0]?.text() ?? '')} /></div>
     <div class="form-field"><label class="form-label" for="import-source">Or paste it</label><textarea id="import-source" class="code" rows="6" spellcheck=${false} value=${source} onInput=${(event) => setSource(event.currentTarget.value)} onChange=${(event) => read(event.currentTarget.value)}></textarea></div>
     ${problem && html`<${Failure} problem=${problem} />`}
-    <div role="status">${part && html`<p class="import-result"><${Icon} name=${findings.length > 0 ? 'warn' : 'ok'} /> <b dir="auto">${part.subject ?? 'No subject'}</b> <span class="muted">${part.html.length.toLocaleString()} characters of HTML, ${findings.length === 0 ? 'nothing was removed' : `${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}`}</span></p>`}</div>
+    <div role="status">${part && html`<p class="import-result"><${Icon} name=${findings.length > 0 ? 'warn' : 'ok'} /> <b dir="auto">${part.subject ?? 'No subject'}</b> <span class="muted">${count(part.html.length, 'character')} of HTML, ${findings.length === 0 ? 'nothing was removed' : count(findings.length, 'finding')}</span></p>`}</div>
     ${findings.length > 0 && html`<ul class="import-findings" tabIndex="0" aria-label="Findings">${findings.slice(0, SHOWN).map((one, index) => html`<li key=${index} class=${one.severity}>${one.line && html`<code>line ${one.line}</code> `}${one.message}</li>`)}${findings.length > SHOWN && html`<li>and ${findings.length - SHOWN} more</li>`}</ul>`}
     <div class="dialog-tools"><button type="button" onClick=${close}>Cancel</button>${part ? html`<button type="button" class="primary" onClick=${() => { use(part); close(); }}>Use this e-mail</button>` : html`<button type="button" class="primary" disabled=${!source.trim()} onClick=${() => read(source)}>Read</button>`}</div><//>`;
 }

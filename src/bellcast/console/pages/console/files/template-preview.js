@@ -2,7 +2,7 @@
  * The preview of a template: its e-mail in a frame, on a phone, or as text, and the messages of the other channels on their devices.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { relativeTime } from './format.js';
+import { count, relativeTime } from './format.js';
 import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
 import { sampleOf } from './sample-data.js';
@@ -110,7 +110,7 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
     ${part && channel === 'push' && html`<div class="device lock" dir="auto"><div class="push"><small>Your app <span>now</span></small><b>${part.title}</b>${part.body && html`<p>${part.body.slice(0, part.cut_at)}${part.body.length > part.cut_at && html`<span class="cut" title="Phones cut it here"> … </span>`}</p>`}</div></div>
       ${part.body?.length > part.cut_at && html`<p class="muted">Phones cut the text at about ${part.cut_at} of its ${part.body.length} characters.</p>`}`}
     ${part && (channel === 'sms' || channel === 'chat') && html`<div class="device phone-thread" dir="auto"><p class=${`bubble ${channel}`}>${part.text}</p></div>`}
-    ${part && channel === 'sms' && html`<p class="muted">${part.characters} characters, ${part.segments} ${part.segments === 1 ? 'segment' : 'segments'}${part.encoding !== 'GSM-7' && ', because of characters outside of the GSM alphabet'}.</p>`}
+    ${part && channel === 'sms' && html`<p class="muted">${count(part.characters, 'character')}, ${count(part.segments, 'segment')}${part.encoding !== 'GSM-7' && ', because of characters outside of the GSM alphabet'}.</p>`}
     ${parts && !part && problems.length === 0 && html`<p class="muted">This channel has no content.</p>`}
     ${(parts || problems.length > 0) && html`<${PreviewData} ...${shown} />`}</aside>`;
 }

@@ -4,6 +4,7 @@
 import { html, useState } from './html.js';
 import { Dialog } from './draft-parts.js';
 import { OwnEmail } from './own-email.js';
+import { simulatedText } from './outcomes.js';
 import { Icon } from './parts.js';
 import { request } from './server.js';
 import { me } from './session.js';
@@ -18,8 +19,8 @@ export function SendTest({ path, wanted, isDisabled }) {
     }
     setState({ isSending: true });
     try {
-      await request('POST', path('/test'), { channel: 'email', to: { me: true }, ...wanted });
-      setState({ sent: `Sent to ${me.value.email}.` });
+      const { simulated } = await request('POST', path('/test'), { channel: 'email', to: { me: true }, ...wanted });
+      setState({ sent: simulated ? `${simulatedText({ channel: 'email', simulated })}.` : `Sent to ${me.value.email}.` });
     } catch (problem) {
       setState({ problem: problem.message });
     }

@@ -4,7 +4,7 @@
 import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
-import { many, number } from './format.js';
+import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Skeleton, Together, useLoad } from './load.js';
 import { connectionsIn, StoredRows } from './overview.js';
@@ -49,7 +49,7 @@ export function Tenant({ page }) {
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
     <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
+    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${count(one.settings.sends_per_day, 'recipient')}` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />
     ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} /><${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`}

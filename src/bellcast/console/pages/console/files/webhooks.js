@@ -2,6 +2,7 @@
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
 import { html, useState } from './html.js';
+import { count } from './format.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
@@ -88,6 +89,6 @@ function Deliveries({ page }) {
   return html`<${Card} title="Failed deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">No delivery has failed.</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
     ${page.may(BUILDERS) && html`<${Form} isInline button="Send again" send=${async ({ hours }) => {
     const { replayed } = await request('POST', apiPath(page, KIND, '/replay'), { since: new Date(Date.now() - hours * HOUR_MS).toISOString() });
-    setResult(`${replayed} events are sent again.`);
+    setResult(`${count(replayed, 'event is', 'events are')} sent again.`);
   }}><${Field} label="Events of the last hours" name="hours" type="number" min="1" max="720" defaultValue="24" /><//><p role="status">${result}</p>`}<//>`;
 }

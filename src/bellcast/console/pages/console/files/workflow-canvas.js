@@ -2,6 +2,7 @@
  * The canvas: a tree of steps, laid out as a flow. Lines between cards are drawn from their places.
  */
 import { Fragment, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
+import { count as amount } from './format.js';
 import { Icon } from './parts.js';
 import { CardRuns, runsText } from './workflow-counts.js';
 import { SENDING, conditionText, lanesOf, listOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
@@ -103,7 +104,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active }) {
       ${state?.shown && html`<span class=${`step-state ${state.kind}`}>${state.shown}</span>`}</span>`, [step, label, state]);
   const lanes = step?.type === 'branch' ? lanesOf(step, path) : [];
   const isOpen = lanes.length > 0 ? !closed.has(path) : undefined;
-  const name = [step?.key, label, summary, `${index + 1} of ${count}`, own.length > 0 && `${own.length} ${own.length === 1 ? 'problem' : 'problems'}`, state?.text].filter(Boolean).join(', ');
+  const name = [step?.key, label, summary, `${index + 1} of ${count}`, own.length > 0 && amount(own.length, 'problem'), state?.text].filter(Boolean).join(', ');
   return html`<div class="flow-step" data-shown=${state?.state}><div class="step-box" data-card=${path}>
     <div class="step-item" role="treeitem" aria-label=${name} aria-level=${level} aria-posinset=${index + 1} aria-setsize=${count} aria-owns=${isOpen ? `lanes-${path}` : null}
       aria-selected=${String(canvas.selected === path)} aria-expanded=${isOpen === undefined ? null : String(isOpen)} tabIndex=${active === path ? 0 : -1}

@@ -14,7 +14,7 @@ import { valuesOf } from './yaml.js';
 /** A run is read again after this time until it has ended. */
 const FOLLOW_MS = 2000;
 const ENDED = ['completed', 'cancelled', 'merged', 'throttled', 'failed'];
-const KIND_OF_STATE = { failed: 'bad', waiting: 'warn', running: 'warn' };
+const KIND_OF_STATE = { failed: 'bad', waiting: 'wait', running: 'wait' };
 
 /** The run and what became of its messages, without which its steps are still shown. */
 async function readRun(id, tenant, signal) {

@@ -20,7 +20,7 @@ const MAX_RECENT = 10;
 /** Suggestions follow the input after this pause. */
 const TYPING_MS = 200;
 const EVENTS = { inbox: [['seen', 'is seen'], ['read', 'is read'], ['archived', 'is archived'], ['acted', 'is acted on']], message: [['delivered', 'is delivered'], ['bounced', 'bounces'], ['failed', 'fails']] };
-const KINDS = { done: 'ok', failed: 'bad', waiting: 'warn', skipped: 'info' };
+const KINDS = { done: 'ok', failed: 'bad', waiting: 'wait', skipped: 'info' };
 
 /** What a test assumes; `data` is null until it is written: an example. */
 /** Whom a server without recipients can test with. */
@@ -97,7 +97,7 @@ export function statesOf(test) {
   for (const { step } of stepsOf(test.draft.values.value)) {
     const one = isTaken(byKey.get(step.key)) ? byKey.get(step.key) : undefined;
     const state = one?.state ?? 'pending';
-    const kind = state === 'done' && one.decision?.outcome === 'hold' ? 'warn' : KINDS[state] ?? 'info';
+    const kind = state === 'done' && one.decision?.outcome === 'hold' ? 'wait' : KINDS[state] ?? 'info';
     const words = one ? shortOf(one, run.timezone) : '';
     states.set(step.key, { state, kind, shown: words, text: words || 'not reached' });
   }
@@ -120,7 +120,7 @@ function endOf({ state, path }) {
   const sending = path.filter((one) => isTaken(one) && SENDING.includes(one.type));
   const sent = sending.filter((one) => one.state === 'done').length;
   if (state === 'completed' && sent < sending.length) return ['info', `Completed: ${sent} sent, ${sending.length - sent} not sent`];
-  return [{ completed: 'ok', failed: 'bad' }[state] ?? 'warn', ENDS[state] ?? state];
+  return [{ completed: 'ok', failed: 'bad' }[state] ?? 'wait', ENDS[state] ?? state];
 }
 
 /** What a step does, in a few words. */
