@@ -70,7 +70,7 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
         page.get_by_role("link", name="Download .eml").click()
     assert download.value.suggested_filename == f"{owner.message}.eml"
     for _ in range(2):
-        page.get_by_role("button", name="Send this message now").click()
+        page.get_by_role("button", name="Send now").click()
     expect(page.get_by_text("No provider delivers email messages")).to_be_visible()
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
 

@@ -65,7 +65,7 @@ export function Message({ page }) {
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
         ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class=${isBounced ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isBounced} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isBounced} />`}
-          ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Send this message now" word="Send now" act=${async () => {
+          ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Send now" word="Send now" act=${async () => {
       await request('POST', url('/release'));
       page.reload();
     }} />`}</div>`}</div></section>

@@ -346,7 +346,7 @@ function Editor({ page, tenant, found }) {
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${count(problems.length, 'problem')}</button>`}
-        ${findings.length > 0 && html`<button type="button" class="problem-count warning" onClick=${() => act.correct(findings[0])}><${Icon} name="warn" /> ${count(findings.length, 'warning')}</button>`}
+        ${findings.length > 0 && html`<button type="button" class="problem-count warning-count" onClick=${() => act.correct(findings[0])}><${Icon} name="warn" /> ${count(findings.length, 'warning')}</button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} onClick=${review}>Review and publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}

@@ -120,7 +120,7 @@ function FormField({ label, name, field, schema, value, change, isReadOnly, draf
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
     <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
-    ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}</div>`;
+    ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="field-warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}</div>`;
 }
 
 const orNothing = (text) => (text === '' ? undefined : text);
