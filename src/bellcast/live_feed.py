@@ -30,6 +30,8 @@ FeedKind = Literal[
 # Kinds that are one per request, send, publish, connection or followed topic, and are counted without their fields.
 SimpleFeedKind = Literal["request", "send", "publish", "connect", "disconnect", "subscribe"]
 SIMPLE_FEED_KINDS: tuple[SimpleFeedKind, ...] = get_args(SimpleFeedKind)
+# What is counted without an event: also runs that start, of which the feed has each new state.
+CountedKind: TypeAlias = SimpleFeedKind | Literal["start"]
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
@@ -195,7 +197,7 @@ class Feed(Protocol):
     def emit(self, event: FeedEvent) -> None:
         """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
 
-    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+    def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:

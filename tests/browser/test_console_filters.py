@@ -118,8 +118,13 @@ def test_range_selected_in_a_histogram_filters_the_list(
     add_filter(page, "Type", "general")
     expect(page.get_by_role("region", name="Sends over time")).to_have_count(0)  # it counts all types
     series["points"] = [[latest, 1]]
-    page.goto("/console/notifications")
-    expect(page.get_by_role("img", name="1 send in the last 24 hours, at most 1 at a time")).to_be_visible()
+    for path, noun in (("notifications", "send"), ("runs", "run")):
+        page.goto(f"/console/{path}")
+        chart = page.get_by_role("img", name=f"1 {noun} in the last 24 hours, at most 1 at a time")
+        chart.focus()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("from=.*&to="))
 
 
 def test_list_has_no_histogram_that_counts_something_else(open_console: Callable[..., Page], run: str) -> None:

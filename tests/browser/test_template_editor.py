@@ -537,6 +537,11 @@ def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_save
     checks = page.get_by_role("button", name=re.compile("^Checks: [1-9]"))
     expect(checks).to_be_visible()
     assert bar.bounding_box()["height"] == height
+    page.get_by_label("Subject").fill("y")
+    page.get_by_role("button", name="Review and publish").click()
+    repeated = page.get_by_role("dialog").locator("[data-effect=contrast]")
+    expect(repeated.first).to_contain_text("contrast of 1.")
+    page.keyboard.press("Escape")
     document = owner.send("GET", "/v1/settings")
     owner.send("PATCH", "/v1/settings", {"revision": document["revision"], "reset": ["brand"]})
 

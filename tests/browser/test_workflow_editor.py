@@ -418,6 +418,25 @@ def test_negated_condition_is_edited_in_the_form(edit: Callable[..., Editor], ow
     expect(editor.page.locator(".inspector").get_by_role("button", name="Add a condition")).to_be_visible()
 
 
+def test_condition_nested_deeper_than_the_form_is_read_there_and_edited_as_json(
+    edit: Callable[..., Editor], owner: Console
+) -> None:
+    deep = {"var": "data.total", "op": "gte", "value": 100}
+    for group in ("any", "all", "any", "all"):
+        deep = {group: [{"var": f"data.{group}", "op": "exists"}, deep]}
+    editor = edit("deep-condition", [{**MAIL, "if": deep}])
+    editor.step("mail").dblclick()
+    shown = editor.page.locator(".inspector").get_by_role("group", name="To read")
+    expect(shown.get_by_label("Variable")).to_have_count(5)
+    expect(shown.get_by_label("Value")).to_have_value("100")
+    expect(shown.get_by_label("Value")).to_be_disabled()
+    json_text = editor.page.locator(".inspector").get_by_role("textbox", name="Only if")
+    json_text.fill(json_text.input_value().replace("100", "200"))
+    expect(shown.get_by_label("Value")).to_have_value("200")
+    editor.expect_saved()
+    assert violations(editor.page) == []
+
+
 def test_variable_is_inserted_into_the_text_of_a_step(edit: Callable[..., Editor]) -> None:
     mail = {**MAIL, "subject": "New booking of ", "text": "{{ data.client }} booked."}
     editor = edit("variable-flow", [WAIT, mail])

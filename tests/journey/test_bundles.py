@@ -189,7 +189,7 @@ class TestPlans:
 
         assert await effects(*created) == {
             "workflows/order": ["No provider is configured for e-mail.", "No provider is configured for SMS."],
-            "types/order": ["Of the last 1 sends, 1 would be refused: data.total is missing."],
+            "types/order": ["The last send would be refused: data.total is missing."],
             "templates/order": [],
             "templates/booking": ["Sends without data.place are refused."],
         }

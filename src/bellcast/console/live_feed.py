@@ -18,6 +18,7 @@ from bellcast.live_feed import (
     FeedFilter,
     RequestFilter,
     ServedRequest,
+    CountedKind,
     SimpleFeedKind,
     SkippedEvents,
 )
@@ -130,7 +131,7 @@ class LiveFeed(Struct, eq=False):
         if self._watchers:
             self._offer(event.kind, event.tenant, lambda: event)
 
-    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+    def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         self.emitted[kind] += number
         self.tenants.count_simple(kind, tenant, number)
 

@@ -15,7 +15,7 @@ from bellcast.console.types.stats import COUNTERS, HOUR_MS, KEPT_MS, MINUTE_MS, 
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
-from bellcast.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
+from bellcast.live_feed import SIMPLE_FEED_KINDS, CountedKind, FeedKind
 
 # At times twice as many have counts, each of about 400 bytes.
 MAX_COUNTED_TENANTS = 1_000
@@ -23,8 +23,8 @@ MAX_COUNTED_TENANTS = 1_000
 FAILED = ("failed", "bounced")
 
 
-# The metrics of the simple kinds that have one.
-METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
+# The metrics of the counted kinds that have one.
+METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes", "start": "runs"}
 
 
 class TenantCounts(Struct, eq=False):
@@ -49,7 +49,7 @@ class TenantCounts(Struct, eq=False):
         for metric in metrics:
             self._of(tenant)[metric] += 1
 
-    def count_simple(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+    def count_simple(self, kind: CountedKind, tenant: str, number: int) -> None:
         """Count events of a simple kind. Must be called for every connection of the process, because open connections
         are counted as started minus ended."""
         if kind == "connect":

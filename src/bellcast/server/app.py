@@ -276,6 +276,7 @@ class App:
             + self.feed.failed_runs
             + sum(count for (_, state), count in ended.items() if state in FAILED),
             sends=self.feed.emitted["send"],
+            runs=self.feed.emitted["start"],
             publishes=self.feed.emitted["publish"],
             deliveries=sum(count for (_, state), count in ended.items() if state == "sent"),
             durations=durations,

@@ -300,8 +300,11 @@ class RunExecutor(Struct, eq=False):
         )
 
     def _committed(self, run: StoredRun, sends: Sequence[SendRequest]) -> None:
-        """Begin to deliver messages, and count the inbox items: the feed has an event of the run, but none of its sends."""
+        """Begin to deliver messages, and count the run if it starts, and the inbox items: the feed has an event of the run, but
+        none of its sends."""
         self.triggers.router.committed(sends)
+        if run.revision == 0:
+            self.feed.count("start", run.tenant, 1)
         if number := sum(len(one.ids) for one in sends):
             self.feed.count("send", run.tenant, number)
 

@@ -107,7 +107,8 @@ async def refused(tenant: str, data: Data, schema: Any, noun: str) -> PublishEff
     seen, wrong = await _compared(tenant, (("", one) async for one in _bounded(data)), schema)
     if not wrong:
         return None
-    text = f"Of the last {seen:,} {noun}, {len(wrong):,} would be refused: {wrong[0][1]}."
+    some = f"The last {noun.removesuffix('s')}" if seen == 1 else f"Of the last {seen:,} {noun}, {len(wrong):,}"
+    text = f"{some} would be refused: {wrong[0][1]}."
     return PublishEffect("data_refused", text, n=len(wrong))
 
 

@@ -14,6 +14,7 @@ from bellcast.workflows.execution import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock
+from tests.contexts import NoFeed
 from tests.contract.app import App, wanted
 from tests.due_jobs import run_due
 from tests.store import Store
@@ -46,6 +47,19 @@ def fanout_job(trigger: str, now: int) -> Job:
 
 async def counts(world: WorkflowWorld, trigger: str) -> dict[str, int]:
     return await world.store.runs.counts("", trigger)
+
+
+@pytest.mark.parametrize("to", [ROOM, ["alice", "bob"]], ids=["audience", "recipients"])
+async def test_each_run_is_counted_once_as_it_starts(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch, to: Audience | list[str]
+) -> None:
+    counted = Counter[str]()
+    monkeypatch.setattr(NoFeed, "count", lambda _, kind, tenant, number: counted.update({kind: number}))
+    await world.put("booking", BELL, {"key": "wait", "type": "delay", "for": "30m"}, {**BELL, "key": "again"})
+    await world.trigger("booking", to, data={"client": "Ann"})
+    await world.advance(3600)
+    started = RECIPIENTS if to is ROOM else 2
+    assert counted == {"start": started, "send": 2 * started}
 
 
 @pytest.mark.parametrize("leaves_messages", [False, True])

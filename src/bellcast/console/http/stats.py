@@ -68,7 +68,7 @@ async def series(request: ApiRequest) -> ASGIApp:
 
     - `connections`: open ones, on average.
     - `requests`, `refusals` (status 4xx), `failures` (status 5xx, messages that failed or bounced, and runs that failed).
-    - `sends`: notifications and announcements, each with all of its recipients, also those of runs; `publishes`: live events.
+    - `sends`: notifications and announcements, each with all of its recipients, also those of runs; `runs`: runs of workflows that started; `publishes`: live events.
     - `deliveries`: messages that a provider accepted; simulated ones are none.
     - `latency_p50`, `latency_p95`: milliseconds from a request to the start of its response, as the upper bound of a
       bucket of `bellcast_request_seconds`; null without requests.

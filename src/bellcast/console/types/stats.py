@@ -33,6 +33,7 @@ METRICS = (
     "refusals",
     "failures",
     "sends",
+    "runs",
     "publishes",
     "deliveries",
     "latency_p50",
@@ -50,13 +51,14 @@ class StatsPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
     refusals: int = 0
     failures: int = 0
     sends: int = 0
+    runs: int = 0
     publishes: int = 0
     deliveries: int = 0
     queue_age: int = 0
     durations: tuple[int, ...] = ()
 
 
-COUNTERS = ("requests", "refusals", "failures", "sends", "publishes", "deliveries")
+COUNTERS = ("requests", "refusals", "failures", "sends", "runs", "publishes", "deliveries")
 TENANT_METRICS = ("connections", *COUNTERS)
 
 

@@ -19,8 +19,8 @@ await loadStyle('draft.css');
 
 /** Objects among which those with drafts are found, and drafts of which the steps are read. */
 const MAX_RELATED = 200, MAX_READ = 20;
-/** Findings of a template's checks that name data which a run may lack. */
-const VARIABLE_FINDINGS = ['missing_variable', 'unknown_variable'];
+/** Findings of a template's checks that are repeated before a publication, by their codes. */
+const REPEATED = { 'Data that a run may lack': ['missing_variable', 'unknown_variable'], 'Hard to read': ['contrast'] };
 
 /** The objects that a draft is used with: the templates of a workflow, and the workflows of a template. */
 const RELATED = {
@@ -41,13 +41,13 @@ async function relatedDrafts(draft) {
   return [...drafted.filter((one) => !one.isFuture), ...others.filter((_, index) => templatesOf(read[index].values.steps).includes(draft.key))];
 }
 
-/** The variables of a template, or of the templates of a workflow, that a run may lack. */
-async function missingVariables(draft) {
+/** The findings of a template, or of the templates of a workflow, that are repeated. */
+async function findingsOf(draft) {
   const isTemplate = draft.kind.plural === 'templates', { tenant } = draft;
   const keys = isTemplate ? [draft.key] : [...new Set(templatesOf(draft.values.value.steps))];
   const check = (key) => (isTemplate ? request('POST', draft.url('/check'), { values: draft.values.value }) : request('POST', withQuery(path`/v1/templates/${key}/check`, { tenant }), {}));
   const found = await Promise.all(keys.map((key) => check(key).catch(() => ({ findings: [] }))));
-  return keys.flatMap((key, index) => found[index].findings.filter(({ code }) => VARIABLE_FINDINGS.includes(code)).map(({ code, message }) => ({ key, code, message })));
+  return keys.flatMap((key, index) => found[index].findings.filter(({ code }) => Object.values(REPEATED).flat().includes(code)).map(({ code, message }) => ({ key, code, message })));
 }
 
 /** Whether the editor is a page of the console, not embedded in an app. */
@@ -61,8 +61,11 @@ function RelatedDrafts({ draft, of }) {
   return of.map(({ key, tenant, isFuture }) => html`<p key=${key}>The ${name} ${key} ${isFuture ? `uses ${draft.key} once its draft is published.` : 'still has a draft that is not published.'} <a href=${editorOf(plural, key, tenant)}>Review it</a></p>`);
 }
 
-/** Variables that a run may lack: those of a workflow's own texts, by step and field, and those of templates, with links to the templates of a workflow. */
-const MissingVariables = ({ draft, own = [], of }) => own.length + of.length > 0 && html`<div class="effects"><h3>Data that a run may lack</h3><ul>${own.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${of.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`<a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
+/** What a publication should not surprise with: variables of a workflow's own texts, by step and field, and findings of templates, with links to those of a workflow. */
+const Findings = ({ draft, own = [], of }) => Object.entries(REPEATED).map(([title, codes]) => {
+  const texts = own.filter(({ code }) => codes.includes(code)), templates = of.filter(({ code }) => codes.includes(code));
+  return texts.length + templates.length > 0 && html`<div key=${title} class="effects"><h3>${title}</h3><ul>${texts.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${templates.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`<a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
+});
 
 /** What was published, and the way back. It stays until it is closed, or the draft changes. */
 function Published({ draft }) {
@@ -130,13 +133,13 @@ export function Review({ draft, close, done }) {
   const note = useRef(null);
   const related = useRef(null);
   const [drafts, setDrafts] = useState([]);
-  const [missing, setMissing] = useState([]);
+  const [findings, setFindings] = useState([]);
   const load = () => draft.publish(null, true).then((found) => { setPlan(found); setProblem(null); }, setProblem);
   useEffect(() => {
     load();
     related.current = relatedDrafts(draft);
     related.current.then(setDrafts);
-    missingVariables(draft).then(setMissing);
+    findingsOf(draft).then(setFindings);
   }, []);
   const before = draft.current.value ? valuesOf(draft.current.value) : {};
   const changes = draft.changes.value;
@@ -155,7 +158,7 @@ export function Review({ draft, close, done }) {
   const isStale = problem?.status === 409;
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
-    <${MissingVariables} draft=${draft} own=${plan?.findings} of=${missing} />
+    <${Findings} draft=${draft} own=${plan?.findings} of=${findings} />
     ${drafts.length > 0 && html`<div class="effects"><h3>Not published with it</h3><${RelatedDrafts} draft=${draft} of=${drafts} /></div>`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
     ${plan?.effects.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3><ul>${plan.effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>${plan.effects.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}

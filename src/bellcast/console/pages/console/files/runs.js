@@ -4,6 +4,7 @@
 import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration, relativeTime } from './format.js';
+import { histogramOf } from './histogram.js';
 import { Loaded, Skeleton, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
 import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
@@ -34,7 +35,7 @@ function waitOf({ state, steps }) {
 }
 
 export const runs = {
-  path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
+  histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
   filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] },
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],

@@ -14,7 +14,7 @@ const ATTEMPTS = {
   accepted: (provider) => ['ok', `${provider} accepted it`], temporary: (provider) => ['warn', `${provider} could not take it now`], permanent: (provider) => ['bad', `${provider} refused it permanently`],
 };
 const SENTENCES = {
-  accepted: ['ok', 'Your app sent it'], created: ['ok', 'Put into the inbox'], edited: ['info', 'Corrected'], seen: ['ok', 'Seen'], read: ['ok', 'Read'], archived: ['info', 'Archived'],
+  accepted: ['ok', 'The server accepted it'], created: ['ok', 'Put into the inbox'], edited: ['info', 'Corrected'], seen: ['ok', 'Seen'], read: ['ok', 'Read'], archived: ['info', 'Archived'],
   expired: ['info', 'Expired'], expires: ['info', 'Expires'], acted: ['ok', 'Acted on'], written: ['ok', 'Written'], routed: ['info', 'Chosen'], queued: ['info', 'Queued'], scheduled: ['wait', 'Scheduled'],
   held: ['wait', 'Held'], skipped: ['info', 'Not sent'], sent: ['ok', 'Accepted; no delivery receipt yet'], delivered: ['ok', 'Delivered'], simulated: ['info', 'Simulated, not sent'],
   failed: ['bad', 'Given up'], bounced: ['bad', 'Bounced'], suppressed: ['info', 'Not sent: the address is suppressed'], cancelled: ['info', 'Cancelled'], snoozed: ['info', 'Snoozed'],

@@ -14,8 +14,8 @@ import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renam
 const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
 const OPERATORS = [['eq', 'is'], ['ne', 'is not'], ['gt', 'is more than'], ['gte', 'is at least'], ['lt', 'is less than'], ['lte', 'is at most'], ['contains', 'contains'], ['in', 'is one of'], ['exists', 'exists'], ['empty', 'is empty']];
 const WITHOUT_VALUE = new Set(['exists', 'empty']);
-/** Conditions nested deeper are edited as JSON. */
-const MAX_FORM_DEPTH = 3;
+/** Conditions nested deeper are edited as JSON, below the form to read; the server refuses those nested deeper than the second. */
+const MAX_FORM_DEPTH = 3, MAX_DEPTH = 20;
 const ROOTS = ['data.', 'recipient.name', 'recipient.email', 'recipient.locale', 'recipient.data.', 'actor.name', 'tenant.name', 'digest.count', 'event.', 'run.id'];
 
 /** @param {{draft: any, path: string, schema: any, page: any, isReadOnly: boolean, run: any, close: () => void, act: any}} of `act` has the commands of the editor */
@@ -388,10 +388,10 @@ function Recipients({ attributes, value, change }) {
 
 const BLANK = { var: 'data.', op: 'eq', value: '' };
 /** Whether the form has the parts of a condition; a draft may have others. */
-function fitsForm(value, depth = 0) {
+function fitsForm(value, left = MAX_FORM_DEPTH) {
   const parts = value?.not === undefined ? value?.all ?? value?.any : [value.not];
   if (parts === undefined) return typeof value?.var === 'string';
-  return depth < MAX_FORM_DEPTH && Array.isArray(parts) && parts.every((part) => fitsForm(part, depth + 1));
+  return left > 0 && Array.isArray(parts) && parts.every((part) => fitsForm(part, left - 1));
 }
 
 /** Whether the bells before a step were read or seen: [text, condition]. Bells in other lanes did not run. */
@@ -418,7 +418,10 @@ function Condition({ attributes, value, change, isReadOnly, id, field, values })
     isReplaced.current = false;
   }, [value === undefined]);
   if (value === undefined) return isReadOnly ? html`<p class="muted">Always</p>` : html`<button type="button" class="add-condition" ref=${shown} ...${attributes} onClick=${() => set(ready[0]?.[1] ?? BLANK)}><${Icon} name="plus" /> Add a condition</button>`;
-  if (!fitsForm(value)) return html`<${Json} attributes=${attributes} value=${value} change=${change} />`;
+  if (!fitsForm(value)) {
+    return html`${fitsForm(value, MAX_DEPTH) && html`<div class="condition" role="group" aria-label="To read"><${ConditionPart} value=${value} change=${() => {}} isReadOnly ready=${[]} depth=${1} /></div>`}
+      <${Json} attributes=${{ ...attributes, 'aria-labelledby': `${id}-label` }} value=${value} change=${change} />`;
+  }
   return html`<div class="condition" role="group" ref=${shown} aria-labelledby=${`${id}-label`} data-field=${attributes['data-field']} aria-invalid=${attributes['aria-invalid']}><${ConditionPart} value=${value} change=${set} isReadOnly=${isReadOnly} ready=${ready} depth=${0} /></div>`;
 }
 
