@@ -14,11 +14,11 @@ from bellcast.kernel.clock import Clock
 from bellcast.live_feed import (
     FEED_KINDS,
     KEPT_EVENTS,
+    CountedKind,
     FeedEvent,
     FeedFilter,
     RequestFilter,
     ServedRequest,
-    CountedKind,
     SimpleFeedKind,
     SkippedEvents,
 )

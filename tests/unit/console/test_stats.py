@@ -168,9 +168,7 @@ async def test_events_are_counted_by_tenant_and_hour() -> None:
         count(recorded.tenants, one)
     recorded.tenants.count_simple("start", "acme", 2)
     await recorded.sample(HOUR_MS // SAMPLE_MS)
-    acme = StatsPoint(
-        connections=360, requests=3, refusals=2, failures=3, sends=1, runs=2, publishes=1, deliveries=1
-    )
+    acme = StatsPoint(connections=360, requests=3, refusals=2, failures=3, sends=1, runs=2, publishes=1, deliveries=1)
     assert recorded.hours[NOW // HOUR_MS] == {"acme": acme}
     count(recorded.tenants, event("send"))  # in the first seconds of the next hour
     await recorded.sample(6)
