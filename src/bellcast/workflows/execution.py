@@ -176,7 +176,7 @@ class RunExecutor(Struct, eq=False):
         await self.broker.publish(*added)
         self.triggers.router.messages_added()
         for one in page.runs:
-            self._committed(one.run, one.sends)
+            self._committed(one.run, one.sends, is_new=bool(runs.decode(one.run.body).steps))
             if one.run.state != "running":
                 self.feed.emit(_feed_event(one.run, one.now))
         await self._resume_activated(one.run for one in page.runs)
@@ -252,7 +252,8 @@ class RunExecutor(Struct, eq=False):
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
-            self._committed(commit.run, commit.sends)
+            self._committed(commit.run, commit.sends, is_new=execution.is_new)
+            execution.is_new = False
             if commit.run.state != execution.stored.state:
                 self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
@@ -299,11 +300,11 @@ class RunExecutor(Struct, eq=False):
             body=body,
         )
 
-    def _committed(self, run: StoredRun, sends: Sequence[SendRequest]) -> None:
-        """Begin to deliver messages, and count the run if it starts, and the inbox items: the feed has an event of the run, but
+    def _committed(self, run: StoredRun, sends: Sequence[SendRequest], *, is_new: bool) -> None:
+        """Begin to deliver messages, and count the run with its first steps, and the inbox items: the feed has an event of the run, but
         none of its sends."""
         self.triggers.router.committed(sends)
-        if run.revision == 0:
+        if is_new:
             self.feed.count("start", run.tenant, 1)
         if number := sum(len(one.ids) for one in sends):
             self.feed.count("send", run.tenant, number)

@@ -65,6 +65,7 @@ class Execution(Struct, kw_only=True):
     call: Step | None = None  # set after the commit
     due_at: int | None = None  # for the next step, if no call follows
     is_unchanged: bool = False  # there is nothing to commit
+    is_new: bool = False  # no step was committed
 
     def values(self) -> dict[str, Any]:
         """Return the variables of the run's templates."""
@@ -317,7 +318,15 @@ def execution_of(
         facts=facts,
         events={step: msgspec.json.decode(one.event) for step, one in waits.items() if one.event is not None},
     )
-    return Execution(stored=stored, definition=definition, state=state, context=context, page=page, waits=waits)
+    return Execution(
+        stored=stored,
+        definition=definition,
+        state=state,
+        context=context,
+        page=page,
+        waits=waits,
+        is_new=not state.steps,
+    )
 
 
 def new_waits(execution: Execution) -> tuple[NewWait, ...]:
