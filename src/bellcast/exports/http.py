@@ -71,7 +71,7 @@ async def export(request: ApiRequest) -> ASGIApp:
     result = await Exports(db).recipient(tenant, key(request))
     if result is None:
         raise NotFound("No recipient has this key.")
-    return _stream(_chunks(_items(request, tenant, result)))
+    return _stream(_chunks(_items(request, result)))
 
 
 @operation(
@@ -98,12 +98,10 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     result = await Exports(context.of(request).engines.db).tenant(tenant)
     if result is None:
         raise NotFound("No tenant has this key.")
-    return _stream(_lines(_items(request, tenant, result)), NDJSON)
+    return _stream(_lines(_items(request, result)), NDJSON)
 
 
-async def _items(
-    request: ApiRequest, tenant: str, pairs: AsyncIterator[tuple[str, Any]]
-) -> AsyncIterator[tuple[str, Any]]:
+async def _items(request: ApiRequest, pairs: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
     """Return what the store exports as clients see it."""
     async for kind, value in pairs:
         match kind:

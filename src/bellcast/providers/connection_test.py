@@ -65,8 +65,7 @@ class ProviderSteps:
         return self.url
 
     async def _resolve(self) -> str:
-        server = self._server
-        return await connection_steps.resolve(server.host, server.port, self.guard)
+        return await connection_steps.resolve(self._server.host, self.guard)
 
     async def _connect(self) -> str:
         server = self._server

@@ -53,8 +53,6 @@ from bellcast.recipients.types import ChatAddresses
 log = structlog.get_logger(__name__)
 
 KIND = "providers"
-# Providers per read of those of all tenants.
-PAGE = 500
 # Attempts of a change, for concurrent writers of one provider.
 MAX_CHANGE_ROUNDS = 5
 # Label in metrics of the providers of all tenants. No key is equal, because keys have no space.

@@ -6,7 +6,7 @@ reads the variables of its specification: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERV
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 from opentelemetry import trace
@@ -26,8 +26,6 @@ from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.live_feed import STATE
 
-P = ParamSpec("P")
-T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
 TRACEPARENT = b"traceparent"  # W3C Trace Context, 3.2

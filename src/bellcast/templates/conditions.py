@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError
 
 ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "event", "steps"})
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
@@ -115,17 +115,11 @@ def paths_of(condition: Condition) -> list[str]:
     return [condition["var"], *([value["var"]] if _is_reference(value) else [])]
 
 
-def check(field: str, condition: Any, step_keys: Collection[str] = frozenset()) -> None:
-    """Raise Invalid with the path of each wrong part. `step_keys` are the steps to which the condition may refer."""
-    errors = list(errors_of(field, condition, step_keys))
-    if errors:
-        raise Invalid.fields(errors)
-
-
 def errors_of(
     field: str, condition: Any, step_keys: Collection[str], roots: frozenset[str] = ROOTS
 ) -> Iterator[FieldError]:
-    """Return the errors of a condition. Its variables must begin with one of the roots."""
+    """Return the errors of a condition, with the path of each wrong part. `step_keys` are the steps to which it may refer; its
+    variables must begin with one of the roots."""
     parts: list[tuple[str, Any, int]] = [(field, condition, 0)]
     count = 0
     while parts:

@@ -13,11 +13,9 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row
-from bellcast.tenants.types import TenantRules
 
 _actor = msgspec.json.Decoder(Actor)
 _actions = msgspec.json.Decoder(tuple[ActionButton, ...])
-_tenant_rules = msgspec.json.Decoder(TenantRules)
 
 # The view `inbox_entries`: the number of columns of a notification, and the index of the recipient after them.
 ENTRY_COLUMNS = 23

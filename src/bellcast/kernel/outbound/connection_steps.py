@@ -96,7 +96,7 @@ async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) ->
     return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix if state == "failed" else None)
 
 
-async def resolve(host: str, port: int, guard: AddressGuard | None) -> str:
+async def resolve(host: str, guard: AddressGuard | None) -> str:
     """Resolve a host; return its addresses, unless a guard restricts them. Raises BellcastError or OSError."""
     if guard is not None:
         await guard.addresses(host)

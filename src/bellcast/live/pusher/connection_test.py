@@ -87,7 +87,7 @@ class PusherTest(Struct):
         steps: dict[str, ConnectionStep] = {
             "enabled": self._check_enabled,
             "url": self._check_url,
-            "dns": partial(connection_steps.resolve, *self._server, self.guard),
+            "dns": partial(connection_steps.resolve, self._server[0], self.guard),
             "connect": self._connect,
             "signed_call": self._call,
             "websocket": self._open,
