@@ -94,9 +94,27 @@ def test_developer_cannot_unlock(owner: Console, open_console: Callable[..., Pag
 
 
 @pytest.mark.usefixtures("pushed")
-def test_commands_for_git_run_in_a_new_folder_and_say_what_a_push_locks(open_console: Callable[..., Page]) -> None:
+def test_steps_into_git_name_the_source_of_an_object_and_say_what_a_push_locks(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/free", TEMPLATE)
     page = open_console("/templates/shared")
-    page.get_by_text("YAML and git").click()
-    commands = page.locator("details", has_text="YAML and git").locator("pre").first
-    expect(commands).to_contain_text("cd bellcast-objects && git init\nBELLCAST_SECRET=… bellcast pull --url")
-    expect(page.get_by_text("A push locks the objects")).to_contain_text("until an owner presses “Unlock”")
+    panel = page.get_by_role("region", name="Git")
+    expect(panel.get_by_role("heading")).to_have_text("Git In git: shop @ 1a2b3c4, locked")
+    expect(panel.locator("li b")).to_have_text(["Pull", "Commit", "Push"])
+    commands = panel.locator("pre")
+    expect(commands.first).to_contain_text("BELLCAST_SECRET=… bellcast pull --url")
+    expect(commands.nth(1)).to_contain_text("git init && git add .")
+    expect(panel).to_contain_text("until an owner presses “Unlock”")
+    page = open_console("/templates/free")
+    expect(page.get_by_role("region", name="Git").get_by_role("heading")).to_have_text("Git Not in git")
+
+
+def test_button_that_copies_is_inside_of_its_box(owner: Console, open_console: Callable[..., Page]) -> None:
+    owner.send("PUT", "/v1/templates/free", TEMPLATE)
+    page = open_console("/templates/free")
+    inside = """one => { const [box, button] = ["pre", "button"].map(name => one.querySelector(name).getBoundingClientRect());
+        return box.top < button.top && button.bottom < box.bottom && button.right < box.right; }"""
+    boxes = page.locator(".git .snippet")
+    expect(boxes).to_have_count(3)
+    assert [box.evaluate(inside) for box in boxes.all()] == [True, True, True]

@@ -3,7 +3,7 @@
  */
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
-import { ManagedBanner, isLocked } from './managed.js';
+import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
@@ -42,10 +42,24 @@ export function Definition({ page, kind, facts, actions, children }) {
 /** The objects that use another one, such as `workflows/reminder`, as links. */
 export const Uses = ({ page, of }) => of.uses.map((one, index) => html`${index > 0 && ', '}<a key=${one} href=${inTenant(page, `/${one}`, of)}>${one.slice(one.indexOf('/') + 1)}</a>`);
 
-const gitCommands = () => `mkdir bellcast-objects && cd bellcast-objects && git init\nBELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}\ngit add . && git commit -m "Objects of Bellcast"\nBELLCAST_SECRET=… bellcast push --url https://other-server.example.com`;
+/** A text in a box, with a button in it that copies the text. */
+const Snippet = ({ what, text }) => html`<div class="snippet"><pre tabIndex="0"><code>${text}</code></pre><${Copy} what=${what} text=${text} /></div>`;
 
-/** The definition as YAML. */
-export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`<details class="panel" open=${isOpen}><summary>${isInFiles ? 'YAML and git' : 'YAML'}</summary>${isInFiles && html`<p class="muted">To keep it in git, or to move it to another server: <code>bellcast pull</code> writes all objects of a server into a folder, and <code>bellcast push</code> writes the folder to a server.</p><p class="muted">Each <code>BELLCAST_SECRET</code> is the secret of the server in the same line: <code>bellcast env</code> prints it, with <code>--data</code> and the data folder of that server. Settings, such as the brand, are not in the files.</p><p class="muted">A push locks the objects: the console of the other server no longer publishes them, until an owner presses “Unlock” on the page of an object. <code>lock: false</code> in <code>bellcast.yaml</code> leaves them unlocked.</p><pre tabIndex="0"><code>${gitCommands()}</code></pre><${Copy} what="the commands" text=${gitCommands()} />`}<pre tabIndex="0"><code>${yamlOf(of)}</code></pre><${Copy} what="the YAML" text=${yamlOf(of)} /></details>`;
+/** Where an object is in git, in a few words. */
+const gitState = ({ managed }) => (managed ? `In git: ${sourceOf(managed)}, ${managed.unlocked_at ? 'unlocked' : managed.lock ? 'locked' : 'not locked'}` : 'Not in git');
+
+/** How the objects of a server come into a folder, into git, and from there to another server. */
+function Git({ of }) {
+  const steps = [
+    ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
+    ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other-server.example.com'],
+  ];
+  return html`<section class="panel" aria-label="Git"><h2>Git <span class="tag">${gitState(of)}</span></h2><ol class="numbered git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} what=${`the command: ${title}`} text=${command} /></li>`)}</ol>
+    <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p></section>`;
+}
+
+/** The definition as YAML; `isInFiles`: with the way into git. */
+export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`${isInFiles && html`<${Git} of=${of} />`}<details class="panel" open=${isOpen}><summary>YAML</summary><${Snippet} what="the YAML" text=${yamlOf(of)} /></details>`;
 
 /** Whether this is the object of the tenant that is shown, not the project's. */
 const isOwn = (one) => (one.tenant ?? '') === (here.value.searchParams.get('tenant') ?? '');

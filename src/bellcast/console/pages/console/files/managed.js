@@ -11,6 +11,9 @@ import { toYaml, valuesOf } from './yaml.js';
 /** Whether only a push may write the object. */
 export const isLocked = (one) => Boolean(one?.managed?.lock && !one.managed.unlocked_at);
 
+/** The source that manages an object, with its commit. */
+export const sourceOf = ({ source, commit }) => `${source}${commit ? ` @ ${commit.slice(0, 7)}` : ''}`;
+
 export const IN_CODE = 'Defined in code: change it there.';
 
 /** The files of an object in the folder of `bellcast pull`, by name. The HTML of e-mails is beside its template. */
@@ -43,12 +46,11 @@ export function DownloadFiles({ kind, one, values = valuesOf(one), isPrimary = f
 export function ManagedBanner({ page, kind, one, values, reload = refresh, isDownloadable = true }) {
   const { managed } = one ?? {};
   if (!managed) return null;
-  const at = managed.commit ? ` @ ${managed.commit.slice(0, 7)}` : '';
   const unlock = async () => {
     await request('POST', '/v1/bundle/unlock', { kind, key: one.key ?? '', tenant: one.tenant });
     await reload();
   };
-  return html`<div class="managed" role="note" data-locked=${String(isLocked(one))}><${Icon} name="lock" /><div><p><b>Managed by git · ${managed.source}${at}</b></p>
+  return html`<div class="managed" role="note" data-locked=${String(isLocked(one))}><${Icon} name="lock" /><div><p><b>Managed by git · ${sourceOf(managed)}</b></p>
     <p class="muted">${managed.unlocked_at ? html`Unlocked <${Moment} at=${managed.unlocked_at} />. The next plan shows what was changed here as drift.` : managed.lock ? 'Change its file and push it. Drafts, previews and tests work as usual.' : html`Pushed <${Moment} at=${managed.at} />. What is changed here is drift in the next plan.`}</p></div>
     ${isLocked(one) && html`<div class="tools">${isDownloadable && html`<${DownloadFiles} kind=${kind} one=${one} values=${values} />`}${page.may(OWNERS) && html`<${Confirm} label=${`Unlock ${one.key ?? kind}`} word="Unlock" act=${unlock} />`}</div>`}</div>`;
 }
