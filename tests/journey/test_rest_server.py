@@ -10,7 +10,7 @@ import schemathesis
 from bellcast import build
 from bellcast.console.pages import browser_files, error_pages
 from bellcast.kernel import errors
-from bellcast.recipients import actions
+from bellcast.recipients import changes
 from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
 from tests.journey import operators
@@ -131,7 +131,7 @@ class TestEveryPath:
         async def broken(*_):
             raise RuntimeError("the password is 1234")
 
-        monkeypatch.setattr(actions, "get", broken)
+        monkeypatch.setattr(changes, "get", broken)
         response = await rest.app.get("/v1/recipients/alice")
         assert refused(response, 500, "internal")
         assert "1234" not in response.text

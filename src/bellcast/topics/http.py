@@ -17,7 +17,7 @@ from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.types import Member
-from bellcast.recipients import actions
+from bellcast.recipients import changes
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store import subscriptions
@@ -146,8 +146,8 @@ async def subscribe(call: ResourceCall[SubscribeBody]) -> tuple[Subscription, bo
     The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
     tenant, engines = tenants.single_tenant(call.request, call.body.tenant), call.ctx.engines
     if call.is_dry_run:
-        return await actions.plan_subscription(engines, tenant, *call.key), False
-    return await actions.subscribe(engines, tenant, *call.key)
+        return await changes.plan_subscription(engines, tenant, *call.key), False
+    return await changes.subscribe(engines, tenant, *call.key)
 
 
 @SUBSCRIPTIONS.delete()
@@ -155,7 +155,7 @@ async def unsubscribe(call: ResourceCall[None]) -> bool:
     """Unsubscribe a recipient from a topic.
 
     Earlier notifications stay in the recipient's inbox."""
-    await actions.unsubscribe(call.ctx.engines, call.tenant, *call.key)
+    await changes.unsubscribe(call.ctx.engines, call.tenant, *call.key)
     return True
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
-from bellcast.inbox import actions, views
+from bellcast.inbox import marks, views
 from bellcast.inbox.http import action_calls
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query
@@ -235,16 +235,16 @@ async def change(call: ResourceCall[Patch]) -> Notification:
 
     Seen, read or archived, or the reverse."""
     sent = call.body
-    wanted = actions.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
+    wanted = marks.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    return await actions.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)
+    return await marks.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)
 
 
 @INBOX.delete()
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete one notification."""
-    await actions.delete(call.ctx.engines, await inbox_of(call.request), *call.key)
+    await marks.delete(call.ctx.engines, await inbox_of(call.request), *call.key)
     return True
 
 
@@ -261,7 +261,7 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
 async def _mark(request: ApiRequest, marking: Marking) -> Marked:
     inbox = await inbox_of(request)
-    return await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
+    return await marks.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
 
 
 def outcome(marked: Marked) -> Outcome:
@@ -285,12 +285,12 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     `POST /v1/inbox/back`, at most 30 days."""
     ctx = context.of(request)
     params = await request_body.body(request, SNOOZE)
-    chosen = actions.parse_selection(params.ids, everything=False, limits=ctx.limits)
+    chosen = marks.parse_selection(params.ids, everything=False, limits=ctx.limits)
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
     if request_body.is_dry_run(request):
         inbox = await inbox_of(request)
-        return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
+        return responses.json(outcome(await marks.plan_snooze(ctx.engines, inbox, chosen or (), until)))
     until_back = params.until == validation.UNTIL_BACK
     marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
     return responses.json(outcome(await _mark(request, marking)))
@@ -304,7 +304,7 @@ async def back(request: ApiRequest) -> ASGIApp:
     unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
     and in a tab that was hidden for 15 minutes."""
     inbox = await inbox_of(request)
-    return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
+    return responses.json(outcome(await marks.wake_until_back(context.of(request).engines, inbox)))
 
 
 @own_operation(
@@ -335,7 +335,7 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
     async def act(request: ApiRequest) -> ASGIApp:
         ctx = context.of(request)
         params = await request_body.body(request, SELECTION)
-        chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
+        chosen = marks.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
         if params.of is not None and chosen is not None:
             raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
         of = params.of or SelectionFilter()

@@ -8,7 +8,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth import permissions
-from bellcast.inbox import actions, views
+from bellcast.inbox import marks, views
 from bellcast.inbox.types.inboxes import Marking
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel import times, validation
@@ -181,12 +181,12 @@ class Commands:
             raise Invalid.of("of", "must have type, view or tag")
         marking = Marking(
             actions=(protocol.MARKS[type(command)],),
-            ids=actions.parse_selection(command.ids, everything=command.all, limits=self.limits),
+            ids=marks.parse_selection(command.ids, everything=command.all, limits=self.limits),
             type=of.type,
             view=of.view,
             tag=of.tag,
         )
-        marked = await actions.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
+        marked = await marks.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
         state = marked.state
         return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
 

@@ -16,7 +16,7 @@ from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body,
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
-from bellcast.recipients import actions
+from bellcast.recipients import changes
 from bellcast.recipients.store import recipients as store
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
@@ -80,7 +80,7 @@ async def read(call: ResourceCall[None]) -> Recipient:
     """Read a recipient.
 
     The response includes the counters of its inbox."""
-    return await actions.get(call.ctx.engines, call.tenant, *call.key)
+    return await changes.get(call.ctx.engines, call.tenant, *call.key)
 
 
 @RECIPIENTS.put(RecipientFields, Recipient, headers=("If-None-Match",), refusals=(PreconditionFailed,), example=EXAMPLE)
@@ -108,14 +108,14 @@ async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[R
     is_new = replace and request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY
     before = None
     if not replace:
-        before = await actions.get(ctx.engines, tenant, key)
+        before = await changes.get(ctx.engines, tenant, key)
     elif is_new or audit.is_by_operator(request):
         before = await Recipients(ctx.engines.db).get(tenant, key)
     if is_new and before is not None:
         raise PreconditionFailed
     if call.is_dry_run:
-        return await actions.plan(ctx.engines, tenant, key, fields, replace=replace), False
-    written = await actions.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
+        return await changes.plan(ctx.engines, tenant, key, fields, replace=replace), False
+    written = await changes.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.
     after = written[0]
@@ -137,7 +137,7 @@ async def erase(call: ResourceCall[None]) -> bool:
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
     for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
     keeps what operators did."""
-    await actions.delete(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
+    await changes.delete(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
     return True
 
 
@@ -147,7 +147,7 @@ async def revoke(call: ResourceCall[None]) -> bool:
 
     Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
     valid."""
-    await actions.revoke(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
+    await changes.revoke(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
     return True
 
 
@@ -229,7 +229,7 @@ async def _write_one(
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if not is_dry_run:
-            await actions.put(ctx.engines, tenant, fields.key, fields, replace=False)
+            await changes.put(ctx.engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
         return WrittenRecipient(error=responses.problem_fields(refusal, within=str(number)))
     finally:

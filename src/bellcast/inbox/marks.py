@@ -1,4 +1,4 @@
-"""Actions of a recipient: mark one, many or all notifications as seen, read or archived, or delete them."""
+"""Marks of a recipient: mark one, many or all notifications as seen, read or archived, or delete them."""
 
 from collections.abc import Sequence
 
