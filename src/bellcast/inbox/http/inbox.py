@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
-from bellcast.inbox import marks, views
-from bellcast.inbox.http import action_calls
+from bellcast import calls
+from bellcast.inbox import actions, marks, views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query
 from bellcast.inbox.types.notifications import Notification, View
@@ -320,13 +320,13 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     Marks the notification acted and read. An action with `call` then calls the app's handler of that name, at most
     once, with `{"notification", "action"}`. Repeating the same action changes nothing; a different action is a 409. A
     dry run does not call the handler."""
-    ctx = context.of(request)
-    principal = guards.session(request)
+    ctx, principal = context.of(request), guards.session(request)
+    backend = ctx[calls.CallBackend]
     inbox = await inbox_of(request)
     id, key = request_body.path(request, "id"), request_body.path(request, "key")
     if request_body.is_dry_run(request):
-        return responses.json(await action_calls.plan(ctx, inbox, id, key))
-    return responses.json(await action_calls.take(ctx, principal, inbox, id, key))
+        return responses.json(await actions.plan(ctx.engines, backend, inbox, id, key))
+    return responses.json(await actions.take(ctx.engines, backend, principal, inbox, id, key))
 
 
 def _action(word: str, action: Action, summary: str) -> ApiEndpoint:

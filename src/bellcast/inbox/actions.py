@@ -15,7 +15,6 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Forbidden, HandlerFailed, NoHandler
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
-from bellcast.rest.context import ApiContext
 from bellcast.topics import publishing as events
 
 DIALECT = "rest"
@@ -61,12 +60,13 @@ class ActionCallContext(Struct, eq=False):
 TYPES = ("notification.acted", "notification.seen", "notification.read")
 
 
-async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key: str) -> Notification:
+async def take(
+    engines: Engines, backend: calls.CallBackend, principal: Principal, inbox: Inbox, id: str, key: str
+) -> Notification:
     """Record an action once, publish it, and call its handler. The record is committed before the call, so a retry
     never calls the handler twice. Raises NoHandler, with nothing recorded, if the app has no handler with that name.
     Raises HandlerFailed, with the action recorded, if the handler fails."""
-    _check_handler(ctx, await views.get(ctx.engines, inbox, id), key)
-    engines = ctx.engines
+    _check_handler(backend, await views.get(engines, inbox, id), key)
     report = await engines.webhooks.report(inbox.state.tenant, TYPES)
     taken = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
     if taken.events:
@@ -86,30 +86,30 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
             roles=principal.roles or (),
         )
         try:
-            await ctx[calls.CallBackend].dispatch(call)
+            await backend.dispatch(call)
         except calls.Refused as refused:
             raise Forbidden(refused.message, data=refused.data) from None
     return taken.notification
 
 
-async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification:
+async def plan(engines: Engines, backend: calls.CallBackend, inbox: Inbox, id: str, key: str) -> Notification:
     """Return the same notification as `take`, without changing anything or calling the handler."""
-    before = await views.get(ctx.engines, inbox, id)
-    _check_handler(ctx, before, key)
+    before = await views.get(engines, inbox, id)
+    _check_handler(backend, before, key)
     find_action(before, key)
     if before.acted is not None:
         return before
-    now = times.to_rfc3339(ctx.engines.clock.now())
+    now = times.to_rfc3339(engines.clock.now())
     seen_at, read_at = before.seen_at or now, before.read_at or now
     return msgspec.structs.replace(before, acted=Acted(key, now), seen_at=seen_at, read_at=read_at)
 
 
-def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> None:
+def _check_handler(backend: calls.CallBackend, notification: Notification, key: str) -> None:
     for action in notification.actions:
         if (
             action.key == key
             and notification.acted is None
             and action.call is not None
-            and not ctx[calls.CallBackend].has(action.call)
+            and not backend.has(action.call)
         ):
             raise NoHandler(f"The app has no handler with the name {action.call[:100]!r}.")
