@@ -237,9 +237,23 @@ class Schedules(Struct, eq=False):
         *,
         is_dry_run: bool = False,
     ) -> int:
-        """Cancel the waiting triggers of a workflow that have this key, for all or some recipients; return the number
-        of recipients. A trigger to an audience counts as one, and can only be cancelled as a whole. A dry run only
-        counts."""
+        """Cancel the runs and the waiting triggers of a workflow that have this key, for all or some recipients; return the
+        number of runs and recipients. A trigger to an audience counts as one, and can only be cancelled as a whole. A dry
+        run only counts."""
+        engines = self.engines()
+        store, now = Runs(engines.db), engines.clock.now()
+        if is_dry_run:
+            waiting = await self._cancel_waiting(tenant, workflow, cancel_key, recipients, is_dry_run=True)
+            return waiting + await store.count_by_key(tenant, workflow, cancel_key, recipients)
+        report = await engines.webhooks.report(tenant, runs.CANCELLED)
+        # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
+        waiting = await self._cancel_waiting(tenant, workflow, cancel_key, recipients, is_dry_run=False)
+        return waiting + await store.cancel_by_key(tenant, workflow, cancel_key, recipients, now, report)
+
+    async def _cancel_waiting(
+        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, *, is_dry_run: bool
+    ) -> int:
+        """Cancel the waiting triggers, and return the number of recipients."""
         documents, cancelled = Documents(self.engines().db), 0
         prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
         while True:

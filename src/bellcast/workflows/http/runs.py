@@ -28,8 +28,6 @@ from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun, rest
 from bellcast.workflows.workflow_catalog import UNKNOWN, WorkflowCatalog
 
 STEP_KEY_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
-# The event for webhooks when a run is cancelled.
-CANCELLED = ("run.cancelled", "message.cancelled")
 
 
 class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
@@ -188,7 +186,7 @@ async def cancel(call: ResourceCall[None]) -> bool:
 
     After the response no step starts, and messages that were not yet attempted are cancelled."""
     (id,), engines = call.key, call.ctx.engines
-    report = await engines.webhooks.report(call.tenant, CANCELLED)
+    report = await engines.webhooks.report(call.tenant, runs.CANCELLED)
     cancelled = await Runs(engines.db).cancel(call.tenant, id, engines.clock.now(), report)
     if cancelled is None:
         raise NotFound("There is no run or trigger with this id.")

@@ -25,10 +25,8 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import definitions, recent_data, references, triggers, workflow_catalog
 from bellcast.workflows.http import text_checks
-from bellcast.workflows.http.runs import CANCELLED
 from bellcast.workflows.http.text_checks import StepFinding
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import WORKFLOWS, CurrentVersion, WorkflowCatalog
 
@@ -223,18 +221,10 @@ async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
     and recipients of waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to`
     cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
     counted."""
-    ctx, (key,), body = call.ctx, call.key, call.body
-    tenant = tenants.single_tenant(call.request, body.tenant)
-    to = [body.to] if isinstance(body.to, str) else body.to
-    db, now = ctx.engines.db, ctx.engines.clock.now()
-    if call.is_dry_run:
-        waiting = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
-        return Cancelled(waiting + await Runs(db).count_by_key(tenant, key, body.cancel_key, to))
-    report = await ctx.engines.webhooks.report(tenant, CANCELLED)
-    # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
-    cancelled = await ctx[Schedules].cancel(tenant, key, body.cancel_key, to)
-    cancelled += await Runs(db).cancel_by_key(tenant, key, body.cancel_key, to, now, report)
-    return Cancelled(cancelled)
+    (key,), body = call.key, call.body
+    tenant, to = tenants.single_tenant(call.request, body.tenant), [body.to] if isinstance(body.to, str) else body.to
+    cancel = call.ctx[Schedules].cancel
+    return Cancelled(await cancel(tenant, key, body.cancel_key, to, is_dry_run=call.is_dry_run))
 
 
 # --- drafts

@@ -27,6 +27,8 @@ RunStatus = Literal[
     "failed",
 ]
 StepStatus = Literal["pending", "running", "waiting", "done", "skipped", "failed"]
+# The types of the events of cancelled runs.
+CANCELLED = ("run.cancelled", "message.cancelled")
 ENDED: tuple[RunStatus, ...] = ("completed", "cancelled", "merged", "throttled", "failed")
 ENDED_STEPS: tuple[StepStatus, ...] = ("done", "skipped", "failed")
 # Maximum bytes of JSON.
