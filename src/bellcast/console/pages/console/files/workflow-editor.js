@@ -294,7 +294,7 @@ function Editor({ page, tenant, found }) {
     const paste = (event) => {
       if (isText(event) || !mayChange || document.querySelector('dialog[open]')) return;
       const text = event.clipboardData?.getData('text/plain') || session.getItem(COPIED);
-      if (text) act.paste(text);
+      if (text) act.paste(text, event.target.closest?.('[role=treeitem]')?.dataset.path ?? selected);
     };
     // Without a focused element, Escape would leave the page.
     const escape = (event) => {
