@@ -150,6 +150,7 @@ def test_token_for_something_else_opens_no_editor(
     token = token_of(bell, site, "refused", **fields)
     page = opened(context, server, site, f'token="{token}"', template)
     expect(frame_of(page).get_by_text("This editor token is for other templates.")).to_be_visible()
+    page.wait_for_function("events.some(([type, { message }]) => type === 'error' && message.includes('other templates'))")
 
 
 def test_token_of_another_origin_is_not_used(
@@ -198,6 +199,21 @@ def test_expired_token_is_replaced_by_the_token_url(
     expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
     url = f"{server.url}/v1/templates/booking/draft?tenant=renewed"
     assert httpx.get(url, headers=server.as_app()).json()["values"]["email"]["subject"] == "Still here"
+
+
+def test_next_token_repeats_all_requests_that_the_ended_one_was_refused(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    page = opened(context, server, site, f'token="{token_of(bell, site, "ended")}"')
+    frame = frame_of(page)
+    expect(frame.get_by_label("Subject")).to_have_value("Booked")
+    bell.end_editor_tokens("ended")
+    with page.expect_response(lambda response: "/draft" in response.url and response.status == 401):
+        frame.get_by_label("Subject").fill("Still here")
+    element = page.locator("bellcast-template-editor")
+    element.evaluate("(one, token) => one.setAttribute('token', token)", token_of(bell, site, "ended"))
+    expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    assert events(page, "expired") == [{}]
 
 
 def test_user_without_the_right_to_html_sees_no_way_to_it(

@@ -16,6 +16,7 @@ const screen = signal(null);
 let origin = null;
 let token = null;
 let gotToken = null;
+let nextToken = null;
 
 /** Tell the page of the token's origin. */
 const emit = (type, detail = {}) => parent.postMessage({ type: PREFIX + type, detail }, origin);
@@ -47,15 +48,18 @@ addEventListener('message', (event) => {
   if (!screen.value?.claims) screen.value = { claims };
 });
 
-// The token has expired or was ended: the page gets the time to pass another one.
-whenSignedOut(() => new Promise((resolve) => {
-  const timer = setTimeout(() => resolve(false), TOKEN_MS);
-  gotToken = (isNew) => {
-    clearTimeout(timer);
-    resolve(isNew);
-  };
-  emit('expired');
-}));
+// The token has expired or was ended: the page gets the time to pass another one, for all requests that were refused.
+whenSignedOut(() => {
+  nextToken ??= new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), TOKEN_MS);
+    gotToken = (isNew) => {
+      clearTimeout(timer);
+      resolve(isNew);
+    };
+    emit('expired');
+  }).finally(() => { nextToken = null; });
+  return nextToken;
+});
 
 function App() {
   const { claims, problem, Editor } = screen.value ?? {};

@@ -38,6 +38,7 @@ export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const loaded = useLoad((signal) => readDrafted(KIND, page.key, tenant, signal), [page.key, tenant]);
+  useEffect(() => { if (loaded.problem) page.embedded?.emit('error', { message: loaded.problem.message }); }, [loaded.problem]);
   return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
 }
 
