@@ -150,7 +150,9 @@ def test_token_for_something_else_opens_no_editor(
     token = token_of(bell, site, "refused", **fields)
     page = opened(context, server, site, f'token="{token}"', template)
     expect(frame_of(page).get_by_text("This editor token is for other templates.")).to_be_visible()
-    page.wait_for_function("events.some(([type, { message }]) => type === 'error' && message.includes('other templates'))")
+    page.wait_for_function(
+        "events.some(([type, { message }]) => type === 'error' && message.includes('other templates'))"
+    )
 
 
 def test_token_of_another_origin_is_not_used(
