@@ -55,6 +55,15 @@ def test_full_disk_of_the_output_is_reported(arguments, unbuffered):
     assert result.returncode == 1
 
 
+def test_file_that_cannot_be_written_is_reported(tmp_path):
+    (tmp_path / "types").mkdir()
+    (tmp_path / "types" / "booking.yaml").write_text("name: Booking\n")
+    out = tmp_path / "missing" / "types.py"
+    result = bellcast("types", "python", "--from", str(tmp_path), "--out", str(out), **ENVIRON)
+    problem = "cannot be used: No such file or directory; check the path, and its permissions."
+    assert (result.status, result.err) == (1, f"Error: {out} {problem}\n")
+
+
 def test_missing_outbox_is_reported(tmp_path):
     database = tmp_path / "shop.db"
     database.touch()

@@ -120,6 +120,17 @@ async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tm
         assert [one["field"] for one in refused["errors"]] == ["data.client"]
 
 
+async def test_preview_lists_a_missing_variable_that_is_a_whole_text(tmp_path: Path) -> None:
+    texts = {"email": {"subject": "{{ data.x }}", "text": "Hi"}, "sms": {"text": "{{ data.x }}"}}
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/booking", texts | {"push": {"title": "{{ data.x }}", "body": "Hi"}})
+        shown = await post(client, "/v1/templates/booking/preview", {})
+        assert (shown["missing"], shown["sms"]["text"], shown["push"]["title"]) == (["data.x"], "", "")
+        assert (shown["email"]["subject"], shown["email"]["text"][:2]) == ("", "Hi")
+        checked = await post(client, "/v1/templates/booking/check", {"data": {}})
+        assert [one["code"] for one in checked["findings"]] == ["missing_variable"]
+
+
 async def test_failing_template_has_its_own_error_code(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await put(client, "/v1/templates/long", {"inbox": {"title": "{{ 'x' * data.size }}"}})

@@ -93,7 +93,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         else:
             content.setdefault("text", "\n".join(t for t in (headline.title, headline.body, headline.url) if t))
             required = content["text"]
-        if not required:
+        if not required and not self.renderer.missing:
             raise _empty(channel)
         return msgspec.json.encode(content)
 
@@ -126,7 +126,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     def _complete_email(self) -> EmailContent:
         """Return the e-mail without layout and footer."""
         part: EmailContent = self._merged("email") or EmailContent()
-        if not (part.subject or self._headline.title):
+        if not (part.subject or self._headline.title or self.renderer.missing):
             raise _empty("email")
         return email.complete(part, self._headline, self.tenant.brand)
 

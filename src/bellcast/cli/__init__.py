@@ -140,7 +140,9 @@ def main() -> NoReturn:
     except errors.BellcastError as error:
         console.fail(error.detail, 1)
     except OSError as error:
-        if error.errno not in DISK_FULL_ERRORS or error.filename is not None:
+        if error.filename is not None:
+            console.fail(f"{error.filename} cannot be used: {error.strerror}; check the path, and its permissions.", 1)
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes the rest of the output when it exits
         console.fail(f"the output cannot be written: {error.strerror}.", 1)
