@@ -125,22 +125,26 @@ class Supervisor:
             for _ in range(self._worker_count):
                 self._start()
             while self._workers or self._restarts:
-                timeout = max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
-                for key, _ in self._select.select(timeout):
-                    if key.data is None:
-                        for number in os.read(key.fd, 64):
-                            self._handle_signal(number)
-                    else:
-                        self._read_readiness(key.data)
-                self._reap()
-                now = time.monotonic()
-                due, self._restarts = (
-                    [at for at in self._restarts if at <= now],
-                    [at for at in self._restarts if at > now],
-                )
-                for _ in due:
-                    self._start()
+                self._step()
         return self._status
+
+    def _step(self) -> None:
+        """Handle what has happened, and start the workers that are due."""
+        timeout = max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
+        for key, _ in self._select.select(timeout):
+            if key.data is None:
+                for number in os.read(key.fd, 64):
+                    self._handle_signal(number)
+            else:
+                self._read_readiness(key.data)
+        self._reap()
+        now = time.monotonic()
+        due, self._restarts = (
+            [at for at in self._restarts if at <= now],
+            [at for at in self._restarts if at > now],
+        )
+        for _ in due:
+            self._start()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
