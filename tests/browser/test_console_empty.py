@@ -58,7 +58,7 @@ def test_pages_of_a_new_server_describe_their_future_content(open_console: Calla
 
 def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console()
-    step = page.locator(".checks li").filter(has_text="A notification was sent")
+    step = page.locator(".checks li").filter(has_text="Send a notification")
     expect(step).to_contain_text("waiting")
     expect(step).to_contain_text(f'BELLCAST_DATA={owner.server.data} bellcast notify alice "Hello"')
     expect(page.locator(".chart")).to_have_count(0)
@@ -75,7 +75,7 @@ def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page
     page.context.new_page().goto("/")
     page.wait_for_function(CONNECTED)
     go(page, "/setup")
-    step = page.locator(".checks li").filter(has_text="A page connected")
+    step = page.locator(".checks li").filter(has_text="Connect a page")
     expect(step).to_contain_text("waiting")
     wait_loaded(page)
     expect(step).to_contain_text("waiting")
@@ -90,7 +90,7 @@ def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(
     wait_until(lambda: len(owner.send("GET", "/v1/connections?recipient=alice")["connections"]) == 4, lambda: "too few")
     other = page.context.new_page()
     other.goto("/console/setup")
-    step = other.locator(".checks li").filter(has_text="A page connected")
+    step = other.locator(".checks li").filter(has_text="Connect a page")
     wait_loaded(other)
     expect(step).to_contain_text("waiting")
     with httpx.stream("GET", f"{owner.server.url}/v1/stream", headers=owner.server.as_recipient("alice")):
@@ -110,7 +110,7 @@ def test_first_steps_find_a_notification_that_was_read_before_many_others(open_c
     page = open_console("/account")
     page.route(re.compile(r"/v1/notifications\?.*state=read"), respond)
     go(page, "/setup")
-    step = page.locator(".checks li").filter(has_text="A recipient read a notification")
+    step = page.locator(".checks li").filter(has_text="Read it in the bell")
     expect(step).to_contain_text("ruth read “Hello”.")
 
 

@@ -53,6 +53,25 @@ def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., P
     expect(page.locator(".row[data-open]")).to_have_count(1)
 
 
+def test_row_of_the_project_is_not_marked_for_the_object_of_a_tenant(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for query in ("", "?tenant=acme"):
+        owner.send("PUT", f"/v1/types/twice{query}", {"name": f"Twice {query}"})
+    page = open_console("/types/twice?tenant=acme&scope=all")
+    expect(page.locator(".row-link[aria-current]")).to_have_text(["Twice ?tenant=acme"])
+
+
+def test_user_of_a_type_is_a_link_with_its_tenant(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/types/used", {"name": "Used"})
+    steps = [{"key": "bell", "type": "inbox", "title": "Hello"}]
+    owner.send("PUT", "/v1/workflows/user?tenant=acme", {"type": "used", "steps": steps})
+    page = open_console("/types/used")
+    page.get_by_role("link", name="user (acme)").click()
+    expect(page).to_have_url(re.compile(r"/console/workflows/user\?tenant=acme&scope=all$"))
+    expect(page.get_by_role("heading", name="user", exact=True)).to_be_visible()
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["desktop", "phone"])
 def test_rows_far_from_the_screen_leave_the_document_and_return(

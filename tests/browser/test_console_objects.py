@@ -347,6 +347,29 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     assert {"DELETE /v1/recipients/{key}", "PATCH /v1/recipients/{key}/preferences"} <= set(actions)
 
 
+def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/of-tenants", {"type": "of-tenants", "steps": [step]})
+    tenants = ("acme", "globex", "globex")
+    for tenant in tenants:
+        owner.send("PUT", f"/v1/recipients/ann?tenant={tenant}", {"email": "ann@example.com"})
+        owner.send("POST", "/v1/workflows/of-tenants/trigger", {"to": "ann", "tenant": tenant, "data": {}})
+    failures = "/v1/failures?workflow=of-tenants&tenant=*"
+    wait_until(lambda: len(owner.send("GET", failures)["failures"]) == len(tenants), lambda: "no run failed")
+    page = open_console("/failures?workflow=of-tenants")
+    page.get_by_role("button", name="Retry all…").click()
+    dialog = page.get_by_role("dialog", name="Retry all failures")
+    expect(dialog.get_by_role("button", name="Retry 3", exact=True)).to_be_visible()
+    expect(dialog).to_contain_text("Continues 3 runs of of-tenants")
+    dialog.get_by_label("acme 1 failure").uncheck()
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    expect(page.locator(".replays")).to_contain_text("globex")
+    assert {one["tenant"] for one in owner.send("GET", "/v1/replays?tenant=*")["replays"]} == {"globex"}
+
+
 @pytest.mark.thorough
 def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}

@@ -178,7 +178,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     secret = page.locator(".notice code").inner_text()
     page.get_by_role("link", name="Open the webhook").click()
     expect(page.locator("h1")).to_have_text("https://app.example.com/hook")
-    expect(page.get_by_text("No delivery has failed.")).to_be_visible()
+    expect(page.get_by_text("The server has given up no event.")).to_be_visible()
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []

@@ -134,7 +134,7 @@ def create_app(page: Page, app: LeadApp) -> None:
 @pytest.mark.thorough
 def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerProcess, app: LeadApp) -> None:
     expect(page.get_by_role("heading", name="Setup", exact=True)).to_be_visible()
-    expect_line(page, "A notification was sent", "waiting", 'bellcast notify alice "Hello"')
+    expect_line(page, "Send a notification", "waiting", 'bellcast notify alice "Hello"')
     # 1 and 2: the settings and the credentials are in the database.
     change_settings(page, pusher_enabled="off", public_topics="admin")
     expect_line(page, "Pusher enabled in admin settings", "waiting")
@@ -177,8 +177,8 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
         f"{server.url}/v1/inbox/read", headers=server.as_recipient("ruth"), json={"ids": [notification]}
     )
     assert marked.is_success, marked.text
-    expect_line(page, "A page connected", "done", "Pusher over WebSocket")
-    expect_line(page, "A recipient read a notification", "done", "ruth read “Hello”.")
+    expect_line(page, "Connect a page", "done", "Pusher over WebSocket")
+    expect_line(page, "Read it in the bell", "done", "ruth read “Hello”.")
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     assert violations(page) == []
     # Steps that the server keeps only in memory stay checked after a reload, until Start over.

@@ -42,6 +42,18 @@ class Server:
         self.held.clear()
 
 
+def test_page_whose_module_cannot_be_loaded_appears_as_soon_as_the_server_answers(
+    open_console: Callable[..., Page],
+) -> None:
+    page = open_console("/account")
+    page.route("**/recipients.js", lambda route: route.abort())
+    page.get_by_role("link", name="Recipients").click()
+    expect(page.get_by_role("alert")).to_contain_text("No connection")
+    expect(page.get_by_role("alert")).not_to_contain_text("recipients.js")
+    page.unroute("**/recipients.js")
+    expect(page.get_by_role("table", name="Recipients")).to_be_visible()
+
+
 # The pages are divided into this many tests. The frame of all is the same, so that a run checks the first.
 PARTS = 2
 

@@ -109,6 +109,6 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     retry.click()
     retry.click()
     expect(retry).to_have_count(0)
-    expect(page.get_by_role("region", name="Outcome")).to_contain_text("Everything was delivered")
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("Everything was sent")
     found = owner.send("GET", f"/v1/messages/{message}")
     assert (found["to"], found["state"]) == ("found@example.com", "sent")

@@ -3,7 +3,7 @@
  */
 import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
 import { zone } from './format.js';
-import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useLoad } from './load.js';
+import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
 import { Empty, Heading } from './parts.js';
 import { pageOf } from './pages.js';
@@ -18,6 +18,8 @@ import { Asked, Enrolment, SIGNED_IN_PATH, SetUp, SignIn, SignedIn, askPassword,
 
 /** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
+/** The module of a page is loaded again after this time while the server cannot be reached. */
+const RETRY_MS = 3000;
 
 /** What the window shows: nothing yet, set-up, sign-in, the second factor, a problem, or the pages. */
 const screen = signal({ kind: 'start' });
@@ -142,6 +144,7 @@ function contextOf(page, isObject) {
 /** A page whose module is loaded when it opens. */
 function Source({ source, page }) {
   const module = useLoad(source.load, []);
+  useEvery(RETRY_MS, () => module.problem?.status === 0 && module.reload());
   return html`<${Loaded} of=${module}>${(loaded) => {
     const part = loaded[source.name];
     if (source.kind === 'list') return html`<${ResourcePage} page=${page} resource=${part} hasPane=${page.pane !== undefined} pane=${page.key !== null && html`<${Source} key=${page.path} source=${page.pane} page=${page} />`} />`;

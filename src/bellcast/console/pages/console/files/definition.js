@@ -36,11 +36,14 @@ export function Definition({ page, kind, facts, actions, children }) {
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
     ${children?.(value, tag)}
-    <${Yaml} of=${value} isOpen />`}<//>`;
+    <${Yaml} of=${value} />`}<//>`;
 }
 
-/** The objects that use another one, such as `workflows/reminder`, as links. */
-export const Uses = ({ page, of }) => of.uses.map((one, index) => html`${index > 0 && ', '}<a key=${one} href=${inTenant(page, `/${one}`, of)}>${one.slice(one.indexOf('/') + 1)}</a>`);
+/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. */
+export const Uses = ({ page, of }) => of.uses.map((one, index) => {
+  const [target, tenant] = one.split('?tenant=');
+  return html`${index > 0 && ', '}<a key=${one} href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${target.slice(target.indexOf('/') + 1)}${tenant && ` (${tenant})`}</a>`;
+});
 
 /** A text in a box, with a button in it that copies the text. */
 const Snippet = ({ what, text }) => html`<div class="snippet"><pre tabIndex="0"><code>${text}</code></pre><${Copy} what=${what} text=${text} /></div>`;

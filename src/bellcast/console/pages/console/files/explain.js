@@ -28,7 +28,7 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   // Nothing left the server: that comes before channels that were skipped.
   const simulated = of.channels.find((one) => one.state === 'simulated');
   const isStored = simulated && of.channels.every((one) => outcomeOf(one)[0] !== 'bad');
-  const headline = isStored ? simulatedText(simulated) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  const headline = isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}

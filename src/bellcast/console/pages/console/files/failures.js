@@ -20,7 +20,7 @@ const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
 const POLL_MS = 1000;
 
 export const failures = {
-  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" tenant=${shownTenant() || page.me.tenants?.[0] || ''} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
@@ -56,21 +56,49 @@ export function Cause({ page }) {
         ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason !== fields.cause && failureOf(one.reason)}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 
-/** A button that shows how many failures would be retried, and the side effects, and starts on request. */
+/** The tenants with the most failures whose retries one dialog starts: each is a request. */
+const MAX_TENANTS = 20;
+
+/** A button that shows how many failures would be retried, and the side effects, and starts on request. Without a `tenant`, those of all tenants. */
 function Retry({ word, title, tenant, body, isPrimary = false }) {
   const [isOpen, setOpen] = useState(false);
   const close = () => setOpen(false);
-  return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}><${Plan} tenant=${tenant} body=${body} close=${close} /><//>`}`;
+  return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}>${tenant === undefined ? html`<${OfTenants} body=${body} close=${close} />` : html`<${Plan} tenants=${[tenant]} body=${body} close=${close} />`}<//>`}`;
 }
 
-function Plan({ tenant, body, close }) {
-  const url = withQuery('/v1/replays', { tenant });
-  const plan = useLoad((signal) => request('POST', url, { ...body, dry_run: true }, signal));
+/** The tenants whose failures match, to choose from. */
+function OfTenants({ body, close }) {
+  const found = useLoad(async (signal) => {
+    const counts = new Map();
+    for (const { tenant, count: amount } of (await get(withQuery('/v1/failures/causes', { ...body.filter, tenant: '*' }), signal)).causes) counts.set(tenant ?? '', (counts.get(tenant ?? '') ?? 0) + amount);
+    return [...counts].sort(([, one], [, other]) => other - one).slice(0, MAX_TENANTS);
+  });
+  const [left, setLeft] = useState([]);
+  const choose = (tenant) => ({ currentTarget: { checked } }) => setLeft(checked ? left.filter((one) => one !== tenant) : [...left, tenant]);
+  return html`<${Loaded} of=${found}>${(all) => {
+    const chosen = all.map(([tenant]) => tenant).filter((one) => !left.includes(one));
+    return html`${all.length > 1 && html`<fieldset class="choices"><legend>Tenants</legend>${all.map(([tenant, amount]) => html`<label key=${tenant}><input type="checkbox" checked=${!left.includes(tenant)} onChange=${choose(tenant)} /><span>${tenant || 'Without a tenant'} <small>${count(amount, 'failure')}</small></span></label>`)}</fieldset>`}<${Plan} key=${chosen.join()} tenants=${chosen} body=${body} close=${close} />`;
+  }}<//>`;
+}
+
+/** What retries of these tenants do, as one. */
+function merged(plans) {
+  const effects = new Map();
+  for (const effect of plans.flatMap((one) => one.effects)) {
+    const { count: amount, ...kind } = effect, key = JSON.stringify(kind);
+    effects.set(key, { ...kind, count: amount + (effects.get(key)?.count ?? 0) });
+  }
+  return { matched: plans.reduce((sum, one) => sum + one.matched, 0), exact: plans.every((one) => one.exact), effects: [...effects.values()] };
+}
+
+function Plan({ tenants, body, close }) {
+  const post = (values, signal) => Promise.all(tenants.map((tenant) => request('POST', withQuery('/v1/replays', { tenant }), values, signal)));
+  const plan = useLoad(async (signal) => merged(await post({ ...body, dry_run: true }, signal)));
   const [problem, setProblem] = useState('');
   const start = async () => {
     setProblem('');
     try {
-      await request('POST', url, body);
+      await post(body);
       close();
       go(withQuery(`${BASE}/failures`, { range: here.value.searchParams.get('range'), tenant: shownTenant() })); // shows the progress
       refresh();
@@ -79,7 +107,7 @@ function Plan({ tenant, body, close }) {
     }
   };
   const { matched, exact, effects = [] } = plan.value ?? {};
-  return html`<p class="muted">${tenant ? `Failures of ${tenant}.` : 'Failures without a tenant. Choose a tenant in the menu to retry its failures.'}</p><div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>No failures match now: they were retried or deleted.</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
+  return html`${tenants.length === 1 && html`<p class="muted">${tenants[0] ? `Failures of ${tenants[0]}.` : 'Failures without a tenant.'}</p>`}<div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>${tenants.length === 0 ? 'Choose a tenant.' : 'No failures match now: they were retried or deleted.'}</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
       ${effects.some(({ kind }) => kind === 'message') && html`<p class="muted">Messages that arrived although the attempt failed will arrive twice.</p>`}${!exact && html`<p class="muted">These are the newest failures; the others are retried too.</p>`}`)}<//></div><p class="error" role="alert">${problem}</p>
     <div class="choice">${matched > 0 && html`<button type="button" class="primary" onClick=${start}>Retry ${number(matched)}${exact ? '' : ' or more'}</button>`}<button type="button" onClick=${close}>Close</button></div>`;
 }

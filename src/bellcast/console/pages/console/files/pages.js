@@ -3,9 +3,16 @@
  */
 import * as overview from './overview.js';
 import { ALL, BUILDERS, CONTENT, OWNERS } from './roles.js';
+import { Problem } from './server.js';
 
 /** A part of a module that is loaded on demand. */
-const from = (module, name, kind) => ({ load: () => import(module), name, kind });
+const from = (module, name, kind) => ({ load: () => import(module).catch(refuse), name, kind });
+
+/** Browsers report a module that cannot be loaded as a TypeError with its address. */
+function refuse(failed) {
+  throw failed instanceof TypeError ? new Problem(0, { detail: 'The page appears as soon as the server can be reached.' }, null) : failed;
+}
+
 /** A component, or the declaration of a list. */
 const view = (module, name) => from(module, name, 'view');
 const list = (module, name) => from(module, name, 'list');

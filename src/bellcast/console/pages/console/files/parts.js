@@ -43,8 +43,8 @@ export const State = ({ of, kind = kindOf(of) }) => html`<span class=${`state ${
 export const Type = ({ of }) => of && html`<span class=${`chip tone-${toneOf(of)}`}>${of}</span>`;
 export const Tag = ({ children }) => html`<span class="tag">${children}</span>`;
 
-/** The initials of a person or a tenant, in its own colour. */
-export const Avatar = ({ of }) => html`<span class=${`avatar tone-${toneOf(of)}`} aria-hidden="true">${initials(of)}</span>`;
+/** The initials of a person or a tenant, in the colour of its key. */
+export const Avatar = ({ of, name = of }) => html`<span class=${`avatar tone-${toneOf(of)}`} aria-hidden="true">${initials(name)}</span>`;
 
 /** A person: initials and a name, or a key. */
 export const Person = ({ name, href }) => name && html`<span class="person"><${Avatar} of=${name} />${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
@@ -185,7 +185,7 @@ let replaced = null;
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
  * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. If the object
  * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
-export function Form({ button, send, children, more, isInline = false, isGuarded = false, class: name, ...attributes }) {
+export function Form({ button, send, children, more, isInline = false, isSecondary = false, isGuarded = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
@@ -215,7 +215,7 @@ export function Form({ button, send, children, more, isInline = false, isGuarded
     // Disabling a button removes the focus.
     if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
   };
-  const last = html`<button class="primary" type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
+  const last = html`<button class=${isSecondary ? null : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
     submit.current.form.reset();

@@ -6,7 +6,7 @@ import { FilterBar, Views, chosenRange, startOf } from './filters.js';
 import { dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
-import { goBack, leave, setQuery, shownTenant } from './router.js';
+import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
@@ -64,8 +64,8 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const kept = Object.fromEntries([...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
   const link = resource.link && page.me.role !== 'viewer' ? ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) })) : null;
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
-  // The same key can exist in several tenants.
-  const isOfShown = ({ tenant: own }) => !own || (page.query.get('tenant') ?? own) === own;
+  // The same key can exist in several tenants, an id cannot.
+  const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
   const tools = resource.tools?.(page);
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
@@ -89,12 +89,6 @@ function tenantOf(page, { isOfTenant, isOfServer, single }, query) {
   if (shown) return shown;
   if (isOfTenant) return own?.[0] ?? '';
   return single?.some((name) => query[name]) ? own?.length === 1 ? own[0] : '' : '*';
-}
-
-/** The tenant of a row in its URL. A list of all tenants stays one. */
-function objectTenant(one) {
-  const shown = shownTenant();
-  return { tenant: one.tenant ?? shown, scope: !shown && one.tenant ? 'all' : '' };
 }
 
 /** The rows as they arrive: the first page, more on demand, and how many are new. */

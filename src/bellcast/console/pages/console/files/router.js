@@ -72,8 +72,14 @@ export function shownTenant(query = here.value.searchParams) {
 /** The tenant of the object in the URL, as a parameter. Lists of all tenants have `*`, which single objects do not. */
 export const tenantOf = ({ query }) => ({ tenant: query.get('tenant')?.replace(/^\*$/, '') ?? '' });
 
+/** The tenant of a row in its URL. A list of all tenants stays one. */
+export function objectTenant(one) {
+  const shown = shownTenant();
+  return { tenant: one.tenant ?? shown, scope: !shown && one.tenant ? 'all' : '' };
+}
+
 /** The URL of a page with the tenant of `row` or, without a row, the tenant of this page. */
-export const inTenant = (page, target, row) => withQuery(page.url(target), row ? { tenant: row.tenant ?? '' } : tenantOf(page));
+export const inTenant = (page, target, row) => withQuery(page.url(target), row ? { tenant: row.tenant ?? '', scope: objectTenant(row).scope } : { ...tenantOf(page), scope: page.query.get('scope') });
 
 /** Go back to where an object was opened, or to the URL of its list. */
 export function goBack(list) {

@@ -24,7 +24,7 @@ const isEmpty = (value) => value === null || value === undefined || value === ''
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, width?: string}[]} table.columns `text` follows a title in grey; on a narrow list, one that is wrapped is shown as a whole
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, isLabeled?: boolean, width?: string}[]} table.columns `text` follows a title in grey; on a narrow list, one that is wrapped is shown as a whole, and one that `isLabeled` follows its name
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {(row: any) => string | null} [table.link] the URL of a row's object
  * @param {(row: any) => any} [table.actions] the buttons of a row's menu
@@ -84,11 +84,11 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
 
 function Row({ row, index, columns, href, actions, isOpen }) {
   const menu = actions?.(row);
-  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text, isWrapped, hasAvatar, show = KINDS[kind]?.show ?? plain }) => {
+  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text, isWrapped, hasAvatar, isLabeled, show = KINDS[kind]?.show ?? plain }) => {
     const value = of(row);
     if (kind === 'title') {
       return html`<div key=${name} role="cell" class="cell title">${hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
     }
-    return html`<div key=${name} role="cell" class=${`cell ${kind ?? ''}${isEmpty(value) ? ' none' : ''}`} data-label=${name}>${isEmpty(value) ? '' : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${`cell ${kind ?? ''}${isEmpty(value) ? ' none' : ''}${isLabeled ? ' labeled' : ''}`} data-label=${name}>${isEmpty(value) ? '' : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }

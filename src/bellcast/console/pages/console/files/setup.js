@@ -160,12 +160,12 @@ const [open, closed] = [one('/v1/connections', 'connections', {}, isOfApp), one(
 const bell = () => html`<p>${example(`<script type="module" src="${location.origin}${ROOT}/bellcast.js"></script>`)}</p><p>${example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`)}</p><p class="muted">A token to try it with: ${example(inTerminal('bellcast token alice'))}</p>`;
 bell.stays = true;
 const firstSteps = (page) => [
-  { title: 'A notification was sent', isPersistent: true, hint: [example(inTerminal('bellcast notify alice "Hello"')), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
-  { title: 'A page connected', isPersistent: true, hint: 'Add the bell to a page of your app, with a token of the recipient.', act: bell, check: async (...how) => {
+  { title: 'Send a notification', isPersistent: true, hint: [example(inTerminal('bellcast notify alice "Hello"')), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
+  { title: 'Connect a page', isPersistent: true, hint: 'Add the bell to a page of your app, with a token of the recipient.', act: bell, check: async (...how) => {
     const first = await open(...how) ?? await closed(...how);
     return first ? [dialectName(first), first.recipient].filter(Boolean).join(', ') : null;
   } },
-  { title: 'A recipient read a notification', isPersistent: true, hint: 'Open the bell in your page, and the notification in it.', check: async (...how) => {
+  { title: 'Read it in the bell', isPersistent: true, hint: 'Open the bell in your page, and the notification in it.', check: async (...how) => {
     const first = await read(...how);
     return first ? `${first.recipient} read “${first.title}”.` : null;
   } },

@@ -21,8 +21,10 @@ function Framed({ tag: Tag = 'main', title, children }) {
 export function SetUp({ done, provider }) {
   const code = useRef(new URLSearchParams(location.hash.slice(1)).get('code') ?? '').current;
   const [hasCode, setHasCode] = useState(code !== '');
+  // The link with the code, opened while this page is shown.
+  useEffect(() => addEventListener('hashchange', () => location.reload()), []);
   return html`<${Framed} title="Set up the console"><${ByProvider} provider=${provider} /><p class="muted">Create the first owner.${!hasCode && html` The server printed the code when it started; <code>bellcast operator setup-code</code> prints a new one.`}</p>
-    <${Form} button="Create owner" send=${async ({ code: entered, name, password }) => {
+    <${Form} noValidate button="Create owner" send=${async ({ code: entered, name, password }) => {
     try {
       const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
       history.replaceState(null, '', location.pathname);

@@ -45,7 +45,7 @@ export function Tenant({ page }) {
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
   const title = html`<${Heading} title=${page.key} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}>
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}>
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
     <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });

@@ -5,7 +5,7 @@ import { html } from './html.js';
 import { DataSchema } from './data-schema.js';
 import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
-import { Type } from './parts.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 import { path } from './server.js';
 
 const KIND = {
@@ -14,18 +14,18 @@ const KIND = {
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };
 
-const requiredOf = ({ required }) => (Array.isArray(required) ? required.join(', ') : required ? 'all channels' : '');
+const requiredOf = ({ required }) => (Array.isArray(required) ? required.map((channel) => CHANNEL_NAMES[channel]).join(', ') : required ? 'all channels' : '');
 
 export const types = {
   path: '/v1/types', rows: 'types', link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Type', kind: 'title', of: (one) => one.name ?? one.key }, { name: 'Key', kind: 'type', of: (one) => one.key, width: '10rem' }, { name: 'Channels', of: (one) => one.channels?.join(', '), width: '12rem' },
-    { name: 'Required', of: requiredOf, width: '8rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+    { name: 'Type', kind: 'title', of: (one) => one.name ?? one.key }, { name: 'Key', kind: 'type', of: (one) => one.key, width: '10rem' }, { name: 'Channels', of: (one) => one.channels?.map((channel) => CHANNEL_NAMES[channel]).join(', '), width: '14rem' },
+    { name: 'Required', isLabeled: true, of: requiredOf, width: '8rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
   ],
   none: { text: 'No type is described. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['Type', html`<${Type} of=${one.key} />`], ['Channels', one.channels?.join(', ') ?? 'those of the send'], ['Required', requiredOf(one) || 'recipients may turn it off'],
+export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['Channels', one.channels?.map((channel) => CHANNEL_NAMES[channel]).join(', ') ?? 'those of the send'], ['Required', requiredOf(one) || 'recipients may turn it off'],
   ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${Uses} page=${page} of=${one} />` : 'nothing']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;

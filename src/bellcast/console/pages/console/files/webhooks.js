@@ -79,15 +79,15 @@ export function Webhook({ page }) {
       <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     <${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['State', html`<${State} of=${stateOf(value)} />`], ['Last error', value.last_error], ['Fails since', value.failing_since && html`<${Moment} at=${value.failing_since} />`], ['Events', value.events.join(', ')], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Together}><${Deliveries} page=${page} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
+    <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
 }
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */
-function Deliveries({ page }) {
+function Deliveries({ page, one }) {
   const [result, setResult] = useState('');
   const failed = useLoad((signal) => get(withQuery('/v1/failures', { webhook: page.key, tenant: page.query.get('tenant'), limit: 5 }), signal), [page.path]);
-  return html`<${Card} title="Failed deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">No delivery has failed.</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
-    ${page.may(BUILDERS) && html`<${Form} isInline button="Send again" send=${async ({ hours }) => {
+  return html`<${Card} title="Deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">${one.failing_since ? 'The server tries the failing events again. It has given up none.' : 'The server has given up no event.'}</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
+    ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Send these events again" send=${async ({ hours }) => {
     const { replayed } = await request('POST', apiPath(page, KIND, '/replay'), { since: new Date(Date.now() - hours * HOUR_MS).toISOString() });
     setResult(`${count(replayed, 'event is', 'events are')} sent again.`);
   }}><${Field} label="Events of the last hours" name="hours" type="number" min="1" max="720" defaultValue="24" /><//><p role="status">${result}</p>`}<//>`;
