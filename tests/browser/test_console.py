@@ -79,8 +79,8 @@ def test_every_page_is_accessible_fits_and_shows_its_focus(
 ) -> None:
     details = {
         f"/notifications/{owner.notification}": HOSTILE,
-        "/recipients/evil": "evil",
-        "/recipients/%3Cimg%20src%3Dx%3E": "<img src=x>",
+        "/recipients/evil": HOSTILE,
+        "/recipients/%3Cimg%20src%3Dx%3E": HOSTILE,
         f"/messages/{owner.message}": None,
         f"/mail/{owner.message}": None,
         f"/runs/{owner.run}": "evil for runner",
