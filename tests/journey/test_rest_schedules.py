@@ -1,5 +1,7 @@
 """Schedules over REST."""
 
+import asyncio
+
 import pytest
 
 from tests.journey.rest import Caller, fields, refused
@@ -160,6 +162,11 @@ async def test_bulk_items_with_a_time_are_schedules(rest):
     now, later = (await rest.app.post("/v1/notifications/bulk", json=body)).json()["results"]
     assert list(now) == ["id"]
     assert later["schedule"]["next_at"] == "2030-01-31T12:00:00Z"
+
+
+async def test_of_simultaneous_writes_of_a_schedule_one_creates_it(rest):
+    written = await asyncio.gather(*(rest.app.put("/v1/schedules/week", json=BODY) for _ in range(5)))
+    assert sorted(one.status_code for one in written) == [200] * 4 + [201]
 
 
 async def test_conditional_write_of_a_schedule_replaces_only_the_one_that_was_read(rest):

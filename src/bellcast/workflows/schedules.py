@@ -3,6 +3,7 @@
 The definition and the progress of a schedule are separate documents, so that a change by the app and a firing at the same time
 do not overwrite each other."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,11 +67,13 @@ class Schedules(Struct, eq=False):
         workflow, and PreconditionFailed if the stored body is not `replaces`."""
         engines = self.engines()
         await self.check_references(tenant, schedule)
-        is_new = await Documents(engines.db).get(SCHEDULES, tenant, key) is None
+        if replaces is UNSET and await Documents(engines.db).get(SCHEDULES, tenant, key) is None:
+            with contextlib.suppress(PreconditionFailed):  # another request created it after this read
+                return await self.put(tenant, key, schedule, None)
         new = msgspec.structs.replace(await self._new(tenant, key, stored_of(schedule)), replaces=replaces)
         await Runs(engines.db).start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
         engines.router.messages_added()
-        return is_new
+        return replaces is None
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
         """Raise Invalid for an unknown workflow, or for data that does not match its schema."""
