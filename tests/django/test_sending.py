@@ -452,6 +452,18 @@ def test_group_with_any_name_is_a_role_of_its_users(shop, relay):
     assert (titles(shop.omar), rows()) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "argument"), [("x" * 201, None, "name"), ("sale", "x" * 10_241, "data"), ("sale", ["\0"], "data")]
+)
+def test_event_that_the_server_would_refuse_is_refused_before_the_commit(shop, name, data, argument):
+    from bellcast.contrib.django import publish
+
+    with pytest.raises(InvalidArgument) as failure:
+        publish("desk", name, data)
+    assert failure.value.argument == argument
+    assert not rows()
+
+
 @pytest.mark.parametrize("anonymous", [True, False])
 def test_user_without_a_primary_key_is_refused(shop, anonymous):
     from django.contrib.auth import get_user_model

@@ -171,6 +171,8 @@ def publish(
             key = identity.recipient_of(one) if _is_user(one) else one
             to = topics.ToRecipient(recipient=arguments.name("recipient", key))
             bodies.append(topics.event(to, name, data, tenant=tenant_key(owner)))
+    for body in bodies:
+        server_rules.check_event(arguments.json(body))
     return backends.current().send([OutgoingSend("publish", body, row_key()) for body in bodies], using)
 
 
