@@ -32,7 +32,13 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 
 def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None) -> Engine:
     """Create the engine of the store, with spans for its transactions if traces are turned on."""
-    database = engine(config, clock)
+    if config.url is None or not is_shared(config):
+        database: Engine = SqliteEngine(config.path, clock)
+    else:
+        need_postgres()
+        from bellcast.kernel.db.postgres import PostgresEngine
+
+        database = PostgresEngine(config.url, clock, config.connections)
     if tracing is not None:
         database.span = tracing.write_span
     return database
@@ -60,16 +66,6 @@ def traced(publisher: Publisher, history: TopicHistory, tracing: "Tracing | None
 def is_shared(config: StoreSettings) -> bool:
     """True if several processes can use the store."""
     return config.url is not None and config.url.startswith(POSTGRES)
-
-
-def engine(config: StoreSettings, clock: Clock) -> Engine:
-    """Create the database engine of the store."""
-    if config.url is None or not is_shared(config):
-        return SqliteEngine(config.path, clock)
-    need_postgres()
-    from bellcast.kernel.db.postgres import PostgresEngine
-
-    return PostgresEngine(config.url, clock, config.connections)
 
 
 def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
@@ -154,7 +150,7 @@ def external_writes(
     config: StoreSettings, clock: Clock, on_gap: Callable[[Collection[Stream]], None]
 ) -> "ExternalWrites | None":
     """Return the watch of a store that other programs can write to."""
-    if config.url is None or not config.url.startswith(POSTGRES):
+    if config.url is None or not is_shared(config):
         return None
     from bellcast.inbox.store.external_writes import ExternalWrites
 
