@@ -278,6 +278,7 @@ class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 @operation(
     "POST",
     "/v1/settings/test",
+    id="settings.test",
     tag="Console",
     required_scope="configure",
     body=SettingsTest,
