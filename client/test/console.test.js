@@ -26,6 +26,17 @@ test('a duration from a minute has the rest in the next unit', async () => {
   for (const [ms, text] of Object.entries(shown)) assert.equal(duration(Number(ms)), text);
 });
 
+test('YAML has tones for values, variables and comments, and none for keys', async () => {
+  const { tonesOf } = await import(new URL('yaml-tones.js', FOLDER));
+  const tones = (line) => tonesOf(line)[0].filter(([, text]) => text);
+  assert.deepEqual(tones('  - key: bell'), [['', '  - key: '], ['string', 'bell']]);
+  assert.deepEqual(tones('value: 100'), [['', 'value: '], ['literal', '100']]);
+  assert.deepEqual(tones('title: "Hi {{ data.name }}"'), [['', 'title: '], ['string', '"Hi '], ['variable', '{{ data.name }}'], ['string', '"']]);
+  assert.deepEqual(tones('# Why: 1'), [['comment', '# Why: 1']]);
+  assert.deepEqual(tones('- 10:30'), [['', '- '], ['string', '10:30']]);
+  assert.deepEqual(tonesOf('text: |\n  steps: 1\n\n  two\nnote: true').map((parts) => parts.at(-1)), [['', '|'], ['string', '  steps: 1'], ['string', ''], ['string', '  two'], ['literal', 'true']]);
+});
+
 test('every name in the modules of the console is defined', () => {
   const modules = readdirSync(FOLDER).filter((name) => name.endsWith('.js'));
   const { stdout } = spawnSync(process.execPath, [fileURLToPath(COMPILER), ...OPTIONS, ...modules], { cwd: fileURLToPath(FOLDER), encoding: 'utf8' });

@@ -280,6 +280,30 @@ def test_wait_changes_between_a_time_and_a_moment(edit: Callable[..., Editor]) -
     expect(editor.page.get_by_label("Until", exact=True)).to_have_count(0)
 
 
+def test_yaml_is_coloured_and_can_be_tested(edit: Callable[..., Editor]) -> None:
+    editor = edit("coloured-flow", BUILT)
+    page = editor.page
+    page.get_by_role("button", name="YAML").click()
+    text = page.get_by_label("Definition as YAML")
+    text.press("Control+End")
+    page.keyboard.insert_text("note: 7 # days\n")
+    assert page.locator(".yaml-tones").inner_text().rstrip() == text.input_value().rstrip()
+    expect(page.locator(".tone-of-string").first).to_have_text("bell")
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(page.get_by_role("complementary", name="Test")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_problems_move_nothing_on_the_canvas(edit: Callable[..., Editor]) -> None:
+    editor = edit("still-flow", BUILT)
+    bars = [editor.page.get_by_role("group", name=name) for name in ("Zoom", "Runs")]
+    before = [bar.bounding_box() for bar in bars]
+    editor.step("wait").dblclick()
+    editor.page.locator(".inspector").get_by_label("For", exact=True).fill("soon")
+    expect(editor.page.get_by_role("region", name="Problems")).to_contain_text("expected a duration")
+    assert [bar.bounding_box() for bar in bars] == before
+
+
 @pytest.mark.thorough
 def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Editor]) -> None:
     editor = edit("wrong-flow", BUILT)

@@ -107,12 +107,23 @@ def test_refused_save_names_its_request_and_is_repeated(edit: Callable[..., Edit
     editor = edit("refused-flow", BUILT)
     refusal = {"status": 403, "json": {"title": "Not now."}, "headers": {"x-request-id": "r-17"}}
     editor.page.route("**/draft", lambda route: route.fulfill(**refusal))
+    publish, view = editor.page.get_by_role("button", name="Review and publish"), editor.page.get_by_label("View")
+    expect(publish).to_be_disabled()
+    expect(publish).to_have_accessible_description("Nothing has changed")
+    place = view.bounding_box()
     editor.step("wait").focus()
     editor.type("d")
     expect(editor.save).to_have_text("Not saved: Not now. Request r-17")
+    expect(publish).to_be_disabled()
+    expect(publish).to_have_accessible_description("The draft is not saved")
+    assert view.bounding_box() == place
     editor.page.unroute("**/draft")
     editor.page.get_by_role("button", name="Retry").click()
     editor.expect_saved()
+    expect(publish).to_be_enabled()
+    assert view.bounding_box() == place
+    editor.page.set_viewport_size({"width": 820, "height": 900})
+    assert editor.page.locator(".editor-bar").evaluate("bar => bar.offsetHeight") <= 53
 
 
 COMMENTED = """
@@ -240,7 +251,10 @@ def test_step_with_an_empty_text_is_not_published(edit: Callable[..., Editor]) -
     text = editor.page.get_by_label("Definition as YAML")
     text.fill(text.input_value().replace("subject: New booking", 'subject: ""'))
     problems = editor.page.get_by_role("region", name="Problems")
-    expect(problems.get_by_role("button")).to_have_text(["mail subject must not be empty"])
+    expect(problems.get_by_role("button")).to_have_text(["Line 10mail subject must not be empty"])
+    problems.get_by_role("button").click()
+    assert text.evaluate("one => one.value.slice(one.selectionStart, one.selectionEnd)").strip() == 'subject: ""'
+    expect(editor.page.get_by_text("must not be empty")).to_have_count(1)
     expect(editor.page.get_by_role("button", name="Review and publish")).to_be_disabled()
 
 

@@ -1,5 +1,6 @@
 """The fields of workflow steps by type, and the rule of each. Every error has the path of the wrong part."""
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -32,6 +33,7 @@ PARTS: dict[str, type[Struct]] = {
     "chat": ChatContent,
 }
 INBOX_EVENTS = ("seen", "read", "archived", "acted")
+MAX_SUGGESTIONS = 3  # of an object: comparing names takes 0.1 ms each
 MESSAGE_EVENTS = ("delivered", "bounced", "failed")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # RFC 9110 §5.6.2: a token.
@@ -51,11 +53,13 @@ SeenSteps = dict[str, str]
 
 
 def unknown_fields(path: str, value: Mapping[str, Any], names: set[str]) -> Errors:
-    """Return the fields that are not among the names."""
-    for name in value:
-        if name not in names:
-            below = f"{path}.{str(name)[:100]}" if path else str(name)[:100]
-            yield FieldError(below, f"is unknown here: expected {', '.join(sorted(names))}")
+    """Return the fields that are not among the names; the first ones with the closest name."""
+    for number, name in enumerate(str(one)[:100] for one in value if one not in names):
+        near = difflib.get_close_matches(name, names, n=1) if number < MAX_SUGGESTIONS else []
+        hint = f" Did you mean {near[0]}?" if near else ""
+        yield FieldError(
+            f"{path}.{name}" if path else name, f"is not a field here.{hint} Expected: {', '.join(sorted(names))}"
+        )
 
 
 FieldRule = Callable[[str, Any, SeenSteps], Errors]

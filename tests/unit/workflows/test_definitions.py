@@ -80,6 +80,14 @@ def test_wrong_steps_are_refused_with_their_path(steps: Any, field: str) -> None
     assert field in errors({"steps": steps})
 
 
+def test_unknown_fields_are_named_with_the_closest_one() -> None:
+    found = errors({"notes": "x", "zzz": 1, "steps": [BELL]})
+    assert found == {
+        "notes": "is not a field here. Did you mean note? Expected: data, note, steps, type",
+        "zzz": "is not a field here. Expected: data, note, steps, type",
+    }
+
+
 def test_email_step_needs_a_subject_only() -> None:
     for texts in ({}, {"text": ""}, {"text": "", "html": ""}):
         definitions.parse({"steps": [{"key": "mail", "type": "email", "subject": "x", **texts}]})

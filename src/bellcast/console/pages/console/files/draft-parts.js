@@ -1,5 +1,5 @@
 /**
- * The parts that editors of drafts share: whether it is saved, review and publish, a conflict, and the definition as YAML.
+ * The parts that editors of drafts share: whether it is saved, review and publish, and a conflict.
  */
 import { html, useEffect, useRef, useState } from './html.js';
 import { prepare, reasonOf } from './draft.js';
@@ -12,8 +12,9 @@ import { BASE, go } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { stepPathOf, templatesOf, valueAt } from './workflow-model.js';
-import { press } from './yaml-editor.js';
 import { toYaml, valuesOf } from './yaml.js';
+
+export { DraftYaml } from './draft-yaml.js';
 
 await loadStyle('draft.css');
 
@@ -21,6 +22,9 @@ await loadStyle('draft.css');
 const MAX_RELATED = 200, MAX_READ = 20;
 /** Findings of a template's checks that are repeated before a publication, by their codes. */
 const REPEATED = { 'Data that a run may lack': ['missing_variable', 'unknown_variable'], 'Hard to read': ['contrast'] };
+
+/** States of saving in which the server does not have the draft. */
+const UNSAVED = ['offline', 'conflict', 'refused'];
 
 /** The objects that a draft is used with: the templates of a workflow, and the workflows of a template. */
 const RELATED = {
@@ -85,13 +89,21 @@ function Published({ draft }) {
     <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => { draft.lastPublished.value = null; }}><${Icon} name="close" /></button></section>`;
 }
 
+/** Why a draft cannot be published now; null if it can. */
+export function obstacleOf({ problems, yamlProblem, isChanged, save }) {
+  if (problems.value.length > 0) return `${count(problems.value.length, 'problem')} to solve`;
+  if (yamlProblem.value) return 'The YAML cannot be read';
+  if (UNSAVED.includes(save.value.state)) return 'The draft is not saved';
+  return isChanged.value ? null : 'Nothing has changed';
+}
+
 /** Whether the draft is saved, in words, and below it what was published. */
 export function SaveState({ draft, isReadOnly }) {
   const { state, text, requestId } = draft.save.value;
   const mayRetry = !isReadOnly && (state === 'offline' || (state === 'refused' && !draft.yamlProblem.value));
   const saver = draft.saver.value;
   const words = isReadOnly ? '' : state === 'saved' && saver ? `Draft saved${saver.by && saver.by !== me.value.name ? ` by ${saver.by}` : ''}, ${relativeTime(saver.at)}` : state === 'saved' ? (draft.isNew.value ? 'New' : `Version ${draft.current.value.version}`) : text;
-  return html`<span class="save-state" data-save=${state} data-unsaved=${['offline', 'conflict', 'refused'].includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}${draft.lastPublished.value && html`<${Published} draft=${draft} />`}`;
+  return html`<span class="save-state" data-save=${state} title=${words} data-unsaved=${UNSAVED.includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}${draft.lastPublished.value && html`<${Published} draft=${draft} />`}`;
 }
 
 /** The page that names a new object. */
@@ -180,46 +192,3 @@ export function ConflictDialog({ draft }) {
 
 /** What the other view of a draft shows while its YAML cannot be read. */
 export const YamlNote = ({ draft, view, open }) => draft.yamlProblem.value && html`<p class="editor-note" role="note">The YAML is not read (${reasonOf(draft.yamlProblem.value).replace(/\.$/, '')}): the ${view} shows the last definition without errors, and cannot be changed. <button type="button" onClick=${open}>Correct the text</button></p>`;
-
-/** The definition as YAML. While it cannot be read, the draft keeps the last definition. */
-export function DraftYaml({ draft, isReadOnly }) {
-  const text = draft.yamlText.value;
-  const problem = draft.yamlProblem.value;
-  const area = useRef(null);
-  const gutter = useRef(null);
-  const leaves = useRef(false);
-  useEffect(() => () => { if (draft.isUnread.value) draft.write(); }, []);
-  const { values: { value: values }, kind } = draft;
-  const comments = isReadOnly || draft.isUnread.value ? [] : kind.commentsOf?.(text, values) ?? [];
-  const lines = text.split('\n').length;
-  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : draft.problems.value.map((one) => ({ ...one, line: one.line ?? lineOf(text, values, one.field) }));
-  const marked = new Set(errors.map(({ line }) => line));
-  const goTo = (line) => {
-    const start = text.split('\n').slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
-    area.current.focus();
-    area.current.setSelectionRange(start, start + (text.split('\n')[line - 1] ?? '').length);
-  };
-  return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
-    <div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${Array.from({ length: lines }, (_, index) => (marked.has(index + 1) ? html`<mark key=${index}>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
-      <textarea id="draft-yaml" ref=${area} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" value=${text} onInput=${({ currentTarget }) => draft.changeYaml(currentTarget.value)}
-        onScroll=${() => { gutter.current.scrollTop = area.current.scrollTop; }} onKeyDown=${(event) => { if (!((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); }}></textarea></div>
-    ${comments.length > 0 && html`<p class="muted" role="note">${count(comments.length, 'comment')} will not be stored: notes of steps and of the workflow are. <button type="button" onClick=${() => draft.change(kind.withNotes(values, comments))}>Make notes</button></p>`}
-    <div id="draft-yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }) => html`<li key=${field + message}>${line && html`<button type="button" onClick=${() => goTo(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
-}
-
-/** The line of a field in the YAML of the values: a mark in its place shows it. */
-function lineOf(text, values, field) {
-  if (text !== toYaml(values)) return undefined;
-  const mark = '\u0001mark';
-  const parts = field.split('.');
-  const at = (value, rest) => {
-    if (rest.length === 0) return mark;
-    const [name, ...inner] = rest;
-    if (value === null || typeof value !== 'object' || !(name in value)) return mark;
-    const copy = Array.isArray(value) ? [...value] : { ...value };
-    copy[name] = at(value[name], inner);
-    return copy;
-  };
-  const line = toYaml(at(values, parts)).split('\n').findIndex((one) => one.includes('mark') && one.includes('\\u0001'));
-  return line < 0 ? undefined : line + 1;
-}

@@ -13,7 +13,8 @@ import { get, withQuery } from './server.js';
 import { session } from './storage.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNote } from './draft-parts.js';
+import { ConflictDialog, Dialog, NewObject, Review, SaveState, YamlNote, obstacleOf } from './draft-parts.js';
+import { DraftYaml, ProblemList } from './draft-yaml.js';
 import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
@@ -83,7 +84,7 @@ function Editor({ page, tenant, found }) {
   const mayChange = mayEdit && !draft.isUnread.value;
   const hasSteps = Array.isArray(values.steps) && values.steps.length > 0;
   useEffect(() => { if (mayEdit && hasSteps && draft.problems.value.length === 0) draft.check(); }, []);
-  const isTesting = test.isOpen.value && view === 'canvas' && hasSteps && !isNarrow;
+  const isTesting = test.isOpen.value && hasSteps && !isNarrow;
   const [selected, setSelected] = useState(() => (page.query.get('step') === null ? null : pathOfKey(values, page.query.get('step'))));
   const [isInspecting, setInspecting] = useState(selected !== null);
   const [menu, setMenu] = useState(null);
@@ -251,7 +252,7 @@ function Editor({ page, tenant, found }) {
     if (path && keyAt(path) !== key) focus(pathOfKey(draft.values.value, key) ?? stepsOf(draft.values.value)[Math.max(0, index - 1)]?.path ?? null);
     return true;
   };
-  const mayReview = mayEdit && !isLocked(draft.current.value) && draft.problems.value.length === 0 && !draft.yamlProblem.value && draft.isChanged.value;
+  const mayReview = mayEdit && !isLocked(draft.current.value) && obstacleOf(draft) === null;
   const review = () => { if (mayReview) setDialog({ kind: 'review' }); };
   const chooseType = (type, isPointer) => {
     const { list, index } = menu;
@@ -339,15 +340,15 @@ function Editor({ page, tenant, found }) {
     <header class="editor-bar">
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
       <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
-      <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setView(null)}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setView('yaml')}>YAML</button></div>
-      <div class="editor-tools">${hasSteps && view === 'canvas' && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
+      <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
+      <div class="editor-tools">${hasSteps && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
         ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
-        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
+        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" aria-label="Discard" title="Discard the draft" onClick=${() => setDialog({ kind: 'discard' })}><span class="on-wide">Discard</span><${Icon} name="close" /></button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${count(problems.length, 'problem')}</button>`}
         ${findings.length > 0 && html`<button type="button" class="problem-count warning-count" onClick=${() => act.correct(findings[0])}><${Icon} name="warn" /> ${count(findings.length, 'warning')}</button>`}
-        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} onClick=${review}>Review and publish</button>`}`}</div>
+        ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} title=${obstacleOf(draft)} onClick=${review}>Review and publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
     <${ManagedBanner} page=${page} kind="workflows" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />
@@ -359,9 +360,9 @@ function Editor({ page, tenant, found }) {
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
       ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} act=${act} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}
+      ${view === 'canvas' && html`<div class="problem-lists"><${ProblemList} title="Problems" of=${problems.map(({ field, message }) => ({ field, message }))} values=${values} choose=${act.correct} /><${ProblemList} title="Warnings" of=${findings} values=${values} choose=${act.correct} /></div>`}
       ${view === 'canvas' && hasSteps && html`${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}${!isNarrow && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}`}
     </div>
-    ${[['Problems', problems], ['Warnings', findings]].map(([title, all]) => all.length > 0 && html`<section key=${title} class=${`problem-list ${title.toLowerCase()}`} aria-label=${title}><h2>${title}</h2><ul>${all.map(({ field, message }) => html`<li key=${field + message}><button type="button" onClick=${() => act.correct({ field })}><code>${keyAt(stepPathOf(field) ?? '') ?? field}</code> ${stepPathOf(field) && field.replace(`${stepPathOf(field)}.`, '')} ${message}</button></li>`)}</ul></section>`)}
     <p class="hidden" role="status">${announced}</p>
     <${Variables} values=${values} />
     ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${session.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(session.getItem(COPIED)))); })} />`}

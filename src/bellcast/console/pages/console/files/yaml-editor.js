@@ -1,31 +1,48 @@
 /**
  * A YAML editor with line numbers and the server's errors by line.
  */
-import { html, useRef } from './html.js';
+import { Fragment, html, useMemo, useRef } from './html.js';
 import { loadStyle } from './load.js';
+import { tonesOf } from './yaml-tones.js';
 
 await loadStyle('yaml-editor.css');
 
 const INDENT = '  ';
 const HINT = 'Tab and Shift+Tab indent. To leave the text with the keyboard, press Escape, then Tab. Ctrl+Enter reviews the changes.';
 
+/** Longer texts are shown in one tone: drawing 2,000 lines after each key takes longer than a frame. */
+const MAX_TONED = 60_000;
+
+/** The same text behind the text area, whose own letters are transparent. */
+const Tones = ({ text }) => useMemo(() => tonesOf(text).map((parts, index) => html`<${Fragment} key=${index}>${parts.map(([tone, part]) => (tone && part ? html`<span class=${`tone-of-${tone}`}>${part}</span>` : part))}${'\n'}<//>`), [text]);
+
+/** Select a line of a text area, near its top. */
+export function selectLine(area, line) {
+  const lines = area.value.split('\n'), start = lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
+  area.focus();
+  area.setSelectionRange(start, start + (lines[line - 1] ?? '').length);
+  area.scrollTop = Math.max(0, (line - 4) * (area.scrollHeight / lines.length));
+}
+
+/** A text area for YAML with the numbers of its lines. @param {{area: any, value: string, marked: Set<number>, change: (value: string) => void, isSubmitted?: boolean}} of `marked` are lines with errors; without `isSubmitted`, the page handles Ctrl+Enter */
+export function YamlText({ area, value, marked, change, isSubmitted = false, ...attributes }) {
+  const gutter = useRef(null), tones = useRef(null), leaves = useRef(false);
+  const isToned = value.length <= MAX_TONED;
+  const follow = ({ currentTarget: { scrollTop, scrollLeft } }) => {
+    gutter.current.scrollTop = scrollTop;
+    if (tones.current) tones.current.style.translate = `${-scrollLeft}px ${-scrollTop}px`;
+  };
+  const keys = (event) => { if (isSubmitted || !((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); };
+  return html`<div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${value.split('\n').map((_, index) => (marked.has(index + 1) ? html`<mark>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
+    <div class="yaml-area">${isToned && html`<pre class="yaml-tones" aria-hidden="true" ref=${tones}><${Tones} text=${value} /></pre>`}<textarea ref=${area} class=${isToned ? 'toned' : null} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" value=${value} onScroll=${follow} onKeyDown=${keys} onInput=${({ currentTarget }) => change(currentTarget.value)} ...${attributes}></textarea></div></div>`;
+}
+
 /** @param {{label: string, value: string, problem: any, change: (value: string) => void}} of `problem` has the errors of the server, those with a line as links to it */
 export function YamlEditor({ label, value, problem, change }) {
-  const text = useRef(null), gutter = useRef(null), leaves = useRef(false);
+  const area = useRef(null);
   const errors = problem?.errors?.length ? problem.errors.toSorted((one, other) => one.line - other.line) : problem ? [{ field: '', message: problem.message }] : [];
-  const marked = new Set(errors.map((one) => one.line));
-  const follow = () => { gutter.current.scrollTop = text.current.scrollTop; };
-  const select = (line) => {
-    const lines = value.split('\n'), { current } = text;
-    const start = lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0);
-    current.focus();
-    current.setSelectionRange(start, start + (lines[line - 1] ?? '').length);
-    current.scrollTop = Math.max(0, (line - 4) * (current.scrollHeight / lines.length));
-    follow();
-  };
-  return html`<div class="field"><label for="yaml">${label}</label><div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${value.split('\n').map((_, index) => (marked.has(index + 1) ? html`<mark>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
-      <textarea id="yaml" name="yaml" ref=${text} value=${value} wrap="off" spellcheck=${false} autocapitalize="off" autocomplete="off" aria-describedby="yaml-hint yaml-errors" aria-invalid=${errors.length > 0 ? 'true' : null} onKeyDown=${(event) => press(event, leaves)} onScroll=${follow} onInput=${({ currentTarget }) => change(currentTarget.value)} /></div>
-    <small class="muted" id="yaml-hint">${HINT}</small><div id="yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }, index) => html`<li key=${index}>${line && html`<button type="button" onClick=${() => select(line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
+  return html`<div class="field"><label for="yaml">${label}</label><${YamlText} ...${{ area, value, change }} isSubmitted marked=${new Set(errors.map(({ line }) => line))} id="yaml" name="yaml" aria-describedby="yaml-hint yaml-errors" aria-invalid=${errors.length > 0 ? 'true' : null} />
+    <small class="muted" id="yaml-hint">${HINT}</small><div id="yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }, index) => html`<li key=${index}>${line && html`<button type="button" onClick=${() => selectLine(area.current, line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
 }
 
 /** Keyboard shortcuts of the editor. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */

@@ -1,0 +1,54 @@
+/**
+ * The definition of a draft as YAML, and the list of its problems.
+ */
+import { count } from './format.js';
+import { html, useEffect, useRef } from './html.js';
+import { stepPathOf, valueAt } from './workflow-model.js';
+import { YamlText, selectLine } from './yaml-editor.js';
+import { toYaml } from './yaml.js';
+
+/** Problems as buttons: their line if it is known, the step or field, and what is wrong. @param {{title: string, of: any[], values: any, choose: (one: any) => void}} of */
+export const ProblemList = ({ title, of, values, choose }) => of.length > 0 && html`<section class=${`problem-list ${title.toLowerCase()}`} aria-label=${title}><details open><summary>${title} <span class="problem-number">${of.length}</span></summary><ul>${of.map((one) => {
+  const { field, message, line } = one, path = stepPathOf(field), key = path && valueAt(values, path)?.key;
+  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code> ${key && field.slice(path.length + 1)} ${message}</span></button></li>`;
+})}</ul></details></section>`;
+
+/** The definition as YAML. While it cannot be read, the draft keeps the last definition. */
+export function DraftYaml({ draft, isReadOnly }) {
+  const text = draft.yamlText.value;
+  const problem = draft.yamlProblem.value;
+  const area = useRef(null), isPasted = useRef(false);
+  useEffect(() => () => { if (draft.isUnread.value) draft.write(); }, []);
+  const { values: { value: values }, kind } = draft;
+  const comments = isReadOnly || draft.isUnread.value ? [] : kind.commentsOf?.(text, values) ?? [];
+  const inText = (all) => all.map((one) => ({ ...one, line: one.line ?? lineOf(text, values, one.field) })).sort((one, other) => one.line - other.line);
+  const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : inText(draft.problems.value);
+  const [first] = errors.map(({ line }) => line).filter(Boolean);
+  // The line may be far from the end of a text that was pasted.
+  useEffect(() => {
+    if (isPasted.current && first) selectLine(area.current, first);
+    if (first) isPasted.current = false;
+  }, [first]);
+  const show = ({ line }) => { if (line) selectLine(area.current, line); };
+  return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
+    <${YamlText} area=${area} value=${text} marked=${new Set(errors.map(({ line }) => line))} change=${draft.changeYaml} id="draft-yaml" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" onPaste=${() => { isPasted.current = true; }} />
+    ${comments.length > 0 && html`<p class="muted" role="note">${count(comments.length, 'comment')} will not be stored: notes of steps and of the workflow are. <button type="button" onClick=${() => draft.change(kind.withNotes(values, comments))}>Make notes</button></p>`}
+    <div id="draft-yaml-errors" role="alert"><${ProblemList} title="Problems" of=${errors} values=${problem ? {} : values} choose=${show} /></div><${ProblemList} title="Warnings" of=${inText(draft.findings.value)} values=${values} choose=${show} /></div>`;
+}
+
+/** The line of a field in the YAML of the values: a mark in its place shows it. */
+function lineOf(text, values, field) {
+  if (text !== toYaml(values)) return undefined;
+  const mark = '\u0001mark';
+  const parts = field.split('.');
+  const at = (value, rest) => {
+    if (rest.length === 0) return mark;
+    const [name, ...inner] = rest;
+    if (value === null || typeof value !== 'object' || !(name in value)) return mark;
+    const copy = Array.isArray(value) ? [...value] : { ...value };
+    copy[name] = at(value[name], inner);
+    return copy;
+  };
+  const line = toYaml(at(values, parts)).split('\n').findIndex((one) => one.includes('mark') && one.includes('\\u0001'));
+  return line < 0 ? undefined : line + 1;
+}
