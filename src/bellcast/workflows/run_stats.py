@@ -101,8 +101,12 @@ class RunStats:
                 if name not in counted.skipped and len(counted.skipped) >= MAX_REASONS:
                     name = OTHER_REASONS
                 counted.skipped[name] = counted.skipped.get(name, 0) + number
-            elif state in ("done", "waiting", "failed"):
-                setattr(counted, state, number + getattr(counted, state))
+            elif state == "done":
+                counted.done += number
+            elif state == "waiting":
+                counted.waiting += number
+            elif state == "failed":
+                counted.failed += number
         return RunCounts(dict(of_runs), steps, exact=page.next is None)
 
     async def page(self, query: ListQuery, step: str | None, state: StepStatus | None) -> ListPage[StoredRun]:

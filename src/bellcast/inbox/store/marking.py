@@ -1,4 +1,4 @@
-"""Actions of a recipient on notifications: one revision for all changed rows, and the counters with them."""
+"""Marks of a recipient on notifications: one revision for all changed rows, and the counters with them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple

@@ -31,8 +31,8 @@ from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import compilation, content_checks, email_imports, lengths, rendering, tenant_budget, variables
 from bellcast.templates.email_checks import Finding
-from bellcast.templates.http import checking, samples
-from bellcast.templates.http.checking import FindingList
+from bellcast.templates.http import checks, samples
+from bellcast.templates.http.checks import FindingList
 from bellcast.templates.http.samples import SampleList
 from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.templates.variables import TemplateVariable
@@ -97,7 +97,7 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
-    return await checking.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
+    return await checks.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
 
 
 KIND = objects.Kind(
@@ -114,7 +114,7 @@ KIND = objects.Kind(
     merge=Template.overridden_by,
     is_open_to_viewers=True,
     is_versioned=True,
-    find_effects=checking.effects,
+    find_effects=checks.effects,
     find_obstacles=_obstacles,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
@@ -314,7 +314,7 @@ async def check(call: ResourceCall[bytes]) -> FindingList:
     body = await _parsed(request, call.body, CHECK)
     subject = await _subject(request, body)
     data = None if body.data is None and body.sample is None else subject.data
-    return FindingList(await checking.check(ctx, call.tenant, key, subject.template, data))
+    return FindingList(await checks.check(ctx, call.tenant, key, subject.template, data))
 
 
 # Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
