@@ -237,18 +237,9 @@ def list_runs(
     """List runs, the newest first."""
     import msgspec
 
-    page = client.runs.list(
-        workflow=workflow,
-        recipient=recipient,
-        state=state,
-        trigger=trigger,
-        channel=channel,
-        provider=provider,
-        step=step,
-        step_state=step_state,
-        limit=limit,
-        tenant=tenant,
-    )
+    of_run: Any = {"workflow": workflow, "recipient": recipient, "state": state, "trigger": trigger}
+    of_step: Any = {"channel": channel, "provider": provider, "step": step, "step_state": step_state}
+    page = client.runs.list(**of_run, **of_step, limit=limit, tenant=tenant)
 
     def line(one: dict[str, Any]) -> str:
         reason = f", {one['reason']}" if one["reason"] else ""

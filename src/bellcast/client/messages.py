@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
-from bellcast.client.request import HttpRequest, call, path
+from bellcast.client.request import HttpRequest, call, drop_none, path
 from bellcast.client.responses import Explanation, Message, MessagePage, Retried
 
 
@@ -23,21 +23,9 @@ def page(
     tenant: Text | None = None,
 ) -> HttpRequest[MessagePage]:
     """Return a page of messages, newest first. Pass its `next` as `after` for the next page."""
-    return call(
-        "GET",
-        "/v1/messages",
-        MessagePage,
-        channel=channel,
-        state=state,
-        recipient=recipient,
-        notification=notification,
-        workflow=workflow,
-        run=run,
-        provider=provider,
-        limit=limit,
-        after=after,
-        tenant=tenant,
-    )
+    of_notification = drop_none(recipient=recipient, notification=notification, workflow=workflow, run=run)
+    own = drop_none(channel=channel, state=state, provider=provider)
+    return call("GET", "/v1/messages", MessagePage, **own, **of_notification, limit=limit, after=after, tenant=tenant)
 
 
 def get(id: Text, *, tenant: Text | None = None) -> HttpRequest[Message]:
@@ -95,15 +83,6 @@ def explain(
     what would happen now to a notification of a `type` (in one `channel`, or in all; with `since`, also the facts of
     this type since then). Without these arguments, explain the last notification, with the facts since `since`
     (default: the last day)."""
-    return call(
-        "GET",
-        "/v1/explain",
-        Explanation,
-        recipient=arguments.name("recipient", recipient),
-        notification=notification,
-        run=run,
-        type=type,
-        channel=channel,
-        since=since,
-        tenant=tenant,
-    )
+    subject = drop_none(notification=notification, run=run, type=type, channel=channel, since=since)
+    key = arguments.name("recipient", recipient)
+    return call("GET", "/v1/explain", Explanation, recipient=key, **subject, tenant=tenant)

@@ -132,22 +132,9 @@ def runs_page(
 ) -> HttpRequest[RunPage]:
     """Return a page of runs, newest first: with `step`, those that reached it, or in which it is in `step_state`. Pass its
     `next` as `after` for the page after it."""
-    return call(
-        "GET",
-        "/v1/runs",
-        RunPage,
-        workflow=workflow,
-        recipient=recipient,
-        state=state,
-        trigger=trigger,
-        channel=channel,
-        provider=provider,
-        step=step,
-        step_state=step_state,
-        limit=limit,
-        after=after,
-        tenant=tenant,
-    )
+    of_run = drop_none(workflow=workflow, recipient=recipient, state=state, trigger=trigger)
+    of_step = drop_none(channel=channel, provider=provider, step=step, step_state=step_state)
+    return call("GET", "/v1/runs", RunPage, **of_run, **of_step, limit=limit, after=after, tenant=tenant)
 
 
 def run(id: Text, *, tenant: Text | None = None) -> HttpRequest[Run]:
