@@ -183,7 +183,7 @@ async def effects(
     db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
     after, current = definitions.of_valid(value), await Documents(db).get(workflow_catalog.WORKFLOWS, tenant, key)
     before = None if current is None else workflow_catalog.stored(current, tenant).current.definition
-    found = [await _kept_runs(db, tenant, key)]
+    found = [None if before is None else await _kept_runs(db, tenant, key)]
     if (schema := await _schema(then, tenant, after)) is not None:
         found.append(await refused(tenant, of_workflow(db, tenant, key), schema, "triggers"))
         found.append(await _refused_schedules(then, tenant, key, schema))
@@ -200,9 +200,10 @@ async def effects(
 async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
     """Return how many runs are current: of a tenant, or for the project those of all tenants that have no workflow of their own."""
     count = 0
-    for state in OPEN:
+    # The runs of all tenants have no index by workflow: a search by state would examine the same rows again.
+    for state in OPEN if tenant else (None,):
         async for run in _newest(Runs(db).page, tenant, {"workflow": key, "state": state}):
-            count += run.owner in (tenant, PROJECT)
+            count += run.state in OPEN and run.owner in (tenant, PROJECT)
     if not count:
         return None
     number = f"{count:,}" if count < MAX_COMPARED else f"At least {count:,}"
