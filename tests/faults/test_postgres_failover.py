@@ -13,6 +13,7 @@ from tests.faults.nodes import Cluster, send, titles
 from tests.faults.raw_sockets import eventually
 from tests.faults.three_nodes import check_under_load
 from tests.servers import ServerProcess
+from tests.wire.clients import websocket
 
 
 @pytest.fixture
@@ -51,13 +52,21 @@ async def test_server_continues_on_a_promoted_standby(
     hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
     url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
     await commit_on_standby(primary)
-    with ServerProcess(tmp_path / "data", {"BELLCAST_STORE": url, "BELLCAST_BROKER": url}) as server:
+    with (
+        ServerProcess(tmp_path / "data", {"BELLCAST_STORE": url, "BELLCAST_BROKER": url}) as server,
+        websocket(server, "alice") as alice,
+    ):
         assert send(server, "alice", "before").status_code == 201
+        position = alice.until("notification")["position"]
         primary.kill()
         assert send(server, "alice", "refused").status_code == 503
         await standby.execute("SELECT pg_promote()")
         assert eventually(lambda: send(server, "alice", "after").status_code == 201, within=15)
         assert {"before", "after"} <= set(titles(server, "alice"))
+        # The standby may lack commits that clients have seen
+        alice.until("reset")
+        with websocket(server, "alice", position=position) as returning:
+            returning.until("reset")
 
         assert eventually(lambda: publishes(server))
     # Lines say what is delayed; asyncpg's tracebacks of each attempt to connect say nothing more.
