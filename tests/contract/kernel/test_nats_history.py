@@ -346,6 +346,31 @@ async def test_missing_event_behind_later_ones_is_reported_by_stream(
     assert (node.lost, reconnects(node)) == ([A], 0)
 
 
+@pytest.mark.parametrize("missing", [True, False], ids=["missing", "complete"])
+async def test_missing_event_behind_a_later_one_is_reported_after_another_connection_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    node, other = await start(), await start()
+    await node.follow(A, B)
+    await other.publish("a", 1)
+    await wait_until(lambda: node.data == [1])
+    if missing:
+        lose_messages(node.transport, monkeypatch)
+        await other.publish("a", "lost")
+    await other.publish("b", 2)
+    await wait_until(lambda: node.data == [1, 2])
+    await node.transport.close()
+    await other.publish("a", 3)
+    await wait_until_open(node)
+    await wait_until(lambda: node.data == [1, 2, 3])
+    await other.publish("a", 4)
+    await wait_until(lambda: node.data == [1, 2, 3, 4])
+    await wait_until(lambda: node.lost == [A] * missing)
+    assert reconnects(node) == 1
+    await node.history.newest("", [A], 0)
+    assert node.lost == [A] * missing
+
+
 async def test_missing_events_before_and_after_one_of_another_topic_are_reported_and_read(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,8 +48,12 @@ class NatsTransport:
         self._subscriptions: dict[Stream, int] = {}
         # By subscription: its stream, and the epoch and the sequence of the newest stored event.
         self._followed: dict[int, tuple[Stream, bytes, int]] = {}
-        # Called with a stream and the id of its newest event if the next one has not arrived, before a later one is passed on.
+        # Of streams of which no event has arrived on this connection: the newest stored event that arrived on the one before, and
+        # the last one of the tenant there.
+        self._earlier: dict[Stream, tuple[EventId, EventId]] = {}
+        # As in `TopicLog.listen`.
         self.on_hole: Callable[[Stream, EventId], None] = lambda *_: None
+        self.on_earlier_hole: Callable[[Stream, EventId, EventId], None] = lambda *_: None
         self.has_log = False
         self.leaderless_until = 0.0  # the log of a tenant could not be written lately
         self._sids = count(REPLIES + 1)
@@ -88,6 +92,9 @@ class NatsTransport:
         self.info = msgspec.json.decode(operation.text, type=dict[str, Any])
         if self.address.is_tls or self.info.get("tls_required"):
             await writer.start_tls(ssl.create_default_context(), server_hostname=host)
+        newest = [(stream, EventId(int(epoch, 16), last)) for stream, epoch, last in self._followed.values() if epoch]
+        ends = {id.epoch: id for _, id in sorted(newest, key=lambda item: item[1].offset)}
+        self._earlier |= {stream: (id, ends[id.epoch]) for stream, id in newest}
         self._subscriptions.clear()
         self._followed.clear()
         self._refusal = None
@@ -176,6 +183,10 @@ class NatsTransport:
                 return
             if int(before) > last:
                 self.on_hole(stream, EventId(int(epoch, 16), last))
+        elif (earlier := self._earlier.pop(stream, None)) is not None:
+            last_id, end = earlier
+            if last_id.epoch == int(epoch, 16) and int(before) > last_id.offset:
+                self.on_earlier_hole(stream, last_id, end)
         self._followed[message.sid] = (stream, epoch, offset)
         if message.payload:  # an empty one clears the stream
             self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))
@@ -233,6 +244,8 @@ class NatsTransport:
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         commands: list[bytes] = []
+        if not self._subscriptions:  # others have been unfollowed meanwhile
+            self._earlier = {stream: self._earlier[stream] for stream in streams if stream in self._earlier}
         for stream in streams:
             if stream not in self._subscriptions:
                 self._subscriptions[stream] = sid = next(self._sids)
@@ -243,7 +256,7 @@ class NatsTransport:
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         sids = [self._subscriptions.pop(stream) for stream in streams if stream in self._subscriptions]
         for sid in sids:
-            del self._followed[sid]
+            self._earlier.pop(self._followed.pop(sid)[0], None)
         await self.write(b"".join(map(wire.unsubscribe, sids)))
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:

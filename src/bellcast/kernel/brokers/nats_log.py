@@ -182,8 +182,12 @@ class NatsLog(TopicLog):
         page = await self._api("STREAM.NAMES", subject=self._subject(None), offset=self._transport.address.streams)
         return int(page["total"])
 
-    def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
-        self._transport.on_hole = on_hole
+    def listen(
+        self,
+        on_hole: Callable[[Stream, EventId], None],
+        on_earlier_hole: Callable[[Stream, EventId, EventId], None],
+    ) -> None:
+        self._transport.on_hole, self._transport.on_earlier_hole = on_hole, on_earlier_hole
 
     async def close(self) -> None:
         for lookup in self._lookups.values():

@@ -126,9 +126,14 @@ class TopicLog(Protocol):
         """Return the number of logs of all tenants; None if the engine does not limit it."""
         return None
 
-    def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
+    def listen(
+        self,
+        on_hole: Callable[[Stream, EventId], None],
+        on_earlier_hole: Callable[[Stream, EventId, EventId], None],
+    ) -> None:
         """Call `on_hole` with a stream and the id of its newest event that has arrived, if the next one has not, before a later one
-        of the stream does: never, if one connection delivers all."""
+        of the stream does. If they belong to an earlier connection, call `on_earlier_hole` after it, with the tenant's last event
+        there too. Never, if one connection delivers all."""
         return
 
     async def close(self) -> None:

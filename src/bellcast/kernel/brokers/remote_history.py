@@ -6,7 +6,7 @@ merges the log's content with events that the subscriptions deliver in the meant
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -64,6 +64,8 @@ class RemoteHistory(TopicHistory):
         self._unread: set[str] = set()  # those of which the log is still to be read
         self._holes: dict[Stream, EventId] = {}  # the last event before the first one that is missing
         self._read_until: dict[Stream, EventId] = {}  # the last event that was read instead of received
+        self._earlier_holes: dict[str, dict[Stream, tuple[EventId, EventId]]] = defaultdict(dict)  # by tenant
+        self._checking: asyncio.Task[None] | None = None
         self._held: list[LiveEvent] = []
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -74,7 +76,7 @@ class RemoteHistory(TopicHistory):
         self._has_swept = False
         self._is_supported = True
         broker.read_log_with(self)
-        topic_log.listen(self._on_hole)
+        topic_log.listen(self._on_hole, self._on_earlier_hole)
 
     # --- TopicHistory
 
@@ -293,9 +295,28 @@ class RemoteHistory(TopicHistory):
             self._gaps.add(tenant)
             self._filling = self._filling or asyncio.get_running_loop().create_task(self._fill())
 
+    def _on_earlier_hole(self, stream: Stream, last: EventId, end: EventId) -> None:
+        self._earlier_holes[_tenant(stream)][stream] = last, end
+        self._checking = self._checking or asyncio.get_running_loop().create_task(self._check_earlier_holes())
+
+    async def _check_earlier_holes(self) -> None:
+        """Report streams that lacked an event when the connection was lost: the reads since then begin after later ones."""
+        try:
+            while self._earlier_holes:
+                tenant, holes = self._earlier_holes.popitem()
+                missing, _ = await self._passed_over(tenant, holes)
+                if missing:
+                    log.warning("kept_events_lost", streams=len(missing))
+                    self._on_lost(missing)
+        except (Unavailable, OSError) as failure:
+            log.warning("topic_history_unreadable", reason=str(failure))
+        finally:
+            self._checking = None
+
     async def closed(self) -> None:
-        if self._filling is not None:
-            self._filling.cancel()
+        for task in (self._filling, self._checking):
+            if task is not None:
+                task.cancel()
         await self._log.close()
 
     async def _fill(self) -> None:
@@ -311,7 +332,10 @@ class RemoteHistory(TopicHistory):
                         some = followed[start : start + STREAMS_PER_READ]
                         events, incomplete = await self._read_after(self._delivered.get(tenant), tenant, some)
                         found[tenant] |= {_id(event): event for event in events}
-                        lost |= {*incomplete, *await self._passed_over(tenant, some)}
+                        end = self._delivered.get(tenant)
+                        holes = {one: (self._holes[one], end) for one in some if end is not None and one in self._holes}
+                        missing, unknown = await self._passed_over(tenant, holes)
+                        lost |= {*incomplete, *missing, *unknown}
                 await self._broker.fence()  # events that arrive until then may have another hole before them
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
@@ -337,17 +361,17 @@ class RemoteHistory(TopicHistory):
                 by_tenant[tenant].append(stream)
         return by_tenant
 
-    async def _passed_over(self, tenant: str, streams: Sequence[Stream]) -> Collection[Stream]:
-        """Return the streams that lack an event before others of the tenant that have been delivered: a reader may have had it
-        from the log."""
-        holes = {stream: self._holes[stream] for stream in streams if stream in self._holes}
-        delivered = self._delivered.get(tenant)
-        if not holes or delivered is None:
-            return ()
-        oldest = min(holes.values(), key=lambda last: last.offset)
+    async def _passed_over(
+        self, tenant: str, holes: Mapping[Stream, tuple[EventId, EventId]]
+    ) -> tuple[Collection[Stream], Sequence[Stream]]:
+        """Return the streams that lack an event between two others of the tenant, of which the second has been delivered: a reader
+        may have had it from the log. And return those of which this is unknown."""
+        if not holes:
+            return (), ()
+        oldest = min((last for last, _ in holes.values()), key=lambda last: last.offset)
         events, incomplete = await self._read_after(oldest, tenant, list(holes))
-        missing = [event for event in events if holes[event.stream].offset < _id(event).offset <= delivered.offset]
-        return {*incomplete, *(event.stream for event in missing)}
+        places = ((event.stream, _id(event).offset, *holes[event.stream]) for event in events)
+        return {stream for stream, offset, last, end in places if last.offset < offset <= end.offset}, incomplete
 
     async def _read_after(
         self, after: EventId | None, tenant: str, streams: Sequence[Stream]

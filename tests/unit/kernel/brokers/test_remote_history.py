@@ -106,7 +106,7 @@ class HoleLog(Log):
         self.on_read: Callable[[], None] = lambda: None
         self.reads = 0
 
-    def listen(self, on_hole: Callable[[Stream, EventId], None]) -> None:
+    def listen(self, on_hole: Callable[[Stream, EventId], None], on_earlier_hole: Any) -> None:
         self.on_hole = on_hole
 
     async def read(
