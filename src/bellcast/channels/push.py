@@ -1,4 +1,4 @@
-"""Push endpoints: the keys of browsers, and the project's key, to which browsers bind their subscriptions."""
+"""Keys of push: those of browsers, and the project's key, to which browsers bind their subscriptions."""
 
 import hashlib
 import hmac
@@ -11,9 +11,6 @@ from bellcast.kernel.base64url import decode
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-# Maximum endpoints of one recipient: several browsers and devices. The oldest usually belongs to a browser that no
-# longer exists.
-MAX_ENDPOINTS = 20
 SECRET_BYTES = 16
 # FIPS 186-5 A.2.1: 64 bits more than the order make the remainder of a random number uniform.
 SCALAR_BYTES = 48

@@ -148,6 +148,9 @@ class SubscriptionEnded(RecipientChange, frozen=True, tag_field="kind", tag="uns
     topic: str
 
 
+# Maximum push endpoints of one recipient: several browsers and devices. The oldest usually belongs to a browser that no
+# longer exists.
+MAX_PUSH_ENDPOINTS = 20
 PushKind = Literal["web", "fcm", "apns"]
 
 

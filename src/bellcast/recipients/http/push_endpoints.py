@@ -16,7 +16,7 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.push_endpoints import PushEndpoints
-from bellcast.recipients.types import PushEndpoint, PushKind
+from bellcast.recipients.types import MAX_PUSH_ENDPOINTS, PushEndpoint, PushKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Resource, ResourceCall
 
@@ -200,7 +200,7 @@ async def _register(call: ResourceCall[PushRegistration]) -> ASGIApp:
         auth=None if body.keys is None else body.keys.auth,
         registered_at=now,
     )
-    id, is_new = await PushEndpoints(engines.db).put(tenant, recipient, endpoint, push.MAX_ENDPOINTS)
+    id, is_new = await PushEndpoints(engines.db).put(tenant, recipient, endpoint, MAX_PUSH_ENDPOINTS)
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 
