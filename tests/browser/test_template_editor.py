@@ -441,8 +441,11 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     page.get_by_role("button", name="Desktop").click()
     assert frame.evaluate("frame => frame.clientWidth") == 700
     with page.expect_request(lambda request: "/html?" in request.url) as shown:
-        page.get_by_label("Color scheme").select_option("Dark")
+        page.get_by_role("group", name="Color scheme").get_by_role("button", name="Dark").click()
     assert "scheme=dark" in shown.value.url
+    card = page.frame_locator("iframe").locator(".bc-card")
+    expect(card).to_have_css("background-color", "rgb(31, 35, 41)")
+    expect(card.get_by_role("heading").locator("..")).to_have_css("color", "rgb(231, 233, 238)")
     assert "images=off" in shown.value.url
     page.get_by_text("Data of the preview").click()
     expect(page.get_by_label("Data as JSON")).to_have_value(re.compile("R•••"))

@@ -85,6 +85,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
             "<b>" * (SIZE // 20) + "</i>" * (SIZE // 20),
             "<style>" + "@media(prefers-color-scheme:dark){" * (SIZE // 200),
             "<style>a{color:" + "(" * (SIZE // 20),
+            "<style>" + 'a[style*="b"]{color:red}' * (SIZE // 200) + "</style>" + "<a>" * (SIZE // 20),
         ],
     ),
     "problems of HTML": (lambda text: list(email_checks.of_html(text)), ["<b>" * (SIZE // 6)]),

@@ -40,6 +40,10 @@ MAX_CONTRASTS = 20
 NESTED = frozenset(["function", "() block", "[] block", "{} block"])
 # Selectors that are compared, such as `p`, `.note`, `p.note` and `#top`; others never apply.
 SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
+# A selector of elements whose style has a text, and how many of them are read: each is compared with every element.
+STYLED = re.compile(r"([a-zA-Z0-9]*)\[style\*=\"([^\"]{1,100})\"\]")
+MAX_STYLED = 20
+IMPORTANT = "!important"
 LONGEST_EXCERPT = 60
 # Attributes with URLs that can run code.
 URLS = ("href", "xlink:href", "action", "formaction")
@@ -340,7 +344,8 @@ def _look(css: str | Sequence[Any]) -> dict[str, str]:
             if node.lower_name == "background":
                 value = next((part for part in value.split() if _rgb(part) is not None), "")
             if value:
-                look["background-color" if node.lower_name == "background" else node.lower_name] = value
+                name = "background-color" if node.lower_name == "background" else node.lower_name
+                look[name] = value + IMPORTANT * node.important
     return {
         name: look[name]
         for name in ("color", "background-color", "font-size", "font-weight", "display")
@@ -353,11 +358,16 @@ def _texts(
 ) -> Iterator[tuple[str, str, str, bool]]:
     """Yield the texts with their color, the color behind them, and whether they are large."""
     ground, color = CANVAS[scheme]
-    # The declarations by selector and property, with their places: of those that apply, the last one holds.
-    sheet: dict[str, dict[str, tuple[int, str]]] = {}
+    # The declarations by selector and property, with their ranks: of those that apply, the highest holds.
+    sheet: dict[str, dict[str, tuple[tuple[bool, int], str]]] = {}
+    styled: list[tuple[str, str, dict[str, str]]] = []
     for place, (selector, _, declared) in enumerate(rules):
         if selector and SELECTOR.fullmatch(selector):
-            sheet.setdefault(selector, {}).update((name, (place, value)) for name, value in declared.items())
+            sheet.setdefault(selector, {}).update(
+                (name, ((value.endswith(IMPORTANT), place), value)) for name, value in declared.items()
+            )
+        elif (found := STYLED.fullmatch(selector)) is not None and len(styled) < MAX_STYLED:
+            styled.append((found[1], found[2], dict(declared)))
     open_elements: Counter[str] = Counter()
     # Element, color, background, size in pixels, whether bold, whether hidden.
     stack: list[tuple[str, str, str, float, bool, bool]] = [("", color, ground, 16.0, False, False)]
@@ -373,7 +383,12 @@ def _texts(
             own = token.attributes
             look = {"background-color": own["bgcolor"]} if "bgcolor" in own else {}
             look |= {"color": own["color"]} if token.name == "font" and "color" in own else {}
-            look |= _declared(sheet, token) | _look(own.get("style", ""))
+            inline = own.get("style", "")
+            declared = _declared(sheet, token)
+            for name, part, rule in styled:
+                declared |= rule if name in ("", token.name) and part in inline else {}
+            look |= declared | _look(inline) | {name: one for name, one in declared.items() if one.endswith(IMPORTANT)}
+            look = {name: value.removesuffix(IMPORTANT) for name, value in look.items()}
             if token.name == "a" and "color" not in look:
                 color = "#9e9eff" if scheme == "dark" and ground == CANVAS["dark"][0] else "#0000ee"
             open_elements[token.name] += 1
@@ -392,10 +407,10 @@ def _texts(
                 open_elements[ended] -= 1
 
 
-def _declared(sheet: Mapping[str, Mapping[str, tuple[int, str]]], tag: StartTag) -> dict[str, str]:
+def _declared(sheet: Mapping[str, Mapping[str, tuple[tuple[bool, int], str]]], tag: StartTag) -> dict[str, str]:
     """Return the declarations of a style sheet that apply to a tag."""
     names = ["", *(f".{one}" for one in tag.attributes.get("class", "").split()), f"#{tag.attributes.get('id', '')}"]
-    found: dict[str, tuple[int, str]] = {}
+    found: dict[str, tuple[tuple[bool, int], str]] = {}
     for selector in (element + name for element in ("", "*", tag.name) for name in names):
         for name, declared in sheet.get(selector, {}).items():
             found[name] = max(found.get(name, declared), declared)
@@ -421,5 +436,5 @@ def _rgb(text: str) -> tuple[float, float, float] | None:
 
 
 def _hex(text: str | None) -> str | None:
-    found = None if text is None else _rgb(text.replace("!important", "").strip())
+    found = None if text is None else _rgb(text)
     return None if found is None else "#" + "".join(f"{round(255 * min(1.0, max(0.0, one))):02x}" for one in found)

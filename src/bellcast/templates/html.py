@@ -100,11 +100,11 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
     look = style(brand)
     return f"""<!doctype html>
 <html lang="{escape(language)}">
-{_head(subject, rules)}
-<body style="margin:0;padding:0;background:{look["background"]}">
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
+{_head(subject, rules + _dark_rules(content, look))}
+<body class="bc-page" style="margin:0;padding:0;background:{look["background"]}">
+<table class="bc-page" role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px">
-{_header(brand)}<tr><td style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
+{_header(brand)}<tr><td class="bc-card" style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
 {content}
 </td></tr>
 {_footer(brand, links)}</table>
@@ -112,6 +112,46 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
 </body>
 </html>
 """
+
+
+# The colors of the base layout in the dark.
+DARK_PAGE, DARK_CARD, DARK_TEXT, DARK_MUTED, DARK_LINE = "#15171b", "#1f2329", "#e7e9ee", "#aab0bb", "#3a3f47"
+# The least contrast of texts (WCAG 2.2).
+READABLE = 4.5
+# What content sets its colors with.
+OWN_COLOR = re.compile(r"""(?i)(?<![\w-])(?:background(?:-color)?|color|bgcolor)\s*[:=]\s*["']?\s*([^;"'>}]*)""")
+
+
+def _dark_rules(content: str, look: dict[str, str]) -> str:
+    """Return the style rules of a dark color scheme. A card whose content has colors of its own stays light, because their
+    contrast is that with white."""
+    accent = _accent_in_the_dark(look["color"])
+    rules = [
+        f".bc-page{{background:{DARK_PAGE}!important}}",
+        f".bc-accent{{color:{accent}!important}}",
+        f".bc-muted{{color:{DARK_MUTED}!important}}",
+    ]
+    if set(OWN_COLOR.findall(content)) <= {look["color"], look["button_text"], look["text_color"], "transparent"}:
+        rules += [
+            f".bc-card{{background:{DARK_CARD}!important;color:{DARK_TEXT}!important}}",
+            # Blocks have the colors of the brand on their elements.
+            f'div[style*=";color:{look["text_color"]};"]{{color:{DARK_TEXT}!important}}',
+            f"a{{color:{accent}}}",
+            f'a[style*="transparent;color:"]{{color:{accent}!important}}',
+            f'td[style*="border:1px solid"]{{border-color:{accent}!important}}',
+            f'p[style*="border-top:"],hr{{border-top-color:{DARK_LINE}!important}}',
+        ]
+    return f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+
+
+@cache
+def _accent_in_the_dark(color: str) -> str:
+    """Return a color, mixed with as much white as texts on the dark card need."""
+    least = READABLE * (luminance(DARK_CARD) + 0.05) - 0.05
+    mixes = (
+        "#" + "".join(f"{round(part + (255 - part) * step / 20):02x}" for part in _parts(color)) for step in range(21)
+    )
+    return next(mixed for mixed in mixes if luminance(mixed) >= least)
 
 
 # The style rules of an e-mail made of blocks precede its sections.
@@ -155,7 +195,8 @@ def _header(brand: Brand) -> str:
         )
     elif name:
         look = style(brand)
-        inner = f'<span style="font-family:{look["font"]};font-size:18px;font-weight:700;color:{look["color"]}">{name}</span>'
+        rules = f"font-family:{look['font']};font-size:18px;font-weight:700;color:{look['color']}"
+        inner = f'<span class="bc-accent" style="{rules}">{name}</span>'
     else:
         return ""
     return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
@@ -167,10 +208,13 @@ def _footer(brand: Brand, links: dict[str, str]) -> str:
     muted = "#4b5563" if luminance(look["background"]) > 0.26 else "#d1d5db"
     rules = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
     lines = [escape(line) for line in (brand.footer, brand.address) if line]
-    anchors = [f'<a href="{escape(url)}" style="color:{muted}">{escape(text)}</a>' for text, url in links.items()]
+    anchors = [
+        f'<a class="bc-muted" href="{escape(url)}" style="color:{muted}">{escape(text)}</a>'
+        for text, url in links.items()
+    ]
     if anchors:
         lines.append(" &middot; ".join(anchors))
-    inner = "\n".join(f'<p style="{rules}">{line}</p>' for line in lines)
+    inner = "\n".join(f'<p class="bc-muted" style="{rules}">{line}</p>' for line in lines)
     return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 
@@ -220,10 +264,15 @@ def read_brand(text: str) -> Brand:
 @cache
 def luminance(color: str) -> float:
     """Return the relative luminance of `#rgb` or `#rrggbb`, 0 to 1 (WCAG 2.2)."""
-    width = len(color) // 3
-    parts = [int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) / 255 for at in range(3)]
+    parts = [part / 255 for part in _parts(color)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _parts(color: str) -> list[int]:
+    """Return the red, green and blue of `#rgb` or `#rrggbb`, 0 to 255."""
+    width = len(color) // 3
+    return [int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) for at in range(3)]
 
 
 def _color(text: str | None, default: str) -> str:

@@ -76,12 +76,15 @@ function useFittingWidth(place, width, inputs) {
   }, inputs);
 }
 
-const SCHEMES = { '': 'As sent', light: 'Light', dark: 'Dark', inverted: 'Inverted' };
+const SCHEMES = { light: 'Light', dark: 'Dark', inverted: 'Inverted' };
+
+/** A choice of one of some words, shown as buttons. */
+const Segments = ({ label, words, value, choose }) => html`<div class="segments" role="group" aria-label=${label}>${Object.entries(words).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === value)} onClick=${() => choose(one)}>${word}</button>`)}</div>`;
 
 /** A template as its recipients see it, in one channel, with the data that is `shown`. Operators that only read see the e-mail of the `published` template. */
 export function Preview({ channel, locale, preview, problems: known, path, shown, isOpen, embedded, tenant, template, published = null }) {
   const [device, setDevice] = useState('desktop');
-  const [look, setLook] = useState({ scheme: '', images: 'off' });
+  const [look, setLook] = useState({ scheme: 'light', images: 'off' });
   const { parts, wanted } = preview;
   const problems = [...new Map([...known, ...preview.problems].map((one) => [`${one.field} ${one.message}`, one])).values()];
   const part = parts?.[channel];
@@ -93,19 +96,19 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
   if (!isOpen) return null;
   const isDark = look.scheme === 'dark' || look.scheme === 'inverted';
   return html`<aside class="preview" aria-label="Preview">
-    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<div class="segments" role="group" aria-label="Device">${Object.entries(DEVICES).filter(([one]) => !published || one !== 'text').map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === device)} onClick=${() => setDevice(one)}>${word}</button>`)}</div>
-      ${device !== 'text' && html`<select aria-label="Color scheme" value=${look.scheme} onChange=${(event) => setLook({ ...look, scheme: event.currentTarget.value })}>${Object.entries(SCHEMES).map(([one, word]) => html`<option key=${one} value=${one}>${word}</option>`)}</select>
-      <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Images</label>`}`}</div>
+    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<${Segments} label="Device" words=${published ? { desktop: 'Desktop', phone: 'Phone' } : DEVICES} value=${device} choose=${setDevice} />
+      ${device !== 'text' && html`<${Segments} label="Color scheme" words=${SCHEMES} value=${look.scheme} choose=${(scheme) => setLook({ ...look, scheme })} />
+      <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Load images</label>`}`}</div>
     ${problems.length > 0 && html`<div role="status" aria-label="Problems"><ul class="problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="failures" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul></div>`}
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="failures" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="failures" /> ${one}</p>`)}
     ${(mail?.html || mail?.blocks) && html`<div class=${`mail-preview on-${device}`}><div class="subject"><p class="muted">The published version, with example data.</p></div>
-      <div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" src=${ROOT + path('/html', { data: shown.data, locale: locale || null, scheme: look.scheme || null, images: look.images })}></iframe></div></div>`}
+      <div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" src=${ROOT + path('/html', { data: shown.data, locale: locale || null, scheme: look.scheme, images: look.images })}></iframe></div></div>`}
     ${published && !(mail?.html || mail?.blocks) && html`<p class="muted">Your role has a preview of published e-mails only.</p>`}
     ${part && channel === 'email' && html`<div class=${`mail-preview on-${device}`}>
       <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>${(!embedded || (embedded.may('test') && me.value.email)) && html`<${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} />`}</div>
       ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
-        <form method="post" action=${`${ROOT}${embedded ? withQuery('/embed/template-preview', { tenant, scheme: look.scheme, images: look.images }) : path('/html', { scheme: look.scheme || null, images: look.images })}`} target="template-preview" hidden ref=${form}>${embedded && html`<input type="hidden" name="token" value=${embedded.token()} /><input type="hidden" name="key" value=${template} />`}<input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
+        <form method="post" action=${`${ROOT}${embedded ? withQuery('/embed/template-preview', { tenant, scheme: look.scheme, images: look.images }) : path('/html', { scheme: look.scheme, images: look.images })}`} target="template-preview" hidden ref=${form}>${embedded && html`<input type="hidden" name="token" value=${embedded.token()} /><input type="hidden" name="key" value=${template} />`}<input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
     ${part && channel === 'inbox' && html`<div class="device inbox" dir="auto"><span class="dot" aria-hidden="true"></span><div><b>${part.title}</b>${part.body && html`<p>${part.body}</p>`}<small class="muted">now</small>${part.action_url && html`<p class="action">${part.action_text ?? 'Open'} <span class="muted">${part.action_url}</span></p>`}</div></div>`}
     ${part && channel === 'push' && html`<div class="device lock" dir="auto"><div class="push"><small>Your app <span>now</span></small><b>${part.title}</b>${part.body && html`<p>${part.body.slice(0, part.cut_at)}${part.body.length > part.cut_at && html`<span class="cut" title="Phones cut it here"> … </span>`}</p>`}</div></div>
       ${part.body?.length > part.cut_at && html`<p class="muted">Phones cut the text at about ${part.cut_at} of its ${part.body.length} characters.</p>`}`}
