@@ -42,7 +42,7 @@ NESTED = frozenset(["function", "() block", "[] block", "{} block"])
 SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
 # A selector of elements whose style has a text, and how many of them are read: each is compared with every element.
 STYLED = re.compile(r"([a-zA-Z0-9]*)\[style\*=\"([^\"]{1,100})\"\]")
-MAX_STYLED = 20
+STYLED_RULES = 20
 IMPORTANT = "!important"
 LONGEST_EXCERPT = 60
 # Attributes with URLs that can run code.
@@ -366,7 +366,7 @@ def _texts(
             sheet.setdefault(selector, {}).update(
                 (name, ((value.endswith(IMPORTANT), place), value)) for name, value in declared.items()
             )
-        elif (found := STYLED.fullmatch(selector)) is not None and len(styled) < MAX_STYLED:
+        elif (found := STYLED.fullmatch(selector)) is not None and len(styled) < STYLED_RULES:
             styled.append((found[1], found[2], dict(declared)))
     open_elements: Counter[str] = Counter()
     # Element, color, background, size in pixels, whether bold, whether hidden.
