@@ -35,6 +35,14 @@ test('YAML has tones for values, variables and comments, and none for keys', asy
   assert.deepEqual(tones('# Why: 1'), [['comment', '# Why: 1']]);
   assert.deepEqual(tones('- 10:30'), [['', '- '], ['string', '10:30']]);
   assert.deepEqual(tonesOf('text: |\n  steps: 1\n\n  two\nnote: true').map((parts) => parts.at(-1)), [['', '|'], ['string', '  steps: 1'], ['string', ''], ['string', '  two'], ['literal', 'true']]);
+test('data of a preview has invented values of the kind that a name says, also for what the server masks', async () => {
+  const { sampleOf, unmasked, variablesOf } = await import(new URL('sample-data.js', FOLDER));
+  const template = { email: { subject: '{{ data.client }} in {{ data.place }}', text: "{{ data.total | money('EUR') }} at {{ data.time }}, {{ data.bookingKind }}, {{ data.when.to }}" } };
+  const data = sampleOf(template, [{ path: 'data.time', type: 'string', example: 'time', from: 'types/x' }, { path: 'data.host', type: 'string', example: 'Grace', from: 'types/x' }]);
+  assert.deepEqual(JSON.parse(JSON.stringify(data)), { client: 'Ann Lind', place: 'Vienna', total: 49, time: '14:00', bookingKind: 'Booking kind', when: { to: 'To' }, host: 'Grace' });
+  assert.deepEqual(variablesOf(template, JSON.stringify(data)).find(({ path }) => path === 'data.when.to'), { path: 'data.when.to', example: 'To' });
+  const masked = { customer: 'I•••', note: 'Call •••12 or a•••@e•••.com', url: 'https://shop.example/?•••', seats: 9, host: [{ name: 'B•••' }] };
+  assert.deepEqual(unmasked(masked), { customer: 'Ann Lind', note: 'Call 555 0100 or ann@example.com', url: 'https://shop.example/example', seats: 9, host: [{ name: 'Ann Lind' }] });
 });
 
 test('every name in the modules of the console is defined', () => {

@@ -117,7 +117,7 @@ def test_user_of_an_app_edits_previews_and_publishes(
     heading = frame.get_by_role("textbox", name="Heading")
     heading.fill("Thank you, {{ data.client }}")
     shown = frame.frame_locator("iframe[name=template-preview]")
-    expect(shown.get_by_role("heading", name="Thank you, client")).to_be_visible()
+    expect(shown.get_by_role("heading", name="Thank you, Ann Lind")).to_be_visible()
     expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
     page.wait_for_function("events.some(([type]) => type === 'save')")
     assert violations(page) == []

@@ -25,9 +25,9 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
 ) -> None:
     page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 900})
     frame = page.frame_locator("iframe[name=template-preview]")
-    expect(frame.get_by_role("heading", name="See you, client")).to_be_visible()
+    expect(frame.get_by_role("heading", name="See you, Ann Lind")).to_be_visible()
     block(page, 0).get_by_role("textbox", name="Heading").fill("Welcome, {{ data.client }}")
-    expect(frame.get_by_role("heading", name="Welcome, client")).to_be_visible()
+    expect(frame.get_by_role("heading", name="Welcome, Ann Lind")).to_be_visible()
     page.get_by_role("button", name="Side by side").click()
     german = page.get_by_role("region", name="E-mail, German")
     german.get_by_role("textbox", name="Heading").fill("Willkommen")
@@ -336,7 +336,7 @@ def test_earlier_version_is_looked_at_in_the_history(
     page.get_by_role("button", name=f"Look at version {designed['version']}", exact=True).click()
     shown = page.get_by_role("region", name=f"As recipients saw version {designed['version']}")
     frame = shown.frame_locator("iframe")
-    expect(frame.get_by_role("heading", name="See you, client")).to_be_visible()
+    expect(frame.get_by_role("heading", name="See you, Ann Lind")).to_be_visible()
     expect(shown.get_by_text("Booking", exact=True)).to_be_visible()
     shown.get_by_role("button", name="Inbox").click()
     expect(shown.locator(".device")).to_contain_text("Booked")
@@ -414,7 +414,7 @@ def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
     schema = {"type": "object", "properties": {"client": {"type": "string", "examples": ["Grace Hopper"]}}}
     owner.send("PUT", "/v1/types/unsent", {"template": "unsent", "data": schema})
     page = open_console("/templates/unsent")
-    expect(page.frame_locator("iframe").locator("body")).to_contain_text("Grace Hopper pays 7 currency")
+    expect(page.frame_locator("iframe").locator("body")).to_contain_text("Grace Hopper pays 49 EUR")
     expect(page.get_by_text("Hello Ann")).to_be_visible()
     expect(page.get_by_text("Without a value")).to_have_count(0)
 
@@ -435,7 +435,7 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     answers: list[str] = []
     page.on("response", lambda response: answers.append(response.text()) if "/preview" in response.url else None)
     frame = page.locator("iframe[name=template-preview]")
-    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, R•••")).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, Ann Lind")).to_be_visible()
     page.get_by_role("button", name="Phone").click()
     assert frame.evaluate("frame => frame.clientWidth") == 375
     page.get_by_role("button", name="Desktop").click()
@@ -447,14 +447,17 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     expect(card).to_have_css("background-color", "rgb(31, 35, 41)")
     expect(card.get_by_role("heading").locator("..")).to_have_css("color", "rgb(231, 233, 238)")
     assert "images=off" in shown.value.url
-    page.get_by_text("Data of the preview").click()
-    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile("R•••"))
+    note = page.get_by_text("Data of the preview")
+    expect(note).to_contain_text("of the send to alice")
+    expect(note).to_contain_text("are replaced")
+    note.click()
+    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile("Ann Lind"))
     page.get_by_label("Data", exact=True).select_option("An example")
-    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, client")).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, Ann Lind")).to_be_visible()
     page.get_by_label("Data", exact=True).select_option(index=1)
-    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, R•••")).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="See you, Ann Lind")).to_be_visible()
     page.get_by_role("tab", name="Push").click()
-    expect(page.locator(".push")).to_contain_text("R•••")
+    expect(page.locator(".push")).to_contain_text("Ann Lind")
     expect(page.get_by_text("Phones cut the text at about 178")).to_be_visible()
     page.get_by_role("tab", name="SMS").click()
     expect(page.get_by_text("1 segment, because of characters outside of the GSM alphabet")).to_be_visible()
@@ -481,7 +484,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     (sent,) = owner.send("GET", "/v1/messages?recipient=operator:olive@example.com&limit=1")["messages"]
     content = owner.send("GET", f"/v1/messages/{sent['id']}")["content"]
     assert content["subject"] == "[Test] Booking"
-    assert "Draft for client" in content["html"]
+    assert "Draft for Ann Lind" in content["html"]
     assert saved(page, owner)
     page.goto("/console/account")
     card = page.get_by_role("region", name="E-mail").or_(page.locator(".panel", has_text="E-mail")).first

@@ -4,23 +4,55 @@
 
 /** A variable with its filters, such as `data.when | date`. */
 const VARIABLE = /\b(data|item)\.(\w+(?:\.\w+)*)((?:\s*\|\s*\w+(?:\([^()]*\))?)*)/g;
-/** Filters that reject a text such as `when`, and names that usually contain times: `when`, `starts_at`, `bookingDate`. */
 const TIME_FILTER = /\|\s*(?:date|time|datetime)\b/;
-const NUMBER_FILTER = /\|\s*(?:number|money|round|abs)\b/;
-const TIME_NAME = /(?:^|_)(?:at|date|time|datetime|when|until|deadline)$|[a-z](?:At|Date|Time)$/;
-const NUMBER_NAME = /(?:^|_)(?:id|count|total|price|amount|number|quantity)$/;
-const SAMPLE_NUMBER = 1234.5;
+const MONEY_FILTER = /\|\s*money\b/;
+const NUMBER_FILTER = /\|\s*(?:number|round|abs)\b/;
+/** Names that usually contain times: `starts_at`, `bookingDate`, `when`. */
+const TIME_NAME = /(?:^|_)(?:at|datetime|when|until|deadline)$|_(?:date|time)$|[a-z](?:At|Date|Time)$/;
 const DAY_MS = 86_400_000;
 /** Variables of every send. */
-const COMMON = { 'recipient.name': 'Ann', 'recipient.key': 'ann', 'actor.name': 'Ben', 'tenant.name': 'Acme', preferences_url: 'https://…', unsubscribe_url: 'https://…' };
+const COMMON = { 'recipient.name': 'Ann', 'recipient.key': 'ann', 'actor.name': 'Ben', 'tenant.name': 'name of the brand', preferences_url: 'https://…', unsubscribe_url: 'https://…' };
 
 /** Tomorrow at 14:00 UTC, as RFC 3339 text. */
 const sampleTime = () => `${new Date(Date.now() + DAY_MS).toISOString().slice(0, 10)}T14:00:00Z`;
 
-function exampleOf(name, filters) {
+/** What a field with such a name has, the first that fits. */
+const BY_NAME = [
+  [/e?mail(?:_?address)?$/i, 'ann@example.com'], [/phone|mobile|whatsapp/i, '+1 555 0100'], [/url$|link$|href$/i, 'https://example.com/'],
+  [/(?:^|_)date$|(?:^|_)day$/, () => sampleTime().slice(0, 10)], [/(?:^|_)time$/, '14:00'],
+  [/total$|price$|amount$|sum$|cost$|fee$/i, 49], [/count$|quantity$|seats$|guests$|people$/i, 2], [/currency$/i, 'EUR'],
+  [/(?:^|_)(?:id|no)$|number$|code$|reference$|invoice$|[a-z]Id$/i, 4711],
+  [/product|item|article|plan$/i, 'Desk lamp'], [/company|organi[sz]ation|studio|shop|store|brand/i, 'Harbour Studio'],
+  [/place$|city$|town$|location$|venue$/i, 'Vienna'], [/address$|street$/i, '1 Main Street'], [/country$/i, 'Austria'],
+  [/occasion$|reason$|subject$|title$|topic$|event$/i, 'A wedding'], [/message$|comment$|note$|text$|description$|body$/i, 'See you there.'], [/status$|state$/i, 'confirmed'], [/locale$|language$/i, 'en'],
+  [/host|celebrity|artist|provider|owner|author|agent|actor|sender|seller|doctor|teacher/i, 'Ben Ortiz'],
+  [/name$|client|customer|guest|user|person|contact|recipient|member|buyer|patient|student|lead$/i, 'Ann Lind'],
+];
+
+/** A name in words: `bookingKind` as `Booking kind`. */
+const inWords = (name) => {
+  const words = name.replace(/([a-z])([A-Z])/g, '$1 $2').replaceAll('_', ' ').trim();
+  return words.charAt(0).toUpperCase() + words.slice(1).toLowerCase();
+};
+
+/** An invented value of a field, by the filters of its variable and its name. */
+function exampleOf(name, filters = '') {
   if (TIME_FILTER.test(filters) || TIME_NAME.test(name)) return sampleTime();
-  if (NUMBER_FILTER.test(filters)) return SAMPLE_NUMBER;
-  return NUMBER_NAME.test(name) ? 7 : name;
+  if (MONEY_FILTER.test(filters)) return 49;
+  if (NUMBER_FILTER.test(filters)) return 1234.5;
+  const value = BY_NAME.find(([names]) => names.test(name))?.[1] ?? inWords(name);
+  return typeof value === 'function' ? value() : value;
+}
+
+/** What the server hides in the data of a send, alone or within a text. */
+const MASKED = /[^\s@"'<>]?•••(?:@\S*•••(?:\.\w+)?|\d\d)?/g;
+
+/** The data of a send, with an invented value of the same kind for each that the server has masked. */
+export function unmasked(value, name = '') {
+  if (Array.isArray(value)) return value.map((one) => unmasked(one, name));
+  if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, unmasked(one, key)]));
+  if (typeof value !== 'string' || !value.includes('•••')) return value;
+  return value.replace(MASKED, (mask) => (mask.includes('@') ? 'ann@example.com' : mask === value ? String(exampleOf(name)) : /\d$/.test(mask) ? '555 0100' : 'example'));
 }
 
 /** All texts in a JSON value. */
@@ -52,7 +84,7 @@ function put(object, path, example) {
 function examples(texts, root) {
   const found = new Map();
   for (const [, base, path, filters] of texts.join('\n').matchAll(VARIABLE)) {
-    if (base === root && (/\|/.test(filters) || !found.has(path))) found.set(path, exampleOf(path.split('.').pop(), filters));
+    if (base === root && (/\|/.test(filters) || !found.has(path))) found.set(path, exampleOf(`${root}.${path}` === 'item.name' ? 'item' : path.split('.').pop(), filters));
   }
   return found;
 }
@@ -65,12 +97,26 @@ export function sampleOf(template, declared = []) {
     for (const [path, example] of examples(textsOf(list.blocks), 'item')) put(item, path, example);
     if (list.each.startsWith('data.')) put(data, list.each.slice('data.'.length), [item, { ...item }]);
   }
+  const own = examples(textsOf(template), 'data');
   for (const { path, type, example, from } of declared) {
-    if (/^data\.[^[]+$/.test(path) && !['template', 'send'].includes(from) && !['list', 'object'].includes(type)) put(data, path.slice('data.'.length), example);
+    if (/^data\.[^[]+$/.test(path) && !['template', 'send'].includes(from) && !['list', 'object'].includes(type)) put(data, path.slice('data.'.length), declaredExample(path.slice('data.'.length), type, example, own));
   }
   for (const { var: name, value } of comparisonsOf(template)) if (name.startsWith('data.')) put(data, name.slice('data.'.length), value);
-  for (const [path, example] of examples(textsOf(template), 'data')) put(data, path, example);
+  for (const [path, example] of own) put(data, path, example);
   return data;
+}
+
+/** The examples that the server has for types: a value by the name says more. */
+const PLAIN_EXAMPLES = { time: '2030-06-10T14:00:00Z', number: 7 };
+
+/** The example of a declared variable, or an invented one if the schema has none. */
+function declaredExample(path, type, example, own) {
+  const name = path.split('.').pop();
+  if (example !== name && example !== PLAIN_EXAMPLES[type]) return example;
+  if (type === 'time') return sampleTime();
+  const invented = own.get(path) ?? exampleOf(name);
+  if (type === 'number') return typeof invented === 'number' ? invented : example;
+  return type === undefined || type === 'string' ? String(invented) : example;
 }
 
 /** Data for the schema of a workflow, and for the variables of its texts and of the templates that it uses. */
@@ -79,28 +125,36 @@ export function dataOf(values, templates = []) {
   return { ...sampleOf({ steps: values.steps, templates }), ...own };
 }
 
-function ofSchema({ type, enum: options, const: fixed, default: usual, examples, properties, items, format, minimum }) {
+function ofSchema({ type, enum: options, const: fixed, default: usual, examples, properties, items, format, minimum }, name = '') {
   const given = examples?.[0] ?? usual ?? fixed ?? options?.[0];
   if (given !== undefined) return given;
   switch (Array.isArray(type) ? type[0] : type) {
-    case 'object': return Object.fromEntries(Object.entries(properties ?? {}).map(([name, one]) => [name, ofSchema(one)]));
-    case 'array': return items ? [ofSchema(items)] : [];
-    case 'integer': case 'number': return minimum ?? 7;
+    case 'object': return Object.fromEntries(Object.entries(properties ?? {}).map(([name, one]) => [name, ofSchema(one, name)]));
+    case 'array': return items ? [ofSchema(items, name)] : [];
+    case 'integer': case 'number': return minimum ?? (typeof exampleOf(name) === 'number' ? exampleOf(name) : 7);
     case 'boolean': return true;
     case 'null': return null;
-    default: return format === 'date-time' ? new Date().toISOString() : properties ? ofSchema({ type: 'object', properties }) : 'text';
+    default: return format === 'date-time' ? new Date().toISOString() : properties ? ofSchema({ type: 'object', properties }) : String(exampleOf(name || 'text'));
   }
 }
 
-/** The variables that can be inserted, each with an example: those of the data, and those of every send. */
+/** The paths of an object's values; those of the first element of a list are the variables `item`. */
+function pathsOf(value, base) {
+  return Object.entries(value).flatMap(([name, one]) => (typeof one === 'object' && one !== null && !Array.isArray(one) ? pathsOf(one, `${base}.${name}`) : [{ path: `${base}.${name}`, example: Array.isArray(one) ? `${one.length} items` : String(one) }]));
+}
+
+/** The variables that can be inserted, each with its value in the data of the preview: those of the data, and those of every send. */
 export function variablesOf(template, text) {
   let data = {};
   try {
-    data = JSON.parse(text);
+    data = JSON.parse(text) ?? {};
   } catch {
     // The preview says that the data is no JSON.
   }
-  const own = Object.entries(data).map(([name, value]) => ({ path: `data.${name}`, example: typeof value === 'object' ? '' : String(value) }));
-  const items = listsOf(template).length > 0 ? [{ path: 'item.name', example: 'in a list' }] : [];
-  return [...own, ...items, ...Object.entries(COMMON).map(([path, example]) => ({ path, example }))];
+  const items = listsOf(template).flatMap(({ each }) => {
+    const found = each.split('.').slice(1).reduce((one, name) => one?.[name], data);
+    return Array.isArray(found) && typeof found[0] === 'object' ? pathsOf(found[0] ?? {}, 'item') : [];
+  });
+  const paths = new Map([...pathsOf(data, 'data'), ...items, ...Object.entries(COMMON).map(([path, example]) => ({ path, example }))].map((one) => [one.path, one]));
+  return [...paths.values()];
 }

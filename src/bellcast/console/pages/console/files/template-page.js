@@ -60,11 +60,11 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
-function Test({ page, one, url, tenant, shown: { data, sample } }) {
+function Test({ page, one, url, tenant, shown: { data } }) {
   const [message, setMessage] = useState(null);
   const channels = PARTS.filter((name) => name !== 'inbox' && one[name]);
   if (channels.length === 0) return html`<${Card} title="Test message"><p class="muted">The template is for the inbox only.</p><//>`;
-  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), ...(sample ? { sample } : { data: parsed(data) ?? {} }) })).message)}>
+  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
       <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
     <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
 }

@@ -5,7 +5,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { count, relativeTime } from './format.js';
 import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
-import { sampleOf } from './sample-data.js';
+import { sampleOf, unmasked } from './sample-data.js';
 import { ROOT, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { at, placeOf } from './template-model.js';
@@ -16,7 +16,7 @@ const PREVIEW_MS = 100;
 
 await loadStyle('template-editor.css');
 
-/** The data of a preview: that of the last send, masked, until another sample or the example is chosen. The example has values of the schemas, else invented ones. */
+/** The data of a preview: that of the last send until another one or the example is chosen. The server masks what identifies a person; invented values stand for it. The example has values of the schemas, else invented ones. */
 export function usePreviewData({ path, values, isStored, mayRender }) {
   const [text, setData] = useState(null);
   const [chosen, setSample] = useState(undefined);
@@ -27,11 +27,13 @@ export function usePreviewData({ path, values, isStored, mayRender }) {
   }, [path('/samples'), isStored]);
   const { samples, declared } = found.value ?? { samples: [], declared: [] };
   const sample = chosen === undefined ? samples[0]?.id ?? null : chosen;
-  return { samples, sample, setSample, setData, data: text ?? JSON.stringify(sampleOf(values, declared), null, 2), isReady: !found.isLoading };
+  const shown = samples.find((one) => one.id === sample);
+  const choose = (id) => { setData(null); setSample(id); };
+  return { samples, shown, choose, setData, data: text ?? JSON.stringify(shown ? unmasked(shown.data) : sampleOf(values, declared), null, 2), isReady: !found.isLoading };
 }
 
 /** The rendered parts, soon after the last change, with the data of `usePreviewData`. */
-export function usePreview({ path, values, shown: { data, sample, isReady }, locale, recipient, brandChanges, mayRender }) {
+export function usePreview({ path, values, shown: { data, isReady }, locale, recipient, brandChanges, mayRender }) {
   const [state, setState] = useState({ parts: null, problems: [], wanted: null });
   const isEmpty = !mayRender || Object.keys(values).length === 0; // a new template
   useEffect(() => {
@@ -40,7 +42,7 @@ export function usePreview({ path, values, shown: { data, sample, isReady }, loc
     const timer = setTimeout(async () => {
       let wanted;
       try {
-        wanted = { values, ...(sample ? { sample } : { data: JSON.parse(data || '{}') }), ...(locale && { locale }), ...(recipient && { recipient }) };
+        wanted = { values, data: JSON.parse(data || '{}'), ...(locale && { locale }), ...(recipient && { recipient }) };
       } catch {
         setState((last) => ({ ...last, problems: [{ field: 'data', message: 'The data is not valid JSON.' }] }));
         return;
@@ -55,7 +57,7 @@ export function usePreview({ path, values, shown: { data, sample, isReady }, loc
       clearTimeout(timer);
       abort.abort();
     };
-  }, [values, data, sample, isReady, locale, recipient, brandChanges]);
+  }, [values, data, isReady, locale, recipient, brandChanges]);
   return state;
 }
 
@@ -118,10 +120,9 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
     ${(parts || problems.length > 0) && html`<${PreviewData} ...${shown} />`}</aside>`;
 }
 
-/** The choice of the data, and the data itself, which can be changed if it is the example. */
-function PreviewData({ samples, data, setData, sample, setSample }) {
-  const chosen = samples.find((one) => one.id === sample);
-  return html`<details class="data"><summary>Data of the preview${chosen && html` <span class="muted">of the send to ${chosen.recipient}, ${relativeTime(chosen.at)}</span>`}</summary>
-    ${samples.length > 0 && html`<div class="field"><label for="preview-sample">Data</label><select id="preview-sample" value=${sample ?? ''} onChange=${(event) => setSample(event.currentTarget.value || null)}><option value="">An example</option>${samples.map((one) => html`<option key=${one.id} value=${one.id}>Sent to ${one.recipient}, ${relativeTime(one.at)}</option>`)}</select><small class="muted">Addresses, names and secrets of a send are masked.</small></div>`}
-    <div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} readOnly=${Boolean(chosen)} value=${chosen ? JSON.stringify(chosen.data, null, 2) : data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details>`;
+/** Where the data comes from, and the data itself, which can be changed. */
+function PreviewData({ samples, shown, data, setData, choose }) {
+  return html`<details class="data"><summary>Data of the preview <span class="muted">${shown ? `of the send to ${shown.recipient}, ${relativeTime(shown.at)}. Names, addresses and secrets are replaced` : 'is an example with invented values'}</span></summary>
+    ${samples.length > 0 && html`<div class="field"><label for="preview-sample">Data</label><select id="preview-sample" value=${shown?.id ?? ''} onChange=${(event) => choose(event.currentTarget.value || null)}><option value="">An example</option>${samples.map((one) => html`<option key=${one.id} value=${one.id}>Sent to ${one.recipient}, ${relativeTime(one.at)}</option>`)}</select></div>`}
+    <div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} value=${data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details>`;
 }
