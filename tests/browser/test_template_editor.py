@@ -259,8 +259,14 @@ def test_blocks_are_edited_as_yaml_and_converted_to_html_once(
     expect(block(page, 0).get_by_role("textbox", name="Heading")).to_have_value("Welcome, {{ data.client }}")
     page.get_by_role("button", name="HTML", exact=True).click()
     expect(page.locator("pre.compiled")).to_contain_text("Welcome, {{ data.client }}")
-    page.get_by_role("button", name="Convert to HTML").click()
-    page.get_by_role("dialog").get_by_role("button", name="Convert").click()
+    expect(page.locator("pre.compiled")).not_to_contain_text("if mso")
+    page.get_by_label("Outlook parts").check()
+    expect(page.locator("pre.compiled")).to_contain_text("if mso")
+    assert violations(page) == []
+    page.get_by_role("button", name="Edit as HTML…").click()
+    dialog = page.get_by_role("dialog", name="Edit as HTML?")
+    expect(dialog).to_contain_text("The 5 blocks of this e-mail")
+    dialog.get_by_role("button", name="Edit as HTML").click()
     expect(page.get_by_role("textbox", name="HTML")).to_have_value(re.compile("Welcome"))
     email = saved(page, owner)["email"]
     assert "blocks" not in email

@@ -16,6 +16,7 @@ import { withQuery } from './server.js';
 import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
+import { Compiled } from './template-html.js';
 import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
@@ -146,25 +147,6 @@ function Editor({ page, tenant, found }) {
     ${dialog?.problem && html`<${Dialog} label="Not done" close=${() => setDialog(null)}><${Failure} problem=${dialog.problem} /><//>`}
     ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
   </div>`;
-}
-
-/** The HTML of an e-mail that the server makes of blocks. It can be kept instead of the blocks, which do not return. */
-function Compiled({ draft, locale, change, done }) {
-  const [isAsking, setAsking] = useState(false);
-  const place = placeOf(locale, 'email');
-  const blocks = at(draft.values.value, [...place, 'blocks']);
-  const source = at(draft.checked.value, [...place, 'compiled']);
-  useEffect(() => { if (blocks && !source) draft.check(); }, []);
-  if (!blocks) return html`<div class="editor-yaml"><p class="muted">This e-mail is not made of blocks.</p></div>`;
-  const convert = () => {
-    const { blocks: _, ...mail } = at(draft.values.value, place);
-    change(place, { ...mail, html: source });
-    done();
-  };
-  return html`<div class="editor-yaml"><p class="muted">${languageName(locale)}. The server makes this HTML of the blocks when the template is written; sends only insert the variables.</p>
-    <pre class="compiled" tabIndex="0" aria-label="HTML of the blocks"><code>${source ?? ''}</code></pre>
-    <p><button type="button" disabled=${!source} onClick=${() => setAsking(true)}>Convert to HTML</button></p>
-    ${isAsking && html`<${Dialog} label="Convert to HTML?" close=${() => setAsking(false)}><p>You then edit the HTML of this e-mail. HTML does not become blocks again, except by undo.</p><div class="dialog-tools"><button type="button" onClick=${() => setAsking(false)}>Cancel</button><button type="button" class="primary" onClick=${convert}>Convert</button></div><//>`}</div>`;
 }
 
 /** What an empty template can begin with. */
