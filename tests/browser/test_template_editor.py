@@ -313,7 +313,7 @@ def test_variable_is_completed_while_it_is_typed(
     expect(variables.get_by_role("option", selected=True)).to_have_count(1)
     assert violations(page) == []
     page.keyboard.type("ta.cl")
-    expect(variables.get_by_role("option")).to_have_text(["data.clientclient"])
+    expect(variables.get_by_role("option")).to_have_text(["data.clientAnn Lind"])
     page.keyboard.press("Enter")
     expect(heading).to_have_value("Hello {{ data.client }}")
     page.keyboard.type("! {{ rec")
@@ -541,6 +541,12 @@ def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_save
     dialog = page.get_by_role("dialog", name="Brand")
     dialog.get_by_label("Name in e-mails").fill("Harbour")
     expect(dialog.get_by_text("is readable")).to_have_count(0)
+    expect(dialog.get_by_text("A link on white: 5.7")).to_be_visible()
+    sample = dialog.get_by_role("img", name="A message with this brand")
+    dialog.get_by_role("button", name="Dark", exact=True).click()
+    expect(sample).to_have_css("background-color", "rgb(21, 23, 27)")
+    places = [dialog.get_by_role("button", name=name).bounding_box()["x"] for name in ("Cancel", "Save brand")]
+    assert places == sorted(places)
     dialog.get_by_label("Colour", exact=True).fill("#ffee00")
     expect(dialog.get_by_text("A link on white has a contrast of 1.2; at least 4.5 is readable.")).to_be_visible()
     with page.expect_response("**/templates/pale/check*"):

@@ -1,9 +1,9 @@
 /**
  * A brand: its fields, and how a message with it looks.
  */
-import { html } from './html.js';
+import { html, useState } from './html.js';
 import { loadStyle } from './load.js';
-import { Field } from './parts.js';
+import { Field, Icon } from './parts.js';
 
 await loadStyle('brand.css');
 
@@ -13,8 +13,9 @@ const FONTS = {
   trebuchet: "'Trebuchet MS', Tahoma, sans-serif", georgia: "Georgia, 'Times New Roman', serif", courier: "'Courier New', Courier, monospace",
 };
 const FONT_WORDS = { '': 'System', system: 'System', arial: 'Arial', verdana: 'Verdana', trebuchet: 'Trebuchet', georgia: 'Georgia', courier: 'Courier' };
-const COLORS = [['color', 'Colour', '#4f56d9', 'Of buttons and links'], ['background', 'Background', '#f3f4f6', 'Around the message'], ['text_color', 'Text', '#111827', 'On white']];
-const TEXTS = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['address', 'Postal address'], ['footer', 'Footer']];
+const COLORS = [['color', 'Colour', '#4f56d9', 'Buttons, links and the name'], ['background', 'Background', '#f3f4f6', 'Around the message'], ['text_color', 'Text colour', '#111827', 'On the white card']];
+/** The colours of the layout in the dark, as the server has them. */
+const DARK = { page: '#15171b', card: '#1f2329', text: '#e7e9ee', muted: '#aab0bb' };
 const MAX_RADIUS = 40;
 const COLOR = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i;
 
@@ -39,34 +40,52 @@ function contrast(one, other) {
   return (bright + 0.05) / (dark + 0.05);
 }
 
-/** What a color makes hard to read: the name on the background, and texts on the white card. */
-function hardToRead(name, brand) {
+/** What is read in a color, as [what, contrast]. */
+function readIn(name, brand) {
   const [color, background, text] = COLORS.map(([field, , otherwise]) => usable(brand[field], otherwise));
-  const uses = { color: [[color, background, 'The name on the background'], [color, '#ffffff', 'A link on white']], text_color: [[text, '#ffffff', 'Text on white']] }[name] ?? [];
-  return uses.filter(([one, other]) => contrast(one, other) < READABLE).map(([one, other, what]) => `${what} has a contrast of ${contrast(one, other).toFixed(1)}; at least ${READABLE} is readable.`);
+  const uses = { color: [[color, '#ffffff', 'A link on white'], [color, background, 'The name on the background']], text_color: [[text, '#ffffff', 'Text on white']] }[name] ?? [];
+  return uses.map(([one, other, what]) => [what, contrast(one, other)]);
 }
 
-/** The fields of a brand; `change` gets it without empty values. */
-export function BrandFields({ brand, change, isDisabled = false }) {
+const Contrast = ({ of: [what, ratio] }) => (ratio < READABLE
+  ? html`<p class="hint warn">${what} has a contrast of ${ratio.toFixed(1)}; at least ${READABLE} is readable.</p>`
+  : html`<p class="hint muted"><${Icon} name="ok" /> ${what}: ${ratio.toFixed(1)}</p>`);
+
+/** The fields of a brand; `change` gets it without empty values. `name` is shown in e-mails of a brand without one. */
+export function BrandFields({ brand, change, name: usual = '', isDisabled = false }) {
   const set = (name) => ({ currentTarget: { value } }) => {
     const { [name]: _, ...others } = brand;
     change(value === '' ? others : { ...others, [name]: name === 'radius' ? Number(value) : value });
   };
   const shared = { disabled: isDisabled, autocomplete: 'off', spellcheck: false };
-  const text = ([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} onInput=${set(name)} ...${shared} />`;
-  return html`<div class="brand-fields"><div class="brand-inputs">${TEXTS.map(text)}
-    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${`${hint}, such as ${otherwise}.`} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} />${hardToRead(name, brand).map((sentence) => html`<p key=${sentence} class="hint warn">${sentence}</p>`)}</div>`)}
-    <${Field} label="Corners" hint="Of buttons, in pixels: 0 to 40." name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
-    <${Field} label="Font" name="brand-font" options=${['', ...Object.keys(FONTS).slice(1)]} words=${FONT_WORDS} defaultValue=${brand.font ?? ''} onChange=${set('font')} disabled=${isDisabled} /></div>
-    <${Sample} brand=${brand} /></div>`;
+  const text = (name, label, placeholder) => html`<${Field} label=${label} name=${`brand-${name}`} placeholder=${placeholder} value=${brand[name] ?? ''} onInput=${set(name)} ...${shared} />`;
+  return html`<div class="brand-fields"><div class="brand-inputs">
+    <fieldset><legend>Identity</legend>${text('name', 'Name in e-mails', usual || 'none')}${text('logo_url', 'Logo', 'https://…')}</fieldset>
+    <fieldset class="brand-look"><legend>Look</legend>
+    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} />${readIn(name, brand).map((one) => html`<${Contrast} key=${one[0]} of=${one} />`)}</div>`)}
+    <${Field} label="Corners" hint="Of buttons, 0 to 40 px" name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
+    <${Field} label="Font" name="brand-font" options=${['', ...Object.keys(FONTS).slice(1)]} words=${FONT_WORDS} defaultValue=${brand.font ?? ''} onChange=${set('font')} disabled=${isDisabled} /></fieldset>
+    <fieldset><legend>Footer</legend>${text('address', 'Postal address', 'none')}${text('footer', 'Footer', 'none')}</fieldset></div>
+    <${Sample} brand=${brand} name=${brand.name || usual} /></div>`;
 }
 
-/** A small message in the brand's look. */
-function Sample({ brand }) {
-  const [color, background, text] = COLORS.map(([name, , otherwise]) => usable(brand[name], otherwise));
-  const muted = luminance(background) > 0.26 ? '#4b5563' : '#d1d5db';
-  return html`<div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background, color: text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
-    <b class="brand-name" style=${{ color }}>${brand.name || 'Your name'}</b>
-    <div class="brand-card"><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${{ background: color, color: luminance(color) > 0.179 ? '#000000' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` }}>Open</span></div>
-    <small style=${{ color: muted }}>${brand.footer || 'Footer'} · ${brand.address || 'Address'}</small></div>`;
+/** A color with as much white as texts on the dark card need. */
+function inTheDark(color) {
+  const parts = [1, 3, 5].map((at) => parseInt(long(color).slice(at, at + 2), 16));
+  const mix = (step) => `#${parts.map((part) => Math.round(part + ((255 - part) * step) / 20).toString(16).padStart(2, '0')).join('')}`;
+  return Array.from({ length: 21 }, (_, step) => mix(step)).find((one) => contrast(one, DARK.card) >= READABLE);
+}
+
+/** A small message in the brand's look, light or dark. */
+function Sample({ brand, name }) {
+  const [isDark, setDark] = useState(false);
+  const [color, background, text] = COLORS.map(([field, , otherwise]) => usable(brand[field], otherwise));
+  const link = isDark ? inTheDark(color) : color;
+  const muted = isDark ? DARK.muted : luminance(background) > 0.26 ? '#4b5563' : '#d1d5db';
+  const button = { background: color, color: luminance(color) > 0.179 ? '#000000' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` };
+  return html`<div class="brand-shown"><div class="segments" role="group" aria-label="Color scheme of the message">${['Light', 'Dark'].map((one) => html`<button key=${one} type="button" aria-pressed=${String(isDark === (one === 'Dark'))} onClick=${() => setDark(one === 'Dark')}>${one}</button>`)}</div>
+    <div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background: isDark ? DARK.page : background, color: isDark ? DARK.text : text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
+    ${name && html`<b class="brand-name" style=${{ color: link }}>${name}</b>`}
+    <div class="brand-card" style=${{ background: isDark ? DARK.card : '#ffffff' }}><b>New booking</b><p>Saturday at 14:00, for two. <u style=${{ color: link }}>Add to calendar</u></p><span class="brand-button" style=${button}>Open</span></div>
+    <small style=${{ color: muted }}>${[brand.footer, brand.address].filter(Boolean).map((line) => html`<span key=${line}>${line}</span>`)}<span><u>Unsubscribe</u> · <u>Preferences</u></span></small></div></div>`;
 }

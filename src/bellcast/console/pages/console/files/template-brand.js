@@ -10,10 +10,11 @@ import { Problem, get, getTagged, path, request, sendIf } from './server.js';
 
 const withoutNulls = (brand) => Object.fromEntries(Object.entries(brand).filter(([, value]) => value !== null));
 
-const ofTenant = (url) => ({
+const ofTenant = (tenant, url) => ({
   read: async (signal) => {
-    const { value, tag } = await getTagged(url, signal);
-    return { brand: withoutNulls(value), tag };
+    // The user of an embedded editor may read the brand only.
+    const [{ value, tag }, name] = await Promise.all([getTagged(url, signal), get(path`/v1/tenants/${tenant}`, signal).then((one) => one.name, () => null)]);
+    return { brand: withoutNulls(value), tag, name };
   },
   write: (brand, { tag }, isMine) => sendIf('PUT', url, brand, matching(tag, isMine)),
 });
@@ -35,7 +36,7 @@ const ofServer = {
 
 /** The dialog; `done` is called after a change. */
 export function BrandDialog({ tenant, close, done }) {
-  const store = tenant ? ofTenant(path`/v1/tenants/${tenant}/brand`) : ofServer;
+  const store = tenant ? ofTenant(tenant, path`/v1/tenants/${tenant}/brand`) : ofServer;
   const found = useLoad(store.read, [tenant]);
   if (!found.value && !found.problem) return null; // the focus is that of the first field
   return html`<${Dialog} label="Brand" isWide close=${close}><p class="muted">The look of ${tenant ? 'all your e-mails' : 'the default tenant’s e-mails'}, and of the pages behind their links. It takes effect at once.${!tenant && ' Tenants have their own.'}</p>
@@ -49,5 +50,5 @@ export function BrandDialog({ tenant, close, done }) {
 function Fields({ read, save, close }) {
   const [brand, setBrand] = useState(read.brand);
   if (read.lockedBy) return html`<p class="notice">${read.lockedBy} sets the brand and takes precedence. Change it there.</p><${BrandFields} brand=${brand} isDisabled change=${setBrand} />`;
-  return html`<${Form} isGuarded button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} brand=${brand} change=${setBrand} /><//>`;
+  return html`<${Form} isGuarded button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} name=${read.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
 }
