@@ -86,6 +86,6 @@ function Sample({ brand, name }) {
   return html`<div class="brand-shown"><div class="segments" role="group" aria-label="Color scheme of the message">${['Light', 'Dark'].map((one) => html`<button key=${one} type="button" aria-pressed=${String(isDark === (one === 'Dark'))} onClick=${() => setDark(one === 'Dark')}>${one}</button>`)}</div>
     <div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background: isDark ? DARK.page : background, color: isDark ? DARK.text : text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
     ${name && html`<b class="brand-name" style=${{ color: link }}>${name}</b>`}
-    <div class="brand-card" style=${{ background: isDark ? DARK.card : '#ffffff' }}><b>New booking</b><p>Saturday at 14:00, for two. <u style=${{ color: link }}>Add to calendar</u></p><span class="brand-button" style=${button}>Open</span></div>
+    <div class="brand-card" style=${{ background: isDark ? DARK.card : '#ffffff' }}><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${button}>Open</span></div>
     <small style=${{ color: muted }}>${[brand.footer, brand.address].filter(Boolean).map((line) => html`<span key=${line}>${line}</span>`)}<span><u>Unsubscribe</u> · <u>Preferences</u></span></small></div></div>`;
 }
