@@ -409,6 +409,38 @@ def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_con
     assert violations(page) == []
 
 
+def test_channel_without_texts_says_what_it_needs_and_one_with_texts_is_shown_on_its_device(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport={"width": 1280, "height": 800})
+    page.get_by_role("tab", name="SMS").click()
+    expect(page.get_by_text("No text message.")).to_be_visible()
+    expect(page.get_by_role("complementary", name="Preview")).to_have_count(0)
+    assert violations(page) == []
+    page.get_by_role("button", name="Add SMS").click()
+    expect(page.locator(".bubble")).to_have_text("Text")
+    page.get_by_role("tab", name="Inbox").click()
+    bell = page.locator(".device.bell")
+    expect(bell).to_contain_text("Notifications")
+    expect(bell.locator(".bell-item b")).to_have_text("Booked")
+    assert violations(page) == []
+
+
+def test_templates_name_their_variables_and_what_uses_them_in_words(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/listed", {"inbox": {"title": "For {{ data.guest.client | upper }}"}})
+    owner.send("PUT", "/v1/tenants/acme-listed", {"name": "Acme"})
+    owner.send("PUT", "/v1/types/listed", {"template": "listed"}, tenant="acme-listed")
+    page = open_console("/templates")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="listed", exact=True))
+    expect(row.locator(".preview")).to_have_text("For client")
+    expect(row).to_contain_text("default")
+    expect(row).to_contain_text("type listed of acme-listed")
+    row.locator(".row-link").click()
+    expect(page.locator(".heading")).to_contain_text("used by the type listed of acme-listed")
+
+
 def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

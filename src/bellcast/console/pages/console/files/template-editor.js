@@ -8,7 +8,7 @@ import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
-import { Field, Icon, Popup } from './parts.js';
+import { Empty, Field, Icon, Popup } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
@@ -21,6 +21,12 @@ import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt } from 
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
+
+/** What a channel without texts would be, and what it needs. */
+const WITHOUT = {
+  inbox: ['notifications', 'No text for the bell. A row in the inbox of your app, with a title, and a body and a link if you want.'], email: ['mail', 'No e-mail. A subject and blocks, or HTML, for recipients with an e-mail address.'],
+  sms: ['messages', 'No text message. A short text for recipients with a phone number, by a provider of SMS.'], push: ['notifications', 'No push notification. A title and a body for browsers and phones that allow notifications.'], chat: ['messages', 'No chat message. A text for recipients with an address of a chat provider, such as Slack.'],
+};
 
 const STARTERS = [
   ['E-mail and bell', 'A heading, a text and a button', 'mail', {
@@ -97,6 +103,7 @@ function Editor({ page, tenant, found }) {
   }, []);
   const insert = (text) => { if (focused.current?.input.isConnected) insertText(focused.current, text); };
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
+  const hasChannel = (one) => languages.some((tag) => at(values, placeOf(tag, one)));
   const columns = [locale, ...(beside !== null ? [beside] : [])];
   const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), { tenant });
   // A step whose template this is leads here, and back.
@@ -126,14 +133,14 @@ function Editor({ page, tenant, found }) {
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
         : isEmpty && mayEdit ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
           : html`<div class="editor-body" inert=${draft.isUnread.value}><div class="parts-bar">
-      <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${languages.some((tag) => at(values, placeOf(tag, one))) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${title}</button>`)}</div>
+      <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${hasChannel(one) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${!hasChannel(one) && html`<span aria-hidden="true">+</span>`}${title}</button>`)}</div>
       <${Languages} ...${{ values, change: mayEdit && change, languages, locale, beside }} />
     </div>
-    <div class=${`split columns-${columns.length}`}>
-      <div class="editors">${columns.map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
+    <div class=${`split columns-${hasChannel(channel) ? columns.length : 2}`}>
+      <div class="editors">${(hasChannel(channel) ? columns : [locale]).map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
         <${Part} ...${{ channel, locale: tag, values, change, openImport: mayEdit && may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
-      <${Preview} ...${{ channel, locale, published: mayRender ? null : draft.current.value ?? found.inherited ?? {}, preview, problems, path: draft.url, shown, isOpen: beside === null, embedded, tenant, template: page.key }} />
+      <${Preview} ...${{ channel, locale, published: mayRender ? null : draft.current.value ?? found.inherited ?? {}, preview, problems, path: draft.url, shown, isOpen: beside === null && hasChannel(channel), embedded, tenant, template: page.key }} />
     </div></div>`}
     <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
@@ -191,8 +198,9 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
   if (!part) {
     const original = locale ? values[channel] : null;
     const starters = channel === 'email' ? { subject: 'Subject', blocks: [{ type: 'heading', text: 'Title', key: 'title' }, { type: 'text', text: 'Text' }] } : { inbox: { title: 'Title' }, sms: { text: 'Text' }, push: { title: 'Title' }, chat: { text: 'Text' } }[channel];
-    return html`<div class="empty"><p>${original ? `There is no ${CHANNELS[channel]} in this language: recipients get the default language.` : `This template has no ${CHANNELS[channel]}.`}</p>
-      ${!tools.isReadOnly && html`<button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && openImport && html` <button type="button" onClick=${openImport}>Import</button>`}`}</div>`;
+    const [icon, text] = original ? ['templates', `No ${CHANNELS[channel]} in this language. Recipients get the default language.`] : WITHOUT[channel];
+    return html`<${Empty} icon=${icon} text=${text}>
+      ${!tools.isReadOnly && html`<button type="button" class="primary" onClick=${() => start(original ?? starters)}>${original ? 'Translate it' : `Add ${CHANNELS[channel]}`}</button>${channel === 'email' && openImport && html` <button type="button" onClick=${openImport}>Import</button>`}`}<//>`;
   }
   const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${part[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...place, name])} ...${tools} ...${more} />`;
   // The last texts of a language are removed with the language.

@@ -12,6 +12,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
+import { UsedBy } from './templates.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { DraftOnly, Versions } from './versions.js';
 import { valuesOf } from './yaml.js';
@@ -31,7 +32,7 @@ export function Template({ page }) {
       await request('DELETE', url());
       go(withQuery(page.url('/templates'), tenant));
     };
-    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` of ${one.tenant}`}${one.uses.length > 0 && html`, used by ${one.uses.join(', ')}`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${UsedBy} page=${page} of=${one} />`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;
