@@ -431,7 +431,7 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
 ) -> None:
     owner.send("PUT", "/v1/templates/listed", {"inbox": {"title": "For {{ data.guest.client | upper }}"}})
     owner.send("PUT", "/v1/tenants/acme-listed", {"name": "Acme"})
-    owner.send("PUT", "/v1/types/listed", {"template": "listed"}, tenant="acme-listed")
+    owner.send("PUT", "/v1/types/listed?tenant=acme-listed", {"template": "listed"})
     page = open_console("/templates")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="listed", exact=True))
     expect(row.locator(".preview")).to_have_text("For client")
