@@ -35,6 +35,8 @@ test('YAML has tones for values, variables and comments, and none for keys', asy
   assert.deepEqual(tones('# Why: 1'), [['comment', '# Why: 1']]);
   assert.deepEqual(tones('- 10:30'), [['', '- '], ['string', '10:30']]);
   assert.deepEqual(tonesOf('text: |\n  steps: 1\n\n  two\nnote: true').map((parts) => parts.at(-1)), [['', '|'], ['string', '  steps: 1'], ['string', ''], ['string', '  two'], ['literal', 'true']]);
+});
+
 test('data of a preview has invented values of the kind that a name says, also for what the server masks', async () => {
   const { sampleOf, unmasked, variablesOf } = await import(new URL('sample-data.js', FOLDER));
   const template = { email: { subject: '{{ data.client }} in {{ data.place }}', text: "{{ data.total | money('EUR') }} at {{ data.time }}, {{ data.bookingKind }}, {{ data.when.to }}" } };
