@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_975),
+    "lines": (0, 91_039),
     "modules": (0, 564),
     "classes": (0, 1_268),
-    "functions": (0, 5_790),
-    "private functions used once": (0, 687),
+    "functions": (0, 5_793),
+    "private functions used once": (0, 689),
     "functions that only pass their parameters on": (0, 29),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
