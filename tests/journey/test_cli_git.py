@@ -198,13 +198,15 @@ class TestPush:
         assert (shown.status, 'steps.bell.title: "Hello" → "Hi"' in shown.out) == (1, True)
         assert filled.run("push", "--yes").status == 0
         (filled.root / "types/git%2Fodd%3Atype.yaml").unlink()
-        assert "--delete" in filled.run("push", "--yes").err
+        assert "1 object without a file: " in (problem := filled.run("push", "--yes").err)
+        assert "--delete" in problem
         assert filled.run("push", "--yes", "--delete").status == 0
         assert filled.rest.get("/v1/types/git%2Fodd:type").status_code == 404
         name = {"kind": "workflows", "key": "git-booking"}
         filled.rest.post("/v1/bundle/unlock", json=name).raise_for_status()
         filled.put("/v1/workflows/git-booking", WORKFLOW)
-        assert "--overwrite" in filled.run("push", "--yes").err
+        assert "1 object changed on the server since the last push: " in (problem := filled.run("push", "--yes").err)
+        assert "--overwrite" in problem
         assert "drift" in filled.run("plan").out
         assert filled.run("push", "--yes", "--overwrite").status == 0
         assert filled.rest.get("/v1/workflows/git-booking").json()["steps"][0]["title"] == "Hi"

@@ -30,9 +30,9 @@ SYMBOLS = {"create": "+", "update": "~", "delete": "-", "adopt": "=", "drift": "
 # Actions that need an option of `push`.
 FLAGS = {"delete": "--delete", "adopt": "--adopt", "drift": "--overwrite"}
 REASONS = {
-    "--adopt": "are not managed by any source yet",
-    "--overwrite": "were changed on the server since the last push",
-    "--delete": "have no file any more",
+    "--adopt": "not managed by any source yet",
+    "--overwrite": "changed on the server since the last push",
+    "--delete": "without a file",
 }
 PLACEHOLDER = re.compile(r"\$\{(BELLCAST_PROVIDER_[A-Z0-9_]+)\}")
 FIELD = re.compile(r"\bobjects\.(\d+)(?:\.values)?(?:\.|: )")
@@ -113,7 +113,8 @@ def pull(
         names = [*differ, *(one.name for one in deleted)]
         if names:
             raise CommandError(
-                f"{len(names)} objects differ from their files: {_listed(names)}", "run `bellcast pull`, and commit"
+                f"{console.counted(len(names), 'file')} would change: {_listed(names)}",
+                "run `bellcast pull`, and commit",
             )
         console.done("No file would change")
         return
@@ -365,7 +366,8 @@ def _push(
             if flag == needed or (flag == "--delete" and needed is not None and sent["values"] is None):
                 names.append(_label(one))
         if names and flag not in allowed:
-            raise CommandError(f"{len(names)} objects {reason}: {_listed(names)}", f"check them, and pass {flag}")
+            counted = console.counted(len(names), "object")
+            raise CommandError(f"{counted} {reason}: {_listed(names)}", f"check, and pass {flag}")
     if server.is_protected and not is_reviewed:
         if yes:
             raise CommandError(f"{server.environment} is protected", "push a file of `bellcast plan --out` with --plan")
