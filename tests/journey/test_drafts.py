@@ -126,6 +126,16 @@ async def test_publication_needs_the_reviewed_draft_and_a_current_base(rest):
     assert (await publish(rest, again.headers["etag"])).json()["version"] == 3
 
 
+async def test_notes_are_text_that_every_store_accepts(rest):
+    saved = await save(rest, values(BELL | {"note": "a\0b"}, note="a\0b"))
+    message = "must not contain the NUL character"
+    errors = [{"field": name, "message": message} for name in ("note", "steps.0.note")]
+    assert saved.json()["errors"] == errors
+    saved = await save(rest, values(BELL))
+    wrong = await rest.app.post(PUBLISH, json={"note": "a\0b"}, headers={"if-match": saved.headers["etag"]})
+    assert fields(wrong) == {"note": message}
+
+
 async def test_dry_run_states_the_effects_and_changes_nothing(rest):
     await rest.app.put("/v1/workflows/booking", json=values(BELL, MAIL))
     await rest.app.post("/v1/workflows/booking/trigger", json={"to": ["alice", "bob", "carol"]})

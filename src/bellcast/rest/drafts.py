@@ -184,6 +184,7 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     body = await request_body.body(request, PUBLICATION, is_optional=True)
     if request_body.header(request, entity_tags.IF_MATCH) is None:
         raise Invalid.of("If-Match", "is missing: send the ETag of the draft that you have reviewed")
+    validation.check(validation.encodable("note", body.note or ""))
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
     entity_tags.check(request, _tag(document))

@@ -197,6 +197,8 @@ def _note_errors(path: str, value: Mapping[str, Any]) -> Errors:
     note = value.get("note")
     if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE):
         yield FieldError(path, f"must be text of at most {MAX_NOTE} characters")
+    elif note is not None:
+        yield from validation.encodable(path, note)
 
 
 def _branch_errors(path: str, step: Mapping[str, Any], seen: SeenSteps, depth: int) -> Errors:
