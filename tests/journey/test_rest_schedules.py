@@ -164,8 +164,9 @@ async def test_bulk_items_with_a_time_are_schedules(rest):
     assert later["schedule"]["next_at"] == "2030-01-31T12:00:00Z"
 
 
-async def test_of_simultaneous_writes_of_a_schedule_one_creates_it(rest):
-    written = await asyncio.gather(*(rest.app.put("/v1/schedules/week", json=BODY) for _ in range(5)))
+@pytest.mark.parametrize(("plural", "body"), [("schedules", BODY), ("templates", {"inbox": {"title": "Hello"}})])
+async def test_of_simultaneous_writes_of_an_object_one_creates_it(rest, plural, body):
+    written = await asyncio.gather(*(rest.app.put(f"/v1/{plural}/week", json=body) for _ in range(5)))
     assert sorted(one.status_code for one in written) == [200] * 4 + [201]
 
 

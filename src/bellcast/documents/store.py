@@ -12,6 +12,7 @@ from bellcast.documents import types
 from bellcast.documents.types import MAX_OF_KIND, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.command import LockKey
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
@@ -29,6 +30,16 @@ WriteScript: TypeAlias = Script[bool]
 P = ParamSpec("P")
 T = TypeVar("T")
 FIND, PAGE, OWN_PAGE = "document_find", "documents", "documents_of_tenant"
+
+
+def lock_of(kind: str, tenant: str, key: str) -> LockKey:
+    """Return the lock of an object. Without it, writes of several callers on PostgreSQL run in step: each compares the object
+    before one of them changes it."""
+    return tenant, f"\x01{kind} {key}"
+
+
+# Run a script that writes the object of its first three arguments: kind, tenant and key.
+write_object = write(locks=lambda kind, tenant, key, *_, **__: (lock_of(kind, tenant, key),))
 
 
 def _document(key: str, body: str, created_at: int, updated_at: int, version: int) -> Document:
@@ -98,7 +109,7 @@ class Documents(StoreTable):
         if len(known) >= MAX_OF_KIND:
             raise Conflict(f"There are already {MAX_OF_KIND} {kind.replace('s-', ' ')}: delete one first.")
 
-    @write()
+    @write_object
     def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:
         """Create or replace an object; return whether it is new."""
         name = {"kind": kind, "tenant": tenant, "key": key}
@@ -106,7 +117,7 @@ class Documents(StoreTable):
         ((created_at, updated_at),) = yield from put(name, body, now)
         return Document(key, body, created_at, updated_at), is_new
 
-    @write()
+    @write_object
     def change(
         self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
     ) -> Script[bool]:
@@ -127,7 +138,7 @@ class Documents(StoreTable):
         """Delete objects of a kind that were last changed before a time, at most `limit`; return how many."""
         return len((yield Statement("documents_expire", {"kind": kind, "before": before, "limit": limit})))
 
-    @write()
+    @write_object
     def delete(self, kind: str, tenant: str, key: str) -> Script[bool]:
         """Delete an object, and who manages it; return whether there was one."""
         return (kind,) in (yield from delete({"kind": kind, "tenant": tenant, "key": key}))
@@ -223,9 +234,9 @@ def publish(
 class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
 
-    publish = write()(on_table(publish))
+    publish = write_object(on_table(publish))
 
-    @write()
+    @write_object
     def restore(
         self, plural: str, owner: str, key: str, version: StoredVersion, replaces: bytes, now: int
     ) -> Script[bool]:

@@ -5,6 +5,7 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -172,6 +173,9 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     ) -> tuple[Document, bool]:
         """Write a checked object, and delete the draft that it was; return it, and whether it is new. Raises PreconditionFailed
         if a conditional write finds another one than `before`, or the stored draft is another one."""
+        if self.is_versioned and before is None and not is_conditional:
+            with contextlib.suppress(PreconditionFailed):  # another request created it after the read
+                return await self.put(ctx, tenant, key, value, None, by, is_conditional=True, draft=draft, note=note)
         body, now = msgspec.json.encode(value), ctx.engines.clock.now()
         replaced = None if before is None else before.body
         written = Document(key, body, now, now)
@@ -186,7 +190,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
             )
             if stored is None:
                 raise PreconditionFailed
-            return msgspec.structs.replace(written, version=stored.version), before is None
+            return msgspec.structs.replace(written, version=stored.version), is_conditional and before is None
         if not is_conditional:
             return await Documents(ctx.engines.db).put(self.plural, tenant, key, body, now)
         if not await Documents(ctx.engines.db).change(self.plural, tenant, key, replaced, body, now):

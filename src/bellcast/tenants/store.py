@@ -78,7 +78,7 @@ class Tenants(StoreTable):
             total=ListTotal(min(len(found), query.limit + 1), exact=len(found) <= query.limit) if not after else None,
         )
 
-    @write()
+    @write(locks=lambda key, *_, **__: [(key, "\x01tenant")])
     def put(
         self,
         key: str,
@@ -93,8 +93,7 @@ class Tenants(StoreTable):
         known = yield Statement("tenant_find", {"tenant": key})
         yield from ensure.ensure_tenant(key, now)
         if check is not None:
-            (held,) = yield Statement("tenant_hold", {"tenant": key})
-            check(tenant(held) if known else None)
+            check(tenant(known[0]) if known else None)
         text = columns.to_json(settings)
         params = {"tenant": key, "name": name, "settings": text, "ruled": int(tenant_rules(text) != TenantRules())}
         written = yield Statement("tenant_write", params)

@@ -2,14 +2,6 @@
 -- A tenant.
 SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant
 
--- name: tenant_hold @sqlite
--- A tenant that no other transaction changes until the end of this one.
-SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant
-
--- name: tenant_hold @postgres
--- A tenant that no other transaction changes until the end of this one.
-SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant FOR UPDATE
-
 -- name: tenant_write
 -- Write the record of a tenant.
 UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key = :tenant

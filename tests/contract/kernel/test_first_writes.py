@@ -1,14 +1,17 @@
 """The first write of an object by several nodes: one succeeds."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from bellcast.audit.store import append
 from bellcast.audit.types import AuditEntry
 from bellcast.documents.store import Documents
-from bellcast.kernel.errors import Conflict
+from bellcast.kernel.errors import Conflict, PreconditionFailed
 from bellcast.kernel.ids import Ids
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
+from bellcast.tenants.types import Tenant
+from bellcast.workflows.types.runs import NewSchedule, TriggerRequest
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.contract.app import wanted
@@ -23,6 +26,44 @@ async def test_object_is_created_once(store: Store) -> None:
     found = await documents.get("kind", "", "k")
     assert found is not None
     assert (found.updated_at, found.body != b'{"a":9}') == (1, True)
+
+
+async def test_object_is_replaced_once(store: Store) -> None:
+    documents = store.documents
+    await documents.put("kind", "", "k", b"{}", 1)
+    writes = [documents.change("kind", "", "k", b"{}", b'{"a":%d}' % number, 2) for number in range(4)]
+    assert sorted(await asyncio.gather(*writes)) == [False, False, False, True]
+
+
+async def test_one_write_finds_an_object_a_suppression_or_a_tenant_new(store: Store) -> None:
+    async def new(*writes: Awaitable[tuple[object, bool]]) -> list[bool]:
+        return sorted([is_new for _, is_new in await asyncio.gather(*writes)])
+
+    once = [False, False, False, True]
+    assert await new(*(store.documents.put("kind", "acme", "k", b"{}", 1) for _ in range(4))) == once
+    assert await new(*(store.suppressions.put("acme", "email", "a@x.at", "manual", 1) for _ in range(4))) == once
+    assert await new(*(store.tenants.put("acme", None, {}, 1) for _ in range(4))) == once
+
+
+async def test_tenant_is_replaced_once(store: Store) -> None:
+    def check(found: Tenant | None) -> None:
+        if found is not None:
+            raise Conflict("It is another one.")
+
+    writes = [store.tenants.put("acme", f"{number}", {}, 1, check=check) for number in range(4)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert len([one for one in results if isinstance(one, Conflict)]) == 3
+
+
+async def test_schedule_is_replaced_once(store: Store) -> None:
+    def write(body: bytes, replaces: bytes | None) -> TriggerRequest:
+        new = NewSchedule("week", body, b"{}", None, replaces=replaces)
+        return TriggerRequest(tenant="acme", created_at=1, schedules=(new,))
+
+    await store.runs.start(write(b"{}", None))
+    writes = [store.runs.start(write(b'{"a":%d}' % number, b"{}")) for number in range(4)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert len([one for one in results if isinstance(one, PreconditionFailed)]) == 3
 
 
 async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store, clock: FakeClock) -> None:

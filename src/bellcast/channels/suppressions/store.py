@@ -30,7 +30,9 @@ class Suppressions(StoreTable):
         found = {(one.channel, one.address) for one in suppressed}
         return frozenset(pair for pair, key in keys.items() if key in found)
 
-    @write()
+    @write(
+        locks=lambda tenant, channel, address, *_: [(tenant, f"\x01suppression {channel} {_stored(channel, address)}")]
+    )
     def put(
         self, tenant: str, channel: str, address: str, reason: str, now: int
     ) -> Script[tuple[SuppressedAddress, bool]]:

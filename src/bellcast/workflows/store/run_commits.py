@@ -52,7 +52,8 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
         return self.items[0].tenant
 
     def lock_keys(self) -> frozenset[LockKey]:
-        return frozenset()
+        written = [(item.tenant, one.key) for item in self.items for one in item.schedules]
+        return frozenset(documents.lock_of(SCHEDULES, *place) for place in written)
 
     def rows_of(self, item: TriggerRequest) -> int:
         return max(1, len(item.runs))
