@@ -405,6 +405,9 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
 ) -> None:
     owner.send("PUT", "/v1/workflows/simple", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
     page = open_console("/workflows/simple")
+    suggested = page.get_by_role("button", name="alice", exact=True)
+    suggested.click()
+    expect(page.get_by_role("textbox", name="Recipient")).to_have_value("alice")
     page.get_by_role("textbox", name="Recipient").fill("newcomer")
     trigger = page.get_by_role("button", name="Trigger", exact=True)
     expect(trigger).to_have_class("primary")
@@ -414,6 +417,49 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
     assert owner.send("GET", "/v1/runs?workflow=simple")["runs"] == []
     trigger.click()
     expect(page.get_by_role("link", name="Open the run")).to_be_visible()
+
+
+def test_list_of_workflows_says_a_state_only_if_it_is_not_the_usual_one(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    bell = {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]}
+    for key in ("listed-on", "listed-off"):
+        owner.send("PUT", f"/v1/workflows/{key}", bell)
+    owner.send("PATCH", "/v1/workflows/listed-off", {"active": False})
+    owner.send("PUT", "/v1/workflows/listed-on/draft", {"values": bell, "base": 1})
+    page = open_console("/workflows")
+    on, off = (page.get_by_role("row").filter(has_text=key) for key in ("listed-on", "listed-off"))
+    expect(off.locator(".state")).to_have_text("inactive")
+    expect(on).to_contain_text("v1 · draft")
+    expect(on.locator(".state")).to_have_count(0)
+
+
+def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    bell = {"type": "inbox", "title": "Hi"}
+    ways = [{"if": {"var": "data.total", "op": "gte", "value": 1}, "steps": [{**bell, "key": "one"}]}]
+    steps = [{"key": "gate", "type": "branch", "branches": ways, "else": [{**bell, "key": "two"}]}]
+    steps += [{"key": f"wait-{number}", "type": "delay", "for": "1h"} for number in range(8)]
+    owner.send("PUT", "/v1/workflows/laned", {"steps": steps})
+    page = open_console("/workflows/laned", viewport={"width": 1280, "height": 800})
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_have_class("button primary")
+    one, two = (page.locator(f"[data-step={key}]") for key in ("one", "two"))
+    expect(one).to_be_visible()
+    assert one.evaluate("one => one.getBoundingClientRect().top") == two.evaluate(
+        "one => one.getBoundingClientRect().top"
+    )
+    assert page.locator(".flow-scroll").evaluate("flow => flow.scrollHeight <= flow.clientHeight")
+    page.set_viewport_size({"width": 390, "height": 800})  # the trunk is joined to its lanes
+    gap = """lane => Math.round(lane.getBoundingClientRect().top + parseFloat(getComputedStyle(lane, '::before').top)
+        - lane.parentElement.previousElementSibling.getBoundingClientRect().bottom)"""
+    expect(page.locator(".stacked .flow-lane")).to_have_count(2)
+    assert page.locator(".flow-lane").first.evaluate(gap) <= 0
+    page.get_by_role("button", name="More for laned").click()
+    for _ in range(2):
+        page.get_by_role("button", name="Switch off laned").click()
+    expect(page.get_by_role("main").get_by_text("inactive")).to_be_visible()
+    assert owner.send("GET", "/v1/workflows/laned")["active"] is False
 
 
 @pytest.mark.thorough
@@ -437,7 +483,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     owner.send("PUT", "/v1/recipients/rudi", {"name": "Rudi"})
     page.get_by_role("button", name="Trigger", exact=True).click()
     page.get_by_role("link", name="Open the run").click()
-    expect(page.locator("h1")).to_have_text("rolled for rudi")
+    expect(page.locator("h1")).to_have_text("Rudi · rolled")
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("Completed")
     page.go_back()
     restore = page.get_by_role("button", name="Make current: version 1")

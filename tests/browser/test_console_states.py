@@ -176,7 +176,7 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     row = page.locator(".row-link").first
     expect(row).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_have_text("evil for runner")
+    expect(page.locator("h1")).to_have_text("runner · evil")
     expect(page.locator(".pane")).to_be_focused()
     page.locator(".waterfall .row-link").first.focus()
     page.keyboard.press("Enter")

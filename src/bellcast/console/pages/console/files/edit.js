@@ -14,9 +14,9 @@ import { YamlEditor } from './yaml-editor.js';
 /** @typedef {{name: string, path: string, starter: object, note: string, fields: [string, string][]}} Kind `path` is that of the API and of the page; `fields` can be written */
 
 /** A link to the editor of an object, or of a tenant's override of it. */
-export function EditLink({ page, one }) {
+export function EditLink({ page, one, word = 'Edit', isPrimary = false }) {
   const { tenant } = tenantOf(page);
-  return page.may(BUILDERS) && html`<a class="button" href=${withQuery(page.path, { edit: 'yes', tenant })}>${(one.tenant ?? '') === tenant ? 'Edit' : `Override for ${tenant}`}</a>`;
+  return page.may(BUILDERS) && html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.path, { edit: 'yes', tenant })}>${(one.tenant ?? '') === tenant ? word : `Override for ${tenant}`}</a>`;
 }
 
 /** The button of a list that opens the editor of a new object. */

@@ -14,6 +14,7 @@ import { explainRun, outcomeOfStep } from './run-outcome.js';
 import { get, path, request, withQuery } from './server.js';
 import { SENDING, typeOf } from './workflow-model.js';
 import { Chain } from './workflows.js';
+import { valuesOf } from './yaml.js';
 
 await loadStyle('run.css');
 
@@ -52,16 +53,20 @@ export const runs = {
 const POLL_MS = 2000;
 const isUnderway = ({ state, wakes_at: at }) => state === 'running' || (state === 'waiting' && Date.parse(at ?? '') <= Date.now());
 
+/** Times of steps have no parts of a millisecond. */
+const timeOf = (ms) => (ms === 0 ? '< 1 ms' : duration(ms));
+
 /** The outcome of a run as a kind and a sentence. A completed run did not deliver messages that were refused or only simulated. */
 function outcomeOf(one, outcomes) {
-  const took = one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at));
+  const took = one.ended_at && timeOf(Date.parse(one.ended_at) - Date.parse(one.created_at));
   const waiting = one.steps.find(({ state }) => state === 'waiting'), failed = one.steps.find(({ state }) => state === 'failed');
   const refused = outcomes.filter(({ kind }) => kind === 'bad').length, simulated = outcomes.filter(({ word }) => word === 'simulated').length;
   if (one.state === 'completed' && refused > 0) return ['bad', `Completed in ${took}, but ${refused === 1 ? 'a message' : `${refused} messages`} did not arrive`];
   if (one.state === 'completed' && simulated > 0) return ['info', `Completed in ${took}, but ${simulated === 1 ? 'a message was' : `${simulated} messages were`} only simulated`];
   if (one.state === 'completed') return ['ok', `Completed in ${took}`];
   if (one.state === 'failed') return ['bad', failed ? `Failed at ${failed.key}` : 'Failed'];
-  if (one.state === 'waiting') return ['wait', html`Waits${waiting ? ` at ${waiting.key}` : ''}${one.wakes_at && html` until <${Moment} at=${one.wakes_at} /> <small>${html`<${Time} at=${one.wakes_at} />`}</small>`}`];
+  const left = Date.parse(one.wakes_at ?? '') - Date.now();
+  if (one.state === 'waiting') return ['wait', `Waits${waiting ? ` at ${waiting.key}` : ''}${left > 0 ? ` for ${duration(Math.max(1000, left))} more` : ''}`];
   if (one.state === 'running') return ['wait', 'Runs now'];
   return ['info', `${one.state[0].toUpperCase()}${one.state.slice(1)}${took ? ` after ${took}` : ''}`];
 }
@@ -71,8 +76,10 @@ export function Run({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/runs/${page.key}` + more, tenant);
   const found = useLoad(async (signal) => {
     const one = await get(url(), signal);
-    return { ...one, why: await explainRun(one, tenant, signal) };
+    const person = page.may(CONTENT) ? get(withQuery(path`/v1/recipients/${one.recipient}`, tenant), signal).catch(() => null) : null;
+    return { ...one, why: await explainRun(one, tenant, signal), person: await person };
   }, [url()]);
+  const [view, setView] = useState('Steps');
   const title = html`<${Heading} title=${page.key} />`;
   useOpened(found.value);
   useEvery(POLL_MS, () => found.value && isUnderway(found.value) && found.reload());
@@ -84,15 +91,25 @@ export function Run({ page }) {
     const outcomes = one.steps.map((step) => outcomeOfStep(step, one.why));
     const [kind, headline] = outcomeOf(one, outcomes), simulated = Object.values(Object.groupBy(one.why.channels.filter(({ state }) => state === 'simulated'), ({ channel }) => channel)).map(([first]) => first);
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed', mayCorrect = mayRetry && missingOf(one.reason);
-    return html`<${Heading} title=${`${one.workflow} for ${one.recipient}`}>${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the canvas</a>`}<//>
-      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${failureOf(one.reason)}</p>`}
+    const variable = mayCorrect && mayCorrect[0].startsWith('data.') && mayCorrect[0];
+    return html`<${Heading} title=${`${one.person?.name || one.recipient} · ${one.workflow}`} />
+      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${failureOf(one.reason)}</p>`}${one.state === 'waiting' && one.wakes_at && html`<p class="muted">Until <${Moment} at=${one.wakes_at} /></p>`}${variable && html`<p class="muted">A retry fails again until the text has a default for ${variable}: a run keeps its data. <a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, to: one.recipient })}>Start again with other data</a></p>`}
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
         ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
-      <${Card} title="Steps"><${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} /><//>
+      <section class="panel run-view" aria-label=${view}><div class="segments" role="group" aria-label="View">${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean).map((name) => html`<button key=${name} type="button" aria-pressed=${String(view === name)} onClick=${() => setView(name)}>${name}</button>`)}</div>
+        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`)}</section>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
-    ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />
-      <${Card} title="Data">${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`}<//>`;
+    ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />`;
   }}<//>`;
+}
+
+/** The run on its own version, of which the modules are loaded when they are needed. */
+function OnCanvas({ page, one, tenant }) {
+  const found = useLoad(async (signal) => {
+    const [{ RunPicture }, schema, definition] = await Promise.all([import('./run-picture.js'), get('/v1/schemas/workflow', signal), get(definitionOf(one, tenant), signal)]);
+    return { RunPicture, schema, definition };
+  }, [one.id]);
+  return html`<${Loaded} of=${found}>${({ RunPicture, schema, definition }) => html`<${RunPicture} run=${one} schema=${schema} values=${valuesOf(definition)} /><p><a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the whole page</a></p>`}<//>`;
 }
 
 /** A link to the text that the failed step could not render: its template, else the step. */
@@ -114,14 +131,16 @@ function Waterfall({ page, one, outcomes, tenant }) {
   const read = () => (definition.current ??= get(definitionOf(one, tenant)));
   /** When a step could have begun: at the end of the last one before it. */
   const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
-  const folded = spans.filter((span) => span.isFolded);
-  return html`<ol class="waterfall"><li class="axis" aria-hidden="true"><span></span><span class="track">${!(folded[0]?.x < LABEL_WIDTH) && '0'}${folded.map((span, index) => html`<span class="folded" style=${placed(span.x, span.width)} title=${duration(span.length)}>${!(span.x - folded[index - 1]?.x < LABEL_WIDTH) && duration(span.length)}</span>`)}</span><span class="took">${duration(total)}</span></li>
+  const folded = spans.filter((span) => span.isFolded), last = folded.at(-1);
+  return html`<ol class=${total > 0 ? 'waterfall' : 'waterfall instant'}>${total > 0 && html`<li class="axis" aria-hidden="true"><span></span><span class="track"><span class="from">${!(folded[0]?.x < LABEL_WIDTH) && '0'}</span><span class="to">${!(last?.x + last?.width > 100 - LABEL_WIDTH) && duration(total)}</span>${folded.map((span, index) => html`<span class="folded" style=${placed(span.x, span.width)} title=${duration(span.length)}>${!(span.x - folded[index - 1]?.x < LABEL_WIDTH) && duration(span.length)}</span>`)}</span><span></span></li>`}
     ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} outcome=${outcomes[index]} why=${hasRepair(step, outcomes[index]) && page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, run: one.id })} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
 }
 
 /** The page of the recipient explains what stopped a message, unless the workflow did. */
 const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) && kind !== 'ok' && ['skipped', 'failed', 'bounced', 'suppressed'].includes(word) && !/^(condition$|ended: )/.test(reason ?? '');
 
+/** A step without a duration is a dot, the middle of which is its time. */
+const dotted = (x) => ({ left: `clamp(0px, ${x}% - 6px, 100% - 12px)`, width: '12px' });
 const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
 function Step({ page, step, outcome, why, end, at, ready, read }) {
@@ -136,8 +155,8 @@ function Step({ page, step, outcome, why, end, at, ready, read }) {
     button.current.focus();
   };
   return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${State} of=${outcome.word} kind=${outcome.kind} /></span>
-    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${placed(at(from), at(to) - at(from))}></span>`}</span>
-    <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? duration(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
+    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}</span>
+    <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? timeOf(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
     ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
     ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
 }

@@ -3,7 +3,7 @@
  */
 import { html, useMemo, useState } from './html.js';
 import { RANGE, startOf } from './filters.js';
-import { number } from './format.js';
+import { count, number } from './format.js';
 import { useEvery, useLoad } from './load.js';
 import { reasonOf, simulatedText, simulationOf } from './outcomes.js';
 import { Icon } from './parts.js';
@@ -74,4 +74,4 @@ export function StepRuns({ runs, step }) {
 /** Shows and hides the counts, and chooses the time in which their runs began. */
 export const RunsBar = ({ runs }) => html`<div class="runs-bar" role="group" aria-label="Runs"><button type="button" aria-pressed=${String(runs.isShown)} onClick=${runs.toggle}><${Icon} name="runs" /> Runs</button>
   ${runs.isShown && html`<select aria-label="Runs that began" value=${runs.range} onChange=${(event) => setQuery({ range: event.currentTarget.value }, { isQuiet: true })}><option value="">at any time</option>${RANGE.options.map((one) => html`<option key=${one} value=${one}>${RANGE.words[one]}</option>`)}</select>
-    <a href=${runs.link({})}>${!runs.isLoaded ? '…' : runs.total === 0 ? (runs.exact ? 'none' : 'none of the newest') : runs.exact ? number(runs.total) : `newest ${number(runs.total)}`}</a>`}</div>`;
+    <a href=${runs.link({})}>${!runs.isLoaded ? '…' : runs.total === 0 ? (runs.exact ? 'no runs' : 'none of the newest') : runs.exact ? count(runs.total, 'run') : `newest ${count(runs.total, 'run')}`}</a>`}</div>`;

@@ -35,7 +35,7 @@ export function flowWidth(steps) {
   return Math.max(CARD_PX, ...(Array.isArray(steps) ? steps : []).map((step) => {
     sends = SENDING.includes(step?.type) ? sends + 1 : 0;
     if (step?.type === 'branch') return lanesOf(step, '').reduce((sum, lane) => sum + BESIDE_PX + flowWidth(lane.steps), 0);
-    return sends * (CARD_PX + BESIDE_PX);
+    return sends > 1 ? sends * (CARD_PX + BESIDE_PX) : 0;
   }));
 }
 

@@ -8,7 +8,7 @@ import { html, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Card, Confirm, Copy, Field, Form, Heading, Moment, State, Type } from './parts.js';
+import { Card, Confirm, Copy, Field, Form, Heading, Icon, Moment, Popup, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
@@ -18,6 +18,9 @@ import { RunsBar, useRunCounts } from './workflow-counts.js';
 import { templatesOf } from './workflow-model.js';
 import { Picture } from './workflow-picture.js';
 import { valuesOf } from './yaml.js';
+
+/** Rows of the data, and recipients that are offered. */
+const MAX_ROWS = 12, MAX_SUGGESTED = 8, MAX_CHIPS = 3;
 
 export function Workflow({ page }) {
   const tenant = tenantOf(page);
@@ -29,19 +32,25 @@ export function Workflow({ page }) {
   return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
-    const word = one.active ? 'Switch off' : 'Switch on';
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="muted">Version ${number(one.version)}${one.tenant ? ` of ${one.tenant}` : ''}</span>`}>${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} />`}${isOwn && html`
-        <${Confirm} label=${`${word} ${one.key}`} word=${word} act=${async () => {
-      await request('PATCH', url(), { active: !one.active });
-      refresh();
-    }} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
-      await request('DELETE', url());
-      go(withQuery(page.url('/workflows'), tenant));
-    }} />`}`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${More} ...${{ page, one, url, tenant }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
         <div><${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} />`}</div></div>
       <${Yaml} of=${one} isInFiles /><//>`;
   }}<//>`;
+}
+
+/** What is seldom done with a workflow. */
+function More({ page, one, url, tenant }) {
+  const word = one.active ? 'Switch off' : 'Switch on';
+  const change = async () => {
+    await request('PATCH', url(), { active: !one.active });
+    refresh();
+  };
+  const remove = async () => {
+    await request('DELETE', url());
+    go(withQuery(page.url('/workflows'), tenant));
+  };
+  return html`<span class="acting"><${Popup} label=${`More for ${one.key}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options"><${Confirm} label=${`${word} ${one.key}`} word=${word} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}</div>`}<//></span>`;
 }
 
 /** The flow with the counts of its runs. A step opens in the editor. */
@@ -92,10 +101,17 @@ function TriggerForm({ page, one, url, tenant, example }) {
   };
   const show = html`<button type="button" onClick=${simulate}>Show what would be sent</button>${problem && html`<span class="error" role="alert">${problem}</span>`}`;
   return html`<div ref=${place}><${Form} button="Trigger" more=${show} send=${trigger}>
-      <${Field} label="Recipient" name="to" required autocomplete="off" spellcheck=${false} warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Field} isLong label="Data as JSON" name="data" defaultValue=${example} /><//></div>
+      <${Field} label="Recipient" name="to" defaultValue=${page.query.get('to') ?? ''} required autocomplete="off" spellcheck=${false} list="trigger-keys" warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Suggested} tenant=${tenant} choose=${(key) => { place.current.querySelector('[name=to]').value = key; }} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//></div>
     <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
     <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}</div>
     <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details>`;
+}
+
+/** Recipients to begin with, as a list of the field and as buttons. */
+function Suggested({ tenant, choose }) {
+  const found = useLoad((signal) => get(withQuery('/v1/recipients', { ...tenant, limit: MAX_SUGGESTED }), signal), [tenant.tenant]);
+  const keys = (found.value?.recipients ?? []).map(({ key }) => key);
+  return html`<datalist id="trigger-keys">${keys.map((key) => html`<option key=${key} value=${key} />`)}</datalist>${keys.length > 0 && html`<p class="suggested"><small>Try</small>${keys.slice(0, MAX_CHIPS).map((key) => html`<button key=${key} type="button" class="chip-button" onClick=${() => choose(key)}>${key}</button>`)}</p>`}`;
 }
 
 /** What a step would send, or why it would fail. */
