@@ -294,6 +294,22 @@ def test_yaml_is_coloured_and_can_be_tested(edit: Callable[..., Editor]) -> None
     assert violations(page) == []
 
 
+def test_list_of_types_leaves_visible_what_it_adds_to(edit: Callable[..., Editor]) -> None:
+    waits = [{**WAIT, "key": f"wait-{number}"} for number in range(5)]
+    editor = edit("placed-flow", waits)
+    for key in ("wait-0", "wait-3"):
+        editor.step(key).focus()
+        editor.type("a")
+        expect(editor.page.get_by_placeholder(f"Add after {key}")).to_be_focused()
+        panel, card, bar = (
+            editor.page.locator(name).evaluate("one => one.getBoundingClientRect().toJSON()")
+            for name in (".floating", f"[data-step={key}]", ".editor-bar")
+        )
+        assert panel["top"] >= card["bottom"] or panel["left"] >= card["right"]
+        assert panel["top"] >= bar["bottom"]
+        editor.type("Escape")
+
+
 def test_problems_move_nothing_on_the_canvas(edit: Callable[..., Editor]) -> None:
     editor = edit("still-flow", BUILT)
     bars = [editor.page.get_by_role("group", name=name) for name in ("Zoom", "Runs")]

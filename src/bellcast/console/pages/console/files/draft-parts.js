@@ -183,10 +183,10 @@ export function Review({ draft, close, done }) {
 /** Two editors have changed the draft. */
 export function ConflictDialog({ draft }) {
   const [isComparing, setComparing] = useState(false);
-  const { draft: found } = draft.theirs.value;
+  const { draft: found } = draft.theirs.value, isOwn = found.by === me.value.name;
   return html`<${Dialog} label="Changed in the meantime" close=${() => {}} isWide=${isComparing}>
-    <p>${found.by ? `${found.by} saved this draft ${found.updated_at ? relativeTime(found.updated_at) : ''} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
-    ${isComparing && html`<${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
+    <p>${found.by ? `${isOwn ? 'You' : found.by} saved this draft ${isOwn ? 'in another tab ' : ''}${found.updated_at ? relativeTime(found.updated_at) : ''} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
+    ${isComparing && html`<p class="compared"><span class="bad">− Theirs${found.by ? ` (${found.by}${found.updated_at ? `, ${relativeTime(found.updated_at)}` : ''})` : ''}</span><span class="ok">+ Mine</span></p><${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
     <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>Take theirs</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
 }
 

@@ -365,7 +365,7 @@ function Editor({ page, tenant, found }) {
     </div>
     <p class="hidden" role="status">${announced}</p>
     <${Variables} values=${values} />
-    ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${session.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(session.getItem(COPIED)))); })} />`}
+    ${menu?.kind === 'types' && html`<${TypeMenu} anchor=${menu.anchor} after=${menu.index > 0 && keyAt(`${menu.list}.${menu.index - 1}`)} schema=${schema} choose=${chooseType} close=${closeMenu} paste=${session.getItem(COPIED) && (() => { const { list, index } = menu; setMenu(null); add(list, index, copyOf(draft.values.value, JSON.parse(session.getItem(COPIED)))); })} />`}
     ${menu?.kind === 'actions' && html`<${ActionMenu} anchor=${menu.anchor} label=${`Actions for ${keyAt(menu.path)}`} actions=${actionsOf(menu.path)} close=${closeMenu} />`}
     ${dialog?.kind === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${say} />`}
     ${dialog?.kind === 'remove' && html`<${Dialog} label=${`Delete ${nameOf(dialog.path)}?`} close=${() => setDialog(null)}><p>${dialog.users.length === 1 ? 'This step names' : 'These steps name'} it or a step in it: ${dialog.users.join(', ')}. They must be changed before the workflow can be published.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => { setDialog(null); act.removeNow(dialog.path); }}>Delete</button></div><//>`}

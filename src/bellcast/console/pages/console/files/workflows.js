@@ -4,6 +4,7 @@
 import { newLink } from './edit.js';
 import { count } from './format.js';
 import { html } from './html.js';
+import { isLocked } from './managed.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
 import { path } from './server.js';
@@ -17,12 +18,15 @@ export const Chain = ({ of: steps, max }) => html`<span class="chain" role="img"
 
 const KIND = { name: 'workflow', path: '/workflows' };
 
+/** The version and the name; a lock for those that only a push may write. The usual state, active, is not said. */
+const noteOf = (one) => html`${isLocked(one) && html`<span class="locked" title="Managed by git"><${Icon} name="lock" /><span class="hidden">Managed by git</span></span> `}${[one.version > 0 && `v${one.version}`, one.version > 0 && one.draft && 'draft', one.name].filter(Boolean).join(' · ')}`;
+
 export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
-    { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : one.active ? 'active' : 'inactive') }, { name: 'Workflow', kind: 'title', of: (one) => one.key, text: (one) => one.name },
-    { name: 'Type', kind: 'type', of: (one) => one.type }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '12rem' },
-    { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? '–' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
+    { name: 'Workflow', kind: 'title', of: (one) => one.key, text: noteOf }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Type', kind: 'type', of: (one) => one.type },
+    page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '12rem' },
+    { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : !one.active && 'inactive') },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
