@@ -407,8 +407,8 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
     page = open_console("/workflows/simple")
     suggested = page.get_by_role("button", name="alice", exact=True)
     suggested.click()
-    expect(page.get_by_role("textbox", name="Recipient")).to_have_value("alice")
-    page.get_by_role("textbox", name="Recipient").fill("newcomer")
+    expect(page.get_by_role("combobox", name="Recipient")).to_have_value("alice")
+    page.get_by_role("combobox", name="Recipient").fill("newcomer")
     trigger = page.get_by_role("button", name="Trigger", exact=True)
     expect(trigger).to_have_class("primary")
     trigger.click()
@@ -419,19 +419,21 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
     expect(page.get_by_role("link", name="Open the run")).to_be_visible()
 
 
-def test_list_of_workflows_says_a_state_only_if_it_is_not_the_usual_one(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
+def test_list_of_workflows_has_their_runs_and_unusual_states(open_console: Callable[..., Page], owner: Console) -> None:
     bell = {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]}
     for key in ("listed-on", "listed-off"):
         owner.send("PUT", f"/v1/workflows/{key}", bell)
     owner.send("PATCH", "/v1/workflows/listed-off", {"active": False})
     owner.send("PUT", "/v1/workflows/listed-on/draft", {"values": bell, "base": 1})
+    owner.send("POST", "/v1/workflows/listed-on/trigger", {"to": "alice"})
     page = open_console("/workflows")
     on, off = (page.get_by_role("row").filter(has_text=key) for key in ("listed-on", "listed-off"))
     expect(off.locator(".state")).to_have_text("inactive")
     expect(on).to_contain_text("v1 · draft")
     expect(on.locator(".state")).to_have_count(0)
+    expect(off).to_contain_text("none")
+    on.get_by_role("link", name="1 run").click()
+    expect(page).to_have_url(re.compile("/runs.*workflow=listed-on"))
 
 
 def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(
@@ -472,7 +474,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     page.get_by_role("button", name="Changes of version 2").click()
     expect(page.locator(".diff .ok")).to_contain_text("title: After")
     expect(page.locator(".diff .bad")).to_contain_text("title: Before")
-    page.get_by_role("textbox", name="Recipient").fill("rudi")
+    page.get_by_role("combobox", name="Recipient").fill("rudi")
     page.get_by_label("Data as JSON").fill("{name}")
     page.get_by_role("button", name="Show what would be sent").click()
     expect(page.get_by_role("alert").filter(has_text="The data is not valid JSON: ")).to_be_visible()
