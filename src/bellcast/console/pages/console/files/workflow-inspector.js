@@ -38,8 +38,9 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
   const type = typeOf(step);
   return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => act.openActions(path, anchor)]}>
     ${WAYS[step.type] && !isReadOnly && html`<${Ways} step=${step} path=${path} draft=${shared.draft} />`}
+    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}
     <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
-    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}${more}<//>`;
+    ${more}<//>`;
 }
 
 /** Fields of which a step has only those of one way: its name, and their first values. */
@@ -250,7 +251,7 @@ function AsTemplate({ path: place, values, draft, page }) {
       setProblem(failed.status === 412 ? `The template ${template} exists.` : failed.message);
     }
   };
-  return html`<div class="form-hints"><small class="muted">A template has other languages${type === 'email' && ' and a design'}.</small><button type="button" class="chip-button" onClick=${move}>Move the texts to a template</button></div>${problem && html`<p class="error" role="alert">${problem}</p>`}`;
+  return html`<div class="form-hints"><button type="button" class="chip-button" onClick=${move}>Use a template for other languages${type === 'email' && ' and a design'}</button></div>${problem && html`<p class="error" role="alert">${problem}</p>`}`;
 }
 
 /** A step has a template or content of its own: a button removes the content. */
