@@ -92,7 +92,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
     expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
     expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
     steps_of.nth(0).get_by_role("link", name="Why, and repair").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("off")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Off")
     expect(outcome).to_contain_text("mails of the type Reminders are switched off for Off")
     expect(outcome.get_by_role("button", name="Switch e-mail on")).to_be_visible()
 
