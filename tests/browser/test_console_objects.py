@@ -431,7 +431,7 @@ def test_list_of_workflows_has_their_runs_and_unusual_states(open_console: Calla
     expect(off.locator(".state-word")).to_have_text("inactive")
     expect(on).to_contain_text("v1 · draft")
     expect(on.locator(".state-word")).to_have_count(0)
-    expect(off).to_contain_text("none")
+    expect(off).to_contain_text("no runs")
     on.get_by_role("link", name="1 run").click()
     expect(page).to_have_url(re.compile("/runs.*workflow=listed-on"))
 

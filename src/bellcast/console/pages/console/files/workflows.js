@@ -34,7 +34,7 @@ function RecentRuns({ page, of: { key, tenant } }) {
   const { runs = {}, exact } = found.value ?? {}, total = Object.values(runs).reduce((sum, one) => sum + one, 0);
   const link = (query) => withQuery(page.url('/runs'), { tenant, workflow: key, range: '24h', ...query });
   if (!found.value) return null;
-  return html`<span class="value">${total === 0 ? 'none' : html`<a href=${link({})}>${count(total, 'run')}${exact ? '' : '+'}</a>`}${runs.failed > 0 && html`, <a class="bad" href=${link({ state: 'failed' })}>${number(runs.failed)} failed</a>`}</span>`;
+  return html`<span class="value">${total === 0 ? 'no runs' : html`<a href=${link({})}>${count(total, 'run')}${exact ? '' : '+'}</a>`}${runs.failed > 0 && html`, <a class="bad" href=${link({ state: 'failed' })}>${number(runs.failed)} failed</a>`}</span>`;
 }
 
 /** The version and the name; a lock for those that only a push may write. The usual state, active, is not said. */
