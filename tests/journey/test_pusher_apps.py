@@ -1,5 +1,6 @@
 """Pusher apps of the store: credentials, isolation by tenant, rotation, and the precedence of the project's app."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -113,6 +114,12 @@ async def test_previous_secret_is_valid_for_a_day(rest: Rest) -> None:
 
 
 @pytest.mark.thorough
+async def test_simultaneous_changes_are_all_made(rest: Rest) -> None:
+    app = (await rest.app.post(APPS, json={"name": "shop"})).json()
+    changes = [rest.app.patch(f"{APPS}/{app['id']}", json={"name": f"shop {number}"}) for number in range(8)]
+    assert [one.status_code for one in await asyncio.gather(*changes)] == [200] * 8
+
+
 async def test_changes_are_audited_without_secrets_and_not_for_support(rest: Rest) -> None:
     owner = await set_up(rest)
     await owner.post(APPS, json=MOVED)

@@ -53,8 +53,8 @@ from bellcast.recipients.types import ChatAddresses
 log = structlog.get_logger(__name__)
 
 KIND = "providers"
-# Attempts of a change, for concurrent writers of one provider.
-MAX_CHANGE_ROUNDS = 5
+# Attempts of a change. Of concurrent changes of one provider, one succeeds in each round.
+MAX_CHANGE_ROUNDS = 100
 # Label in metrics of the providers of all tenants. No key is equal, because keys have no space.
 TENANTS_LABEL = "of tenants"
 # Sender of simulated e-mails, if no provider has one.

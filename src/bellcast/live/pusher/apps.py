@@ -31,8 +31,8 @@ KIND = "pusher-apps"
 MAX_APPS = 1_000
 # How long the previous secret is valid: the app's servers must get the new one within this time.
 ROTATION_MS = 86_400_000
-# Attempts of a change, for concurrent writers of one app.
-MAX_CHANGE_ROUNDS = 5
+# Attempts of a change. Of concurrent changes of one app, one succeeds in each round.
+MAX_CHANGE_ROUNDS = 100
 
 
 class StoredApp(Struct, frozen=True, kw_only=True):
