@@ -203,8 +203,9 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   function typeRows({ type, name: shownName, channels }, at, offered, isAlone) {
     const name = isAlone ? texts.prefAll : type === 'general' && shownName === UNNAMED_GENERAL ? texts.prefOther : shownName;
     const required = offered.filter((channel) => channels[channel]?.required);
-    const cells = offered.map((channel) => h('td', `cell ${channel}`, {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at), ...(channel === 'email' && !channels.email?.required ? [frequency(type, name)] : [])));
-    const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, name), ...cells);
+    const cells = offered.map((channel) => h('td', `cell ${channel}`, {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at)));
+    const often = offered.includes('email') && !channels.email?.required ? [frequency(type, name)] : [];
+    const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, h('span', '', {}, name), ...often), ...cells);
     if (!required.length) return [row];
     const hint = h('p', 'hint', { id: `required-${at}` }, icon(icons.lock), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')));
     return [row, h('tr', 'required', {}, h('td', '', { colSpan: offered.length + 1 }, hint))];
@@ -225,7 +226,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
 
   /** How often e-mails of a type are sent. @param {string} type @param {string} name */
   function frequency(type, name) {
-    const select = h('select', 'frequency', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, texts[value])));
+    const select = h('select', 'frequency', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, `${texts.email}: ${texts[value]}`)));
     select.onchange = () => void save({ digest: { [type]: select.value } }, { digest: { [type]: shown.digest?.[type] ?? null } });
     updates.push((saved) => {
       select.value = applied(saved).digest?.[type] ?? 'instant';

@@ -11,8 +11,8 @@ export const PREFERENCES_CSS = `
 .preference-name { font-weight: 600; text-align: start; }
 .preference-line { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; padding-top: 8px; color: var(--muted); }
 .preference-select, .time-input { min-height: 32px; max-width: 100%; padding: 3px 8px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font: inherit; color-scheme: inherit; }
-.frequency { display: block; width: calc(100% + 20px); height: 20px; margin: 2px -10px 0; padding: 0; border: 0; border-radius: 4px; background: none; color: var(--muted); font: inherit; font-size: 11px; text-align: center; text-align-last: center; text-overflow: ellipsis; appearance: none; cursor: pointer; color-scheme: inherit; }
-.frequency:hover { color: var(--text); text-decoration: underline; text-underline-offset: 2px; }
+.frequency { display: block; max-width: 100%; height: 20px; margin: 0; padding: 0; border: 0; border-radius: 4px; background: none; color: var(--muted); font: inherit; font-size: 11px; font-weight: 400; text-decoration: underline dotted; text-underline-offset: 3px; appearance: none; cursor: pointer; color-scheme: inherit; }
+.frequency:hover { color: var(--text); }
 .frequency option { background: var(--background); color: var(--text); }
 .preference-select { width: 168px; }
 .preference-table { width: 100%; border-collapse: collapse; }
@@ -23,35 +23,31 @@ caption { padding-bottom: 8px; }
 .required td { padding: 0 0 8px; }
 .required .hint { margin-top: 0; }
 .cell { width: 12.5%; padding: 5px 2px; text-align: center; vertical-align: top; }
-.cell.email { width: 18%; }
 .lines { display: grid; gap: 14px; padding: 14px 0; border-bottom: 1px solid var(--border); }
 .lines .choice { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 0; color: inherit; font: inherit; white-space: normal; }
 .lines .choice:hover { background: none; }
 .lines .hint { grid-column: 1 / -1; }
-.switch { position: relative; display: inline-block; flex: none; width: 30px; height: 18px; margin: 2px; border: 1.5px solid var(--muted); border-radius: 18px; background: none; vertical-align: middle; appearance: none; cursor: pointer; transition: .15s; }
-.switch::after { content: ""; position: absolute; top: 2.5px; inset-inline-start: 2.5px; width: 10px; height: 10px; border-radius: 50%; background: var(--muted); transition: .15s; }
-.switch:checked { --track: color-mix(in srgb, var(--accent) 26%, var(--background)); border-color: var(--track); background: var(--track); }
-.switch:checked::after { inset-inline-start: 14.5px; background: var(--knob, color-mix(in srgb, var(--accent) 80%, var(--text))); }
-:is(.type, .choice, .preference:not(:has(table))):is(:hover, :focus-within) .switch:checked:not(:disabled) { --track: var(--accent); --knob: var(--background); }
+.switch { position: relative; display: inline-block; flex: none; width: 30px; height: 18px; margin: 2px; border: 0; border-radius: 18px; background: color-mix(in srgb, var(--muted) 80%, var(--background)); vertical-align: middle; appearance: none; cursor: pointer; transition: .15s; }
+.switch::after { content: ""; position: absolute; top: 3px; inset-inline-start: 3px; width: 12px; height: 12px; border-radius: 50%; background: var(--background); transition: .15s; }
+.switch:checked { background: var(--accent); }
+.switch:checked::after { inset-inline-start: calc(100% - 15px); }
 .switch:disabled { cursor: not-allowed; opacity: .5; }
 @media (pointer: coarse) {
   .switch { width: 38px; height: 24px; }
-  .switch::after { top: 4.5px; inset-inline-start: 4.5px; width: 12px; height: 12px; }
-  .switch:checked::after { inset-inline-start: 18.5px; }
+  .switch::after { top: 4px; inset-inline-start: 4px; width: 16px; height: 16px; }
+  .switch:checked::after { inset-inline-start: calc(100% - 20px); }
   .switch::before { content: ""; position: absolute; inset: -12px -4px; }
-  .frequency { height: 44px; margin-top: 0; }
-  .cell.email .switch::before { inset-block: -16px -8px; }
+  .frequency { height: 44px; margin-block: -8px -10px; }
   .preference-select, .time-input { min-height: 44px; font-size: 16px; }
 }
 @container (width < 340px) {
   .cell { padding: 5px 1px; }
   .switch { width: 30px; margin: 2px 1px; }
-  .switch:checked::after { inset-inline-start: 13.5px; }
 }
 @media (forced-colors: active) {
-  .switch { border-color: ButtonText; }
-  .switch::after { forced-color-adjust: none; background: ButtonText; }
-  .switch:checked { forced-color-adjust: none; border-color: Highlight !important; background: Highlight !important; }
+  .switch { border: 1px solid ButtonText; }
+  .switch::after { forced-color-adjust: none; top: 2px; background: ButtonText; }
+  .switch:checked { forced-color-adjust: none; background: Highlight; }
   .switch:checked::after { background: Canvas; }
 }
 `;
