@@ -107,7 +107,10 @@ async def test_own_test_needs_a_confirmed_email_and_is_marked(rest: Rest) -> Non
     await begin(owner)
     refused(await send(owner), 409, "conflict")
     await confirmed(owner)
-    assert (await owner.post("/v1/templates/booking/test?dry_run=true", json=TO_ME)).json() == {"message": None, "simulated": "no_provider"}
+    assert (await owner.post("/v1/templates/booking/test?dry_run=true", json=TO_ME)).json() == {
+        "message": None,
+        "simulated": "no_provider",
+    }
     sent = await send(owner)
     assert sent.status_code == 202, sent.text
     message = (await rest.app.get(f"/v1/messages/{sent.json()['message']}")).json()

@@ -193,7 +193,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
       updates.push((saved) => (box.checked = isOn(saved, channel)));
       return h('td', `cell ${channel}`, {}, box);
     });
-    return h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, texts.prefAll), ...cells);
+    return h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, h('span', '', {}, texts.prefAll)), ...cells);
   }
 
   /** @param {Preferences} saved @param {Channel} channel */
