@@ -47,6 +47,12 @@ test('data of a preview has invented values of the kind that a name says, also f
   assert.deepEqual(unmasked(masked), { customer: 'Ann Lind', note: 'Call 555 0100 or ann@example.com', url: 'https://shop.example/example', seats: 9, host: [{ name: 'Ann Lind' }] });
 });
 
+test('a variable that a send may leave out gets a default that its filters can take', async () => {
+  const { withDefault } = await import(new URL('template-model.js', FOLDER));
+  const blocks = [{ type: 'text', text: "{{ data.total | money('EUR') }}, {{data.total}} {{ data.total | default('x') }} {{ data.totals }} {{ data.total | date }}" }];
+  assert.deepEqual(withDefault({ email: { blocks } }, 'data.total').email.blocks[0].text, "{{ data.total | default(0) | money('EUR') }}, {{data.total | default('') }} {{ data.total | default('x') }} {{ data.totals }} {{ data.total | date }}");
+});
+
 test('every name in the modules of the console is defined', () => {
   const modules = readdirSync(FOLDER).filter((name) => name.endsWith('.js'));
   const { stdout } = spawnSync(process.execPath, [fileURLToPath(COMPILER), ...OPTIONS, ...modules], { cwd: fileURLToPath(FOLDER), encoding: 'utf8' });

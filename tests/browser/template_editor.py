@@ -1,5 +1,6 @@
 """The parts that tests of the template editor share: a template of blocks, and what they do with its page."""
 
+import re
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
@@ -53,6 +54,11 @@ def publish(page: Page, note: str = "") -> None:
     dialog.get_by_label("Note").fill(note)
     dialog.get_by_role("button", name="Publish").click()
     expect(dialog).to_have_count(0)
+
+
+def unbroken(text: str) -> str:
+    """Return a text as its field has it: no line breaks in a token."""
+    return re.sub(r"\{\{.*?\}\}", lambda token: token[0].replace(" ", "\u00a0"), text)
 
 
 def block(page: Page, number: int) -> Any:

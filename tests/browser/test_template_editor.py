@@ -11,7 +11,18 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, excess_width, state_of_operator
 from tests.browser.shop import PHONE
-from tests.browser.template_editor import BLOCKS, COLUMNS, HEADING, TEXT, block, place, publish, published, saved
+from tests.browser.template_editor import (
+    BLOCKS,
+    COLUMNS,
+    HEADING,
+    TEXT,
+    block,
+    place,
+    publish,
+    published,
+    saved,
+    unbroken,
+)
 from tests.browser.test_accessibility import violations
 
 from bellcast.console.pages import console as pages
@@ -60,7 +71,7 @@ def test_twenty_changes_are_undone_and_redone(
     expect(page.get_by_role("button", name="Review and publish")).to_be_disabled()
     page.keyboard.press("Control+y")
     expect(page.get_by_role("button", name="Review and publish")).to_be_enabled()
-    expect(block(page, 0).get_by_role("textbox", name="Text")).to_have_value(str(TEXT["text"]))
+    expect(block(page, 0).get_by_role("textbox", name="Text")).to_have_value(unbroken(str(TEXT["text"])))
 
 
 @pytest.mark.thorough
@@ -407,6 +418,64 @@ def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_con
     page.get_by_role("button", name="Design").click()
     expect(page.frame_locator("iframe[name=template-preview]").locator("body")).to_contain_text("<img src=x")
     assert violations(page) == []
+
+
+def test_tools_of_a_block_are_shown_for_the_pointer_and_the_keyboard(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport={"width": 1280, "height": 800})
+    tools = block(page, 1).locator(".block-tools").first
+    expect(tools).to_have_css("opacity", "0")
+    block(page, 1).hover()
+    expect(tools).to_have_css("opacity", "1")
+    page.mouse.move(0, 0)
+    place(page, "blocks.1").focus()
+    expect(tools).to_have_css("opacity", "1")
+    page.keyboard.press("Tab")
+    expect(tools.locator(":focus")).to_have_count(1)
+    # A screen that is touched has no pointer.
+    touch = page.evaluate(
+        "[...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]).filter((rule) => rule.cssText.includes('.block-tools { opacity: 0'))"
+        ".map((rule) => rule.conditionText)"
+    )
+    assert touch == ["(hover: hover)"]
+    page.locator(".block-menu").last.click()
+    assert (
+        page.evaluate(
+            "document.documentElement.scrollHeight - Math.max(innerHeight, document.querySelector('.frame').offsetHeight)"
+        )
+        == 0
+    )
+    assert page.evaluate("Math.round(document.querySelector('.side').getBoundingClientRect().top)") == 0
+
+
+def test_token_of_a_text_stays_on_its_line_and_is_stored_as_it_is_written(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes")
+    field = block(page, 1).get_by_role("textbox", name="Text")
+    field.fill("")
+    page.keyboard.type("At {{ data.when | time }} or later")
+    expect(field).to_have_value(unbroken("At {{ data.when | time }} or later"))
+    page.keyboard.press("Home")
+    page.keyboard.type("{{ tenant.name }}: ")
+    expect(field).to_have_value(unbroken("{{ tenant.name }}: At {{ data.when | time }} or later"))
+    assert saved(page, owner)["email"]["blocks"][1]["text"] == "{{ tenant.name }}: At {{ data.when | time }} or later"
+
+
+def test_warning_about_an_optional_variable_inserts_a_default(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/optional", {"sms": {"text": "Total {{ data.total | money('EUR') }}"}})
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+    owner.send("PUT", "/v1/types/optional", {"template": "optional", "data": schema})
+    page = open_console("/templates/optional?edit=yes")
+    page.get_by_role("button", name="Checks: 1 found").click()
+    page.get_by_role("region", name="Warnings").get_by_role("button", name="Insert default").click()
+    expect(page.get_by_role("button", name="Checks: nothing found")).to_be_visible()
+    expect(page.locator("[data-save]")).to_contain_text("Draft saved")
+    draft = owner.send("GET", "/v1/templates/optional/draft")["values"]
+    assert draft["sms"]["text"] == "Total {{ data.total | default(0) | money('EUR') }}"
 
 
 def test_channel_without_texts_says_what_it_needs_and_one_with_texts_is_shown_on_its_device(

@@ -210,7 +210,7 @@ function Block({ block, index, total, path, mail, place, change, act, settings, 
     <div class="block-bar" draggable=${!isReadOnly} onDragStart=${(event) => { dragged.current = path; event.dataTransfer.setData(COPIED, path); }}><span class="block-name" role="button" tabIndex="0" aria-label=${name} onClick=${() => act.enter(path)}><${Icon} name=${type.icon} />${type.title}</span>${block.if && html`<span class="tag">if</span>`}
       ${block.type === 'heading' && choice('level', 'Level', { 1: 1, 2: 2, 3: 3 }, 1)}${block.type === 'button' && choice('style', 'Style', { primary: 'primary', secondary: 'secondary' }, 'primary')}
       ${!isReadOnly && html`<span class="block-tools">${!['divider', 'content', 'columns'].includes(block.type) && html`<${InsertVariable} variables=${tools.variables} choose=${insert} />`}
-        <button type="button" class="quiet" aria-label=${`More fields of block ${index + 1}, ${type.title}`} aria-expanded=${String(settings === path)} onClick=${() => act.showSettings(path)}><${Icon} name="settings" /></button>
+        <button type="button" class="quiet" aria-label=${`More fields of block ${index + 1}, ${type.title}`} aria-expanded=${String(settings === path)} onClick=${() => act.showSettings(path)}><${Icon} name="preferences" /></button>
         <${Popup} label=${`More of block ${index + 1}, ${type.title}`} buttonClass="quiet block-menu" onClick=${() => setSide(null)} button=${html`<${Icon} name="more" />`}>${menu}<//></span>`}</div>
     ${own && html`<p class="error">${own}</p>`}
     ${block.if && html`<${Condition} of=${block.if} set=${set('if')} isReadOnly=${isReadOnly} problem=${problems.find((one) => one.field.startsWith([...where, 'if'].join('.')))?.message} />`}

@@ -6,10 +6,11 @@ import { Icon, Popup } from './parts.js';
 import { setQuery } from './router.js';
 import { request } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
+import { unbroken } from './text-input.js';
 
 // A check renders all languages: it waits for a longer pause than the preview.
 const CHECK_MS = 1000;
-const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Should be changed'], info: ['info', 'Good to know'] };
+const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Warnings'], info: ['info', 'Good to know'] };
 
 /** The findings of values, a second after their last change or that of the brand; null until they are known. Values with problems keep the last. */
 export function useFindings({ path, values, problems, brandChanges, mayCheck }) {
@@ -48,8 +49,11 @@ function show({ channel, locale, block }) {
 
 const placeOfFinding = ({ channel, locale, block, line }) => [channel && CHANNELS[channel], channel && languageName(locale ?? ''), block && `block ${block}`, line && `line ${line}`].filter(Boolean).join(' · ');
 
-/** The number of findings; pressed, the list. */
-export function Checks({ findings }) {
+/** The variable that a finding says to write with a default, such as `data.total`. */
+const optionalOf = ({ code, message }) => (code === 'missing_variable' ? /\{\{ (data\.[\w.]+) \| default/.exec(message)?.[1] : undefined);
+
+/** The number of findings; pressed, the list. `insertDefault` gets a variable that a send may leave out. */
+export function Checks({ findings, insertDefault }) {
   if (!findings) return html`<span class="checks" />`; // the room of the button
   const [worst] = findings;
   const label = findings.length === 0 ? 'Checks: nothing found' : `Checks: ${findings.length} found`;
@@ -57,6 +61,6 @@ export function Checks({ findings }) {
     ? html`<p>The checks of links, images, colors, lengths, languages and variables found nothing.</p>`
     : Object.entries(SEVERITIES).map(([severity, [icon, title]]) => {
       const some = findings.filter((one) => one.severity === severity);
-      return some.length > 0 && html`<section key=${severity} aria-label=${title}><h2>${title}</h2>${some.map((one, index) => html`<button key=${index} type="button" class="option" onClick=${() => { close(); show(one); }}><${Icon} name=${icon} /><span>${one.message}<small class="muted">${placeOfFinding(one)}</small></span></button>`)}</section>`;
+      return some.length > 0 && html`<section key=${severity} aria-label=${title}><h2>${title}</h2>${some.map((one, index) => html`<button key=${index} type="button" class="option" onClick=${() => { close(); show(one); }}><${Icon} name=${icon} /><span>${unbroken(one.message)}<small class="muted">${placeOfFinding(one)}</small></span></button>${insertDefault && optionalOf(one) && html`<button type="button" class="insert-default" onClick=${() => { close(); insertDefault(optionalOf(one)); }}>Insert default</button>`}`)}</section>`;
     }))}<//>`;
 }

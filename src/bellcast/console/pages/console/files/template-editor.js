@@ -17,7 +17,7 @@ import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
-import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt } from './template-model.js';
+import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
@@ -118,7 +118,7 @@ function Editor({ page, tenant, found }) {
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries(views).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
-        <${Checks} findings=${findings} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
+        <${Checks} findings=${findings} insertDefault=${mayEdit && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
         ${(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
         ${mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}

@@ -29,6 +29,22 @@ export function withAt(value, [name, ...rest], next) {
   return changed === undefined ? others : { ...value, [name]: changed };
 }
 
+/** Filters of a variable whose default is a number; a time has no default that fits. */
+const OF_NUMBERS = /\|\s*(?:money|number|round|abs)\b/, OF_TIMES = /\|\s*(?:date|time|datetime)\b/;
+
+/** A template in whose texts a variable has a default: 0 for numbers, else an empty text. Those with a default or a format of times stay. */
+export function withDefault(value, path) {
+  if (typeof value === 'string') {
+    return value.replace(/\{\{(-?\s*)([\w.]+)([^}]*)\}\}/g, (tag, start, name, filters) => {
+      if (name !== path || /\|\s*(?:default|d)\b/.test(filters) || OF_TIMES.test(filters)) return tag;
+      const rest = filters.trimStart();
+      return `{{${start}${name} | default(${OF_NUMBERS.test(filters) ? '0' : "''"}) ${rest}}}`;
+    });
+  }
+  if (Array.isArray(value)) return value.map((one) => withDefault(one, path));
+  return value && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withDefault(one, path)])) : value;
+}
+
 const TEXTS = ['title', 'body', 'action_text', 'subject', 'text', 'html', 'alt', 'empty'];
 /** How many texts of a part readers see, those of its blocks included. */
 function textsIn(value) {

@@ -70,7 +70,11 @@ function useFittingWidth(place, width, inputs) {
   useLayoutEffect(() => {
     const { current } = place;
     if (!current || !width) return undefined;
-    const fit = () => { current.firstElementChild.style.zoom = Math.min(1, current.clientWidth / width); };
+    const fit = () => {
+      const zoom = Math.min(1, current.clientWidth / width);
+      current.firstElementChild.style.zoom = zoom;
+      current.style.setProperty('--zoom', zoom);
+    };
     fit();
     const observer = new ResizeObserver(fit);
     observer.observe(current);

@@ -7,6 +7,20 @@ import { Popup } from './parts.js';
 /** The problem of a field, from the answer of the server. */
 export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
 
+/** A variable or a tag of a template. */
+const TOKEN = /\{\{.*?\}\}|\{%.*?%\}/g;
+/** A text whose tokens have spaces at which no line breaks, and the text as it is stored. */
+export const unbroken = (text) => text.replace(TOKEN, (token) => token.replaceAll(' ', '\u00a0'));
+const broken = (text) => text.replace(TOKEN, (token) => token.replaceAll('\u00a0', ' '));
+
+/** Write the tokens of a field in one piece at once: a text that is written later has its cursor at the end. */
+function keepTokens(input) {
+  const { value, selectionStart, selectionEnd } = input;
+  if (!input.matches('.text-input:not(.code) textarea') || value === unbroken(value)) return;
+  input.value = unbroken(value);
+  input.setSelectionRange(selectionStart, selectionEnd);
+}
+
 /** Maximum variables in a list below a text. */
 const MAX_SHOWN = 8;
 
@@ -40,14 +54,18 @@ function useCompletion({ id, input, set, variables = [] }) {
 }
 
 /** A text that grows with its content. Variables are inserted where the cursor was last, and completed after `{{`. */
-export function TextInput({ label, value, set, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
+export function TextInput({ label, value: stored, set: store, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
   const input = useRef(null);
+  const value = isLong && !isCode ? unbroken(stored) : stored;
+  const set = (text) => store(broken(text));
   const focus = () => { focused.current = { input: input.current, set }; };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
   const completion = useCompletion({ id, input, set, variables });
   const change = (event) => {
     focus();
-    set(event.currentTarget.value);
+    const { currentTarget: one } = event;
+    if (!event.isComposing) keepTokens(one);
+    set(one.value);
     completion.look();
   };
   const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: change, ...completion.attributes, ...attributes };
@@ -65,6 +83,7 @@ export function insertText({ input, set }, text) {
 /** Replace a range of a field at once, also its cursor: the operator may already type the next character. */
 function replace(input, set, text, start, end) {
   input.setRangeText(text, start, end, 'end');
+  keepTokens(input);
   set(input.value);
 }
 
