@@ -237,11 +237,16 @@ def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
+    page.get_by_label("Subject").fill("Your booking")
     block(page, 0).get_by_role("textbox", name="Heading").press("Alt+ArrowDown")
     page.get_by_role("tab", name="de", exact=True).click()
     page.get_by_role("button", name="Remove German").click()
     page.get_by_role("button", name="Review and publish").click()
     dialog = page.get_by_role("dialog")
+    changed = dialog.locator("[data-change=changed]", has_text="subject")
+    expect(changed.locator("del")).to_have_text("Booking")
+    expect(changed.locator("ins")).to_have_text("Your booking")
+    assert violations(page) == []
     expect(dialog.locator("[data-change=moved]")).to_contain_text("title")
     expect(dialog.locator("[data-change=removed]")).to_contain_text("E-mail, German")
     dialog.get_by_label("Note").fill("Shorter")

@@ -16,7 +16,7 @@ const MAX_UNDO = 200;
 const TYPING_MS = 1000;
 /**
  * A kind of object with drafts.
- * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string][], commentsOf?: (text: string, values: any) => [any, string][],
+ * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string, [string, string, string][]?][], commentsOf?: (text: string, values: any) => [any, string][],
  *   withNotes?: (values: any, comments: [any, string][]) => any}} Kind its objects may have notes, which comments can become
  */
 

@@ -1,7 +1,7 @@
 /**
  * Templates as values: their parts by channel and language, and what differs between two versions.
  */
-import { longestCommon } from './workflow-model.js';
+import { longestCommon, textsOf } from './workflow-model.js';
 
 export const CHANNELS = { inbox: 'Inbox', email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat' };
 /** Maximum characters of a block's text in a list of differences. */
@@ -58,7 +58,7 @@ export const missingTexts = (values, tag) => Object.keys(CHANNELS).reduce((sum, 
 /** Templates as a kind with drafts. */
 export const KIND = { plural: 'templates', name: 'template', differencesOf };
 
-/** What differs, as [kind, name, detail]: by part, and by block of an e-mail. */
+/** What differs, as [kind, name, detail, texts]: by part, and by block of an e-mail. */
 function differencesOf(before, after) {
   const found = [];
   const tags = new Set(['', ...Object.keys(before.translations ?? {}), ...Object.keys(after.translations ?? {})]);
@@ -70,8 +70,8 @@ function differencesOf(before, after) {
       else if (old && !now) found.push(['removed', part, '']);
       else if (old) {
         const fields = fieldsOf(old, now).filter((name) => name !== 'blocks' || !(old.blocks && now.blocks));
-        if (fields.length > 0) found.push(['changed', part, fields.join(', ')]);
-        if (old.blocks && now.blocks) found.push(...blocksOf(old.blocks, now.blocks).map(([kind, name, detail]) => [kind, name, `${detail}${detail && ' '}in ${part}`]));
+        if (fields.length > 0) found.push(['changed', part, fields.join(', '), textsOf(old, now, fields)]);
+        if (old.blocks && now.blocks) found.push(...blocksOf(old.blocks, now.blocks).map(([kind, name, detail, texts]) => [kind, name, `${detail}${detail && ' '}in ${part}`, texts]));
       }
     }
   }
@@ -88,7 +88,7 @@ function blocksOf(before, after) {
     ...before.flatMap((block, index) => (olds.has(index) ? [] : [['removed', nameOf(block), '']])),
     ...pairs.flatMap(([old, now]) => {
       const fields = fieldsOf(before[old], after[now]);
-      return [...(stays.has(old) ? [] : [['moved', nameOf(after[now]), `to ${now + 1} of ${after.length}`]]), ...(fields.length > 0 ? [['changed', nameOf(after[now]), fields.join(', ')]] : [])];
+      return [...(stays.has(old) ? [] : [['moved', nameOf(after[now]), `to ${now + 1} of ${after.length}`]]), ...(fields.length > 0 ? [['changed', nameOf(after[now]), fields.join(', '), textsOf(before[old], after[now], fields)]] : [])];
     }),
   ];
 }

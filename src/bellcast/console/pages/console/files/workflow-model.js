@@ -322,7 +322,10 @@ export function summaryOf(step) {
 
 // --- differences
 
-/** Steps that differ between two definitions: [kind, key, detail]. */
+/** The texts among fields that differ, as [field, before, after]. */
+export const textsOf = (old, now, fields) => fields.filter((name) => [old[name], now[name]].every((one) => ['string', 'undefined'].includes(typeof one))).map((name) => [name, old[name] ?? '', now[name] ?? '']);
+
+/** Steps that differ between two definitions: [kind, key, detail, texts]. */
 export function differencesOf(before, after) {
   const [old, now] = [before, after].map((values) => new Map(stepsOf(values ?? {}).map((one) => [one.step?.key, one])));
   const found = [];
@@ -336,7 +339,7 @@ export function differencesOf(before, after) {
     const [one, other] = [old.get(key), now.get(key)];
     if (!stays.has(key) || laneOf(before, one) !== laneOf(after, other)) found.push(['moved', key, `to ${other.index + 1} of ${other.count}${laneOf(after, other) ? ` in ${laneOf(after, other)}` : ''}`]);
     const fields = fieldsOf(one.step, other.step);
-    if (fields.length > 0) found.push(['changed', key, fields.join(', ')]);
+    if (fields.length > 0) found.push(['changed', key, fields.join(', '), textsOf(one.step, other.step, fields)]);
   }
   return found;
 }
