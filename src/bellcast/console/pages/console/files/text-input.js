@@ -7,8 +7,8 @@ import { Popup } from './parts.js';
 /** The problem of a field, from the answer of the server. */
 export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
 
-/** A variable or a tag of a template. */
-const TOKEN = /\{\{.*?\}\}|\{%.*?%\}/g;
+/** A variable or a tag of a template. One that is not closed yet does not reach into the next. */
+const TOKEN = /\{([{%])(?:(?!\{[{%]).)*?[}%]\}/g;
 /** A text whose tokens have spaces at which no line breaks, and the text as it is stored. */
 export const unbroken = (text) => text.replace(TOKEN, (token) => token.replaceAll(' ', '\u00a0'));
 const broken = (text) => text.replace(TOKEN, (token) => token.replaceAll('\u00a0', ' '));
