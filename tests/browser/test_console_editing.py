@@ -77,7 +77,7 @@ def review(page: Page) -> None:
 @pytest.mark.thorough
 def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/edited", type_named("Before"))
-    page = open_console("/types/edited?edit=yes")
+    page = open_console("/types/edited?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("name: Before"))
     edit(page, "name: Before", "nam: After {{ data.a")
     review(page)
@@ -104,29 +104,139 @@ def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], o
     assert owner.send("GET", "/v1/types/edited")["name"] == "After"
     entry = owner.send("GET", "/v1/audit")["entries"][0]
     assert (entry["actor"], entry["target"]) == ("olive@example.com", "/v1/types/edited")
-    page.goto("/console/types/edited?edit=yes")
+    page.goto("/console/types/edited?edit=yes&view=yaml")
     review(page)
     expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
 
 
-@pytest.mark.thorough
-def test_text_that_a_new_object_begins_with_is_accepted(open_console: Callable[..., Page]) -> None:
-    for kind in ("type", "source", "schedule"):
-        page = open_console(f"/{kind}s?edit=new")
-        page.get_by_label("Key").fill("begun")
-        page.get_by_role("button", name="Review changes").click()
-        expect(page.get_by_role("heading", name=f"New {kind} begun")).to_be_visible()
+def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/templates/formed", {"inbox": {"title": "Hi"}})
+    page = open_console("/types?edit=new", viewport=DESKTOP)
+    page.get_by_label("Key").fill("formed")
+    page.get_by_label("Name").fill("Formed")
+    expect(page.locator("datalist option[value=formed]")).to_be_attached()
+    page.get_by_label("Template").fill("none-such")
+    email = page.get_by_role("group", name="E-mail", exact=True)
+    email.get_by_role("button", name="Required").press("Enter")
+    expect(email.get_by_role("button", name="Required")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("group", name="SMS").get_by_role("button", name="On").click()
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_label("Template")).to_be_focused()
+    expect(page.locator("[data-widget=template-key] .error")).to_contain_text("none-such")
+    assert violations(page) == []
+    page.get_by_label("Template").fill("formed")
+    page.get_by_label("Template").press("Enter")
+    expect(page.locator("h1")).to_have_text("Formed")
+    made = owner.send("GET", "/v1/types/formed")
+    assert (made["channels"], made["required"], made["template"]) == (["inbox", "email", "sms"], ["email"], "formed")
+    made |= {"channels": [{"channel": "email", "after": "1h"}, "sms"], "defaults": {"sms": False}}
+    owner.send("PUT", "/v1/types/formed", {name: made[name] for name in ("name", "channels", "required", "defaults")})
+    page.goto("/console/types/formed?edit=yes")
+    expect(page.get_by_text("Also in the YAML: defaults")).to_be_visible()
+    page.get_by_role("group", name="SMS").get_by_role("button", name="Off").click()
+    page.get_by_role("button", name="YAML").click()
+    edit(page, "name: Formed", "name: From YAML")
+    page.get_by_role("button", name="Form", exact=True).click()
+    expect(page.get_by_label("Name")).to_have_value("From YAML")
+    review(page)
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("h1")).to_have_text("begun")
+    expect(page.locator("h1")).to_have_text("From YAML")
+    changed = owner.send("GET", "/v1/types/formed")
+    assert [(one["channel"], one["after"]) for one in changed["channels"]] == [("email", "1h")]
+    assert (changed["required"], changed["defaults"]) == (["email"], {"sms": False})
+
+
+def test_form_is_not_shown_while_the_yaml_cannot_be_read(open_console: Callable[..., Page]) -> None:
+    page = open_console("/types?edit=new&view=yaml", viewport=PHONE)
+    page.get_by_label("Definition as YAML").fill("name: [")
+    page.get_by_role("button", name="Form", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="The body is not YAML")).to_be_visible()
+    page.get_by_label("Definition as YAML").fill("name: Read")
+    page.get_by_role("button", name="Form", exact=True).click()
+    expect(page.get_by_label("Name")).to_have_value("Read")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("link", name="Back to Types").click()
+    expect(page.locator("h1")).to_have_text("Types")
+
+
+def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/schedules?edit=new", viewport=DESKTOP)
+    page.get_by_label("Key").fill("planned")
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    page.get_by_label("Day").select_option("Friday")
+    page.get_by_label("Time", exact=True).fill("07:30")
+    expect(page.get_by_text(re.compile("Next, Europe/Vienna: Fri"))).to_be_visible()
+    page.get_by_label("Title").fill("Your week")
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator("[data-field='notification.to']")).to_have_attribute("aria-invalid", "true")
+    assert violations(page) == []
+    page.get_by_label("To", exact=True).fill("alice")
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator("h1")).to_have_text("planned")
+    made = owner.send("GET", "/v1/schedules/planned")
+    assert (made["cron"], made["timezone"]) == ("30 7 * * 5", "Europe/Vienna")
+    assert made["notification"] == {"to": "alice", "title": "Your week"}
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused: it sends nothing until it is resumed.")).to_be_visible()
+    page.get_by_role("button", name="Edit").click()
+    when = page.get_by_role("group", name="When", exact=True).last
+    when.get_by_role("button", name="Cron").click()
+    page.get_by_label("Cron expression").fill("*/5 * * * mon")
+    expect(page.get_by_text(re.compile("Next, Europe/Vienna: Mon"))).to_be_visible()
+    when.get_by_role("button", name="Once").click()
+    page.get_by_label("Date and time").fill("2031-05-06T10:00")
+    page.get_by_role("button", name="Workflow", exact=True).click()
+    page.get_by_role("button", name="Notification", exact=True).click()
+    expect(page.get_by_label("Title")).to_have_value("Your week")
+    assert violations(page) == []
+    review(page)
+    expect(page.locator("[data-field=cron]")).to_be_focused()
+    expect(page.locator("[data-widget=times] .error")).to_contain_text("at most 366 days ahead")
+    soon = (datetime.now(UTC) + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M")
+    page.get_by_label("Date and time").fill(soon)
+    review(page)
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("planned")
+    changed = owner.send("GET", "/v1/schedules/planned")
+    assert (changed.get("cron"), changed["at"], changed["active"]) == (None, f"{soon}:00", False)
     page.goto("/console/schedules?edit=new")
-    page.get_by_label("Key").fill("begun")
-    page.get_by_role("button", name="Review changes").click()
-    expect(page.get_by_text("A schedule with the key begun exists.")).to_be_visible()
+    page.get_by_label("Key").fill("planned")
+    page.get_by_label("To", exact=True).fill("alice")
+    page.get_by_label("Title").fill("Again")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("A schedule with the key planned exists.").first).to_be_visible()
+
+
+def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/paid-flow", {"steps": [{"key": "bell", "type": "inbox", "title": "Paid"}]})
+    page = open_console("/sources?edit=new", viewport=DESKTOP)
+    page.get_by_label("Key").fill("paid")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_label("Event", exact=True)).to_be_focused()
+    page.get_by_label("Event", exact=True).fill("order.paid")
+    page.get_by_role("button", name="Add a condition").click()
+    page.get_by_label("Variable").fill("event.data.total")
+    page.get_by_label("Comparison").select_option("is more than")
+    page.get_by_label("Value", exact=True).fill("100")
+    page.get_by_role("button", name="Workflow", exact=True).click()
+    page.get_by_label("Workflow", exact=True).fill("paid-flow")
+    expect(page.get_by_label("To", exact=True)).to_have_value("{{ event.data.customer }}")
+    assert violations(page) == []
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator("h1")).to_have_text("paid")
+    made = owner.send("GET", "/v1/sources/paid")
+    assert made["if"] == {"var": "event.data.total", "op": "gt", "value": 100}
+    assert (made["event"], made["workflow"], made["to"]) == ("order.paid", "paid-flow", "{{ event.data.customer }}")
 
 
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/shared", type_named("Before"))
-    page = open_console("/types/shared?edit=yes")
+    page = open_console("/types/shared?edit=yes&view=yaml")
     edit(page, "Before", "Mine")
     review(page)
     expect(page.get_by_role("button", name="Save")).to_be_visible()
@@ -138,7 +248,7 @@ def test_type_that_another_operator_saved_is_not_overwritten(open_console: Calla
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Definition as YAML")).to_have_count(0)
     expect(page.locator("#main pre")).to_contain_text("Mine")
-    page.goto("/console/types/shared?edit=yes")
+    page.goto("/console/types/shared?edit=yes&view=yaml")
     edit(page, "Mine", "Again")
     owner.send("DELETE", "/v1/types/shared")
     review(page)
@@ -150,7 +260,7 @@ def test_type_that_another_operator_saved_is_not_overwritten(open_console: Calla
 
 def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/typed", type_named("Before"))
-    page = open_console("/types/typed?edit=yes")
+    page = open_console("/types/typed?edit=yes&view=yaml")
     text = page.get_by_label("Definition as YAML")
     written = text.input_value()
     text.focus()
@@ -177,14 +287,14 @@ def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], ow
 
 def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/kept", type_named("Before"))
-    page = open_console("/types/kept?edit=yes")
+    page = open_console("/types/kept?edit=yes&view=yaml")
     edit(page, "Before", "Unsaved")
     page.get_by_role("link", name="Back").click()
-    page.goto("/console/types/kept?edit=yes")
+    page.goto("/console/types/kept?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Unsaved"))
     for _ in range(2):
         page.get_by_role("button", name="Discard the changes").click()
-    page.goto("/console/types/kept?edit=yes")
+    page.goto("/console/types/kept?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
 
 

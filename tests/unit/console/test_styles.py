@@ -9,6 +9,7 @@ FILES = resources.files("bellcast.console.pages.console") / "files"
 SHARED = {"editor-bar", "inspector"}  # which console.css lays out on a phone
 LATER = (
     "draft.css",
+    "form-fields.css",
     "histogram.css",
     "run.css",
     "schema-fields.css",

@@ -18,6 +18,7 @@ from bellcast.webhooks.http import WebhookRequest
 from bellcast.webhooks.webhooks import TYPES
 from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
 from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.step_fields import LABELS, STEP_TYPES
 
 JsonSchema = dict[str, Any]
@@ -34,6 +35,36 @@ REFERENCE: JsonSchema = {
 }
 # The control of a field by the type of its value; others are edited as JSON.
 WIDGETS = {"string": "text", "integer": "integer", "number": "number", "boolean": "switch"}
+# What is sent to a recipient, as a schedule or an event source has it.
+NOTIFICATION: JsonSchema = {
+    "x-widget": "fields",
+    "properties": {
+        "to": {"x-widget": "recipients", "x-label": "To"},
+        "title": {"x-widget": "text", "x-label": "Title"},
+        "body": {"x-widget": "note", "x-label": "Text"},
+        "type": {"x-widget": "type-key", "x-label": "Type"},
+        "template": {"x-widget": "template-key", "x-label": "Template"},
+    },
+}
+CONTENT: dict[str, JsonSchema] = {
+    "notification": NOTIFICATION,
+    "workflow": {"x-widget": "workflow-key"},
+    "to": {"x-widget": "recipients"},
+}
+# The controls of fields whose types do not determine one, by the name of the struct.
+CONTROLS: dict[str, dict[str, JsonSchema]] = {
+    "NotificationType": {
+        "channels": {"x-widget": "channels"},
+        "template": {"x-widget": "template-key"},
+        "data_check": {"x-label": "Data that does not fit the schema"},
+    },
+    "Schedule": {
+        "cron": {"x-widget": "times", "x-label": "When"},
+        "timezone": {"x-widget": "timezone", "x-label": "Time zone", "examples": ["Europe/Vienna"]},
+        **CONTENT,
+    },
+    "EventSource": {"if": {"x-widget": "condition", "x-label": "Only if"}, **CONTENT},
+}
 STEPS: JsonSchema = {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": "#/$defs/step"}}
 
 
@@ -94,8 +125,9 @@ def _label(name: str) -> str:
 def _of_type(type: Any) -> JsonSchema:
     """Return the schema of a struct, with a label and a control on each field."""
     schema = msgspec.json.schema(type)
-    for definition in schema.get("$defs", {}).values():
+    for title, definition in schema.get("$defs", {}).items():
         for name, field in definition.get("properties", {}).items():
+            field |= CONTROLS.get(title, {}).get(name, {})
             field.setdefault("x-label", _label(name))
             one = next((each for each in field.get("anyOf", [field]) if each.get("type") != "null"), field)
             field.setdefault("x-widget", "select" if "enum" in one else WIDGETS.get(one.get("type", ""), "json"))
@@ -115,6 +147,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
     "workflow": workflow,
     "template": functools.partial(_of_type, Template),
     "type": functools.partial(_of_type, NotificationType),
+    "schedule": functools.partial(_of_type, Schedule),
     "source": functools.partial(_of_type, EventSource),
     "provider": functools.partial(_of_type, ProviderFields),
     "webhook": webhook,
@@ -134,7 +167,7 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
 async def read(request: request_body.ApiRequest) -> ASGIApp:
     """Read the JSON Schema of an object.
 
-    Of a `workflow`, `template`, `type`, `source`, `provider` or `webhook`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names
+    Of a `workflow`, `template`, `type`, `schedule`, `source`, `provider` or `webhook`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names
     the control that edits it."""
     schema = SCHEMAS.get(request_body.path(request, "name"))
     if schema is None:

@@ -1,17 +1,18 @@
 /**
- * The page that edits or creates an object as YAML: the server checks the text, and the page shows the difference before it is saved.
+ * The page that edits or creates an object, as a form or as YAML: the server checks it, and the page shows the difference before it is saved.
  */
+import { DefinitionForm } from './definition-form.js';
 import { Difference } from './difference.js';
-import { html, useLayoutEffect, useRef, useState } from './html.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Loaded, Skeleton, useLoad } from './load.js';
 import { Confirm, Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { tenantOf } from './router.js';
+import { setQuery, tenantOf } from './router.js';
 import { getTagged, putYaml, withQuery } from './server.js';
-import { toYaml, yamlOf } from './yaml.js';
+import { toYaml, valuesOf, yamlOf } from './yaml.js';
 import { YamlEditor } from './yaml-editor.js';
 
-/** @typedef {{name: string, path: string, starter: object, note: string, fields: [string, string][]}} Kind `path` is that of the API and of the page; `fields` can be written */
+/** @typedef {{name: string, path: string, starter: object, note: string, form: string[], fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `fields` can be written */
 
 /** A link to the editor of an object, or of a tenant's override of it. */
 export function EditLink({ page, one, word = 'Edit', isPrimary = false }) {
@@ -27,13 +28,13 @@ const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURICompo
 /** The page of the editor. @param {{page: any, kind: Kind}} of */
 export function Edit({ page, kind }) {
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`Edit ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
-  return page.key === null ? html`<${Editor} page=${page} kind=${kind} read=${{ text: toYaml(kind.starter), tag: null }} />` : html`<${Stored} page=${page} kind=${kind} />`;
+  return page.key === null ? html`<${Editor} page=${page} kind=${kind} read=${{ text: toYaml(kind.starter), values: kind.starter, tag: null }} />` : html`<${Stored} page=${page} kind=${kind} />`;
 }
 
 function Stored({ page, kind }) {
   const found = useLoad((signal) => getTagged(target(kind, page.key, tenantOf(page)), signal));
   const title = html`<${Heading} title=${page.key} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value, tag }) => html`<${Editor} page=${page} kind=${kind} read=${{ text: yamlOf(value), tag, one: value }} />`}<//>`;
+  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value, tag }) => html`<${Editor} page=${page} kind=${kind} read=${{ text: yamlOf(value), values: valuesOf(value), tag, one: value }} />`}<//>`;
 }
 
 const conditionOf = (tag) => (tag === null ? { 'if-none-match': '*' } : { 'if-match': tag });
@@ -47,6 +48,9 @@ function Editor({ page, kind, read }) {
   // The version of the object that the text is a change of.
   const tag = useRef(saved ? saved.tag : read.tag);
   const [text, setText] = useState(saved?.text ?? read.text);
+  // The values of the text for the form; null while the text has been changed since.
+  const [values, setValues] = useState(saved ? saved.values : read.values);
+  const isYaml = values === null || page.query.get('view') === 'yaml';
   const [problem, setProblem] = useState(null);
   const [review, setReview] = useState(null);
   const [notice, setNotice] = useState(saved ? 'Your changes in this tab are here again.' : null);
@@ -54,9 +58,12 @@ function Editor({ page, kind, read }) {
   const place = useRef(null), title = useRef(null);
   useLayoutEffect(() => title.current?.focus(), [review]);
 
-  const change = (value) => {
+  useEffect(() => { if (problem) place.current.querySelector('.definition-form [aria-invalid=true]')?.focus(); }, [problem]);
+
+  const change = (value, parsed = null) => {
     setText(value);
-    draft.write({ text: value, tag: tag.current });
+    setValues(parsed);
+    draft.write({ text: value, values: parsed, tag: tag.current });
     setHasDraft(true);
     setReview(null);
   };
@@ -75,10 +82,16 @@ function Editor({ page, kind, read }) {
     await attempt(async () => {
       const { key, tenant } = chosen();
       const after = yamlOf(await put({ key, tenant }, { dry_run: true }));
-      const isSame = after === now.text && !isNew && !isCopy(own, now);
-      setReview({ title: isSame ? 'Nothing changed' : isNew ? `New ${kind.name} ${key}` : 'Changes', before: isNew ? '' : now.text, after, isSame });
+      const isSame = after === now.text && !isCopy(own, now);
+      setReview({ title: isSame ? 'Nothing changed' : 'Changes', before: now.text, after, isSame });
     });
   };
+  /** Show the form. The server reads a text that was changed. */
+  const showForm = () => attempt(async () => {
+    setProblem(null);
+    if (values === null) setValues(valuesOf(await put({ key: page.key ?? 'new', tenant: own }, { dry_run: true }, {})));
+    setQuery({ view: null }, { isQuiet: true });
+  });
   const save = () => attempt(async () => {
     const { key, tenant } = chosen();
     await put({ key, tenant });
@@ -114,20 +127,23 @@ function Editor({ page, kind, read }) {
     }
     tag.current = now.tag;
     setBase(now);
-    draft.write({ text, tag: now.tag });
+    draft.write({ text, values, tag: now.tag });
     return now;
   };
 
   const tenants = page.me.tenants;
-  return html`<${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><a class="button" href=${back()}>Back</a><//><p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>
-    <div ref=${place}><${Form} class="editing" button="Review changes" send=${() => check()} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
+  const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
+  return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
+    <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(!isYaml)} onClick=${showForm}>Form</button><button type="button" aria-pressed=${String(isYaml)} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div><//>
+    <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>
+    <div ref=${place}><${Form} class="editing" button=${isNew ? 'Create' : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
     draft.clear();
     page.go(back());
   }} />`}>
       ${isNew && html`<div class="columns"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
         <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} /></div>`}
-      <div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} />
-        <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div><//></div>
+      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} />
+        <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}<//></div>
     ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
 }
 

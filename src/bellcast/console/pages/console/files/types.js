@@ -9,7 +9,7 @@ import { CHANNEL_NAMES } from './outcomes.js';
 import { path } from './server.js';
 
 const KIND = {
-  name: 'type', path: '/types', starter: { name: 'Bookings', channels: ['inbox', 'email'] },
+  name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, form: ['name', 'channels', 'template', 'data_check'],
   fields: [['name', 'What recipients see in their preferences.'], ['channels', 'inbox, email, sms, push, chat'], ['template', 'The key of a template with the texts.'], ['required', 'true, or the channels that recipients cannot turn off.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'refuse or warn: what wrong data does.']],
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };

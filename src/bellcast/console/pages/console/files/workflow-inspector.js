@@ -3,13 +3,16 @@
  */
 import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { count } from './format.js';
-import { useLoad } from './load.js';
+import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
 import { sampleOf, variablesOf } from './sample-data.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { exchange, get, path, withQuery } from './server.js';
 import { InsertVariable, insertText } from './text-input.js';
-import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
+import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepPathOf, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
+
+await loadStyle('draft.css');
+await loadStyle('form-fields.css');
 
 const EVENTS = { inbox: ['seen', 'read', 'archived', 'acted'], message: ['delivered', 'bounced', 'failed'] };
 const OPERATORS = [['eq', 'is'], ['ne', 'is not'], ['gt', 'is more than'], ['gte', 'is at least'], ['lt', 'is less than'], ['lte', 'is at most'], ['contains', 'contains'], ['in', 'is one of'], ['exists', 'exists'], ['empty', 'is empty']];
@@ -63,7 +66,8 @@ function Ways({ step, path, draft }) {
   return html`<div class="segments" role="group" aria-label="How long">${ways.map(([name], number) => html`<button key=${name} type="button" aria-pressed=${String(number === current)} onClick=${() => number !== current && choose(number)}>${name}</button>`)}</div>`;
 }
 
-const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name]]));
+/** Some fields of an object, in this order. */
+export const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name]]));
 
 /** What a step that sends has besides its content. */
 const NO_CONTENT = ['type', 'key', 'if', 'note', 'template'];
@@ -95,26 +99,27 @@ function Panel({ title, note, icon, tone, close, form, actions, children }) {
     <div class="inspector-fields" ref=${form}>${children}</div></section>`;
 }
 
-function Fields({ draft, page, path, properties, label = {}, isReadOnly, values }) {
+/** The fields of a schema below `path`. `widgets` are controls of one page. */
+export function Fields({ draft, page, path, properties, label = {}, isReadOnly, values, widgets }) {
   const variables = useMemo(() => textVariables(values), [values]);
   return Object.entries(properties).map(([name, schema]) => {
     const field = path ? `${path}.${name}` : name;
-    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
+    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, widgets, label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
     return html`<${FormField} ...${shared} change=${(value) => draft.change(withValue(draft.values.value, field, value), field)} />`;
   });
 }
 
 /** A field with its label, its errors, and a switch between a value and a variable. */
-function FormField({ label, name, field, schema, value, change, isReadOnly, draft, variables, ...more }) {
+function FormField({ label, name, field, schema, value, change, isReadOnly, draft, variables, widgets, ...more }) {
   const id = useId();
   const errors = draft.problems.value.filter((one) => one.field === field || (one.field.startsWith(`${field}.`) && !['branches', 'else'].includes(name)));
   const warnings = errors.length > 0 ? [] : draft.findings.value.filter((one) => one.field === field || (name === 'actions' && one.field.startsWith(`${field}.`)));
-  const canRefer = schema.anyOf !== undefined;
+  const canRefer = schema.anyOf?.some((one) => one.required?.includes('var')) ?? false;
   const isReference = canRefer && value?.var !== undefined;
-  const Widget = isReference ? Variable : WIDGETS[schema['x-widget']] ?? Text;
+  const Widget = isReference ? Variable : widgets?.[schema['x-widget']] ?? WIDGETS[schema['x-widget']] ?? Text;
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
-  const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget);
+  const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget) || Widget === widgets?.[schema['x-widget']];
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
       ${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
@@ -156,16 +161,20 @@ function Span({ attributes, value, change, name }) {
 }
 
 const Select = ({ attributes, schema, value, change }) => html`<select ...${attributes} value=${value ?? ''} onChange=${(event) => change(orNothing(event.currentTarget.value))}>
-  <option value="">Default</option>${schema.enum.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select>`;
+  <option value="">Default${schema.default ? `: ${schema.default}` : ''}</option>${schema.enum.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select>`;
 
 const Whole = ({ attributes, schema, value, change }) => html`<input ...${attributes} type="number" min=${schema.minimum} max=${schema.maximum} value=${value ?? ''} onInput=${({ currentTarget: { value: text } }) => change(text === '' ? undefined : Number(text))} />`;
 
-function Cron({ attributes, value, change, values, field }) {
-  const zone = valueAt(values, field.replace(/\.cron$/, '.timezone')) ?? 'recipient';
+/** The next three times of a cron expression. */
+export function NextTimes({ cron, zone }) {
   const now = localNow(zone);
-  const times = typeof value === 'string' && now ? nextTimes(value, 3, now) : [];
+  const times = typeof cron === 'string' && now ? nextTimes(cron, 3, now) : [];
+  return times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString([], { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`;
+}
+
+export function Cron({ attributes, value, change, values, field }) {
   return html`<input ...${attributes} class="code" autoComplete="off" spellcheck=${false} placeholder="0 8 * * 1-5" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
-    ${times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString([], { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`}`;
+    <${NextTimes} cron=${value} zone=${valueAt(values, field.replace(/cron$/, 'timezone')) ?? 'recipient'} />`;
 }
 
 /** The current date and time in a zone, as if it were UTC, or null without such a zone; the browser's zone stands for the recipient's. */
@@ -177,9 +186,12 @@ function localNow(zone) {
   }
 }
 
+/** The names of weekdays in cron expressions: 0 is Sunday. */
+export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+
 /** The next local times of a cron expression of five fields, as if they were UTC. The server decides; this is an aid. */
 function nextTimes(text, count, from) {
-  const fields = text.trim().split(/\s+/);
+  const fields = text.trim().toLowerCase().replace(/\b(sun|mon|tue|wed|thu|fri|sat)\b/g, (day) => DAYS.indexOf(day)).split(/\s+/);
   if (fields.length !== 5) return [];
   const ranges = [[0, 59], [0, 23], [1, 31], [1, 12], [0, 7]];
   const sets = fields.map((field, index) => allowed(field, ...ranges[index]));
@@ -216,9 +228,9 @@ function allowed(field, least, most) {
 }
 
 /** The 400 names of zones are added when the field is first used. */
-function Zone({ attributes, value, change }) {
+function Zone({ attributes, schema, value, change }) {
   const [isUsed, setUsed] = useState(false);
-  return html`<input ...${attributes} onFocus=${() => setUsed(true)} list="workflow-zones" autoComplete="off" spellcheck=${false} placeholder="recipient" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
+  return html`<input ...${attributes} onFocus=${() => setUsed(true)} list="workflow-zones" autoComplete="off" spellcheck=${false} placeholder=${schema.examples?.[0] ?? 'recipient'} value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
     <datalist id="workflow-zones"><option value="recipient" />${isUsed && Intl.supportedValuesOf('timeZone').map((one) => html`<option key=${one} value=${one} />`)}</datalist>`;
 }
 
@@ -229,9 +241,10 @@ const cameFrom = (page, step) => ({ workflow: page.key, step });
 const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draft, values, field, isReadOnly }) {
   const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
   const found = list.value?.[plural] ?? [];
+  const isOfStep = stepPathOf(field) !== null;
   return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
-    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant, ...(!isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
-    ${plural === 'templates' && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
+    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant, ...(isOfStep && !isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
+    ${plural === 'templates' && isOfStep && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
 };
 
 /** A button that moves the texts of a step to a template, which has other languages and, for an e-mail, a design. */

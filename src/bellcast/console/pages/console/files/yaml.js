@@ -11,11 +11,13 @@ const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
 const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
 /** Fields that occur only in responses. */
-const ADDED = new Set(['key', 'tenant', 'version', 'active', 'in_code', 'draft', 'effects', 'findings', 'uses', 'created_at', 'updated_at', 'managed']);
+const ADDED = new Set(['key', 'tenant', 'version', 'in_code', 'draft', 'effects', 'findings', 'uses', 'created_at', 'updated_at', 'managed', 'next_at', 'last_at', 'last_error']);
 
 /** An object without the fields that occur only in responses. */
 export function valuesOf(one) {
-  const values = Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
+  // A workflow is switched off by a request of its own; a schedule is paused by its field.
+  const isAdded = (name) => ADDED.has(name) || (name === 'active' && one.version !== undefined);
+  const values = Object.fromEntries(Object.entries(one).filter(([name, value]) => !isAdded(name) && value !== null));
   if (values.translations) values.translations = Object.fromEntries(Object.entries(values.translations).map(([tag, parts]) => [tag, withoutCompiled(parts)]));
   return withoutCompiled(values);
 }

@@ -1,0 +1,124 @@
+/**
+ * The form of a type, a schedule or an event source, made from its JSON Schema. Fields that it does not know stay as they are.
+ */
+import { html, useRef, useState } from './html.js';
+import { Loaded, useLoad } from './load.js';
+import { CHANNEL_NAMES } from './outcomes.js';
+import { get } from './server.js';
+import { Cron, DAYS, Fields, NextTimes, pick } from './workflow-inspector.js';
+import { valueAt } from './workflow-model.js';
+
+const Segments = ({ label, options, value, choose }) => html`<div class="segments" role="group" aria-label=${label}>${options.map(([name, word]) => html`<button key=${name} type="button" aria-pressed=${String(name === value)} onClick=${() => name !== value && choose(name)}>${word}</button>`)}</div>`;
+
+/** Fields that the control of another one changes, and whose errors are shown there. */
+const SHOWN_AT = { required: 'channels', at: 'cron' };
+const shownAt = (field) => field.replace(/^\w+/, (name) => SHOWN_AT[name] ?? name);
+
+/** @param {{page: any, kind: any, draft: any}} of `draft` has the values, the errors of the server, and what changes them */
+export function DefinitionForm({ page, kind, draft }) {
+  const schema = useLoad((signal) => get(`/v1/schemas/${kind.name}`, signal));
+  const values = draft.values.value;
+  return html`<${Loaded} of=${schema}>${({ $defs, $ref }) => {
+    const { properties } = $defs[$ref.split('/').at(-1)];
+    const problems = draft.problems.value.map((one) => ({ ...one, field: shownAt(one.field) }));
+    const shared = { page, draft: { ...draft, problems: { value: problems } }, values, widgets: WIDGETS, isReadOnly: false };
+    const content = properties.notification && contentOf(properties, values);
+    const shown = [...kind.form, ...(content?.paths ?? [])];
+    const isDefault = (name) => JSON.stringify(values[name]) === JSON.stringify(properties[name]?.default);
+    const others = Object.keys(values).filter((name) => !isDefault(name) && !shown.some((path) => path.split('.')[0] === shownAt(name)));
+    const isShown = ({ field }) => shown.some((path) => field === path || field.startsWith(`${path}.`));
+    const errors = problems.filter((one) => !isShown(one));
+    return html`<div class="definition-form"><${Fields} path="" properties=${pick(properties, kind.form)} ...${shared} />
+      ${content && html`<${Content} of=${content} draft=${draft}><${Fields} key=${content.path} path=${content.path} properties=${content.properties} ...${shared} /><//>`}
+      ${errors.length > 0 && html`<ul class="error" role="alert">${errors.map(({ field, message }) => html`<li key=${field + message}>${field && html`<code>${field}</code>`} ${message}</li>`)}</ul>`}
+      ${others.length > 0 && html`<p class="muted">Also in the YAML: ${others.join(', ')}</p>`}</div>`;
+  }}<//>`;
+}
+
+/** What is sent: the fields of the notification, or the workflow with its recipient. */
+function contentOf(properties, { notification }) {
+  if (notification === undefined) return { path: '', properties: pick(properties, ['workflow', 'to']), paths: ['workflow', 'to'] };
+  const { properties: fields } = properties.notification;
+  return { path: 'notification', properties: fields, paths: Object.keys(fields).map((name) => `notification.${name}`) };
+}
+
+/** A switch between a notification and a workflow. What was entered for the other one returns with it. */
+function Content({ of, draft, children }) {
+  const kept = useRef({});
+  const chosen = of.path ? 'notification' : 'workflow';
+  const choose = (next) => {
+    const { notification, workflow, to, data, ...rest } = draft.values.value;
+    const recipient = notification ? notification.to : to;
+    const other = next === 'workflow' ? { workflow: '', to: recipient } : { notification: { to: recipient, title: '' } };
+    const before = kept.current;
+    kept.current = chosen === 'workflow' ? { workflow, to, data } : { notification };
+    draft.change(Object.fromEntries(Object.entries({ ...rest, ...other, ...before }).filter(([, value]) => value !== undefined)));
+  };
+  return html`<fieldset class="definition-content"><legend class="hidden">What is sent</legend><${Segments} label="What is sent" options=${[['notification', 'Notification'], ['workflow', 'Workflow']]} value=${chosen} choose=${choose} />${children}</fieldset>`;
+}
+
+const channelOf = (one) => one?.channel ?? one;
+const STATES = [['off', 'Off'], ['on', 'On'], ['required', 'Required']];
+
+/** The channels of a type, each off, on, or on without a choice of the recipient. */
+function Channels({ value, values, draft, label }) {
+  const { required = false } = values;
+  const used = (value ?? []).map(channelOf);
+  const isRequired = (channel) => (required === true ? value === undefined || used.includes(channel) : [required || []].flat().includes(channel));
+  const stateOf = (channel) => (isRequired(channel) ? 'required' : used.includes(channel) ? 'on' : 'off');
+  const set = (channel, state) => {
+    const channels = state === 'off' ? (value ?? []).filter((one) => channelOf(one) !== channel) : used.includes(channel) ? value : [...(value ?? []), channel];
+    const others = Object.keys(CHANNEL_NAMES).filter((one) => one !== channel && isRequired(one));
+    const demanded = state === 'required' ? [...others, channel] : others;
+    const { channels: _, required: __, ...rest } = values;
+    draft.change({ ...rest, ...(channels.length > 0 && { channels }), ...(demanded.length > 0 && { required: demanded }) });
+  };
+  return html`<div class="channel-rows" role="group" aria-label=${label}>${Object.entries(CHANNEL_NAMES).map(([channel, name]) => html`<div key=${channel}><span>${name}</span><${Segments} label=${name} options=${STATES} value=${stateOf(channel)} choose=${(state) => set(channel, state)} /></div>`)}</div>
+    <small class="muted">${value === undefined ? 'Without channels, each send names its own.' : 'Recipients cannot turn off a required channel.'}</small>`;
+}
+
+const WHEN = [['once', 'Once'], ['daily', 'Daily'], ['weekly', 'Weekly'], ['cron', 'Cron']];
+const DAY_NAMES = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+
+/** The parts of a cron expression that is daily, or weekly on one day. */
+function partsOf(cron) {
+  const [, minute, hour, weekday] = /^(\d\d?) (\d\d?) \* \* (\*|[0-7]|[a-z]{3})$/i.exec(cron ?? '') ?? [];
+  if (minute === undefined) return null;
+  const named = DAYS.indexOf(weekday.toLowerCase());
+  return { time: `${hour.padStart(2, '0')}:${minute.padStart(2, '0')}`, day: weekday === '*' ? null : named >= 0 ? named : Number(weekday) % 7 };
+}
+
+/** When a schedule sends: once, or by a cron expression, of which the form has the frequent ones. */
+function Times({ attributes, values, draft, value: cron, change, field }) {
+  const parts = partsOf(cron);
+  const [kind, setKind] = useState(values.at !== undefined ? 'once' : !parts ? 'cron' : parts.day === null ? 'daily' : 'weekly');
+  const { time = '09:00', day } = parts ?? {};
+  const replace = (changes) => {
+    const { at, cron: _, ...rest } = draft.values.value;
+    draft.change({ ...changes, ...rest });
+  };
+  const setCron = (at, weekday) => {
+    const [hour, minute] = at.split(':').map(Number);
+    replace({ cron: `${minute} ${hour} * * ${weekday ?? '*'}` });
+  };
+  const choose = (next) => {
+    setKind(next);
+    if (next === 'once') replace({ at: `${new Date(Date.now() + 86_400_000).toLocaleDateString('sv')}T${time}:00` });
+    else if (next === 'cron') replace({ cron: cron ?? '0 9 * * 1-5' });
+    else setCron(time, next === 'daily' ? null : day ?? 1);
+  };
+  const timeInput = html`<input ...${attributes} type="time" required aria-label="Time" value=${time} onInput=${({ currentTarget: { value: at } }) => at && setCron(at, kind === 'daily' ? null : day ?? 1)} />`;
+  return html`<${Segments} label="When" options=${WHEN} value=${kind} choose=${choose} />
+    <div class="times">${kind === 'once' ? html`<${Once} attributes=${attributes} at=${values.at} change=${(at) => replace({ at })} />`
+      : kind === 'cron' ? html`<${Cron} attributes=${{ ...attributes, 'aria-label': 'Cron expression' }} ...${{ value: cron, change, values, field }} />`
+      : html`${kind === 'weekly' && html`<select aria-label="Day" value=${day ?? 1} onChange=${({ currentTarget: { value: next } }) => setCron(time, next)}>${DAY_NAMES.map((name, index) => html`<option key=${name} value=${index}>${name}</option>`)}</select>`}${timeInput}`}</div>
+    ${['daily', 'weekly'].includes(kind) && html`<${NextTimes} cron=${cron} zone=${valueAt(values, 'timezone') ?? 'UTC'} />`}`;
+}
+
+/** A local time in the zone of the schedule, or a text with an offset. */
+function Once({ attributes, at = '', change }) {
+  const isLocal = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:00)?$|^$/.test(at);
+  return html`<input ...${attributes} aria-label="Date and time" type=${isLocal ? 'datetime-local' : 'text'} required value=${isLocal ? at.slice(0, 16) : at} onInput=${({ currentTarget: { value } }) => change(isLocal && value ? `${value}:00` : value)} />`;
+}
+
+const WIDGETS = { channels: Channels, times: Times };
