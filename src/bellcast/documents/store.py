@@ -125,10 +125,10 @@ class Documents(StoreTable):
         False, and write nothing, if the stored object is not `before`."""
         return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
 
-    @write(audit.LOCK)
+    @write(audit.LOCK, is_exclusive=True)
     def apply(self, scripts: Sequence[Callable[[], WriteScript]]) -> Script[None]:
-        """Run these scripts in one transaction, for example with `audit.append`. Raises PreconditionFailed, and writes nothing,
-        if one of them returns False."""
+        """Run these scripts in a transaction of their own, for example with `audit.append`: writes of the same objects do not
+        run in step with them. Raises PreconditionFailed, and writes nothing, if one of them returns False."""
         for script in scripts:
             if not (yield from script()):
                 raise PreconditionFailed

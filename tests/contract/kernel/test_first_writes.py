@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 from bellcast.audit.store import append
 from bellcast.audit.types import AuditEntry
-from bellcast.documents.store import Documents
+from bellcast.documents.store import Documents, replace
 from bellcast.kernel.errors import Conflict, PreconditionFailed
 from bellcast.kernel.ids import Ids
 from bellcast.settings import Settings
@@ -33,6 +33,15 @@ async def test_object_is_replaced_once(store: Store) -> None:
     await documents.put("kind", "", "k", b"{}", 1)
     writes = [documents.change("kind", "", "k", b"{}", b'{"a":%d}' % number, 2) for number in range(4)]
     assert sorted(await asyncio.gather(*writes)) == [False, False, False, True]
+
+
+async def test_object_is_replaced_by_a_push_or_by_a_write(store: Store) -> None:
+    documents, name = store.documents, {"kind": "kind", "tenant": "", "key": "k"}
+    await documents.put(**name, body=b"{}", now=1)
+    pushed = documents.apply([lambda: replace(name, b"{}", b'{"pushed":1}', 2)])
+    written = [documents.change(**name, before=b"{}", after=b'{"a":%d}' % number, now=2) for number in range(2)]
+    results = await asyncio.gather(pushed, *written, return_exceptions=True)
+    assert len([one for one in results if one is None or one is True]) == 1
 
 
 async def test_one_write_finds_an_object_a_suppression_or_a_tenant_new(store: Store) -> None:

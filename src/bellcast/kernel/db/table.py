@@ -67,16 +67,16 @@ def pages(listed: KeysetList[T]) -> Callable[[StoreTable, ListQuery], Awaited[Li
 
 
 def write(
-    *fixed: LockKey, locks: Callable[..., Iterable[LockKey]] | None = None, is_housekeeping: bool = False
+    *fixed: LockKey, locks: Callable[..., Iterable[LockKey]] | None = None, **options: bool
 ) -> Callable[[Callable[Concatenate[S, P], Script[T]]], Callable[Concatenate[S, P], Awaited[T]]]:
     """Run a script in a transaction. It takes the fixed locks, or those that `locks` returns for the script's arguments;
-    without either it must not change an inbox."""
+    without either it must not change an inbox. The options are those of ScriptCommand."""
 
     def decorated(script: Callable[Concatenate[S, P], Script[T]]) -> Callable[Concatenate[S, P], Awaited[T]]:
         @wraps(script)
         def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Awaited[T]:
             keys = fixed if locks is None else locks(*args, **kwargs)
-            command = ScriptCommand(lambda: script(self, *args, **kwargs), keys, is_housekeeping=is_housekeeping)
+            command = ScriptCommand(lambda: script(self, *args, **kwargs), keys, **options)
             return self._engine.write(command)
 
         return run

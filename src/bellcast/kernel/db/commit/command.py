@@ -61,11 +61,16 @@ class ScriptCommand(WriteCommand[T]):
     """A write of about one row. Without lock keys (None) it is exclusive."""
 
     def __init__(
-        self, script: Callable[[], Script[T]], lock_keys: Iterable[LockKey] | None, *, is_housekeeping: bool = False
+        self,
+        script: Callable[[], Script[T]],
+        lock_keys: Iterable[LockKey] | None,
+        *,
+        is_exclusive: bool = False,
+        is_housekeeping: bool = False,
     ) -> None:
         self._script = script
         self._lock_keys = None if lock_keys is None else frozenset(lock_keys)
-        self.is_exclusive = lock_keys is None
+        self.is_exclusive = is_exclusive or lock_keys is None
         self.is_housekeeping = is_housekeeping
 
     def script(self) -> Script[T]:
