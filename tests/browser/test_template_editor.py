@@ -468,6 +468,20 @@ def test_token_of_a_text_stays_on_its_line_and_is_stored_as_it_is_written(
     assert saved(page, owner)["email"]["blocks"][1]["text"] == "{{ tenant.name }}: At {{ data.when | time }} or later"
 
 
+def test_dark_preview_says_that_a_card_with_colors_of_its_own_stays_light(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/colored", {"email": {"subject": "x", "html": "<p style='color:#444444'>Hi</p>"}})
+    page = open_console("/templates/colored?edit=yes")
+    card = page.frame_locator("iframe").locator(".bc-card")
+    expect(card).to_contain_text("Hi")
+    note = page.get_by_text("so its card stays light")
+    expect(note).to_have_count(0)
+    page.get_by_role("group", name="Color scheme").get_by_role("button", name="Dark").click()
+    expect(note).to_be_visible()
+    expect(card).to_have_css("background-color", "rgb(255, 255, 255)")
+
+
 def test_warning_about_an_optional_variable_inserts_a_default(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

@@ -87,6 +87,9 @@ const SCHEMES = { light: 'Light', dark: 'Dark', inverted: 'Inverted' };
 /** A choice of one of some words, shown as buttons. */
 const Segments = ({ label, words, value, choose }) => html`<div class="segments" role="group" aria-label=${label}>${Object.entries(words).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === value)} onClick=${() => choose(one)}>${word}</button>`)}</div>`;
 
+/** Whether the base layout has no dark card around an e-mail. */
+const staysLight = (source) => source.includes('class="bc-card"') && !source.includes('.bc-card{');
+
 /** A template as its recipients see it, in one channel, with the data that is `shown`. Operators that only read see the e-mail of the `published` template. */
 export function Preview({ channel, locale, preview, problems: known, path, shown, isOpen, embedded, tenant, template, published = null }) {
   const [device, setDevice] = useState('desktop');
@@ -115,6 +118,7 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
       <div class="subject"><p><span class="muted">Subject</span> <b dir="auto">${part.subject}</b></p>${(!embedded || (embedded.may('test') && me.value.email)) && html`<${SendTest} path=${path} wanted=${wanted} isDisabled=${problems.length > 0} />`}</div>
       ${device === 'text' ? html`<pre tabIndex="0" dir="auto">${part.text}</pre>` : html`<div class=${isDark ? 'mail-frame dark' : 'mail-frame'} ref=${frame}><iframe sandbox="" title="Preview of the e-mail" name="template-preview"></iframe></div>
         <form method="post" action=${`${ROOT}${embedded ? withQuery('/embed/template-preview', { tenant, scheme: look.scheme, images: look.images }) : path('/html', { scheme: look.scheme, images: look.images })}`} target="template-preview" hidden ref=${form}>${embedded && html`<input type="hidden" name="token" value=${embedded.token()} /><input type="hidden" name="key" value=${template} />`}<input type="hidden" name="request" value=${JSON.stringify(wanted)} /></form>`}</div>`}
+    ${part && channel === 'email' && look.scheme === 'dark' && device !== 'text' && staysLight(part.html ?? '') && html`<p class="muted">The content sets colors of its own, so its card stays light.</p>`}
     ${part && channel === 'inbox' && html`<div class="device bell" dir="auto"><p class="bell-head"><b>Notifications</b> <span class="tag">1 new</span></p><div class="bell-item"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b>${part.title}</b>${part.body && html`<p>${part.body}</p>`}${(part.action_url || part.actions?.length > 0) && html`<p class="bell-actions">${part.actions?.length > 0 ? part.actions.map((one) => html`<span key=${one.id ?? one.label} class="bell-action">${one.label}</span>`) : html`<span class="bell-action" title=${part.action_url}>${part.action_text ?? 'Open'}</span>`}</p>`}<small class="muted">now</small></div><span class="dot" aria-hidden="true"></span></div></div>
       ${part.action_url && html`<p class="muted">Opens <code>${part.action_url}</code></p>`}`}
     ${part && channel === 'push' && html`<div class="device lock" dir="auto"><div class="push"><small>Your app <span>now</span></small><b>${part.title}</b>${part.body && html`<p>${part.body.slice(0, part.cut_at)}${part.body.length > part.cut_at && html`<span class="cut" title="Phones cut it here"> … </span>`}</p>`}</div></div>
