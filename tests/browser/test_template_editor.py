@@ -529,6 +529,23 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     expect(page.locator(".heading")).to_contain_text("used by the type listed of acme-listed")
 
 
+def test_test_message_suggests_the_recipients_of_the_last_sends(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/suggested", {"email": {"subject": "x", "text": "Hello {{ data.client }}"}})
+    owner.send("PUT", "/v1/types/suggested", {"template": "suggested"})
+    for to in ("alice", "eve@example.com"):
+        owner.send(
+            "POST", "/v1/notifications", {"to": to, "type": "suggested", "title": "x", "data": {"client": "Eve"}}
+        )
+    page = open_console("/templates/suggested")
+    expect(page.frame_locator("iframe").get_by_text("Hello Ann Lind")).to_be_visible()
+    options = page.locator("#template-recipients option")
+    assert options.evaluate_all("options => options.map((one) => one.value)") == ["alice"]
+    assert page.get_by_label("To recipient").get_attribute("list") == "template-recipients"
+    assert violations(page) == []
+
+
 def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

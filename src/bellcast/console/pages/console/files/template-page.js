@@ -53,9 +53,11 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const shown = usePreviewData({ path: url, values, isStored: true, mayRender: mayChange });
   const preview = usePreview({ path: url, values, shown, locale, recipient, mayRender: mayChange });
   const choice = (label, all, current, choose, wordOf) => html`<div class="segments" role="group" aria-label=${label}>${all.map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === current)} title=${wordOf(name)} onClick=${() => choose(name)}>${label === 'Language' ? name || 'Default' : wordOf(name)}</button>`)}</div>`;
-  return html`<div class="template-page"><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
+  // Keys that the server masks belong to no recipient.
+  const recipients = [...new Set(shown.samples.map((one) => one.recipient))].filter((key) => key && !key.includes('•'));
+  return html`<div class="template-page"><datalist id="template-recipients">${recipients.map((key) => html`<option key=${key} value=${key} />`)}</datalist><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
       <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
-        ${mayChange && html`<input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`}</div>
+        ${mayChange && html`<input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" list="template-recipients" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`}</div>
       <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
     <div>${mayChange && html`<${Test} ...${{ page, one, url, tenant, shown }} />`}<${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div></div>`;
 }
@@ -66,6 +68,6 @@ function Test({ page, one, url, tenant, shown: { data } }) {
   const channels = PARTS.filter((name) => name !== 'inbox' && one[name]);
   if (channels.length === 0) return html`<${Card} title="Test message"><p class="muted">The template is for the inbox only.</p><//>`;
   return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
-      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
+      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
     <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
 }
