@@ -292,6 +292,11 @@ def test_yaml_is_coloured_and_can_be_tested(edit: Callable[..., Editor]) -> None
     page.get_by_role("button", name="Test", exact=True).click()
     expect(page.get_by_role("complementary", name="Test")).to_be_visible()
     assert violations(page) == []
+    text.dispatch_event("paste")
+    text.fill(text.input_value() + "nots: 1\n")
+    expect(page.get_by_role("region", name="Problems")).to_contain_text("Did you mean note?")
+    page.wait_for_function("document.activeElement.selectionEnd > document.activeElement.selectionStart")
+    assert text.evaluate("one => one.value.slice(one.selectionStart, one.selectionEnd)") == "nots: 1"
 
 
 def test_list_of_types_leaves_visible_what_it_adds_to(edit: Callable[..., Editor]) -> None:

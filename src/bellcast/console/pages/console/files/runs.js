@@ -7,7 +7,7 @@ import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, Skeleton, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Card, Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
+import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
