@@ -315,6 +315,18 @@ def test_list_of_types_leaves_visible_what_it_adds_to(edit: Callable[..., Editor
         editor.type("Escape")
 
 
+def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., Page]) -> None:
+    page = open_console("/workflows?edit=new", viewport={"width": 1280, "height": 800})
+    page.get_by_label("Key").fill("chosen")
+    page.get_by_role("radio", name="Collect").check(force=True)
+    assert violations(page) == []
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("treeitem")).to_have_count(2)
+    expect(page.locator("[data-step=digest]")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("treeitem")).to_have_count(2)
+
+
 def test_problems_move_nothing_on_the_canvas(edit: Callable[..., Editor]) -> None:
     editor = edit("still-flow", BUILT)
     bars = [editor.page.get_by_role("group", name=name) for name in ("Zoom", "Runs")]

@@ -107,17 +107,17 @@ export function SaveState({ draft, isReadOnly }) {
 }
 
 /** The page that names a new object. */
-export function NewObject({ page, kind, hint, steps }) {
+export function NewObject({ page, kind, hint, steps, more }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const own = page.me.tenants;
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
-  const create = async ({ key, tenant: of = '' }) => {
+  const create = async ({ key, tenant: of = '', starter }) => {
     if (!of.trim()) await prepare(kind, key.trim());
-    go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim() }));
+    go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim(), starter }));
   };
   return html`<${Heading} title=${`New ${kind.name}`}><a class="button" href=${page.url(`/${kind.plural}`)}>Back</a><//>
     <div class="naming"><section class="panel"><${Form} button="Continue" send=${create}><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
-    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} /><//></section>
+    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant, hint: 'Leave it empty for all tenants.' }} />${more}<//></section>
     <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${text}</span></li>`)}</ol></div>`;
 }
 

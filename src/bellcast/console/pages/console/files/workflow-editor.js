@@ -15,7 +15,7 @@ import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, NewObject, Review, SaveState, YamlNote, obstacleOf } from './draft-parts.js';
 import { DraftYaml, ProblemList } from './draft-yaml.js';
-import { ActionMenu, Starters, TypeMenu } from './workflow-dialogs.js';
+import { ActionMenu, StarterChoice, Starters, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
 import { commentsOf, copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, withNotes } from './workflow-model.js';
@@ -36,7 +36,7 @@ const copy = (step) => copyPart(COPIED, step);
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf, commentsOf, withNotes };
 
 /** The page that names a new workflow. */
-export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['workflows', 'Start with a pattern', 'A reminder, a digest, or an empty canvas.'], ['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." more=${html`<${StarterChoice} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
@@ -69,6 +69,8 @@ function Editor({ page, tenant, found }) {
     const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, ...found });
     one.freeKey = (key) => freeKey(one.values.value, key);
     if (found.inherited && !found.draft && one.isNew.value && !one.values.value.steps) one.change(valuesOf(found.inherited));
+    const starter = stepsOfStarter(page.query.get('starter'));
+    if (starter && innerWidth >= READ_ONLY_PX && one.isNew.value && !one.values.value.steps) one.change({ ...one.values.value, steps: starter });
     return one;
   }, []);
   useEffect(() => () => draft.close(), []);
