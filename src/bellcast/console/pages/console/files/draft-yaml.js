@@ -13,6 +13,12 @@ export const ProblemList = ({ title, of, values, choose }) => of.length > 0 && h
   return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code> ${key && field.slice(path.length + 1)} ${message}</span></button></li>`;
 })}</ul></details></section>`;
 
+/** The names of fields, each with its label and the words that it can have; `*` marks those that must be there. */
+const FieldNames = ({ of: { properties, required = [] } }) => html`<dl>${Object.entries(properties).filter(([, one]) => one['x-label']).map(([name, one]) => html`<div key=${name}><dt><code>${name}${required.includes(name) && '*'}</code></dt><dd>${one['x-label']}${one.enum && html`: <code>${one.enum.join(' | ')}</code>`}</dd></div>`)}</dl>`;
+
+/** The fields of an object and of its parts, by their JSON Schema. */
+export const FieldHelp = ({ schema }) => html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<details key=${name}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>`)}<p class="muted">* must be there</p></section>`;
+
 /** The definition as YAML. While it cannot be read, the draft keeps the last definition. */
 export function DraftYaml({ draft, isReadOnly }) {
   const text = draft.yamlText.value;
@@ -28,7 +34,7 @@ export function DraftYaml({ draft, isReadOnly }) {
   useEffect(() => {
     if (isPasted.current && first) selectLine(area.current, first);
     if (first) isPasted.current = false;
-  }, [first]);
+  }, [draft.problems.value, problem]);
   const show = ({ line }) => { if (line) selectLine(area.current, line); };
   return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
     <${YamlText} area=${area} value=${text} marked=${new Set(errors.map(({ line }) => line))} change=${draft.changeYaml} id="draft-yaml" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" onPaste=${() => { isPasted.current = true; }} />

@@ -14,7 +14,7 @@ import { session } from './storage.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, NewObject, Review, SaveState, YamlNote, obstacleOf } from './draft-parts.js';
-import { DraftYaml, ProblemList } from './draft-yaml.js';
+import { DraftYaml, FieldHelp, ProblemList } from './draft-yaml.js';
 import { ActionMenu, StarterChoice, Starters, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
@@ -357,7 +357,7 @@ function Editor({ page, tenant, found }) {
     ${(inCode || draft.refusal.value) && html`<p class="editor-note" role="note">${inCode ? IN_CODE : draft.refusal.value}</p>`}
     ${view === 'canvas' && mayEdit && html`<${YamlNote} draft=${draft} view="canvas" open=${() => setView('yaml')} />`}
     <div class="editor-main">
-      ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} />`
+      ${view === 'yaml' ? html`<div class="yaml-place"><${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} /><${FieldHelp} schema=${schema} /></div>`
         : !hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
