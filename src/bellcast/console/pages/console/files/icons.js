@@ -52,6 +52,7 @@ const PATHS = {
   close: 'm4 4 8 8M12 4l-8 8',
   plus: 'M8 3v10M3 8h10',
   menu: 'M2.5 4.5h11M2.5 8h11M2.5 11.5h11',
+  trash: 'M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.5 8.5h6l.5-8.5M7 7v3.5M9 7v3.5',
   more: 'M3.5 8h.2M8 8h.2M12.5 8h.2',
   chevron: 'm5 6.5 3 3 3-3',
   lock: 'M4 7.5h8v6H4ZM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5',
