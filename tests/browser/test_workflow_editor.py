@@ -342,6 +342,11 @@ def test_problems_move_nothing_on_the_canvas(edit: Callable[..., Editor]) -> Non
     editor.page.locator(".inspector").get_by_label("For", exact=True).fill("soon")
     expect(editor.page.get_by_role("region", name="Problems")).to_contain_text("expected a duration")
     assert [bar.bounding_box() for bar in bars] == before
+    editor.page.set_viewport_size({"width": 820, "height": 900})
+    expect(editor.page.get_by_role("button", name="1 problem", exact=True)).to_have_text("1", use_inner_text=True)
+    publish = editor.page.get_by_role("button", name="Review and publish")
+    assert publish.evaluate("one => one.getBoundingClientRect().right <= innerWidth")
+    assert editor.page.locator("h1").evaluate("one => one.clientWidth") >= 50
 
 
 @pytest.mark.thorough
