@@ -83,7 +83,7 @@ def test_every_page_is_accessible_fits_and_shows_its_focus(
         "/recipients/%3Cimg%20src%3Dx%3E": HOSTILE,
         f"/messages/{owner.message}": None,
         f"/mail/{owner.message}": None,
-        f"/runs/{owner.run}": "evil for runner",
+        f"/runs/{owner.run}": "runner · evil",
         "/workflows/evil": "evil",
         "/templates/evil": "evil",
         "/tenants/evil": HOSTILE,
