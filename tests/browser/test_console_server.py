@@ -547,7 +547,7 @@ def test_charts_of_a_row_are_aligned(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport={"width": 1280, "height": 900})
     page.route("**/v1/stats/series?*", respond)
     page.get_by_role("link", name="Overview").click()
-    expect(page.locator(".chart")).to_have_count(8)
+    expect(page.locator(".chart")).to_have_count(6)
     distance = "(all) => all.map((one) => one.querySelector('svg').getBoundingClientRect().top - one.getBoundingClientRect().top)"
     for width in (1280, 700, 390):
         page.set_viewport_size({"width": width, "height": 900})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -51,7 +52,39 @@ def connected(owner: Console, recipient: str) -> Iterator[None]:
 
 @pytest.mark.thorough
 def test_overview_shows_that_the_server_works(operator: Operator) -> None:
-    expect(operator.page.locator(".headline")).to_contain_text("ready")
+    expect(operator.page.locator(".headline")).to_contain_text("Server ready")
+
+
+def cause_of(text: str, count: int) -> dict[str, Any]:
+    newest = {"created_at": "2026-11-01T10:00:00Z"}
+    kind = {"kind": "message", "channel": "email", "provider": "posts", "tenant": None}
+    return {**kind, "cause": text, "count": count, "newest": newest, "oldest_at": newest["created_at"]}
+
+
+def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport={"width": 1280, "height": 800})
+    causes = [cause_of("552 Mailbox full", 2), cause_of("451 Greylisted", 3)]
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": causes}))
+    page.locator("#menu").get_by_role("link", name="Overview", exact=True).click()
+    row = page.locator(".briefing li.bad")
+    expect(row.get_by_role("link", name="5 e-mails failed through posts")).to_be_visible()
+    expect(row).to_contain_text("2 causes, most often: 451 Greylisted")
+    expect(page.locator(".headline b")).to_contain_text("1 problem")
+    row.hover()
+    row.get_by_role("link", name="Retry 5…").click()
+    expect(page).to_have_url(re.compile("/failures\\?.*provider=posts.*retry=yes"))
+    expect(page.get_by_role("dialog", name="Retry all failures")).to_be_visible()
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_overview_warns_of_refused_sign_ins_only_if_they_are_many(open_console: Callable[..., Page], count: int) -> None:
+    page = open_console("/account")
+    refused = {"method": "POST", "path": "/v1/session", "code": "unauthenticated", "status": 401}
+    requests = [{**refused, "at": "2026-11-01T10:00:00Z"}] * count
+    page.route("**/v1/requests?*", lambda route: route.fulfill(json={"requests": requests}))
+    page.locator("#menu").get_by_role("link", name="Overview", exact=True).click()
+    expect(page.locator(".headline")).to_contain_text("Server ready")
+    expect(page.get_by_text(f"{count} requests refused in an hour")).to_have_count(int(count == 5))
 
 
 def test_overview_has_a_notice_while_mails_are_simulated(open_console: Callable[..., Page], owner: Console) -> None:

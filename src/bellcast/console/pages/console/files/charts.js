@@ -40,22 +40,25 @@ const summed = (range) => range.unit;
 const averaged = (range) => range.average;
 const most = () => 'at most';
 
-// `list` with `filter` shows what happened in a selected range, by default the notifications.
+// `note` says what a sum counts. `list` with `filter` shows what happened in a selected range, by default the notifications.
 const CHARTS = [
-  { metric: 'sends', title: 'Sends', headline: sum, about: summed, show: whole },
-  { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole, list: '/messages' },
-  { metric: 'failures', title: 'Failures', isBad: true, headline: sum, about: summed, show: whole, list: '/failures' },
+  { metric: 'sends', title: 'Sends', note: 'notifications and announcements', headline: sum, about: summed, show: whole },
+  { metric: 'deliveries', title: 'Deliveries', note: 'accepted by providers', headline: sum, about: summed, show: whole, list: '/messages' },
+  { metric: 'failures', title: 'Failures', note: 'messages, runs and requests', isBad: true, headline: sum, about: summed, show: whole, list: '/failures' },
   { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: whole, list: '/connections', filter: { state: 'closed' } },
   { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
   { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
-  { metric: 'latency_p95', title: 'Latency, p95', headline: highest, about: most, show: duration, isOfAll: true, list: '/requests' },
-  { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
+  { metric: 'latency_p95', title: 'Latency, p95', headline: highest, about: most, show: duration, isOfServer: true, list: '/requests' },
+  { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfServer: true },
 ];
 
-/** The charts of a tenant, or of all tenants, with the number of open connections once it is read. The range is in the URL; a server of less
+/** What the server does for its users, and how it copes. */
+export const USE = CHARTS.filter((one) => !one.isOfServer), LOAD = CHARTS.filter((one) => one.isOfServer || ['connections', 'publishes'].includes(one.metric));
+
+/** Charts of a tenant, or of all tenants, with the number of open connections once it is read. The range is in the URL; a server of less
  * than an hour begins with the last hour. */
-export function Charts({ page, tenant, connections }) {
-  const [ranges, shown] = tenant === undefined ? [RANGES, CHARTS] : [TENANT_RANGES, CHARTS.filter((one) => !one.isOfAll)];
+export function Charts({ page, tenant, connections, shown = USE }) {
+  const ranges = tenant === undefined ? RANGES : TENANT_RANGES;
   const chosen = page.query.get('range');
   const series = useLoad(async (signal) => {
     const read = async (name) => {
@@ -156,11 +159,11 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   const readout = selected || (pointed ? `${when(pointed[0])}: ${one.show(pointed[1])}` : before.length === 0 ? about : `${about} · ${other} before`);
   const [cursor] = pointed ? place(pointed) : [];
   const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
-  return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}</h3><p class="value">${headline}</p>
+  return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${/* The maximum is also the scale. */ one.about !== most && top > 0 && html`<span class="peak muted" aria-hidden="true">max ${one.show(top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
-      <path class="before" d=${line(before, place, stepMs)} /><path class="area" d=${area(ended, place, stepMs)} /><path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />
+      <path class="before" d=${line(before, place, stepMs)} />${one.headline === sum && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />
       ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>
     <p class="hidden" role="status">${selected && `${selected}. Enter opens it.`}</p>
     <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(begin + Math.round(part * last) * stepMs)}</span>`)}</p>

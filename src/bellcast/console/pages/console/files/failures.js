@@ -20,7 +20,7 @@ const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
 const POLL_MS = 1000;
 
 export const failures = {
-  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isFirst=${page.query.has('retry')} tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
@@ -49,7 +49,7 @@ export function Cause({ page }) {
   const select = (id) => ({ currentTarget: { checked } }) => setSelected((last) => new Set(checked ? [...last, id] : [...last].filter((one) => one !== id)));
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
   return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
-      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}.</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenant=${tenant.tenant} body=${{ filter }} /></div>`}`}</div></section>`}<//>
+      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}.</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenant=${tenant.tenant} body=${{ filter }} /></div>`}`}</div></section>`}<//>
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
     : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenant=${tenant.tenant} body=${{ ids: [...selected] }} />`}</div>`}
       <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select(one.id)} />`}
@@ -59,9 +59,9 @@ export function Cause({ page }) {
 /** The tenants with the most failures whose retries one dialog starts: each is a request. */
 const MAX_TENANTS = 20;
 
-/** A button that shows how many failures would be retried, and the side effects, and starts on request. Without a `tenant`, those of all tenants. */
-function Retry({ word, title, tenant, body, isPrimary = false }) {
-  const [isOpen, setOpen] = useState(false);
+/** A button that shows how many failures would be retried, and the side effects, and starts on request. Without a `tenant`, those of all tenants. `isFirst` shows it at once. */
+function Retry({ word, title, tenant, body, isPrimary = false, isFirst = false }) {
+  const [isOpen, setOpen] = useState(isFirst);
   const close = () => setOpen(false);
   return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}>${tenant === undefined ? html`<${OfTenants} body=${body} close=${close} />` : html`<${Plan} tenants=${[tenant]} body=${body} close=${close} />`}<//>`}`;
 }

@@ -6,7 +6,7 @@ import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { SetUpProvider, failureOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Dialect, Empty, Heading, Icon, State, Time } from './parts.js';
+import { Card, Dialect, Empty, Heading, Icon, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
@@ -63,16 +63,25 @@ async function simulatedOf(page, rows, tenant, signal) {
   }];
 }
 
+/** Fewer refused sign-ins of operators are typing errors. */
+const MIN_SIGN_INS = 5;
+/** The refused requests of apps and of pages, and the refused sign-ins if they are many. */
+function withoutTypingErrors(requests) {
+  const refused = requests.filter(({ code, operator }) => code && !operator), isSignIn = (one) => one.method === 'POST' && one.path === '/v1/session';
+  return refused.filter(isSignIn).length < MIN_SIGN_INS ? refused.filter((one) => !isSignIn(one)) : refused;
+}
+
 /** What failed, was refused or only simulated, the most frequent first. Each has a sentence, a time, and where it leads. */
 async function attentionOf(page, tenant, signal) {
   const rows = tenant || page.me.tenants?.[0] || '*';
   const { causes } = await get(withQuery('/v1/failures/causes', { tenant: rows, from: ago(24) }), signal);
-  const failed = Object.values(Object.groupBy(causes, causePath)).map((all) => { // the same cause in several tenants is one row
-    const [one] = all.sort((first, second) => second.newest.created_at.localeCompare(first.newest.created_at)), failures = all.reduce((sum, { count: some }) => sum + some, 0);
+  const failed = Object.values(Object.groupBy(causes, (one) => causePath({ ...one, cause: '' }))).map((all) => { // those of one provider, workflow or webhook are one row
+    const [one] = all.sort((first, second) => second.count - first.count), failures = all.reduce((sum, { count: some }) => sum + some, 0), several = new Set(all.map(({ cause }) => cause)).size;
+    const linkWith = (more) => (all.length === 1 ? withQuery(page.url(causePath(one)), { range: '24h', tenant: one.tenant ?? '', scope: tenant ? '' : 'all', ...more })
+      : withQuery(page.url('/failures'), { ...Object.fromEntries(FIELDS.slice(0, -1).map((name) => [name, one[name]])), range: '24h', tenant, ...more }));
     return {
-      kind: 'bad', weight: failures, text: failureText({ ...one, count: failures }), note: failureOf(one.cause), at: one.newest.created_at, tenants: all.flatMap((each) => each.tenant ?? []),
-      link: all.length === 1 ? withQuery(page.url(causePath(one)), { range: '24h', tenant: one.tenant ?? '', scope: tenant ? '' : 'all' })
-        : withQuery(page.url('/failures'), { ...Object.fromEntries(FIELDS.slice(0, -1).map((name) => [name, one[name]])), range: '24h' }),
+      kind: 'bad', weight: failures, text: failureText({ ...one, count: failures }), note: `${several > 1 ? `${several} causes, most often: ` : ''}${failureOf(one.cause)}`, tenants: [...new Set(all.flatMap((each) => each.tenant ?? []))],
+      at: all.map(({ newest }) => newest.created_at).sort().at(-1), link: linkWith({}), fix: page.may(BUILDERS) && html`<a class="button" href=${linkWith({ retry: 'yes' })}>Retry ${number(failures)}…</a>`,
     };
   });
   if (!page.may(CONTENT)) return failed;
@@ -80,7 +89,7 @@ async function attentionOf(page, tenant, signal) {
     get(withQuery('/v1/requests', { tenant: rows, status: '4xx', from: ago(1), limit: 200 }), signal), get(withQuery('/v1/webhooks', { tenant: rows, limit: 200 }), signal),
     simulatedOf(page, rows, tenant, signal),
   ]);
-  const refused = Object.entries(Object.groupBy(requests.filter(({ code, operator }) => code && !operator), ({ code }) => code)).map(([code, all]) => ({
+  const refused = Object.entries(Object.groupBy(withoutTypingErrors(requests), ({ code }) => code)).map(([code, all]) => ({
     kind: 'warn', weight: all.length, text: `${count(all.length, 'request')} refused in an hour`, note: `${code} · ${all[0].method} ${all[0].route ?? all[0].path}`, at: all[0].at, tenants: [...new Set(all.flatMap((each) => each.tenant ?? []))],
     link: withQuery(page.url('/requests'), { status: String(all[0].status), range: '1h', tenant }),
   }));
@@ -101,12 +110,12 @@ export function Overview({ page }) {
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
   const isNew = tenant === undefined && isUnused(stats.value);
   return html`<${Heading} title="Overview" /><${Together}>
-    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} reason=${reason} rows=${rows} isNew=${isNew} />`}<//>`}<//></section>
+    <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} page=${page} reason=${reason} rows=${rows} isNew=${isNew} />`}<//>`}<//></section>
     ${isNew ? page.mayOpen('/setup') && html`<${NewServer} page=${page} />` : html`
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} connections=${connectionsIn(stats.value)} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
-    : html`<ul class="numbers">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>
+    : html`<ul class="numbers of-four">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>
       <${Card} title="Stored"><${StoredRows} of=${value} /><//>`}<//></div>`}<//>`;
 }
 
@@ -116,16 +125,17 @@ function NewServer({ page }) {
   return html`<${Loaded} of=${setup}>${({ FirstSteps }) => html`<${FirstSteps} page=${page} />`}<//>`;
 }
 
-
-/** The first line says whether all is well; each row below leads to what needs someone. */
-function Briefing({ reason, rows, isNew }) {
+/** The first line says how much failed; each row below leads to its list, and can repeat what failed. */
+function Briefing({ page, reason, rows, isNew }) {
   const [isWhole, setWhole] = useState(false);
   const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
-  return html`<p class="headline"><${State} of=${reason ? 'not ready' : 'ready'} /> <b>${reason ?? (parts.length > 0 ? `${parts.join(' and ')} in 24 hours` : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b></p>
+  const kind = reason || problems > 0 ? 'bad' : warnings > 0 ? 'warn' : 'ok', server = reason ? 'Server not ready' : 'Server ready';
+  return html`<div class="headline"><span class=${kind}><${Icon} name=${kind} /></span><b>${reason ?? (parts.length > 0 ? parts.join(' · ') : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b>${!reason && parts.length > 0 && html`<span class="muted">in 24 hours</span>`}
+      ${page.mayOpen('/health') ? html`<a class="tag" href=${page.url('/health')}>${server}</a>` : html`<span class="tag">${server}</span>`}</div>
     ${rows.length > 0 && html`<ul>${rows.filter(({ kind }, index) => isWhole || index < SHOWN || kind === 'info').map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
-    ${rows.length - notices > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
+    ${rows.length - notices > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length - notices}`}</button>`}`;
 }
 
 const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`}>${first}</span>${others.length > 0 && html`<span class="muted" title=${others.join(', ')}>+${others.length}</span>`}`;

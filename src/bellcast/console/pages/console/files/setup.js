@@ -59,7 +59,7 @@ export function Setup({ page }) {
 export function FirstSteps({ page }) {
   const [round, setRound] = useState(0);
   useEvery(POLL_MS, () => setRound((last) => last + 1));
-  return html`<section class="panel"><${Checklist} page=${page} title="First steps" name="first" round=${round} lines=${firstSteps(page)} /></section>
+  return html`<section class="panel"><${Checklist} page=${page} title="First steps" name="first" round=${round} lines=${firstSteps(page)} />${page.me.data_folder && html`<p class="muted">Copied commands name the data folder of this server: <code>${inTerminal('bellcast …')}</code></p>`}</section>
     <nav aria-label="Next"><ul class="tiles">${NEXT.map(([target, icon, title, text]) => html`<li key=${target}><a class="tile" href=${page.url(target)}><span class="avatar tone-0" aria-hidden="true"><${Icon} name=${icon} /></span><b>${title}</b><small>${text}</small></a></li>`)}</ul></nav>`;
 }
 
@@ -81,7 +81,7 @@ async function watch(tenant, signal, receive) {
 
 /**
  * A list of lines. The `check` of a line resolves to what the server received, or null; a line that is `isPersistent` stays checked in this browser. `act` shows
- * what the operator does for it, and gets a function that ticks the line.
+ * what the operator does for it, and gets a function that ticks the line, and whether it is ticked.
  * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
 function Checklist({ page, title: heading, name, lines, round, canReset }) {
@@ -120,7 +120,7 @@ function Checklist({ page, title: heading, name, lines, round, canReset }) {
   };
   const done = lines.filter(({ title }) => seen[title]?.text).length;
   return html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>
-    <ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent))}</div></li>`)}</ol>
+    <ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div></li>`)}</ol>
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
 }
 
@@ -135,7 +135,7 @@ function remembered(page) {
 const remember = (page, lines) => localStorage.setItem(memoryOf(page), JSON.stringify(lines));
 
 const code = (text) => html`<code>${text}</code>`;
-const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${text} /></span>`;
+const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${inTerminal(text)} /></span>`;
 /** The tenant of the bell on the server's landing page, which is no page of the app. */
 const LANDING = 'bellcast-landing';
 /** Enough rows to find one beside those of the landing page and the playground. */
@@ -156,11 +156,11 @@ export const PLAYGROUND_TOPIC = 'private-playground';
 const isOfApp = ({ tenant, recipient, topics }) => tenant !== LANDING && recipient !== 'playground' && !topics?.includes(PLAYGROUND_TOPIC);
 const [sent, announced, read] = [one('/v1/notifications', 'notifications'), one('/v1/announcements', 'announcements'), one('/v1/notifications', 'notifications', { state: 'read' }, isOfApp)];
 const [open, closed] = [one('/v1/connections', 'connections', {}, isOfApp), one('/v1/connections', 'connections', { state: 'closed' }, isOfApp)];
-/** The code of the bell, which stays when a page has connected. */
-const bell = () => html`<p>${example(`<script type="module" src="${location.origin}${ROOT}/bellcast.js"></script>`)}</p><p>${example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`)}</p><p class="muted">A token to try it with: ${example(inTerminal('bellcast token alice'))}</p>`;
+/** The code of the bell, folded once a page has connected. */
+const bell = (tick, isDone) => html`<details open=${!isDone}><summary>The code</summary><p>${example(`<script type="module" src="${location.origin}${ROOT}/bellcast.js"></script>`)}</p><p>${example(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`)}</p><p class="muted">A token to try it with: ${example('bellcast token alice')}</p></details>`;
 bell.stays = true;
 const firstSteps = (page) => [
-  { title: 'Send a notification', isPersistent: true, hint: [example(inTerminal('bellcast notify alice "Hello"')), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
+  { title: 'Send a notification', isPersistent: true, hint: [example('bellcast notify alice "Hello"'), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
   { title: 'Connect a page', isPersistent: true, hint: 'Add the bell to a page of your app, with a token of the recipient.', act: bell, check: async (...how) => {
     const first = await open(...how) ?? await closed(...how);
     return first ? [dialectName(first), first.recipient].filter(Boolean).join(', ') : null;
