@@ -77,7 +77,9 @@ def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_consol
 
 
 @pytest.mark.parametrize("count", [4, 5])
-def test_overview_warns_of_refused_sign_ins_only_if_they_are_many(open_console: Callable[..., Page], count: int) -> None:
+def test_overview_warns_of_refused_sign_ins_only_if_they_are_many(
+    open_console: Callable[..., Page], count: int
+) -> None:
     page = open_console("/account")
     refused = {"method": "POST", "path": "/v1/session", "code": "unauthenticated", "status": 401}
     requests = [{**refused, "at": "2026-11-01T10:00:00Z"}] * count
