@@ -150,6 +150,12 @@ async def test_close_for_lost_events_takes_the_last_event_id_from_the_client(dia
     assert connection.fake.written == [frame]
 
 
+async def test_close_of_a_stream_that_opens_has_no_position() -> None:
+    connection = connect(new_hub(), phase=OPENING, dialect=SSE_PLAIN)
+    connection.close(EVENTS_LOST)
+    assert b"id: " not in b"".join(connection.fake.written)
+
+
 async def test_close_drops_unprocessed_messages() -> None:
     connection = in_phase(LIVE)
     connection.pending = PendingMessages(0)

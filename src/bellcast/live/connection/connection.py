@@ -10,6 +10,8 @@ from enum import IntEnum
 from socket import SocketType
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.kernel.events import Stream
@@ -341,6 +343,8 @@ class Connection(asyncio.Protocol):
     def close(self, end: CloseReason) -> None:
         """Send the close reason, then close. Idempotent."""
         if self.phase is not Phase.CLOSED:
+            if self.phase is Phase.OPENING:
+                end = replace(end, event_id=None)  # the client has no position of this connection yet
             self.close_reason = translated = self.dialect.close_event(end)
             self.begin_close()
             if self.pending:

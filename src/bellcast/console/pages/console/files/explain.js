@@ -106,26 +106,24 @@ async function copyOf({ notification, channel, recipient, tenant }, mayRender) {
   return { copy, step, decided: plan.find((row) => row.channel === channel) };
 }
 
-/** The step of a run that a rule skipped beside a notification: what sends its texts, and how they look. Null without one, or if its texts need more than the data of the run. */
+/** The step of a run that a rule skipped beside a notification: its template, and how its texts look. Null without one, or if they need more than the data of the run. */
 async function stepOf({ notification, channel, recipient, tenant }) {
   const { runs } = await get(withQuery('/v1/runs', { recipient, limit: MAX_RUNS, ...tenant }));
   const run = runs.find(({ steps }) => steps.some((one) => one.notification === notification));
   const skipped = run?.steps.find(({ type, state, reason }) => type === channel && state === 'skipped' && CHANGEABLE.includes(reason));
   if (!skipped) return null;
   const workflow = await get(withQuery(path`/v1/workflows/${run.workflow}`, { ...tenant, version: run.version }));
-  const { key, type, if: _, note, template, ...texts } = stepsOf(workflow).find(({ step }) => step.key === skipped.key).step;
-  const values = template ? undefined : { [channel]: channel === 'email' ? { ...texts, layout: null } : texts };
-  const { missing, [channel]: shown } = await request('POST', withQuery(path`/v1/templates/${template ?? key}/preview`, tenant), { values, data: run.data, recipient });
-  if (missing.length > 0 || !shown) return null;
-  const rendered = { ...texts, ...Object.fromEntries(Object.keys(texts).filter((name) => name !== 'layout').map((name) => [name, shown[name]])) };
-  return { key, template, shown, draft: { data: run.data, ...(template ? { template } : { [channel]: rendered }) } };
+  const { key, template } = stepsOf(workflow).find(({ step }) => step.key === skipped.key).step;
+  if (!template) return null; // a preview has placeholders for the links of the recipient
+  const { missing, [channel]: shown } = await request('POST', withQuery(path`/v1/templates/${template}/preview`, tenant), { data: run.data, recipient });
+  return missing.length > 0 || !shown ? null : { key, template, shown, draft: { data: run.data, template } };
 }
 
 const REASONS = { muted: 'the recipient has muted it', no_address: 'the recipient has no address', invalid_address: 'the address cannot be used', suppressed: 'the address is suppressed' };
 const StillStopped = ({ decided }) => decided?.outcome === 'skip' && html`<p class="notice" role="note">It would not be sent now either: ${REASONS[decided.rule] ?? 'a preference switches it off'}. Change that first.</p>`;
 
 /** The texts of the step, as they are sent. */
-const StepOfCopy = ({ copy, step, decided, channel, close, send }) => html`<p class="muted">A new notification with the ${MESSAGE_NAMES[channel]} of the step ${step.key}${step.template && ` from the template ${step.template}`}, with the data of the run, through this channel only.</p>
+const StepOfCopy = ({ copy, step, decided, channel, close, send }) => html`<p class="muted">A new notification with the ${MESSAGE_NAMES[channel]} of the step ${step.key} from the template ${step.template}, with the data of the run, through this channel only.</p>
   <${StillStopped} decided=${decided} />
   <div class="mail" role="group" aria-label="What is sent"><p dir="auto"><b>${step.shown.subject ?? step.shown.title}</b></p><pre tabIndex="0" dir="auto">${step.shown.text ?? step.shown.body}</pre></div>
   <${Form} button="Send" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${() => send(copy)} />`;
