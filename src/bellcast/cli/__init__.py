@@ -141,7 +141,8 @@ def main() -> NoReturn:
         console.fail(error.detail, 1)
     except OSError as error:
         if error.filename is not None:
-            console.fail(f"{error.filename} cannot be used: {error.strerror}; check the path, and its permissions.", 1)
+            advice = "" if error.errno in DISK_FULL_ERRORS else "; check the path, and its permissions"
+            console.fail(f"{error.filename} cannot be used: {error.strerror}{advice}.", 1)
         if error.errno not in DISK_FULL_ERRORS:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes the rest of the output when it exits

@@ -205,7 +205,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     const required = offered.filter((channel) => channels[channel]?.required);
     const cells = offered.map((channel) => h('td', `cell ${channel}`, {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at)));
     const often = offered.includes('email') && !channels.email?.required ? [frequency(type, name)] : [];
-    const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, h('span', '', {}, name), ...often), ...cells);
+    const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row', abbr: name }, h('span', '', {}, name), ...often), ...cells);
     if (!required.length) return [row];
     const hint = h('p', 'hint', { id: `required-${at}` }, icon(icons.lock), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')));
     return [row, h('tr', 'required', {}, h('td', '', { colSpan: offered.length + 1 }, hint))];

@@ -171,7 +171,7 @@ def publish(
             key = identity.recipient_of(one) if _is_user(one) else one
             to = topics.ToRecipient(recipient=arguments.name("recipient", key))
             bodies.append(topics.event(to, name, data, tenant=tenant_key(owner)))
-    for body in bodies:
+    for body in bodies[:1]:  # the others differ in the recipient, which is checked
         server_rules.check_event(arguments.json(body))
     return backends.current().send([OutgoingSend("publish", body, row_key()) for body in bodies], using)
 
