@@ -468,6 +468,21 @@ def test_token_of_a_text_stays_on_its_line_and_is_stored_as_it_is_written(
     assert saved(page, owner)["email"]["blocks"][1]["text"] == "{{ tenant.name }}: At {{ data.when | time }} or later"
 
 
+def test_blocks_that_a_translation_lacks_are_named_and_copied_to_their_places(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes&locale=de")
+    missing = page.locator(".not-translated")
+    expect(missing).to_contain_text("Not in German: Text, List, Columns, Button")
+    assert violations(page) == []
+    missing.get_by_role("button", name="Copy").click()
+    expect(missing).to_have_count(0)
+    blocks = saved(page, owner)["translations"]["de"]["email"]["blocks"]
+    assert blocks == [{**HEADING, "text": "Bis bald"}, *BLOCKS[1:]]
+    page.get_by_role("tab", name="Default", exact=True).click()
+    expect(missing).to_have_count(0)
+
+
 def test_dark_preview_says_that_a_card_with_colors_of_its_own_stays_light(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

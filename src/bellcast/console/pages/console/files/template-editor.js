@@ -4,6 +4,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNote } from './draft-parts.js';
+import { TYPES } from './block-model.js';
 import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
@@ -17,7 +18,7 @@ import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
-import { CHANNELS, KIND, at, languageName, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
+import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
@@ -189,6 +190,14 @@ function Languages({ values, change, languages, locale, beside }) {
     ${languages.length > 1 && html`<button type="button" class="quiet" aria-pressed=${String(beside !== null)} onClick=${compare}><${Icon} name="columns" /> Side by side</button>`}</div>`;
 }
 
+/** The blocks of the default language that a translation lacks, and a button that copies them to their places. */
+function NotTranslated({ original, blocks, locale, set }) {
+  const missing = missingBlocks(original, blocks);
+  if (missing.length === 0) return null;
+  const copy = () => set(missing.reduce((all, [index, block]) => all.toSpliced(index, 0, structuredClone(block)), blocks));
+  return html`<div class="not-translated"><span>Not in ${languageName(locale)}: ${missing.map(([, block]) => TYPES[block.type]?.title ?? block.type).join(', ')}</span><button type="button" onClick=${copy}>Copy</button></div>`;
+}
+
 /** The fields of a channel in one language. */
 function Part({ channel, locale, values, change, problems, openImport, say, ...tools }) {
   const place = placeOf(locale, channel);
@@ -213,7 +222,7 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
   return [text('subject', 'Subject'), part.blocks
-    ? html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} ...${tools} />`
+    ? [html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} ...${tools} />`, locale && values.email?.blocks && !tools.isReadOnly && html`<${NotTranslated} key="missing" original=${values.email.blocks} blocks=${part.blocks} locale=${locale} set=${set('blocks')} />`]
     : text(part.html === undefined && part.text !== undefined ? 'text' : 'html', part.html === undefined && part.text !== undefined ? 'Text' : 'HTML', { isLong: true, isCode: true }),
   !part.blocks && !tools.isReadOnly && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
 }

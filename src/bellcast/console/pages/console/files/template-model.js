@@ -109,6 +109,12 @@ function paired(before, after) {
   return pairs;
 }
 
+/** The blocks of an e-mail that its translation lacks, as [index, block]. */
+export function missingBlocks(original, translated) {
+  const there = new Set(paired(original, translated).map(([old]) => old));
+  return [...original.entries()].filter(([index]) => !there.has(index));
+}
+
 const fieldsOf = (one, other) => [...new Set([...Object.keys(one), ...Object.keys(other)])].filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 
 function nameOf({ key, type, text = '' }) {
