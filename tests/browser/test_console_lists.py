@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, WIDE
 from tests.thoroughness import sampled
+from tests.wire.clients import websocket
 
 PAGE_ROWS, PAGES = 200, 5
 
@@ -166,6 +167,20 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
     expect(page.locator(".feed .row-link")).to_have_count(250)
 
 
+def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/live?recipient=tina", viewport={"width": 1280, "height": 800})
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    for number in range(5):
+        owner.send("POST", "/v1/notifications", {"to": "tina", "title": f"Lesson {number}"})
+    row = page.locator(".feed .row").filter(has_text="Lesson 4")
+    expect(row.locator(".preview")).to_have_text("Lesson 4")
+    colour = "(one) => getComputedStyle(one).color"
+    assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
+    expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^\d+/s$"))
+
+
 def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=hoda")
     status = page.get_by_role("status").first
@@ -179,6 +194,31 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     page.get_by_role("heading", name="Live").hover()
     expect(second).to_be_visible()
     expect(status).to_have_text("Live")
+
+
+def test_topic_says_in_one_line_what_it_does_not_have(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/topics/private-lessons/subscriptions/tina")
+    page = open_console("/topics?prefix=private-lessons")
+    row = page.locator(".chunk .row")
+    expect(row).to_contain_text("1 subscriber")
+    row.get_by_role("link", name="private-lessons").click()
+    pane = page.locator(".pane")
+    expect(pane.get_by_text("This topic has no connections, no members present, no stored events.")).to_be_visible()
+    expect(pane.get_by_text("private", exact=True)).to_be_visible()
+    expect(pane.get_by_role("heading", level=2)).to_have_text(["Subscribers", "Publish"])
+
+
+def test_last_column_of_a_list_with_actions_ends_at_its_edge(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account", viewport={"width": 1280, "height": 800})
+    with websocket(owner.server, "edgar") as client:
+        client.until("ready")
+        page.goto("/console/connections?recipient=edgar")
+        row, since = page.locator(".chunk .row"), page.locator(".chunk .cell.time")
+        expect(since).to_be_visible()
+        ends = [one.evaluate("(one) => one.getBoundingClientRect().right") for one in (row, since)]
+        assert ends[0] - ends[1] == 8
+        row.hover()
+        expect(page.get_by_role("button", name="Actions of edgar")).to_have_css("opacity", "1")
 
 
 def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[..., Page]) -> None:

@@ -50,6 +50,11 @@ def emails(agency: Agency) -> list[str]:
         return [bell.messages.get(message.id, tenant="starlight").content["subject"] for message in found]
 
 
+def test_handler_url_refuses_requests_without_a_signature(agency: Agency) -> None:
+    """The doctor requests it with GET, and takes 404 for a wrong URL."""
+    assert httpx.get(f"{agency.url}/bellcast/calls").status_code == 401
+
+
 @pytest.mark.thorough
 def test_starlight_sign_in_needs_the_password_and_sign_out_ends_the_session(agency: Agency):
     with agency.visitor("noah") as noah:

@@ -412,3 +412,10 @@ def test_question_who_is_signed_in_is_no_refused_request(bellcast_server: Server
             headers = {"x-request-id": f"feed-question-{path}"}
             assert httpx.get(f"{bellcast_server.url}/v1/{path}", headers=headers).status_code == 401
         assert first(found, "refused")["trace"] == "feed-question-tenants"
+
+
+def test_icons_and_scripts_of_the_server_are_no_listed_requests(bellcast_server: ServerProcess) -> None:
+    with watching(bellcast_server, kind="request,refused", text="feed-file") as found:
+        for path in ("/favicon.svg", "/bellcast.js", "/v1/tenants"):
+            httpx.get(f"{bellcast_server.url}{path}", headers={"x-request-id": f"feed-file-{path[-4:]}"})
+        assert first(found, "refused")["trace"] == "feed-file-ants"

@@ -140,7 +140,10 @@ SECRET_ROUTES = (
     *(f"/v1/{kind}" for one in DIALECTS for kind in one.encrypted_fields),
 )
 # Not listed: static files, the lists themselves, and probes of load balancers.
-UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
+UNLISTED_ROUTES = (
+    *("/console", "/favicon", "/apple-touch-icon", "/bellcast", "/v1/feed", "/v1/requests"),
+    *("/healthz", "/readyz", "/metrics"),
+)
 # Maximum characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9
 # MiB.
 MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5

@@ -1,6 +1,7 @@
 /**
- * Health: readiness with its reason, the live nodes with their load, and the doctor with its findings as they arrive.
+ * Health: readiness with its reason, the load over time, the live nodes, and the doctor with its findings as they arrive.
  */
+import { Charts, LOAD } from './charts.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { count, number } from './format.js';
 import { Failure, Loaded, Together, useEvery, useLoad } from './load.js';
@@ -13,11 +14,15 @@ import { session } from './storage.js';
 
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
+const KINDS = { problem: 'bad', warning: 'warn', ok: 'ok' };
 const ORDER = ['problem', 'warning', 'ok'];
 
+/** Enough of a node's id to recognise it. */
+const ID_LENGTH = 8;
+
 const columns = (page) => [
-  { name: 'Node', kind: 'title', of: (one) => `${one.host}:${one.pid}`, text: (one) => html`${one.is_self && html`<${Tag}>this one<//>`}<code>${one.id}</code>` },
-  { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => (one.commit ? `${one.version} (${one.commit})` : one.version), width: '6.5rem' },
+  { name: 'Node', kind: 'title', of: (one) => `${one.host}:${one.pid}`, text: (one) => html`${one.is_self && html`<${Tag}>this one<//>`}<code title=${one.id}>${one.id.slice(0, ID_LENGTH)}</code>` },
+  { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => (one.commit ? `${one.version} (${one.commit})` : one.version), width: '8rem' },
   { name: 'Connections', kind: 'number', width: '5.5rem', of: (one) => (one.connections > 0 ? html`<a href=${withQuery(page.url('/connections'), { node: one.id })}>${number(one.connections)}</a>` : '0') },
   { name: 'CPU', kind: 'number', of: (one) => `${Math.round(one.cpu * 100)} %`, width: '3rem' }, { name: 'Memory', kind: 'number', width: '5rem', of: (one) => one.memory !== null && `${number(Math.round(one.memory / 1e6))} MB` },
   { name: 'Queue age', kind: 'number', width: '6rem', of: (one) => one.queue_age !== null && `${number(one.queue_age / 1000)} s` }, { name: 'Settings', of: (one) => `revision ${one.settings_revision}`, width: '5.5rem' }, { name: 'Started', kind: 'time', width: '5rem', of: (one) => one.started_at },
@@ -28,18 +33,18 @@ export function Health({ page }) {
   useEvery(REFRESH_MS, nodes.reload);
   return html`<${Heading} title="Health" /><${Together}>
     <${Loaded} of=${ready}>${(reason) => html`<section class=${`verdict ${reason ? 'bad' : 'ok'}`} aria-label="Readiness"><${Icon} name=${reason ? 'bad' : 'ok'} /><div><h2>${reason ? 'Not ready' : 'Ready'}</h2><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div></section>`}<//>
+    <${Charts} page=${page} shown=${LOAD} connections=${nodes.value?.reduce((sum, one) => sum + one.connections, 0)} />
     <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
 
-/** The name of the doctor's last result, which stays in the tab. */
-const LAST = 'doctor';
+/** The name of the doctor's last result, which stays in the tab, and for how long the page opens without a new one. */
+const LAST = 'doctor', FRESH_MS = 300_000;
 
 /** The doctor: shows findings as they arrive, and sorts them by severity once all have arrived. */
 function Doctor() {
   const [state, setState] = useState(() => ({ ...JSON.parse(session.getItem(LAST)) ?? { findings: null }, isRunning: false, problem: null }));
   const abort = useRef(null);
-  useEffect(() => () => abort.current?.abort(), []);
   const run = async () => {
     const findings = [];
     abort.current = new AbortController();
@@ -56,11 +61,15 @@ function Doctor() {
       if (!abort.current.signal.aborted) setState({ findings, isRunning: false, problem });
     }
   };
+  useEffect(() => {
+    if (!(Date.now() - Date.parse(state.at) < FRESH_MS)) run();
+    return () => abort.current?.abort();
+  }, []);
   const { findings, at, isRunning, problem } = state;
   const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
-  const status = isRunning ? 'Checking…' : findings && !problem ? `${problems === 0 ? 'No problems' : count(problems, 'problem')}, ${count(warnings, 'warning')}, ${count(findings.length, 'check')}.` : '';
+  const status = isRunning ? 'Checking…' : findings && !problem ? [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning'), count(findings.length, 'check')].filter(Boolean).join(' · ') : '';
   return html`<${Card} title="Doctor">${!findings && html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem.</p>`}
-    <div class="actions"><button type="button" class="primary" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status} ${at && html`<${Time} at=${at} />`}</p></div>
-    ${findings && html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`}
+    <div class="actions"><button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status}${at && html` · <${Time} at=${at} />`}</p></div>
+    ${findings && html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} kind=${KINDS[one.state]} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}<//>`;
 }

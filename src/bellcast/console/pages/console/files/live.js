@@ -3,9 +3,9 @@
  */
 import { OriginFix } from './allow-origin.js';
 import { FilterBar, RANGE, RECIPIENT } from './filters.js';
-import { count, duration, number, secondOf, toneOf } from './format.js';
+import { count, duration, number, secondOf } from './format.js';
 import { html, useLayoutEffect, useRef, useState } from './html.js';
-import { Failure, Loaded, refresh, refreshes, useLoad } from './load.js';
+import { Failure, Loaded, refresh, refreshes, useEvery, useLoad } from './load.js';
 import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, Person, State, Type, prose } from './parts.js';
 import { shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
@@ -18,6 +18,8 @@ const FILTERS = [{ name: 'kind', label: 'Kind', options: KINDS }, RECIPIENT, { n
 /** More rows than an operator can read would slow the page down. */
 const MAX_ROWS = 250;
 const RECENT = 100;
+/** The number of events per second is that of so many milliseconds. */
+const RATE_MS = 5000;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
@@ -69,6 +71,12 @@ class Feed {
     if (this.waiting.length > 2 * MAX_ROWS) this.forget(this.waiting.splice(0, MAX_ROWS));
   }
 
+  /** How many events arrived per second, of those that are still here. */
+  get rate() {
+    const since = new Date(Date.now() - RATE_MS).toISOString();
+    return Math.round([...this.waiting, ...this.rows].flatMap(({ events }) => events).filter(({ at }) => at > since).length * 1000 / RATE_MS);
+  }
+
   /** Show the rows that wait. */
   flush() {
     if (this.waiting.length === 0) return;
@@ -110,6 +118,7 @@ export function Live({ page }) {
     watch(own, target, abort.signal, setConnection);
     return () => abort.abort();
   }, [target, refreshes.value]);
+  useEvery(1000, changed);
   const current = feed.current ?? new Feed(changed);
   // Rows must not move while they are read, or while the pointer is about to click one.
   const isPointedAt = (HAS_POINTER.matches && place.current?.matches(':hover')) || place.current?.querySelector('.row-link:focus-visible') != null;
@@ -142,7 +151,7 @@ export function Live({ page }) {
     setOpened(null);
     changed();
   };
-  return html`<${Heading} title="Live"><span class=${`feed-state ${connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status}</span><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
+  return html`<${Heading} title="Live" note=${html`<span class=${`feed-state ${status === 'Live' ? 'ok' : isPaused || connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status}</span>${status === 'Live' && current.rate > 0 && html`<span class="muted" aria-hidden="true">${number(current.rate)}/s</span>`}`}><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
     <div class="resource"><${FilterBar} filters=${FILTERS} query=${query} chosen=${null} rows=${current.rows.map(headOf)} /></div>
     ${connection.problem && html`<${Failure} problem=${connection.problem} retry=${refresh} />`}
     ${current.left > 0 && html`<p class="muted">${count(current.left, 'event was', 'events were')} omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}
@@ -177,12 +186,12 @@ async function watch(feed, target, signal, setConnection, isOpened = false) {
 /** What happened in one trace, by its most telling event. Rows keep their places and change their texts, so that nothing moves. */
 function EventRow({ row, size, isOpen, open }) {
   const event = headOf(row), request = row.events.find((one) => one.kind === 'request' && one !== event), others = size - (request ? 2 : 1);
-  const { type } = event.detail ?? {}, isTyped = type && event.text.startsWith(`${type} to `);
+  const { type, title, reason } = event.detail ?? {}, isTyped = type && event.text.startsWith(`${type} to `);
   // The effect of an accepted request is shown instead of the request.
   const isPlain = !request || / 2\d\d$/.test(request.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
-    <span role="cell" class=${`cell kind${BAD.has(event.kind) ? ' bad' : ''} tone-${toneOf(event.kind)}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
-    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Type} of=${type} />${event.text.slice(type.length)}</span>` : event.text}</button>${size > 1 && html`<span class="muted preview">${[!isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span>`}</span>
+    <span role="cell" class=${`cell kind${BAD.has(event.kind) || /: failed$/.test(event.text) ? ' bad' : ''}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Type} of=${type} />${event.text.slice(type.length)}</span>` : event.text}</button><span class="muted preview" dir="auto">${[title ?? reason, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
     <span role="cell" class="cell who">${[event.tenant, !isTyped && event.recipient, event.topic].filter(Boolean).join(' · ')}</span></div>`;
 }
 

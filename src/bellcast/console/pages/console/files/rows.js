@@ -52,10 +52,10 @@ export function Rows({ label, columns, chunks, link, actions, isOpen, follow }) 
     settled.current = target.index;
     place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus();
   }, [target]);
-  const template = [...columns.map(widthOf), ...(actions ? ['28px'] : [])].join(' ');
+  const template = columns.map(widthOf).join(' ');
   let start = 0;
   return html`<div class="table" role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
-    <div role="rowgroup" class="head"><div role="row" class="row">${columns.map(({ name, kind }) => html`<div key=${name} role="columnheader" class=${`cell ${kind ?? ''}`}>${name}</div>`)}${actions && html`<div role="columnheader" class="cell"><span class="hidden">Actions</span></div>`}</div></div>
+    <div role="rowgroup" class="head"><div role="row" class="row">${columns.map(({ name, kind }) => html`<div key=${name} role="columnheader" class=${`cell ${kind ?? ''}`}>${name}</div>`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
     ${chunks.map((rows, index) => {
     const first = start;
     start += rows.length;

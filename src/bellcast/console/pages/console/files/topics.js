@@ -17,14 +17,14 @@ const MAX_EVENTS = 1000;
 
 /** What a name that begins with a reserved word means. */
 const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'presence-': 'with presence' };
-const aboutOf = ({ topic }) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
+const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
+const audienceOf = ({ subscribers, followers, present }) => [subscribers > 0 && `${many(subscribers)} ${subscribers === 1 ? 'subscriber' : 'subscribers'}`, followers > 0 && `${number(followers)} connected`, present > 0 && `${number(present)} present`].filter(Boolean).join(' · ');
 
 export const topics = {
   path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => one.topic, text: aboutOf }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), width: '7rem' },
-    { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), width: '6rem' }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: '5rem' },
+    { name: 'Topic', kind: 'title', of: (one) => one.topic }, { name: 'Followed by', of: audienceOf, width: '20rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
   ],
   none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
@@ -36,19 +36,23 @@ export function Topic({ page }) {
   const present = useLoad((signal) => get(url('/presence'), signal), here);
   const connected = useLoad((signal) => get(withQuery('/v1/connections', { topic: page.key, ...tenant, limit: FEW }), signal), here);
   const subscribed = useLoad((signal) => get(url('/subscriptions'), signal), here);
-  const stored = useLoad(async (signal) => (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse(), here);
+  const stored = useLoad(async (signal) => ({ events: (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse() }), here);
   const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
-  return html`<${Heading} title=${page.key} note=${tenant.tenant && html`<span class="muted">${tenant.tenant}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
-    <div class="story-columns topic"><div><div><${Card} title="Connected"><${Loaded} of=${connected}>${({ connections, next, total }) => (connections.length === 0 ? html`<p class="muted">No connection follows this topic.</p>` : html`
-      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`)}<//><//>
-    <${Card} title="Event history"><${Loaded} of=${stored}>${(events) => (events.length === 0 ? html`<p class="muted">No event is stored. The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.</p>` : html`
+  const nothing = [[connected, 'connections'], [subscribed, 'subscriptions', 'subscribers'], [present, 'members', 'members present'], [stored, 'events', 'stored events']].filter(([{ value }, rows]) => value?.[rows].length === 0).map(([, rows, name = rows]) => `no ${name}`);
+  return html`<${Heading} title=${page.key} note=${html`<span class="muted">${[tenant.tenant, aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
+    <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
+    <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`)}<//><//></div>
-    <div><${Card} title="Subscribers"><${Loaded} of=${subscribed}>${(response) => (response.subscriptions.length === 0 ? html`<p class="muted">No recipient subscribes to this topic.</p>` : html`
-      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`)}<//><//>
-    <${Card} title="Present now"><${Loaded} of=${present}>${({ members }) => (members.length === 0 ? html`<p class="muted">No member is present.</p>` : html`
-      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`)}<//><//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${nothing.length > 0 && html`<p class="muted">This topic has ${nothing.join(', ')}.${stored.value?.events.length === 0 && html` The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.`}</p>`}</div>
+    <div><${Filled} title="Subscribers" of=${subscribed} rows="subscriptions">${(response) => html`
+      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
+    <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
+      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
 }
+
+/** A card of rows, which is left out if there are none. */
+const Filled = ({ title, of, rows, children }) => of.value?.[rows].length !== 0 && html`<${Card} title=${title}><${Loaded} of=${of}>${children}<//><//>`;
 
 /** Rows that have already been read, a few at a time. */
 function InPages({ rows, children }) {
