@@ -447,9 +447,9 @@ def test_list_of_templates_shows_channels_as_named_signs(open_console: Callable[
 @pytest.mark.thorough
 def test_template_is_previewed_by_language_and_tested(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/templates/evil")
-    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "name"'))
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "Ann Lind"'))
     expect(page.frame_locator("iframe").get_by_text("alert")).to_be_visible()
-    expect(page.locator(".subject b")).to_have_text("name")
+    expect(page.locator(".subject b")).to_have_text("Ann Lind")
     page.get_by_role("group", name="Language").get_by_role("button", name="de", exact=True).click()
     expect(page.locator(".subject b")).to_have_text("Hallo")
     page.get_by_label("To recipient").fill("evil")
@@ -466,8 +466,8 @@ def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[...,
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     time = sample.pop("when")
     assert abs(datetime.fromisoformat(time).date() - tomorrow) <= timedelta(days=1)  # the test may run at midnight
-    assert sample == {"client": "client", "fee": {"net": 1234.5}, "starts_at": time, "rate": "rate"}
-    expect(page.locator(".device")).to_contain_text(re.compile(r"2:00\sPM, SEK\s*1,234\.50"))
+    assert sample == {"client": "Ann Lind", "fee": {"net": 49}, "starts_at": time, "rate": "Rate"}
+    expect(page.locator(".device")).to_contain_text(re.compile(r"2:00\sPM, SEK\s*49\.00"))
 
 
 def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[..., Page], owner: Console) -> None:
