@@ -110,7 +110,10 @@ def test_refused_save_names_its_request_and_is_repeated(edit: Callable[..., Edit
     editor = edit("refused-flow", BUILT)
     refusal = {"status": 403, "json": {"title": "Not now."}, "headers": {"x-request-id": "r-17"}}
     editor.page.route("**/draft", lambda route: route.fulfill(**refusal))
-    publish, view = editor.page.get_by_role("button", name="Review and publish"), editor.page.get_by_label("View")
+    publish, view = (
+        editor.page.get_by_role("button", name="Review and publish"),
+        editor.page.get_by_role("group", name="View"),
+    )
     expect(publish).to_be_disabled()
     expect(publish).to_have_accessible_description("Nothing has changed")
     place = view.bounding_box()
