@@ -146,6 +146,7 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     changed = owner.send("GET", "/v1/types/formed")
     assert [(one["channel"], one["after"]) for one in changed["channels"]] == [("email", "1h")]
     assert (changed["required"], changed["defaults"]) == (["email"], {"sms": False})
+    expect(page.locator(".facts").get_by_role("img", name="E-mail", exact=True)).to_be_visible()
 
 
 def test_form_is_not_shown_while_the_yaml_cannot_be_read(open_console: Callable[..., Page]) -> None:

@@ -168,11 +168,16 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_label("URL").fill("https://app.example.com/hook")
     page.get_by_role("button", name="Create webhook").click()
     expect(page.get_by_role("alert")).to_have_text("Choose at least one event.")
+    messages, of_runs = (page.locator("details").filter(has_text=name) for name in ("Messages", "Workflow runs"))
+    messages.locator("summary").press("Enter")
     page.get_by_label("message.failed A message failed permanently").check()
+    expect(messages.locator("summary")).to_have_text(re.compile("Messages 1 of"))
+    of_runs.locator("summary").click()
     runs = page.get_by_role("group", name="Workflow runs")
     runs.get_by_label("run.failed").check()
     runs.get_by_label("All").check()
     expect(runs.get_by_label("run.failed")).to_be_disabled()
+    expect(of_runs.locator("summary")).to_have_text("Workflow runs all")
     assert violations(page) == []
     page.get_by_role("button", name="Create webhook").click()
     secret = page.locator(".notice code").inner_text()
@@ -182,7 +187,9 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
-    runs = page.get_by_role("group", name="Workflow runs")
+    expect(messages.get_by_label("message.failed")).to_be_hidden()
+    messages.locator("summary").click()
+    of_runs.locator("summary").click()
     expect(runs.get_by_label("All")).to_be_checked()
     page.get_by_label("message.failed").uncheck()
     runs.get_by_label("All").uncheck()
@@ -192,7 +199,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     expect(page.locator("h1")).to_have_text("https://app.example.com/other")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["run.failed"]
     page.get_by_label("Every event").check()
-    expect(runs.get_by_label("All")).to_be_disabled()
+    expect(of_runs.locator("summary")).to_have_text("Workflow runs all")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).to_contain_text("Events*")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]

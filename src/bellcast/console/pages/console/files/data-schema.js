@@ -11,7 +11,7 @@ import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { get, getTagged, putYaml, withQuery } from './server.js';
 import { valuesOf } from './yaml.js';
 
-const CHECKS = { refuse: 'refuse it', warn: 'accept it, and warn in the live feed' };
+const CHECKS = { refuse: 'refuse', warn: 'accept, and warn in the live feed' };
 
 /** @param {{page: any, kind: any, one: any, tag: string}} of `one` is the type as it was read, with its ETag `tag` */
 export function DataSchema({ page, kind, one, tag }) {
@@ -33,7 +33,7 @@ export function DataSchema({ page, kind, one, tag }) {
   const start = () => { setSeen(0); setDraft(one.data ?? { type: 'object', properties: {} }); };
   if (draft) return html`<${Card} title="Data"><${Editor} key=${seen} page=${page} kind=${kind} read=${{ value: one, tag }} schema=${draft} seen=${seen} close=${close} /><//>`;
   return html`<${Card} title="Data">
-    ${one.data ? html`<p class="muted">Other data: ${CHECKS[one.data_check]}. It also applies to workflows of this type without a schema.</p><${SchemaTable} schema=${one.data} />` : html`<p class="muted">Sends of this type may have any data. A schema refuses wrong data before it reaches a recipient, and lists the variables of templates.</p>`}
+    ${one.data ? html`<p class="muted">Data that does not fit: ${CHECKS[one.data_check]}. The schema also applies to workflows of this type without a schema.</p><${SchemaTable} schema=${one.data} />` : html`<p class="muted">Sends of this type may have any data. A schema refuses wrong data before it reaches a recipient, and lists the variables of templates.</p>`}
     ${problem && html`<p class="error" role="alert">${problem}</p>`}
     ${mayEdit && html`<div class="choice"><button type="button" onClick=${start}>${one.data ? 'Edit fields' : 'Add fields'}</button><button type="button" onClick=${infer}>Infer from the last sends</button></div>`}<//>`;
 }
@@ -57,9 +57,9 @@ function Editor({ page, kind, read, schema: proposed, seen, close }) {
     setEffects(written.effects);
     return false;
   };
-  return html`<${Form} isGuarded class="schema" button=${effects === null ? 'Check with the last sends' : 'Save'} send=${put} more=${html`<button type="button" onClick=${close}>Cancel</button>`}>
+  return html`<${Form} isGuarded class="schema" button=${effects === null ? 'Check' : 'Save'} send=${put} more=${html`<button type="button" onClick=${close}>Cancel</button>`}>
     ${seen > 0 && html`<p class="notice">Proposed from the last ${count(seen, 'send')}: their shapes, not their values.</p>`}
     <${SchemaForm} schema=${schema} change=${(next) => { setEffects(null); setSchema(next); }} />
-    <div class="field"><label for="data-check">Other data</label><select id="data-check" value=${check} onChange=${(event) => { setEffects(null); setCheck(event.target.value); }}>${Object.entries(CHECKS).map(([name, words]) => html`<option key=${name} value=${name}>${words}</option>`)}</select></div>
+    <div class="field"><label for="data-check">Data that does not fit</label><select id="data-check" value=${check} onChange=${(event) => { setEffects(null); setCheck(event.target.value); }}>${Object.entries(CHECKS).map(([name, words]) => html`<option key=${name} value=${name}>${words}</option>`)}</select></div>
     <div role="status" data-effects>${effects && (effects.length > 0 ? effects.map((effect) => html`<p key=${effect.code} class="notice warn"><${Icon} name="warn" /> ${effect.text}</p>`) : html`<p class="notice">None of the last sends would be refused.</p>`)}</div><//>`;
 }

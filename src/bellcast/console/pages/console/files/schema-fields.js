@@ -24,9 +24,16 @@ function schemaOf(schema, fields) {
   return { ...rest, type: 'object', properties: Object.fromEntries(named.map((one) => [one.name, one.rest])), ...(required.length > 0 && { required }) };
 }
 
+/** The rows of a form with an empty one, whose name has the focus. */
+const withRow = (fields) => [...fields, { id: Math.max(-1, ...fields.map((field) => field.id)) + 1, name: '', rest: { type: 'string' }, isRequired: false, isNew: true }];
+const focus = (input) => input?.focus();
+
 /** A form of the fields. What it does not show of a field stays. */
 export function SchemaForm({ schema, change }) {
-  const [fields, setFields] = useState(() => fieldsOf(schema));
+  const [fields, setFields] = useState(() => {
+    const found = fieldsOf(schema);
+    return found.length > 0 ? found : withRow(found);
+  });
   const written = useRef(JSON.stringify(schema));
   // The schema can also change by an undo, or be inferred. A field without a name is only here.
   if (JSON.stringify(schema) !== written.current) {
@@ -46,13 +53,13 @@ export function SchemaForm({ schema, change }) {
   };
   const retype = (field, type) => setField(field.id, { rest: { ...(field.rest['x-label'] && { 'x-label': field.rest['x-label'] }), ...(field.rest['x-private'] && { 'x-private': true }), type } });
   return html`<ul class="schema-fields" aria-label="Fields">${fields.map((field) => html`<li key=${field.id}>
-      <input aria-label="Name" required pattern="[^\\s].*" autocomplete="off" spellcheck=${false} value=${field.name} onInput=${(event) => setField(field.id, { name: event.currentTarget.value })} />
+      <input aria-label="Name" placeholder="Name" ref=${field.isNew ? focus : null} required pattern="[^\\s].*" autocomplete="off" spellcheck=${false} value=${field.name} onInput=${(event) => setField(field.id, { name: event.currentTarget.value })} />
       <select aria-label=${`Value of ${field.name}`} value=${isSimple(field.rest) ? field.rest.type : ''} onChange=${(event) => event.currentTarget.value && retype(field, event.currentTarget.value)}>${!isSimple(field.rest) && html`<option value="">${typeOf(field.rest)}</option>`}${TYPES.map((type) => html`<option key=${type} value=${type}>${WORDS[type] ?? type}</option>`)}</select>
       <input aria-label=${`Label of ${field.name}`} placeholder="Label" value=${field.rest['x-label'] ?? ''} onInput=${(event) => keyword(field, 'x-label', event.currentTarget.value)} />
       <label><input class="check" type="checkbox" checked=${field.isRequired} onChange=${(event) => setField(field.id, { isRequired: event.currentTarget.checked })} /> Required</label>
       <label><input class="check" type="checkbox" checked=${field.rest['x-private'] ?? false} onChange=${(event) => keyword(field, 'x-private', event.currentTarget.checked)} /> Private</label>
       <button type="button" class="quiet" aria-label=${`Remove ${field.name || 'the field'}`} onClick=${() => set(fields.filter((other) => other.id !== field.id))}><${Icon} name="close" /></button></li>`)}</ul>
-    <p><button type="button" onClick=${() => setFields([...fields, { id: Math.max(-1, ...fields.map((field) => field.id)) + 1, name: '', rest: { type: 'string' }, isRequired: false }])}>Add a field</button></p>`;
+    <p><button type="button" onClick=${() => setFields(withRow(fields))}>Add a field</button></p>`;
 }
 
 /** A table of the fields with their paths, such as `items[].name`. */

@@ -35,13 +35,19 @@ const All = ({ value, whole, setWhole, isDisabled, children }) => html`<label><i
 
 /** The types of events that the server declares, by group. What is chosen as a whole includes its types. */
 function Events({ selected = [] }) {
+  const [chosen, setChosen] = useState(selected);
   const [whole, setWhole] = useState(selected.filter((one) => one.endsWith('*')));
   const schema = useLoad((signal) => get('/v1/schemas/webhook', signal));
   const hasAll = whole.includes('*');
   return html`<${Loaded} of=${schema}>${({ $defs }) => {
     const hints = Object.fromEntries($defs.WebhookRequest.properties.events.items.oneOf.filter((one) => one.const).map((one) => [one.const, one.description]));
-    return html`<fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//></fieldset>${[...new Set(Object.keys(hints).map(groupOf))].map((group) => html`<${Choices} key=${group} label=${GROUPS[group] ?? group} name="events" ...${{ hints, selected }} options=${Object.keys(hints).filter((type) => groupOf(type) === group)} isDisabled=${hasAll || whole.includes(`${group}.*`)}>
-      <${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>All<//><//>`)}`;
+    const types = Object.keys(hints);
+    const recount = ({ currentTarget }) => setChosen([...currentTarget.querySelectorAll(':checked')].map((one) => one.value));
+    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
+      const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`);
+      return html`<details key=${group}><summary>${name} <span class="muted">${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</span></summary><${Choices} label=${html`<span class="hidden">${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole}>
+        <${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>All<//><//></details>`;
+    })}</div>`;
   }}<//>`;
 }
 

@@ -8,7 +8,7 @@ import { tonesOf } from './yaml-tones.js';
 await loadStyle('yaml-editor.css');
 
 const INDENT = '  ';
-const HINT = 'Tab and Shift+Tab indent. To leave the text with the keyboard, press Escape, then Tab. Ctrl+Enter reviews the changes.';
+const HINT = 'Tab and Shift+Tab indent. To leave the text with the keyboard, press Escape, then Tab. Ctrl+Enter presses the button below.';
 
 /** Longer texts are shown in one tone: drawing 2,000 lines after each key takes longer than a frame. */
 const MAX_TONED = 60_000;
