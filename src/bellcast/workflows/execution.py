@@ -175,8 +175,10 @@ class RunExecutor(Struct, eq=False):
             return False
         await self.broker.publish(*added)
         self.triggers.router.messages_added()
+        if page.runs:
+            self.feed.count("start", page.fanout.tenant, len(page.runs))
         for one in page.runs:
-            self._committed(one.run, one.sends, is_new=bool(runs.decode(one.run.body).steps))
+            self._committed(one.run, one.sends)
             if one.run.state != "running":
                 self.feed.emit(_feed_event(one.run, one.now))
         await self._resume_activated(one.run for one in page.runs)
@@ -252,8 +254,9 @@ class RunExecutor(Struct, eq=False):
             if not isinstance(result, tuple):
                 errors[commit.run.id] = result or StaleRun()
                 continue
-            self._committed(commit.run, commit.sends, is_new=execution.is_new)
-            execution.is_new = False
+            self._committed(commit.run, commit.sends)
+            if commit.run.revision == 0:
+                self.feed.count("start", commit.run.tenant, 1)
             if commit.run.state != execution.stored.state:
                 self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
@@ -300,12 +303,9 @@ class RunExecutor(Struct, eq=False):
             body=body,
         )
 
-    def _committed(self, run: StoredRun, sends: Sequence[SendRequest], *, is_new: bool) -> None:
-        """Begin to deliver messages, and count the run with its first steps, and the inbox items: the feed has an event of the run, but
-        none of its sends."""
+    def _committed(self, run: StoredRun, sends: Sequence[SendRequest]) -> None:
+        """Begin to deliver messages, and count the inbox items: the feed has an event of the run, but none of its sends."""
         self.triggers.router.committed(sends)
-        if is_new:
-            self.feed.count("start", run.tenant, 1)
         if number := sum(len(one.ids) for one in sends):
             self.feed.count("send", run.tenant, number)
 

@@ -65,7 +65,6 @@ class Execution(Struct, kw_only=True):
     call: Step | None = None  # set after the commit
     due_at: int | None = None  # for the next step, if no call follows
     is_unchanged: bool = False  # there is nothing to commit
-    is_new: bool = False  # no step was committed
 
     def values(self) -> dict[str, Any]:
         """Return the variables of the run's templates."""
@@ -325,7 +324,6 @@ def execution_of(
         context=context,
         page=page,
         waits=waits,
-        is_new=not state.steps,
     )
 
 

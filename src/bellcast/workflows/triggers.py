@@ -146,11 +146,14 @@ class Triggers(Struct, eq=False):
     async def of_page(self, fanout: Fanout, position: str, keys: Sequence[str]) -> BegunPage:
         """Return a page of a fan-out: runs for these recipients, which start with their jobs."""
         now = self.clock.now()
-        request = await self._start(fanout, [StartedRun(self.router.new_id(now), key) for key in keys], now)
+        started = [StartedRun(self.router.new_id(now), key) for key in keys]
+        request = await self._start(fanout, started, now, revision=1)
         begun = [runs.RunCommit(run=run, now=now, due_at=now) for run in request.runs]
         return BegunPage(fanout=fanout, position=position, runs=begun, waits=request.waits, events=request.events)
 
-    async def _start(self, fanout: Fanout, started: Sequence[StartedRun], now: int) -> TriggerRequest:
+    async def _start(
+        self, fanout: Fanout, started: Sequence[StartedRun], now: int, revision: int = 0
+    ) -> TriggerRequest:
         new = tuple(
             StoredRun(
                 id=one.id,
@@ -162,6 +165,7 @@ class Triggers(Struct, eq=False):
                 recipient=one.recipient,
                 cancel_key=fanout.cancel_key,
                 created_at=now,
+                revision=revision,
                 body=fanout.body,
             )
             for one in started

@@ -13,6 +13,7 @@ from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.workflows.execution import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.types.runs import RunState, restarted
 from tests.clock import FakeClock
 from tests.contexts import NoFeed
 from tests.contract.app import App, wanted
@@ -49,17 +50,69 @@ async def counts(world: WorkflowWorld, trigger: str) -> dict[str, int]:
     return await world.store.runs.counts("", trigger)
 
 
-@pytest.mark.parametrize("to", [ROOM, ["alice", "bob"]], ids=["audience", "recipients"])
-async def test_each_run_is_counted_once_as_it_starts(
-    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch, to: Audience | list[str]
-) -> None:
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """What is counted for the statistics."""
     counted = Counter[str]()
     monkeypatch.setattr(NoFeed, "count", lambda _, kind, tenant, number: counted.update({kind: number}))
+    return counted
+
+
+@pytest.mark.parametrize("to", [ROOM, ["alice", "bob"]], ids=["audience", "recipients"])
+async def test_each_run_is_counted_once_as_it_starts(
+    world: WorkflowWorld, counted: Counter[str], to: Audience | list[str]
+) -> None:
     await world.put("booking", BELL, {"key": "wait", "type": "delay", "for": "30m"}, {**BELL, "key": "again"})
     await world.trigger("booking", to, data={"client": "Ann"})
     await world.advance(3600)
     started = RECIPIENTS if to is ROOM else 2
     assert counted == {"start": started, "send": 2 * started}
+
+
+@pytest.mark.parametrize("to", [ROOM, "alice"], ids=["audience", "recipient"])
+async def test_run_that_was_paused_before_its_first_step_is_counted_once(
+    world: WorkflowWorld, counted: Counter[str], to: Audience | str
+) -> None:
+    await world.put("booking", BELL)
+    trigger = await world.trigger("booking", to, data={"client": "Ann"})
+    started = RECIPIENTS if to is ROOM else 1
+    for active, state in [(False, "paused"), (True, "completed")]:
+        await world.workflows.workflow_catalog.change("", "booking", active=active, version=None)
+        await world.settle()
+        assert await counts(world, trigger) == {state: started}
+        assert counted["start"] == started
+
+
+@pytest.mark.parametrize("to", [ROOM, "alice"], ids=["audience", "recipient"])
+async def test_runs_of_a_digest_and_restarted_runs_are_counted_once(
+    world: WorkflowWorld, counted: Counter[str], to: Audience | str
+) -> None:
+    await world.put("booking", {"key": "all", "type": "digest", "window": "1h"}, {**BELL, "title": "{{ data.client }}"})
+    triggers = [await world.trigger("booking", to, data={}, idempotency_key=key) for key in ("a", "b", "b")]
+    await world.advance(3600)
+    started = RECIPIENTS if to is ROOM else 1
+    assert len({*triggers}) == 2
+    assert await counts(world, triggers[0]) == {"failed": started}
+    assert counted == {"start": 2 * started}
+    for run in await world.runs(trigger=triggers[0]):
+        assert await world.store.runs.retry(restarted(run), world.clock.now())
+    await world.settle()
+    assert counted == {"start": 2 * started}
+
+
+async def test_page_decodes_the_state_of_its_runs_once(world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = list[bytes]()
+
+    def decode(body: bytes) -> RunState:
+        decoded.append(body)
+        return msgspec.json.decode(body, type=RunState)
+
+    monkeypatch.setattr("bellcast.workflows.types.runs.decode", decode)
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    assert await run_due(world.runner) == 1
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert len(decoded) <= 2  # pages
 
 
 @pytest.mark.parametrize("leaves_messages", [False, True])

@@ -2,22 +2,22 @@
 -- A new run.
 INSERT INTO runs (
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  body
+  revision, body
 ) VALUES (
   :id, :trigger, :tenant, :workflow, :owner, :version, :recipient, :state, :reason, :cancel_key, :wakes_at, :created_at,
-  :ended_at, :body
+  :ended_at, :revision, :body
 )
 
 -- name: run_insert @postgres
 -- New runs.
 INSERT INTO runs (
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  body
+  revision, body
 )
 SELECT * FROM unnest(
   :id::text[], :trigger::text[], :tenant::text[], :workflow::text[], :owner::text[], :version::bigint[],
   :recipient::text[], :state::text[], :reason::text[], :cancel_key::text[], :wakes_at::bigint[], :created_at::bigint[],
-  :ended_at::bigint[], :body::text[]
+  :ended_at::bigint[], :revision::bigint[], :body::text[]
 )
 
 -- fragment: run_columns

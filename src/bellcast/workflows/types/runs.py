@@ -180,8 +180,8 @@ class OutlinedRun(NamedTuple):
 
 class StoredRun(Struct, frozen=True, kw_only=True):
     """A run. `body` is its state as JSON. `owner` is the tenant that defines its workflow (the project or the run's
-    tenant). `revision` grows with each commit, `woken` with each event that the run may wait for. Times are UTC
-    milliseconds."""
+    tenant). `revision` grows with each commit, from 1 for the runs of a fan-out, which are counted as they are added, else from 0.
+    `woken` grows with each event that the run may wait for. Times are UTC milliseconds."""
 
     id: str
     trigger: str
