@@ -228,7 +228,7 @@ def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_i
     owner.send("PUT", "/v1/workflows/shown/draft", draft)
     page = open_console("/workflows/shown")
     data = page.get_by_label("Data as JSON")
-    expect(data).to_have_value(re.compile('"id": 7'))
+    expect(data).to_have_value(re.compile('"id": 4711'))
     page.get_by_role("combobox", name="Recipient").fill("shown")
     show = page.get_by_role("button", name="Show what would be sent")
     show.click()
