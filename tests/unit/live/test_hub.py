@@ -164,6 +164,14 @@ def test_followers_of_lost_events_are_returned_once_and_held_until_they_disconne
     assert hub.history_holds.connections == set()
 
 
+def test_follower_of_a_lost_event_whose_history_could_not_be_read_is_closed_for_the_loss() -> None:
+    hub = new_hub()
+    unread = connect(hub)
+    hub.history_holds.hold_unread(unread)
+    assert hub.history_holds.hold_followers(unread.streams) == {unread: EVENTS_LOST}
+    assert hub.history_holds.hold_followers(unread.streams) == {}
+
+
 def test_unfollow_ignores_topics_that_are_not_followed() -> None:
     hub = new_hub()
     connection = connect(hub)

@@ -9,7 +9,7 @@ import re
 import secrets
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
@@ -94,7 +94,8 @@ class NatsTransport:
             await writer.start_tls(ssl.create_default_context(), server_hostname=host)
         newest = [(stream, EventId(int(epoch, 16), last)) for stream, epoch, last in self._followed.values() if epoch]
         ends = {id.epoch: id for _, id in sorted(newest, key=lambda item: item[1].offset)}
-        self._earlier |= {stream: (id, ends[id.epoch]) for stream, id in newest}
+        # Without a later event of the tenant, the reads since then begin before a missing one.
+        self._earlier |= {stream: (id, end) for stream, id in newest if (end := ends[id.epoch]) != id}
         self._subscriptions.clear()
         self._followed.clear()
         self._refusal = None
@@ -190,6 +191,14 @@ class NatsTransport:
         self._followed[message.sid] = (stream, epoch, offset)
         if message.payload:  # an empty one clears the stream
             self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))
+
+    def advance(self, read: Mapping[Stream, EventId]) -> None:
+        """As in `TopicLog.advance`, for streams of which an event has arrived on this connection."""
+        for stream, id in read.items():
+            sid = self._subscriptions.get(stream, 0)
+            _, epoch, last = self._followed.get(sid, (stream, b"", 0))
+            if epoch and int(epoch, 16) == id.epoch and id.offset > last:
+                self._followed[sid] = (stream, epoch, id.offset)
 
     def _fail(self, failure: BaseException) -> None:
         """Fail what waits for the server."""

@@ -9,7 +9,7 @@ import hashlib
 import re
 import secrets
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -188,6 +188,9 @@ class NatsLog(TopicLog):
         on_earlier_hole: Callable[[Stream, EventId, EventId], None],
     ) -> None:
         self._transport.on_hole, self._transport.on_earlier_hole = on_hole, on_earlier_hole
+
+    def advance(self, read: Mapping[Stream, EventId]) -> None:
+        self._transport.advance(read)
 
     async def close(self) -> None:
         for lookup in self._lookups.values():

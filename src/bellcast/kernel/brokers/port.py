@@ -136,6 +136,10 @@ class TopicLog(Protocol):
         there too. Never, if one connection delivers all."""
         return
 
+    def advance(self, read: Mapping[Stream, EventId]) -> None:
+        """Treat the events of each stream up to an id as received, because they were read: none of them is a hole."""
+        return
+
     async def close(self) -> None:
         """Close what the log has opened, if it uses more than the transport's connections."""
         return

@@ -40,6 +40,8 @@ MAX_APPEND_EVENTS = 500
 STREAMS_PER_READ = 500
 # Reads of what is missing, each because of events that went missing during the one before. What is held back grows until then.
 MAX_ROUNDS = 3
+# After a failed check of what was missing before a reconnect.
+RETRY_SECONDS = 5.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LiveEvent).decode
@@ -63,7 +65,6 @@ class RemoteHistory(TopicHistory):
         self._gaps: set[str] | None = set()
         self._unread: set[str] = set()  # those of which the log is still to be read
         self._holes: dict[Stream, EventId] = {}  # the last event before the first one that is missing
-        self._read_until: dict[Stream, EventId] = {}  # the last event that was read instead of received
         self._earlier_holes: dict[str, dict[Stream, tuple[EventId, EventId]]] = defaultdict(dict)  # by tenant
         self._checking: asyncio.Task[None] | None = None
         self._held: list[LiveEvent] = []
@@ -287,8 +288,8 @@ class RemoteHistory(TopicHistory):
 
     def _on_hole(self, stream: Stream, last: EventId) -> None:
         """Hold the tenant back and read what is missing."""
-        tenant, read = _tenant(stream), self._read_until.get(stream, last)
-        self._holes.setdefault(stream, read if read.epoch == last.epoch and read.offset > last.offset else last)
+        tenant = _tenant(stream)
+        self._holes.setdefault(stream, last)
         self._begin_gap()
         self._unread.add(tenant)
         if self._gaps is not None:
@@ -301,17 +302,23 @@ class RemoteHistory(TopicHistory):
 
     async def _check_earlier_holes(self) -> None:
         """Report streams that lacked an event when the connection was lost: the reads since then begin after later ones."""
-        try:
-            while self._earlier_holes:
-                tenant, holes = self._earlier_holes.popitem()
+        while self._earlier_holes:
+            tenant = next(iter(self._earlier_holes))
+            holes = self._earlier_holes.pop(tenant)
+            missing: Collection[Stream] = ()
+            try:
                 missing, _ = await self._passed_over(tenant, holes)
-                if missing:
-                    log.warning("kept_events_lost", streams=len(missing))
-                    self._on_lost(missing)
-        except (Unavailable, OSError) as failure:
-            log.warning("topic_history_unreadable", reason=str(failure))
-        finally:
-            self._checking = None
+            except (Unavailable, OSError) as failure:
+                log.warning("topic_history_unreadable", reason=str(failure), retry_in=RETRY_SECONDS)
+                await self._clock.sleep(RETRY_SECONDS)
+                self._earlier_holes[tenant] = holes | self._earlier_holes[tenant]
+            except Exception:
+                log.exception("topic_history_failed")
+                missing = holes
+            if missing:
+                log.warning("kept_events_lost", streams=len(missing))
+                self._on_lost(missing)
+        self._checking = None
 
     async def closed(self) -> None:
         for task in (self._filling, self._checking):
@@ -391,10 +398,7 @@ class RemoteHistory(TopicHistory):
         held, self._held, self._gaps, self._holes = self._held, [], set(), {}
         filled, self._filled, self._filling = self._filled, None, None
         in_order = (events[id] for events in missed.values() for id in sorted(events, key=lambda id: id.offset))
-        read = {event.stream: _id(event) for event in in_order}
-        self._read_until = {
-            stream: id for stream, id in (self._read_until | read).items() if stream in self._broker.followed
-        }
+        self._log.advance({event.stream: _id(event) for event in in_order})
         if lost:
             log.warning("kept_events_lost", streams=len(lost))
         self._on_lost(lost)

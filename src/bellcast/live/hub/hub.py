@@ -70,12 +70,13 @@ class HistoryHolds(Struct, eq=False):
 
     def hold_followers(self, streams: Iterable[Stream]) -> dict[Connection, CloseReason]:
         """Stop sending stored events and event ids to the followers of streams that have lost events until they are closed.
-        Return these followers and those of `hold_unread`, each once, with the reasons for which to close them. Connections
-        whose dialect cannot resume are excluded."""
-        found = {one for stream in streams for one in self.streams.get(stream, ()) if one not in self._incomplete}
+        Return these followers and those of `hold_unread`, each once, with the reasons for which to close them: the loss, for one
+        that is both. Connections whose dialect cannot resume are excluded."""
+        ends = dict.fromkeys(self._unread, close_reasons.RESTARTING)
+        closing = self._incomplete - self._unread
+        found = {one for stream in streams for one in self.streams.get(stream, ()) if one not in closing}
         # A client may have a position behind the lost event, from which it would resume without it.
-        ends = {one: close_reasons.EVENTS_LOST for one in found if one.dialect.can_resume}
-        ends |= dict.fromkeys(self._unread, close_reasons.RESTARTING)
+        ends |= {one: close_reasons.EVENTS_LOST for one in found if one.dialect.can_resume}
         self.connections.update(ends)
         self._incomplete.update(ends)
         self._unread.clear()
