@@ -35,6 +35,14 @@ def run(owner: Console) -> str:
     return str(runs["mailing"])
 
 
+def test_wrong_value_of_a_filter_is_named_and_removed(open_console: Callable[..., Page]) -> None:
+    page = open_console("/requests?status=refused")
+    expect(page.get_by_text("There is no status “refused”.")).to_be_visible()
+    page.get_by_role("button", name="Clear the filters").click()
+    expect(page).to_have_url(re.compile("/requests$"))
+    expect(page.get_by_text("There is no status")).to_have_count(0)
+
+
 def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/messages")
     add_filter(page, "Workflow", "mailing")

@@ -97,6 +97,8 @@ def page(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
     expect(page.get_by_label("Code")).to_be_hidden()
     page.get_by_label("Name").fill("ruth")
     page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_label("Show what I type").check()
+    expect(page.get_by_label("Password")).to_have_attribute("type", "text")
     page.get_by_role("button", name="Create owner").click()
     expect(page.get_by_role("heading", level=1, name="Setup")).to_be_visible()
     assert page.locator("#menu").evaluate("({ scrollTop }) => scrollTop") == 0

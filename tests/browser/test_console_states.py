@@ -54,6 +54,29 @@ def test_page_whose_module_cannot_be_loaded_appears_as_soon_as_the_server_answer
     expect(page.get_by_role("table", name="Recipients")).to_be_visible()
 
 
+def test_menu_says_since_when_the_server_does_not_answer(open_console: Callable[..., Page]) -> None:
+    page = open_console("/recipients")
+    wait_loaded(page)
+    strip = page.locator("#side .offline")
+    expect(strip).to_have_count(0)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Refresh").click()
+    expect(strip).to_have_text(re.compile(r"No connection since \d\d:\d\d"))
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Refresh").click()
+    expect(strip).to_have_count(0)
+
+
+def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> None:
+    page = open_console("/notifications/nope?tenant=evil")
+    page.get_by_role("alert").get_by_role("link", name="Show the list").click()
+    expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=evil$"))
+    page.goto("/console/requests/nope")
+    expect(page.get_by_text("A node keeps its last 2,000 requests and 500 refusals.")).to_be_visible()
+    page.get_by_role("link", name="All requests").click()
+    expect(page).to_have_url(re.compile("/console/requests$"))
+
+
 # The pages are divided into this many tests. The frame of all is the same, so that a run checks the first.
 PARTS = 2
 

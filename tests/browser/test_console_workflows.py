@@ -76,6 +76,23 @@ def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_consol
     expect(page.get_by_role("dialog", name="Retry all failures")).to_be_visible()
 
 
+def test_cause_says_what_helps_and_selects_all_its_failures(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    one = {"kind": "message", "recipient": "ann", "created_at": "2026-11-01T10:00:00Z", "reason": "552 Mailbox full"}
+    failures = [{**one, "id": f"m{number}"} for number in range(3)]
+    causes = {"causes": [cause_of("552 Mailbox full", 3)]}
+    page.route("**/v1/failures?*", lambda route: route.fulfill(json={"failures": failures, "next": None}))
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json=causes))
+    page.goto("/console/failures")
+    expect(page.locator(".chunk .row .preview")).to_have_text("through posts")
+    page.get_by_role("link", name="552 Mailbox full").click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("a retry helps only when it has room again")
+    page.get_by_label("Select all 3").check()
+    expect(page.get_by_role("button", name="Retry 3 selected")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Select ann")).to_have_count(3)
+    assert violations(page) == []
+
+
 @pytest.mark.parametrize("count", [4, 5])
 def test_overview_warns_of_refused_sign_ins_only_if_they_are_many(
     open_console: Callable[..., Page], count: int

@@ -19,12 +19,25 @@ const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
 /** The server retries several thousand failures in this time. */
 const POLL_MS = 1000;
 
+const placeOf = ({ provider, workflow, webhook, job }) => (provider && `through ${provider}`) || (workflow && `in ${workflow}`) || (webhook && 'to a webhook') || job;
+
+/** What frequent causes mean, and what helps. */
+const MEANINGS = [
+  [/greylist/i, 'The receiving server accepts a message only after a pause: retry it.'],
+  [/\b5\.1\.1\b|no such user|user unknown/i, 'The mailbox does not exist: correct the address of the recipient first, or the retry fails too.'],
+  [/\b[45]\.2\.2\b|mailbox full|over quota/i, 'The mailbox is full: a retry helps only when it has room again.'],
+  [/\b5\.7\.\d|refused by policy|spam/i, 'The receiving server does not trust the sender: check SPF, DKIM and DMARC of your domain before you retry.'],
+  [/\btls\b|certificate/i, 'The provider’s encryption or certificate does not match its URL: test the provider, then retry.'],
+  [/timed? ?out|unreachable|connection refused/i, 'The provider did not answer: retry when its test succeeds.'],
+];
+const meaningOf = (cause) => MEANINGS.find(([pattern]) => pattern.test(cause))?.[1];
+
 export const failures = {
   histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isFirst=${page.query.has('retry')} tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: failureText }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
+    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at }, { name: 'Since', kind: 'time', of: (one) => one.oldest_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',
@@ -49,10 +62,10 @@ export function Cause({ page }) {
   const select = (id) => ({ currentTarget: { checked } }) => setSelected((last) => new Set(checked ? [...last, id] : [...last].filter((one) => one !== id)));
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
   return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
-      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}.</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenant=${tenant.tenant} body=${{ filter }} /></div>`}`}</div></section>`}<//>
+      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${meaningOf(fields.cause)}</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenant=${tenant.tenant} body=${{ filter }} /></div>`}`}</div></section>`}<//>
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
     : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenant=${tenant.tenant} body=${{ ids: [...selected] }} />`}</div>`}
-      <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select(one.id)} />`}
+      <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`${mayRetry && all.length > 1 && html`<label class="all"><input type="checkbox" class="check" checked=${all.every(({ id }) => selected.has(id))} onChange=${({ currentTarget: { checked } }) => setSelected(new Set(checked ? all.map(({ id }) => id) : []))} /> Select all ${number(all.length)}</label>`}<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select(one.id)} />`}
         ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason !== fields.cause && failureOf(one.reason)}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 

@@ -174,7 +174,7 @@ const headlineOf = ({ status }) => HEADLINES[status] ?? (status >= 500 ? 'The se
 export const Failure = ({ problem, retry, since }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
   ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span><p class="big"><b>${headlineOf(problem)}</b></p>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
   ${problem.requestId && html`<p class="terminal">Request <code>${problem.requestId}</code></p>`}
-  ${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
+  ${problem.status === 404 && html`<p><a class="button" href=${location.pathname.replace(/\/[^/]*$/, '') + location.search}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
 </div>`;
 
 /** The mark of a page whose data is outdated. */

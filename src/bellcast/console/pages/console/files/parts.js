@@ -31,6 +31,7 @@ const KINDS = {
   bad: ['failed', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
   warn: ['warning', 'temporary', 'throttled', 'overridden'],
   wait: ['held', 'queued', 'sending', 'waiting', 'running', 'paused', 'pending'],
+  open: ['seen'], unseen: ['unseen'],
 };
 const KIND_OF = Object.fromEntries(Object.entries(KINDS).flatMap(([kind, words]) => words.map((word) => [word, kind])));
 /** How a state is shown: ok, wait, warn, bad or info. */

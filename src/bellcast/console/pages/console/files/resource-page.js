@@ -148,7 +148,7 @@ function useRows(page, resource, parameters, key) {
 /** How many rows there are, as far as the server knows. */
 function Total({ of: { total, isCurrent } }) {
   if (!isCurrent || !total || total.value === 0) return null;
-  return html`<span class="total" role="status">${total.exact ? number(total.value) : `${number(total.value)}+`}</span>`;
+  return html`<span class="total" role="status">${total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`}</span>`;
 }
 
 /** Shows the rows that arrived since. */
@@ -180,6 +180,8 @@ function Export({ resource, parameters, isHidden }) {
 
 function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen, follow }) {
   const { first, chunks, last, more } = list;
+  const wrong = !first.isLoading && first.problem?.errors?.map(({ field }) => resource.filters?.find(({ name }) => name === field)).find((one) => one && query[one.name]);
+  if (wrong) return html`<${NoMatch} page=${page} resource=${resource} query=${query} text=${`There is no ${wrong.label.toLowerCase()} “${query[wrong.name]}”.`} />`;
   return html`<${Loaded} of=${first} skeleton=${html`<${Skeleton} rows="9" />`}>${() => {
     if (!list.isCurrent) return null;
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
@@ -208,11 +210,11 @@ function searched(cursor) {
   return high ? `: searched back to ${dayTime(parseInt(high + low, 16))}` : '';
 }
 
-function NoMatch({ page, resource, query }) {
+function NoMatch({ page, resource, query, text = 'Nothing matches these filters.' }) {
   const used = page.me.tenants === null && !shownTenant(page.query) && resource.single?.find((name) => query[name]);
   const label = used && resource.filters.find(({ name }) => name === used).label.toLowerCase();
   const clear = () => setQuery({ from: null, to: null, ...Object.fromEntries((resource.filters ?? []).map(({ name }) => [name, null])) });
-  return html`<${Empty} icon="search" text=${`Nothing matches these filters.${label ? ` The ${label} was searched without a tenant: if it has one, choose it in the menu.` : ''}`}><button type="button" onClick=${clear}>Clear the filters</button><//>`;
+  return html`<${Empty} icon="search" text=${`${text}${label ? ` The ${label} was searched without a tenant: if it has one, choose it in the menu.` : ''}`}><button type="button" onClick=${clear}>Clear the filters</button><//>`;
 }
 
 /** The object that is open, beside the list or alone. */

@@ -13,7 +13,7 @@ const KINDS = {
   state: { width: '6.75rem', show: (value) => html`<${State} of=${value} />` },
   title: { width: 'minmax(10rem, 1fr)', show: null },
   type: { width: '8.5rem', show: (value) => html`<${Type} of=${value} />` },
-  person: { width: '8.5rem', show: (value) => html`<${Person} name=${value} />` },
+  person: { width: '11rem', show: (value) => html`<${Person} name=${value} />` },
   time: { width: '6.5rem', show: (value) => html`<${Time} at=${value} />` },
   number: { width: '6rem', show: (value) => value },
 };

@@ -30,6 +30,12 @@ export function whenPasswordRequired(callback) {
   askPassword = callback;
 }
 
+let reach = () => {};
+/** Call this after each request, with whether the server answered. */
+export function whenReached(callback) {
+  reach = callback;
+}
+
 let bearer = null;
 
 /** Authenticate requests with a token instead of the operator's session. */
@@ -67,8 +73,10 @@ export async function exchange(method, path, { type, body, headers, signal }) {
     response = await fetch(`${ROOT}${path}`, options);
   } catch (failure) {
     if (signal?.aborted) throw failure;
+    reach(false);
     throw new Problem(0, { detail: 'The server cannot be reached.' }, null);
   }
+  reach(true);
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
   const value = isJson ? await response.json() : await response.text();
   if (response.ok) return { value, response };

@@ -2,13 +2,13 @@
  * The frame of all pages: the menu with its counts, the tenant that is shown, and the operator's own menu.
  */
 import { html, signal, useEffect, useRef, useState } from './html.js';
-import { number, zone } from './format.js';
+import { hourOf, number, zone } from './format.js';
 import { openLoads, refresh, refreshes } from './load.js';
 import { Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
-import { ROOT, get, withQuery } from './server.js';
+import { ROOT, get, whenReached, withQuery } from './server.js';
 import { THEMES, me, remember, remembered, setTheme, theme } from './session.js';
 
 /** The counts of the menu are read again after this time. */
@@ -22,6 +22,9 @@ const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-w
 /** Whether the menu of a small screen is open. */
 export const isMenuOpen = signal(false);
 const counts = signal({});
+/** Since when the server has not answered, or null. */
+const lostAt = signal(null);
+whenReached((isReached) => { lostAt.value = isReached ? null : lostAt.value ?? Date.now(); });
 
 /** The pages that the operator may open. */
 export const ownPages = () => PAGES.filter((one) => refusalOf(one, me.value) === null);
@@ -54,6 +57,7 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
       <${TenantSwitcher} />
       <button type="button" class="search" aria-keyshortcuts="Control+K" onClick=${openPalette}><${Icon} name="search" /><span>Go to…</span><kbd>Ctrl K</kbd></button>
       <${Menu} place=${menu} />
+      ${lostAt.value && html`<p class="offline" role="status"><${Icon} name="warn" /> No connection since ${hourOf(lostAt.value)}</p>`}
       <${OwnMenu} openKeys=${openKeys} signOut=${signOut} />
     </aside>
     <main id="main" tabIndex="-1" aria-busy=${openLoads.value > 0 ? 'true' : null}>${children}</main>
@@ -101,7 +105,7 @@ function useCounts() {
       const [failures, connections] = await Promise.all([
         total('/v1/failures', { from: new Date(Date.now() - DAY_MS).toISOString() }), total('/v1/connections'),
       ]);
-      if (!abort.signal.aborted) counts.value = { '/failures': failures, '/connections': connections };
+      if (!abort.signal.aborted && !lostAt.value) counts.value = { '/failures': failures, '/connections': connections };
     };
     read();
     const timer = setInterval(read, COUNTS_MS);
