@@ -56,6 +56,28 @@ async def test_brand_of_the_default_tenant_is_a_setting_of_emails_and_pages(tmp_
         assert "color-mix(in oklab, #0b1020, #fff 60%)); --on: light-dark(#ffffff, #000)" in page
 
 
+@pytest.mark.parametrize(
+    ("email", "is_dark"),
+    [
+        ({"blocks": BLOCKS}, True),
+        ({"blocks": [{"type": "html", "html": "<p style='color:#445566'>Hi</p>"}]}, False),
+        ({"html": "<p>Color: {{ data.text }}</p>"}, True),
+        ({"html": "<p style='color:{{ data.color }}'>Hi</p>"}, False),
+        ({"html": "{{ data.part | safe }}"}, False),
+        ({"text": "{{ data.part }}"}, True),
+    ],
+)
+async def test_colors_of_a_template_decide_about_the_dark_card(
+    tmp_path: Path, email: dict[str, Any], is_dark: bool
+) -> None:
+    data = {"text": "<p style='color:red'>", "color": "#445566", "part": "<p style='color:#445566'>Hi</p>"}
+    async with app(tmp_path) as (_, client):
+        shown = await post(
+            client, "/v1/templates/x/preview", {"values": {"email": {"subject": "x", **email}}, "data": data}
+        )
+    assert (".bc-card{" in shown["email"]["html"]) is is_dark
+
+
 async def test_generated_button_has_the_brand(tmp_path: Path) -> None:
     async with app(tmp_path, BRAND=BRAND) as (_, client):
         values: dict[str, Any] = {"inbox": {"title": "Hi", "action_url": "https://shop.example"}, "email": {}}

@@ -88,6 +88,18 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
             "<style>" + 'a[style*="b"]{color:red}' * (SIZE // 200) + "</style>" + "<a>" * (SIZE // 20),
         ],
     ),
+    "own colors": (
+        html.own_colors,
+        [
+            "{{" * SIZE,
+            "{%" + "%" * SIZE,
+            "{{" + " | " * SIZE,
+            "<p style='" + "color" * (SIZE // 5) + "'>",
+            "<p style='" + "color:" * (SIZE // 6) + "'>",
+            "<p style='" + "; " * SIZE + "'>",
+            "<style>" + "color :" * (SIZE // 7),
+        ],
+    ),
     "problems of HTML": (lambda text: list(email_checks.of_html(text)), ["<b>" * (SIZE // 6)]),
     "unknown variables": (
         lambda text: list(content_checks.of_variables(text, {f"data.name_{number}": True for number in range(1_000)})),

@@ -106,7 +106,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         if name is None:
             whole = self._bare(inner, subject)
         elif name is UNSET or name == BASE_LAYOUT:
-            whole = html.page(inner, subject=subject, language=self._locale, brand=self.tenant.brand, links=shown)
+            written, brand = self._written(), self.tenant.brand
+            whole = html.page(inner, subject=subject, language=self._locale, brand=brand, links=shown, written=written)
         else:
             template = self.layouts.get(name)
             source = None if template is None else rendering.layout_html(template, self._locales)
@@ -122,6 +123,11 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             to_name=self.profile.name,
             unsubscribe_url=self.links.get("unsubscribe_url") or None,
         )
+
+    def _written(self) -> str:
+        """Return the HTML of the send, else of the template; it is empty if the server makes the HTML of texts."""
+        part = self._part("email")
+        return (self.draft.email and self.draft.email.html) or (part and part.source) or ""
 
     def _complete_email(self) -> EmailContent:
         """Return the e-mail without layout and footer."""

@@ -5,6 +5,7 @@ that of rendered HTML, because colors are those of the tenant's brand.
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from bellcast.templates import html_tokens, rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
-from bellcast.templates.html import HIDDEN, luminance
+from bellcast.templates.html import HIDDEN, SHEET, luminance
 from bellcast.templates.html_tokens import HtmlToken, StartTag
 
 Severity = Literal["error", "warning", "info"]
@@ -26,7 +27,6 @@ BLANK = "\ufffc"
 HOST_IN_TEXT = re.compile(
     r"(?:https?://|www\.)[^\s/]+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|app|dev|example)\b", re.I
 )
-SHEET = re.compile(r"(?is)<style[^>]{0,300}>(.*?)(?:</style|\Z)")
 # CSS without which an e-mail falls apart; without the rest it only looks plainer.
 LAYOUT = frozenset(
     {"display:flex", "display:grid", "position", "float", "@import", "var()", "calc()", "clamp()", "min()", "max()"}
@@ -358,16 +358,13 @@ def _texts(
 ) -> Iterator[tuple[str, str, str, bool]]:
     """Yield the texts with their color, the color behind them, and whether they are large."""
     ground, color = CANVAS[scheme]
-    # The declarations by selector and property, with their ranks: of those that apply, the highest holds.
-    sheet: dict[str, dict[str, tuple[tuple[bool, int], str]]] = {}
-    styled: list[tuple[str, str, dict[str, str]]] = []
+    sheet: dict[str, Ranked] = {}
+    styled: list[tuple[str, str, Ranked]] = []
     for place, (selector, _, declared) in enumerate(rules):
         if selector and SELECTOR.fullmatch(selector):
-            sheet.setdefault(selector, {}).update(
-                (name, ((value.endswith(IMPORTANT), place), value)) for name, value in declared.items()
-            )
+            _prevail(sheet.setdefault(selector, {}), _ranked(declared, place))
         elif (found := STYLED.fullmatch(selector)) is not None and len(styled) < STYLED_RULES:
-            styled.append((found[1], found[2], dict(declared)))
+            styled.append((found[1], found[2], _ranked(declared, place)))
     open_elements: Counter[str] = Counter()
     # Element, color, background, size in pixels, whether bold, whether hidden.
     stack: list[tuple[str, str, str, float, bool, bool]] = [("", color, ground, 16.0, False, False)]
@@ -383,12 +380,7 @@ def _texts(
             own = token.attributes
             look = {"background-color": own["bgcolor"]} if "bgcolor" in own else {}
             look |= {"color": own["color"]} if token.name == "font" and "color" in own else {}
-            inline = own.get("style", "")
-            declared = _declared(sheet, token)
-            for name, part, rule in styled:
-                declared |= rule if name in ("", token.name) and part in inline else {}
-            look |= declared | _look(inline) | {name: one for name, one in declared.items() if one.endswith(IMPORTANT)}
-            look = {name: value.removesuffix(IMPORTANT) for name, value in look.items()}
+            look |= _declared(sheet, styled, token)
             if token.name == "a" and "color" not in look:
                 color = "#9e9eff" if scheme == "dark" and ground == CANVAS["dark"][0] else "#0000ee"
             open_elements[token.name] += 1
@@ -407,13 +399,32 @@ def _texts(
                 open_elements[ended] -= 1
 
 
-def _declared(sheet: Mapping[str, Mapping[str, tuple[tuple[bool, int], str]]], tag: StartTag) -> dict[str, str]:
-    """Return the declarations of a style sheet that apply to a tag."""
+# Declarations by property, with their ranks: of those that apply, the highest holds.
+Ranked: TypeAlias = dict[str, tuple[tuple[bool, float], str]]
+
+
+def _ranked(declared: Mapping[str, str], place: float) -> Ranked:
+    return {
+        name: ((value.endswith(IMPORTANT), place), value.removesuffix(IMPORTANT)) for name, value in declared.items()
+    }
+
+
+def _prevail(ranked: Ranked, others: Ranked) -> None:
+    for name, declared in others.items():
+        ranked[name] = max(ranked.get(name, declared), declared)
+
+
+def _declared(sheet: Mapping[str, Ranked], styled: Sequence[tuple[str, str, Ranked]], tag: StartTag) -> dict[str, str]:
+    """Return the declarations of a style sheet and of the tag itself that apply to it."""
+    inline = tag.attributes.get("style", "")
     names = ["", *(f".{one}" for one in tag.attributes.get("class", "").split()), f"#{tag.attributes.get('id', '')}"]
-    found: dict[str, tuple[tuple[bool, int], str]] = {}
+    found: Ranked = {}
     for selector in (element + name for element in ("", "*", tag.name) for name in names):
-        for name, declared in sheet.get(selector, {}).items():
-            found[name] = max(found.get(name, declared), declared)
+        _prevail(found, sheet.get(selector, {}))
+    for element, part, declared in styled:
+        if element in ("", tag.name) and part in inline:
+            _prevail(found, declared)
+    _prevail(found, _ranked(_look(inline), math.inf))
     return {name: value for name, (_, value) in found.items()}
 
 

@@ -1,7 +1,7 @@
 """HTML of e-mails: the base layout, and conversion between text and HTML."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from html import escape
 from typing import Annotated, Literal, TypeAlias
@@ -94,54 +94,113 @@ def button(url: str, label: str, brand: Brand) -> str:
     return f'<p style="margin:24px 0"><a href="{escape(url)}" style="{rules}">{escape(label)}</a></p>'
 
 
-def page(content: str, *, subject: str, language: str, brand: Brand, links: dict[str, str]) -> str:
-    """Wrap HTML content in the base layout. `links` are the texts and URLs of the footer."""
+def page(content: str, *, subject: str, language: str, brand: Brand, links: dict[str, str], written: str = "") -> str:
+    """Wrap HTML content in the base layout. `links` are the texts and URLs of the footer. `written` is what the author of the
+    content wrote, before the variables are inserted: its colors decide whether the card can be dark."""
     rules, content = parted(content)
     look = style(brand)
+    dark, mark = "", NO_MARKS
+    if not rules.startswith(OLD_BLOCKS_HEAD):
+        dark, mark = _dark_rules(look["color"], look["text_color"], own_colors(written)), MARKS
     return f"""<!doctype html>
 <html lang="{escape(language)}">
-{_head(subject, rules + _dark_rules(content, look))}
-<body class="bc-page" style="margin:0;padding:0;background:{look["background"]}">
-<table class="bc-page" role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
+{_head(subject, rules + dark)}
+<body{mark["page"]} style="margin:0;padding:0;background:{look["background"]}">
+<table{mark["page"]} role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px">
-{_header(brand)}<tr><td class="bc-card" style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
+{_header(brand, look, mark["accent"])}<tr><td{mark["card"]} style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
 {content}
 </td></tr>
-{_footer(brand, links)}</table>
+{_footer(brand, look, links, mark["muted"])}</table>
 </td></tr></table>
 </body>
 </html>
 """
 
 
+# The attributes of the elements to which the rules of the dark color scheme apply.
+MARKS = {name: f' class="bc-{name}"' for name in ("page", "card", "accent", "muted")}
+NO_MARKS = dict.fromkeys(MARKS, "")
 # The colors of the base layout in the dark.
 DARK_PAGE, DARK_CARD, DARK_TEXT, DARK_MUTED, DARK_LINE = "#15171b", "#1f2329", "#e7e9ee", "#aab0bb", "#3a3f47"
 # The least contrast of texts (WCAG 2.2).
 READABLE = 4.5
-# What content sets its colors with.
-OWN_COLOR = re.compile(r"""(?i)(?<![\w-])(?:background(?:-color)?|color|bgcolor)\s*[:=]\s*["']?\s*([^;"'>}]*)""")
+# The tags of a template. Those with a color of the brand become words such as `brand-color`, others `BLANK`.
+TEMPLATE_TAG = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}")
+BRAND_TAG = re.compile(r"\{\{-?\s*brand\.style\.(\w+)\s*-?\}\}")
+BLANK = "\ufffc"
+UNESCAPED = re.compile(r"(?:\||\bfilter\b)\s*safe\b")
+COLORING = re.compile(r"(?i)(?<![\w-])(background(?:-color)?|color)\s*:\s*([^;}]*)")
+SHEET = re.compile(r"(?is)<style[^>]{0,300}>(.*?)(?:</style|\Z)")
+UNKNOWN_STYLE = re.compile(rf"(?:^|;)\s*{BLANK}")
+# Values that leave the color to the elements around.
+NEUTRAL = frozenset({"", "inherit", "none", "transparent"})
 
 
-def _dark_rules(content: str, look: dict[str, str]) -> str:
+@lru_cache(1000)
+def _dark_rules(color: str, text_color: str, own: frozenset[tuple[str, str]]) -> str:
     """Return the style rules of a dark color scheme. A card whose content has colors of its own stays light, because their
     contrast is that with white."""
-    accent = _accent_in_the_dark(look["color"])
+    brand = {("background", "brand-color"), ("a", "brand-color"), ("div", "brand-text_color")}
+    brand |= {("background", color.lower()), ("a", color), ("div", text_color)}
+    accent = _accent_in_the_dark(color)
     rules = [
         f".bc-page{{background:{DARK_PAGE}!important}}",
         f".bc-accent{{color:{accent}!important}}",
         f".bc-muted{{color:{DARK_MUTED}!important}}",
     ]
-    if set(OWN_COLOR.findall(content)) <= {look["color"], look["button_text"], look["text_color"], "transparent"}:
+    if own <= brand:
         rules += [
             f".bc-card{{background:{DARK_CARD}!important;color:{DARK_TEXT}!important}}",
             # Blocks have the colors of the brand on their elements.
-            f'div[style*=";color:{look["text_color"]};"]{{color:{DARK_TEXT}!important}}',
+            f'div[style*=";color:{text_color};"]{{color:{DARK_TEXT}!important}}',
             f"a{{color:{accent}}}",
             f'a[style*="transparent;color:"]{{color:{accent}!important}}',
             f'td[style*="border:1px solid"]{{border-color:{accent}!important}}',
             f'p[style*="border-top:"],hr{{border-top-color:{DARK_LINE}!important}}',
         ]
     return f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+
+
+# Cached by the text of a template, as all its recipients have the same.
+@lru_cache(100)
+def own_colors(written: str) -> frozenset[tuple[str, str]]:
+    """Return the colors that HTML sets, with what they are for: the background, or the text of the elements whose colors the
+    rules of the dark scheme replace (`div`, `a`), or others."""
+    found = {("unescaped", tag) for tag in TEMPLATE_TAG.findall(written) if UNESCAPED.search(tag)}
+    html = TEMPLATE_TAG.sub(_without_variables, written)
+    for token in html_tokens.tokens(html):
+        if isinstance(token, StartTag):
+            found.update(_colors_of(token))
+    values = (value for sheet in SHEET.findall(html) for _, value in COLORING.findall(sheet))
+    found.update(("sheet", value) for value in values if _plain(value) not in NEUTRAL)
+    return frozenset(found)
+
+
+def _without_variables(tag: re.Match[str]) -> str:
+    found = BRAND_TAG.fullmatch(tag[0])
+    return BLANK * tag[0].startswith("{{") if found is None else f"brand-{found[1]}"
+
+
+def _colors_of(tag: StartTag) -> Iterator[tuple[str, str]]:
+    rules = tag.attributes.get("style", "")
+    if UNKNOWN_STYLE.search(rules):
+        yield "style", BLANK
+    own = {"background": tag.attributes.get("bgcolor", ""), "color": tag.attributes.get("color", "")}
+    own |= {name.lower().removesuffix("-color"): value for name, value in COLORING.findall(rules)}
+    color, background = own["color"], _plain(own["background"])
+    is_replaced = (
+        f";color:{color};" in rules if tag.name == "div" else tag.name == "a" and "transparent;color:" in rules
+    )
+    if background not in NEUTRAL:
+        # The contrast of a text with the background of its own element is the same in both schemes, unless it is replaced.
+        yield "text" if is_replaced else "background", background
+    elif _plain(color) not in NEUTRAL:
+        yield tag.name if is_replaced else "text", color
+
+
+def _plain(value: str) -> str:
+    return value.lower().replace("!important", "").strip()
 
 
 @cache
@@ -155,12 +214,14 @@ def _accent_in_the_dark(color: str) -> str:
 
 
 # The style rules of an e-mail made of blocks precede its sections.
-BLOCKS_HEAD, BLOCKS_HEAD_END = "<style data-blocks>", "</style>"
+BLOCKS_HEAD, BLOCKS_HEAD_END = '<style data-blocks="2">', "</style>"
+# That of blocks stored before the base layout had a dark color scheme: their e-mails stay as they were.
+OLD_BLOCKS_HEAD = "<style data-blocks>"
 
 
 def parted(content: str) -> tuple[str, str]:
     """Return the style rules of HTML that is made of blocks, which belong into the head of a document, and the rest."""
-    if not content.startswith(BLOCKS_HEAD):
+    if not content.startswith((BLOCKS_HEAD, OLD_BLOCKS_HEAD)):
         return "", content
     rules, end, rest = content.partition(BLOCKS_HEAD_END)
     return rules + end, rest
@@ -187,34 +248,29 @@ def _head(subject: str, rules: str) -> str:
 {rules}</head>"""
 
 
-def _header(brand: Brand) -> str:
+def _header(brand: Brand, look: dict[str, str], mark: str) -> str:
     name = escape(brand.name or "")
     if brand.logo_url and brand.logo_url.startswith(("https://", "http://")):
         inner = (
             f'<img src="{escape(brand.logo_url)}" alt="{name}" height="32" style="border:0;display:block;height:32px">'
         )
     elif name:
-        look = style(brand)
         rules = f"font-family:{look['font']};font-size:18px;font-weight:700;color:{look['color']}"
-        inner = f'<span class="bc-accent" style="{rules}">{name}</span>'
+        inner = f'<span{mark} style="{rules}">{name}</span>'
     else:
         return ""
     return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
 
 
-def _footer(brand: Brand, links: dict[str, str]) -> str:
-    look = style(brand)
+def _footer(brand: Brand, look: dict[str, str], links: dict[str, str], mark: str) -> str:
     # The footer is on the background, which can be dark.
     muted = "#4b5563" if luminance(look["background"]) > 0.26 else "#d1d5db"
     rules = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
     lines = [escape(line) for line in (brand.footer, brand.address) if line]
-    anchors = [
-        f'<a class="bc-muted" href="{escape(url)}" style="color:{muted}">{escape(text)}</a>'
-        for text, url in links.items()
-    ]
+    anchors = [f'<a{mark} href="{escape(url)}" style="color:{muted}">{escape(text)}</a>' for text, url in links.items()]
     if anchors:
         lines.append(" &middot; ".join(anchors))
-    inner = "\n".join(f'<p class="bc-muted" style="{rules}">{line}</p>' for line in lines)
+    inner = "\n".join(f'<p{mark} style="{rules}">{line}</p>' for line in lines)
     return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 
