@@ -6,8 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.documents.store import Documents
 from bellcast.kernel import times
 from bellcast.rest import objects
+from bellcast.templates import rendering
+from bellcast.templates.http.templates import MAX_LAYOUT_ERRORS
+from bellcast.templates.types import Template
 from bellcast.workflows import references
 from tests.journey import channels
 from tests.journey.rest import HOUR, Rest, fields
@@ -41,6 +45,36 @@ async def test_unknown_layout_is_refused(tmp_path: Path) -> None:
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["field"] == "email.layout"
         assert (await client.put("/v1/templates/t", json={"email": {"text": "Hi", "layout": None}})).status_code == 201
+
+
+async def test_layouts_of_many_languages_are_each_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, checked = list[str](), list[str]()
+    suggestion, layout_problem = Documents.suggestion, rendering.layout_problem
+
+    async def search(documents: Documents, kind: str, tenant: str, key: str) -> str:
+        searched.append(key)
+        return await suggestion(documents, kind, tenant, key)
+
+    def check(template: Template, key: str) -> str | None:
+        checked.append(key)
+        return layout_problem(template, key)
+
+    monkeypatch.setattr(Documents, "suggestion", search)
+    monkeypatch.setattr(rendering, "layout_problem", check)
+
+    def translated(*layouts: str) -> dict[str, Any]:
+        languages = [f"de-{number:03}" for number in range(len(layouts))]
+        texts = [{"email": {"text": "Hallo", "layout": layout}} for layout in layouts]
+        return {"email": {"subject": "Hi", "text": "Hi"}, "translations": dict(zip(languages, texts, strict=True))}
+
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/templates/plain", json={"email": {"text": "Hi"}})
+        refused = await client.put("/v1/templates/t", json=translated(*["plain", "fancy"] * 100))
+        assert len(fields(refused)) == MAX_LAYOUT_ERRORS
+        assert (checked, searched) == (["plain"], ["fancy"])
+        refused = await client.put("/v1/templates/t", json=translated(*[f"fancy-{number}" for number in range(200)]))
+        assert list(fields(refused)) == [f"translations.de-{number:03}.email.layout" for number in range(10)]
+        assert len(searched) == 1 + MAX_LAYOUT_ERRORS
 
 
 async def test_template_of_a_workflow_stays(tmp_path: Path) -> None:

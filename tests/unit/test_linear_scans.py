@@ -20,12 +20,14 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.pusher import signatures
 from bellcast.live.socketio.engineio import InvalidPacket
 from bellcast.live.socketio.packets import PacketReader
-from bellcast.templates import content_checks, email_checks, html
-from bellcast.templates.types import Template
+from bellcast.templates import content_checks, email_checks, html, variables
+from bellcast.templates.content_checks import DeclaredPaths
 
 LIMITS = Limits()
 SIZE = 500_000
 MAX_SECONDS = 2.0
+SCHEMA = {"properties": {f"name_{number}": {} for number in range(1_000)}}
+PATHS = variables.schema_paths([("types", "booked", SCHEMA)])
 
 
 def path_part(text: str) -> str:
@@ -102,8 +104,8 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     ),
     "problems of HTML": (lambda text: list(email_checks.of_html(text)), ["<b>" * (SIZE // 6)]),
     "unknown variables": (
-        lambda text: list(content_checks.of_variables(text, {f"data.name_{number}": True for number in range(1_000)})),
-        [msgspec.convert({"sms": {"text": "".join(f"{{{{ data.v{one} }}}}" for one in range(1_000))}}, Template)],
+        lambda texts: list(content_checks.of_variables(variables.used_in(texts), DeclaredPaths(PATHS))),
+        [[("".join(f"{{{{ data.v{place}_{one} }}}}" for one in range(1_000)), False) for place in range(20)]],
     ),
     "bulk lines": (
         lambda text: asyncio.run(bulk_items.lines(text, 10, Scheduler())),

@@ -12,7 +12,7 @@ from bellcast.templates import email_blocks, email_checks, lengths, rendering, t
 from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
-from bellcast.templates.variables import UsedVariable
+from bellcast.templates.variables import SchemaPaths, UsedVariable
 
 # Gmail cuts larger e-mails, and with them the link for unsubscribing.
 MAX_EMAIL_BYTES = 102_000
@@ -21,8 +21,8 @@ MAX_SUBJECT = 70
 # Characters of text below which an e-mail with images consists of them.
 LEAST_TEXT = 20
 MAX_FINDINGS = 200
-# Unknown variables for which a similar one is searched: among a thousand, it takes some milliseconds each.
-MAX_HINTS = 20
+# Pairs of characters of unknown variables and declared ones that are compared for hints: at most 80 ns each.
+MAX_COMPARED = 10_000_000
 DATA = "data."
 LINK = re.compile(r"\[([^\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
 UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
@@ -63,24 +63,50 @@ def of_stale(template: types.Template, earlier: Sequence[types.Template]) -> Ite
                     break
 
 
-def of_variables(read: Iterable[UsedVariable], schemas: Mapping[str, bool]) -> Iterator[Finding]:
-    """Yield variables that no sender declares, or that a send may leave out. `schemas` are the paths that the senders
-    declare, and whether each is required."""
-    names, hints = [path.removeprefix(DATA) for path in schemas], MAX_HINTS
-    for used in read if schemas else ():
-        parts = used.path.split(".")
-        if parts[0] != "data" or len(parts) == 1:
+class DeclaredPaths:
+    """The paths that the senders of texts declare, and whether each is required. All texts of an object share one, and the work
+    for its hints."""
+
+    def __init__(self, paths: SchemaPaths) -> None:
+        self.required = {path: is_required for path, (_, _, is_required) in paths.items()}
+        self._names = [path.removeprefix(DATA) for path in paths]
+        self._size, self._left = sum(map(len, self._names)), MAX_COMPARED
+        self._hints: dict[str, str] = {}
+        self._first_inside: dict[str, str] = {}
+        for path in paths:
+            for outer in _prefixes(path):
+                self._first_inside.setdefault(outer, path)
+
+    def find(self, path: str) -> str | None:
+        """Return the declared path that contains this one, or the first inside it; None: it is unknown."""
+        return next((one for one in _prefixes(path) if one in self.required), self._first_inside.get(path))
+
+    def hint(self, path: str) -> str:
+        """Return the end of a message with the path that is most like an unknown one, for the first ones."""
+        work = len(path) * self._size
+        if path not in self._hints and work <= self._left:
+            self._left -= work
+            near = difflib.get_close_matches(path.removeprefix(DATA), self._names, n=1)
+            self._hints[path] = f" Do you mean {DATA}{near[0]}?" if near else ""
+        return self._hints.get(path, "")
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """Yield the paths of `data` that contain a path, outer ones first, and itself."""
+    parts = path.split(".")
+    return (".".join(parts[:length]) for length in range(2, len(parts) + 1))
+
+
+def of_variables(read: Iterable[UsedVariable], declared: DeclaredPaths) -> Iterator[Finding]:
+    """Yield variables that no sender declares, or that a send may leave out."""
+    for used in read if declared.required else ():
+        if not used.path.startswith(DATA):
             continue
-        ancestors = {".".join(parts[:length]) for length in range(2, len(parts) + 1)}
-        declared = next((path for path in schemas if path in ancestors or path.startswith(f"{used.path}.")), None)
-        if declared is None:
-            near, hints = (
-                difflib.get_close_matches(used.path[len(DATA) :], names, n=1) if hints else [],
-                max(0, hints - 1),
-            )
-            hint = f" Do you mean {DATA}{near[0]}?" if near else ""
-            yield finding("warning", "unknown_variable", f"No data schema declares {used.path}.{hint}", None, None)
-        elif used.is_required and not schemas[declared]:
+        found = declared.find(used.path)
+        if found is None:
+            text = f"No data schema declares {used.path}.{declared.hint(used.path)}"
+            yield finding("warning", "unknown_variable", text, None, None)
+        elif used.is_required and not declared.required[found]:
             text = (
                 f"{used.path} may be absent, and the send would be refused: write {{{{ {used.path} | default('…') }}}}."
             )
@@ -90,10 +116,12 @@ def of_variables(read: Iterable[UsedVariable], schemas: Mapping[str, bool]) -> I
 def of_last_data(read: Iterable[UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Yield variables that the last runs of workflows lacked. `last` is their data by workflow."""
     for used in read if last else ():
-        root, *parts = used.path.split(".")
-        lacking = [name for name, data in last.items() if not _has(data, parts)]
-        if lacking and parts and root == "data" and used.is_required:
-            text = f"The last run of {lacking[0]} had no {used.path}, and would fail: write {{{{ {used.path} | default('…') }}}}, or send it."
+        if not (used.is_required and used.path.startswith(DATA)):
+            continue
+        names = used.path.split(".")[1:]
+        lacking = next((name for name, data in last.items() if not _has(data, names)), None)
+        if lacking is not None:
+            text = f"The last run of {lacking} had no {used.path}, and would fail: write {{{{ {used.path} | default('…') }}}}, or send it."
             yield finding("warning", "missing_variable", text, None, None)
 
 

@@ -1,7 +1,6 @@
 """The variables that a template reads and that its users declare: their paths, types and examples, and which of them a send
 must have."""
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -58,11 +57,8 @@ def used_in(texts: Iterable[tuple[str, bool]], conditions: Iterable[str] = ()) -
     for path in conditions:
         found.setdefault(path, UsedVariable(path, "string", is_required=False))
     parents = {path.rpartition(".")[0] for path in found}
-    return [
-        found[path]
-        for path in sorted(found)
-        if (path not in parents and f"{path}{EACH}" not in parents | found.keys()) or found[path].type == "list"
-    ]
+    outer = parents | {path.removesuffix(EACH) for path in parents | found.keys() if path.endswith(EACH)}
+    return [found[path] for path in sorted(found) if path not in outer or found[path].type == "list"]
 
 
 def of_conditions(value: Any) -> Iterator[str]:
@@ -164,10 +160,9 @@ class TemplateVariable(Struct, frozen=True):
     source: str = msgspec.field(name="from")
 
 
-async def declared(schemas: SchemaPaths, template: Template) -> list[TemplateVariable]:
+def declared(schemas: SchemaPaths, template: Template) -> list[TemplateVariable]:
     """Return the variables of a valid template by path, with those that the schemas of its users declare."""
-    # In a thread: parsing the texts of a large template takes tens of milliseconds.
-    of_texts = {one.path: one for one in await asyncio.to_thread(used, template)}
+    of_texts = {one.path: one for one in used(template)}
     shown: list[TemplateVariable] = []
     for path in sorted({*of_texts, *schemas, *COMMON}):
         root, one = path.partition(".")[0], of_texts.get(path)

@@ -38,8 +38,6 @@ async def check(
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
     users = await samples.find_users(ctx, tenant, key)
-    paths = variables.schema_paths(users)
-    declared = await variables.declared(paths, template)
     last = await samples.last_data(ctx, tenant, users)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
@@ -48,22 +46,21 @@ async def check(
         stored = await versions.find(TEMPLATES, tenant, key, info.version)
         if stored is not None:
             earlier.append(msgspec.json.decode(stored.body, type=Template))
-    required = {path: is_required for path, (_, _, is_required) in paths.items()}
 
-    def written() -> list[Finding]:
-        used = variables.used(template)
-        return [
+    def written() -> tuple[dict[str, Any], list[Finding]]:
+        paths, used = variables.schema_paths(users), variables.used(template)
+        return variables.examples(variables.declared(paths, template)), [
             *content_checks.of_languages(template, config.locales, config.locale),
             *content_checks.of_stale(template, earlier),
-            *content_checks.of_variables(used, required),
+            *content_checks.of_variables(used, content_checks.DeclaredPaths(paths)),
             *content_checks.of_last_data(used, last),
             *content_checks.of_source(template),
             *content_checks.of_code(template),
         ]
 
-    found = await in_thread(tenant, written)
+    examples, found = await in_thread(tenant, written)
     layouts = await ctx[Catalog].layouts(tenant, template, None)
-    values = variables.examples(declared) if data is None else dict(data)
+    values = examples if data is None else dict(data)
     for locale in ["", *template.translations][:MAX_RENDERED]:
         own = template.translations[locale] if locale else template
         alone = Template(**{channel: getattr(own, channel) for channel in CHANNELS})
@@ -121,7 +118,7 @@ async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, v
     for channel in CHANNELS:
         if before.has(channel) and not after.has(channel):
             found.append(PublishEffect("channel_removed", f"There is no text for {CHANNEL_WORDS[channel]} any more."))
-    added = sorted(variables.required(after) - variables.required(before))
+    added = await in_thread(tenant, lambda: sorted(variables.required(after) - variables.required(before)))
     if added:
         text = f"Sends without {listed(added)} are refused."
         found.append(PublishEffect("required_changed", text, n=len(added)))

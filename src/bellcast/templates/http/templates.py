@@ -49,6 +49,8 @@ INVERTED = (
 )
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096
+# For each unknown layout, keys of up to 400 templates are read.
+MAX_LAYOUT_ERRORS = 10
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
@@ -69,22 +71,28 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any]) 
 
 
 async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
-    """Check the layouts."""
-    errors: list[FieldError] = []
+    """Check the layouts, each once, and return the errors of the first MAX_LAYOUT_ERRORS texts."""
+    errors, problems = list[FieldError](), dict[str, str | None]()
     for prefix, parts in (("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())):
         name = None if parts.email is None else parts.email.layout
         if not isinstance(name, str) or name == BASE_LAYOUT:
             continue
-        found = None if name == key else await objects.find(KIND, ctx, tenant, name)
-        if name == key:
-            problem: str | None = "must not be the template itself"
-        elif found is None:
-            problem = f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
-        else:
-            problem = rendering.layout_problem(await _decoded(ctx, found[0].body), name)
-        if problem is not None:
+        if name not in problems:
+            problems[name] = await _layout_problem(ctx, tenant, key, name)
+        if (problem := problems[name]) is not None:
             errors.append(FieldError(f"{prefix}email.layout", problem))
+        if len(errors) == MAX_LAYOUT_ERRORS:
+            break
     return errors
+
+
+async def _layout_problem(ctx: ApiContext, tenant: str, key: str, name: str) -> str | None:
+    if name == key:
+        return "must not be the template itself"
+    found = await objects.find(KIND, ctx, tenant, name)
+    if found is None:
+        return f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
+    return rendering.layout_problem(await _decoded(ctx, found[0].body), name)
 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
@@ -430,7 +438,9 @@ async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     path stands for each element of a list."""
     subject = await _subject(call.request, PreviewRequest())
     users = await samples.find_users(call.ctx, call.tenant, *call.key)
-    return await variables.declared(variables.schema_paths(users), subject.template)
+    return await tenant_budget.in_thread(
+        call.tenant, lambda: variables.declared(variables.schema_paths(users), subject.template)
+    )
 
 
 async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASGIApp:

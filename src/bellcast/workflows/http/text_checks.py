@@ -1,6 +1,7 @@
 """Checks of the texts that stand in the steps of a workflow: the variables that its triggers lack, as of a template."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct
@@ -27,21 +28,21 @@ async def findings(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, A
     """Return what the author of a valid definition should see in its texts."""
     definition = definitions.of_valid(value)
     user = (WORKFLOWS, key, await samples.schema_of(ctx, tenant, definition))
-    required = {path: is_required for path, (_, _, is_required) in variables.schema_paths([user]).items()}
     last = await samples.last_data(ctx, tenant, [user])
     contents = {step.key: step.content for step in definition.ordered if step.content is not None}
 
     def of_texts() -> Iterator[StepFinding]:
+        declared = content_checks.DeclaredPaths(variables.schema_paths([user]))
         for path, step, present in _steps("steps", value["steps"], frozenset()):
             for field, text in contents[step["key"]].texts() if step["key"] in contents else ():
                 used = [
                     replace(one, is_required=one.is_required and one.path not in present)
                     for one in variables.used_in([(text, field == "email.html")])
                 ]
-                for one in (*content_checks.of_variables(used, required), *content_checks.of_last_data(used, last)):
+                for one in (*content_checks.of_variables(used, declared), *content_checks.of_last_data(used, last)):
                     yield StepFinding(f"{path}.{field.partition('.')[2]}", one.code, one.message)
 
-    return await in_thread(tenant, lambda: list(of_texts())[: content_checks.MAX_FINDINGS])
+    return await in_thread(tenant, lambda: list(islice(of_texts(), content_checks.MAX_FINDINGS)))
 
 
 def _steps(
