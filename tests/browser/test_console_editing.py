@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 from tests.browser.console import DESKTOP, HOSTILE, Console, choose_tenant, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
@@ -215,7 +215,19 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
 
 def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/workflows/paid-flow", {"steps": [{"key": "bell", "type": "inbox", "title": "Paid"}]})
-    page = open_console("/sources?edit=new", viewport=DESKTOP)
+    page = open_console("/account", viewport=DESKTOP)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route("**/v1/schemas/source", hold)
+    with page.expect_request("**/v1/schemas/source"):
+        page.goto("/console/sources?edit=new")
+    expect(page.locator("h1")).to_have_text("New source")
+    expect(page.get_by_role("button", name="Create")).to_be_hidden()  # the fields would push it down
+    held[0].continue_()
+    page.unroute("**/v1/schemas/source")
     page.get_by_label("Key").fill("paid")
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_label("Event", exact=True)).to_be_focused()
