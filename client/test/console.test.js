@@ -34,6 +34,7 @@ test('YAML has tones for values, variables and comments, and none for keys', asy
   assert.deepEqual(tones('title: "Hi {{ data.name }}"'), [['', 'title: '], ['string', '"Hi '], ['variable', '{{ data.name }}'], ['string', '"']]);
   assert.deepEqual(tones('# Why: 1'), [['comment', '# Why: 1']]);
   assert.deepEqual(tones('- 10:30'), [['', '- '], ['string', '10:30']]);
+  assert.deepEqual(tones('title: a\u2028b'), [['', 'title: '], ['string', 'a\u2028b']]);
   assert.deepEqual(tonesOf('text: |\n  steps: 1\n\n  two\nnote: true').map((parts) => parts.at(-1)), [['', '|'], ['string', '  steps: 1'], ['string', ''], ['string', '  two'], ['literal', 'true']]);
 });
 

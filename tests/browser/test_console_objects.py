@@ -362,6 +362,10 @@ def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
     expect(dialog).to_contain_text("Continues 3 runs of of-tenants")
     dialog.get_by_label("acme 1 failure").uncheck()
     assert violations(page) == []
+    page.route("**/v1/replays?tenant=globex", lambda route: route.fulfill(status=503, json={"detail": "It is busy."}))
+    dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("It is busy.")
+    page.unroute("**/v1/replays?tenant=globex")
     dialog.get_by_role("button", name="Retry 2", exact=True).click()
     expect(page.locator(".replays")).to_contain_text("globex")
     assert {one["tenant"] for one in owner.send("GET", "/v1/replays?tenant=*")["replays"]} == {"globex"}

@@ -497,6 +497,13 @@ def test_dark_preview_says_that_a_card_with_colors_of_its_own_stays_light(
     expect(card).to_have_css("background-color", "rgb(255, 255, 255)")
 
 
+def test_draft_with_a_number_as_its_text_opens(owner: Console, open_console: Callable[..., Page]) -> None:
+    owner.send("PUT", "/v1/templates/numbered", {"sms": {"text": "Hi"}})
+    owner.send("PUT", "/v1/templates/numbered/draft", {"values": {"sms": {"text": 2024}}, "base": 1})
+    page = open_console("/templates/numbered?edit=yes&channel=sms")
+    expect(page.get_by_role("textbox", name="Text", exact=True)).to_have_value("2024")
+
+
 def test_warning_about_an_optional_variable_inserts_a_default(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

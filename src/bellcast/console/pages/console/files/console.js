@@ -141,10 +141,12 @@ function contextOf(page, isObject) {
   };
 }
 
+const isReachable = () => fetch(`${ROOT}/healthz`).then(({ ok }) => ok, () => false);
+
 /** A page whose module is loaded when it opens. */
 function Source({ source, page }) {
   const module = useLoad(source.load, []);
-  useEvery(RETRY_MS, () => module.problem?.status === 0 && module.reload());
+  useEvery(RETRY_MS, async () => { if (module.problem?.status === 0 && await isReachable()) module.reload(); });
   return html`<${Loaded} of=${module}>${(loaded) => {
     const part = loaded[source.name];
     if (source.kind === 'list') return html`<${ResourcePage} page=${page} resource=${part} hasPane=${page.pane !== undefined} pane=${page.key !== null && html`<${Source} key=${page.path} source=${page.pane} page=${page} />`} />`;

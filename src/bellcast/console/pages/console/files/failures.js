@@ -81,16 +81,16 @@ function Retry({ word, title, tenant, body, isPrimary = false, isFirst = false }
 
 /** The tenants whose failures match, to choose from. */
 function OfTenants({ body, close }) {
-  const found = useLoad(async (signal) => {
+  const loaded = useLoad(async (signal) => {
     const counts = new Map();
     for (const { tenant, count: amount } of (await get(withQuery('/v1/failures/causes', { ...body.filter, tenant: '*' }), signal)).causes) counts.set(tenant ?? '', (counts.get(tenant ?? '') ?? 0) + amount);
-    return [...counts].sort(([, one], [, other]) => other - one).slice(0, MAX_TENANTS);
+    return [...counts].sort(([, one], [, other]) => other - one);
   });
   const [left, setLeft] = useState([]);
   const choose = (tenant) => ({ currentTarget: { checked } }) => setLeft(checked ? left.filter((one) => one !== tenant) : [...left, tenant]);
-  return html`<${Loaded} of=${found}>${(all) => {
-    const chosen = all.map(([tenant]) => tenant).filter((one) => !left.includes(one));
-    return html`${all.length > 1 && html`<fieldset class="choices"><legend>Tenants</legend>${all.map(([tenant, amount]) => html`<label key=${tenant}><input type="checkbox" checked=${!left.includes(tenant)} onChange=${choose(tenant)} /><span>${tenant || 'Without a tenant'} <small>${count(amount, 'failure')}</small></span></label>`)}</fieldset>`}<${Plan} key=${chosen.join()} tenants=${chosen} body=${body} close=${close} />`;
+  return html`<${Loaded} of=${loaded}>${(found) => {
+    const all = found.slice(0, MAX_TENANTS), chosen = all.map(([tenant]) => tenant).filter((one) => !left.includes(one));
+    return html`${all.length > 1 && html`<fieldset class="choices"><legend>Tenants</legend>${all.map(([tenant, amount]) => html`<label key=${tenant}><input type="checkbox" checked=${!left.includes(tenant)} onChange=${choose(tenant)} /><span>${tenant || 'Without a tenant'} <small>${count(amount, 'failure')}</small></span></label>`)}${found.length > all.length && html`<p class="muted">These ${MAX_TENANTS} have the most failures: retry the others afterwards.</p>`}</fieldset>`}<${Plan} key=${chosen.join()} tenants=${chosen} body=${body} close=${close} />`;
   }}<//>`;
 }
 
@@ -104,25 +104,29 @@ function merged(plans) {
   return { matched: plans.reduce((sum, one) => sum + one.matched, 0), exact: plans.every((one) => one.exact), effects: [...effects.values()] };
 }
 
-function Plan({ tenants, body, close }) {
-  const post = (values, signal) => Promise.all(tenants.map((tenant) => request('POST', withQuery('/v1/replays', { tenant }), values, signal)));
-  const plan = useLoad(async (signal) => merged(await post({ ...body, dry_run: true }, signal)));
+function Plan({ tenants: given, body, close }) {
+  const [tenants, setTenants] = useState(given), [isSending, setSending] = useState(false);
+  const post = (tenant, values, signal) => request('POST', withQuery('/v1/replays', { tenant }), values, signal);
+  const plan = useLoad(async (signal) => merged(await Promise.all(tenants.map((tenant) => post(tenant, { ...body, dry_run: true }, signal)))), [tenants.join()]);
   const [problem, setProblem] = useState('');
   const start = async () => {
     setProblem('');
-    try {
-      await post(body);
+    setSending(true);
+    const results = await Promise.allSettled(tenants.map((tenant) => post(tenant, body)));
+    setSending(false);
+    const failed = tenants.filter((_, index) => results[index].status === 'rejected');
+    if (failed.length === 0) {
       close();
       go(withQuery(`${BASE}/failures`, { range: here.value.searchParams.get('range'), tenant: shownTenant() })); // shows the progress
-      refresh();
-    } catch (failed) {
-      setProblem(failed.message);
+      return refresh();
     }
+    setTenants(failed); // the others have begun
+    return setProblem(`${failed.length < tenants.length ? `Not started for ${failed.map((one) => one || 'those without a tenant').join(', ')}: ` : ''}${results.find(({ status }) => status === 'rejected').reason.message}`);
   };
   const { matched, exact, effects = [] } = plan.value ?? {};
   return html`${tenants.length === 1 && html`<p class="muted">${tenants[0] ? `Failures of ${tenants[0]}.` : 'Failures without a tenant.'}</p>`}<div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>${tenants.length === 0 ? 'Choose a tenant.' : 'No failures match now: they were retried or deleted.'}</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
       ${effects.some(({ kind }) => kind === 'message') && html`<p class="muted">Messages that arrived although the attempt failed will arrive twice.</p>`}${!exact && html`<p class="muted">These are the newest failures; the others are retried too.</p>`}`)}<//></div><p class="error" role="alert">${problem}</p>
-    <div class="choice">${matched > 0 && html`<button type="button" class="primary" onClick=${start}>Retry ${number(matched)}${exact ? '' : ' or more'}</button>`}<button type="button" onClick=${close}>Close</button></div>`;
+    <div class="choice">${matched > 0 && html`<button type="button" class="primary" disabled=${isSending} onClick=${start}>Retry ${number(matched)}${exact ? '' : ' or more'}</button>`}<button type="button" onClick=${close}>Close</button></div>`;
 }
 
 function sentence({ kind, channel, workflow, job, count: amount }) {

@@ -8,9 +8,9 @@ import { Problem } from './server.js';
 /** A part of a module that is loaded on demand. */
 const from = (module, name, kind) => ({ load: () => import(module).catch(refuse), name, kind });
 
-/** Browsers report a module that cannot be loaded as a TypeError with its address. */
+/** Browsers report a module that cannot be loaded as a TypeError that says so. */
 function refuse(failed) {
-  throw failed instanceof TypeError ? new Problem(0, { detail: 'The page appears as soon as the server can be reached.' }, null) : failed;
+  throw failed instanceof TypeError && /import(ed|ing)/i.test(failed.message) ? new Problem(0, { detail: 'The page appears as soon as the server can be reached.' }, null) : failed;
 }
 
 /** A component, or the declaration of a list. */

@@ -22,7 +22,11 @@ export function SetUp({ done, provider }) {
   const code = useRef(new URLSearchParams(location.hash.slice(1)).get('code') ?? '').current;
   const [hasCode, setHasCode] = useState(code !== '');
   // The link with the code, opened while this page is shown.
-  useEffect(() => addEventListener('hashchange', () => location.reload()), []);
+  useEffect(() => {
+    const again = () => location.reload();
+    addEventListener('hashchange', again);
+    return () => removeEventListener('hashchange', again);
+  }, []);
   return html`<${Framed} title="Set up the console"><${ByProvider} provider=${provider} /><p class="muted">Create the first owner.${!hasCode && html` The server printed the code when it started; <code>bellcast operator setup-code</code> prints a new one.`}</p>
     <${Form} noValidate button="Create owner" send=${async ({ code: entered, name, password }) => {
     try {

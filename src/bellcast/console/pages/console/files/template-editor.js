@@ -119,7 +119,7 @@ function Editor({ page, tenant, found }) {
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries(views).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
-        <${Checks} findings=${findings} insertDefault=${mayEdit && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
+        <${Checks} findings=${findings} insertDefault=${mayEdit && !draft.yamlProblem.value && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
         ${(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
         ${mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}

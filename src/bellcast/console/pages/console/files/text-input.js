@@ -56,7 +56,7 @@ function useCompletion({ id, input, set, variables = [] }) {
 /** A text that grows with its content. Variables are inserted where the cursor was last, and completed after `{{`. */
 export function TextInput({ label, value: stored, set: store, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
   const input = useRef(null);
-  const value = isLong && !isCode ? unbroken(stored) : stored;
+  const value = isLong && !isCode && typeof stored === 'string' ? unbroken(stored) : stored;
   const set = (text) => store(broken(text));
   const focus = () => { focused.current = { input: input.current, set }; };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);

@@ -3,7 +3,7 @@
  */
 
 /** A line: its indentation and dashes, its key, and its value. */
-const KEY = /^(\s*(?:- +)*)((?:"[^"]*"|'[^']*'|[^\s#"'{[-][^:]*?|-[^\s:][^:]*?):(?=\s|$))?(\s*)(.*)$/;
+const KEY = /^(\s*(?:- +)*)((?:"[^"]*"|'[^']*'|[^\s#"'{[-][^:]*?|-[^\s:][^:]*?):(?=\s|$))?(\s*)(.*)$/s;
 const BLOCK = /^[|>][+-]?\d?$/;
 const WORD = /^(-?\d[\d.eE+-]*|true|false|null|~)$/;
 
