@@ -151,6 +151,20 @@ test('a tab that takes over resumes after events that its siblings published', a
   assert.equal(second.env.link.url.searchParams.get('position'), 'p1~e8');
 });
 
+test('a tab that takes over after live events may have been missed does not resume its topics', async () => {
+  const tab = browser();
+  const first = await tab(undefined, TOKEN, ['team']);
+  first.env.link.receive(ready({ id: 'e1' }));
+  const second = await tab(undefined, TOKEN, ['team']);
+  first.env.link.receive({ type: 'event', topic: 'team', name: 'moved', data: null, id: 'e2' });
+  first.env.link.receive({ type: 'close', code: 1012, reason: 'events_lost', reconnect: true, after: 100, id: '' });
+  first.env.link.disconnect(1012);
+  await delivered();
+  first.session.close();
+  await delivered();
+  assert.equal(second.env.link.url.searchParams.get('position'), 'p1');
+});
+
 test('a tab that takes over resumes the topics that its siblings follow, and passes on what they missed', async () => {
   const tab = browser();
   const first = await tab(undefined, TOKEN, ['a']);

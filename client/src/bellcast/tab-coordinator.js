@@ -25,7 +25,7 @@ import { leaderTab } from './transports/leader-tab.js';
 const loadTopics = () => import('./live-topics.js');
 
 const CLAIM_LOCK_TIME = 100; // ms until the lock is released, so that the claim reaches the next tab before it gets the lock
-const LEADER_ONLY = new Set(['ack', 'pong', 'error', 'close']); // frames that are not forwarded
+const LEADER_ONLY = new Set(['ack', 'pong', 'error']); // frames that are not forwarded
 /** A follower never sends its token to another tab. */
 const NO_CREDENTIAL = { token: async () => null, renew: async () => false, claims: () => ({}), getToken: undefined };
 
@@ -114,10 +114,10 @@ export class TabCoordinator {
     });
   }
 
-  /** Leader: forward an event. @param {BellcastEvent} event @param {string | null} since */
+  /** Leader: forward an event; of `close` only one with the id from which a tab that takes over must resume. @param {BellcastEvent} event @param {string | null} since */
   #forward(event, since) {
     if (event.type === 'ready') this.#sendReady();
-    else if (!LEADER_ONLY.has(event.type)) this.post({ event, ...('position' in event && { since }) });
+    else if (event.type === 'close' ? 'id' in event : !LEADER_ONLY.has(event.type)) this.post({ event, ...('position' in event && { since }) });
   }
 
   /** Leader: report a lost connection to the followers. */
