@@ -546,9 +546,9 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="listed", exact=True))
     expect(row.locator(".preview")).to_have_text("For client")
     expect(row).to_contain_text("default")
-    expect(row).to_contain_text("type listed of acme-listed")
+    expect(row).to_contain_text("type listed (acme-listed)")
     row.locator(".row-link").click()
-    expect(page.locator(".heading")).to_contain_text("used by the type listed of acme-listed")
+    expect(page.locator(".heading")).to_contain_text("used by the type listed (acme-listed)")
 
 
 def test_test_message_suggests_the_recipients_of_the_last_sends(

@@ -39,10 +39,10 @@ export function Definition({ page, kind, facts, actions, children }) {
     <${Yaml} of=${value} />`}<//>`;
 }
 
-/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. */
-export const Uses = ({ page, of }) => of.uses.map((one, index) => {
-  const [target, tenant] = one.split('?tenant=');
-  return html`${index > 0 && ', '}<a key=${one} href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${target.slice(target.indexOf('/') + 1)}${tenant && ` (${tenant})`}</a>`;
+/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. `isNamed`: after the names of their kinds. */
+export const Uses = ({ page, of, isNamed = false }) => of.uses.map((one, index) => {
+  const [target, tenant] = one.split('?tenant='), [plural, key] = target.split('/');
+  return html`${index > 0 && ', '}<span key=${one} class="used-by">${isNamed && `${plural.slice(0, -1)} `}<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${key}${tenant && ` (${tenant})`}</a></span>`;
 });
 
 /** A text in a box, with a button in it that copies the text. */

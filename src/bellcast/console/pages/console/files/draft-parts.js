@@ -29,7 +29,7 @@ const UNSAVED = ['offline', 'conflict', 'refused'];
 /** The objects that a draft is used with: the templates of a workflow, and the workflows of a template. */
 const RELATED = {
   workflows: { plural: 'templates', name: 'template', keysOf: (draft) => templatesOf(draft.values.value.steps) },
-  templates: { plural: 'workflows', name: 'workflow', keysOf: (draft) => (draft.current.value?.uses ?? []).map((one) => /^workflows\/(.*)$/.exec(one)?.[1]).filter(Boolean) },
+  templates: { plural: 'workflows', name: 'workflow', keysOf: (draft) => (draft.current.value?.uses ?? []).map((one) => /^workflows\/([^?]*)/.exec(one)?.[1]).filter(Boolean) },
 };
 
 const draftOf = (plural) => ({ key, tenant }) => get(withQuery(path`/v1/${plural}/${key}/draft`, { tenant })).catch(() => ({ values: {} }));

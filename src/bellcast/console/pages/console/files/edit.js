@@ -49,7 +49,7 @@ function Editor({ page, kind, read }) {
   const tag = useRef(saved ? saved.tag : read.tag);
   const [text, setText] = useState(saved?.text ?? read.text);
   // The values of the text for the form; null while the text has been changed since.
-  const [values, setValues] = useState(saved ? saved.values : read.values);
+  const [values, setValues] = useState(saved ? saved.values ?? null : read.values);
   const isYaml = values === null || page.query.get('view') === 'yaml';
   const [problem, setProblem] = useState(null);
   const [review, setReview] = useState(null);

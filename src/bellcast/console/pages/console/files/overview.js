@@ -81,7 +81,7 @@ async function attentionOf(page, tenant, signal) {
       : withQuery(page.url('/failures'), { ...Object.fromEntries(FIELDS.slice(0, -1).map((name) => [name, one[name]])), range: '24h', tenant, ...more }));
     return {
       kind: 'bad', weight: failures, text: failureText({ ...one, count: failures }), note: `${several > 1 ? `${several} causes, most often: ` : ''}${failureOf(one.cause)}`, tenants: [...new Set(all.flatMap((each) => each.tenant ?? []))],
-      at: all.map(({ newest }) => newest.created_at).sort().at(-1), link: linkWith({}), fix: page.may(BUILDERS) && html`<a class="button" href=${linkWith({ retry: 'yes' })}>Retry ${number(failures)}…</a>`,
+      at: all.map(({ newest }) => newest.created_at).sort().at(-1), link: linkWith({}), fix: page.may(BUILDERS) && (all.length === 1 || one.provider || one.workflow || one.job || one.webhook) && html`<a class="button" href=${linkWith({ retry: 'yes' })}>Retry ${number(failures)}…</a>`,
     };
   });
   if (!page.may(CONTENT)) return failed;

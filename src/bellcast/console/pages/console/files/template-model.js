@@ -111,6 +111,7 @@ function paired(before, after) {
 
 /** The blocks of an e-mail that its translation lacks, as [index, block]. */
 export function missingBlocks(original, translated) {
+  if (!Array.isArray(original)) return [];
   const there = new Set(paired(original, translated).map(([old]) => old));
   return [...original.entries()].filter(([index]) => !there.has(index));
 }

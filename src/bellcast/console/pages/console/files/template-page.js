@@ -1,7 +1,7 @@
 /**
  * A template as its recipients see it, by channel, language and version, with its versions and a test message.
  */
-import { Yaml } from './definition.js';
+import { Uses, Yaml } from './definition.js';
 import { EditLink } from './edit.js';
 import { parsed } from './format.js';
 import { html, useMemo, useState } from './html.js';
@@ -12,7 +12,6 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
-import { UsedBy } from './templates.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { DraftOnly, Versions } from './versions.js';
 import { valuesOf } from './yaml.js';
@@ -32,7 +31,7 @@ export function Template({ page }) {
       await request('DELETE', url());
       go(withQuery(page.url('/templates'), tenant));
     };
-    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${UsedBy} page=${page} of=${one} />`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;

@@ -2,14 +2,12 @@
  * The list of workflows.
  */
 import { newLink } from './edit.js';
-import { startOf } from './filters.js';
-import { count, number } from './format.js';
+import { count } from './format.js';
 import { html } from './html.js';
-import { useLoad } from './load.js';
 import { isLocked } from './managed.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
-import { get, path, withQuery } from './server.js';
+import { path } from './server.js';
 import { typeOf } from './workflow-model.js';
 
 /** Steps in a row of the list. */
@@ -20,23 +18,6 @@ export const Chain = ({ of: steps, max }) => html`<span class="chain" role="img"
 
 const KIND = { name: 'workflow', path: '/workflows' };
 
-let last = Promise.resolve();
-/** Do one after the other: each count of runs can take the server 0.2 s. */
-const inTurn = (act) => {
-  const next = last.then(act);
-  last = next.catch(() => {});
-  return next;
-};
-
-/** How many runs of a workflow began in the last day, and how many of them failed, as links to them. */
-function RecentRuns({ page, of: { key, tenant } }) {
-  const found = useLoad((signal) => inTurn(() => get(withQuery(path`/v1/workflows/${key}/stats`, { tenant: tenant ?? '*', from: startOf('24h') }), signal)), [key, tenant]);
-  const { runs = {}, exact } = found.value ?? {}, total = Object.values(runs).reduce((sum, one) => sum + one, 0);
-  const link = (query) => withQuery(page.url('/runs'), { tenant, workflow: key, range: '24h', ...query });
-  if (!found.value) return null;
-  return html`<span class="value">${total === 0 ? 'no runs' : html`<a href=${link({})}>${count(total, 'run')}${exact ? '' : '+'}</a>`}${runs.failed > 0 && html`, <a class="bad" href=${link({ state: 'failed' })}>${number(runs.failed)} failed</a>`}</span>`;
-}
-
 /** The version and the name; a lock for those that only a push may write. The usual state, active, is not said. */
 const noteOf = (one) => html`${isLocked(one) && html`<span class="locked" title="Managed by git"><${Icon} name="lock" /><span class="hidden">Managed by git</span></span> `}${[one.version > 0 && `v${one.version}`, one.version > 0 && one.draft && 'draft', one.name].filter(Boolean).join(' · ')}`;
 
@@ -45,7 +26,6 @@ export const workflows = {
   columns: (page) => [
     { name: 'Workflow', kind: 'title', of: (one) => one.key, text: noteOf }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Type', kind: 'type', of: (one) => one.type },
     page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '12rem' },
-    page.may(CONTENT) && { name: 'Runs, 24 h', of: (one) => one.version > 0 && one, show: (one) => html`<${RecentRuns} page=${page} of=${one} />`, width: '9rem' },
     { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : !one.active && 'inactive') },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },

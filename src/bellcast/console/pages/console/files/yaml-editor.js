@@ -1,7 +1,7 @@
 /**
  * A YAML editor with line numbers and the server's errors by line.
  */
-import { Fragment, html, useMemo, useRef } from './html.js';
+import { Fragment, html, useLayoutEffect, useMemo, useRef } from './html.js';
 import { loadStyle } from './load.js';
 import { tonesOf } from './yaml-tones.js';
 
@@ -28,10 +28,12 @@ export function selectLine(area, line) {
 export function YamlText({ area, value, marked, change, isSubmitted = false, ...attributes }) {
   const gutter = useRef(null), tones = useRef(null), leaves = useRef(false);
   const isToned = value.length <= MAX_TONED;
-  const follow = ({ currentTarget: { scrollTop, scrollLeft } }) => {
+  const follow = () => {
+    const { scrollTop, scrollLeft } = area.current;
     gutter.current.scrollTop = scrollTop;
     if (tones.current) tones.current.style.translate = `${-scrollLeft}px ${-scrollTop}px`;
   };
+  useLayoutEffect(follow, [isToned]);
   const keys = (event) => { if (isSubmitted || !((event.ctrlKey || event.metaKey) && event.key === 'Enter')) press(event, leaves); };
   return html`<div class="yaml"><pre class="gutter" aria-hidden="true" ref=${gutter}>${value.split('\n').map((_, index) => (marked.has(index + 1) ? html`<mark>${index + 1}${'\n'}</mark>` : `${index + 1}\n`))}</pre>
     <div class="yaml-area">${isToned && html`<pre class="yaml-tones" aria-hidden="true" ref=${tones}><${Tones} text=${value} /></pre>`}<textarea ref=${area} class=${isToned ? 'toned' : null} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" value=${value} onScroll=${follow} onKeyDown=${keys} onInput=${({ currentTarget }) => change(currentTarget.value)} ...${attributes}></textarea></div></div>`;

@@ -8,7 +8,7 @@ const BLOCK = /^[|>][+-]?\d?$/;
 const WORD = /^(-?\d[\d.eE+-]*|true|false|null|~)$/;
 
 /** A string, with its variables in a tone of their own. */
-const toned = (text) => text.split(/(\{\{.*?\}\}|\{%.*?%\})/).map((part, index) => [index % 2 ? 'variable' : 'string', part]);
+const toned = (text) => text.split(/(\{\{(?:(?!\{\{).)*?\}\}|\{%(?:(?!\{%).)*?%\})/).map((part, index) => [index % 2 ? 'variable' : 'string', part]);
 
 /** The lines of YAML, each as parts `[tone, text]`; keys and punctuation have no tone. */
 export function tonesOf(text) {
