@@ -22,7 +22,7 @@ from bellcast.recipients.types import Profile
 from bellcast.templates import html, markdown, rendering
 from bellcast.templates.html import document, parted, style
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
-from bellcast.templates.types import BASE_LAYOUT, InboxContent, Template, Variables, locales_of
+from bellcast.templates.types import BASE_LAYOUT, InboxContent, Template, TemplateEmail, Variables, locales_of
 
 T = TypeVar("T")
 
@@ -127,7 +127,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     def _written(self) -> str:
         """Return the HTML of the send, else of the template; it is empty if the server makes the HTML of texts."""
         part = self._part("email")
-        return (self.draft.email and self.draft.email.html) or (part and part.source) or ""
+        source = part.source if isinstance(part, TemplateEmail) else part and part.html  # a step has texts of its own
+        return (self.draft.email and self.draft.email.html) or source or ""
 
     def _complete_email(self) -> EmailContent:
         """Return the e-mail without layout and footer."""
