@@ -85,6 +85,7 @@ def test_cause_says_what_helps_and_selects_all_its_failures(open_console: Callab
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json=causes))
     page.goto("/console/failures")
     expect(page.locator(".chunk .row .preview")).to_have_text("through posts")
+    expect(page.locator(".chunk .row b.bad")).to_have_count(0)  # failures of weeks ago are not red
     page.get_by_role("link", name="552 Mailbox full").click()
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("a retry helps only when it has room again")
     page.get_by_label("Select all 3").check()

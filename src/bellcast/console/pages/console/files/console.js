@@ -207,7 +207,9 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') escape();
   else if (event.key === '/') {
     event.preventDefault();
-    (document.querySelector('.filters :is(input, .add-filter)') ?? document.querySelector('button.search'))?.focus();
+    const target = document.querySelector('.filters :is(input, .add-filter)') ?? document.querySelector('button.search');
+    target?.focus();
+    if (target?.matches('.add-filter')) target.click();
   } else if (chordUntil > event.timeStamp) {
     chordUntil = 0;
     const page = ownPages().find((one) => one.letter === event.key);

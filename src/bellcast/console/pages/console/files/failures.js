@@ -13,6 +13,8 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { BASE, go, here, inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 
+/** A cause is red for this time after its newest failure. */
+const RECENT_MS = 3_600_000;
 /** Number of recent retries on the page. */
 const SHOWN_RETRIES = 5;
 const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
@@ -37,7 +39,7 @@ export const failures = {
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class="bad">${number(one.count)}</b>`, width: '5rem' },
+    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at }, { name: 'Since', kind: 'time', of: (one) => one.oldest_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',

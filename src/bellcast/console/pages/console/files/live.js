@@ -227,13 +227,16 @@ function Refusal({ page, of: { kind, detail } }) {
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
 }
 
+/** The key of most requests, which a list does not repeat. */
+const SECRET = 'project secret';
+
 export const requests = {
   path: '/v1/requests', rows: 'requests', link: (one) => path`/requests/${one.id}`, isNewestFirst: true,
   filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
     { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${kindOf(one)} />`, show: (one) => one, width: '4.5rem' },
-    { name: 'Request', kind: 'title', of: (one) => `${one.method} ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => one.key ?? one.operator ?? one.recipient, width: '10rem' },
+    { name: 'Request', kind: 'title', of: (one) => html`<code class="muted">${one.method}</code> ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => (one.key === SECRET ? null : one.key ?? one.operator ?? one.recipient), width: '10rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
   ],
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.',
