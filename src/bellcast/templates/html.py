@@ -203,7 +203,6 @@ def _plain(value: str) -> str:
     return value.lower().replace("!important", "").strip()
 
 
-@cache
 def _accent_in_the_dark(color: str) -> str:
     """Return a color, mixed with as much white as texts on the dark card need."""
     least = READABLE * (luminance(DARK_CARD) + 0.05) - 0.05

@@ -170,11 +170,17 @@ const ERROR_ICONS = { 403: 'lock', 404: 'search' };
 const HEADLINES = { 0: 'No connection', 403: 'Not permitted', 404: 'Not found', 429: 'Too many requests' };
 const headlineOf = ({ status }) => HEADLINES[status] ?? (status >= 500 ? 'The server has a problem' : 'This did not work');
 
+/** The URL of the list that this object would be in, of the same tenant. */
+function listOfPage() {
+  const kept = new URLSearchParams([...new URLSearchParams(location.search)].filter(([name]) => ['tenant', 'scope'].includes(name)));
+  return `${location.pathname.replace(/\/[^/]*$/, '')}?${kept}`;
+}
+
 /** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */
 export const Failure = ({ problem, retry, since }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
   ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span><p class="big"><b>${headlineOf(problem)}</b></p>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
   ${problem.requestId && html`<p class="terminal">Request <code>${problem.requestId}</code></p>`}
-  ${problem.status === 404 && html`<p><a class="button" href=${location.pathname.replace(/\/[^/]*$/, '') + location.search}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
+  ${problem.status === 404 && location.pathname.includes('/console/') && html`<p><a class="button" href=${listOfPage()}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
 </div>`;
 
 /** The mark of a page whose data is outdated. */
