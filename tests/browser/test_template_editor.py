@@ -614,7 +614,7 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     assert "images=off" in shown.value.url
     note = page.get_by_text("Data of the preview")
     expect(note).to_contain_text("of the send to alice")
-    expect(note).to_contain_text("are replaced")
+    expect(note).to_contain_text("with invented names")
     note.click()
     expect(page.get_by_label("Data as JSON")).to_have_value(re.compile("Ann Lind"))
     page.get_by_label("Data", exact=True).select_option("An example")
