@@ -52,7 +52,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         expect(viewer.locator("[aria-busy], .skeleton, .failure")).to_have_count(0)
         assert "alert(" not in viewer.locator("#main").inner_text()
     viewer.goto(f"{owner.server.url}/console/failures")
-    expect(viewer.get_by_role("row", name="1 run of broken failed")).to_be_visible()
+    expect(viewer.get_by_role("row", name="which the trigger did not send in broken")).to_be_visible()
     expect(viewer.locator("#main .row a")).to_have_count(0)
     expect(viewer.get_by_role("button", name="Retry")).to_have_count(0)
     viewer.goto(f"{owner.server.url}/console/recipients/evil")

@@ -118,7 +118,7 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
     assert violations(page) == []
     found.click()
     expect(page).to_have_url(re.compile(r"/recipients/tessa\?tenant=maple"))
-    expect(page.locator("h1")).to_have_text("tessa")
+    expect(page.locator("h1")).to_have_text("Tessa of maple")
 
 
 def test_closed_connections_without_rows_say_what_would_appear(open_console: Callable[..., Page]) -> None:

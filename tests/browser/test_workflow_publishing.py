@@ -515,7 +515,7 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     )
     # The Overview does not count what the console asks for in vain.
     page.goto("/console/")
-    expect(page.get_by_role("region", name="Needs attention").get_by_role("paragraph")).to_contain_text("ready")
+    expect(page.get_by_role("region", name="Needs attention")).to_contain_text("Server ready")
     expect(page.get_by_role("region", name="Needs attention")).not_to_contain_text("/v1/workflows")
 
 

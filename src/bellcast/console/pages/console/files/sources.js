@@ -6,6 +6,7 @@ import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { State } from './parts.js';
 import { path } from './server.js';
+import { teaser } from './templates.js';
 
 const KIND = {
   name: 'source', path: '/sources', starter: { event: '', notification: { to: '{{ event.data.customer }}', title: '' } }, form: ['event', 'topic', 'if'],
@@ -13,7 +14,7 @@ const KIND = {
   note: 'Each published event with this name sends the notification or triggers the workflow.',
 };
 
-const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : one.notification?.title);
+const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : teaser(one.notification?.title));
 const stateOf = (one) => (one.last_error ? 'failed' : 'active');
 
 export const sources = {

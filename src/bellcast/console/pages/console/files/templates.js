@@ -16,7 +16,7 @@ const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 export const Channels = ({ of: parts }) => html`<span class="chain" role="img" aria-label=${parts.map((part) => CHANNEL_NAMES[part]).join(', ')}>${parts.map((part) => html`<span key=${part} class=${`avatar tone-${typeOf({ type: part }).tone}`} title=${CHANNEL_NAMES[part]}><${Icon} name=${typeOf({ type: part }).icon} /></span>`)}</span>`;
 
 /** A text with its variables by their last names: `Tomorrow: {{ data.customer }}` has the tag “customer”. */
-const teaser = (text) => text?.split(/\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}/s).map((part, index) => (index % 2 === 0 ? part : part && html`<${Tag}>${part.split('|')[0].trim().split('.').pop()}<//>`));
+export const teaser = (text) => text?.split(/\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}/s).map((part, index) => (index % 2 === 0 ? part : part && html`<${Tag}>${part.split('|')[0].trim().split('.').pop()}<//>`));
 
 const KIND = { name: 'template', path: '/templates' };
 
