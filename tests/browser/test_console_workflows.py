@@ -272,6 +272,7 @@ def test_audit_log_names_each_action_in_words(operator: Operator) -> None:
         ("PUT /v1/types/{key}", "/v1/types/edited"): "Save notification type edited",
         ("POST /v1/workflows/{key}/publish", "/v1/workflows/a b/publish"): "Publish workflow a b",
         ("POST /v1/bundle/unlock", "/v1/bundle/unlock"): "Unlock an object of git",
+        ("POST /v1/doctor", "/v1/doctor"): "Run the doctor",
         ("POST /v1/templates/import", "/v1/templates/import"): "Convert an e-mail",
         ("DELETE /v1/workflows/{key}/draft", "/v1/workflows/reminder/draft"): "Delete draft of workflow reminder",
         ("POST /v1/webhooks/{id}/rotate", "/v1/webhooks/7/rotate"): "Rotate the secret of webhook 7",

@@ -135,7 +135,7 @@ const VERBS = { GET: 'Read', POST: 'Create', PUT: 'Save', PATCH: 'Change', DELET
 const STEPS = { cancel: 'Cancel runs of', check: 'Check', preview: 'Preview', publish: 'Publish', release: 'Release', replay: 'Replay', retry: 'Retry', rotate: 'Rotate the secret of', run: 'Fire', simulate: 'Simulate', test: 'Test', trigger: 'Trigger' };
 const NOUNS = { keys: 'API key', types: 'notification type', sources: 'event source', me: 'own account', settings: 'settings', 'preference-defaults': 'preference defaults', 'pusher-apps': 'Pusher app' };
 const ACTIONS = {
-  'POST /v1/setup': 'Create the first owner', 'POST /v1/session': 'Sign in', 'DELETE /v1/session': 'Sign out', 'POST /v1/session/passkey': 'Sign in with a passkey', 'PUT /v1/session/verification': 'Enter the password again',
+  'POST /v1/setup': 'Create the first owner', 'POST /v1/doctor': 'Run the doctor', 'POST /v1/session': 'Sign in', 'DELETE /v1/session': 'Sign out', 'POST /v1/session/passkey': 'Sign in with a passkey', 'PUT /v1/session/verification': 'Enter the password again',
   'POST /v1/notifications': 'Send a notification', 'POST /v1/notifications/bulk': 'Send notifications', 'POST /v1/events': 'Publish a live event', 'POST /v1/bundle': 'Write objects from files', 'POST /v1/bundle/unlock': 'Unlock an object of git', 'POST /v1/templates/import': 'Convert an e-mail', 'POST /v1/settings/rollback': 'Return to earlier settings', 'POST /v1/settings/test': 'Test settings',
   'POST /v1/replays': 'Replay failures', 'POST /v1/messages/retry': 'Retry messages', 'POST /v1/tokens': 'Create a session token', 'POST /v1/secrets/rotation': 'Re-encrypt all secrets', 'PUT /v1/me/mfa': 'Set up an authenticator app', 'DELETE /v1/me/mfa': 'Remove the authenticator app',
 };
