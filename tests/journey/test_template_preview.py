@@ -77,6 +77,40 @@ async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path:
         assert (await client.get(path, params={"data": "[]"})).status_code == 422
 
 
+async def test_formats_follow_the_language_of_the_text_and_keep_its_region(tmp_path: Path) -> None:
+    written = "{{ data.at | date }} {{ data.total | number }}"
+    parts = {
+        "inbox": {"title": written, "actions": [{"key": "open", "label": written, "url": "/"}]},
+        "email": {"subject": written, "html": f"<p>{written}</p>"},
+        "sms": {"text": written},
+        "push": {"title": written},
+        "chat": {"text": written},
+    }
+    german = {name: part for name, part in parts.items() if name != "sms"}
+    layout = {"email": {"html": f"<b>{written}</b>{{{{ content }}}}"}}
+    data = {"at": "2030-06-08T14:00:00Z", "total": 1234.5}
+    expected = {
+        "tr-TR": ("Jun 8, 2030 1,234.5", "Jun 8, 2030 1,234.5"),  # English texts: there is no Turkish one
+        "en-GB": ("8 Jun 2030 1,234.5", "8 Jun 2030 1,234.5"),
+        "de-AT": ("08.06.2030 1.234,5", "Jun 8, 2030 1,234.5"),
+    }
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/frame", layout)
+        await put(client, "/v1/templates/order", {**parts, "translations": {"de": german}})
+        framed = {"email": {**parts["email"], "layout": "frame"}, "translations": {"de": {"email": parts["email"]}}}
+        for locale, (text, sms) in expected.items():
+            shown = await post(client, "/v1/templates/order/preview", {"data": data, "locale": locale})
+            item, email = shown["inbox"], shown["email"]
+            found = [item["title"], item["actions"][0]["label"], email["subject"]]
+            found += [shown["push"]["title"], shown["chat"]["text"]]
+            assert (found, shown["sms"]["text"]) == ([text] * 5, sms)
+            assert f'<html lang="{locale if locale != "tr-TR" else "en"}">' in email["html"]
+        shown = await post(client, "/v1/templates/x/preview", {"data": data, "locale": "de", "values": framed})
+        assert shown["email"]["subject"] == "08.06.2030 1.234,5"
+        shown = await post(client, "/v1/templates/x/preview", {"data": data, "locale": "tr-TR", "values": framed})
+        assert "<b>Jun 8, 2030 1,234.5</b>" in shown["email"]["html"]
+
+
 async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path: Path) -> None:
     unsafe = ["{{ data.a }}", "{% if data.x %}{{ data.b | upper }}{% endif %}", "{# why #} {{- data.link }}/x"]
     partly = [

@@ -22,7 +22,15 @@ from bellcast.recipients.types import Profile
 from bellcast.templates import html, markdown, rendering
 from bellcast.templates.html import document, parted, style
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
-from bellcast.templates.types import BASE_LAYOUT, InboxContent, Template, TemplateEmail, Variables, locales_of
+from bellcast.templates.types import (
+    BASE_LAYOUT,
+    InboxContent,
+    Template,
+    TemplateEmail,
+    Variables,
+    in_language_of,
+    locales_of,
+)
 
 T = TypeVar("T")
 
@@ -107,7 +115,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             whole = self._bare(inner, subject)
         elif name is UNSET or name == BASE_LAYOUT:
             written, brand = self._written(), self.tenant.brand
-            whole = html.page(inner, subject=subject, language=self._locale, brand=brand, links=shown, written=written)
+            language = self._text_locale(self.template, "email")
+            whole = html.page(inner, subject=subject, language=language, brand=brand, links=shown, written=written)
         else:
             template = self.layouts.get(name)
             source = None if template is None else rendering.layout_html(template, self._locales)
@@ -115,7 +124,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
                 text = f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}"
                 raise Invalid.of("email.layout", text)
             rules, inner = parted(inner)
-            whole = self._bare(self._text(source, "email", "layout", content=inner), subject, rules)
+            locale = self._text_locale(template, "email")
+            whole = self._bare(self._text(source, "email", "layout", locale, content=inner), subject, rules)
         return StoredEmail(
             subject=subject,
             text=(complete.text or "") + footer,
@@ -142,7 +152,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         own, sections = parted(inner)
         if not own:
             return rules + inner
-        return document(sections, subject=subject, language=self._locale, rules=own + rules)
+        language = self._text_locale(self.template, "email")
+        return document(sections, subject=subject, language=language, rules=own + rules)
 
     def _merged(self, channel: Channel) -> Any:
         """Return the send's fields, else the template's rendered ones."""
@@ -163,6 +174,14 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     @property
     def _locale(self) -> str:
         return self.profile.locale or self.tenant.locale
+
+    def _text_locale(self, template: Template | None, channel: Channel) -> str:
+        """Return the locale of a template's text, whose formats must fit its words. A base part is in the tenant's
+        language."""
+        if template is None:
+            return self._locale
+        text = template.locale_of(channel, self._locales) or self.tenant.locale
+        return in_language_of(text, self.profile.locale, self.tenant.locale)
 
     @property
     def _zone(self) -> str:
@@ -231,13 +250,14 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send overrides."""
         texts = {name: text for name, text in _texts(part).items() if name not in own}
-        rendered: dict[str, Any] = {name: self._text(text, channel, name) for name, text in texts.items()}
+        locale = self._text_locale(self.template, channel)
+        rendered: dict[str, Any] = {name: self._text(text, channel, name, locale) for name, text in texts.items()}
         if isinstance(part, InboxContent) and part.actions and "actions" not in own:
             rendered["actions"] = tuple(
                 msgspec.structs.replace(
                     action,
                     **{
-                        name: self._text(text, "inbox", f"actions.{name}")
+                        name: self._text(text, "inbox", f"actions.{name}", locale)
                         for name, text in _action_texts(action).items()
                     },
                 )
@@ -245,15 +265,17 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             )
         return msgspec.structs.replace(part, **rendered)
 
-    def _text(self, source: str, channel: Channel, name: str, *, content: str | None = None) -> str:
+    def _text(self, source: str, channel: Channel, name: str, locale: str, *, content: str | None = None) -> str:
         is_html = name in HTML_FIELDS
+
+        def render() -> str:
+            return self.renderer.render(source, is_html=is_html, content=content, locale=locale)
+
         try:
             if self.shared is None or content is not None:
-                return self.renderer.render(source, is_html=is_html, content=content)
-            key = (source, is_html, self._locale, self._zone)
-            return self.shared.find(
-                key, lambda: ((source, is_html),), lambda: self.renderer.render(source, is_html=is_html)
-            )
+                return render()
+            key = (source, is_html, locale, self._zone)
+            return self.shared.find(key, lambda: ((source, is_html),), render)
         except TemplateError as error:
             if error.variable is None:
                 raise TemplateFailed.of("template", f"{channel}.{name} {error.message}") from None

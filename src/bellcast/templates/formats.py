@@ -1,5 +1,5 @@
-"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the recipient's language and zone. `link`
-and `email_url`: URLs. `holds`: conditions of blocks."""
+"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the language of the text and the
+recipient's zone. `link` and `email_url`: URLs. `holds`: conditions of blocks."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -173,33 +173,35 @@ class Renderer:
     def __init__(self, variables: Variables, *, is_strict: bool = True) -> None:
         self.variables = variables
         self._values = variables.values
-        self._format = formats.Format(variables.locale, variables.zone)
         self._is_strict = is_strict
         self.missing: list[str] = []
         self._seconds_left = budget.MAX_SECONDS
         self._is_repeated = False
         self._budget = tenant_budget.budget_of(variables.tenant)
 
-    def render(self, source: str, *, is_html: bool = False, content: str | None = None) -> str:
-        """Render a text. `content` is the rendered HTML for a layout, which is not escaped again. Raises
-        TemplateError."""
+    def render(
+        self, source: str, *, is_html: bool = False, content: str | None = None, locale: str | None = None
+    ) -> str:
+        """Render a text, with formats of `locale` if given. `content` is the rendered HTML for a layout, which is not
+        escaped again. Raises TemplateError."""
         if _is_static(source):
             return _storable(source)
         text = hash((source, self._is_strict))
         if self._budget.is_stopped(text):
             raise TemplateError(STOPPED)
         compiled = text_of(source, is_html=is_html).template
+        form = formats.Format(locale or self.variables.locale, self.variables.zone)
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
             try:
-                rendered = self._render_once(compiled, values)
+                rendered = self._render_once(compiled, values, form)
             except budget.TimeExceeded:
                 # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
                 # renderings in a row, so the rendering is repeated, but not for each recipient of a slow text.
                 if self._is_repeated or text in self._budget.slow:
                     raise
                 self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
-                rendered = self._render_once(compiled, values)
+                rendered = self._render_once(compiled, values, form)
             rendered = _storable(rendered)
         except TemplateError:
             raise
@@ -217,9 +219,11 @@ class Renderer:
         self._budget.slow.pop(text, None)
         return rendered
 
-    def _render_once(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
+    def _render_once(
+        self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any], form: formats.Format
+    ) -> str:
         rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
-        tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
+        tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(form)
         try:
             template = compiled()
             pieces: list[str] = []

@@ -174,11 +174,11 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
     def part(self, channel: Channel, locales: Sequence[str]) -> Any:
         """Return the channel's part in the first of these locales that has one, else the base part, else None."""
-        for locale in locales:
-            parts = self.translations.get(locale)
-            if parts is not None and (part := getattr(parts, channel)) is not None:
-                return part
-        return getattr(self, channel)
+        return getattr(self.translations.get(self.locale_of(channel, locales), self), channel)
+
+    def locale_of(self, channel: Channel, locales: Sequence[str]) -> str:
+        """Return the first of these locales that has a part of this channel. That of the base part is empty."""
+        return next((one for one in locales if getattr(self.translations.get(one), channel, None) is not None), "")
 
     def has(self, channel: Channel) -> bool:
         """True if the template has a part of this channel in some language."""
@@ -215,6 +215,12 @@ def locales_of(*names: str | None) -> list[str]:
                 found.append(tag)
             tag = tag.rpartition("-")[0]
     return found
+
+
+def in_language_of(text: str, *locales: str | None) -> str:
+    """Return the first of these locales that is in the language of a text, with its region: `de-AT` for `de`. Otherwise,
+    return the locale of the text."""
+    return next((one for one in locales if one and locales_of(one)[-1:] == locales_of(text)[-1:]), text)
 
 
 class Variables(Struct, frozen=True, kw_only=True):

@@ -63,7 +63,8 @@ async def check(
     values = examples if data is None else dict(data)
     for locale in ["", *template.translations][:MAX_RENDERED]:
         own = template.translations[locale] if locale else template
-        alone = Template(**{channel: getattr(own, channel) for channel in CHANNELS})
+        base = msgspec.structs.replace(template, translations={})
+        alone = Template(translations={locale: own}) if locale else base
         subject = Subject(
             tenant=tenant,
             template=alone,
