@@ -196,6 +196,46 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     expect(status).to_have_text("Live")
 
 
+def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", timezone_id="UTC")
+    times = ["2026-03-05T09:00:00Z", "2026-03-05T07:30:00Z", "2026-03-04T18:00:00Z", "2026-03-02T06:15:00Z"]
+    rows = [
+        {"id": f"n{at}", "title": f"At {at}", "recipient": "alice", "tenant": None, "created_at": at} for at in times
+    ]
+    page.route(
+        re.compile("/v1/notifications"),
+        lambda route: route.fulfill(json={"notifications": rows, "next": None, "scanned_until": None}),
+    )
+    page.clock.set_fixed_time("2026-03-05T10:00:00Z")
+    page.goto("/console/notifications")
+    expect(page.locator(".day")).to_have_text(["Today", "Yesterday", "Monday 2 Mar"])
+    expect(page.locator(".chunk .cell.time")).to_have_text(["1h ago", "2h ago", "18:00", "06:15"])
+    expect(page.get_by_role("columnheader")).to_have_text(["State", "Notification", "Recipient", "Sent"])
+
+
+# Whether the values of a row's second line are preceded by a point, and whether those of its first line are.
+POINTS = """(rows) => rows.map((row) => { const { top } = row.getBoundingClientRect(), found = [[], []];
+  for (const cell of row.querySelectorAll('.cell:not(.title, .state)')) { const box = cell.getBoundingClientRect();
+    if (box.width > 0) found[box.top - top > 24 ? 0 : 1].push(getComputedStyle(cell, '::before').content.includes('·')) }
+  return found })"""
+
+
+def test_points_separate_the_values_of_a_second_line(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/types/pointed?tenant=acme", {"name": "Pointed", "channels": ["inbox", "email"]})
+    owner.send("POST", "/v1/notifications", {"to": "paula", "title": "Hello", "type": "pointed", "tenant": "acme"})
+    schedule = {"cron": "0 8 * * *", "notification": {"to": "paula", "title": "Hello", "type": "pointed"}}
+    owner.send("PUT", "/v1/schedules/pointed?tenant=acme", schedule)
+    page = open_console("/account", viewport=PHONE)
+    for path, values in (("notifications?recipient=paula&tenant=acme", 2), ("types?tenant=acme", 2), ("schedules", 3)):
+        page.goto(f"/console/{path}")
+        expect(page.locator(".row-link").first).to_be_visible()
+        lines = page.locator(".chunk .row").evaluate_all(POINTS)
+        for second, first in lines:
+            assert second == [False, *[True] * (len(second) - 1)], (path, second)
+            assert not any(first), path
+        assert max(len(second) for second, _ in lines) >= values, path
+
+
 def test_topic_says_in_one_line_what_it_does_not_have(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/topics/private-lessons/subscriptions/tina")
     page = open_console("/topics?prefix=private-lessons")

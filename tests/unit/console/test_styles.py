@@ -11,6 +11,7 @@ LATER = (
     "draft.css",
     "form-fields.css",
     "histogram.css",
+    "live.css",
     "run.css",
     "schema-fields.css",
     "template-editor.css",

@@ -9,6 +9,7 @@ export const zone = signal(undefined);
 const clock = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: zone.value, hourCycle: 'h23', ...options });
 const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' };
 const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
+const DAY_MS = 86_400_000;
 const DATE = { day: 'numeric', month: 'short' };
 
 /** A day and a time of day with the year and the zone. */
@@ -17,6 +18,11 @@ export const fullTime = (at) => clock(EXACT).format(new Date(at));
 export const dayTime = (at) => clock(DAY).format(new Date(at));
 /** A day. */
 export const dayOf = (at) => clock(DATE).format(new Date(at));
+/** A day as a heading: the last two by their names. */
+export function dayName(at) {
+  const index = [0, 1].findIndex((days) => dayOf(at) === dayOf(Date.now() - days * DAY_MS));
+  return ['Today', 'Yesterday'][index] ?? clock({ weekday: 'long', ...DATE }).format(new Date(at));
+}
 /** A time of day, without seconds. */
 export const hourOf = (at) => clock({ hour: '2-digit', minute: '2-digit' }).format(new Date(at));
 /** A time of day, with seconds. */

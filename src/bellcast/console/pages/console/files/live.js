@@ -5,7 +5,7 @@ import { OriginFix } from './allow-origin.js';
 import { FilterBar, RANGE, RECIPIENT } from './filters.js';
 import { count, duration, number, secondOf } from './format.js';
 import { html, useLayoutEffect, useRef, useState } from './html.js';
-import { Failure, Loaded, refresh, refreshes, useEvery, useLoad } from './load.js';
+import { Failure, Loaded, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
 import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, Person, State, Type, prose } from './parts.js';
 import { shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
@@ -25,6 +25,8 @@ const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
 /** After a touch, no pointer is over the list. */
 const HAS_POINTER = matchMedia('(hover: hover)');
+
+await loadStyle('live.css');
 
 /** The rows of the feed, one for each trace, newest first, without those that wait until the list may move. */
 class Feed {
@@ -237,7 +239,7 @@ export const requests = {
   columns: [
     { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${kindOf(one)} />`, show: (one) => one, width: '4.5rem' },
     { name: 'Request', kind: 'title', of: (one) => html`<code class="muted">${one.method}</code> ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => (one.key === SECRET ? null : one.key ?? one.operator ?? one.recipient), width: '10rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
   ],
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.',
   none: { text: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"' },

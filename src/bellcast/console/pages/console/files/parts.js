@@ -3,7 +3,7 @@
  */
 import { copyText } from './clipboard.js';
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
-import { fullTime, inShell, initials, relativeTime, toneOf } from './format.js';
+import { dayName, fullTime, hourOf, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
 import { refresh } from './load.js';
 import { me } from './session.js';
@@ -21,8 +21,8 @@ export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) 
 
 export const Json = ({ of }) => html`<pre tabIndex="0"><code>${JSON.stringify(of, null, 2)}</code></pre>`;
 
-/** A time relative to now, with the exact time as its tooltip. */
-export const Time = ({ at }) => (at ? html`<time dateTime=${at} title=${fullTime(at)}>${relativeTime(at)}</time>` : html`<span class="muted">–</span>`);
+/** A time relative to now, with the exact time as its tooltip. Below the heading of its day (`isInDay`), another day is not repeated. */
+export const Time = ({ at, isInDay = false }) => (at ? html`<time dateTime=${at} title=${fullTime(at)}>${isInDay && dayName(at) !== 'Today' ? hourOf(at) : relativeTime(at)}</time>` : html`<span class="muted">–</span>`);
 /** An exact time with its zone. */
 export const Moment = ({ at }) => at && html`<time dateTime=${at} title=${at}>${fullTime(at)}</time>`;
 

@@ -1,6 +1,6 @@
 /**
  * The rows of a list: one line each on a wide list, two on a narrow one. Rows far from the screen leave the document, and the keys `j` and `k` move
- * through all of them.
+ * through all of them. A column that is empty in all rows is left out.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Avatar, Icon, Person, Popup, State, Time, Type } from './parts.js';
@@ -18,31 +18,36 @@ const KINDS = {
   number: { width: '6rem', show: (value) => value },
 };
 const widthOf = ({ kind, width }) => width ?? KINDS[kind]?.width ?? '7.5rem';
+const grouped = (value) => html`<${Time} at=${value} isInDay />`;
 const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
+const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
+const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, isLabeled?: boolean, width?: string}[]} table.columns `text` follows a title in grey; on a narrow list, one that is wrapped is shown as a whole, and one that `isLabeled` follows its name
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `text` follows a title in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, whose length is relative to the greatest one of all rows
  * @param {any[][]} table.chunks the rows, as the server sent them
+ * @param {((at: string) => string) | null} [table.group] the heading above the rows of a time, such as its day
+ * @param {boolean} [table.isDense] rows of one short line
  * @param {(row: any) => string | null} [table.link] the URL of a row's object
  * @param {(row: any) => any} [table.actions] the buttons of a row's menu
  * @param {(row: any) => boolean} table.isOpen
  * @param {((row: any) => void) | null} table.follow called when the keys move to a row while an object is open
  */
-export function Rows({ label, columns, chunks, link, actions, isOpen, follow }) {
+export function Rows({ label, columns: all, chunks, group, isDense, link, actions, isOpen, follow }) {
   const place = useRef(null);
   // The row of the keys, and the one that has got the focus: several presses can come before the next drawing.
   const active = useRef(-1), settled = useRef(-1);
   const [target, setTarget] = useState(null);
-  const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  const at = (index) => chunks.flat()[index];
+  const rows = chunks.flat(), total = rows.length, columns = usedOf(all, rows);
+  const at = (index) => rows[index];
   const move = ({ detail: step }) => {
     const focused = document.activeElement?.closest('.row');
     if (place.current.contains(focused)) {
       if (Number(focused.dataset.index) !== settled.current) active.current = Number(focused.dataset.index);
-    } else if (follow) active.current = chunks.flat().findIndex(isOpen);
+    } else if (follow) active.current = rows.findIndex(isOpen);
     active.current = Math.min(Math.max(active.current + step, 0), total - 1);
     setTarget({ index: active.current });
     if (follow && total > 0) follow(at(active.current));
@@ -53,14 +58,17 @@ export function Rows({ label, columns, chunks, link, actions, isOpen, follow }) 
     place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus();
   }, [target]);
   const template = columns.map(widthOf).join(' ');
+  const groupAt = (index) => (group && rows[index] ? group(timeOf(columns).of(rows[index])) : null);
+  const most = new Map(columns.filter(({ share }) => share).map((one) => [one, Math.max(1, ...rows.map(one.share))]));
+  const looks = [isDense && 'dense', columns.some(({ hasAvatar }) => hasAvatar) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
   let start = 0;
-  return html`<div class="table" role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
+  return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
     <div role="rowgroup" class="head"><div role="row" class="row">${columns.map(({ name, kind }) => html`<div key=${name} role="columnheader" class=${`cell ${kind ?? ''}`}>${name}</div>`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
-    ${chunks.map((rows, index) => {
+    ${chunks.map((some, index) => {
     const first = start;
-    start += rows.length;
-    return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${rows} isOnly=${chunks.length === 1}>${() => rows.map((row, offset) => html`<${Row} key=${first + offset}
-      row=${row} index=${first + offset} columns=${columns} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
+    start += some.length;
+    return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${some} isOnly=${chunks.length === 1}>${() => some.map((row, offset) => html`${groupAt(first + offset) !== groupAt(first + offset - 1) && html`<div key=${`group ${first + offset}`} role="row" class="day"><span role="rowheader">${groupAt(first + offset)}</span></div>`}<${Row} key=${first + offset}
+      row=${row} index=${first + offset} columns=${columns} most=${most} isGrouped=${Boolean(group)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
   })}</div>`;
 }
 
@@ -82,13 +90,20 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
   return html`<div role="rowgroup" class="chunk" ref=${place} aria-hidden=${isShown ? null : 'true'} style=${{ height: isShown ? null : height.current }}>${isShown && children()}</div>`;
 }
 
-function Row({ row, index, columns, href, actions, isOpen }) {
+function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
   const menu = actions?.(row);
-  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map(({ name, kind, of, text, isWrapped, hasAvatar, isLabeled, show = KINDS[kind]?.show ?? plain }) => {
-    const value = of(row);
-    if (kind === 'title') {
-      return html`<div key=${name} role="cell" class="cell title">${hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
-    }
-    return html`<div key=${name} role="cell" class=${`cell ${kind ?? ''}${isEmpty(value) ? ' none' : ''}${isLabeled ? ' labeled' : ''}`} data-label=${name}>${isEmpty(value) ? '' : show(value)}</div>`;
+  // On a narrow list, the first line has the title, its state and the first time; the second one has all others.
+  const filled = columns.filter(({ of }) => !isEmpty(of(row))), time = timeOf(filled);
+  const second = filled.filter((one) => one !== time && !['title', 'state'].includes(one.kind));
+  return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
+    const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
+    if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
+    const place = second.indexOf(column);
+    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share && html`<span class="share" style=${{ '--part': share(row) / most.get(column) }}></span>`}${isEmpty(value) ? '' : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
+
+/** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
+const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));
+
+const Title = ({ column: { text, isWrapped, hasAvatar }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
