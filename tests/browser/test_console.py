@@ -127,7 +127,7 @@ def test_every_page_is_accessible_fits_and_shows_its_focus(
 
 
 def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Callable[..., Page]) -> None:
-    page = open_console("/recipients?search=ev", state={"cookies": [], "origins": []})
+    page = open_console("/recipients?text=ev", state={"cookies": [], "origins": []})
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert violations(page) == []
     page.get_by_label("Name").fill("olive@example.com")
@@ -137,7 +137,7 @@ def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Calla
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
-    expect(page.get_by_label("Key begins with")).to_have_value("ev")
+    expect(page.get_by_label("Name, e-mail or key")).to_have_value("ev")
     (cookie,) = [one for one in page.context.cookies() if not one["name"].endswith("device")]
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
     page.evaluate("sessionStorage.setItem('draft', 'not saved')")

@@ -171,6 +171,14 @@ class TestRecipients:
         matches = (await rest.app.get("/v1/recipients?search=a")).json()
         assert [one["key"] for one in matches["recipients"]] == ["alice", "anna"]
 
+    async def test_recipients_are_found_by_a_part_of_their_address(self, rest):
+        for key, email in (("u-1", "alice@example.com"), ("u-2", "bob@example.org")):
+            await rest.app.put(f"/v1/recipients/{key}", json={"email": email})
+        matches = (await rest.app.get("/v1/recipients", params={"text": "Alice@"})).json()
+        assert [one["key"] for one in matches["recipients"]] == ["u-1"]
+        assert len((await rest.app.get("/v1/recipients?text=")).json()["recipients"]) == 2
+        assert refused(await rest.app.get("/v1/recipients", params={"text": "x" * 101}), 422, "invalid")
+
     @pytest.mark.parametrize("key", ["alice@example.com", "a/b", "a b", "ключ", "100%", "a?b#c", "..", "auth0|5f7c"])
     async def test_recipient_key_is_preserved_in_a_path(self, rest, key):
         from urllib.parse import quote

@@ -113,6 +113,13 @@ async def test_viewer_opens_no_object_and_exports_no_list(filled: Rest) -> None:
         assert refused(await viewer.get(f"/v1/{path}"), 403, "forbidden"), path
 
 
+async def test_viewer_finds_recipients_by_key_only(filled: Rest) -> None:
+    viewer = await operators.signed_in(filled, "vera", "viewer")
+    keys = [one["key"] for one in (await viewer.get("/v1/recipients?tenant=acme&prefix=ali")).json()["recipients"]]
+    assert keys == ["alice"]
+    assert refused(await viewer.get("/v1/recipients?tenant=acme&text=alice@"), 403, "forbidden")
+
+
 async def test_bound_viewer_lists_its_tenants_only(filled: Rest) -> None:
     viewer = await operators.signed_in(filled, "vera", "viewer", tenants=["globex", "initech"])
     for name in LISTS:

@@ -11,6 +11,7 @@ from bellcast.channels.links import PreferencesGrant
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Forbidden
+from bellcast.recipients.store.recipients import containing
 from bellcast.recipients.types import (
     Recipient,
     RecipientFields,
@@ -85,6 +86,30 @@ async def test_records_are_listed_by_key_and_prefix(app: App) -> None:
     assert await keys("alan", prefix="al") == ["alice"]
     assert await keys("alice", prefix="al") == await keys("b", prefix="al") == await keys(prefix="\ue000") == []
     assert [recipient.key for recipient in await app.store.recipients.after("", "alan", 2)] == ["alice", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ADLER", ["ann", "u-2"]),
+        ("@example.com", ["ann"]),
+        ("U-", ["u-2", "u-3"]),
+        ("100%_", ["u-3"]),
+        ("\\", []),
+        ("É", ["u-3"]),
+    ],
+)
+async def test_records_are_found_by_a_part_of_key_name_or_email(app: App, text: str, found: list[str]) -> None:
+    for key, fields in {
+        "ann": RecipientFields(email="Ann.Adler@Example.com"),
+        "u-2": RecipientFields(name="Bea Adler"),
+        "u-3": RecipientFields(name="Émile 100%_ Sure"),
+    }.items():
+        await app.store.recipients.put("", key, fields, app.now, replace=False)
+    await app.store.recipients.put("acme", "adler", RecipientFields(), app.now, replace=False)
+    query = ListQuery(tenants=[""], filters={"text": containing(text)}, is_counted=True)
+    page = await app.store.recipients.page(query)
+    assert ([one.key for one in page.items], page.total) == (found, ListTotal(len(found), exact=True))
 
 
 async def test_subscription_is_created_once(app: App) -> None:

@@ -4,13 +4,13 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 from msgspec.structs import force_setattr, replace
 
 from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BellcastError, Invalid, PreconditionFailed
+from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
 from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit
@@ -29,6 +29,8 @@ from bellcast.rest.tenants import TenantQuery
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 # Fields in the audit log. Values that may identify a person are omitted.
 AUDITED = ("roles", *RECORD_FIELDS)
+# Maximum characters of a text that is searched in recipients: each row compares it at every place of its name.
+MAX_SEARCHED = 100
 # The fields that are neither content nor personal.
 IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 
@@ -49,11 +51,13 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `from` and `to` filter by
-    creation time. The tenant `*` means all tenants, ordered by their keys."""
+    """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `text` is a part of their keys, names
+    or e-mail addresses; the case of letters is ignored (on SQLite: of ASCII letters). `from` and `to` filter by creation
+    time. The tenant `*` means all tenants, ordered by their keys."""
 
     search: str | None = None
     prefix: str | None = None
+    text: Annotated[str, Meta(max_length=MAX_SEARCHED)] | None = None
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
 
@@ -70,9 +74,15 @@ RECIPIENTS = Resource("recipients", "/{key:str}", lambda request: (key(request),
 
 @RECIPIENTS.page(store.LIST, Recipient, query=SearchQuery, shown=" ".join((*IMPERSONAL, "unread", "unseen")))
 async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
-    """List recipients by key."""
-    prefix = listing.query.prefix or listing.query.search or ""
-    return await Recipients(listing.ctx.engines.db).page(replace(listing.list_query, prefix=prefix))
+    """List recipients by key.
+
+    Operators with the role viewer cannot search by `text`, since they read no names and addresses: 403."""
+    query = listing.query
+    if query.text and guards.caller(listing.request).role == "viewer":
+        raise Forbidden("Viewers do not search names and addresses: use `prefix`, which compares keys.")
+    filters = {"text": store.containing(query.text) if query.text else None}
+    wanted = replace(listing.list_query, prefix=query.prefix or query.search or "", filters=filters)
+    return await Recipients(listing.ctx.engines.db).page(wanted)
 
 
 @RECIPIENTS.get(Recipient)

@@ -1,5 +1,6 @@
 """Recipients: their fields, roles and sessions, and their erasure."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from bellcast.recipients.types import (
     merge,
 )
 
+# In a pattern of LIKE.
+WILDCARD = re.compile(r"[\\%_]")
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
 
@@ -56,7 +59,13 @@ recipient = columns.reader(
     **DECODED,
 )
 
-LIST = KeysetList("recipients", ("tenant", "key"), recipient)
+LIST = KeysetList("recipients", ("tenant", "key"), recipient, filters=("text",))
+
+
+def containing(text: str) -> str:
+    """Return the value of the list's filter `text` for keys, names and addresses that contain a text."""
+    return "%" + WILDCARD.sub(r"\\\g<0>", text) + "%"
+
 
 # All that is stored about a recipient; the record is last, because others find their rows by it.
 ERASE_STATEMENTS = (

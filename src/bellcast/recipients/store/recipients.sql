@@ -37,7 +37,10 @@ SELECT {{recipient_columns}} FROM recipients WHERE tenant = :tenant AND key = :k
 -- Recipients by key.
 SELECT {{recipient_columns}}
 FROM recipients
-FILTER key >= :first AND key < :last AND created_at >= :since AND created_at < :until
+FILTER key >= :first AND key < :last AND created_at >= :since AND created_at < :until AND (
+  CAST(:text AS TEXT) IS NULL OR lower(key) LIKE lower(:text) ESCAPE '\' OR lower(name) LIKE lower(:text) ESCAPE '\'
+  OR lower(email) LIKE lower(:text) ESCAPE '\'
+)
 ORDER BY tenant, key
 
 -- name: recipient_write

@@ -29,11 +29,16 @@ async function readOnce(url, rows) {
 
 const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.name?.replaceAll('_', ' '), one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
 const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal))[rows] });
+/** By the beginning of their keys, which finds each of many, and by a part of their names and addresses. */
+async function people(text, signal) {
+  const found = (await Promise.all(['search', 'text'].map((parameter) => byPrefix('/recipients', 'recipients', parameter).search(text, signal)))).flat();
+  return found.filter((one, index) => index === found.findIndex(({ key, tenant }) => key === one.key && tenant === one.tenant));
+}
 const byId = (list) => ({ list, only: ID, search: async (text, signal) => [await get(withQuery(`/v1${list}/${encodeURIComponent(text)}`, { tenant: shownTenant() }), signal)] });
 
 /** Where objects are found. Each source asks the server, so that only what exists is offered. */
 const SOURCES = [
-  { ...byPrefix('/recipients', 'recipients', 'search'), noun: 'Recipient' },
+  { list: '/recipients', search: people, noun: 'Recipient' },
   { ...byPrefix('/topics', 'topics', 'prefix'), noun: 'Topic' },
   { ...byPrefix('/tenants', 'tenants', 'prefix'), noun: 'Tenant', isOfAll: true },
   { ...definitions('/workflows', 'workflows'), noun: 'Workflow' },

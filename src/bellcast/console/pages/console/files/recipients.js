@@ -14,6 +14,7 @@ import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, exchange, get, path, request, withQuery } from './server.js';
+import { me } from './session.js';
 
 /** The fields of a recipient, beside its key. */
 const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Language', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
@@ -37,9 +38,14 @@ const FEW = 10;
 
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/recipients'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New recipient</a>`;
 
+const KEY = { name: 'search', label: 'Key begins with' };
+
 export const recipients = {
   path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, tools: newButton, create: NewRecipient,
-  filters: [{ name: 'search', label: 'Key begins with', isSearch: true }, CREATED],
+  /** Viewers read no names and addresses. */
+  get filters() {
+    return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Name, e-mail or key', isSearch: true }, KEY, CREATED];
+  },
   views: [['New this week', { range: '7d' }]],
   columns: [
     { name: 'Recipient', kind: 'title', hasAvatar: true, of: (one) => one.key, text: (one) => one.name },
