@@ -149,6 +149,34 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     expect(page.locator(".facts").get_by_role("img", name="E-mail", exact=True)).to_be_visible()
 
 
+@pytest.mark.parametrize("path", ["types", "schedules", "sources"])
+def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page], path: str) -> None:
+    page = open_console(f"/{path}?edit=new", viewport=DESKTOP)
+    form = page.locator("form.editing")
+    expect(form.get_by_role("button", name=f"Create {path[:-1]}")).to_be_visible()
+    looks = "all => [...new Set(all.map((one) => getComputedStyle(one).fontSize + getComputedStyle(one).fontWeight))]"
+    assert form.locator("label, .form-label").evaluate_all(looks) == ["13px500"]
+    fields = form.locator("input:not([type=hidden]), select")
+    assert fields.evaluate_all("all => [...new Set(all.map((one) => one.offsetHeight))]") == [32]
+    assert form.locator(":scope > :not(aside)").evaluate_all("all => Math.max(...all.map((one) => one.offsetWidth))") <= 560
+
+
+def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]) -> None:
+    page = open_console("/sources?edit=new", viewport=DESKTOP)
+    preview = page.get_by_role("complementary", name="Preview")
+    page.get_by_label("Event", exact=True).fill("order.sent")
+    page.get_by_label("Title").fill("{{ event.data.item }} is on its way")
+    expect(preview.locator("pre")).to_contain_text('"name": "order.sent"')
+    expect(preview.locator("pre")).to_contain_text('"item": "…"')
+    expect(preview.locator(".bell-row")).to_contain_text("item is on its way")
+    page.goto("/console/types?edit=new")
+    page.get_by_label("Name").fill("New bookings")
+    page.get_by_role("group", name="E-mail", exact=True).get_by_role("button", name="Required").click()
+    expect(preview).to_contain_text("New bookings")
+    expect(preview.get_by_role("listitem")).to_have_text(["Inbox on", "E-mail always"])
+    assert violations(page) == []
+
+
 def test_form_is_not_shown_while_the_yaml_cannot_be_read(open_console: Callable[..., Page]) -> None:
     page = open_console("/types?edit=new&view=yaml", viewport=PHONE)
     page.get_by_label("Definition as YAML").fill("name: [")

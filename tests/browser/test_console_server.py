@@ -287,6 +287,8 @@ def test_settings_that_another_operator_saved_keep_what_was_entered(
     page = open_console("/settings?find=tag")
     expect(page.locator(".setting")).to_have_count(2)
     page.get_by_label("limit_tags").fill("8")
+    bar, row = (page.locator(name).first.bounding_box() for name in (".save", ".setting"))
+    assert bar["width"] == row["width"]  # nothing of the page shows beside it
     revision = owner.send("GET", "/v1/settings")["revision"]
     owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"limit_tag": "70"}})
     page.get_by_role("button", name="Save 1 change").click()

@@ -76,6 +76,25 @@ def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_consol
     expect(page.get_by_role("dialog", name="Retry all failures")).to_be_visible()
 
 
+def test_overview_shows_the_most_important_rows_and_then_the_others(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport={"width": 390, "height": 844})
+    causes = [{**cause_of("451 Greylisted", 10 - number), "provider": f"post{number}"} for number in range(8)]
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": causes}))
+    page.route("**/v1/requests?*", lambda route: route.fulfill(json={"requests": []}))
+    page.goto("/console")
+    rows = page.locator(".briefing li.bad")
+    expect(rows).to_have_count(6)
+    expect(rows.first).to_contain_text("10 e-mails failed through post0")
+    page.get_by_role("button", name=re.compile("^Show .* more$")).click()
+    expect(rows).to_have_count(8)
+    note = rows.first.locator(".note").bounding_box()
+    assert note["y"] > rows.first.get_by_role("link").bounding_box()["y"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    charts = page.locator(".overview-charts").bounding_box()
+    cards = page.locator(".overview-numbers .panel").first.bounding_box()
+    assert cards["y"] - charts["y"] - charts["height"] <= 16  # no hole between them
+
+
 def test_cause_says_what_helps_and_selects_all_its_failures(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     one = {"kind": "message", "recipient": "ann", "created_at": "2026-11-01T10:00:00Z", "reason": "552 Mailbox full"}

@@ -21,7 +21,7 @@ export function DefinitionForm({ page, kind, draft }) {
   return html`<${Loaded} of=${schema}>${({ $defs, $ref }) => {
     const { properties } = $defs[$ref.split('/').at(-1)];
     const problems = draft.problems.value.map((one) => ({ ...one, field: shownAt(one.field) }));
-    const shared = { page, draft: { ...draft, problems: { value: problems } }, values, widgets: WIDGETS, isReadOnly: false };
+    const shared = { page, draft: { ...draft, problems: { value: problems } }, values, widgets: WIDGETS, hints: Object.fromEntries(kind.fields), isReadOnly: false };
     const content = properties.notification && contentOf(properties, values);
     const shown = [...kind.form, ...(content?.paths ?? [])];
     const isDefault = (name) => JSON.stringify(values[name]) === JSON.stringify(properties[name]?.default);
@@ -54,7 +54,7 @@ function Content({ of, draft, children }) {
     kept.current = chosen === 'workflow' ? { workflow, to, data } : { notification };
     draft.change(Object.fromEntries(Object.entries({ ...rest, ...other, ...before }).filter(([, value]) => value !== undefined)));
   };
-  return html`<fieldset class="definition-content"><legend class="hidden">What is sent</legend><${Segments} label="What is sent" options=${[['notification', 'Notification'], ['workflow', 'Workflow']]} value=${chosen} choose=${choose} />${children}</fieldset>`;
+  return html`<fieldset class="definition-content"><legend class="hidden">What is sent</legend><div class="form-field"><div class="form-label" aria-hidden="true">Send a</div><${Segments} label="What is sent" options=${[['notification', 'Notification'], ['workflow', 'Workflow']]} value=${chosen} choose=${choose} /></div>${children}</fieldset>`;
 }
 
 const channelOf = (one) => one?.channel ?? one;

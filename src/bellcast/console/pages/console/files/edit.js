@@ -2,6 +2,7 @@
  * The page that edits or creates an object, as a form or as YAML: the server checks it, and the page shows the difference before it is saved.
  */
 import { DefinitionForm } from './definition-form.js';
+import { DefinitionPreview } from './definition-preview.js';
 import { Difference } from './difference.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, useLoad } from './load.js';
@@ -136,13 +137,13 @@ function Editor({ page, kind, read }) {
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(!isYaml)} onClick=${showForm}>Form</button><button type="button" aria-pressed=${String(isYaml)} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div><//>
     <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>
-    <${Together}><div ref=${place}><${Form} class="editing" button=${isNew ? 'Create' : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
+    <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
     draft.clear();
     page.go(back());
   }} />`}>
-      ${isNew && html`<div class="columns"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} hint="Letters, digits and _ . -" />
-        <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" hint=${tenants ? null : 'Leave it empty for all tenants.'} /></div>`}
-      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} />
+      ${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="Names it in the API: letters, digits and _ . -" />
+        <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" /></div>`}
+      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} />
         <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}<//></div><//>
     ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
 }

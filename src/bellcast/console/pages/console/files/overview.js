@@ -6,13 +6,13 @@ import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { SetUpProvider, failureOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Dialect, Empty, Heading, Icon, Time } from './parts.js';
+import { Card, Dialect, dialectOf, Empty, Heading, Icon, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 
 const HOUR_MS = 3_600_000;
-const SHOWN = 5;
+const SHOWN = 6;
 
 const ago = (hours) => new Date(Date.now() - hours * HOUR_MS).toISOString();
 
@@ -43,7 +43,7 @@ export async function readiness(signal) {
 
 const nounOf = (kind, value) => (kind === 'tombstones' ? 'deletion markers' : kind.replaceAll('_', ' ')).slice(0, value === 1 ? -1 : undefined);
 /** The numbers of stored rows, followed by others. */
-export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others })
+export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others }).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
   .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></li>`)}</ul>`;
 
 /** The number of open connections, or undefined before the numbers are read. */
@@ -115,7 +115,7 @@ export function Overview({ page }) {
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} connections=${connectionsIn(stats.value)} /></div>
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
-    : html`<ul class="numbers of-four">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`}><b>${number(one.count)}</b><${Dialect} of=${one} /></li>`)}</ul>`}<//>
+    : html`<ul class="shares">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`} class=${dialectOf(one)}><${Dialect} of=${one} /><progress aria-hidden="true" max=${connectionsIn(value)} value=${one.count} /><b>${number(one.count)}</b></li>`)}</ul>`}<//>
       <${Card} title="Stored"><${StoredRows} of=${value} /><//>`}<//></div>`}<//>`;
 }
 
@@ -127,15 +127,15 @@ function NewServer({ page }) {
 
 /** The first line says how much failed; each row below leads to its list, and can repeat what failed. */
 function Briefing({ page, reason, rows, isNew }) {
-  const [isWhole, setWhole] = useState(false);
+  const [isWhole, setWhole] = useState(false), shown = rows.length > SHOWN + 1 ? SHOWN : rows.length; // a button for one row takes as much room
   const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
   const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
   const kind = reason || problems > 0 ? 'bad' : warnings > 0 ? 'warn' : 'ok', server = reason ? 'Server not ready' : 'Server ready';
   return html`<div class="headline"><span class=${kind}><${Icon} name=${kind} /></span><b>${reason ?? (parts.length > 0 ? parts.join(' · ') : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b>${!reason && parts.length > 0 && html`<span class="muted">in 24 hours</span>`}
       ${page.mayOpen('/health') ? html`<a class="tag" href=${page.url('/health')}>${server}</a>` : html`<span class="tag">${server}</span>`}</div>
-    ${rows.length > 0 && html`<ul>${rows.filter(({ kind }, index) => isWhole || index < SHOWN || kind === 'info').map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
+    ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? rows.length : shown).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
-    ${rows.length - notices > SHOWN && html`<button type="button" class="plain" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show all ${rows.length}`}</button>`}`;
+    ${rows.length > shown && html`<button type="button" class="quiet" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show ${rows.length - shown} more`}</button>`}`;
 }
 
 const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`}>${first}</span>${others.length > 0 && html`<span class="muted" title=${others.join(', ')}>+${others.length}</span>`}`;

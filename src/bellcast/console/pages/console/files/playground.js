@@ -4,11 +4,14 @@
 import { html, useEffect, useRef, useState } from './html.js';
 import { samples } from './code-samples.js';
 import { count, parsed, secondOf } from './format.js';
+import { loadStyle } from './load.js';
 import { Card, Copy, Field, Form, Heading, Json, State } from './parts.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { PLAYGROUND_TOPIC } from './setup.js';
 import { DIALECTS } from './stock-clients.js';
+
+await loadStyle('playground.css');
 
 /** Frames of Pusher's protocol, which a pane hides at first. */
 const isOfProtocol = ({ event }) => /^pusher(_internal)?:/.test(event);
@@ -30,7 +33,7 @@ export function Playground({ page }) {
     setTarget({ recipient, topic, tenant, token, key: app?.key });
   };
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
-    <${Card} title="Connect on all four dialects"><${Form} isInline button="Connect" send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
+    <${Card} title="Connect on all four dialects"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
       <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//>
       ${target && html`<${Composer} key=${`composer ${target.token}`} ...${target} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} />`}<//>
     <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} sentAt=${sentAt} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
@@ -66,8 +69,8 @@ function Pane({ dialect: [name, kind, client, connect, use], target, sentAt }) {
   }, []);
   const hidden = frames.filter(isOfProtocol).length;
   return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
-    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}</ol>
-    ${hidden > 0 && html`<button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button>`}</section>`;
+    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
+      ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }
 
 /** A frame on two lines, which expands to its full data. */

@@ -11,8 +11,8 @@ import { exchange, get, path, request, withQuery } from './server.js';
 
 const KIND = {
   name: 'schedule', path: '/schedules',
-  starter: { cron: '0 9 * * 1', timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, notification: { to: '', title: '' } }, form: ['cron', 'timezone'],
-  fields: [['cron', 'When, again and again: minute, hour, day, month, weekday.'], ['at', 'Or once, at this time.'], ['timezone', 'Such as Europe/Vienna.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['active', 'false pauses it.'], ['missed', 'latest, all or skip: what a server does after it was off.']],
+  starter: { cron: '0 9 * * 1', timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, notification: { to: '', title: '' } }, key: 'weekly-report', form: ['cron', 'timezone'],
+  fields: [['cron', 'When, again and again: minute, hour, day, month, weekday.'], ['at', 'Or once, at this time.'], ['timezone', 'Of these times, such as Europe/Vienna.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['active', 'false pauses it.'], ['missed', 'latest, all or skip: what a server does after it was off.']],
   note: 'A schedule sends a notification or triggers a workflow, by a cron expression or once, at a time.',
 };
 

@@ -4,11 +4,13 @@
 import { BrandFields } from './brand.js';
 import { html, useState } from './html.js';
 import { count } from './format.js';
-import { Loaded, Paged, Skeleton, refresh, useLoad } from './load.js';
+import { Loaded, Paged, Skeleton, loadStyle, refresh, useLoad } from './load.js';
 import { Card, Confirm, Empty, Heading, Icon, Tag, Time, prose } from './parts.js';
 import { OWNERS } from './roles.js';
 import { setQuery } from './router.js';
 import { get, request, withQuery } from './server.js';
+
+await loadStyle('settings.css');
 
 const GROUPS = { access: 'Access', pusher: 'Pusher', server: 'Calls and log', store: 'Retention', channels: 'Messages', limits: 'Limits' };
 const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here' };
@@ -72,28 +74,31 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     event.preventDefault();
     document.getElementById(group).scrollIntoView();
   }}>${title}<span class="muted">${all.length}</span></a>`)}</nav>
-    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}</h2>
-      ${all.map((one) => html`<${Setting} key=${one.name} one=${one} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
+    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
+      ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
     setProblem('');
   }}>Discard</button><span class="muted">${changed.map((one) => (one.name === 'brand' ? 'Brand' : `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`)).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
 }
 
-function Setting({ one, value, isLocked, change }) {
+/** Whether only owners change the settings of a group. */
+const isOfOwners = (all) => all.every((one) => one.is_owner_only);
+
+function Setting({ one, isMarked, value, isLocked, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
-  if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, value, isLocked, change }} />`;
+  if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, isMarked, value, isLocked, change }} />`;
   const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
-  return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${one.is_owner_only && html`<small>owners only</small>`}</label>
+  return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
       <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}</small></div>
     <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
-      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//> default ${one.default || 'none'}</small>`}</div></div>`;
+      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}</small>`}</div></div>`;
 }
 
 /** The brand of the default tenant: JSON, as fields. */
-function BrandSetting({ one, value, isLocked, change }) {
+function BrandSetting({ one, isMarked, value, isLocked, change }) {
   const brand = brandOf(value);
-  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code>${one.is_owner_only && html`<small>owners only</small>`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code>${isMarked && html`<small>owners only</small>`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
     <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(Object.keys(next).length === 0 ? one.default : JSON.stringify(next))} /></div>`;
 }
 

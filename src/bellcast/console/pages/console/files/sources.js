@@ -9,8 +9,8 @@ import { path } from './server.js';
 import { teaser } from './templates.js';
 
 const KIND = {
-  name: 'source', path: '/sources', starter: { event: '', notification: { to: '{{ event.data.customer }}', title: '' } }, form: ['event', 'topic', 'if'],
-  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Only of this topic. {id} stands for a part of its name.'], ['if', 'A condition on the data of the event.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
+  name: 'source', path: '/sources', starter: { event: '', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
+  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Only of this topic, such as order-{id}. Empty: of every topic.'], ['if', 'Which data of the event must have.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
   note: 'Each published event with this name sends the notification or triggers the workflow.',
 };
 

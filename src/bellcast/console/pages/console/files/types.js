@@ -10,8 +10,8 @@ import { path } from './server.js';
 import { Channels } from './templates.js';
 
 const KIND = {
-  name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, form: ['name', 'channels', 'template', 'data_check'],
-  fields: [['name', 'What recipients see in their preferences.'], ['channels', 'inbox, email, sms, push, chat'], ['template', 'The key of a template with the texts.'], ['required', 'true, or the channels that recipients cannot turn off.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'refuse or warn: what wrong data does.']],
+  name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
+  fields: [['name', 'What recipients see in their preferences, such as “New bookings”.'], ['channels', 'inbox, email, sms, push, chat'], ['template', 'The texts of its notifications, by channel and language.'], ['required', 'true, or the channels that recipients cannot turn off.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'refuse or warn: what wrong data does.']],
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };
 

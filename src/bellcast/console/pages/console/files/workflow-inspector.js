@@ -100,31 +100,31 @@ function Panel({ title, note, icon, tone, close, form, actions, children }) {
 }
 
 /** The fields of a schema below `path`. `widgets` are controls of one page. */
-export function Fields({ draft, page, path, properties, label = {}, isReadOnly, values, widgets }) {
+export function Fields({ draft, page, path, properties, label = {}, hints = {}, isReadOnly, values, widgets }) {
   const variables = useMemo(() => textVariables(values), [values]);
   return Object.entries(properties).map(([name, schema]) => {
     const field = path ? `${path}.${name}` : name;
-    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, widgets, label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
+    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, widgets, hint: hints[field], label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
     return html`<${FormField} ...${shared} change=${(value) => draft.change(withValue(draft.values.value, field, value), field)} />`;
   });
 }
 
 /** A field with its label, its errors, and a switch between a value and a variable. */
-function FormField({ label, name, field, schema, value, change, isReadOnly, draft, variables, widgets, ...more }) {
+function FormField({ label, hint, name, field, schema, value, change, isReadOnly, draft, variables, widgets, ...more }) {
   const id = useId();
   const errors = draft.problems.value.filter((one) => one.field === field || (one.field.startsWith(`${field}.`) && !['branches', 'else'].includes(name)));
   const warnings = errors.length > 0 ? [] : draft.findings.value.filter((one) => one.field === field || (name === 'actions' && one.field.startsWith(`${field}.`)));
   const canRefer = schema.anyOf?.some((one) => one.required?.includes('var')) ?? false;
   const isReference = canRefer && value?.var !== undefined;
   const Widget = isReference ? Variable : widgets?.[schema['x-widget']] ?? WIDGETS[schema['x-widget']] ?? Text;
-  const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : null, disabled: isReadOnly };
+  const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : hint ? `${id}-hint` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
   const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget) || Widget === widgets?.[schema['x-widget']];
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
       ${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
-    <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />
+    <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
     ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="field-warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}</div>`;
 }
