@@ -158,7 +158,10 @@ def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page],
     assert form.locator("label, .form-label").evaluate_all(looks) == ["13px500"]
     fields = form.locator("input:not([type=hidden]), select")
     assert fields.evaluate_all("all => [...new Set(all.map((one) => one.offsetHeight))]") == [32]
-    assert form.locator(":scope > :not(aside)").evaluate_all("all => Math.max(...all.map((one) => one.offsetWidth))") <= 560
+    assert (
+        form.locator(":scope > :not(aside)").evaluate_all("all => Math.max(...all.map((one) => one.offsetWidth))")
+        <= 560
+    )
 
 
 def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]) -> None:
