@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bellcast.live.native import protocol
 from tests.fuzz.runner import fuzz
+from tests.unit.live import fakes
 
 TYPES = ["subscribe", "unsubscribe", "publish", "seen", "read", "delete", "typing", "call", "auth", "ping", "nope"]
 FIELDS = ["type", "ref", "topics", "topic", "name", "data", "ids", "all", "of", "on", "token"]
@@ -49,8 +50,8 @@ def test_native_frames_are_commands_or_refused_in_a_response() -> None:
             if isinstance(command, protocol.MarkCommand):
                 sent = msgspec.json.decode(text).get("of")
                 assert (command.of is None) is (sent is None)  # a filter is never dropped
-        for dialect in (protocol.MESSAGE, protocol.SSE_PLAIN, protocol.SSE_CHUNKED, protocol.WEBSOCKET):
+        for dialect in (fakes.MESSAGE, protocol.SSE_PLAIN, protocol.SSE_CHUNKED, protocol.WEBSOCKET):
             assert dialect.encode_frame(response)
-        msgspec.json.decode(protocol.MESSAGE.encode_frame(response))
+        msgspec.json.decode(fakes.MESSAGE.encode_frame(response))
 
     fuzz("native commands", OBJECTS | MANGLED | st.text(max_size=40), check, SEEDS)

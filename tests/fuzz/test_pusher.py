@@ -13,6 +13,7 @@ from bellcast.kernel.identities import Project
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.http.channels import infos
 from tests.fuzz.runner import fuzz
+from tests.unit.live import fakes
 
 PROJECT = Project("1", "key", "secret")
 NOW = 1_750_000_000_000
@@ -109,7 +110,7 @@ def test_pusher_frames_are_commands_or_rejected_in_a_response() -> None:
                 response = protocol.event_frame(event, channel, protocol.text(data))
             case _:
                 response = protocol.PONG
-        json.loads(protocol.MESSAGE.encode_frame(response))
+        json.loads(fakes.PUSHER_MESSAGE.encode_frame(response))
 
     fuzz("pusher frames", FRAMES | st.text(max_size=40), check, FRAME_SEEDS)
 

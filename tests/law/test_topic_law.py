@@ -38,6 +38,7 @@ from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_nats_history import lose_messages
 from tests.contract.kernel.test_topic_history import shared_history
 from tests.thoroughness import sampled
+from tests.unit.live import fakes
 from tests.unit.live.fakes import FakeConnection, connect, notification
 
 ENGINES = ["memory", "redis", "postgres", "nats", "nats-cluster"]
@@ -126,7 +127,7 @@ class LawClient:
         id = f"{self.name}-{len(self.own)}"
         self.own.add(id)
         principal = Principal(tenant=self.law.tenant, recipient=self.name)
-        dialect = protocol.SSE_PLAIN if self.is_sse else protocol.MESSAGE
+        dialect = protocol.SSE_PLAIN if self.is_sse else fakes.MESSAGE
         limit = self.rng.choice([0, 300])
         connection = connect(node.hub, id, principal, phase=Phase.OPENING, dialect=dialect, max_unsent=limit)
         self.connection, self.handled, self.node = connection, 0, node

@@ -33,7 +33,7 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.live.http import websocket_response
-from bellcast.live.http.asgi import can_take_over
+from bellcast.live.http.asgi import can_take_over, serve_as_socket
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import NodeLeft, SettingsChanged
@@ -345,10 +345,13 @@ class App:
                 await answer(scope, receive, send)
                 return
             await self.start()
-        if not can_take_over(scope):
-            scope = mounted.hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.paths.find(path)
+        if not can_take_over(scope):
+            scope = mounted.hide_credentials(scope, self._api.token_paths.hide)
+            if scope["type"] == "websocket" or (live is not None and not websocket_response.is_handshake(scope)):
+                await serve_as_socket(self, scope, receive, send)
+                return
         if live is not None:
             # The paths of nearly all connections have no place for credentials
             logged = path if path in self._live.paths.fixed else self._hidden_path(scope)

@@ -36,7 +36,7 @@ REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
 MAX_ORIGIN = 200
 # Kept for refused requests, because it explains the refusal.
 MAX_REFUSED_BODY = 1_000
-SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
+SWITCHING_PROTOCOLS = 101
 
 
 class LoggedRequest(Struct, eq=False):
@@ -70,23 +70,16 @@ class LoggedRequest(Struct, eq=False):
         match message["type"]:
             case "http.response.start":
                 self.status = message["status"]
-                self._add_id(message)
+                if self.adds_id:
+                    id = self.state["request_id"].encode()
+                    message["headers"] = [*message.get("headers", ()), (REQUEST_ID, id)]
             case "http.response.body" if self.reason is None and not self.has_connection:
                 body = message.get("body", b"")
                 is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
                 if is_refusal and (found := REASON.search(body)) is not None:
                     self.reason = found[1].decode(errors="replace")
                     self.problem = body
-            case "websocket.accept":
-                self.status = SWITCHING_PROTOCOLS
-                self._add_id(message)
-            case "websocket.close" if self.status is None:
-                self.status = FORBIDDEN  # the server's response if a WebSocket is closed before it is accepted
         await self.send(message)
-
-    def _add_id(self, message: AsgiMessage) -> None:
-        if self.adds_id:
-            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self.state["request_id"].encode())]
 
     @property
     def origin(self) -> str | None:

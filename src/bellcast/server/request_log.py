@@ -65,12 +65,7 @@ class RequestLog:
         finally:
             _current.reset(token)
             REQUEST_ID.reset(id_token)
-            if (
-                request.status is None
-                and not request.has_connection
-                and scope["type"] == "http"
-                and is_handshake(scope)
-            ):
+            if request.status is None and not request.has_connection and is_handshake(scope):
                 request.status = SWITCHING_PROTOCOLS  # the live edge writes to the socket directly
             if request.status is not None and not (
                 request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from bellcast.inbox.types.inboxes import Change, Changes, NotificationAdded
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
@@ -16,10 +18,16 @@ from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.native import protocol
+from bellcast.live.native.protocol import NativeDialect
+from bellcast.live.pusher import protocol as pusher
 from tests.clock import FakeClock
 
 ALICE = Principal(recipient="alice")
+
+
+# Without the frames of WebSocket around the messages.
+MESSAGE = NativeDialect("websocket", lambda payload: msgspec.json.encode({"type": payload.name, **payload.fields}))
+PUSHER_MESSAGE = pusher.PusherDialect(pusher.PONG, lambda _: pusher.PING, numbers_pings=False, encode_frame=bytes)
 
 
 class FakeTransport:
@@ -104,7 +112,7 @@ def connect(
     principal: Principal = ALICE,
     *,
     phase: Phase = Phase.LIVE,
-    dialect: Dialect = protocol.MESSAGE,
+    dialect: Dialect = MESSAGE,
     address: str | None = None,
     max_unsent: int = 0,
 ) -> FakeConnection:

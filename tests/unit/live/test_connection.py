@@ -18,8 +18,8 @@ from bellcast.live.connection.connection import (
 )
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT
-from bellcast.live.native.protocol import MESSAGE, SSE_PLAIN
-from tests.unit.live.fakes import FakeConnection, connect, new_hub
+from bellcast.live.native.protocol import SSE_PLAIN
+from tests.unit.live.fakes import MESSAGE, FakeConnection, connect, new_hub
 
 OPENING, REPLAYING, LIVE, CLOSED = Phase
 LEGAL = {

@@ -16,10 +16,9 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.heartbeats import TICKS_PER_INTERVAL, HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
-from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.wiring import PONG_TIMEOUT
 from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, connect, new_hub
+from tests.unit.live.fakes import PUSHER_MESSAGE, FakeConnection, connect, new_hub
 
 INTERVAL = 25.0  # seconds, so a tick is one second
 ACTIVITY_TIMEOUT = 120.0
@@ -115,7 +114,7 @@ async def test_transport_without_pings_is_never_closed_as_silent(wheel: Wheel) -
 
 
 async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) -> None:
-    connection = connect(wheel.hub, dialect=pusher.MESSAGE)
+    connection = connect(wheel.hub, dialect=PUSHER_MESSAGE)
     wheel.tick(int(ACTIVITY_TIMEOUT) - 1)
     assert connection.pings == 0
     wheel.tick(TICKS_PER_INTERVAL)
@@ -123,7 +122,7 @@ async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) ->
 
 
 async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
-    connection = connect(wheel.hub, dialect=pusher.MESSAGE)
+    connection = connect(wheel.hub, dialect=PUSHER_MESSAGE)
     while not connection.pings:
         wheel.tick()
     wheel.tick(int(PONG_TIMEOUT) - 1)

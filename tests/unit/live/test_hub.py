@@ -17,15 +17,14 @@ from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, REVO
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
-from bellcast.live.pusher import protocol as pusher
-from bellcast.live.types import Member, PresenceChanged, Typing
+from bellcast.live.types import Member, Typing
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 from tests import fake_stores
+from tests.unit.live import fakes
 from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 
 BOB = Principal(recipient="bob")
 ROOM = topic_stream("", "room")
-JOINS = (("a", "0"), ("b", None), ("c", None))  # members who join, and the connection of each
 
 
 class Recorder:
@@ -105,7 +104,7 @@ def test_hub_discards_everything_about_a_disconnected_connection() -> None:
 def test_failed_recovery_leaves_the_connection_that_owns_the_id() -> None:
     hub = new_hub()
     owner = connect(hub, "1")
-    imposter = FakeConnection("1", protocol.MESSAGE, Principal(), hub, 0, None)
+    imposter = FakeConnection("1", fakes.MESSAGE, Principal(), hub, 0, None)
     hub.on_disconnected(imposter)
     assert hub.find("1") is owner
 
@@ -269,16 +268,6 @@ async def test_new_connection_of_a_present_member_is_not_sent_earlier_changes() 
     await asyncio.sleep(0)
     assert joined(first) == ["bob", "carol"]
     assert joined(second) == ["carol"]
-
-
-async def test_presence_changes_are_one_frame_each_for_another_server() -> None:
-    hub = new_hub()
-    connections = [connect(hub, str(number), dialect=pusher.MESSAGE) for number in range(2)]
-    for connection in connections:
-        hub.subscriptions.follow(connection, {"presence-room": Grant.APP})
-    joined = [PresenceChanged("", "presence-room", joined=(Member(name),), sender=sender) for name, sender in JOINS]
-    hub.dispatcher.send_presence(topic_stream("", "presence-room"), joined)
-    assert [len(connection.fake.frames) for connection in connections] == [2, 3]
 
 
 # --- reauthorization

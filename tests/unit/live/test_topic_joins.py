@@ -15,12 +15,11 @@ from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
-from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.channels import PusherCallContext
 from bellcast.live.socketio.events import SocketIOCallContext
 from tests.clock import FakeClock
+from tests.unit.live import fakes
 from tests.unit.live.fakes import FakeConnection, connect
 
 ROOM = topic_stream("", "room")
@@ -61,9 +60,9 @@ def pusher_client(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
 
 
 DIALECTS: list[tuple[Join, Dialect]] = [
-    (native, protocol.MESSAGE),
-    (socketio, protocol.MESSAGE),
-    (pusher_client, pusher.MESSAGE),
+    (native, fakes.MESSAGE),
+    (socketio, fakes.MESSAGE),
+    (pusher_client, fakes.PUSHER_MESSAGE),
 ]
 each_dialect = pytest.mark.parametrize(("join", "dialect"), DIALECTS, ids=["native", "socketio", "pusher"])
 

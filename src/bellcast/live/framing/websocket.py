@@ -4,6 +4,7 @@ import binascii
 import codecs
 import hashlib
 import struct
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
@@ -24,6 +25,7 @@ CLOSE_OPCODE: Final = 0x8
 PING_OPCODE: Final = 0x9
 PONG_OPCODE: Final = 0xA
 
+NORMAL: Final = 1000
 PROTOCOL_ERROR: Final = 1002
 NO_CODE: Final = 1005  # represents a close frame without a code; never sent
 NOT_UTF8: Final = 1007
@@ -88,6 +90,24 @@ def _header(opcode: int, size: int) -> bytes:
     if size < 1 << 16:
         return struct.pack("!BBH", FINAL | opcode, TWO_BYTES_FOLLOW, size)
     return struct.pack("!BBQ", FINAL | opcode, EIGHT_BYTES_FOLLOW, size)
+
+
+def client_frame(opcode: int, payload: bytes) -> bytes:
+    """Encode a frame of a client, with a mask of zeros."""
+    header = _header(opcode, len(payload))
+    return b"%c%c%b\0\0\0\0%b" % (header[0], header[1] | _MASKED, header[2:], payload)
+
+
+def sent_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the opcodes and payloads of whole frames that this module has encoded."""
+    at = 0
+    while at < len(data):
+        opcode, size, start = data[at] & 0x0F, data[at + 1], at + 2
+        if size >= TWO_BYTES_FOLLOW:
+            start += 2 if size == TWO_BYTES_FOLLOW else 8
+            size = int.from_bytes(data[at + 2 : start])
+        at = start + size
+        yield opcode, data[start:at]
 
 
 # --- the opening handshake (4.2). No extension or subprotocol is negotiated: those that a client offers are ignored.

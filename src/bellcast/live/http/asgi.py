@@ -1,54 +1,128 @@
-"""HTTP responses of live endpoints, the takeover of a socket from the HTTP server, and live connections through another ASGI server's
-`send`, for an application mounted into another app."""
+"""HTTP responses of live endpoints, the takeover of a socket from the HTTP server, and sockets over the messages of another ASGI
+server, for an application mounted into another app."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bellcast.kernel.errors import BellcastError, UpgradeRequired
-from bellcast.kernel.http import AsgiMessage, Receive, Send, responses
-from bellcast.kernel.token_bucket import TokenBucket
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Listener, Phase
+from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send, responses
+from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.outbound import CoalescingTransport, QueuedTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http.handshake_request import Headers
 from bellcast.live.http.takeover import EXTENSION
 
-ToMessage = Callable[[bytes], AsgiMessage]
+# A reader with more unsent output than this is slow, unless the connection sets another limit.
+HIGH_WATER_BYTES = 65_536
+# Of a handshake, which servers parse themselves or, over HTTP/2, have none of.
+HANDSHAKE: Headers = [
+    (b"connection", b"upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"MDAwMDAwMDAwMDAwMDAwMA=="),
+]
+# Of a response, which concern the socket of the server.
+OF_SOCKET = frozenset((b"connection", b"upgrade", b"sec-websocket-accept", b"transfer-encoding"))
+NO_PINGS = "bellcast.no_pings"  # of `get_extra_info`: True for such a socket
+LOST = 1006  # RFC 6455, 7.1.5: the code of a WebSocket without a close frame
 
 
-class AsgiTransport(QueuedTransport):
-    """Buffers a connection's output until the server's `send` accepts it. Reading is paused initially."""
+class AsgiSocket(QueuedTransport):
+    """The socket of a request that another server has parsed. The response head and the frames that its owner writes are sent
+    as messages, and received messages are frames of the client. Pings are answered here: the server has its own."""
 
-    def __init__(self, connection: asyncio.BaseProtocol, to_message: ToMessage) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__()
-        self._connection = connection
-        self._to_message = to_message
+        self._is_websocket = scope["type"] == "websocket"
+        self._receive = receive
+        self._send = send
+        self._owner: asyncio.Protocol
+        self._head: list[bytes] = []  # not empty once it was sent
         self._waiting: deque[bytes] = deque()
-        self._high, self._low = 2**31, 2**29
+        self._high, self._low = HIGH_WATER_BYTES, HIGH_WATER_BYTES // 4
         self._full = False
         self._wakeup = asyncio.Event()
-        self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.running: asyncio.Task[None] | None = None
 
-    async def run(self, send: Send, first: AsgiMessage, last: Callable[[], AsgiMessage]) -> None:
-        """Send the buffered output until the transport is closed, between the messages `first` and `last`."""
-        await send(first)
+    def take_over(self, owner: asyncio.Protocol) -> tuple["AsgiSocket", bytes]:
+        self._owner = owner
+        self.running = asyncio.get_running_loop().create_task(self._run())
+        self.resume_reading()
+        return self, b""
+
+    async def refuse(self, message: AsgiMessage) -> None:
+        """Send a part of a response without a takeover."""
+        if not self._is_websocket:
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            await self._send({"type": "websocket.close", "code": websocket.POLICY})  # before accepting: an HTTP 403
+
+    async def _run(self) -> None:
+        """Send and receive until either side closes or the owner aborts."""
+        ends = [asyncio.ensure_future(one) for one in (self._send_all(), self._receive_all(), self._aborted)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            # Servers require that input before the client's close is read.
+            await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in ends:
+                one.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+            self._owner.connection_lost(None)
+
+    # --- output
+
+    async def _send_all(self) -> None:
         while self._waiting or not self._closing:
             while self._waiting:
                 data = self._waiting.popleft()
-                await send(self._to_message(data))
-                size = len(data)
-                self._size -= size
+                for message in self._messages(data):
+                    await self._send(message)
+                    if message["type"] == "websocket.close":
+                        return
+                self._size -= len(data)
                 if self._full and self._size <= self._low:
                     self._full = False
-                    self._connection.resume_writing()
+                    self._owner.resume_writing()
             if not self._closing:
                 self._wakeup.clear()
                 await self._wakeup.wait()
-        await send(last())
+        last = {"type": "websocket.close"} if self._is_websocket else {"type": "http.response.body", "body": b""}
+        await self._send(last)
+
+    def _messages(self, data: bytes) -> Iterator[AsgiMessage]:
+        if not self._head:
+            head, _, data = data.partition(b"\r\n\r\n")
+            self._head = head.split(b"\r\n")
+            yield self._first_message()
+        if not self._is_websocket:
+            yield {"type": "http.response.body", "body": data, "more_body": True}
+            return
+        for opcode, payload in websocket.sent_frames(data):
+            match opcode:
+                case websocket.TEXT_OPCODE:
+                    yield {"type": "websocket.send", "text": payload.decode()}
+                case websocket.BINARY_OPCODE:
+                    yield {"type": "websocket.send", "bytes": payload}
+                case websocket.CLOSE_OPCODE:
+                    yield {
+                        "type": "websocket.close",
+                        "code": int.from_bytes(payload[:2]) or websocket.NORMAL,
+                        "reason": payload[2:].decode(),
+                    }
+                case websocket.PING_OPCODE if not payload:
+                    self._owner.data_received(websocket.client_frame(websocket.PONG_OPCODE, b""))
+
+    def _first_message(self) -> AsgiMessage:
+        status, *lines = self._head
+        fields = [line.split(b": ", 1) for line in lines]
+        headers = [(name.lower(), value) for name, value in fields if name.lower() not in OF_SOCKET]
+        if self._is_websocket:
+            return {"type": "websocket.accept", "headers": headers}
+        return {"type": "http.response.start", "status": int(status.split()[1]), "headers": headers}
 
     def write(self, data: bytes, /) -> None:
         if self._closing:
@@ -61,7 +135,15 @@ class AsgiTransport(QueuedTransport):
     def _maybe_pause(self) -> None:
         if self._size > self._high and not self._full:
             self._full = True
-            self._connection.pause_writing()
+            self._owner.pause_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = high or 2**31
+        self._low = self._high // 4 if low is None else low
+        self._maybe_pause()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return True if name == NO_PINGS else default
 
     def close(self) -> None:
         super().close()
@@ -69,76 +151,50 @@ class AsgiTransport(QueuedTransport):
 
     def abort(self) -> None:
         super().abort()
-        if not self.aborted.done():
-            self.aborted.set_result(None)
+        if not self._aborted.done():
+            self._aborted.set_result(None)
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high, self._low = high or 2**31, low or 0
-        self._maybe_pause()
+    # --- input
 
-
-class AsgiConnection(Connection):
-    """Closes through its transport; the close code is sent in the server's close message."""
-
-    __slots__ = ("_end",)
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._end = CloseReason(1000, "", reconnect=True)
-
-    def send_close(self, end: CloseReason) -> None:
-        self._end = end
-        self.write(self.closing_frame(end))
-        self.transport.close()
-
-    def closing(self) -> AsgiMessage:
-        return {"type": "websocket.close", "code": self._end.code, "reason": self._end.reason}
-
-
-def body_message(data: bytes) -> AsgiMessage:
-    return {"type": "http.response.body", "body": data, "more_body": True}
+    async def _receive_all(self) -> None:
+        """Pass the client's messages to the owner until it disconnects."""
+        if not self._is_websocket:
+            await responses.wait_disconnected(self._receive)
+            return
+        await self.reading.wait()
+        while (message := await self._receive())["type"] != "websocket.disconnect":
+            if (text := message.get("text")) is not None:
+                frame = websocket.client_frame(websocket.TEXT_OPCODE, text.encode())
+            else:
+                frame = websocket.client_frame(websocket.BINARY_OPCODE, message.get("bytes") or b"")
+            self._owner.data_received(frame)
+            await self.reading.wait()
+        super().close()  # nothing more can be sent
+        code = message.get("code") or websocket.NO_CODE
+        if code != LOST:
+            payload = code.to_bytes(2) if websocket.is_sendable_code(code) else b""
+            self._owner.data_received(websocket.client_frame(websocket.CLOSE_OPCODE, payload))
 
 
-def end_of_body() -> AsgiMessage:
-    return {"type": "http.response.body", "body": b"", "more_body": False}
-
-
-async def receive_websocket(
-    connection: Connection, transport: AsgiTransport, receive: Receive, listener: Listener
-) -> None:
-    """Pass the client's messages to the listener until it disconnects."""
-    rate_limiter = TokenBucket(listener.limits.frames_per_second, 0)
-    await transport.reading.wait()
-    while (message := await receive())["type"] != "websocket.disconnect":
-        connection.last_received_tick = connection.owner.tick
-        payload = message.get("text")
-        if payload is None:
-            payload = message.get("bytes") or b""
-        if rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
-            connection.owner.end(connection, close_reasons.TOO_FAST)
-        elif 0 < listener.limits.frame < (len(payload.encode()) if isinstance(payload, str) else len(payload)):
-            connection.owner.end(connection, close_reasons.TOO_LARGE)
-        elif connection.phase is not Phase.CLOSED:
-            listener.receive(connection, payload)
-        await transport.reading.wait()
-    if connection.close_reason is None:
-        connection.close_reason = close_reasons.by_client(message.get("code") or websocket.NO_CODE)
-
-
-async def serve(
-    connection: asyncio.BaseProtocol, transport: AsgiTransport, sending: Awaitable[None], receiving: Awaitable[None]
-) -> None:
-    """Run a connection until either side closes it or it is aborted."""
-    ends = [asyncio.ensure_future(one) for one in (sending, receiving, transport.aborted)]
+async def serve_as_socket(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request of another server, a WebSocket or an event stream, by an application that takes its socket over."""
+    socket = AsgiSocket(scope, receive, send)
+    as_http = {**scope, "type": "http", "extensions": {EXTENSION: socket.take_over}}
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        replaced = {name for name, _ in HANDSHAKE}
+        headers = [*HANDSHAKE, *((name, value) for name, value in scope["headers"] if name not in replaced)]
+        scheme = "https" if scope["scheme"] in ("wss", "https") else "http"  # of the page that opened it
+        as_http |= {"method": "GET", "http_version": "1.1", "scheme": scheme, "headers": headers}
+    else:
+        as_http["http_version"] = "1.0"  # the server has the chunks
     try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if transport.is_closing():  # servers require that input before the client's close is read
-            await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
+        await app(as_http, receive, socket.refuse)
+        if socket.running is not None:
+            await socket.running
     finally:
-        for one in ends:
-            one.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
-        connection.connection_lost(None)
+        if socket.running is not None:
+            socket.running.cancel()
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:

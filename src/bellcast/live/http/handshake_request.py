@@ -20,8 +20,6 @@ MAX_REWIND_DIGITS = 9
 MAX_HANDSHAKE_CHARACTERS = 8_192
 # Bellcast checks these credentials itself. The app receives the client's `auth` and, if they are valid, the recipient.
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "token"})
-# The scheme of the page that opened the connection.
-SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
@@ -86,7 +84,7 @@ def read(scope: Mapping[str, Any]) -> HandshakeRequest:
         method=scope.get("method", "GET"),
         path=scope["path"].removeprefix(scope.get("root_path", "")),
         http_version=scope.get("http_version", "1.1"),
-        scheme=SCHEMES[scope["scheme"]],
+        scheme=scope["scheme"],
         headers=headers,
         query=query,
         address=client[0] if client else None,

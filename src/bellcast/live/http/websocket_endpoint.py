@@ -13,7 +13,7 @@ from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.admission import Admission, close_refused, guarded_start
-from bellcast.live.config import LiveConfig, Spawn
+from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, OnReady, Phase
@@ -21,7 +21,6 @@ from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.inbound_queue import control_frame_cost
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 
 # Bytes buffered during authentication; then reading is paused.
@@ -109,12 +108,10 @@ class WebSocketConnection(Connection):
 
 
 class DialectHandshake(Protocol):
-    """Session start of a dialect. `direct` writes whole WebSocket frames, `foreign` their payloads."""
+    """Session start of a dialect."""
 
     @property
-    def direct(self) -> Dialect: ...
-    @property
-    def foreign(self) -> Dialect: ...
+    def dialect(self) -> Dialect: ...
     @property
     def listener(self) -> Listener: ...
 
@@ -130,30 +127,19 @@ class WebSocketEndpoint(Struct, eq=False):
     config: LiveConfig
     admission: Admission
     handshake: DialectHandshake
-    spawn: Spawn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, is_direct = handshake_request.read(scope), scope["type"] != "websocket"
-        key = b""
-        if not is_direct:
-            await receive()  # websocket.connect
+        request = handshake_request.read(scope)
         try:
-            if is_direct:
-                key = asgi.check_upgrade(scope)
+            key = asgi.check_upgrade(scope)
             self.admission.check_address(request.address)
             principal, authentication_error = await self.handshake.authenticate(request)
         except BellcastError as error:
-            if is_direct:
-                await asgi.respond_error(send, error, request.cors_headers(self.config.access.origins, error.status))
-            else:  # before accepting: an HTTP 403
-                await send({"type": "websocket.close", "code": close_reasons.FORBIDDEN.code})
-            return
-        if not is_direct:
-            await self._serve_asgi(request, principal, authentication_error, receive, send)
+            await asgi.respond_error(send, error, request.cors_headers(self.config.access.origins, error.status))
             return
         connection = self.admission.create_connection(
             WebSocketConnection,
-            self.handshake.direct,
+            self.handshake.dialect,
             principal,
             request.address,
             request.header(b"origin"),
@@ -166,39 +152,13 @@ class WebSocketEndpoint(Struct, eq=False):
         if early:
             connection.data_received(early)
         connection.write(websocket.response(key, own_line=request.id_line))
-        await self._start(connection, request, authentication_error, connection.start_reading)
 
-    async def _serve_asgi(
-        self,
-        request: HandshakeRequest,
-        principal: Principal,
-        authentication_error: BellcastError | None,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """Serve through another server's `send`."""
-        connection = self.admission.create_connection(
-            AsgiConnection, self.handshake.foreign, principal, request.address, request.header(b"origin")
-        )
-        transport = AsgiTransport(connection, lambda data: {"type": "websocket.send", "text": data.decode()})
-        connection.attach(transport, self.config.limits.unsent)
-        self.spawn(self._start(connection, request, authentication_error, transport.resume_reading))
-        receiving = asgi.receive_websocket(connection, transport, receive, self.handshake.listener)
-        sending = transport.run(send, {"type": "websocket.accept"}, connection.closing)
-        await asgi.serve(connection, transport, sending, receiving)
-
-    async def _start(
-        self,
-        connection: Connection,
-        request: HandshakeRequest,
-        authentication_error: BellcastError | None,
-        start_reading: OnReady,
-    ) -> None:
         def refuse(error: BellcastError) -> None:
             close_refused(connection, error)
-            start_reading()  # so that the client's close frame is read
+            connection.start_reading()  # so that the client's close frame is read
 
         if authentication_error is not None:
             refuse(authentication_error)
         else:
-            await guarded_start(connection, self.handshake.start(connection, request, start_reading), refuse)
+            start = self.handshake.start(connection, request, connection.start_reading)
+            await guarded_start(connection, start, refuse)

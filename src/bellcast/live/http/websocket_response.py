@@ -8,7 +8,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request
+from bellcast.live.http import asgi
 from bellcast.live.http.takeover import EXTENSION, ReadTimeout
 from bellcast.live_feed import IS_WEBSOCKET, STATE
 
@@ -18,14 +18,12 @@ MAX_MESSAGE_BYTES = 125
 MAX_FRAMES_PER_SECOND = 200
 # Proxies cut idle connections at 60 s. A client that sent nothing between two pings is considered dead.
 PING_SECONDS = 20.0
-NORMAL, INTERNAL_ERROR = 1000, 1011
+INTERNAL_ERROR = 1011
 
 
 def is_handshake(scope: Scope) -> bool:
-    """True for a WebSocket handshake, including one that the HTTP server does not parse."""
-    return scope["type"] == "websocket" or any(
-        name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
-    )
+    """True for a WebSocket handshake."""
+    return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
 
 
 async def serve(
@@ -33,18 +31,6 @@ async def serve(
 ) -> None:
     """Serve a handshake by an application that accepts it, or refuses it with an HTTP response."""
     scope[STATE][IS_WEBSOCKET] = True
-    if scope["type"] == "websocket":
-        await receive()  # websocket.connect
-        as_http = {"type": "http", "method": "GET", "scheme": handshake_request.SCHEMES[scope["scheme"]]}
-
-        async def translated(message: AsgiMessage) -> None:
-            if message["type"] == "http.response.start":
-                await send({"type": "websocket.close", "code": websocket.POLICY})  # before accepting: an HTTP 403
-            elif not message["type"].startswith("http."):
-                await send(message)
-
-        await app({**scope, **as_http}, receive, translated)
-        return
     try:
         key = asgi.check_upgrade(scope)
     except BellcastError as error:
@@ -57,7 +43,7 @@ async def serve(
         taken.close(INTERNAL_ERROR)  # makes the client retry, unlike a normal end
         raise
     finally:
-        taken.close(NORMAL)
+        taken.close(websocket.NORMAL)
 
 
 class TakenWebSocket(asyncio.Protocol):
@@ -83,7 +69,7 @@ class TakenWebSocket(asyncio.Protocol):
     async def receive(self) -> AsgiMessage:
         """Return the disconnect. A handshake has no body, and one whose client has left cannot be accepted."""
         await self._has_ended.wait()
-        return {"type": "websocket.disconnect", "code": NORMAL}
+        return {"type": "websocket.disconnect", "code": websocket.NORMAL}
 
     async def send(self, message: AsgiMessage) -> None:
         match message["type"]:
@@ -103,7 +89,7 @@ class TakenWebSocket(asyncio.Protocol):
                 await self._is_writable.wait()
                 self._write(websocket.text_frame(message["text"].encode()))
             case "websocket.close":
-                self.close(message.get("code", NORMAL), message.get("reason", ""))
+                self.close(message.get("code", websocket.NORMAL), message.get("reason", ""))
             case _:
                 await self._send_http(message)
 

@@ -214,18 +214,8 @@ class Dispatcher(Struct, eq=False):
 
     def _send_changes(self, connections: Sequence[Connection], changes: Sequence[PresenceChanged]) -> None:
         merged = merge_changes(changes) if connections and changes else None
-        if merged is None:
-            return
-        if len(changes) == 1:
+        if merged is not None:
             self._fan_out(connections, partial(self.encode, merged), None)
-            return
-        # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
-        if framed := [one for one in connections if one.direct_socket is None]:
-            for change in changes:
-                if change.joined or change.left:
-                    self._fan_out(framed, partial(self.encode, change), None)
-        if direct := [one for one in connections if one.direct_socket is not None]:
-            self._fan_out(direct, partial(self.encode, merged), None)
 
     # --- inbox changes
 

@@ -41,8 +41,7 @@ class OpenedInbox(Struct, frozen=True):
 class NativeHandshake:
     """Starts SSE and WebSocket connections; frames received on a WebSocket go to `listener`."""
 
-    direct = protocol.WEBSOCKET
-    foreign = protocol.MESSAGE
+    dialect = protocol.WEBSOCKET
 
     def __init__(self, live: LiveContext, commands: Commands) -> None:
         self._live = live

@@ -36,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NativeDialect(Struct, frozen=True, eq=False):
-    """Frame encoding for one transport. Compared by identity: the four instances are module constants."""
+    """Frame encoding for one transport. Compared by identity: the three instances are module constants."""
 
     transport: Literal["sse", "websocket"]
     encode_frame: Callable[[Payload], bytes]
@@ -75,10 +75,6 @@ def _sse_event(frame: Payload) -> bytes:
     return sse.event(frame.name, _encode(frame.fields))
 
 
-def _message(frame: Payload) -> bytes:
-    return _encode({"type": frame.name, **frame.fields})
-
-
 def _websocket_frame(frame: Payload) -> bytes:
     return websocket.text_frame(_encode({"type": frame.name, **frame.fields}))
 
@@ -102,12 +98,9 @@ class IdMark(Struct, frozen=True):
         return None, self.frame(b"~%b\n" % event_id.encode()) + data
 
 
-# Written directly to an HTTP/1.1 socket.
 SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(sse.chunk))
-SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or through ASGI `send`
-# Written directly to the socket.
+SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or another ASGI server
 WEBSOCKET = NativeDialect("websocket", _websocket_frame)
-MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
 
 def live_event(event: LiveEvent, *, is_rewound: bool = False) -> Payload:

@@ -4,25 +4,22 @@ EventSource stops permanently on any status but 200, and does not expose the sta
 are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2)."""
 
 import random
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any
 
 from msgspec import Struct
 
 from bellcast.auth import origins
 from bellcast.inbox.types.inboxes import SessionRevoked
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
-from bellcast.kernel.http import Receive, Scope, Send, responses
+from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.live.admission import close_reason_for, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.framing import sse
 from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
-from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.http.handshake_request import Headers
 from bellcast.live.native import protocol
-from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
+from bellcast.live.native.handshake import NativeHandshake
 from bellcast.live.wiring import LiveContext
 
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
@@ -53,17 +50,14 @@ class StreamEndpoint(Struct, eq=False):
             allowed = self.live.config.access.origins
             await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
-        is_direct = asgi.can_take_over(scope)
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("Open an event stream with GET.")
             self.live.admission.check_address(request.address)
             principal = await self.live.authenticator.recipient(request, "stream")
-            is_chunked = is_direct and request.http_version != "1.0"
-            dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
-            kind = SseConnection if is_direct else AsgiConnection
+            dialect = protocol.SSE_PLAIN if request.http_version == "1.0" else protocol.SSE_CHUNKED
             connection = self.live.admission.create_connection(
-                kind, dialect, principal, request.address, request.header(b"origin")
+                SseConnection, dialect, principal, request.address, request.header(b"origin")
             )
         except BellcastError as error:
             await _respond_error(error, request.cors_headers(self.live.config.access.origins, error.status), send)
@@ -71,44 +65,14 @@ class StreamEndpoint(Struct, eq=False):
         opened = await guarded_start(connection, self.handshake.open_inbox(connection, request), lambda error: error)
         if isinstance(opened, BellcastError):
             await _respond_error(opened, request.cors_headers(self.live.config.access.origins, opened.status), send)
-        elif not is_direct:
-            await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := asgi.take_over(scope, connection)) is not None:
             connection.attach(taken[0], self.live.config.limits.unsent)
             head = sse.response_head(
                 request.http_version, request.cors_headers(self.live.config.access.origins), request.id_line
             )
             connection.write(head + _retry(connection))
-            await self._start(connection, request, opened)
-
-    def _start(
-        self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox
-    ) -> Coroutine[Any, Any, None]:
-        start = self.handshake.send_ready(connection, opened, request)
-        return guarded_start(connection, start, partial(close_refused, connection))
-
-    async def _serve_asgi(
-        self,
-        connection: Connection,
-        request: HandshakeRequest,
-        opened: OpenedInbox,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """Serve the stream through ASGI `send`."""
-        transport = AsgiTransport(connection, asgi.body_message)
-        connection.attach(transport, self.live.config.limits.unsent)
-        headers = [
-            (b"content-type", b"text/event-stream"),
-            (b"cache-control", b"no-store, no-transform"),
-            (b"x-accel-buffering", b"no"),
-            *request.cors_headers(self.live.config.access.origins),
-        ]
-        connection.write(_retry(connection))
-        self.live.spawn(self._start(connection, request, opened))
-        start = {"type": "http.response.start", "status": 200, "headers": headers}
-        sending = transport.run(send, start, asgi.end_of_body)
-        await asgi.serve(connection, transport, sending, responses.wait_disconnected(receive))
+            start = self.handshake.send_ready(connection, opened, request)
+            await guarded_start(connection, start, partial(close_refused, connection))
 
 
 def _retry(connection: Connection) -> bytes:

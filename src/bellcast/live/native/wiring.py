@@ -17,7 +17,7 @@ def wire(live: LiveContext) -> WiredDialect:
     return WiredDialect(
         paths={
             STREAM_PATH: StreamEndpoint(live, handshake),
-            WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake, live.spawn),
+            WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake),
         },
         stream_paths=frozenset((STREAM_PATH,)),
         connected=disconnects.connected,

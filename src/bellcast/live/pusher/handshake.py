@@ -12,6 +12,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
+from bellcast.live.http import asgi
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps
@@ -31,8 +32,7 @@ ID_RANGE = 2**48
 class PusherHandshake:
     """Opens connections and dispatches client commands to channels and users."""
 
-    direct = protocol.WEBSOCKET
-    foreign = protocol.MESSAGE
+    dialect = protocol.WEBSOCKET
 
     def __init__(self, live: LiveContext, apps: ConnectedApps, channels: PusherChannels, users: PusherUsers) -> None:
         self._apps = apps
@@ -54,6 +54,8 @@ class PusherHandshake:
 
     async def start(self, connection: Connection, request: HandshakeRequest, at_ready: OnReady) -> None:
         """Start an accepted WebSocket connection, or close it; raises BellcastError if it is refused."""
+        if connection.transport.get_extra_info(asgi.NO_PINGS):
+            connection.dialect = protocol.WITHOUT_PINGS
         connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
         app = self._app_of(request)
         close_reason = self._rejection(app, request)

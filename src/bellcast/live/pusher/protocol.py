@@ -309,11 +309,10 @@ QUIET_CODES = 4200
 
 
 class PusherDialect(Struct, frozen=True, eq=False):
-    """Frame encoding for one transport. Compared by identity: the two instances are module constants.
+    """Frame encoding. Compared by identity: the two instances are module constants.
 
     The pong to a `ping_with_position` confirms delivery up to its revision."""
 
-    encode_frame: Callable[[bytes], bytes]
     sign_of_life: bytes
     ping_with_position: Callable[[int], bytes]
     numbers_pings: bool  # a pong repeats the revision of its ping
@@ -321,6 +320,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
     protocol: str = "pusher"
     can_resume: bool = False
     mark: None = None
+    encode_frame: Callable[[bytes], bytes] = websocket.text_frame
 
     def encode(self, event: Event) -> bytes | None:
         match event:
@@ -361,9 +361,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
         return b"" if is_quiet else self.encode_frame(error(end.message or end.reason, end.code))
 
 
-# Written directly to the socket. The pong to a ping repeats its payload, and confirms that everything sent before has arrived.
-WEBSOCKET = PusherDialect(
-    websocket.text_frame, websocket.PING, lambda revision: websocket.ping_frame(b"%d" % revision), numbers_pings=True
-)
-# Through ASGI `send`.
-MESSAGE = PusherDialect(lambda payload: payload, PONG, lambda _: PING, numbers_pings=False)
+# The pong to a ping repeats its payload, and confirms that everything sent before has arrived.
+WEBSOCKET = PusherDialect(websocket.PING, lambda revision: websocket.ping_frame(b"%d" % revision), numbers_pings=True)
+# For a WebSocket of another ASGI server, which sends pings itself.
+WITHOUT_PINGS = PusherDialect(websocket.text_frame(PONG), lambda _: websocket.text_frame(PING), numbers_pings=False)

@@ -28,7 +28,7 @@ def wire(live: LiveContext) -> WiredDialect:
     handshake = PusherHandshake(live, apps, channels, users)
     hub.observers.append(PusherObserver(hub, config, apps, webhooks, users, presence_cache))
     return WiredDialect(
-        paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake, live.spawn)},
+        paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake)},
         services={
             PusherConfig: config,
             PusherAppDirectory: directory,

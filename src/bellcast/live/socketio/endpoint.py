@@ -13,12 +13,11 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.calls import CONNECT
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.http.request_body import Disconnected
-from bellcast.live.connection.outbound import CoalescingTransport, OutboundTransport
+from bellcast.live.connection.outbound import CoalescingTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, socket_handoff
-from bellcast.live.http.asgi import AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import SocketIOConfig, engine_session, engineio, long_polling
@@ -82,10 +81,8 @@ class SocketIOEndpoint(Struct, eq=False):
         query = request.parameter_values
         if self.live.siblings is not None and await self._hand_off(scope, query, receive, send):
             return
-        if scope["type"] == "websocket":
-            await self._serve_asgi(request, query, receive, send)
-        elif (request.header(b"upgrade") or "").lower() == "websocket":
-            await self._serve_direct(scope, request, query, send)
+        if (request.header(b"upgrade") or "").lower() == "websocket":
+            await self._serve_websocket(scope, request, query, send)
         else:
             await self._respond(request, query, receive, send)
 
@@ -148,7 +145,7 @@ class SocketIOEndpoint(Struct, eq=False):
 
     # --- WebSocket
 
-    async def _serve_direct(
+    async def _serve_websocket(
         self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], send: Send
     ) -> None:
         error = self._refusal(request, query, upgrading=True)
@@ -160,7 +157,10 @@ class SocketIOEndpoint(Struct, eq=False):
         if error is not None:
             await long_polling.respond_engine_error(send, error, [])
             return
-        session, socket = self._socket(request, query, engineio.FRAMES)
+        session = self.sessions.find(_session_id(query))
+        session = session or EngineSession(self.sessions, self._retained_request(request))
+        limit = self.live.config.limits.frames_per_second
+        socket = EngineWebSocket(session, self._settings.max_payload, limit)
         try:
             transport, early = scope["extensions"][EXTENSION](socket)
         except ConnectionResetError:
@@ -168,46 +168,13 @@ class SocketIOEndpoint(Struct, eq=False):
         output = CoalescingTransport(transport)
         output.set_write_buffer_limits(high=self.live.config.limits.unsent or 2**31 - 1)
         output.write(websocket.response(key, own_line=request.id_line))
-        self._begin(session, socket, output, query)
-        if early:
-            socket.data_received(early)
-
-    async def _serve_asgi(
-        self, request: HandshakeRequest, query: Mapping[str, str], receive: Receive, send: Send
-    ) -> None:
-        """Serve a WebSocket through ASGI `send`."""
-        await receive()  # websocket.connect
-        if self._refusal(request, query, upgrading=True) is not None:
-            await send({"type": "websocket.close", "code": 1008})  # before accepting: an HTTP 403
-            return
-        session, socket = self._socket(request, query, engineio.ASGI_MESSAGES)
-        output = AsgiTransport(socket, _to_message)
-        output.set_write_buffer_limits(high=self.live.config.limits.unsent)
-        output.resume_reading()
-        self._begin(session, socket, output, query)
-        sending = output.run(send, {"type": "websocket.accept"}, socket.closing)
-        await asgi.serve(
-            socket, output, sending, _receive_websocket(socket, output, receive, self._settings.max_payload)
-        )
-
-    def _socket(
-        self, request: HandshakeRequest, query: Mapping[str, str], encoding: engineio.Encoding
-    ) -> tuple[EngineSession, EngineWebSocket]:
-        """Return a socket for the session of the query, else for a new one."""
-        session = self.sessions.find(_session_id(query))
-        session = session or EngineSession(self.sessions, self._retained_request(request))
-        limit = self.live.config.limits.frames_per_second
-        return session, EngineWebSocket(session, encoding, self._settings.max_payload, limit)
-
-    def _begin(
-        self, session: EngineSession, socket: EngineWebSocket, output: OutboundTransport, query: Mapping[str, str]
-    ) -> None:
-        """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
         socket.transport = output
         if _session_id(query):
-            socket.probe(self._settings.upgrade_timeout)
+            socket.probe(self._settings.upgrade_timeout)  # closes a second socket for the same session
         else:
             session.begin(socket)
+        if early:
+            socket.data_received(early)
 
     def _retained_request(self, request: HandshakeRequest) -> HandshakeRequest:
         headers = [(name, value) for name, value in request.headers if name in RETAINED_HEADERS]
@@ -300,18 +267,3 @@ def _session_id(query: Mapping[str, str]) -> str:
 
 def _token_query(request: HandshakeRequest) -> bytes:
     return request.query if b"token=" in request.query else b""
-
-
-def _to_message(data: bytes) -> AsgiMessage:
-    if data[:1] == engineio.BASE64_PREFIX:
-        return {"type": "websocket.send", "bytes": data[1:]}
-    return {"type": "websocket.send", "text": data.decode()}
-
-
-async def _receive_websocket(socket: EngineWebSocket, output: AsgiTransport, receive: Receive, limit: int) -> None:
-    await output.reading.wait()
-    while (message := await receive())["type"] != "websocket.disconnect":
-        text = message.get("text")
-        socket.receive_limited(message.get("bytes") or b"" if text is None else text, limit)
-        await output.reading.wait()
-    socket.closed_by_client(message.get("code") or websocket.NO_CODE)

@@ -92,7 +92,7 @@ class EngineTransport(Protocol):
 
 
 class ClosedTransport:
-    encoding = engineio.ASGI_MESSAGES
+    encoding = engineio.FRAMES
     transport: OutboundTransport = NULL_TRANSPORT
 
     def open_socket(self) -> SocketType | None:

@@ -16,8 +16,6 @@ from bellcast.live.framing import websocket
 
 VERSION = "4"
 SEPARATOR = b"\x1e"
-# Prefix of a binary packet between this encoding and ASGI `send`. No text packet begins with it.
-BASE64_PREFIX = b"\x04"
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 PROBE, PROBED = b"2probe", b"3probe"
@@ -36,7 +34,7 @@ class EnginePacket(NamedTuple):
 
 
 class Encoding(Struct, frozen=True, eq=False):
-    """Packet encoding for one transport. Compared by identity: the three instances are module constants."""
+    """Packet encoding for one transport. Compared by identity: the two instances are module constants."""
 
     transport: Literal["websocket", "polling"]
     text: Callable[[bytes], bytes]
@@ -44,10 +42,7 @@ class Encoding(Struct, frozen=True, eq=False):
     text_header: Callable[[int], bytes]  # of `text`, by the length of the packet
 
 
-# Written directly to the socket.
 FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame, websocket.text_header)
-# Through ASGI `send`.
-ASGI_MESSAGES = Encoding("websocket", bytes, lambda data: BASE64_PREFIX + data, lambda size: b"")
 POLLING_BODY = Encoding("polling", bytes, lambda data: b"b" + base64.b64encode(data), lambda size: b"")
 
 

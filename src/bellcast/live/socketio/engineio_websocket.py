@@ -2,7 +2,6 @@
 
 import asyncio
 from socket import SocketType
-from typing import Any
 
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
@@ -13,12 +12,11 @@ from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport,
 from bellcast.live.framing import websocket
 from bellcast.live.socketio import engineio
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
-from bellcast.live.socketio.engineio import Encoding, InvalidPacket
+from bellcast.live.socketio.engineio import InvalidPacket
 from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.packets import MAX_CONNECT_LENGTH
 
-NORMAL = 1000
-# Close codes for client errors, which are sent unchanged. Other closes are sent as NORMAL, after which clients
+# Close codes for client errors, which are sent unchanged. Other closes are sent as 1000, after which clients
 # reconnect.
 ERROR_CODES = frozenset({*range(4000, 5000), websocket.TOO_LARGE, websocket.NOT_UTF8, websocket.PROTOCOL_ERROR})
 
@@ -29,6 +27,7 @@ HEARTBEATS = ("2", "3", "6")
 class EngineWebSocket(asyncio.Protocol):
     """The transport of a session or, while `_probing`, a candidate for it."""
 
+    encoding = engineio.FRAMES
     __slots__ = (
         "_close_reason",
         "_close_timer",
@@ -38,11 +37,10 @@ class EngineWebSocket(asyncio.Protocol):
         "_reader",
         "_session",
         "_sock",
-        "encoding",
         "transport",
     )
 
-    def __init__(self, session: EngineSession, encoding: Encoding, max_payload: int, frames_per_second: int) -> None:
+    def __init__(self, session: EngineSession, max_payload: int, frames_per_second: int) -> None:
         self._session = session
         self._reader = websocket.FrameReader(max_payload, frames_per_second)
         self._max_payload = self._reader.max_size
@@ -50,7 +48,6 @@ class EngineWebSocket(asyncio.Protocol):
         self._probing = False
         self._close_reason: CloseReason | None = None
         self._close_timer: asyncio.TimerHandle | None = None
-        self.encoding = encoding
         self.transport: OutboundTransport
         self._sock: SocketType | None = None
 
@@ -80,7 +77,8 @@ class EngineWebSocket(asyncio.Protocol):
             match event:
                 case websocket.CloseReceived(code):
                     if self._close_reason is None:
-                        self.closed_by_client(code)
+                        if not self._probing and not self._session.is_closed:
+                            self._session.close_reason = close_reasons.by_client(code)
                         self._disconnected()
                         self.transport.write(websocket.close_frame(code))
                     self.transport.close()
@@ -102,17 +100,6 @@ class EngineWebSocket(asyncio.Protocol):
                     self.receive(event)
                 case websocket.ControlReceived(websocket.PING_OPCODE, data):
                     self.transport.write(websocket.pong_frame(data))
-
-    def receive_limited(self, message: str | bytes, limit: int) -> None:
-        """Handle a message from ASGI `receive`, where the server enforces its own limits."""
-        if self._close_reason is not None:
-            return
-        if 0 < limit < len(message.encode() if isinstance(message, str) else message):
-            self._close_with_error(close_reasons.TOO_LARGE)
-        elif self._rate_limiter.take(int(asyncio.get_running_loop().time() * 1000)):
-            self._close_with_error(close_reasons.TOO_FAST)
-        else:
-            self.receive(message)
 
     def receive(self, message: str | bytes) -> None:
         try:
@@ -173,19 +160,10 @@ class EngineWebSocket(asyncio.Protocol):
         if self._close_reason is not None:
             return
         self._close_reason = end
-        if self.encoding is engineio.FRAMES:
-            self.transport.write(websocket.close_frame(end.code if end.code in ERROR_CODES else NORMAL, end.reason))
-        else:
-            self.transport.close()
+        self.transport.write(
+            websocket.close_frame(end.code if end.code in ERROR_CODES else websocket.NORMAL, end.reason)
+        )
         self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
-
-    def closing(self) -> dict[str, Any]:
-        end = self._close_reason or CloseReason(NORMAL, "", reconnect=True)
-        return {"type": "websocket.close", "code": end.code, "reason": end.reason}
-
-    def closed_by_client(self, code: int) -> None:
-        if not self._probing and not self._session.is_closed:
-            self._session.close_reason = close_reasons.by_client(code)
 
     def pause_writing(self) -> None:
         if self._probing:
@@ -208,7 +186,7 @@ class EngineWebSocket(asyncio.Protocol):
 
     def _disconnected(self) -> None:
         if self._close_reason is None:
-            self._close_reason = CloseReason(NORMAL, "", reconnect=True)
+            self._close_reason = CloseReason(websocket.NORMAL, "", reconnect=True)
             if self._probing:
                 self._complete_upgrade()
             else:

@@ -8,19 +8,19 @@ from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.inbox.types.positions import parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
-from bellcast.kernel.http import Receive, Scope, Send, responses
+from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.live import inbox_payloads
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.framing import CLOSE, head
 from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.sync import resume
 from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
-HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}
+HEAD = head(b"200 OK", [(b"content-type", b"application/x-ndjson"), CLOSE])
 
 
 class LinesDialect(msgspec.Struct, frozen=True, eq=False):
@@ -51,6 +51,15 @@ class LinesDialect(msgspec.Struct, frozen=True, eq=False):
 LINES = LinesDialect()
 
 
+class LinesConnection(Connection):
+    def data_received(self, data: bytes) -> None:
+        """Ignore received data."""
+
+    def send_close(self, end: CloseReason) -> None:
+        self.write(self.closing_frame(end))
+        self.transport.close()
+
+
 class LinesEndpoint:
     def __init__(self, live: LiveContext) -> None:
         self._live = live
@@ -63,13 +72,12 @@ class LinesEndpoint:
             await asgi.respond_error(send, error, [])
             return
         connection = live.admission.create_connection(
-            AsgiConnection, LINES, principal, request.address, request.header(b"origin")
+            LinesConnection, LINES, principal, request.address, request.header(b"origin")
         )
-        transport = AsgiTransport(connection, asgi.body_message)
-        connection.attach(transport, live.config.limits.unsent)
-        live.spawn(guarded_start(connection, self._start(connection, request), partial(close_refused, connection)))
-        sending = transport.run(send, HEAD, asgi.end_of_body)
-        await asgi.serve(connection, transport, sending, responses.wait_disconnected(receive))
+        if (taken := asgi.take_over(scope, connection)) is not None:
+            connection.attach(taken[0], live.config.limits.unsent)
+            connection.write(HEAD)
+            await guarded_start(connection, self._start(connection, request), partial(close_refused, connection))
 
     async def _start(self, connection: Connection, request: HandshakeRequest) -> None:
         position = parse_position(request.position or "")

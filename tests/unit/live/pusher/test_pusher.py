@@ -15,6 +15,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.pusher import protocol
 from bellcast.live.types import Member, PresenceChanged, Typing
+from tests.unit.live import fakes
 
 SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
 STATE = InboxState("", "ann", 1, 2, 3, 4)
@@ -22,7 +23,7 @@ STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 def frame_of(event: Any) -> dict[str, Any] | None:
     """Return the frame that a client receives for an event."""
-    encoded = protocol.MESSAGE.encode(event)
+    encoded = fakes.PUSHER_MESSAGE.encode(event)
     return None if encoded is None else json.loads(encoded)
 
 

@@ -11,7 +11,7 @@ from bellcast.kernel.http.request_body import Disconnected
 from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.asgi import AsgiTransport
+from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
@@ -50,7 +50,7 @@ class Polling:
 
     def probe(self, *messages: str) -> tuple[EngineWebSocket, FakeTransport]:
         """Open a WebSocket for the session and send messages on it."""
-        socket = EngineWebSocket(self.session, engineio.FRAMES, 1_000, 100)
+        socket = EngineWebSocket(self.session, 1_000, 100)
         fake = FakeTransport()
         fake.owner = socket
         socket.transport = fake
@@ -285,12 +285,20 @@ async def test_session_whose_start_fails_is_closed_and_logged() -> None:
 async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engineio_websocket, "CLOSE_TIMEOUT", 0)
     session = EngineSession(Polling().sessions, REQUEST)
-    socket = EngineWebSocket(session, engineio.ASGI_MESSAGES, 1_000, 100)
-    output = AsgiTransport(socket, lambda data: {"type": "websocket.send", "bytes": data})
-    socket.transport = output
-    session.begin(socket)
-    sending = output.run(lambda _: _never(), {"type": "websocket.accept"}, socket.closing)
-    serving = asyncio.ensure_future(asgi.serve(socket, output, sending, _never()))
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        socket = EngineWebSocket(session, 1_000, 100)
+        socket.transport, _ = scope["extensions"][EXTENSION](socket)
+        socket.transport.write(websocket.response(b"key"))
+        session.begin(socket)
+
+    received = iter([{"type": "websocket.connect"}])
+    scope = {"type": "websocket", "scheme": "ws", "headers": []}
+
+    async def receive() -> Any:
+        return next(received, None) or await _never()
+
+    serving = asyncio.ensure_future(asgi.serve_as_socket(app, scope, receive, lambda _: _never()))
     await asyncio.sleep(0)
     session.close(close_reasons.TOO_SLOW)
     await asyncio.wait_for(serving, 5)

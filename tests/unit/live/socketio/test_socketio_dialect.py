@@ -9,7 +9,7 @@ from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.socketio import packets
-from bellcast.live.socketio.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
+from bellcast.live.socketio.engineio import FRAMES, POLLING_BODY
 from bellcast.recipients.types import SessionsRevoked
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)
@@ -39,7 +39,7 @@ def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
 def test_live_event_keeps_its_name(data: object, resumable: bool, packet: str) -> None:
     event = LiveEvent(tenant="", name="news", data=data, topic="t")
     assert packets.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == packet.encode()
-    named = packets.dialect_for("/a", ASGI_MESSAGES, resumable=resumable).encode(event)
+    named = packets.dialect_for("/a", POLLING_BODY, resumable=resumable).encode(event)
     assert named == packet.replace("42", "42/a,", 1).encode()
 
 
@@ -55,7 +55,7 @@ def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
     assert len(json.loads(plain.replay(InboxReset(STATE), STATE.position)[2:])) == 2
 
 
-@pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY, ASGI_MESSAGES], ids=["frames", "polling", "messages"])
+@pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY], ids=["frames", "polling"])
 def test_stored_event_is_completed_by_its_mark(encoding: Any) -> None:
     event = LiveEvent(tenant="", name="news", data="text", topic="t", id="3.4")
     resumable = packets.dialect_for("/a", encoding, resumable=True)

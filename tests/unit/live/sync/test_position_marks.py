@@ -10,7 +10,7 @@ from bellcast.live.socketio.packets import SocketIODialect
 
 SOCKETIO = [
     SocketIODialect(namespace, encoding, resumable=True)
-    for encoding in (engineio.FRAMES, engineio.ASGI_MESSAGES, engineio.POLLING_BODY)
+    for encoding in (engineio.FRAMES, engineio.POLLING_BODY)
     for namespace in ("/", "/admin")
 ] + [SocketIODialect("/", engineio.FRAMES, resumable=True, offset_prefix=prefix) for prefix in ("!", "+")]
 
