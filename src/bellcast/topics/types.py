@@ -71,6 +71,7 @@ SERVER_EVENTS = frozenset(
         "notification-delete",
         "notification-update",
         "pong",
+        "preferences",
         "presence",
         "ready",
         "reset",
