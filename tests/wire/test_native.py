@@ -286,7 +286,9 @@ def test_role_from_the_token_or_the_record_grants_its_topic(
         assert bell.next()["topics"] == ["role.admin"]
 
 
-@pytest.mark.parametrize("name", ["notification", "preferences", "reset", "disconnect", "connect_error", "pusher:error"])
+@pytest.mark.parametrize(
+    "name", ["notification", "preferences", "reset", "disconnect", "connect_error", "pusher:error"]
+)
 def test_publish_refuses_reserved_names(bellcast_server: ServerProcess, name: str) -> None:
     with websocket(bellcast_server, next(names), claims={"publish": ["*"]}) as ann:
         ann.next()
