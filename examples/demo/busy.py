@@ -7,10 +7,9 @@ import httpx
 
 from bellcast.cli import console
 from bellcast.client import Bellcast, BellcastError
-from bellcast.examples.demo import activity, installation
+from bellcast.examples.demo import activity, installation, traffic
 from bellcast.examples.demo.incidents import Incidents
 from bellcast.examples.demo.servers import DemoServers
-from bellcast.examples.demo.traffic import Traffic
 
 # Seconds for the last request of the thread.
 STOP_TIMEOUT_S = 5
@@ -21,9 +20,10 @@ REQUEST_TIMEOUT_S = 60
 class BusyLoader:
     """Creates the data of `--busy` in a thread, with a progress bar, and then connections and sends until it is stopped."""
 
-    def __init__(self, secret: str, pusher_key: str) -> None:
+    def __init__(self, secret: str, pusher_key: str, rows: int) -> None:
         self._secret = secret
         self._pusher_key = pusher_key
+        self._rows = rows
         self._is_stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -58,7 +58,9 @@ class BusyLoader:
             console.note(
                 f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
             )
-            traffic = Traffic(url, self._secret, self._pusher_key, aurora, activity.keys_by_tenant()[aurora])
-            traffic.start()
+            keys = activity.keys_by_tenant()[aurora]
+            sends = traffic.rate(self._rows)
+            load = traffic.Traffic(url, self._secret, self._pusher_key, aurora, keys, sends_per_second=sends)
+            load.start()
             self._is_stopped.wait()
-            traffic.stop()
+            load.stop()

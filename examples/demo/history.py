@@ -4,9 +4,9 @@ database before the server starts, because creating millions by requests would t
 import asyncio
 import random
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from math import cos, pi
+from math import cos, log1p, pi, sin, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,9 @@ CONTENTS: Sequence[tuple[str, str, str, Priority, str | None]] = (  # type, titl
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
 PERIOD_MS = 30 * DAY_MS
+ALL = ""  # tenants
+# How much more there is at noon, and less at midnight.
+WAVE = 0.6
 # MiB of cache for the pages that an inbox's rows change.
 CACHE = 256
 # Average number of open connections.
@@ -115,7 +118,7 @@ def write(
 
 
 async def _write(connection: SqliteConnection, notifications: int, progress: ShowProgress, recipients: int) -> None:
-    past, written = _Past(SystemClock().now()), 0
+    past, written = _Past(SystemClock().now(), notifications), 0
     inboxes: list[PastInbox] = []
     connection.raw.execute("BEGIN")
     for tenant, keys in activity.keys_by_tenant(recipients).items():
@@ -141,13 +144,15 @@ def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbo
 class _Past:
     """Creates rows. `begin` is the start of the period in UTC milliseconds."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, notifications: int) -> None:
         self.begin = now - PERIOD_MS
         self._now = now
+        self._growth = _growth(notifications)
         self._new_id = ids.Ids().new
         self._random = random.Random(activity.SEED)
         self._contents = [_content_params(*content) for content in CONTENTS]
-        self._failed: list[tuple[int, str]] = []  # the times of failed messages and runs, with their tenants
+        # Of each minute, by tenant and for all tenants.
+        self._counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
 
     def rows_of(self, inbox: PastInbox, count: int) -> Script[None]:
         """Add notifications to an inbox, oldest first, with their messages and runs."""
@@ -173,50 +178,60 @@ class _Past:
         yield Statement("decision_insert", many=[msgspec.structs.asdict(_decision(one)) for one in sent])
 
     def numbers(self) -> Script[None]:
-        """Add the statistics for the charts. Failures are those of the rows."""
+        """Add the statistics of the rows for the charts."""
         for step, kept in stats.STORED_MS.items():
             first = max(self.begin, self._now - kept) // step * step
-            failed = Counter(at // step * step for at, _ in self._failed)
-            points = [(at, self._point(at, step, 1, failed[at])) for at in range(first, self._now, step)]
+            counts = self._sums(step)
+            points = [(at, self._point(at, step, 1, counts[at, ALL])) for at in range(first, self._now, step)]
             yield Statement("stats_write", many=[_numbers_of(step, at, columns.to_json(point)) for at, point in points])
-        of_tenants = Counter((at // stats.HOUR_MS * stats.HOUR_MS, tenant) for at, tenant in self._failed)
+        of_tenants = self._sums(stats.HOUR_MS)
         hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now, stats.HOUR_MS)
         bodies = [_numbers_of(stats.HOUR_MS, at, self._tenants(at, of_tenants)) for at in hours]
         yield Statement("stats_write", many=bodies)
 
-    def _point(self, at: int, step: int, share: float, failures: int) -> StatsPoint:
-        """Return the statistics of a tenant's share of an interval, of the last one until now: highest at noon, lowest at midnight (UTC).
-        The rates of sends and deliveries are those of the demo's traffic; as rows, they would be millions."""
-        wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
+    def _point(self, at: int, step: int, share: float, counts: Counter[str]) -> StatsPoint:
+        """Return the statistics of a tenant's share of an interval, of the last one until now. Connections are highest at noon, and
+        lowest at midnight (UTC)."""
+        wave = 1 - WAVE * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
         load = wave * self._random.uniform(0.85, 1.15) * min(step, self._now - at)
-        sends = traffic.SENDS_PER_SECOND / 1000 * load * share
+        sends = counts["sends"]
         return StatsPoint(
             connections=round(CONNECTIONS * load * share / stats.SAMPLE_MS),
-            requests=self._number(3 * sends),
-            refusals=self._number(sends / 2000),
-            failures=failures,
-            sends=self._number(sends),
-            publishes=self._number(sends / 2),
-            deliveries=self._number(sends * OUTCOMES[0].share / MESSAGE_EVERY),
+            requests=3 * sends,
+            failures=counts["failures"],
+            sends=sends,
+            runs=counts["runs"],
+            publishes=sends // 2,
+            deliveries=counts["deliveries"],
             queue_age=self._random.randrange(5, 200),
             durations=tuple(self._number(sends * share) for share in DURATIONS),
         )
+
+    def _count(self, name: str, at: int, inbox: PastInbox) -> None:
+        for tenant in (ALL, inbox.tenant):
+            self._counts[at // MINUTE_MS * MINUTE_MS, tenant][name] += 1
+
+    def _sums(self, step: int) -> dict[tuple[int, str], Counter[str]]:
+        """Return the counts of each interval of this length."""
+        sums = defaultdict[tuple[int, str], Counter[str]](Counter)
+        for (at, tenant), counts in self._counts.items():
+            sums[at // step * step, tenant].update(counts)
+        return sums
 
     def _number(self, expected: float) -> int:
         """Round up or down at random, so that rare events occur in short intervals too."""
         return int(expected + self._random.random())
 
-    def _tenants(self, at: int, failed: Mapping[tuple[int, str], int]) -> str:
-        points = {
-            tenant: self._point(at, stats.HOUR_MS, share / 100, failed[at, tenant])
-            for tenant, share in activity.SHARES.items()
-        }
+    def _tenants(self, at: int, counts: Mapping[tuple[int, str], Counter[str]]) -> str:
+        shares = {tenant: share / 100 for tenant, share in activity.SHARES.items()}
+        points = {tenant: self._point(at, stats.HOUR_MS, share, counts[at, tenant]) for tenant, share in shares.items()}
         return stored_stats.tenants_body(points)
 
     def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:
-        """Return the `number`-th of `count` notifications. They become more frequent towards the present, and most are
-        read."""
-        at = self._now - int(PERIOD_MS * (1 - (number - self._random.random()) / count) ** 1.5)
+        """Return the `number`-th of `count` notifications. They become more frequent until now, and most are read."""
+        part = 1 - (number - self._random.random()) / count
+        at = self._at(PERIOD_MS * ((1 + self._growth) ** part - 1) / self._growth)
+        self._count("sends", at, inbox)
         columns = self._random.choice(self._contents)
         waited = int(self._random.expovariate(1 / (90 * MINUTE_MS)))
         seen_at = read_at = archived_at = None
@@ -239,6 +254,11 @@ class _Past:
             "part": 2 if archived_at is not None else 1 if read_at is not None else 0,
         }
 
+    def _at(self, age: float) -> int:
+        """Return the time of a notification. Around noon, there are four times as many as at midnight (UTC)."""
+        turns = [moment / DAY_MS * 2 * pi for moment in (self._now, self._now - age)]
+        return self._now - int(age + WAVE * DAY_MS / 2 / pi * (sin(turns[0]) - sin(turns[1])))
+
     def _message(self, inbox: PastInbox, row: dict[str, Any], run: StoredRun | None) -> StoredMessage:
         """Return the e-mail of a notification, sent at most a minute later."""
         outcome = self._random.choices(OUTCOMES, _SHARES)[0]
@@ -251,8 +271,7 @@ class _Past:
             code=outcome.code,
             response=outcome.response,
         )
-        if outcome.state != "sent":
-            self._failed.append((row["created_at"], inbox.tenant))
+        self._count("deliveries" if outcome.state == "sent" else "failures", row["created_at"], inbox)
         reason = None if outcome.state == "sent" else " ".join(filter(None, (outcome.code, outcome.response)))
         return StoredMessage(
             id=ids.place(self._new_id(self._now), row["created_at"]),
@@ -278,8 +297,9 @@ class _Past:
         """Return the run that sent a notification."""
         began, ended = row["created_at"], row["created_at"] + self._random.randrange(50, 5_000)
         reason = self._random.choice(RUN_REASONS) if self._random.random() < FAILED_RUNS else None
+        self._count("runs", began, inbox)
         if reason is not None:
-            self._failed.append((began, inbox.tenant))
+            self._count("failures", began, inbox)
         times_of = {"started_at": began, "ended_at": ended}
         steps = {"bell": StepState(state="done", notification=row["id"], **times_of)}
         steps["mail"] = StepState(state="done" if reason is None else "failed", reason=reason, **times_of)
@@ -300,6 +320,17 @@ class _Past:
             ended_at=ended,
             body=run_states.encode(ended_state),
         )
+
+
+def _growth(notifications: int) -> float:
+    """Return how many times as frequent as 30 days ago, less one, notifications are now, if they end with the rate of the
+    demo's traffic, which is divided by 1 + growth * t / PERIOD_MS at an age of t."""
+    part = notifications / (traffic.rate(notifications) * PERIOD_MS / 1000)
+    low, high = 1e-6, 1e9
+    for _ in range(60):
+        middle = sqrt(low * high)
+        low, high = (middle, high) if log1p(middle) / middle > part else (low, middle)
+    return low
 
 
 def _content_params(type: str, title: str, body: str, priority: Priority, tag: str | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import httpx
 from bellcast.client import Bellcast
 
 CONNECTIONS = 200
-SENDS_PER_SECOND = 20
+# One send a second continues 100,000 notifications of the last 30 days.
+SENDS_PER_ROW, FEWEST_SENDS, SENDS_PER_SECOND = 1 / 100_000, 0.5, 20
 CONTENTS = (
     ("booking.created", "New booking"),
     ("booking.moved", "Booking moved"),
@@ -25,6 +26,11 @@ ARRIVAL_S = 0.02
 # Delay before a closed connection is reopened.
 RETRY_S = 2.0
 STOP_TIMEOUT_S = 5
+
+
+def rate(rows: int) -> float:
+    """Return the sends per second that continue this number of notifications."""
+    return min(max(rows * SENDS_PER_ROW, FEWEST_SENDS), SENDS_PER_SECOND)
 
 
 class Traffic:

@@ -32,18 +32,28 @@ def saved(page, element="bellcast-preferences"):
     )
 
 
+def open_type(page, name):
+    """Open the line of a type."""
+    page.locator("summary", has_text=name).click()
+
+
 def wait_saved(page, expected, element="bellcast-preferences"):
     wait_until(lambda: saved(page, element) == expected, lambda: str(saved(page, element)))
 
 
 def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
     page = shop.open(PAGE)
+    news = page.locator("summary", has_text="News")
+    expect(news).to_have_text("newsAll channels")
+    news.click()
     page.get_by_role("switch", name="News, E-mail").uncheck()
     wait_saved(page, {"types": {"news": {"email": False}}})
+    expect(news).to_have_text("newsInbox, SMS, Push, Chat")
     page.get_by_role("button", name="Undo").click()
     wait_saved(page, {"types": {"news": {"email": True}}})
     expect(page.get_by_role("switch", name="News, E-mail")).to_be_checked()
-    page.get_by_label("News, E-mails").select_option("E-mail: every day")
+    page.get_by_label("News, E-mails").select_option("every day")
+    expect(news).to_have_text("newsInbox, E-mail (every day), SMS, Push, Chat")
     page.get_by_label("Collected e-mails at").fill("17:30")
     wait_saved(page, {"types": {"news": {"email": True}}, "digest": {"news": "daily"}, "digest_at": "17:30"})
     page.reload()
@@ -52,6 +62,7 @@ def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
 
 def test_required_channel_is_locked_and_explained(types, shop):
     page = shop.open(PAGE)
+    open_type(page, "Bill")
     box = page.get_by_role("switch", name="Bill, E-mail")
     expect(box).to_be_checked()
     expect(box).to_be_disabled()
@@ -61,6 +72,7 @@ def test_required_channel_is_locked_and_explained(types, shop):
 def test_change_on_another_device_is_shown_immediately(types, person, bellcast_server, shop):
     page = shop.open(PAGE)
     wait_live(page, "bellcast-preferences")
+    open_type(page, "News")
     box = page.get_by_role("switch", name="News, SMS")
     expect(box).to_be_checked()
     url = f"{bellcast_server.url}/v1/recipients/{person}/preferences"
@@ -76,6 +88,7 @@ def test_inherited_settings_are_shown_and_can_be_changed(types, bellcast_server,
     assert httpx.put(url, headers=bellcast_server.as_app(), json={**defaults, **off}).is_success
     shop = open_shop(bellcast_server, person)
     page = shop.open(PAGE, tenant=person)
+    open_type(page, "News")
     expect(page.get_by_label("News, E-mails")).to_have_value("daily")
     expect(page.get_by_label("Collected e-mails at")).to_have_value("09:30")
     expect(page.get_by_label("Quiet hours, From")).to_have_value("21:00")
@@ -92,6 +105,7 @@ def test_inherited_settings_are_shown_and_can_be_changed(types, bellcast_server,
 
 def test_late_response_does_not_hide_a_later_change(types, shop):
     page = shop.open(PAGE)
+    open_type(page, "Other notifications")
     sms = page.get_by_role("switch", name="Other notifications, SMS")
     push = page.get_by_role("switch", name="Other notifications, Push", exact=True)
     expect(sms).to_be_checked()
@@ -129,6 +143,7 @@ def test_quiet_hours_and_a_pause_are_saved(shop):
 
 def test_failed_change_is_reverted(types, shop):
     page = shop.open(PAGE)
+    open_type(page, "Other notifications")
     box = page.get_by_role("switch", name="Other notifications, SMS")
     expect(box).to_be_checked()
     page.route("**/v1/preferences", lambda route: route.fulfill(status=503, json={"code": "unavailable"}))
@@ -150,7 +165,7 @@ def test_names_of_types_break_between_words_on_a_phone(open_shop, bellcast_serve
     shop = open_shop(bellcast_server, person, {"width": 350, "height": 700}, has_touch=True, is_mobile=True)
     shop.context.route("**/v1/preferences", offer_all)
     page = shop.open(PAGE)
-    names = page.locator(".type-name span")
+    names = page.locator(".type-name")
     expect(names).to_have_count(3)
     lines = names.evaluate_all("""(names) => names.flatMap(({ firstChild: text }) => [...text.data.matchAll(/\\S+/g)].map(({ 0: word, index }) => {
       const range = document.createRange();
@@ -172,11 +187,11 @@ def test_only_type_has_the_only_row_unless_a_channel_is_off(shop):
 
     shop.context.route("**/v1/preferences", offer_one)
     page = shop.open(PAGE)
-    expect(page.locator(".type-name span")).to_have_text(["All notifications"])
+    expect(page.locator(".type-name")).to_have_text(["All notifications"])
     expect(page.get_by_label("All notifications, E-mails")).to_have_value("instant")
     own["channels"] = {"email": False}
     page.reload()
-    expect(page.locator(".type-name span")).to_have_text(["All notifications", "Other notifications"])
+    expect(page.locator(".type-name")).to_have_text(["All notifications", "Other notifications"])
 
 
 def test_panel_shows_the_preferences_inside(types, app, person, open_shop, bellcast_server):
@@ -184,6 +199,7 @@ def test_panel_shows_the_preferences_inside(types, app, person, open_shop, bellc
     bell(page).tap()
     page.get_by_role("button", name="Preferences").tap()
     dialog = page.get_by_role("dialog", name="Preferences")
+    open_type(page, "Other notifications")
     assert dialog.locator(".preferences").bounding_box()["width"] == dialog.bounding_box()["width"]
     page.get_by_role("switch", name="Other notifications, Push").uncheck()
     wait_saved(page, {"types": {"general": {"push": False}}}, "bellcast-bell")
@@ -205,6 +221,7 @@ def test_defaults_of_a_tenant_are_edited_through_the_apps_own_server(types, bell
     shop.context.route("**/admin/defaults", pass_on)
     page = shop.open("<bellcast-preferences session></bellcast-preferences>")
     in_page(page, DEFAULTS, "bellcast-preferences")
+    open_type(page, "News")
     # Playwright passes requests on only while the test waits for it.
     with page.expect_response(lambda response: response.request.method == "PATCH"):
         page.get_by_role("switch", name="News, SMS").uncheck()
@@ -256,6 +273,7 @@ def test_page_of_a_link_shows_the_element_and_axe_finds_nothing(
     types, bellcast_server, person, open_link, viewport, scheme
 ):
     page = open_link(viewport=viewport, color_scheme=scheme)
+    open_type(page, "Other notifications")
     box = page.get_by_role("switch", name="Other notifications, Push")
     expect(box).to_be_checked()
     expect(page.get_by_role("button", name="Save")).to_be_hidden()

@@ -89,8 +89,7 @@ def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
         one.click()
         expect(theme.locator("#css")).to_contain_text("the defaults" if preset == "Default" else "--bellcast-radius")
         lowest = one.locator("small").text_content()
-        # That of Bootstrap's own blue on its own grey.
-        assert lowest.endswith(" AA") or (preset, lowest) == ("Bootstrap", "4.2 low")
+        assert lowest.endswith(" AA"), preset
         # The page computes the contrasts of all; axe agrees for the defaults and for the lowest.
         for scheme in ("Light", "Dark") if preset in ("Default", "Bootstrap") or thoroughness.is_thorough else ():
             theme.get_by_role("radio", name=scheme).check()

@@ -375,6 +375,9 @@ async def test_links_to_preferences_end_with_the_sessions_and_unsubscribe_links_
         created = (await client.post("/v1/recipients/alice/preferences-link")).json()["url"]
         old = [in_mail[0], created.removeprefix("https://bell.example")]
         assert [(await client.get(path)).status_code for path in old] == [200, 200]
+        unsubscribe = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        for method in ("GET", "POST"):
+            assert f'<a href="..{in_mail[0]}">' in (await client.request(method, unsubscribe)).text
         assert (await client.delete("/v1/recipients/alice/sessions")).status_code == 204
         for path in old:
             assert (await client.get(path)).status_code == 404
@@ -382,8 +385,8 @@ async def test_links_to_preferences_end_with_the_sessions_and_unsubscribe_links_
         assert "muted" not in (await client.get("/v1/recipients/alice/preferences")).json()
         new = (await client.post("/v1/recipients/alice/preferences-link")).json()["url"]
         assert (await client.get(new.removeprefix("https://bell.example"))).status_code == 200
-        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
-        assert (await client.get(path)).status_code == 200
+        shown = await client.get(unsubscribe)
+        assert (shown.status_code, "/preferences/" in shown.text) == (200, False)
 
 
 async def test_clients_get_a_frame_when_preferences_change(tmp_path: Path) -> None:

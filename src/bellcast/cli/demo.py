@@ -52,7 +52,7 @@ def demo(
         typer.Option(
             "--busy",
             help="Also create 3 tenants with 2,000 recipients and 100,000 notifications, messages, runs, failures and "
-            "refusals; then 200 connections and 20 sends a second.",
+            "refusals; then 200 connections and a send a second, more with more rows.",
         ),
     ] = False,
     rows: Annotated[
@@ -94,7 +94,7 @@ def demo(
         credentials = project(settings)[0]
         server = DemoServer(values)
         pages[-1].controls = {"reset": reset, "kill": server.kill}
-        loading = _busy_loader(credentials) if busy else None
+        loading = _busy_loader(credentials, past) if busy else None
 
         def ready(url: str, setup_code: str | None) -> None:
             for demo_app in pages:
@@ -134,10 +134,10 @@ def _write_past(path: Path, rows: int) -> None:
         history.write(path, rows, show)
 
 
-def _busy_loader(project: "Project") -> "BusyLoader":
+def _busy_loader(project: "Project", rows: int) -> "BusyLoader":
     from bellcast.examples.demo.busy import BusyLoader  # needs the extra `demo`
 
-    return BusyLoader(str(project.secret), project.key)
+    return BusyLoader(str(project.secret), project.key, rows)
 
 
 def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | None) -> None:

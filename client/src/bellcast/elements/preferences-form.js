@@ -1,5 +1,5 @@
 /**
- * The user's preferences: a table of types and channels, digests, quiet hours, pause. Every change is saved immediately and
+ * The user's preferences: types with their channels, digests, quiet hours, pause. Every change is saved immediately and
  * can be undone. Loaded on use.
  */
 
@@ -179,36 +179,43 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     const offered = CHANNELS.filter((channel) => effective.some(({ channels }) => channels[channel] && channels[channel].available !== false));
     // For one type, the row of all types is shown only if it is needed to switch a channel on.
     const isAlone = !effective[1] && offered.every((channel) => isOn(saved, channel));
-    const rows = effective.flatMap((each, at) => typeRows(each, at, offered, isAlone));
-    const head = h('tr', '', {}, h('td', ''), ...offered.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
-    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, ...(isAlone ? [] : [channelRow(offered)]), ...rows));
-    return h('div', 'preference', {}, table, digestTime());
+    const rows = effective.map((each, at) => typeRow(each, at, offered, isAlone));
+    return h('div', 'preference', { role: 'group', ariaLabel: texts.prefTypes }, h('span', 'preference-name', {}, texts.prefTypes),
+      h('div', 'types', {}, ...(isAlone ? [] : [channelRow(offered)]), ...rows), digestTime());
   }
 
   /** Switches of the channels for all types. @param {readonly Channel[]} offered */
   function channelRow(offered) {
-    const cells = offered.map((channel) => {
+    const switches = offered.map((channel) => {
       const box = toggleSwitch({ ariaLabel: `${texts.prefAll}, ${texts[channel]}` });
       box.onchange = () => void save({ channels: { [channel]: box.checked } }, { channels: { [channel]: shown.channels?.[channel] ?? null } });
       updates.push((saved) => (box.checked = isOn(saved, channel)));
-      return h('td', `cell ${channel}`, {}, box);
+      return named(box, channel);
     });
-    return h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, h('span', '', {}, texts.prefAll)), ...cells);
+    return h('div', 'type every', {}, h('span', 'type-name', {}, texts.prefAll), h('div', 'channels', {}, ...switches));
   }
+
+  /** A switch with the name of its channel. @param {HTMLElement} box @param {Channel} channel */
+  const named = (box, channel) => h('label', 'channel', {}, box, texts[channel]);
 
   /** @param {Preferences} saved @param {Channel} channel */
   const isOn = (saved, channel) => (applied(saved).channels?.[channel] ?? true) === true;
 
-  /** @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} offered @param {boolean} isAlone */
-  function typeRows({ type, name: shownName, channels }, at, offered, isAlone) {
+  /** A type in one line, which opens. @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} offered @param {boolean} isAlone */
+  function typeRow({ type, name: shownName, channels }, at, offered, isAlone) {
     const name = isAlone ? texts.prefAll : type === 'general' && shownName === UNNAMED_GENERAL ? texts.prefOther : shownName;
     const required = offered.filter((channel) => channels[channel]?.required);
-    const cells = offered.map((channel) => h('td', `cell ${channel}`, {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at)));
+    const state = h('span', 'type-state');
+    updates.push((saved) => {
+      const often = applied(saved).digest?.[type] ?? 'instant';
+      const on = offered.filter((channel) => statusOf(saved, type, channel)?.on).map((channel) => (channel === 'email' && often !== 'instant' ? `${texts.email} (${texts[/** @type {'daily'} */ (often)]})` : texts[channel]));
+      const isEvery = on.length === offered.length && often === 'instant';
+      state.replaceChildren(...(required[0] ? [icon(icons.lock)] : []), isEvery ? texts.prefEvery : on.join(', ') || texts.prefOff);
+    });
+    const switches = offered.map((channel) => named(switchOf(type, channel, `${name}, ${texts[channel]}`, at), channel));
     const often = offered.includes('email') && !channels.email?.required ? [frequency(type, name)] : [];
-    const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row', abbr: name }, h('span', '', {}, name), ...often), ...cells);
-    if (!required.length) return [row];
-    const hint = h('p', 'hint', { id: `required-${at}` }, icon(icons.lock), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')));
-    return [row, h('tr', 'required', {}, h('td', '', { colSpan: offered.length + 1 }, hint))];
+    const hint = required[0] ? [h('p', 'hint', { id: `required-${at}` }, icon(icons.lock), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')))] : [];
+    return h('details', 'type', { open: isAlone }, h('summary', 'type-head', {}, h('span', 'type-name', {}, name), state), h('div', 'channels', {}, ...switches), ...often, ...hint);
   }
 
   /** @param {string} type @param {Channel} channel @param {string} label @param {number} at */
@@ -226,13 +233,14 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
 
   /** How often e-mails of a type are sent. @param {string} type @param {string} name */
   function frequency(type, name) {
-    const select = h('select', 'frequency', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, `${texts.email}: ${texts[value]}`)));
+    const select = h('select', 'preference-select', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, texts[value])));
+    const line = h('label', 'preference-line', {}, texts.prefDigest, select);
     select.onchange = () => void save({ digest: { [type]: select.value } }, { digest: { [type]: shown.digest?.[type] ?? null } });
     updates.push((saved) => {
       select.value = applied(saved).digest?.[type] ?? 'instant';
-      select.hidden = !statusOf(saved, type, 'email')?.on;
+      line.hidden = !statusOf(saved, type, 'email')?.on;
     });
-    return select;
+    return line;
   }
 
   function digestTime() {

@@ -1,28 +1,31 @@
-/** The style sheet of the preferences, loaded with them. In a narrow container, five channels leave the names enough space for a word. */
+/** The style sheet of the preferences, loaded with them. */
 
 export const PREFERENCES_CSS = `
-.preferences { container-type: inline-size; width: 100%; max-width: 760px; margin-inline: auto; padding: 0 18px 18px; font-size: 13px; }
+.preferences { width: 100%; max-width: 760px; margin-inline: auto; padding: 0 18px 18px; font-size: 13px; }
 .help-head + .preferences > :first-child { padding-top: 4px; }
 .preferences .hint { margin-top: 4px; color: var(--muted); font-size: 12px; }
 .preferences .hint svg { display: inline-block; width: 12px; height: 12px; margin-inline-end: 4px; vertical-align: -1px; }
 .preference { display: grid; grid-template-columns: 1fr minmax(0, auto); align-items: center; gap: 2px 12px; padding: 14px 0; border-bottom: 1px solid var(--border); }
 .preference:last-child { border-bottom: 0; }
-.preference > :is(.hint, .preference-line, table) { grid-column: 1 / -1; }
+.preference > :is(.hint, .preference-line) { grid-column: 1 / -1; }
 .preference-name { font-weight: 600; text-align: start; }
 .preference-line { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; padding-top: 8px; color: var(--muted); }
 .preference-select, .time-input { min-height: 32px; max-width: 100%; padding: 3px 8px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font: inherit; color-scheme: inherit; }
-.frequency { display: block; max-width: 100%; height: 20px; margin: 0; padding: 0; border: 0; border-radius: 4px; background: none; color: var(--muted); font: inherit; font-size: 11px; font-weight: 400; text-decoration: underline dotted; text-underline-offset: 3px; appearance: none; cursor: pointer; color-scheme: inherit; }
-.frequency:hover { color: var(--text); }
-.frequency option { background: var(--background); color: var(--text); }
 .preference-select { width: 168px; }
-.preference-table { width: 100%; border-collapse: collapse; }
-caption { padding-bottom: 8px; }
-.channel { padding: 2px 0; color: var(--muted); font-size: 11px; font-weight: 500; }
-.type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; overflow-wrap: anywhere; vertical-align: top; }
-.preferences .type { border-top: 1px solid var(--border); }
-.required td { padding: 0 0 8px; }
-.required .hint { margin-top: 0; }
-.cell { width: 12.5%; padding: 5px 2px; text-align: center; vertical-align: top; }
+.types { grid-column: 1 / -1; margin-top: 8px; border: 1px solid var(--border); border-radius: 10px; }
+.type { padding: 0 12px; }
+.type + .type { border-top: 1px solid var(--border); }
+.every { padding-block: 10px 0; border-radius: 10px 10px 0 0; background: var(--hover); }
+.type-head { display: grid; grid-template-columns: minmax(7em, 1fr) fit-content(58%) 8px; align-items: center; gap: 12px; min-height: 40px; padding: 6px 0; list-style: none; cursor: pointer; }
+.type-head::-webkit-details-marker { display: none; }
+.type-head::after { content: ""; width: 6px; height: 6px; margin-top: -3px; border: solid var(--muted); border-width: 0 1.5px 1.5px 0; rotate: 45deg; }
+[open] > .type-head::after { margin-top: 3px; rotate: 225deg; }
+.type-name { font-weight: 500; overflow-wrap: anywhere; }
+.type-state { color: var(--muted); font-size: 12px; text-align: end; }
+.type-state svg { display: inline-block; width: 12px; height: 12px; margin-inline-end: 4px; vertical-align: -1px; }
+.channels { display: grid; grid-template-columns: repeat(auto-fit, minmax(88px, 1fr)); gap: 0 8px; padding-block: 2px 8px; }
+.channel { display: flex; align-items: center; gap: 6px; min-height: 32px; cursor: pointer; }
+.type > :is(.preference-line, .hint) { margin: -4px 0 10px; padding: 0; }
 .lines { display: grid; gap: 14px; padding: 14px 0; border-bottom: 1px solid var(--border); }
 .lines .choice { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 0; color: inherit; font: inherit; white-space: normal; }
 .lines .choice:hover { background: none; }
@@ -37,12 +40,8 @@ caption { padding-bottom: 8px; }
   .switch::after { top: 4px; inset-inline-start: 4px; width: 16px; height: 16px; }
   .switch:checked::after { inset-inline-start: calc(100% - 20px); }
   .switch::before { content: ""; position: absolute; inset: -12px -4px; }
-  .frequency { height: 44px; margin-block: -8px -10px; }
+  .type-head, .channel { min-height: 44px; }
   .preference-select, .time-input { min-height: 44px; font-size: 16px; }
-}
-@container (width < 340px) {
-  .cell { padding: 5px 1px; }
-  .switch { width: 30px; margin: 2px 1px; }
 }
 @media (forced-colors: active) {
   .switch { border: 1px solid ButtonText; }

@@ -75,4 +75,6 @@ async def _page(
             quoted = ", ".join(texts["quoted"].format(name=escape(one)) for one in types.values())
             content += f"<p>{texts[name].format(types=quoted)}</p>\n"
     form = f'<form method="post"><button>{texts["unsubscribe"]}</button></form>' if has_form else ""
-    return link_pages.message(texts[title], content + form, language, tenant.brand)
+    path = await link_pages.preferences_path(request, link)
+    others = f'<p class=other><a href="{path}">{texts["choose"]}</a></p>' if path else ""
+    return link_pages.message(texts[title], content + form + others, language, tenant.brand)

@@ -316,5 +316,6 @@ async def _page(
     title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
     saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
     script = f"<script>{SCRIPT}</script>"
-    content = f"<main>\n{link_pages.logo(brand) * bool(brand.logo_url)}<h1>{title}</h1>{script}{saved}{form}\n</main>"
+    head = f"{link_pages.logo(brand) * bool(brand.logo_url)}<h1>{link_pages.mark(brand)}{title}</h1>"
+    content = f"<main>\n{head}{script}{saved}{form}\n</main>"
     return link_pages.page(title, content, language, brand, script=SCRIPT)

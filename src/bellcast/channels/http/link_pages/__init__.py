@@ -19,6 +19,7 @@ from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile, RecipientOfLink
 from bellcast.rest import context
+from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Handler, Method, operation
 from bellcast.templates import html
 from bellcast.templates.types import Brand, locales_of
@@ -61,12 +62,24 @@ def link_page(method: Method, path: str, *refusals: type[BellcastError]) -> Call
 async def read(request: ApiRequest, purpose: bytes, form: type[Link]) -> Link:
     """Return the link that the token in the path signs. Raises NotFound for one that was not signed here for this purpose, has
     expired, or is not accepted by the store."""
-    engines, token = context.of(request).engines, request_body.path(request, "token")
-    link = link_tokens.read(context.of(request).project, purpose, token, form)
-    has_ended = isinstance(link, PreferencesGrant) and link.expires_at <= engines.clock.now()
-    if link is None or has_ended or not await OwnPreferencesTable(engines.db).accepts_link(link):
+    ctx = context.of(request)
+    link = link_tokens.read(ctx.project, purpose, request_body.path(request, "token"), form)
+    if link is None or not await _is_accepted(ctx, link):
         raise NotFound("This link is no longer valid.")
     return link
+
+
+async def _is_accepted(ctx: ApiContext, link: RecipientOfLink) -> bool:
+    has_ended = isinstance(link, PreferencesGrant) and link.expires_at <= ctx.engines.clock.now()
+    return not has_ended and await OwnPreferencesTable(ctx.engines.db).accepts_link(link)
+
+
+async def preferences_path(request: ApiRequest, link: RecipientOfLink) -> str | None:
+    """Return the relative path of the preferences page, to which the e-mail of another link also has a link; None if that
+    link is no longer valid."""
+    ctx = context.of(request)
+    grant = PreferencesGrant(link.tenant, link.recipient, link.issued_at, link.issued_at + links.PREFERENCES_TTL_MS)
+    return links.preferences_url("..", ctx.project, grant) if await _is_accepted(ctx, grant) else None
 
 
 async def reader(request: ApiRequest, link: RecipientOfLink) -> tuple[Profile, TenantSettings, str]:
@@ -93,9 +106,17 @@ def message(title: str, content: str, language: str, brand: Brand, status: int =
 
 def logo(brand: Brand) -> str:
     """Return the brand's logo and name as HTML; empty without a brand."""
-    name, has_logo = escape(brand.name or ""), _has_logo(brand)
-    image = f'<img src="{escape(brand.logo_url or "")}" alt="{name}">' if has_logo else ""
-    return f"<div class=brand>{image or f'<span>{name}</span>'}</div>\n" if image or name else ""
+    name = escape(brand.name or "")
+    if _has_logo(brand):
+        return f'<div class=brand><img src="{escape(brand.logo_url or "")}" alt="{name}"></div>\n'
+    return f"<div class=brand>{mark(brand)}<span>{name}</span></div>\n" if name else ""
+
+
+def mark(brand: Brand) -> str:
+    """Return the initial of a brand without a logo as HTML; empty without a name."""
+    if _has_logo(brand) or not brand.name:
+        return ""
+    return f"<span class=mark aria-hidden=true>{escape(brand.name.lstrip()[:1].upper())}</span>"
 
 
 def page(

@@ -25,7 +25,7 @@ const PRESETS = {
     radius: '16px', spacing: '14px', size: '48px', font: 'Roboto, system-ui, sans-serif',
   },
   Bootstrap: {
-    accent: ['#0d6efd', '#6ea8fe', 'bs-primary'], background: ['#ffffff', '#212529', 'bs-body-bg'], hover: ['#f8f9fa', '#2b3035', 'bs-tertiary-bg'],
+    accent: ['#0a58ca', '#8bb9fe', 'bs-link-hover-color'], background: ['#ffffff', '#212529', 'bs-body-bg'], hover: ['#f8f9fa', '#2b3035', 'bs-tertiary-bg'],
     text: ['#212529', '#dee2e6', 'bs-body-color'], muted: ['#595c5f', '#adb5bd'], border: ['#dee2e6', '#495057', 'bs-border-color'], urgent: ['#b02a37', '#ea868f'],
     high: ['#856404', '#ffda6a'], badge: ['#dc3545', '#dc3545', 'bs-danger'], radius: '6px', font: 'inherit',
   },
