@@ -25,7 +25,7 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.server.app import App
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
-from bellcast.workflows.types.runs import RunStatus
+from bellcast.workflows.types.run_details import RunStatus
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.journey.channels_app import app, eventually, session_of

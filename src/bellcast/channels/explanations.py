@@ -1,16 +1,25 @@
 """Explanations, in plain sentences, of why a recipient got or did not get a notification through a channel. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
-from typing import Literal
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from bellcast.channels.timeline import TimelineEntry
-from bellcast.channels.types import OPEN_STATES, NewDecision, State, StoredMessage
+from bellcast.channels.types import (
+    OPEN_STATES,
+    ChannelExplanation,
+    DeliveryVerdict,
+    Explanation,
+    Fact,
+    NewDecision,
+    SimulationCause,
+    State,
+    StoredMessage,
+    SuggestedAction,
+    TimelineEntry,
+)
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import local_times, times
 from bellcast.preferences.decision import Decision
@@ -41,16 +50,9 @@ HOLDERS = {
     "tenant": "the tenant's",
     "project": "the project's",
 }
-# States of a message that was accepted by a provider or the simulation.
-ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
-DeliveryVerdict = Literal[
-    "delivered", "partly_delivered", "waiting", "not_delivered", "nothing_sent", "unknown_recipient"
-]
 # The verdict of a run that has failed or has not ended, by the verdict of its channels.
 FAILED_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "partly_delivered", "nothing_sent": "not_delivered"}
 OPEN_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "waiting", "nothing_sent": "waiting"}
-# Why messages of a channel are only stored: it has no provider, or BELLCAST_SIMULATE names it.
-SimulationCause = Literal["no_provider", "setting"]
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
     "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
@@ -91,66 +93,6 @@ class SubjectNames(Struct, frozen=True):
 
     recipient: str
     type: str | None
-
-
-class ChannelExplanation(Struct, frozen=True, kw_only=True):
-    """The outcome of one channel. `rule` is the first rule that applied, or null. `by` is the document that set it.
-    `at` is the time until which a held message waits. `state` is the state of its `message`, `provider` the one of its
-    last attempt. `reason` is why it was skipped, as the end of a sentence; `hint` the last sentence of `text`, if it
-    says what is missing. `simulated` is why its messages are only stored at present."""
-
-    channel: Channel
-    outcome: str
-    rule: str | None
-    by: str | None
-    at: datetime | None
-    text: str
-    message: str | None = None
-    state: State | None = None
-    provider: str | None = None
-    reason: str | None = None
-    hint: str | None = None
-    simulated: SimulationCause | None = None
-
-    @property
-    def result(self) -> "DeliveryVerdict":
-        if self.outcome == "skip":
-            return "not_delivered"
-        if self.state is None:
-            return "waiting" if self.outcome == "hold" else "delivered"
-        if self.state in ARRIVED:
-            return "delivered"
-        return "waiting" if self.state in OPEN_STATES else "not_delivered"
-
-
-class Fact(TimelineEntry, frozen=True, kw_only=True):
-    """An event on which the explanation is based, with its notification. `text` describes it in a phrase."""
-
-    notification: str | None = None
-    title: str | None = None
-    type: str | None = None
-    text: str
-
-
-class SuggestedAction(Struct, frozen=True):
-    """A request that may change the outcome."""
-
-    text: str
-    method: str
-    path: str
-
-
-class Explanation(Struct, frozen=True, kw_only=True):
-    """The outcome of each channel and of all together, the facts on which it is based, in order of time, and requests
-    that may change it. `partly_delivered` means that some channels delivered and others did not. `presence` says whether
-    the recipient is connected, after its run that failed or goes on; it is null if a notification, run or type was named."""
-
-    verdict: DeliveryVerdict
-    text: str
-    facts: list[Fact] = []
-    actions: list[SuggestedAction] = []
-    channels: list[ChannelExplanation] = []
-    presence: str | None = None
 
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], about: SubjectNames, zone: ZoneInfo) -> Explanation:

@@ -1,15 +1,12 @@
 """Timeline of a notification: decisions, delivery attempts, and the recipient's actions. Pure."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
-from msgspec import Struct
-
-from bellcast.channels.types import OPEN_STATES, NewDecision, RecordedAction, StoredMessage
+from bellcast.channels.types import OPEN_STATES, NewDecision, RecordedAction, StoredMessage, TimelineEntry
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import times
 from bellcast.live.types import NotificationWrite
-from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.preferences.types import CHANNELS
 
 # A message that is due immediately is attempted within this time, unless many are queued.
 SOON_MS = 10_000
@@ -18,19 +15,6 @@ NEVER_DUE = frozenset({"cancelled", "suppressed", "expired"})
 NEXT_ATTEMPT = "the next attempt"
 # Names of decision outcomes in the timeline.
 OUTCOMES = {"send": "routed", "hold": "held", "skip": "skipped"}
-
-
-class TimelineEntry(Struct, frozen=True, kw_only=True):
-    """A past or scheduled event in the life of a notification. `channel` and `message` identify what it refers to.
-    `rule` is the rule that decided, `by` the level of preferences that set it."""
-
-    at: datetime
-    what: str
-    detail: str | None = None
-    channel: Channel | None = None
-    message: str | None = None
-    rule: str | None = None
-    by: str | None = None
 
 
 def timeline(

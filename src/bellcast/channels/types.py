@@ -34,8 +34,15 @@ State = Literal[
 OPEN_STATES: tuple[State, ...] = ("held", "queued", "sending")
 # States from which `retry` returns a message to `queued`.
 RETRYABLE_STATES: tuple[State, ...] = ("failed", "bounced")
+# States of a message that was accepted by a provider or the simulation.
+ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
 
 AttemptOutcome = Literal["accepted", "temporary", "permanent"]
+DeliveryVerdict = Literal[
+    "delivered", "partly_delivered", "waiting", "not_delivered", "nothing_sent", "unknown_recipient"
+]
+# Why messages of a channel are only stored: it has no provider, or BELLCAST_SIMULATE names it.
+SimulationCause = Literal["no_provider", "setting"]
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -282,3 +289,82 @@ class Fanout(Struct, frozen=True, kw_only=True):
     state: str = "running"
     excluded: frozenset[str] = frozenset()
     seq: int | None = None
+
+
+class TimelineEntry(Struct, frozen=True, kw_only=True):
+    """A past or scheduled event in the life of a notification. `channel` and `message` identify what it refers to.
+    `rule` is the rule that decided, `by` the level of preferences that set it."""
+
+    at: datetime
+    what: str
+    detail: str | None = None
+    channel: Channel | None = None
+    message: str | None = None
+    rule: str | None = None
+    by: str | None = None
+
+
+class ChannelExplanation(Struct, frozen=True, kw_only=True):
+    """The outcome of one channel. `rule` is the first rule that applied, or null. `by` is the document that set it.
+    `at` is the time until which a held message waits. `state` is the state of its `message`, `provider` the one of its
+    last attempt. `reason` is why it was skipped, as the end of a sentence; `hint` the last sentence of `text`, if it
+    says what is missing. `simulated` is why its messages are only stored at present."""
+
+    channel: Channel
+    outcome: str
+    rule: str | None
+    by: str | None
+    at: datetime | None
+    text: str
+    message: str | None = None
+    state: State | None = None
+    provider: str | None = None
+    reason: str | None = None
+    hint: str | None = None
+    simulated: SimulationCause | None = None
+
+    @property
+    def result(self) -> DeliveryVerdict:
+        if self.outcome == "skip":
+            return "not_delivered"
+        if self.state is None:
+            return "waiting" if self.outcome == "hold" else "delivered"
+        if self.state in ARRIVED:
+            return "delivered"
+        return "waiting" if self.state in OPEN_STATES else "not_delivered"
+
+
+class Fact(TimelineEntry, frozen=True, kw_only=True):
+    """An event on which the explanation is based, with its notification. `text` describes it in a phrase."""
+
+    notification: str | None = None
+    title: str | None = None
+    type: str | None = None
+    text: str
+
+
+class SuggestedAction(Struct, frozen=True):
+    """A request that may change the outcome."""
+
+    text: str
+    method: str
+    path: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """The outcome of each channel and of all together, the facts on which it is based, in order of time, and requests
+    that may change it. `partly_delivered` means that some channels delivered and others did not. `presence` says whether
+    the recipient is connected, after its run that failed or goes on; it is null if a notification, run or type was named."""
+
+    verdict: DeliveryVerdict
+    text: str
+    facts: list[Fact] = []
+    actions: list[SuggestedAction] = []
+    channels: list[ChannelExplanation] = []
+    presence: str | None = None
+
+
+class Retried(Struct, frozen=True):
+    """How many messages are retried."""
+
+    retried: int

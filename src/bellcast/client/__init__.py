@@ -5,6 +5,7 @@ others build requests of checked `arguments` (pure); `retries` decides on retrie
 process or event loop; `credentials` finds the server and its secret; `signing` signs session tokens.
 """
 
+from bellcast.channels.types import ChannelExplanation, Explanation, Fact, Message, Retried, SuggestedAction
 from bellcast.client.api import AsyncBellcast, Bellcast, InboxApi
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import (
@@ -27,23 +28,17 @@ from bellcast.client.responses import (
     Actor,
     BulkResult,
     Changed,
-    ChannelExplanation,
     Counts,
-    Explanation,
-    Fact,
     FieldError,
     ImportResults,
     InboxPage,
-    Message,
     MessagePage,
     Notification,
     Problem,
     Recipient,
     RecipientPage,
-    Retried,
     Sent,
     SessionToken,
-    SuggestedAction,
 )
 from bellcast.client.retries import Retries
 from bellcast.client.socketio_compat import NotificationManager

@@ -8,7 +8,8 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, call, drop_none, path, query, reads
-from bellcast.client.responses import Changed, Counts, InboxPage, Notification, View
+from bellcast.client.responses import Changed, Counts, InboxPage, Notification
+from bellcast.inbox.types.notifications import View
 
 
 def page(

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
+from bellcast.channels.types import Explanation, Message, Retried
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.request import HttpRequest, call, drop_none, path
-from bellcast.client.responses import Explanation, Message, MessagePage, Retried
+from bellcast.client.responses import MessagePage
 
 
 def page(

@@ -1,13 +1,15 @@
-"""Typed responses of a Bellcast server. Unknown fields from newer servers are ignored."""
+"""Typed responses of a Bellcast server: those that are not the server's own types (`types` of its rooms). Unknown fields
+from newer servers are ignored."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-Priority = Literal["low", "normal", "high", "urgent"]
-View = Literal["all", "unread", "read", "archived", "snoozed"]
-BodyFormat = Literal["plain", "markdown"]
+from bellcast.channels.types import Message, TimelineEntry
+from bellcast.inbox.types.notifications import Acted, AnnouncementMade, BodyFormat, CreatedNotification
+from bellcast.preferences.types import Priority
+from bellcast.workflows.types.run_details import RunDetails, StartedRun
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,89 +45,6 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     avatar: str | None = None
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a notification's timeline."""
-
-    at: datetime
-    what: str
-    detail: str | None = None
-    channel: str | None = None
-    message: str | None = None
-    rule: str | None = None
-    by: str | None = None
-
-
-class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one channel. `rule` is the first rule that applied, `by` the document that set it."""
-
-    channel: str
-    outcome: str
-    rule: str | None = None
-    by: str | None = None
-    at: datetime | None = None
-    text: str
-    message: str | None = None
-    state: str | None = None
-
-
-class Fact(Moment, frozen=True, kw_only=True):
-    """An event on which an explanation is based, and its notification. `text` describes it in a phrase."""
-
-    notification: str | None = None
-    title: str | None = None
-    type: str | None = None
-    text: str = ""
-
-
-class SuggestedAction(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that may change the outcome."""
-
-    text: str
-    method: str
-    path: str
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """An explanation of why a recipient gets or does not get a notification through a channel; `text` has it in
-    sentences. `verdict` is `delivered`, `partly_delivered`, `waiting`, `not_delivered`, `nothing_sent` or
-    `unknown_recipient`; `actions` are requests that may change it."""
-
-    channels: list[ChannelExplanation]
-    text: str
-    verdict: str = ""
-    facts: list[Fact] = []
-    actions: list[SuggestedAction] = []
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to deliver a message; `outcome` is accepted, temporary or permanent."""
-
-    at: datetime
-    provider: str
-    outcome: str
-    code: str | None = None
-    response: str | None = None
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification for one address outside the inbox."""
-
-    id: str
-    tenant: str | None = None
-    recipient: str
-    notification: str | None = None
-    run: str | None = None
-    channel: str
-    provider: str | None = None
-    to: str
-    state: str
-    reason: str | None = None
-    due_at: datetime
-    created_at: datetime
-    content: dict[str, Any] = {}
-    attempts: list[Attempt] = []
-
-
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of messages, newest first; `next` is the cursor of the next page. If it has `scanned_until` instead of
     `next`, the search stopped early: continue with this value."""
@@ -133,12 +52,6 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
     messages: list[Message]
     next: str | None = None
     scanned_until: str | None = None
-
-
-class Retried(msgspec.Struct, frozen=True, kw_only=True):
-    """How many messages were queued again."""
-
-    retried: int
 
 
 class ActionButton(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,13 +62,6 @@ class ActionButton(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     call: str | None = None
     style: str = "default"
-
-
-class Acted(msgspec.Struct, frozen=True, kw_only=True):
-    """The action that the recipient took."""
-
-    key: str
-    at: datetime
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,20 +96,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     tenant: str | None = None
     audience: dict[str, Any] | None = None
-    timeline: list[Moment] = []
-
-
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """The notification created for one recipient."""
-
-    id: str
-    recipient: str
-
-
-class AnnouncementMade(msgspec.Struct, frozen=True, kw_only=True):
-    """The announcement created for an audience."""
-
-    id: str
+    timeline: list[TimelineEntry] = []
 
 
 class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +110,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """The response to `notify`: a notification for each named recipient, one announcement for an audience, or with
     `send_at` a schedule."""
 
-    notifications: list[Delivered] = []
+    notifications: list[CreatedNotification] = []
     announcement: AnnouncementMade | None = None
     schedule: Scheduled | None = None
 
@@ -312,55 +205,6 @@ class RecipientPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A recipient in a topic."""
-
-    topic: str
-    recipient: str
-    created_at: datetime
-
-
-class SubscriptionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a topic's subscriptions; `next` is the cursor of the next page."""
-
-    subscriptions: list[Subscription]
-    next: str | None = None
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A member of a presence topic, on one or more connections."""
-
-    recipient: str
-    name: str | None = None
-    connections: int = 1
-
-
-class Presence(msgspec.Struct, frozen=True, kw_only=True):
-    """The members currently present on a topic."""
-
-    topic: str
-    members: list[Member] = []
-
-
-class TopicEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A live event that is still kept."""
-
-    id: str
-    name: str
-    data: Any = None
-    at: datetime
-
-
-class TopicEventPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Stored live events, oldest first. `recovered` is false if events after the given id are no longer kept. If `epoch`
-    differs, ids from earlier epochs are unknown."""
-
-    events: list[TopicEvent]
-    next: str | None = None
-    epoch: str | None = None
-    recovered: bool
-
-
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """One live connection, with its recipient, `protocol` and `transport`."""
 
@@ -381,13 +225,6 @@ class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run and its recipient."""
-
-    id: str
-    recipient: str
-
-
 class Triggered(msgspec.Struct, frozen=True, kw_only=True):
     """A started workflow. If there is only one run, `run` is also its id. For an audience, `runs` is empty. With
     `send_at` there is a `schedule`, and the ids are empty."""
@@ -398,51 +235,11 @@ class Triggered(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Scheduled | None = None
 
 
-class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
-    """How many runs were cancelled."""
-
-    cancelled: int
-
-
-class RunStep(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a step. `reason` states why it was skipped or failed."""
-
-    key: str
-    type: str
-    state: str
-    reason: str | None = None
-    result: Any = None
-    notification: str | None = None
-    messages: list[str] = []
-    attempts: int = 0
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    due_at: datetime | None = None
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow's execution for one recipient."""
-
-    id: str
-    tenant: str | None = None
-    trigger: str
-    workflow: str
-    version: int
-    recipient: str
-    state: str
-    reason: str | None = None
-    data: dict[str, Any] = {}
-    created_at: datetime
-    ended_at: datetime | None = None
-    wakes_at: datetime | None = None
-    steps: list[RunStep] = []
-
-
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of runs; `next` is the cursor of the next page, or `scanned_until`, as for messages. With `trigger`, `counts` has
     the number of runs by state."""
 
-    runs: list[Run]
+    runs: list[RunDetails]
     next: str | None = None
     scanned_until: str | None = None
     fanout: str | None = None

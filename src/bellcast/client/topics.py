@@ -8,7 +8,8 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, call, path
-from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage, TopicEventPage
+from bellcast.client.responses import ConnectionPage
+from bellcast.topics.types import EventPage, Presence, SubscriptionPage
 
 
 class ToRecipient(TypedDict):
@@ -41,10 +42,10 @@ def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence
 
 def topic_events(
     topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> HttpRequest[TopicEventPage]:
+) -> HttpRequest[EventPage]:
     """Return a page of the stored live events of a topic, oldest first. `after` is the id of an event or the `next` of
     the previous page."""
-    return call("GET", f"{path('topics', topic=topic)}/events", TopicEventPage, limit=limit, after=after, tenant=tenant)
+    return call("GET", f"{path('topics', topic=topic)}/events", EventPage, limit=limit, after=after, tenant=tenant)
 
 
 def clear_topic_events(topic: Text, *, tenant: Text | None = None) -> HttpRequest[None]:

@@ -11,7 +11,8 @@ from bellcast.client.arguments import Text
 from bellcast.client.notifications import Moment, Target, once
 from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, call, drop_none, json, path
-from bellcast.client.responses import Cancelled, Run, RunPage, Triggered
+from bellcast.client.responses import RunPage, Triggered
+from bellcast.workflows.types.run_details import Cancelled, RunDetails
 
 workflows = Objects("workflows")
 
@@ -137,9 +138,9 @@ def runs_page(
     return call("GET", "/v1/runs", RunPage, **of_run, **of_step, limit=limit, after=after, tenant=tenant)
 
 
-def run(id: Text, *, tenant: Text | None = None) -> HttpRequest[Run]:
+def run(id: Text, *, tenant: Text | None = None) -> HttpRequest[RunDetails]:
     """Return a run with the state of each step."""
-    return call("GET", path("runs", id=id), Run, tenant=tenant)
+    return call("GET", path("runs", id=id), RunDetails, tenant=tenant)
 
 
 def cancel_run(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:

@@ -21,7 +21,7 @@ from bellcast.recipients.types import Recipient, Subscription
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
 from bellcast.workflows.http import runs
-from bellcast.workflows.http.runs import RunDetails
+from bellcast.workflows.types.run_details import RunDetails
 
 # Smaller chunks would cost more in system calls than in encoding.
 CHUNK_BYTES = 64 * 1024

@@ -1,6 +1,6 @@
 """The events that servers exchange, and what they say about connections and nodes."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -15,15 +15,7 @@ from bellcast.kernel.events import NODES, LiveEvent, Stream, node_stream, topic_
 from bellcast.live_feed import FeedFilter
 from bellcast.preferences.types import PreferencesChanged
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
-
-
-class Member(Struct, frozen=True, omit_defaults=True):
-    """A member present on a topic. `info` is the app's data about the member, given when it granted access."""
-
-    recipient: str
-    name: str | None = None
-    connections: int | None = None
-    info: Any = None
+from bellcast.topics.types import Member
 
 
 class TopicChange(Struct, frozen=True):

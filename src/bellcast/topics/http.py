@@ -1,7 +1,6 @@
 """Topics: subscribers, presence and live events."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -16,7 +15,6 @@ from bellcast.kernel.http import ASGIApp, list_parameters, request_body, respons
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
-from bellcast.live.types import Member
 from bellcast.recipients import changes
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
@@ -28,29 +26,16 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.topics import publishing, types
+from bellcast.topics.types import EventPage, PastEvent, Presence, SubscriptionPage
 
 # A position after every tenant's topics: its last character is the highest possible one.
 AFTER_ALL = ("\U0010ffff", "")
-
-
-class SubscriptionPage(Struct, frozen=True):
-    """A page of the subscriptions of a topic or a recipient; `next` is the value of `after` for the next page."""
-
-    subscriptions: list[Subscription]
-    next: str | None
 
 
 class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Optional fields of a subscription."""
 
     tenant: Annotated[str | None, TENANT_NAME] = None
-
-
-class Presence(Struct, frozen=True):
-    """Members that are present on a topic."""
-
-    topic: str
-    members: list[Member]
 
 
 def topic(request: ApiRequest) -> str:
@@ -189,25 +174,6 @@ class EventQuery(TenantQuery, frozen=True, kw_only=True):
 
     after: Annotated[str | None, shown({"pattern": f"^{history.EVENT_ID.pattern}$"})] = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class PastEvent(Struct, frozen=True):
-    """A live event that is still kept."""
-
-    id: str
-    name: str
-    data: Any
-    at: datetime
-
-
-class EventPage(Struct, frozen=True):
-    """Stored live events, oldest first. `next` is null at the end. `epoch` identifies the log: if it differs, ids from
-    earlier epochs are unknown. `recovered` is false if events after `after` are no longer kept."""
-
-    events: list[PastEvent]
-    next: str | None
-    epoch: str | None
-    recovered: bool
 
 
 @TOPICS.get(EventPage, "/events", query=EventQuery, refusals=(BadRequest,))

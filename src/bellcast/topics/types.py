@@ -1,6 +1,7 @@
 """Topics: the meaning of their prefixes, the names of events that only the server sends, and drafts of live events."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Protocol
 
 from msgspec import Struct, field
@@ -24,6 +25,7 @@ from bellcast.kernel.field_limits import (
 )
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
+from bellcast.recipients.types import Subscription
 
 PRIVATE, ENCRYPTED, PRESENCE, CACHE = "private-", "private-encrypted-", "presence-", "cache-"
 # Addresses one signed-in recipient instead of a topic. `#` is not allowed in topic names.
@@ -139,3 +141,45 @@ class EventReactions(Protocol):
     async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
         """Commit the reactions to events. Raises Unavailable if the store is unavailable; then some may be committed. A
         call with the same events and `key` commits the rest."""
+
+
+class SubscriptionPage(Struct, frozen=True):
+    """A page of the subscriptions of a topic or a recipient; `next` is the value of `after` for the next page."""
+
+    subscriptions: list[Subscription]
+    next: str | None
+
+
+class Member(Struct, frozen=True, omit_defaults=True):
+    """A member present on a topic. `info` is the app's data about the member, given when it granted access."""
+
+    recipient: str
+    name: str | None = None
+    connections: int | None = None
+    info: Any = None
+
+
+class Presence(Struct, frozen=True):
+    """Members that are present on a topic."""
+
+    topic: str
+    members: list[Member]
+
+
+class PastEvent(Struct, frozen=True):
+    """A live event that is still kept."""
+
+    id: str
+    name: str
+    data: Any
+    at: datetime
+
+
+class EventPage(Struct, frozen=True):
+    """Stored live events, oldest first. `next` is null at the end. `epoch` identifies the log: if it differs, ids from
+    earlier epochs are unknown. `recovered` is false if events after `after` are no longer kept."""
+
+    events: list[PastEvent]
+    next: str | None
+    epoch: str | None
+    recovered: bool

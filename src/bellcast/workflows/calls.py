@@ -23,7 +23,8 @@ from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
-from bellcast.workflows.types.runs import RunState, StepStatus, StoredRun
+from bellcast.workflows.types.run_details import StepStatus
+from bellcast.workflows.types.runs import RunState, StoredRun
 
 log = structlog.get_logger(__name__)
 

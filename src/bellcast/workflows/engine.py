@@ -20,6 +20,7 @@ from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import INBOX_EVENTS, MAX_WAIT_SECONDS, STEP_TYPES, seconds
 from bellcast.workflows.types import runs
+from bellcast.workflows.types.run_details import RunStatus, StepStatus
 from bellcast.workflows.types.runs import RunState, StepFacts, StepResult
 
 # Types of steps that the caller executes.
@@ -51,9 +52,9 @@ class RunContext(Struct, frozen=True, kw_only=True):
 class StepOutcome(StepResult, frozen=True, kw_only=True):
     """The result of a step that the caller executed. If `ends_run` is set, the run ends with this status."""
 
-    state: runs.StepStatus = "done"
+    state: StepStatus = "done"
     digest: runs.Digest | None = None
-    ends_run: runs.RunStatus | None = None
+    ends_run: RunStatus | None = None
 
 
 class InvalidValue(Exception):

@@ -17,7 +17,8 @@ from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListQuery, List
 from bellcast.kernel.errors import NotFound
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import StepStatus, StoredRun
+from bellcast.workflows.types.run_details import StepStatus
+from bellcast.workflows.types.runs import StoredRun
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 # Runs that are counted, the newest: about 0.1 s of CPU time.

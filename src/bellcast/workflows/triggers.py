@@ -23,6 +23,7 @@ from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import live_waits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
+from bellcast.workflows.types.run_details import StartedRun
 from bellcast.workflows.types.runs import BegunPage, NewWait, StoredRun, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
@@ -44,13 +45,6 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 # Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
-
-
-class StartedRun(Struct, frozen=True):
-    """A run and its recipient."""
-
-    id: str
-    recipient: str
 
 
 def check(draft: TriggerDraft, limits: Limits) -> None:

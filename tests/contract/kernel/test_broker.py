@@ -21,7 +21,8 @@ from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, LiveEvent, Stream, topic_stream
-from bellcast.live.types import AnyEvent, Member, PresenceChanged
+from bellcast.live.types import AnyEvent, PresenceChanged
+from bellcast.topics.types import Member
 from tests import engines
 from tests.contract.app import content
 

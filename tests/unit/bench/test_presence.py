@@ -4,7 +4,7 @@ import pytest
 from benchmarks.presence import is_move
 
 from bellcast.live.pusher import protocol
-from bellcast.live.types import Member
+from bellcast.topics.types import Member
 
 MEMBER = Member("m-1")
 

@@ -11,7 +11,8 @@ from bellcast.kernel.events import Stream, inbox_stream, node_stream, topic_stre
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
 from bellcast.live.cluster.guardians import Holder
-from bellcast.live.types import MEMBERS, GroupAnswer, GroupState, GroupUpdate, Holdings, Member
+from bellcast.live.types import MEMBERS, GroupAnswer, GroupState, GroupUpdate, Holdings
+from bellcast.topics.types import Member
 from tests.unit.live.fakes import FakeConnection, connect
 from tests.unit.live.test_members import Cluster
 

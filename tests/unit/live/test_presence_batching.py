@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from bellcast.live.hub.presence import DIRECT_FOLLOWERS, MAX_BATCH_CHANGES, PresenceBatcher, merge_changes
-from bellcast.live.types import Member, PresenceChanged
+from bellcast.live.types import PresenceChanged
+from bellcast.topics.types import Member
 
 
 def join(who: str) -> PresenceChanged:

@@ -9,11 +9,19 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.explanations import ChannelExplanation, Explanation, Fact, SimulationCause
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.timeline import timeline
-from bellcast.channels.types import EXTERNAL_CHANNELS, MAX_DECISIONS, MAX_MESSAGES, StoredMessage
+from bellcast.channels.types import (
+    EXTERNAL_CHANNELS,
+    MAX_DECISIONS,
+    MAX_MESSAGES,
+    ChannelExplanation,
+    Explanation,
+    Fact,
+    SimulationCause,
+    StoredMessage,
+)
 from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems

@@ -13,6 +13,7 @@ from bellcast.channels.types import (
     Attempt,
     ExternalChannel,
     Message,
+    Retried,
     State,
     StoredMessage,
 )
@@ -70,12 +71,6 @@ class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: ExternalChannel | None = None
     since: Moment | None = None
     tenant: Annotated[str | None, TENANT_NAME] = None
-
-
-class Retried(Struct, frozen=True):
-    """How many messages are retried."""
-
-    retried: int
 
 
 MESSAGES = Resource("messages", "/{id:str}", tag="Messages", unknown="There is no message with this id.")

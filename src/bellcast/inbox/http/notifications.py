@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.timeline import TimelineEntry, timeline
+from bellcast.channels.timeline import timeline
 from bellcast.channels.types import (
     EVERY_RECIPIENT,
     MAX_DECISIONS,
@@ -17,6 +17,7 @@ from bellcast.channels.types import (
     NewDecision,
     RecordedAction,
     StoredMessage,
+    TimelineEntry,
 )
 from bellcast.engines import Engines
 from bellcast.inbox import sending, sent

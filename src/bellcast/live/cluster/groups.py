@@ -21,7 +21,8 @@ from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.members import Members
-from bellcast.live.types import GroupAnswer, GroupState, GroupUpdate, Member
+from bellcast.live.types import GroupAnswer, GroupState, GroupUpdate
+from bellcast.topics.types import Member
 
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 

@@ -31,7 +31,6 @@ from bellcast.live.types import (
     GroupUpdate,
     Holdings,
     HoldingsRequest,
-    Member,
     NodeBeat,
     NodeClaim,
     NodeLeft,
@@ -40,6 +39,7 @@ from bellcast.live.types import (
 )
 from bellcast.preferences.types import PreferencesChanged
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
+from bellcast.topics.types import Member
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,8 @@ from bellcast.kernel import patterns
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.groups import PresenceKey
-from bellcast.live.types import Member, PresenceChanged
+from bellcast.live.types import PresenceChanged
+from bellcast.topics.types import Member
 
 # Up to this many followers receive every change in the next event loop iteration.
 DIRECT_FOLLOWERS = 100

@@ -16,7 +16,8 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
-from bellcast.live.types import Member, PresenceChanged
+from bellcast.live.types import PresenceChanged
+from bellcast.topics.types import Member
 
 ADDRESS = "address" + SEPARATOR + SEPARATOR
 

@@ -30,11 +30,11 @@ from bellcast.live.types import (
     ConnectionPosition,
     FollowedTopic,
     LiveNode,
-    Member,
     NotificationWrite,
     SurveyReply,
     SurveyRequest,
 )
+from bellcast.topics.types import Member
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

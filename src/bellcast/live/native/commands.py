@@ -21,10 +21,10 @@ from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQu
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.sync import resume
-from bellcast.live.types import Member, Typing
+from bellcast.live.types import Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
-from bellcast.topics.types import event_name_errors
+from bellcast.topics.types import Member, event_name_errors
 
 log = structlog.get_logger(__name__)
 

@@ -26,11 +26,10 @@ from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.sync import resume
-from bellcast.live.types import Member
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.store import LastEvent, LastEvents
-from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
+from bellcast.topics.types import TO_RECIPIENT, Member, is_cache, is_presence, is_private, recipient
 
 log = structlog.get_logger(__name__)
 

@@ -24,8 +24,8 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.framing import websocket
 from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.pusher.types import MAX_DEVICE
-from bellcast.live.types import Member, PresenceChanged
-from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, is_presence
+from bellcast.live.types import PresenceChanged
+from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, Member, is_presence
 
 # --- close codes. Clients act on the range: 40xx stop, 41xx reconnect after a delay, 42xx immediately
 

@@ -9,12 +9,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.auth.editor_tokens import EditorClaims
 from bellcast.channels.catalog import Catalog, no_template
-from bellcast.channels.explanations import SimulationCause
 from bellcast.channels.http.explanations import simulation_causes
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import ExternalChannel, PushContent, SmsContent
+from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed

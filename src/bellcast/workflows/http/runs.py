@@ -1,8 +1,7 @@
 """Runs of workflows: read, cancel and retry them."""
 
 import contextlib
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct, UnsetType
@@ -24,7 +23,8 @@ from bellcast.workflows.run_stats import RunCounts, RunStats
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun, restarted
+from bellcast.workflows.types.run_details import RunDetails, RunStatus, RunStep, StepStatus
+from bellcast.workflows.types.runs import StoredRun, restarted
 from bellcast.workflows.workflow_catalog import UNKNOWN, WorkflowCatalog
 
 STEP_KEY_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
@@ -44,42 +44,6 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     step_state: StepStatus | None = None
     limit: AppListLimit = 100
     after: str | None = None
-
-
-class RunStep(Struct, frozen=True, kw_only=True):
-    """The state of a step. `reason` states why it was skipped or failed; `ended: …` names the step that ended the run,
-    if the run did not reach this one. `result` is what an http or python step
-    returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
-
-    key: str
-    type: str
-    state: StepStatus
-    reason: str | None
-    result: Any
-    notification: str | None
-    messages: list[str]
-    attempts: int
-    started_at: datetime | None
-    ended_at: datetime | None
-    due_at: datetime | None
-
-
-class RunDetails(Struct, frozen=True, kw_only=True):
-    """A workflow's execution for one recipient."""
-
-    id: str
-    tenant: str | None
-    trigger: str
-    workflow: str
-    version: int
-    recipient: str
-    state: RunStatus
-    reason: str | None
-    data: dict[str, Any]
-    created_at: datetime
-    ended_at: datetime | None
-    wakes_at: datetime | None
-    steps: list[RunStep]
 
 
 class RunPage(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,8 @@ from bellcast.workflows import definitions, recent_data, references, triggers, w
 from bellcast.workflows.http import text_checks
 from bellcast.workflows.http.text_checks import StepFinding
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.triggers import StartedRun, TriggerDraft
+from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.types.run_details import Cancelled, StartedRun
 from bellcast.workflows.workflow_catalog import WORKFLOWS, CurrentVersion, WorkflowCatalog
 
 EXAMPLE = {
@@ -94,12 +95,6 @@ class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cancel_key: Annotated[str, KEY]
     to: Annotated[str | list[str] | None, TO] = None
     tenant: Annotated[str | None, TENANT_NAME] = None
-
-
-class Cancelled(Struct, frozen=True):
-    """How many runs were cancelled."""
-
-    cancelled: int
 
 
 WORKFLOW = Resource(

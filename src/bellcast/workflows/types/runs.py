@@ -1,7 +1,7 @@
 """Runs of workflows: what each step did, what the run waits for, and what is stored with it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -10,23 +10,13 @@ from bellcast.channels.types import Fanout, State
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel.jobs.types import Job
 from bellcast.webhooks.types import WebhookEvent
+from bellcast.workflows.types.run_details import RunStatus, StepStatus
 
 # The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 # Prefix of the keys of the schedules of sends and triggers with `send_at`.
 GENERATED_PREFIX = "send-"
 
-RunStatus = Literal[
-    "running",  # a step is due
-    "waiting",  # for a time or an event
-    "paused",  # its workflow is not active
-    "completed",
-    "cancelled",
-    "merged",  # merged into the digest of an earlier run
-    "throttled",
-    "failed",
-]
-StepStatus = Literal["pending", "running", "waiting", "done", "skipped", "failed"]
 # The types of the events of cancelled runs.
 CANCELLED = ("run.cancelled", "message.cancelled")
 ENDED: tuple[RunStatus, ...] = ("completed", "cancelled", "merged", "throttled", "failed")

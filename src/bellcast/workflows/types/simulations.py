@@ -11,7 +11,8 @@ from bellcast.kernel import times
 from bellcast.kernel.field_limits import KEY, STORABLE_TIME, json_data, lasting, shown
 from bellcast.preferences.types import Channel, Preferences
 from bellcast.recipients.types import RecipientFields
-from bellcast.workflows.types.runs import MAX_DATA, RunStatus, StepStatus
+from bellcast.workflows.types.run_details import RunStatus, StepStatus
+from bellcast.workflows.types.runs import MAX_DATA
 
 # Recipients of a simulation, whose paths are read by eye.
 MAX_RECIPIENTS = 10
