@@ -146,7 +146,7 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     changed = owner.send("GET", "/v1/types/formed")
     assert [(one["channel"], one["after"]) for one in changed["channels"]] == [("email", "1h")]
     assert (changed["required"], changed["defaults"]) == (["email"], {"sms": False})
-    expect(page.locator(".facts").get_by_role("img", name="E-mail", exact=True)).to_be_visible()
+    expect(page.locator(".facts").get_by_role("img", name="E-mail, required", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["types", "schedules", "sources"])
@@ -214,7 +214,7 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
     assert (made["cron"], made["timezone"]) == ("30 7 * * 5", "Europe/Vienna")
     assert made["notification"] == {"to": "alice", "title": "Your week"}
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("Paused: it sends nothing until it is resumed.")).to_be_visible()
+    expect(page.get_by_text("Paused: it sends nothing until it is resumed")).to_be_visible()
     page.get_by_role("button", name="Edit").click()
     when = page.get_by_role("group", name="When", exact=True).last
     when.get_by_role("button", name="Cron").click()

@@ -1,5 +1,6 @@
 """The list of a resource: the object beside it, views, export, new rows, and the tenant of all pages."""
 
+import json
 import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -139,7 +140,7 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     assert owner.send("GET", "/v1/schedules/weekly")["active"] is True
     page.reload()
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("Paused: it sends nothing until it is resumed.")).to_be_visible()
+    expect(page.get_by_text("Paused: it sends nothing until it is resumed")).to_be_visible()
     shown = owner.send("GET", "/v1/schedules/weekly")
     assert (shown["active"], shown["timezone"]) == (False, "Europe/Vienna")
     page.get_by_role("button", name="Resume").click()
@@ -201,9 +202,93 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_label("Every event").check()
     expect(of_runs.locator("summary")).to_have_text("Workflow runs all")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator(".facts")).to_contain_text("Events*")
+    expect(page.locator(".facts")).to_contain_text("Eventsevery event")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]
     for _ in range(2):
         page.get_by_role("button", name="Delete this webhook").click()
     expect(page.locator("h1")).to_have_text("Webhooks")
     assert owner.send("GET", "/v1/webhooks")["webhooks"] == []
+
+
+def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    sent = {"to": {"topic": "news"}, "title": "The plan"}
+    for key, zone in (("a-late", "Asia/Tokyo"), ("b-early", "Pacific/Auckland")):
+        cron = {"cron": "0 8 * * *", "timezone": zone, "notification": sent}
+        owner.send("PUT", f"/v1/schedules/{key}?tenant=clocks", cron)
+    page = open_console("/schedules?scope=all")
+    rows = [page.get_by_role("row").filter(has_text=key) for key in ("a-late", "b-early")]
+    for row, city in zip(rows, ("Tokyo", "Auckland"), strict=True):
+        expect(row.locator("time").first).to_have_text(re.compile(r"08:00$"))
+        expect(row).to_contain_text(re.compile(rf"Every day at 08:00{city} time, \d\d:\d\d"))
+        expect(row).to_contain_text("topic news")
+    listed = page.locator(".chunk .row-link").all_inner_texts()
+    times = page.locator(".chunk .row").filter(has_text="Every day").locator("time:first-of-type")
+    assert times.evaluate_all("(all) => all.map((one) => one.dateTime)") == sorted(
+        one["next_at"] for one in owner.send("GET", "/v1/schedules?tenant=clocks")["schedules"]
+    )
+    assert set(listed) >= {"a-late", "b-early"}
+    rows[0].get_by_role("link", name="a-late").click()
+    expect(page.get_by_role("region", name="State")).to_contain_text(re.compile(r"^Sends in .* 08:00Every day"))
+    expect(page.locator(".pane .rows-of time")).to_have_text([re.compile("08:00$")] * 5)
+    assert violations(page) == []
+
+
+def test_source_says_what_it_sends_and_publishes_a_test_event(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    sent = {"to": "{{ event.data.waiter }}", "title": "Table {{ event.data.table }} is yours"}
+    owner.send("PUT", "/v1/sources/seated", {"event": "table.seated", "topic": "floor", "notification": sent})
+    page = open_console("/sources")
+    row = page.get_by_role("row").filter(has_text="seated")
+    expect(row).to_contain_text("table.seated on floor")
+    expect(row).to_contain_text("Table table is yours")
+    row.get_by_role("link", name="seated").click()
+    expect(page.get_by_role("region", name="State")).to_contain_text("Each table.seated on floor sends “Table table is")
+    data = page.get_by_label("Data as JSON")
+    expect(data).to_have_value(re.compile(r'"waiter": .*"table": ', re.DOTALL))
+    data.fill('{"waiter": "wim", "table": "7"}')
+    page.get_by_role("button", name="Publish event").click()
+    expect(page.get_by_text("Published to floor.")).to_be_visible()
+    page.goto("/console/notifications?recipient=wim")
+    expect(page.get_by_role("link", name="Table 7 is yours")).to_be_visible()
+
+
+def test_failing_webhook_says_why_and_shows_its_last_attempts(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/sad", "events": ["run.failed"]})
+    failing = {**made, "failing_since": "2026-01-01T00:00:00Z", "last_error": "HTTP 503"}
+    event = {
+        "kind": "webhook",
+        "at": "2026-01-01T00:00:00Z",
+        "text": "run.failed to https://app.example.com/sad: HTTP 503",
+    }
+    attempts = [
+        {**event, "detail": {"webhook": id, "event": "e1", "attempt": number, "error": error}}
+        for id, number, error in ((made["id"], 1, "HTTP 503"), ("other", 1, None), (made["id"], 2, None))
+    ]
+    page = open_console("/account")
+    page.route(f"**/v1/webhooks/{made['id']}*", lambda route: route.fulfill(json=failing))
+    body = "".join(f"event: webhook\ndata: {json.dumps(one)}\n\n" for one in attempts)
+    page.route("**/v1/feed?*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.goto(f"/console/webhooks/{made['id']}")
+    expect(page.get_by_role("region", name="State")).to_contain_text("This URL does not accept eventsHTTP 503, since")
+    expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
+    expect(page.locator(".pane .rows-of li").first).to_contain_text("acceptedrun.failedattempt 2")
+    assert violations(page) == []
+    owner.send("DELETE", f"/v1/webhooks/{made['id']}")
+
+
+def test_channels_without_a_provider_are_named_above_the_providers(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send(
+        "PUT", "/v1/providers/covering?tenant=acme", {"channel": "sms", "url": "twilio://a:b@default?from=%2B1202"}
+    )
+    page = open_console("/providers")
+    channels = page.get_by_role("list", name="Channels")
+    expect(channels.get_by_role("listitem").filter(has_text="SMS")).to_contain_text("Only acme")
+    expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("Simulated: no provider")
+    owner.send("DELETE", "/v1/providers/covering?tenant=acme")

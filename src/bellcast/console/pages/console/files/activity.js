@@ -6,6 +6,7 @@ import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
 import { histogramOf } from './histogram.js';
+import { To } from './object-parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Person, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
@@ -32,7 +33,7 @@ export const announcements = {
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
     { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type },
-    { name: 'Audience', of: (one) => audienceOf(one.audience), width: '9rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '10rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No announcement has been sent yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
 };
@@ -42,12 +43,6 @@ export function inboxState(one) {
   if (one.archived_at) return 'archived';
   if (one.read_at) return 'read';
   return one.seen_at ? 'seen' : 'unseen';
-}
-
-function audienceOf({ topic, role, tenant }) {
-  if (topic) return `topic ${topic}`;
-  if (role) return `role ${role}`;
-  return tenant ? 'the whole tenant' : 'everyone';
 }
 
 export function Notification({ page }) {
@@ -79,7 +74,7 @@ function Opened({ page, one, tenant, url }) {
       ${isUnwritten(one.timeline) && html`<p class="muted">No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p>`}
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[
-    ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
   ]} />
     ${page.may(BUILDERS) && one.in_inbox && html`<${Correction} one=${one} url=${url} />`}

@@ -19,12 +19,12 @@ export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownT
 /**
  * @param {object} definition
  * @param {{name: string, path: string}} definition.kind as in `edit.js`
- * @param {(one: any) => any} [definition.note] below the heading
+ * @param {(one: any) => any} [definition.headline] what it does, or why it fails
  * @param {(one: any) => [string, any][]} definition.facts
  * @param {(one: any, tag: string) => any} [definition.actions] further buttons; `tag` is the ETag
  * @param {(one: any, tag: string) => any} [definition.children] further parts
  */
-export function Definition({ page, kind, facts, actions, children }) {
+export function Definition({ page, kind, headline, facts, actions, children }) {
   const one = useLoad((signal) => getTagged(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   const remove = async () => {
@@ -34,6 +34,7 @@ export function Definition({ page, kind, facts, actions, children }) {
   return html`<${Loaded} of=${one}>${({ value, tag }) => html`
     <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
+    ${headline?.(value)}
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
     ${children?.(value, tag)}
     <${Yaml} of=${value} />`}<//>`;

@@ -16,6 +16,10 @@ const DATE = { day: 'numeric', month: 'short' };
 export const fullTime = (at) => clock(EXACT).format(new Date(at));
 /** A day and a time of day. */
 export const dayTime = (at) => clock(DAY).format(new Date(at));
+/** A weekday, a day and a time of day in a time zone, such as that of a schedule. */
+export const weekdayTime = (at, timeZone = zone.value) => clock({ ...DAY, weekday: 'short', timeZone }).format(new Date(at)).replace(',', '');
+/** A time of day with the name of its zone. */
+export const zonedHour = (at) => clock({ hour: '2-digit', minute: '2-digit', timeZoneName: 'short' }).format(new Date(at));
 /** A day. */
 export const dayOf = (at) => clock(DATE).format(new Date(at));
 /** A day as a heading: the last two by their names. */

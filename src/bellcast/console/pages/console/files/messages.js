@@ -5,8 +5,9 @@ import { html, useState } from './html.js';
 import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
+import { Channel, Lines } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, Time } from './parts.js';
+import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -16,19 +17,31 @@ const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
 const OF_ALL = { path: '/v1/messages', rows: 'messages', isNewestFirst: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
-const STATE_COLUMN = { name: 'State', kind: 'state', of: (one) => one.state };
-const LAST_COLUMNS = [{ name: 'Provider', of: (one) => one.provider, width: '7rem' }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }];
+const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
+/** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
+function beginningOf({ content: { subject = '', title, body, text = '' } }) {
+  const [letter] = text.split('\n-- \n'), own = letter.startsWith(subject) ? letter.slice(subject.length) : letter;
+  return ([title, body].filter(Boolean).join(': ') || own).replace(/https?:\S+/g, '').replace(/\s+/g, ' ').trim();
+}
 
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
-  columns: [STATE_COLUMN, { name: 'To', kind: 'title', of: (one) => one.to || one.id, text: (one) => one.reason ?? one.content?.subject }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '4.5rem' }, ...LAST_COLUMNS],
+  columns: [
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'To', kind: 'title', of: (one) => one.recipient || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
+    { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6rem' }, { name: 'Provider', of: (one) => one.provider, width: '7rem' }, TENANT, CREATED,
+  ],
   none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
-/** The e-mails, by their subject. */
+/** The e-mails as in a mailbox: to whom, the subject and the beginning, and what became of them. */
 export const mails = {
   ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
-  columns: [STATE_COLUMN, { name: 'Subject', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? one.to }, ...LAST_COLUMNS],
+  isTall: true,
+  columns: [
+    { name: 'E-mail', kind: 'title', lead: (one) => html`<${Avatar} of=${one.recipient ?? one.to} name=${one.content.to_name || one.recipient || one.to} />`, of: (one) => one.content.subject || '(no subject)', text: beginningOf },
+    { name: 'To', of: (one) => html`<${Lines} of=${one.content.to_name || one.recipient || one.to} note=${(one.content.to_name || one.recipient) && one.to} />`, show: (to) => to, width: '14rem' },
+    { name: 'Outcome', of: (one) => html`<${Lines} isKept of=${html`<${State} of=${one.state} />`} note=${one.reason ?? (one.provider && `through ${one.provider}`)} />`, show: (outcome) => outcome, width: '12rem' }, TENANT, CREATED,
+  ],
   none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 

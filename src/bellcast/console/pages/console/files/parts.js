@@ -28,7 +28,7 @@ export const Moment = ({ at }) => at && html`<time dateTime=${at} title=${at}>${
 
 const KINDS = {
   ok: ['ok', 'connected', 'delivered', 'sent', 'completed', 'active', 'ready', 'accepted', 'done', 'send', 'read'],
-  bad: ['failed', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
+  bad: ['failed', 'failing', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
   warn: ['warning', 'temporary', 'throttled', 'overridden'],
   wait: ['held', 'queued', 'sending', 'waiting', 'running', 'paused', 'pending'],
   open: ['seen'], unseen: ['unseen'],

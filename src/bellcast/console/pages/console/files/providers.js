@@ -2,14 +2,16 @@
  * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
 import { html, useRef, useState } from './html.js';
+import { count } from './format.js';
 import { Loaded, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
+import { Channel, ChannelSign, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
-import { Problem, getTagged, path, request, sendIf, withQuery } from './server.js';
+import { Problem, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
 
 await loadStyle('providers.css');
 
@@ -43,7 +45,7 @@ const VENDORS = {
 };
 
 /** A sign for a vendor, in its colour: letters or a picture, but not its logo. */
-const Mark = ({ of: { mark, icon, color, isLight } }) => html`<span class=${`vendor-mark ${isLight ? 'light' : ''}`} style=${{ background: color }} aria-hidden="true">${icon ? html`<${Icon} name=${icon} />` : mark}</span>`;
+const Mark = ({ of: { mark, icon, color, isLight } }) => html`<span class=${`avatar vendor-mark ${isLight ? 'light' : ''}`} style=${{ background: color }} aria-hidden="true">${icon ? html`<${Icon} name=${icon} />` : mark}</span>`;
 
 /** The vendor of a stored URL, by its scheme. */
 const vendorOf = ({ url }) => VENDORS[url.startsWith('apprise+') ? 'apprise' : url.split(':')[0].replace('smtps', 'smtp')];
@@ -54,14 +56,24 @@ const isOfSettings = (one) => one.key.startsWith('env-');
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Add a provider</a>`;
 
 export const providers = {
-  path: '/v1/providers', rows: 'providers', link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
+  path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
-    { name: 'State', kind: 'state', of: (one) => (one.active ? 'active' : 'inactive') }, { name: 'Provider', kind: 'title', of: (one) => one.key, text: aboutOf }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5.5rem' },
-    { name: 'Vendor', of: (one) => vendorOf(one)?.name, width: '10rem', show: (name) => html`<span class="person"><${Mark} of=${Object.values(VENDORS).find((one) => one.name === name)} /><span class="name">${name}</span></span>` }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+    { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: (one) => (one.active ? 'active' : 'paused'), show: stated, width: '6rem' },
+    { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '7rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.json', tools: newButton },
 };
+
+/** The channels that need a provider, each with what delivers its messages. */
+function Coverage({ page }) {
+  const found = useLoad((signal) => readAll((after) => withQuery('/v1/providers', { tenant: shownTenant() || '*', limit: 200, after }), 'providers', signal), [shownTenant()]);
+  return html`<ul class="coverage" aria-label="Channels">${Object.keys(CHANNEL_NAMES).slice(1).map((channel) => {
+    const all = (found.value ?? []).filter((one) => one.channel === channel && one.active), tenants = new Set(all.map(({ tenant }) => tenant));
+    const words = all.length === 0 ? 'Simulated: no provider' : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].join(', ')}`;
+    return html`<li key=${channel} class=${found.value && all.length === 0 ? 'none' : null}><${ChannelSign} of=${channel} /><b>${CHANNEL_NAMES[channel]}</b><small>${found.value && words}</small></li>`;
+  })}</ul>`;
+}
 
 /** Tiles of the vendors, and then the fields of the chosen one. */
 function NewProvider({ page }) {

@@ -31,6 +31,8 @@ const POLL_MS = 15_000;
  * @property {boolean} [isNewestFirst] new rows come at the top, and are counted; they are grouped by day
  * @property {(at: string) => string} [group] the heading of a group, if it is not the day
  * @property {boolean} [isDense] rows of one short line
+ * @property {boolean} [isTall] rows of two lines, with a sign before them
+ * @property {(one: any, other: any) => number} [order] the order of the rows, if all of them are loaded
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any) => any} [tools] buttons of the page
  * @property {any} [above] a component above the rows
@@ -189,7 +191,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
     if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
-    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columnsOf(resource, page)} chunks=${chunks} group=${resource.isNewestFirst && (resource.group ?? dayName)} isDense=${resource.isDense} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
+    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columnsOf(resource, page)} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.isNewestFirst && (resource.group ?? dayName)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
       ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}

@@ -27,16 +27,17 @@ const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `text` follows a title in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, whose length is relative to the greatest one of all rows
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, whose length is relative to the greatest one of all rows
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {((at: string) => string) | null} [table.group] the heading above the rows of a time, such as its day
  * @param {boolean} [table.isDense] rows of one short line
+ * @param {boolean} [table.isTall] rows of two lines
  * @param {(row: any) => string | null} [table.link] the URL of a row's object
  * @param {(row: any) => any} [table.actions] the buttons of a row's menu
  * @param {(row: any) => boolean} table.isOpen
  * @param {((row: any) => void) | null} table.follow called when the keys move to a row while an object is open
  */
-export function Rows({ label, columns: all, chunks, group, isDense, link, actions, isOpen, follow }) {
+export function Rows({ label, columns: all, chunks, group, isDense, isTall, link, actions, isOpen, follow }) {
   const place = useRef(null);
   // The row of the keys, and the one that has got the focus: several presses can come before the next drawing.
   const active = useRef(-1), settled = useRef(-1);
@@ -60,7 +61,7 @@ export function Rows({ label, columns: all, chunks, group, isDense, link, action
   const template = columns.map(widthOf).join(' ');
   const groupAt = (index) => (group && rows[index] ? group(timeOf(columns).of(rows[index])) : null);
   const most = new Map(columns.filter(({ share }) => share).map((one) => [one, Math.max(1, ...rows.map(one.share))]));
-  const looks = [isDense && 'dense', columns.some(({ hasAvatar }) => hasAvatar) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
+  const looks = [isDense && 'dense', isTall && 'tall', columns.some(({ hasAvatar, lead }) => hasAvatar || lead) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
   let start = 0;
   return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
     <div role="rowgroup" class="head"><div role="row" class="row">${columns.map(({ name, kind }) => html`<div key=${name} role="columnheader" class=${`cell ${kind ?? ''}`}>${name}</div>`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
@@ -106,4 +107,4 @@ function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
 /** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
 const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));
 
-const Title = ({ column: { text, isWrapped, hasAvatar }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
+const Title = ({ column: { text, isWrapped, hasAvatar, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead ? lead(row) : hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;

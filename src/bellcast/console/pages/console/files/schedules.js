@@ -2,11 +2,12 @@
  * Schedules: when each sends next, and one with its next times, to run it now or pause it.
  */
 import { html } from './html.js';
-import { cronText } from './format.js';
+import { cronText, duration, fullTime, toneOf, weekdayTime, zonedHour } from './format.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
-import { Card, Confirm, Moment, State, Undoable } from './parts.js';
+import { Headline, Lines, Sign, To, stated } from './object-parts.js';
+import { Card, Confirm, Moment, Type, Undoable } from './parts.js';
 import { exchange, get, path, request, withQuery } from './server.js';
 
 const KIND = {
@@ -16,17 +17,35 @@ const KIND = {
   note: 'A schedule sends a notification or triggers a workflow, by a cron expression or once, at a time.',
 };
 
-const stateOf = (one) => (one.last_error ? 'failed' : !one.active ? 'paused' : one.next_at ? 'active' : 'done');
-const ruleOf = (one) => (one.cron ? html`<span title=${one.cron}>${cronText(one.cron)}</span>` : 'once');
-/** What it sends, and to whom. */
+const ruleOf = (one) => (one.cron ? html`<span title=${one.cron}>${cronText(one.cron)}</span>` : 'Once');
+/** What it sends. */
 const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : one.notification?.title);
+const recipientOf = (one) => (one.workflow ? one.to : one.notification?.to);
+
+/** A schedule of recipients' own time zones has none. */
+const zoneOf = ({ timezone }) => (timezone === 'recipient' ? undefined : timezone);
+const cityOf = (timezone) => timezone.split('/').pop().replaceAll('_', ' ');
+/** Whether the clock of a schedule differs from the reader's at a time. */
+const isElsewhere = (one, at) => Boolean(at && zoneOf(one)) && weekdayTime(at, zoneOf(one)) !== weekdayTime(at);
+/** In which time zone a schedule repeats, if it is not the reader's. */
+function placeOf(one) {
+  if (one.timezone === 'recipient') return 'in each recipient’s time zone';
+  return isElsewhere(one, one.next_at ?? one.last_at ?? Date.now()) && `${cityOf(one.timezone)} time${one.next_at ? `, ${zonedHour(one.next_at)}` : ''}`;
+}
+const fromNow = (at) => (Date.parse(at) > Date.now() ? `in ${duration(Date.parse(at) - Date.now())}` : 'now');
+/** A time on the clock of the schedule. */
+const At = ({ of, at }) => html`<time dateTime=${at} title=${fullTime(at)}>${weekdayTime(at, zoneOf(of))}</time>`;
+/** When it sends next, or why it does not. */
+const nextOf = (one) => (one.next_at ? html`<${Lines} of=${html`<${At} of=${one} at=${one.next_at} />`} note=${fromNow(one.next_at)} />` : stated(!one.active ? 'paused' : one.last_error ? 'failed' : 'done'));
+const byNext = (one, other) => ((one.next_at ?? '~') < (other.next_at ?? '~') ? -1 : 1);
 
 export const schedules = {
-  path: '/v1/schedules', rows: 'schedules', link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/schedules', rows: 'schedules', isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'State', kind: 'state', of: stateOf }, { name: 'Schedule', kind: 'title', of: (one) => one.key, text: (one) => one.last_error ?? effectOf(one) },
-    { name: 'Type', kind: 'type', of: (one) => one.notification?.type }, { name: 'Repeats', of: ruleOf, width: '11rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at }, { name: 'Next', kind: 'time', of: (one) => one.next_at },
+    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : effectOf(one)) },
+    { name: 'Next', of: nextOf, show: (next) => next, width: '10rem' },
+    { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '13rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '5rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at },
   ],
   none: { text: 'No schedule exists. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
 };
@@ -43,7 +62,16 @@ export function Schedule({ page }) {
     await request('POST', apiPath(page, KIND, '/run'));
     refresh();
   };
-  return html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['State', html`<${State} of=${stateOf(one)} />`], ['Error', one.last_error], ['Repeats', ruleOf(one)], ['Time zone', one.timezone], ['Sends', effectOf(one)], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
+  return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${SaysWhen} one=${one} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     actions=${(one, tag) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => toggle(one, tag)} />`}>
-    ${(one) => html`<${Card} title="Next times">${!one.active ? html`<p class="muted">Paused: it sends nothing until it is resumed.</p>` : next.value?.times.length > 0 ? html`<ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${Moment} at=${at} /></li>`)}</ol>` : html`<p class="muted">It will not send again.</p>`}<//>`}<//>`;
+    ${(one) => one.active && next.value?.times.length > 0 && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span></li>`)}</ol><//>`}<//>`;
+}
+
+/** When a schedule sends, or why it does not. */
+function SaysWhen({ one }) {
+  const rule = html`${ruleOf(one)}${placeOf(one) && html`, ${placeOf(one)}`}`;
+  if (one.last_error) return html`<${Headline} kind="bad" note=${one.last_error}>The last run failed<//>`;
+  if (!one.active) return html`<${Headline} kind="wait" note=${rule}>Paused: it sends nothing until it is resumed<//>`;
+  if (!one.next_at) return html`<${Headline} kind="info">It will not send again<//>`;
+  return html`<${Headline} kind="ok" note=${rule}>Sends ${fromNow(one.next_at)}: <${At} of=${one} at=${one.next_at} /><//>`;
 }

@@ -1,13 +1,14 @@
 /**
  * Types of notifications: their names, channels, and what recipients may turn off.
  */
+import { count, toneOf } from './format.js';
 import { html } from './html.js';
 import { DataSchema } from './data-schema.js';
 import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { path } from './server.js';
-import { Channels } from './templates.js';
+import { ChannelMarks, Headline, Sign } from './object-parts.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
@@ -15,20 +16,29 @@ const KIND = {
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };
 
-const channelsOf = ({ channels }) => (channels?.length > 0 ? channels.map((one) => one.channel ?? one) : '');
+/** How many objects of each kind use it, such as “3 workflows, 1 schedule”. */
+const usersOf = ({ uses }) => Object.entries(Object.groupBy(uses, (one) => one.split('/')[0])).map(([kind, all]) => count(all.length, kind.slice(0, -1))).join(', ');
+
+const CHANNELS_OF = new Intl.ListFormat('en');
+const namesOf = ({ channels }, isShown) => channels.map((one) => one.channel ?? one).filter(isShown).map((channel) => CHANNEL_NAMES[channel]);
+/** What recipients may choose, in sentences. */
+function limitsOf(one) {
+  const off = namesOf(one, (channel) => one.defaults?.[channel] === false), required = requiredOf(one);
+  return [off.length > 0 && `${CHANNELS_OF.format(off)}: off until a recipient turns it on.`, required ? `Recipients cannot turn off ${required}.` : 'Recipients may turn off each of them.'].filter(Boolean).join(' ');
+}
 
 const requiredOf = ({ required }) => (Array.isArray(required) ? required.map((channel) => CHANNEL_NAMES[channel]).join(', ') : required ? 'all channels' : '');
 
 export const types = {
-  path: '/v1/types', rows: 'types', link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/types', rows: 'types', isTall: true, link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Type', kind: 'title', of: (one) => one.name ?? one.key }, { name: 'Key', kind: 'type', of: (one) => one.key, width: '10rem' }, { name: 'Channels', of: channelsOf, show: (channels) => html`<${Channels} of=${channels} />`, width: '10rem' },
-    { name: 'Required', isLabeled: true, of: requiredOf, width: '8rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Type', kind: 'title', lead: (one) => html`<${Sign} icon="types" tone=${toneOf(one.key)} />`, of: (one) => one.name ?? one.key, text: (one) => html`<code>${one.key}</code>` }, { name: 'Channels', of: (one) => one.channels?.length > 0 && one, show: (one) => html`<${ChannelMarks} of=${one} />`, width: '10rem' },
+    { name: 'Required', isLabeled: true, of: requiredOf, width: '9rem' }, { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
   ],
   none: { text: 'No type is described. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} facts=${(one) => [['Channels', channelsOf(one) ? html`<${Channels} of=${channelsOf(one)} />` : one.channels ? 'none' : 'those of the send'], ['Required', requiredOf(one) || 'recipients may turn it off'],
+export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => one.channels?.length > 0 && html`<${Headline} kind="info" note=${limitsOf(one)}>By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}<//>`} facts=${(one) => [['Channels', one.channels?.length > 0 ? html`<${ChannelMarks} of=${one} />` : one.channels ? 'none' : 'those of the send'], 
   ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${Uses} page=${page} of=${one} />` : 'nothing']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;

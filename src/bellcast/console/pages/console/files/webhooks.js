@@ -1,25 +1,34 @@
 /**
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
-import { html, useState } from './html.js';
-import { count } from './format.js';
+import { html, useEffect, useState } from './html.js';
+import { count, relativeTime } from './format.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
-import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
-import { BUILDERS } from './roles.js';
-import { get, path, request, withQuery } from './server.js';
+import { Headline, Sign, stated } from './object-parts.js';
+import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
+import { BUILDERS, CONTENT } from './roles.js';
+import { follow, get, path, request, withQuery } from './server.js';
 
 const KIND = { path: '/webhooks' };
 const HOUR_MS = 3_600_000;
-const stateOf = (one) => (!one.active ? 'paused' : one.failing_since ? 'failed' : 'active');
+const stateOf = (one) => (!one.active ? 'paused' : one.failing_since ? 'failing' : 'active');
+/** Types of events in a row of the list. */
+const MAX_TYPES = 2;
+/** The types of events of a webhook as tags. */
+const Types = ({ of: events, max = events.length }) => html`<span class="tags">${(events.includes('*') ? ['every event'] : events.slice(0, max)).map((one) => html`<${Tag} key=${one}>${one}<//>`)}${events.length > max && html`<${Tag}>+${events.length - max}<//>`}</span>`;
+/** A URL without its usual scheme. */
+const addressOf = (url) => url.replace(/^https:\/\//, '');
+/** Why a webhook fails, in a line. */
+const troubleOf = (one) => one.failing_since && `${one.last_error} since ${relativeTime(one.failing_since)}`.replace(/^(.*) since (.*) ago$/, '$1 for $2');
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/webhooks'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New webhook</a>`;
 
 export const webhooks = {
-  path: '/v1/webhooks', rows: 'webhooks', link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
+  path: '/v1/webhooks', rows: 'webhooks', isTall: true, link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
-    { name: 'State', kind: 'state', of: stateOf }, { name: 'URL', kind: 'title', of: (one) => one.url, text: (one) => one.last_error }, { name: 'Events', of: (one) => one.events.join(', '), width: '14rem' },
-    { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Fails since', kind: 'time', of: (one) => one.failing_since }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => addressOf(one.url), text: (one) => (one.failing_since ? html`<span class="bad">${troubleOf(one)}</span>` : one.active ? 'Accepts its events' : 'Receives no events') }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
+    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No webhook exists. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
@@ -84,8 +93,40 @@ export function Webhook({ page }) {
   return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button>
       <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    <${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['State', html`<${State} of=${stateOf(value)} />`], ['Last error', value.last_error], ['Fails since', value.failing_since && html`<${Moment} at=${value.failing_since} />`], ['Events', value.events.join(', ')], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
+    <${Health} one=${value} page=${page} /><${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
     <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
+}
+
+/** How it is accepted, in a sentence. */
+const HEADLINES = {
+  failing: (one) => html`<${Headline} kind="bad" note=${html`${one.last_error}, since <${Moment} at=${one.failing_since} />. Each event is tried again up to nine times, over three days.`}>This URL does not accept events<//>`,
+  paused: (one) => html`<${Headline} kind=${one.last_error ? 'bad' : 'wait'} note=${one.last_error}>${one.last_error ? 'Switched off, because it failed' : 'Paused: it receives no events'}<//>`,
+  active: () => html`<${Headline} kind="ok">It accepts its events<//>`,
+};
+
+/** Attempts that are shown as squares, and as rows. */
+const MAX_ATTEMPTS = 60, FEW = 5;
+
+/** The attempts of a webhook that the server keeps in memory, the last first, and those that follow while the page is open. */
+function useAttempts(one, mayWatch) {
+  const [attempts, setAttempts] = useState([]);
+  useEffect(() => {
+    if (!mayWatch) return undefined;
+    const abort = new AbortController();
+    setAttempts([]);
+    const add = (name, event) => name === 'webhook' && event.detail.webhook === one.id && setAttempts((last) => [event, ...last].slice(0, MAX_ATTEMPTS));
+    // Without the feed, the page is the same without them.
+    follow(withQuery('/v1/feed', { kind: 'webhook', last: 200, tenant: one.tenant ?? '*' }), abort.signal, () => {}, add).catch(() => {});
+    return () => abort.abort();
+  }, [one.id, mayWatch]);
+  return attempts;
+}
+
+/** Whether it is accepted, and the last attempts. */
+function Health({ page, one }) {
+  const attempts = useAttempts(one, page.may(CONTENT)), wordsOf = ({ text, detail }) => `${text.split(' to ')[0]}: ${detail.error ?? 'accepted'}`;
+  return html`${HEADLINES[stateOf(one)](one)}${attempts.length > 0 && html`<${Card} title="Last attempts"><ol class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<li key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></li>`)}</ol>
+    <ul class="rows-of">${attempts.slice(0, FEW).map(({ at, text, detail }) => html`<li key=${detail.event + detail.attempt}><${State} of=${detail.error ?? 'accepted'} kind=${detail.error ? 'bad' : 'ok'} />${text.split(' to ')[0]}<span class="muted grow">${detail.attempt > 1 && `attempt ${detail.attempt}`}</span><${Time} at=${at} /></li>`)}</ul><//>`}`;
 }
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */

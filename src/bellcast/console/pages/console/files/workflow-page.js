@@ -103,7 +103,7 @@ function TriggerForm({ page, one, url, tenant, example }) {
   return html`<div ref=${place}><${Form} button="Trigger" more=${show} send=${trigger}>
       <${Field} label="Recipient" name="to" defaultValue=${page.query.get('to') ?? ''} required autocomplete="off" spellcheck=${false} list="trigger-keys" warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Suggested} tenant=${tenant} choose=${(key) => { place.current.querySelector('[name=to]').value = key; }} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//></div>
     <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
-    <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}</div>
+    <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}</div>
     <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details>`;
 }
 
@@ -114,12 +114,14 @@ function Suggested({ tenant, choose }) {
   return html`<datalist id="trigger-keys">${keys.map((key) => html`<option key=${key} value=${key} />`)}</datalist>${keys.length > 0 && html`<p class="suggested"><small>Try</small>${keys.slice(0, MAX_CHIPS).map((key) => html`<button key=${key} type="button" class="chip-button" onClick=${() => choose(key)}>${key}</button>`)}</p>`}`;
 }
 
+/** Outcomes of a simulation, which has not sent anything. */
+const WOULD = { 'in the inbox': 'would be in the inbox', held: 'would wait', simulated: 'would be simulated', muted: 'would not be sent', 'not sent': 'would not be sent' };
 /** What a step would send, or why it would fail. */
 function Simulated({ step }) {
   const name = CHANNEL_NAMES[step.type] ?? step.step;
-  if (step.state === 'failed') return html`<li><${State} of=${name} kind="bad" />fails<span class="muted">${failureOf(step.reason)}</span></li>`;
+  if (step.state === 'failed') return html`<li><${State} of=${name} kind="bad" />would fail<span class="muted">${failureOf(step.reason)}</span></li>`;
   const [kind, word] = outcomeOf(step.decision);
-  return html`<li><${State} of=${name} kind=${kind} />${word}${step.decision.rule && html`<span class="muted">${step.decision.rule.replaceAll('_', ' ')}</span>`}<${Moment} at=${step.decision.at ?? step.at} /></li>`;
+  return html`<li><${State} of=${name} kind=${kind} />${WOULD[word] ?? word}${step.decision.rule && html`<span class="muted">${step.decision.rule.replaceAll('_', ' ')}</span>`}<${Moment} at=${step.decision.at ?? step.at} /></li>`;
 }
 
 const command = (key, data, { tenant }) => `bellcast trigger ${key} alice${tenant && ` --tenant ${tenant}`} --data '${JSON.stringify(JSON.parse(data)).replaceAll("'", "'\\''")}'`;

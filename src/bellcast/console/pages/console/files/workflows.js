@@ -2,13 +2,14 @@
  * The list of workflows.
  */
 import { newLink } from './edit.js';
-import { count } from './format.js';
+import { count, toneOf } from './format.js';
 import { html } from './html.js';
 import { isLocked } from './managed.js';
+import { Sign, stated, teaser } from './object-parts.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
 import { path } from './server.js';
-import { typeOf } from './workflow-model.js';
+import { stepsOf, typeOf } from './workflow-model.js';
 
 /** Steps in a row of the list. */
 const MAX_STEPS = 7;
@@ -18,15 +19,19 @@ export const Chain = ({ of: steps, max }) => html`<span class="chain" role="img"
 
 const KIND = { name: 'workflow', path: '/workflows' };
 
-/** The version and the name; a lock for those that only a push may write. The usual state, active, is not said. */
-const noteOf = (one) => html`${isLocked(one) && html`<span class="locked" title="Managed by git"><${Icon} name="lock" /><span class="hidden">Managed by git</span></span> `}${[one.version > 0 && `v${one.version}`, one.version > 0 && one.draft && 'draft', one.name].filter(Boolean).join(' · ')}`;
+/** The name and the note, or what it sends; a lock for those that only a push may write. */
+const noteOf = (one) => html`${isLocked(one) && html`<span class="locked" title="Managed by git"><${Icon} name="lock" /><span class="hidden">Managed by git</span></span> `}${[one.name, one.note].filter(Boolean).join(' · ') || teaser(firstText(one))}`;
+/** The first text that a workflow sends. */
+const firstText = (one) => stepsOf(one).map(({ step }) => step.title ?? step.subject ?? step.text).find(Boolean);
+/** All steps of a workflow, with those of its branches. */
+const allSteps = (one) => stepsOf(one).map(({ step }) => step);
+const versionOf = (one) => (one.version === 0 ? 'draft' : `v${one.version}${one.draft ? ' + draft' : ''}`);
 
 export const workflows = {
-  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, tools: (page) => newLink(page, KIND),
   columns: (page) => [
-    { name: 'Workflow', kind: 'title', of: (one) => one.key, text: noteOf }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Type', kind: 'type', of: (one) => one.type },
-    page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && one.steps, show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '12rem' },
-    { name: 'State', kind: 'state', of: (one) => (one.version === 0 ? 'draft' : !one.active && 'inactive') },
+    { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '13rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'State', of: (one) => one.version > 0 && !one.active && 'inactive', show: stated, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: versionOf, width: '6rem' },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };

@@ -1,0 +1,50 @@
+/**
+ * Parts of rows and pages of objects: rows of two lines, recipients of sends, variables in texts, channels, and the headline of a page.
+ */
+import { html } from './html.js';
+import { loadStyle } from './load.js';
+import { CHANNEL_NAMES } from './outcomes.js';
+import { Icon, Person, State, Tag } from './parts.js';
+import { typeOf } from './workflow-model.js';
+
+await loadStyle('object-parts.css');
+
+/** A value with a note below it; on a narrow list, only one that `isKept` is beside it. */
+export const Lines = ({ of, note, isKept = false }) => html`<span class=${isKept ? 'lines kept' : 'lines'}><span>${of}</span>${note && html`<small>${note}</small>`}</span>`;
+
+/** A state in a row that begins with the sign of its object. */
+export const stated = (value) => html`<${State} of=${value} />`;
+
+/** The sign of an object before its name. */
+export const Sign = ({ icon, tone }) => html`<span class=${`avatar sign tone-${tone}`} aria-hidden="true"><${Icon} name=${icon} /></span>`;
+/** The sign of a channel, and a channel by its sign and its name. */
+export const ChannelSign = ({ of }) => html`<${Sign} icon=${typeOf({ type: of }).icon} tone=${typeOf({ type: of }).tone} />`;
+export const Channel = ({ of }) => html`<span class="person"><${ChannelSign} of=${of} /><span class="name">${CHANNEL_NAMES[of]}</span></span>`;
+
+/** A text with its variables by their last names: `Tomorrow: {{ data.customer }}` has the tag “customer”. */
+export const teaser = (text) => text?.split(/\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}/s).map((part, index) => (index % 2 === 0 ? part : part && html`<${Tag}>${part.split('|')[0].trim().split('.').pop()}<//>`));
+
+const AUDIENCES = { topic: 'topics', role: 'operators', tenant: 'tenants', all: 'recipients' };
+/** The kind of an audience, and its words. */
+const audienceOf = (of) => {
+  const kind = Object.keys(AUDIENCES).find((one) => of[one] && one !== 'tenant') ?? (of.tenant ? 'tenant' : 'all');
+  return [kind, { tenant: 'the whole tenant', all: 'everyone' }[kind] ?? `${kind} ${of[kind]}`];
+};
+/** To whom something is sent: a recipient, a variable, or an audience. */
+export function To({ of }) {
+  if (typeof of === 'string') return of.includes('{{') ? teaser(of) : html`<${Person} name=${of} />`;
+  if (Array.isArray(of)) return of.length === 1 ? html`<${To} of=${of[0]} />` : `${of.length} recipients`;
+  const [kind, words] = audienceOf(of);
+  return html`<span class="person"><${Icon} name=${AUDIENCES[kind]} /><span class="name">${words}</span></span>`;
+}
+
+/** The channels of a type: those that are off before a recipient chooses are pale, those that recipients cannot turn off have a lock. */
+export function ChannelMarks({ of: { channels, required, defaults } }) {
+  const isRequired = (channel) => required === true || [required || []].flat().includes(channel);
+  const wordsOf = (channel) => `${CHANNEL_NAMES[channel]}${isRequired(channel) ? ', required' : defaults?.[channel] === false ? ', off by default' : ''}`;
+  const all = (channels ?? []).map((one) => one.channel ?? one);
+  return html`<span class="channel-marks" role="img" aria-label=${all.map(wordsOf).join('; ')}>${all.map((channel) => html`<span key=${channel} title=${wordsOf(channel)} class=${`avatar tone-${typeOf({ type: channel }).tone}${defaults?.[channel] === false && !isRequired(channel) ? ' off' : ''}`}><${Icon} name=${typeOf({ type: channel }).icon} />${isRequired(channel) && html`<span class="lock"><${Icon} name="lock" /></span>`}</span>`)}</span>`;
+}
+
+/** What an object does, or why it fails, as the first sentence of its page. */
+export const Headline = ({ kind, children, note }) => html`<section class=${`verdict ${kind}`} aria-label="State"><${Icon} name=${kind} /><div><h2 dir="auto">${children}</h2>${note && html`<p class="text" dir="auto">${note}</p>`}</div></section>`;
