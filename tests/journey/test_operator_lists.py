@@ -209,6 +209,22 @@ async def test_total_of_recipients_is_counted_up_to_a_limit(rest: Rest, monkeypa
     assert await total(prefix="b") == {"value": 3, "exact": True}
 
 
+async def test_total_of_a_filtered_list_counts_its_matches(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tenant, key in (("acme", "ann"), ("acme", "ben"), ("acme", "bob"), ("acme", "bud"), ("globex", "cat")):
+        rest.clock.advance(1)
+        await rest.app.put(f"/v1/recipients/{key}?tenant={tenant}", json={})
+    since = times.to_rfc3339(rest.clock.now() - 3000)
+
+    async def total(tenant: str, **params: object) -> Any:
+        query = {"tenant": tenant, "from": since, "limit": 1, **params}
+        return (await rest.app.get("/v1/recipients", params=query)).json()["total"]
+
+    assert await total("acme") == {"value": 3, "exact": True}
+    assert await total("*") == {"value": 4, "exact": True}
+    monkeypatch.setattr(lists, "MAX_SCANNED_ROWS", 3)
+    assert await total("acme") == {"value": 2, "exact": False}
+
+
 async def bound_to(rest: Rest, *tenants: str) -> Caller:
     scopes = ["read", "observe", "manage"]
     key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes, "tenants": tenants})).json()["key"]

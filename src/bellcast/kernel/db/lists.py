@@ -92,7 +92,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         shown, has_next, total = found[: query.limit], len(found) > query.limit, None
         if query.is_counted and query.after is None:
             total = ListTotal(len(shown) + has_next, exact=not has_next and end is None)
-            if has_next and not self._set_filters(query, of_all=query.tenants is None):
+            if has_next:
                 total = yield from self._total(query)
         following = shown[-1][: len(self.key)] if has_next else None
         return ListPage([self.convert(row) for row in shown], following, end, total)
@@ -130,27 +130,31 @@ class KeysetList(Struct, Generic[T], frozen=True):
         for examined in (FIRST_SCANNED_ROWS, MAX_SCANNED_ROWS):
             skipped = min(examined, MAX_SCANNED_ROWS) - 1
             last = yield Statement(f"{name}_last", {**params, "skipped": skipped}, heavy=True)
-            bound = {
-                f"until_{column}": one for row in last for column, one in zip(self._columns(tenant), row, strict=True)
-            }
-            found = yield Statement(name, params | bound, heavy=True)
+            found = yield Statement(name, params | self._until(last, tenant), heavy=True)
             if not last or len(found) >= limit:
                 return found, None
         owner = () if tenant is None or self.key[0] != "tenant" else (tenant,)
         return found, (*owner, *last[0])
 
     def _total(self, query: ListQuery) -> Script[ListTotal]:
-        """Count the rows, which the query's filters do not leave out."""
-        value = 0
+        """Count the rows; with filters, those that match among the rows that a page may examine."""
+        value, is_exact = 0, True
         for tenant in query.tenants if query.tenants is not None else (None,):
             name, params = self._statement(query, tenant, None)
-            ((number,),) = yield Statement(
-                f"{name}_total", {**params, "limit": MAX_COUNTED_ITEMS + 1 - value}, heavy=True
-            )
+            params["limit"], counted = MAX_COUNTED_ITEMS + 1 - value, "total"
+            if self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
+                examined = {**params, "skipped": MAX_SCANNED_ROWS - 1}
+                last = yield Statement(f"{name}_last", examined, heavy=True)
+                params, counted, is_exact = params | self._until(last, tenant), "matching", is_exact and not last
+            ((number,),) = yield Statement(f"{name}_{counted}", params, heavy=True)
             value += number
             if value > MAX_COUNTED_ITEMS:
                 return ListTotal(MAX_COUNTED_ITEMS, exact=False)
-        return ListTotal(value, exact=True)
+        return ListTotal(value, is_exact)
+
+    def _until(self, last: Sequence[Row], tenant: str | None) -> dict[str, Any]:
+        """Return the bound of a statement that examines rows up to a key."""
+        return {f"until_{column}": one for row in last for column, one in zip(self._columns(tenant), row, strict=True)}
 
     def _statement(self, query: ListQuery, tenant: str | None, after: RowKey | None) -> tuple[str, dict[str, Any]]:
         """Return the name of a tenant's statement, or of the one of all, and its parameters but the limit."""

@@ -133,8 +133,8 @@ TENANT = "tenant"
 def compose_list(name: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of a list's statements: of all rows, and, if they have a tenant, of one tenant and of each lead.
 
-    `messages_of_tenant` is a page, `messages_of_tenant_last` the last key that a page may examine, and
-    `messages_of_tenant_total` a count."""
+    `messages_of_tenant` is a page, `messages_of_tenant_last` the last key that a page may examine,
+    `messages_of_tenant_total` a count, and `messages_of_tenant_matching` one with the filters."""
     comment, *parts = CLAUSE.split(text)
     clauses = {keyword: part.strip() for keyword, part in zip(parts[::2], parts[1::2], strict=True)}
     key = [column.removesuffix(" DESC") for column in clauses["ORDER BY"].split(", ")]
@@ -158,8 +158,11 @@ def compose_list(name: str, text: str) -> Iterator[tuple[str, str]]:
         texts = {
             place: f"SELECT {clauses['SELECT']} {source} {shown} ORDER BY {order} LIMIT :limit",
             f"{place}_last": f"SELECT {', '.join(columns)} {source} {examined} ORDER BY {order} LIMIT 1 OFFSET :skipped",
-            f"{place}_total": f"SELECT count(*) FROM (SELECT 1 {source} {examined} LIMIT :limit) AS few",  # noqa: S608  parts of one text of a `.sql` file
         }
+        # Without filters, both counts would be the same.
+        counted = {"total": examined} | ({"matching": shown} if shown != examined else {})
+        for name_of, rows in counted.items():
+            texts[f"{place}_{name_of}"] = f"SELECT count(*) FROM (SELECT 1 {source} {rows} LIMIT :limit) AS few"  # noqa: S608  parts of one text of a `.sql` file
         yield from ((each, f"{comment}{text}") for each, text in texts.items())
 
 

@@ -39,7 +39,7 @@ def test_all_statements_are_used(dialect: str) -> None:
 def list_of(name: str) -> str:
     """Return the list that a statement belongs to, else the statement itself."""
     lists = [head[2] for file in SQL for head in statements.HEAD.finditer(file.read_text()) if head[1] == "list"]
-    family = re.compile(rf"({'|'.join(lists)})(_of_(tenant|[a-z]+))?(_last|_total)?")
+    family = re.compile(rf"({'|'.join(lists)})(_of_(tenant|[a-z]+))?(_last|_total|_matching)?")
     return found[1] if (found := family.fullmatch(name)) else name
 
 
@@ -84,7 +84,9 @@ def test_list_stands_for_the_statements_of_its_pages(tmp_path: Path, monkeypatch
     assert loaded["a_of_b"] == f"-- A.\nSELECT id, tenant {of_lead} AND (y OR z) ORDER BY id DESC LIMIT :limit"
     assert loaded["a_of_b_last"] == f"-- A.\nSELECT id {of_lead} ORDER BY id DESC LIMIT 1 OFFSET :skipped"
     assert loaded["a_of_b_total"] == f"-- A.\nSELECT count(*) FROM (SELECT 1 {of_lead} LIMIT :limit) AS few"
-    assert len(loaded) == 3 * len(("of all", "of a tenant", "of a lead"))
+    matching = f"-- A.\nSELECT count(*) FROM (SELECT 1 {of_lead} AND (y OR z) LIMIT :limit) AS few"
+    assert loaded["a_of_b_matching"] == matching
+    assert len(loaded) == 4 * len(("of all", "of a tenant", "of a lead"))
 
 
 def test_duplicate_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

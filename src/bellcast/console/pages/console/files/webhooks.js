@@ -125,7 +125,7 @@ function useAttempts(one, mayWatch) {
 /** Whether it is accepted, and the last attempts. */
 function Health({ page, one }) {
   const attempts = useAttempts(one, page.may(CONTENT)), wordsOf = ({ text, detail }) => `${text.split(' to ')[0]}: ${detail.error ?? 'accepted'}`;
-  return html`${HEADLINES[stateOf(one)](one)}${attempts.length > 0 && html`<${Card} title="Last attempts"><ol class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<li key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></li>`)}</ol>
+  return html`${HEADLINES[stateOf(one)](one)}${attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
     <ul class="rows-of">${attempts.slice(0, FEW).map(({ at, text, detail }) => html`<li key=${detail.event + detail.attempt}><${State} of=${detail.error ?? 'accepted'} kind=${detail.error ? 'bad' : 'ok'} />${text.split(' to ')[0]}<span class="muted grow">${detail.attempt > 1 && `attempt ${detail.attempt}`}</span><${Time} at=${at} /></li>`)}</ul><//>`}`;
 }
 
