@@ -12,6 +12,7 @@ LATER = (
     "form-fields.css",
     "histogram.css",
     "live.css",
+    "object-parts.css",
     "playground.css",
     "run.css",
     "schema-fields.css",

@@ -10,7 +10,7 @@ import { typeOf } from './workflow-model.js';
 await loadStyle('object-parts.css');
 
 /** A value with a note below it; on a narrow list, only one that `isKept` is beside it. */
-export const Lines = ({ of, note, isKept = false }) => html`<span class=${isKept ? 'lines kept' : 'lines'}><span>${of}</span>${note && html`<small>${note}</small>`}</span>`;
+export const Lines = ({ of, note, isKept = false }) => html`<span class=${isKept ? 'two-lines kept' : 'two-lines'}><span>${of}</span>${note && html`<small>${note}</small>`}</span>`;
 
 /** A state in a row that begins with the sign of its object. */
 export const stated = (value) => html`<${State} of=${value} />`;
