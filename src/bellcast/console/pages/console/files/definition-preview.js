@@ -2,9 +2,9 @@
  * What recipients see of a type, a schedule or an event source, beside the form that defines it.
  */
 import { html } from './html.js';
+import { teaser } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon, Type } from './parts.js';
-import { teaser } from './templates.js';
 
 /** The notification, or the workflow that sends its own. */
 function Sent({ of: { notification, workflow, to } }) {

@@ -12,8 +12,6 @@ import { CONTENT } from './roles.js';
 import { path } from './server.js';
 import { typeOf } from './workflow-model.js';
 
-export { teaser };
-
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 
 /** The channels as icons, as the list of workflows shows steps. */
