@@ -229,6 +229,8 @@ def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator
         with console.progress("Restoring the PostgreSQL store") as progress:
             counts = asyncio.run(postgres_copies.restore(file, settings.store.url or "", progress, replace=force))
     except Conflict as conflict:
+        if force:
+            raise
         raise CommandError(
             conflict.detail, "pass another database with --store, or replace its data with --force"
         ) from None

@@ -1,13 +1,20 @@
 """Calls that run together, if they arrive at the same time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 from bellcast.kernel.errors import Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def shared(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start work for which several callers wait, each with `asyncio.shield`. Its failure is not logged if none waits for it any more."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return task
 
 
 class CallBatcher(Generic[T, R]):

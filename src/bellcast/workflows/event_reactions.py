@@ -16,6 +16,7 @@ from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cach
 from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.kernel.call_batcher import shared
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
@@ -98,7 +99,7 @@ class Sources(Struct, eq=False):
             found.valid_until, self.engines().clock.now()
         ):
             if tenant not in self._reading:
-                self._reading[tenant] = asyncio.ensure_future(self._read(tenant))
+                self._reading[tenant] = shared(self._read(tenant))
             # A store that does not respond must not block live events without rules.
             with contextlib.suppress(TimeoutError, BellcastError):
                 await asyncio.wait_for(asyncio.shield(self._reading[tenant]), READ_TIMEOUT_SECONDS)

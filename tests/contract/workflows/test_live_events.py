@@ -1,5 +1,7 @@
 """Reactions to live events of the app: the end of waits, and event sources, on every store."""
 
+import asyncio
+import gc
 from typing import Any
 
 import msgspec
@@ -163,6 +165,28 @@ class TestSources:
         await publish(world, "lead.assigned", {"client": "Ann"}, topic="a", tenant="acme")
         await world.settle()
         assert await app.titles("alice", tenant="acme") == ["Lead of Ann"]
+
+    async def test_failed_read_of_sources_that_took_too_long_is_not_logged(
+        self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logged: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+        is_failing = asyncio.Event()
+
+        async def page(*_: object) -> None:
+            await is_failing.wait()
+            raise Unavailable
+
+        monkeypatch.setattr(event_reactions, "READ_TIMEOUT_SECONDS", 0)
+        monkeypatch.setattr(world.store.engine, "read", page)
+        await world.workflows.sources.matches(
+            [LiveEvent(tenant="", name="lead.assigned", data=None, recipient="alice")]
+        )
+        is_failing.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+        assert logged == []
 
     async def test_event_on_a_topic_becomes_a_notification(self, world: WorkflowWorld, app: App) -> None:
         await put_source(world, topic="private-provider.{provider}", notification=LEAD)

@@ -1,11 +1,12 @@
 """Calls that arrive at the same time run together."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
 
-from bellcast.kernel.call_batcher import CallBatcher
+from bellcast.kernel.call_batcher import CallBatcher, shared
 from bellcast.kernel.errors import NotFound, Unavailable
 
 
@@ -59,3 +60,22 @@ async def test_cancelled_call_does_not_run() -> None:
     with pytest.raises(asyncio.CancelledError):
         await first
     assert doubler.runs == [[2]]
+
+
+async def test_shared_work_that_fails_after_its_last_caller_has_left_is_not_logged() -> None:
+    logged: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    is_failing = asyncio.Event()
+
+    async def fail() -> None:
+        await is_failing.wait()
+        raise Unavailable
+
+    work = shared(fail())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(work), 0)
+    is_failing.set()
+    await asyncio.wait((work,))
+    del work
+    gc.collect()
+    assert logged == []

@@ -24,6 +24,7 @@ from bellcast.kernel.brokers.memory import EPOCH_BITS
 from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, LEADERLESS, NatsTransport
 from bellcast.kernel.brokers.nats_wire import Message
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
+from bellcast.kernel.call_batcher import shared
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 
@@ -361,7 +362,7 @@ class NatsLog(TopicLog):
         if known is not None and known.name == self._name(tenant) and known.limits == self._limits():
             return known
         if tenant not in self._lookups:
-            self._lookups[tenant] = lookup = asyncio.get_running_loop().create_task(self._look_up(tenant))
+            self._lookups[tenant] = lookup = shared(self._look_up(tenant))
             lookup.add_done_callback(lambda _: self._lookups.pop(tenant, None))
         return await asyncio.shield(self._lookups[tenant])
 

@@ -17,6 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker
+from bellcast.kernel.call_batcher import shared
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import SettingsError, Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, UNENCODABLE, Event, LiveEvent, Stream
@@ -149,7 +150,7 @@ class RemoteBroker(Broker):
     async def fence(self) -> None:
         """Return once everything that was published before the call has been delivered. Raises Unavailable."""
         if self._fence is None:
-            self._fence = asyncio.get_running_loop().create_task(self._pass_fence())
+            self._fence = shared(self._pass_fence())
         await asyncio.shield(self._fence)
 
     async def _pass_fence(self) -> None:

@@ -40,7 +40,7 @@ def backup(database: Path, target: Path, progress: Progress) -> None:
 def restore(source: Path, database: Path, progress: Progress) -> None:
     """Replace a store with a backup. Positions of earlier connections become unknown, so clients reload."""
     with stopped(database) as lock, closing(open_database(source)) as backup_:
-        verify(backup_)
+        verify_backup(source, backup_)
         ready = discard_restore(database)
         try:
             make_private(ready)
@@ -93,6 +93,14 @@ def verify(connection: sqlite3.Connection) -> None:
     ((first, *_), *_) = connection.execute("PRAGMA integrity_check(1)").fetchall()
     if first != "ok":
         raise Unavailable(f"The database file is damaged: {first}.")
+
+
+def verify_backup(file: Path, connection: sqlite3.Connection) -> None:
+    """Verify a file that is to be restored; errors name it."""
+    try:
+        verify(connection)
+    except (Conflict, Unavailable) as refusal:
+        raise type(refusal)(f"{file}: {refusal.detail}") from None
 
 
 def open_database(path: Path) -> sqlite3.Connection:

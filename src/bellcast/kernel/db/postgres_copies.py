@@ -97,7 +97,7 @@ async def restore(file: Path, url: str, progress: Progress, *, replace: bool) ->
     reload."""
     try:
         with closing(backup.open_database(file)) as copy:
-            backup.verify(copy)
+            backup.verify_backup(file, copy)
             if migrations.pending(copy):
                 raise Conflict(
                     f"{file} was made by an older version: run `bellcast restore {file} --data FOLDER`, then "

@@ -120,7 +120,7 @@ async def test_damaged_backup_is_refused_and_the_store_stays(
     whole = copy.read_bytes()
     copy.write_bytes(whole[:200_000] + b"\x00" * 50_000 + whole[250_000:])
     await engine.close()
-    with pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(Unavailable, match=f"^{copy}: The database file is damaged"):
         backup.restore(copy, database, no_progress)
     copy.write_bytes(b"no database at all, just text" * 100)
     with pytest.raises(Unavailable):
@@ -209,7 +209,7 @@ async def test_restored_file_is_verified_before_it_replaces_the_store(
 async def test_another_programs_database_is_refused(tmp_path: Path, database: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE notes (text)")
-    with pytest.raises(Conflict, match="not created by Bellcast"):
+    with pytest.raises(Conflict, match=f"^{tmp_path / 'other'}: .* not created by Bellcast"):
         backup.restore(tmp_path / "other", database, no_progress)
     with pytest.raises(Conflict, match="not created by Bellcast"):
         backup.backup(tmp_path / "other", tmp_path / "copy", no_progress)
