@@ -9,7 +9,7 @@ import json
 import random
 import sys
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -19,8 +19,10 @@ from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers import history as model
+from bellcast.kernel.brokers import nats_wire as wire
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
+from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import Unavailable
@@ -73,6 +75,15 @@ class LawNode:
         await self.broker.publish(*published)
         return published
 
+    async def change_leader(self, tenant: str) -> None:
+        """Let another server of a NATS cluster lead the tenant's log."""
+        if isinstance(self.broker, RemoteBroker) and isinstance(transport := self.broker.transport, NatsTransport):
+            subject = f"{transport.prefix.decode()}.log.{wire.token(tenant).decode()}.>"
+            with suppress(Unavailable):
+                reply = await transport.request(b"$JS.API.STREAM.NAMES", wire.encode_json({"subject": subject})).reply()
+                for name in json.loads(reply.payload)["streams"] or []:
+                    await transport.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{name}".encode()).reply()
+
     async def cut_off(self, rng: random.Random) -> None:
         """Interrupt the subscriptions of this node."""
         if isinstance(self.broker, RemoteBroker):
@@ -110,7 +121,10 @@ class LawClient:
         self.law, self.rng, self.name = law, law.rng, name
         self.is_sse = law.rng.random() < 0.5
         self.topics = law.rng.sample(TOPICS, law.rng.randint(1, len(TOPICS)))
-        self.joined: dict[str, Offset] = {}  # topics that the app's handlers chose; their later events are expected
+        self.joined: dict[
+            str, Offset
+        ] = {}  # topics that the app's handlers chose; later events of the same log are expected
+        self.rejoined: tuple[str, ...] = ()  # those that its last connection began with
         self.position: str | None = None
         self.base: Offset | None = None  # events after it are expected
         self.received: list[Offset] = []  # since `base`
@@ -132,6 +146,7 @@ class LawClient:
         connection = connect(node.hub, id, principal, phase=Phase.OPENING, dialect=dialect, max_unsent=limit)
         self.connection, self.handled, self.node = connection, 0, node
         joined = tuple(self.joined)
+        self.rejoined = joined
         replay = await resume.read(node.hub, connection, self.topics, self.position, 0, joined=joined)
         if connection.phase is Phase.CLOSED:
             return
@@ -196,6 +211,9 @@ class LawClient:
                 self.resets += 1
                 self.position, self.received = id, []
                 self.base = _offset(id)
+                if self.base is not None:  # what it joined in an earlier log is followed from here
+                    earlier = [one for one in self.rejoined if self.joined[one][0] != self.base[0]]
+                    self.joined |= dict.fromkeys(earlier, self.base)
             case "event":
                 event_id = _offset(frame["id"])
                 assert event_id is not None
@@ -223,16 +241,21 @@ class LawClient:
         return [
             id
             for id, event in self.law.log.items()
-            if (event.topic in self.topics or (event.topic in self.joined and id > self.joined[event.topic]))
+            if (event.topic in self.topics or self.has_joined(event.topic, id))
             and event.sender not in self.own
             and id[0] == self.base[0]
             and self.base < id <= end
             and id not in self.received
         ]
 
+    def has_joined(self, topic: str, id: Offset) -> bool:
+        """True if the client joined a topic before this event of the same log."""
+        joined = self.joined.get(topic)
+        return joined is not None and joined[0] == id[0] and id > joined
+
 
 class TopicHistories:
-    """A random history: clients that connect and disconnect, publishers, interruptions, and the time."""
+    """A random history: clients that connect and disconnect, publishers, interruptions, other leaders, and the time."""
 
     def __init__(self, nodes: list[LawNode], clock: FakeClock, seed: int) -> None:
         self.nodes, self.clock, self.rng = nodes, clock, random.Random(seed)
@@ -262,7 +285,7 @@ class TopicHistories:
             case 10:
                 self.change_inbox(client)
             case 11:
-                await node.cut_off(self.rng)
+                await (node.change_leader(self.tenant) if self.rng.random() < 0.5 else node.cut_off(self.rng))
             case 13 | 14:
                 await client.join(client.node or node)
             case 12:

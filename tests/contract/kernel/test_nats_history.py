@@ -556,6 +556,23 @@ async def test_cluster_that_has_lost_events_begins_a_new_log(start: Start) -> No
     assert ((await node.publish("a", 2)).id or "").partition(".")[0] != before.partition(".")[0]
 
 
+@pytest.mark.thorough
+async def test_events_that_the_answering_replica_has_not_yet_are_read_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start(engines.nats_cluster().url)
+    before = (await node.publish("a", 1)).id or ""
+    await node.publish("a", 2)
+    get, behind = node.log._get, [True]
+
+    async def get_from_another(stream: nats_log.TenantStream, **body: object) -> Any:
+        return [] if "batch" in body and behind and behind.pop() else await get(stream, **body)
+
+    monkeypatch.setattr(node.log, "_get", get_from_another)
+    assert await data(node.history, before, A) == ([2], True)
+    assert behind == []
+
+
 async def test_kept_event_is_refused_until_the_server_was_reached_once() -> None:
     log = NatsLog(NatsTransport(f"nats://127.0.0.1:{free_port()}", "p"), lambda: 1_000_000, model.KeepRules(lambda: ()))
     with pytest.raises(Unavailable):

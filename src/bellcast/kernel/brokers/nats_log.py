@@ -37,12 +37,12 @@ ANCHOR_MS = 600_000
 ANCHOR_AGE_MS = 3_600_000
 # A stream without events for a day is deleted: each takes a Raft group in a cluster.
 IDLE_SECONDS = 86_400
-# Maximum messages and bytes per batch, and concurrent batches: a server closes the connection of a client with 64 MB of
+# Maximum messages and bytes per batch, and concurrent reads: a server closes the connection of a client with 64 MB of
 # unread messages.
 BATCH_MESSAGES, BATCH_BYTES, MAX_BATCHES = 1_000, 1_048_576, 32
 # After a refusal, a tenant's stream is not requested again for this time (milliseconds).
 FULL_MS = 60_000
-# Seconds between attempts while a stream has no leader, or while the read replica lags behind the leader.
+# Seconds between attempts while a stream has no leader, or while the replica that answers is behind the leader.
 RETRY_SECONDS = 0.02
 # A server that shuts down answers as if JetStream was off, before it closes the connections.
 OFF_SECONDS = 1.0
@@ -56,7 +56,7 @@ LEADERLESS_SECONDS = 10.0
 NO_RESPONDERS = 503
 AT = b"Bellcast-At"
 # Error codes of JetStream (server/errors.json).
-NOT_FOUND, EXISTS = 10059, 10058
+NOT_FOUND, EXISTS, NO_MESSAGE = 10059, 10058, 10037
 FULL = {10023, 10026, 10028, 10047}  # storage, streams, and the limits of the account
 UNSUPPORTED = {10039, 10076, 10074}  # JetStream is off, or refuses three replicas on one server
 
@@ -243,23 +243,18 @@ class NatsLog(TopicLog):
         if after is not None and not after.epoch and after.offset <= stream.since:
             after = EventId(stream.epoch, 0)
         start = after.offset if after is not None and after.epoch == stream.epoch and kind != "newest" else None
-        least = await self._leader_end(tenant, stream) if self._is_cluster else 0
-        while True:
+        if self._is_cluster:
+            end = await self._leader_end(tenant, stream)
+        else:
             # JetStream answers the requests of a connection in order, and after the events that it has published before.
             last = await self._get(stream, last_by_subj=everything)
-            is_new = not last or start != _sequence(last[0])
-            read = streams if is_new and (kind != "newest" or limit) else ()
-            found = await asyncio.gather(*(self._messages(stream, one, start) for one in read))
-            first = await self._get(stream, seq=1, next_by_subj=everything) if read and start is not None else last
-            if last and first:
-                end, begin = _sequence(last[0]), _sequence(first[0])
-            else:  # all messages have expired
-                state = (await self._api("STREAM.INFO", stream.name))["state"]
-                end, begin = state["last_seq"], state["first_seq"]
-            if end >= least:
-                break
-            await asyncio.sleep(RETRY_SECONDS)  # this replica is behind the leader
-        end = least or end
+            end = _sequence(last[0]) if last else await self._bound(stream, "last_seq")
+        read = streams if start != end and (kind != "newest" or limit) else ()
+        found = await asyncio.gather(*(self._messages(stream, one, start, end) for one in read))
+        begin = 0
+        if read and start is not None:  # later: the messages may have expired
+            first = [] if self._is_cluster else await self._get(stream, seq=1, next_by_subj=everything)
+            begin = _sequence(first[0]) if first else await self._bound(stream, "first_seq")
         stream.last = max(stream.last, end)
         incomplete: list[Stream] = []
         entries: list[StoredEntry] = []
@@ -274,7 +269,7 @@ class NatsLog(TopicLog):
                 incomplete.append(one)
                 if kind == "missed":
                     continue
-                kept = messages if start is None else await self._messages(stream, one, None)
+                kept = messages if start is None else await self._messages(stream, one, None, end)
                 cleared = max((number for number, message in enumerate(kept, 1) if not message.payload), default=0)
                 messages = [message for message in kept[cleared:][-most:] if _time(message) > oldest]
             some = [
@@ -286,22 +281,28 @@ class NatsLog(TopicLog):
         entries.sort(key=lambda entry: entry.offset)
         return LogRead(EventId(stream.epoch, end), entries, list(streams) if start is None else incomplete)
 
-    async def _messages(self, stream: TenantStream, name: Stream, start: int | None) -> list[Message]:
-        """Return the messages after a sequence, as many as tell whether they are complete; all without one. Raises
-        StreamGone."""
+    async def _messages(self, stream: TenantStream, name: Stream, start: int | None, end: int) -> list[Message]:
+        """Return the messages after a sequence, as many as tell whether they are complete; all without one. Those after `end` may
+        be missing. In a cluster, each request may go to another replica, which may be behind: the leader knows whether there
+        are later messages. Raises StreamGone."""
         rule = self._rules.for_stream(name)
         most = rule.events + 1 if start is not None and rule is not None and rule.events else sys.maxsize
         subject = _subject(stream, name)
         found: list[Message] = []
-        after, pending = start or 0, True
-        while pending and len(found) < most:
+        after = start or 0
+        while after < end and len(found) < most:
+            later = {"seq": after + 1, "next_by_subj": subject}
             batch = min(most - len(found), BATCH_MESSAGES)
             async with self._batches:
-                body = {"seq": after + 1, "next_by_subj": subject, "batch": batch, "max_bytes": BATCH_BYTES}
-                some = await self._get(stream, **body)
-            pending = bool(some) and (some[-1].header(b"Nats-Num-Pending") or b"0") != b"0"
+                if self._is_cluster and not await self._api("STREAM.MSG.GET", stream.name, **later):
+                    break
+                some = await self._get(stream, **later, batch=batch, max_bytes=BATCH_BYTES)
             found += some
             after = _sequence(found[-1]) if found else after
+            if not self._is_cluster and (not some or (some[-1].header(b"Nats-Num-Pending") or b"0") == b"0"):
+                break
+            if not some:
+                await asyncio.sleep(RETRY_SECONDS)
         return found
 
     async def _get(self, stream: TenantStream, **body: object) -> list[Message]:
@@ -316,9 +317,14 @@ class NatsLog(TopicLog):
             raise StreamGone
         return messages
 
+    async def _bound(self, stream: TenantStream, name: str) -> int:
+        """Return `first_seq` or `last_seq` of a stream. Raises StreamGone."""
+        bound: int = (await self._api("STREAM.INFO", stream.name))["state"][name]
+        return bound
+
     async def _leader_end(self, tenant: str, stream: TenantStream) -> int:
         """Return the newest sequence that the leader has, once every event up to it has been received. Raises StreamGone."""
-        end: int = (await self._api("STREAM.INFO", stream.name))["state"]["last_seq"]
+        end = await self._bound(stream, "last_seq")
         if end < stream.last:  # the cluster has lost acknowledged events
             await self._replace(tenant, stream)
             raise StreamGone
@@ -442,8 +448,8 @@ class NatsLog(TopicLog):
         await asyncio.sleep(RETRY_SECONDS)
 
     async def _api(self, call: str, stream: str = "", /, **body: object) -> dict[str, Any]:
-        """Call JetStream. Raises Unavailable, LogUnsupported, LogFull, or StreamGone if the stream does not exist or another
-        process has created it."""
+        """Call JetStream, whose answer about a message that does not exist is empty. Raises Unavailable, LogUnsupported, LogFull,
+        or StreamGone if the stream does not exist or another process has created it."""
         version = self._transport.info.get("version", "")  # unknown until the first connection
         if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_VERSION:
             raise LogUnsupported(f"NATS {version} is older than 2.11.")
@@ -458,6 +464,8 @@ class NatsLog(TopicLog):
                 raise StreamGone
             if code in FULL:
                 raise LogFull(description)
+            if code == NO_MESSAGE:
+                return {}
             if answer and code not in UNSUPPORTED:
                 raise Unavailable(f"JetStream cannot be used: {description}.")
             if not is_last:
