@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 91_051),
+    "lines": (0, 91_059),
     "modules": (0, 565),
     "classes": (0, 1_247),
-    "functions": (0, 5_807),
+    "functions": (0, 5_808),
     "private functions used once": (0, 693),
     "functions that only pass their parameters on": (0, 30),
     "median lines of a function": (5, 6),
