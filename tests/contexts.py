@@ -17,7 +17,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live_feed import CountedKind, FeedEvent, SimpleFeedKind
+from bellcast.live_feed import CountedKind, FeedEvent, RequestFilter, ServedRequest, SimpleFeedKind
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import WebhookSink
 
@@ -29,6 +29,10 @@ class NoFeed:
 
     def emit(self, event: FeedEvent) -> None:
         """Do nothing."""
+
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        """Return no requests."""
+        return ()
 
     def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         """Do nothing."""

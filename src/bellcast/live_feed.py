@@ -1,7 +1,7 @@
 """Events of the live feed, which shows operators the activity of a server, and the filter of one watcher."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_network
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -186,25 +186,6 @@ def network_of(address: str | None) -> str | None:
 KEPT_EVENTS = 200
 
 
-class Feed(Protocol):
-    """Accepts events. It is cheap without a watcher: there is one call per request, send or publish, none per
-    delivery."""
-
-    @property
-    def is_watched(self) -> bool:
-        """True while a watcher is connected. Otherwise events need no content."""
-
-    def emit(self, event: FeedEvent) -> None:
-        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
-
-    def count(self, kind: CountedKind, tenant: str, number: int) -> None:
-        """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
-
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
-        time. It must hold only small values, because the ring keeps it."""
-
-
 class SkippedEvents(Struct, frozen=True):
     """Number of events omitted in a second, in total and by kind."""
 
@@ -288,3 +269,25 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
             and self.since <= request.at
             and (self.until is None or request.at < self.until)
         )
+
+
+class Feed(Protocol):
+    """Accepts events. It is cheap without a watcher: there is one call per request, send or publish, none per
+    delivery."""
+
+    @property
+    def is_watched(self) -> bool:
+        """True while a watcher is connected. Otherwise events need no content."""
+
+    def emit(self, event: FeedEvent) -> None:
+        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
+
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        """Return the recent requests of this node, newest first, older than the one with this time and id."""
+
+    def count(self, kind: CountedKind, tenant: str, number: int) -> None:
+        """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
+
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
+        """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
+        time. It must hold only small values, because the ring keeps it."""

@@ -23,7 +23,8 @@ from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Prec
 from bellcast.kernel.field_limits import INNER
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.outbound.connection_steps import TestStep
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.outbound.connection_steps import TestReport, TestStep
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import (
     SETTING_PREFIX,
@@ -178,6 +179,12 @@ async def delete(call: ResourceCall[None]) -> bool:
         return False
     audit.note_changes(call.request, {} if before is None else _audited(before), {})
     return True
+
+
+async def test_mail_server(request: ApiRequest) -> TestReport:
+    """Test the e-mail provider of the project that is tried first. Raises NotFound without one."""
+    guards.count(request, "tests", guards.TESTS_PER_MINUTE)
+    return await context.of(request)[ProviderDirectory].test_first(DEFAULT_TENANT, "email")
 
 
 @PROVIDERS.act(

@@ -9,11 +9,12 @@ import msgspec
 
 from bellcast.agents import http as agents
 from bellcast.auth import http as tokens
-from bellcast.channels.http import explanations, mailbox, messages, notification_types, unsubscribe
+from bellcast.channels.http import mailbox, messages, notification_types, unsubscribe
 from bellcast.channels.suppressions import http as suppressions
 from bellcast.console.http import connections, live_feed, nodes, settings, stats
 from bellcast.console.pages import browser_files, check, console, embed, error_pages, landing
 from bellcast.documents import http as stored_secrets
+from bellcast.explanations import http as explanations
 from bellcast.exports import http as export
 from bellcast.inbox.http import bulk, inbox, notifications
 from bellcast.kernel.http import ASGIApp, responses, served_file

@@ -7,14 +7,15 @@ from msgspec.structs import replace
 
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.brokers import history
-from bellcast.kernel.db.lists import ListPage, ListTotal
+from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
+from bellcast.live.hub import topic_list
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.recipients import changes
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
@@ -26,10 +27,7 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.topics import publishing, types
-from bellcast.topics.types import EventPage, PastEvent, Presence, SubscriptionPage
-
-# A position after every tenant's topics: its last character is the highest possible one.
-AFTER_ALL = ("\U0010ffff", "")
+from bellcast.topics.types import EventPage, ListedTopic, PastEvent, Presence, SubscriptionPage
 
 
 class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,17 +67,6 @@ class TopicsOfRecipientQuery(TenantQuery, frozen=True, kw_only=True):
     after: str = ""
 
 
-class ListedTopic(Struct, frozen=True, kw_only=True):
-    """A topic with its subscribers (at most 10,000), the connections that follow it on all nodes, and its present members."""
-
-    topic: str
-    tenant: str | None
-    subscribers: int
-    followers: int
-    present: int
-
-
-NOT_FOLLOWED = TopicCount(0, 0)
 TOPICS = Resource("topics", "/{topic:str}", lambda request: (topic(request),), tag="Topics")
 OF_RECIPIENT = Resource(
     "recipients", "/{key:str}/subscriptions", lambda request: (recipients.key(request),), tag="Topics"
@@ -98,30 +85,8 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
 
     A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
     `to`. Its total is exact if it has only one page."""
-    wanted, connections = replace(listing.list_query, prefix=listing.query.prefix), listing.ctx[ConnectionSurvey]
-    stored = await StoredSubscriptions(listing.ctx.engines.db).topics(wanted)
-    subscribers = {(owner, name): count for owner, name, count in stored.items}
-    followed: dict[tuple[str, str], TopicCount] = {}
-    for tenant in [None] if wanted.tenants is None else wanted.tenants:
-        followed |= await connections.followed_topics(tenant)
-    after, last = wanted.after or (), stored.scanned_until or AFTER_ALL
-    live = {place for place in followed if after < place <= last and place[1].startswith(wanted.prefix)}
-    places = sorted(live | subscribers.keys())
-    has_next = stored.next is not None or len(places) > wanted.limit
-    places = places[: wanted.limit]
-    shown = [
-        ListedTopic(
-            topic=name,
-            tenant=tenants.shown(owner),
-            subscribers=subscribers.get((owner, name), 0),
-            followers=followed.get((owner, name), NOT_FOLLOWED).connections,
-            present=followed.get((owner, name), NOT_FOLLOWED).members,
-        )
-        for owner, name in places
-    ]
-    scanned_until = None if has_next else stored.scanned_until
-    total = ListTotal(len(shown) + has_next, exact=not has_next and scanned_until is None)
-    return ListPage(shown, places[-1] if has_next else None, scanned_until, None if listing.query.after else total)
+    wanted = replace(listing.list_query, prefix=listing.query.prefix)
+    return await topic_list.page(listing.ctx.engines.db, listing.ctx[ConnectionSurvey], wanted)
 
 
 @SUBSCRIPTIONS.put(SubscribeBody, Subscription, is_body_optional=True, example={})

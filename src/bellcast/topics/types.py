@@ -183,3 +183,13 @@ class EventPage(Struct, frozen=True):
     next: str | None
     epoch: str | None
     recovered: bool
+
+
+class ListedTopic(Struct, frozen=True, kw_only=True):
+    """A topic with its subscribers (at most 10,000), the connections that follow it on all nodes, and its present members."""
+
+    topic: str
+    tenant: str | None
+    subscribers: int
+    followers: int
+    present: int

@@ -45,12 +45,12 @@ def test_settings_that_bound_clients_are_documented() -> None:
 
 
 # The API and its framework, and the rooms whose work a caller causes.
-BOUNDED = re.compile(r"bellcast\.(kernel\.http|rest|(\w+\.)+http|channels|templates|workflows)(\.|$)")
+BOUNDED = re.compile(r"bellcast\.(kernel\.http|rest|(\w+\.)+http|channels|explanations|templates|workflows)(\.|$)")
 
 # Bounds of these modules that do not limit what a peer can hold.
 OTHER_BOUNDS = {
     "channels.catalog.MAX_COMPARED",
-    "channels.http.explanations.MAX_MESSAGES",
+    "explanations.deliveries.MAX_MESSAGES",
     "channels.store.messages.MAX_OF_REFERENCE",
     "channels.types.MAX_OF_REFERENCE",
     "kernel.outbound.http.MAX_PORT",

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.templates import content_checks, variables
 from bellcast.templates.variables import UsedVariable
-from bellcast.workflows.http import text_checks
+from bellcast.workflows import text_checks
 
 NAMES = [f"property_{number:03}_of_the_booking" for number in range(990)]
 SCHEMA = {"type": "object", "properties": {name: {"type": "string"} for name in NAMES}}

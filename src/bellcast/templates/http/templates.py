@@ -9,12 +9,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.auth.editor_tokens import EditorClaims
 from bellcast.channels.catalog import Catalog, no_template
-from bellcast.channels.http.explanations import simulation_causes
 from bellcast.channels.http.messages import HTML_HEADERS
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
 from bellcast.documents.types import PROJECT
+from bellcast.explanations.deliveries import simulation_causes
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit, shown
@@ -30,12 +30,10 @@ from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import compilation, content_checks, email_imports, lengths, rendering, tenant_budget, variables
 from bellcast.templates.email_checks import Finding
-from bellcast.templates.http import checks, samples
-from bellcast.templates.http.checks import FindingList
-from bellcast.templates.http.samples import SampleList
 from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.templates.variables import TemplateVariable
-from bellcast.workflows import references
+from bellcast.workflows import references, template_checks, template_samples
+from bellcast.workflows.template_samples import Sample
 
 T = TypeVar("T", bound=Struct)
 
@@ -104,7 +102,7 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
-    return await checks.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
+    return await template_checks.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
 
 
 KIND = objects.Kind(
@@ -121,13 +119,25 @@ KIND = objects.Kind(
     merge=Template.overridden_by,
     is_open_to_viewers=True,
     is_versioned=True,
-    find_effects=checks.effects,
+    find_effects=template_checks.effects,
     find_obstacles=_obstacles,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
         "email": {"subject": "New booking", "html": "<p>{{ data.client }} booked {{ data.when | datetime }}.</p>"},
     },
 )
+
+
+class FindingList(Struct, frozen=True):
+    """What the author of a template should see, errors first."""
+
+    findings: list[Finding]
+
+
+class SampleList(Struct, frozen=True):
+    """The last sends that a template could have rendered, newest first."""
+
+    samples: list[Sample]
 
 
 class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -321,7 +331,7 @@ async def check(call: ResourceCall[bytes]) -> FindingList:
     body = await _parsed(request, call.body, CHECK)
     subject = await _subject(request, body)
     data = None if body.data is None and body.sample is None else subject.data
-    return FindingList(await checks.check(ctx, call.tenant, key, subject.template, data))
+    return FindingList(await template_checks.check(ctx, call.tenant, key, subject.template, data))
 
 
 # Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
@@ -426,7 +436,7 @@ async def recent_samples(call: ResourceCall[None]) -> SampleList:
 
     The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
     numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
-    return SampleList(await samples.samples(call.ctx, call.tenant, *call.key))
+    return SampleList(await template_samples.last_sends(call.ctx, call.tenant, *call.key))
 
 
 @TEMPLATE.get(list[TemplateVariable], "/variables", required_scope="manage")
@@ -436,7 +446,7 @@ async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
     subject = await _subject(call.request, PreviewRequest())
-    users = await samples.find_users(call.ctx, call.tenant, *call.key)
+    users = await template_samples.find_users(call.ctx, call.tenant, *call.key)
     return await tenant_budget.in_thread(
         call.tenant, lambda: variables.declared(variables.schema_paths(users), subject.template)
     )
@@ -486,7 +496,7 @@ async def _subject(
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
     values, data = body.values, body.data or {}
     if body.sample is not None:
-        found_data = [one.data for one in await samples.samples(ctx, tenant, key) if one.id == body.sample]
+        found_data = [one.data for one in await template_samples.last_sends(ctx, tenant, key) if one.id == body.sample]
         if not found_data:
             raise Invalid.of("sample", "must be the id of one of the template's samples")
         data = found_data[0]

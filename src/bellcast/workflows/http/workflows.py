@@ -23,10 +23,9 @@ from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
-from bellcast.workflows import definitions, recent_data, references, triggers, workflow_catalog
-from bellcast.workflows.http import text_checks
-from bellcast.workflows.http.text_checks import StepFinding
+from bellcast.workflows import definitions, recent_data, references, text_checks, triggers, workflow_catalog
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.text_checks import StepFinding
 from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types.run_details import Cancelled, StartedRun
 from bellcast.workflows.workflow_catalog import WORKFLOWS, CurrentVersion, WorkflowCatalog

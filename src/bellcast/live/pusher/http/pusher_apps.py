@@ -15,12 +15,12 @@ from bellcast.kernel.field_limits import TENANT
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherConfig
-from bellcast.providers.directory import ProviderDirectory
+from bellcast.providers import http as providers
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -297,8 +297,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     the test's channel only."""
     body, ctx = await request_body.body(request, TEST), context.of(request)
     if body.target == "smtp":
-        guards.count(request, "tests", guards.TESTS_PER_MINUTE)
-        return responses.json(await ctx[ProviderDirectory].test_first(DEFAULT_TENANT, "email"))
+        return responses.json(await providers.test_mail_server(request))
     values, apps, is_trusted = body.values, ctx[PusherAppDirectory], False
     if values is not None:
         guards.require_manager(request, is_sensitive=True)

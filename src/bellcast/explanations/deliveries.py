@@ -1,9 +1,9 @@
-"""Explain why a recipient gets or does not get a notification through a channel."""
+"""Explain why a recipient gets or does not get a notification through a channel: the last one, a sent one, those of a run,
+or a hypothetical one."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
 
 from msgspec.structs import replace
 
@@ -22,27 +22,19 @@ from bellcast.channels.types import (
     SimulationCause,
     StoredMessage,
 )
-from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.inbox import sent
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.sends import SentItem
-from bellcast.kernel import ids, times, validation
+from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ANY_TIME, ListQuery
-from bellcast.kernel.errors import Invalid, NotFound
-from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
-from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.times import Moment
+from bellcast.kernel.errors import NotFound
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.live_feed import RequestFilter
 from bellcast.preferences.decision import SEND
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
-from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun
@@ -52,7 +44,7 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
 
 
-async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
+async def of_recipient(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
     """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
     start = now - times.DAY_MS if since is None else times.milliseconds(since)
@@ -71,7 +63,7 @@ async def explain_recipient(ctx: ApiContext, tenant: str, recipient: str, since:
     last = explained[0] if items else Explanation(verdict="nothing_sent", text="")
     if run is not None:
         has_failed = run.state == "failed"
-        last = explanations.with_run(await _run(ctx, tenant, recipient, run.id), run.id, is_failed=has_failed)
+        last = explanations.with_run(await of_run(ctx, tenant, recipient, run.id), run.id, is_failed=has_failed)
         presence = (
             f"The run {run.id} of the workflow {run.workflow} {'has' if has_failed else 'is'} {run.state}. {presence}"
         )
@@ -141,10 +133,10 @@ async def _recent(
             facts.append(_fact(one.closed_at, "disconnected", one.reason, None if one.code is None else str(one.code)))
     # Refused requests of the recipient's pages on this node.
     refused = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
-    for request in ctx[ClusterFeed].feed.requests(refused, None)[:MAX_REFUSALS]:
+    for request in ctx.engines.feed.requests(refused, None)[:MAX_REFUSALS]:
         detail = f"{request.method} {request.path}: {request.detail or request.status}"
         facts.append(_fact(request.at, "refused", detail, request.code))
-    return items, explained, connections, ordered(facts, times.to_rfc3339(start))
+    return items, explained, connections, _ordered(facts, times.to_rfc3339(start))
 
 
 async def _explain(
@@ -195,82 +187,40 @@ def _presence(connections: Sequence[ConnectionInfo]) -> str:
     return f"The recipient has not been connected since {_utc(times.to_rfc3339(ended.closed_at))}: {ended.reason}."
 
 
-def ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:
+def _ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:
     """Return the facts since a time, in order of time."""
     return sorted((fact for fact in facts if fact.at >= since), key=lambda fact: fact.at)
 
 
-class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
-    """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send; and since when to return
-    facts."""
+async def of_notification(ctx: ApiContext, tenant: str, recipient: str, id: str, since: datetime | None) -> Explanation:
+    """Explain a sent notification, with its facts since a time. Raises NotFound."""
+    if not ids.is_id(id):
+        raise NotFound("There is no notification with this id.")
+    item = await SentItems(ctx.engines.db).find(tenant, id)
+    if item is None or item.announcement or item.recipient != recipient:
+        announced = await SentItems(ctx.engines.db).announced_to(tenant, recipient, id)
+        item = announced or await _without_row(ctx, tenant, recipient, id, item)
+    writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient)
+    explained = await _explain(ctx, tenant, recipient, item, writes)
+    return explained if since is None else replace(explained, facts=_ordered(explained.facts, since))
 
-    recipient: Annotated[str, ValueRule(schema=lambda limits: text(limits.key, KEY_PATTERN))]
-    notification: str | None = None
-    run: str | None = None
-    type: Annotated[str | None, Limit("type")] = None
-    channel: Channel | None = None
-    since: Moment | None = None
 
-
-@operation(
-    "GET",
-    "/v1/explain",
-    tag="Sending",
-    required_scope="read",
-    query=ExplainQuery,
-    response_types={200: Explanation},
-    refusals=(NotFound,),
-)
-async def explain(request: ApiRequest) -> ASGIApp:
-    """Explain a delivery.
-
-    With `recipient` alone: the last notification, or its run if that failed or goes on, and the facts since `since`, by default of the last day:
-    notifications, connections, and requests that this node refused. With `notification` or `run`: the decisions for the
-    recipient at the time of the send, and their results; with `since`, only the facts since then. With `type`, and
-    optionally `channel`: the result of a send at this moment; with `since`, also the facts since then, of notifications
-    of this type. `text` explains it in sentences."""
-    query = request_body.query(request, ExplainQuery)
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    validation.check(validation.key("recipient", query.recipient, ctx.limits))
-    if [query.notification, query.run, query.type].count(None) < 2:
-        raise Invalid.of("notification", "expected one of notification, run, and type with channel")
-    if query.type is None and query.channel is not None:
-        raise Invalid.of("channel", "is only for type; notification and run explain every channel")
-    if query.run is not None:
-        return _response(query, await _run(ctx, tenant, query.recipient, query.run))
-    if query.notification is not None:
-        db = ctx.engines.db
-        if not ids.is_id(query.notification):
-            raise NotFound("There is no notification with this id.")
-        item = await SentItems(db).find(tenant, query.notification)
-        if item is None or item.announcement or item.recipient != query.recipient:
-            announced = await SentItems(db).announced_to(tenant, query.recipient, query.notification)
-            item = announced or await _without_row(ctx, tenant, query.recipient, query.notification, item)
-        writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, query.recipient)
-        return _response(query, await _explain(ctx, tenant, query.recipient, item, writes))
-    if query.type is None:
-        return responses.json(await explain_recipient(ctx, tenant, query.recipient, query.since))
-    type = query.type
-    validation.check(validation.text("type", type, ctx.limits.type))
-    channels = CHANNELS if query.channel is None else (query.channel,)
-    inputs = await decision_inputs.read(ctx.engines.db, ctx[Catalog], tenant, type, [query.recipient], channels)
-    if query.recipient not in inputs.profiles:
+async def of_type(
+    ctx: ApiContext, tenant: str, recipient: str, type: str, channels: Sequence[Channel], since: datetime | None
+) -> Explanation:
+    """Explain the result of a send at this moment, with the facts since a time of notifications of this type. Raises NotFound."""
+    inputs = await decision_inputs.read(ctx.engines.db, ctx[Catalog], tenant, type, [recipient], channels)
+    if recipient not in inputs.profiles:
         raise NotFound("There is no recipient with this key.")
-    profile, now = inputs.profile(query.recipient), ctx.engines.clock.now()
+    profile, now = inputs.profile(recipient), ctx.engines.clock.now()
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
     zone = decision_inputs.zone_of(profile, inputs.tenant)
-    explained = explanations.explain_now(decisions, inputs.subject(query.recipient), zone)
-    if query.since is not None:
-        *_, facts = await _recent(ctx, tenant, query.recipient, times.milliseconds(query.since), type)
+    explained = explanations.explain_now(decisions, inputs.subject(recipient), zone)
+    if since is not None:
+        *_, facts = await _recent(ctx, tenant, recipient, times.milliseconds(since), type)
         explained = replace(explained, facts=facts)
     causes = await simulation_causes(ctx, tenant)
-    return responses.json(explanations.with_actions(explained, query.recipient, type, simulated=causes))
-
-
-def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
-    if query.since is not None:
-        explained = replace(explained, facts=ordered(explained.facts, query.since))
-    return responses.json(explained)
+    return explanations.with_actions(explained, recipient, type, simulated=causes)
 
 
 async def _without_row(
@@ -288,8 +238,8 @@ async def _without_row(
     return replace(item, recipient=recipient, has_row=False)
 
 
-async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
-    """Explain the sending steps of a run, in order."""
+async def of_run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
+    """Explain the sending steps of a run, in order. Raises NotFound."""
     db = ctx.engines.db
     run = await Runs(db).get(id)
     if run is None or run.tenant != tenant or run.recipient != recipient:

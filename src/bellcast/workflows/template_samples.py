@@ -40,13 +40,7 @@ class Sample(Struct, frozen=True):
     data: dict[str, Any]
 
 
-class SampleList(Struct, frozen=True):
-    """The last sends that a template could have rendered, newest first."""
-
-    samples: list[Sample]
-
-
-async def samples(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
+async def last_sends(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
     """Return the last sends that named a template, and those of the types and runs of the workflows that use it."""
     found: dict[str, Sample] = {}
     # Without drafts: the schema of a draft does not say what is private in the data of earlier runs.

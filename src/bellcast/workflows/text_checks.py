@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 from bellcast.rest.context import ApiContext
 from bellcast.templates import content_checks, variables
-from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import in_thread
-from bellcast.workflows import definitions
+from bellcast.workflows import definitions, template_samples
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 
@@ -27,8 +26,8 @@ class StepFinding(Struct, frozen=True):
 async def findings(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, Any]) -> list[StepFinding]:
     """Return what the author of a valid definition should see in its texts."""
     definition = definitions.of_valid(value)
-    user = (WORKFLOWS, key, await samples.schema_of(ctx, tenant, definition))
-    last = await samples.last_data(ctx, tenant, [user])
+    user = (WORKFLOWS, key, await template_samples.schema_of(ctx, tenant, definition))
+    last = await template_samples.last_data(ctx, tenant, [user])
     contents = {step.key: step.content for step in definition.ordered if step.content is not None}
 
     def of_texts() -> Iterator[StepFinding]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.channels.catalog import TEMPLATES, Catalog
 from bellcast.channels.previews import Previews, Subject
@@ -18,27 +17,20 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.email_checks import Finding, finding
-from bellcast.templates.http import samples
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
-from bellcast.workflows import references
+from bellcast.workflows import references, template_samples
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30
-
-
-class FindingList(Struct, frozen=True):
-    """What the author of a template should see, errors first."""
-
-    findings: list[Finding]
 
 
 async def check(
     ctx: ApiContext, tenant: str, key: str, template: Template, data: Mapping[str, Any] | None
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
-    users = await samples.find_users(ctx, tenant, key)
-    last = await samples.last_data(ctx, tenant, users)
+    users = await template_samples.find_users(ctx, tenant, key)
+    last = await template_samples.last_data(ctx, tenant, users)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
     versions = Versions(ctx.engines.db)
