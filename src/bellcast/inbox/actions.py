@@ -68,16 +68,16 @@ async def take(
     Raises HandlerFailed, with the action recorded, if the handler fails."""
     _check_handler(backend, await views.get(engines, inbox, id), key)
     report = await engines.webhooks.report(inbox.state.tenant, TYPES)
-    taken = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
-    if taken.events:
+    notification, action, events = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
+    if events:
         engines.router.messages_added()
-        await engines.broker.publish(*taken.events)
-    if taken.events and taken.action.call is not None:
+        await engines.broker.publish(*events)
+    if events and action.call is not None:
         recipient = principal.recipient or ""
-        shown = msgspec.json.decode(msgspec.json.encode(taken.notification))
+        shown = msgspec.json.decode(msgspec.json.encode(notification))
         call = calls.Call(
             ActionCallContext(engines, principal.tenant, recipient),
-            taken.action.call,
+            action.call,
             ({"notification": shown, "action": key},),
             recipient=recipient,
             connection="",
@@ -89,7 +89,7 @@ async def take(
             await backend.dispatch(call)
         except calls.Refused as refused:
             raise Forbidden(refused.message, data=refused.data) from None
-    return taken.notification
+    return notification
 
 
 async def plan(engines: Engines, backend: calls.CallBackend, inbox: Inbox, id: str, key: str) -> Notification:

@@ -5,7 +5,7 @@ import functools
 import ipaddress
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -99,13 +99,6 @@ class PendingEmail(Struct, frozen=True, array_like=True):
     expires_at: int
 
 
-class FailureLimits(NamedTuple):
-    """Subjects whose failures are counted: one that must wait longer after each, and others with a maximum."""
-
-    delayed: str
-    maximums: tuple[tuple[str, int], ...] = ()
-
-
 class SignedIn(NamedTuple):
     """A new session: its operator, and the headers that set its cookies."""
 
@@ -161,9 +154,18 @@ class ConsoleSessions:
         """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
         of the operator's second factor is missing."""
         self.check_page(request)
-        limits = self._sign_in_limits(request, name)
-        work = functools.partial(self._verify, name, password, limits, second=code or "")
-        operator, hashed = await self._alone(work, is_known=not limits.maximums)
+        device = self._device(request)
+        # A device from which this operator signed in before is counted alone, so that strangers cannot keep the operator out.
+        is_known = device is not None and device[1] == name
+        maximums: dict[str, int] = {}
+        if device is not None and is_known:
+            delayed = f"device:{device[0]}"
+        else:
+            network, digest = _network(request.address), self._cipher.digest(name)  # some type a password as the name
+            delayed = f"sign-in:{network} {digest}"
+            maximums = {f"address:{network}": ADDRESS_FAILURES, f"account:{digest}": NAME_FAILURES}
+        work = functools.partial(self._verify, name, password, delayed, maximums, second=code or "")
+        operator, hashed = await self._alone(work, is_known=is_known)
         return await self.start(request, operator, hashed=hashed)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
@@ -326,16 +328,6 @@ class ConsoleSessions:
             raise Forbidden(WRONG_CODE)
         return owner
 
-    def _sign_in_limits(self, request: BrowserRequest, name: str) -> FailureLimits:
-        """Return the limits of a sign-in. A device from which this operator signed in before is counted alone, so that
-        strangers cannot keep the operator out."""
-        device = self._device(request)
-        if device is not None and device[1] == name:
-            return FailureLimits(f"device:{device[0]}")
-        network, digest = _network(request.address), self._cipher.digest(name)  # some type a password as the name
-        maximums = ((f"address:{network}", ADDRESS_FAILURES), (f"account:{digest}", NAME_FAILURES))
-        return FailureLimits(f"sign-in:{network} {digest}", maximums)
-
     def _device(self, request: BrowserRequest) -> list[str] | None:
         """Return the id of a device from which an operator signed in before, and the name of that operator."""
         cookie = browser_request.cookie_of(request, browser_request.cookie_name(request, DEVICE))
@@ -345,15 +337,16 @@ class ConsoleSessions:
             return None
 
     async def _verify(
-        self, name: str, password: str, limits: FailureLimits, second: str | None = None
+        self, name: str, password: str, delayed: str, maximums: Mapping[str, int], second: str | None = None
     ) -> tuple[Operator, str]:
-        """Check the password and, unless `second` is None, the second factor. Failures of both are counted together. Return the
-        operator, and the hash of the password."""
-        counted = [limits.delayed, *(subject for subject, _ in limits.maximums)]
+        """Check the password and, unless `second` is None, the second factor. Failures of both are counted together, for
+        subjects with a maximum, and for `delayed`, which must wait longer after each. Return the operator, and the hash of the
+        password."""
+        counted = [delayed, *maximums]
         now = self._clock.now()
-        for subject, maximum in limits.maximums:
+        for subject, maximum in maximums.items():
             await self._check_maximum(subject, maximum, now)
-        failures, latest = await self._operators.failures(limits.delayed, now - WINDOW_MS)
+        failures, latest = await self._operators.failures(delayed, now - WINDOW_MS)
         if failures >= ACCOUNT_FAILURES:
             delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
             if now < latest + delay:
@@ -374,13 +367,13 @@ class ConsoleSessions:
             if not await self.second_factors.use(found[0], second_factor.normalize(second), now):
                 await self._operators.add_failure(counted, now)
                 raise Unauthenticated(WRONG_SECOND)
-        await self._operators.clear_failures(limits.delayed)
+        await self._operators.clear_failures(delayed)
         return found
 
     async def _verify_in(self, session: OperatorSession, password: str) -> str:
         """Check the password in an open session, whose failures are counted alone. Return its hash."""
-        limits = FailureLimits(f"session:{session.digest.hex()}")
-        work = functools.partial(self._verify, session.operator.name, password, limits)
+        subject = f"session:{session.digest.hex()}"
+        work = functools.partial(self._verify, session.operator.name, password, subject, {})
         return (await self._alone(work, is_known=True))[1]
 
     async def count_attempt(self, kind: str, request: BrowserRequest) -> str:

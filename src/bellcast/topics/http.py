@@ -14,7 +14,7 @@ from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.live.hub import topic_list
+from bellcast.live.hub import survey
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.recipients import changes
 from bellcast.recipients.http import recipients
@@ -86,7 +86,7 @@ async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
     `to`. Its total is exact if it has only one page."""
     wanted = replace(listing.list_query, prefix=listing.query.prefix)
-    return await topic_list.page(listing.ctx.engines.db, listing.ctx[ConnectionSurvey], wanted)
+    return await survey.topic_page(listing.ctx.engines.db, listing.ctx[ConnectionSurvey], wanted)
 
 
 @SUBSCRIPTIONS.put(SubscribeBody, Subscription, is_body_optional=True, example={})

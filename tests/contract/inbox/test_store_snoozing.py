@@ -254,14 +254,13 @@ async def test_action_is_taken_once(app: App) -> None:
     number = (await app.inbox("alice")).number
     (row,) = await app.page("alice")
     assert (row.actions, row.body_format, row.acted) == (BUTTONS, "markdown", None)
-    taken = await app.store.inboxes.act(number, id, "yes", app.now)
-    (event,) = taken.events
+    notification, _, (event,) = await app.store.inboxes.act(number, id, "yes", app.now)
     assert isinstance(event, NotificationUpdated)
-    assert event.notification == taken.notification == (await app.page("alice"))[0]
-    assert taken.notification.acted is not None
-    assert taken.notification.read_at is not None
+    assert event.notification == notification == (await app.page("alice"))[0]
+    assert notification.acted is not None
+    assert notification.read_at is not None
     assert await app.counts("alice") == (0, 0)
-    assert (await app.store.inboxes.act(number, id, "yes", app.now)).events == ()
+    assert (await app.store.inboxes.act(number, id, "yes", app.now))[2] == ()
     with pytest.raises(Conflict):
         await app.store.inboxes.act(number, id, "no", app.now)
     with pytest.raises(NotFound):

@@ -53,7 +53,11 @@ class NotificationSocket:
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "lifespan":
-                await _start_and_stop(receive, send)
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                await asyncio.to_thread(relaying.finish)
+                await send({"type": "lifespan.shutdown.complete"})
             elif scope["type"] == "http":
                 await pages(scope, receive, send)
             elif scope["path"].removeprefix(scope.get("root_path", "")) == path:
@@ -81,14 +85,6 @@ class NotificationSocket:
         # With another kind of authentication, there is no session that could end.
         session = scope if session_user is not None and session_user.pk == user.pk else None
         await _NotificationConnection(user, session, receive, send).run()
-
-
-async def _start_and_stop(receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await asyncio.to_thread(relaying.finish)
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 class _NotificationConnection:

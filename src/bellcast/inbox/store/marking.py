@@ -10,7 +10,6 @@ from bellcast.inbox.store import rows
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.inboxes import (
     Action,
-    ActionTaken,
     Changed,
     InboxBulkChanged,
     InboxEvent,
@@ -20,7 +19,7 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types.notifications import ActionButton, Notification, View
 from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
@@ -268,17 +267,19 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
     return marked.events
 
 
-def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
-    """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
-    events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
-    another action."""
+def act(
+    inbox: int, id: str, key: str, now: int, report: EventReport = no_report
+) -> Script[tuple[Notification, ActionButton, tuple[InboxEvent, ...]]]:
+    """Record that the recipient took an action, and mark the notification read. Return it with the events to publish; none if
+    the action was already taken. The events that `report` returns are committed with it. Raises NotFound for an unknown id
+    or key, Conflict after another action."""
     found = yield Statement("entry", {"inbox": inbox, "id": id})
     if not found:
         raise NotFound("This inbox has no notification with this id.")
     before = rows.notification(found[0])
     action = notifications.find_action(before, key)
     if before.acted is not None:
-        return ActionTaken(before, action)
+        return before, action, ()
     active = before.archived_at is None and before.snoozed_until is None
     state = yield from advance_revision(
         inbox, -(active and before.read_at is None), -(active and before.seen_at is None)
@@ -291,7 +292,7 @@ def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report
     events += report("notification.seen", change) if before.seen_at is None else ()
     events += report("notification.read", change) if before.read_at is None else ()
     yield from webhook_events.add(events, now)
-    return ActionTaken(after, action, (NotificationUpdated(state, after),))
+    return after, action, (NotificationUpdated(state, after),)
 
 
 def wake(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from bellcast.inbox.types.notifications import ActionButton, Notification, View
+from bellcast.inbox.types.notifications import Notification, View
 from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, Stream, inbox_stream
@@ -156,15 +156,6 @@ class Marked(Struct, frozen=True):
     state: InboxState
     events: tuple[InboxEvent, ...] = ()
     ids: tuple[str, ...] | None = None
-
-
-class ActionTaken(Struct, frozen=True):
-    """The result of an action button: the resulting notification, and the events to publish; none if the action was
-    already taken."""
-
-    notification: Notification
-    action: ActionButton
-    events: tuple[InboxEvent, ...] = ()
 
 
 class Change(Struct, frozen=True):

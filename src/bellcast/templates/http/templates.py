@@ -395,7 +395,8 @@ async def test(call: ResourceCall[bytes]) -> TestMessage:
     subject = await _subject(request, body, body.to if isinstance(body.to, str) else "")
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
     message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
-    simulated = await _simulated(ctx, subject.tenant, body.channel)
+    can_deliver = await ctx[ProviderDirectory].can_deliver(subject.tenant, body.channel)
+    simulated = None if can_deliver else (await simulation_causes(ctx, subject.tenant))[body.channel]
     if call.is_dry_run:
         return TestMessage(None, simulated)
     if profile is not None:
@@ -403,13 +404,6 @@ async def test(call: ResourceCall[bytes]) -> TestMessage:
     await Messages(ctx.engines.db).add([message])
     ctx.engines.router.messages_added()
     return TestMessage(message.id, simulated)
-
-
-async def _simulated(ctx: ApiContext, tenant: str, channel: ExternalChannel) -> SimulationCause | None:
-    """Return why a message of this channel would be stored and not sent."""
-    if await ctx[ProviderDirectory].can_deliver(tenant, channel):
-        return None
-    return (await simulation_causes(ctx, tenant))[channel]
 
 
 async def _own_profile(request: ApiRequest, channel: ExternalChannel) -> Profile:
