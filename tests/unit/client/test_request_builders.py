@@ -14,12 +14,17 @@ from bellcast.client import (
     preferences,
     recipients,
     replays,
+    responses,
     topics,
     webhooks,
     workflows,
 )
 from bellcast.client.request import HttpResponse
 from bellcast.contrib import sqlalchemy
+from bellcast.inbox.types import inboxes
+from bellcast.inbox.types import notifications as notification_types
+from bellcast.inbox.views import InboxListing
+from bellcast.recipients.types import Recipient
 
 
 def body(request):
@@ -241,6 +246,21 @@ def test_send_result_has_the_ids():
 def test_unknown_response_fields_are_ignored():
     counts = inbox.counts().decode(HttpResponse(200, b'{"unread":1,"unseen":1,"position":"1","by_mood":{}}'))
     assert counts.unread == 1
+
+
+OWN_TYPES = [
+    (responses.Notification, notification_types.Notification),
+    (responses.Actor, notification_types.Actor),
+    (responses.ActionButton, notification_types.ActionButton),
+    (responses.Counts, inboxes.Counts),
+    (responses.InboxPage, InboxListing),
+    (responses.Recipient, Recipient),
+]
+
+
+@pytest.mark.parametrize(("own", "of_server"), OWN_TYPES)
+def test_own_type_of_a_response_has_the_fields_of_the_server(own, of_server):
+    assert set(of_server.__struct_fields__) <= set(own.__struct_fields__)
 
 
 @pytest.mark.parametrize("content", [b"<html>Welcome to nginx</html>", b"", b"[]", b"\xff"])
