@@ -32,11 +32,6 @@ class Credentials:
         return not self.secret.startswith(API_KEY)
 
 
-class _Project(msgspec.Struct, frozen=True):
-    key: str
-    secret: str
-
-
 class _Address(msgspec.Struct, frozen=True):
     url: str
 
@@ -69,7 +64,7 @@ def find_credentials(value: str | Credentials | None, environ: Mapping[str, str]
         _check(
             "the secret of " + ("BELLCAST_PROJECT" if _variable("PROJECT", environ) else "project.json"), project.secret
         )
-        return Credentials(project.secret, project.key)
+        return project
     _check("BELLCAST_SECRET" if value is None else "secret", secret)
     try:
         project = _project(environ)
@@ -84,17 +79,17 @@ def _check(source: str, secret: object) -> None:
         raise InvalidArgument(source, "must be printable ASCII, and not empty")
 
 
-def _project(environ: Mapping[str, str]) -> _Project:
+def _project(environ: Mapping[str, str]) -> Credentials:
     """Return the project of BELLCAST_PROJECT, else that of the data folder. Raises NotConfigured."""
     if declared := _variable("PROJECT", environ):
         parts = declared.split(":", 2)
         if len(parts) != 3 or not all(parts):
             raise NotConfigured("BELLCAST_PROJECT: expected id:key:secret")
-        return _Project(parts[1], parts[2])
+        return Credentials(parts[2], parts[1])
     folder = _folder(environ)
     file = folder / "project.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_Project)
+        return msgspec.json.decode(file.read_bytes(), type=Credentials)
     except (FileNotFoundError, NotADirectoryError):
         raise NotConfigured(HELP.format(folder=folder)) from None
     except (OSError, msgspec.DecodeError) as error:
