@@ -26,11 +26,14 @@ from typing import IO
 from bellcast.cli import main, options, serve
 from bellcast.kernel.db import sqlite_connection
 from bellcast.kernel.limits import Limits
+from bellcast.operators import passwords
 from bellcast.server import api_app as app
 
 MAX_REQUEST = 262_144  # bytes; a request carries the environment
 MAX_WAITING = 16  # connections of shell scripts
 STATUS_SIZE = 8  # bytes of an exit status or process id
+# Of Argon2id, which takes 0.1 s per password with 64 MiB; tests/unit/operators/test_passwords.py tests that.
+PASSWORD_KIB = 64
 # What a server or a command imports at its first use, besides what these import: up to 0.2 s of CPU time in each child.
 MODULES = [
     *(
@@ -238,6 +241,7 @@ def _import() -> None:
     """Import what a server imports when it starts, and build what all apps of a process share."""
     for name in MODULES:
         importlib.import_module(name)
+    passwords.MEMORY_KIB = PASSWORD_KIB
     app.described(Limits())
     sqlite_connection.texts()
     options.setting_options((), serve.GROUPS)
