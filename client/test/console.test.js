@@ -48,6 +48,20 @@ test('data of a preview has invented values of the kind that a name says, also f
   assert.deepEqual(unmasked(masked), { customer: 'Ann Lind', note: 'Call 555 0100 or ann@example.com', url: 'https://shop.example/example', seats: 9, host: [{ name: 'Ann Lind' }] });
 });
 
+test('data of a test comes to what depends on it: conditions are true, times are ahead, and repeated lists have items', async () => {
+  const { dataOf } = await import(new URL('sample-data.js', FOLDER));
+  const when = (name, op, value) => ({ var: `data.${name}`, op, value });
+  const steps = [
+    { key: 'gate', type: 'branch', branches: [{ if: when('total', 'gt', 100), steps: [] }, { if: when('total', 'lt', 10), steps: [] }], else: [] },
+    { key: 'wait', type: 'delay', until: { var: 'data.starts_at' }, if: when('plan', 'ne', 'free') },
+    { key: 'mail', type: 'email', text: '{% for one in data.bookings %}{{ one.client }}{% endfor %}{% for tag in data.tags %}{{ tag }}{% endfor %}' },
+  ];
+  const data = { type: 'object', properties: { total: { type: 'number' }, starts_at: { type: 'string', format: 'date-time' } } };
+  const { total, starts_at: start, plan, bookings, tags } = JSON.parse(JSON.stringify(dataOf({ data, steps })));
+  assert.deepEqual({ total, plan, bookings, tags }, { total: 101, plan: 'not free', bookings: [{ client: 'Ann Lind' }, { client: 'Ann Lind' }], tags: ['Tag', 'Tag'] });
+  assert.ok(Date.parse(start) > Date.now());
+});
+
 test('a variable that a send may leave out gets a default that its filters can take', async () => {
   const { withDefault } = await import(new URL('template-model.js', FOLDER));
   const blocks = [{ type: 'text', text: "{{ data.total | money('EUR') }}, {{data.total}} {{ data.total | default('x') }} {{ data.totals }} {{ data.total | date }}" }];

@@ -57,8 +57,8 @@ def publish(page: Page, note: str = "") -> None:
 
 
 def unbroken(text: str) -> str:
-    """Return a text as its field has it: no line breaks in a token."""
-    return re.sub(r"\{\{.*?\}\}", lambda token: token[0].replace(" ", "\u00a0"), text)
+    """Return a text as its field has it: in a token, lines break after bars only."""
+    return re.sub(r"\{\{.*?\}\}", lambda token: re.sub("(?<![|-]) ", "\u00a0", token[0]), text)
 
 
 def block(page: Page, number: int) -> Any:

@@ -180,6 +180,18 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     assert violations(page) == []
 
 
+def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_console: Callable[..., Page]) -> None:
+    page = open_console("/types?edit=new&view=yaml")
+    page.get_by_label("Definition as YAML").fill("# ours\nname: Read # by all\n")
+    expect(page.get_by_role("note")).to_have_text("2 comments of the YAML will not be stored.")
+    page.get_by_role("button", name="Form", exact=True).click()
+    expect(page.get_by_role("note")).to_contain_text("The first change here removes them.")
+    page.get_by_label("Name").fill("Changed")
+    expect(page.get_by_role("note")).to_have_count(0)
+    page.get_by_role("button", name="YAML").click()
+    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("^name: Changed"))
+
+
 def test_form_is_not_shown_while_the_yaml_cannot_be_read(open_console: Callable[..., Page]) -> None:
     page = open_console("/types?edit=new&view=yaml", viewport=PHONE)
     page.get_by_label("Definition as YAML").fill("name: [")

@@ -568,13 +568,14 @@ def test_owner_infers_the_schema_of_a_type_and_sees_what_it_would_refuse(
     page = open_console("/types/paid")
     page.get_by_role("button", name="Infer from the last sends").click()
     page.get_by_label("Value of total").select_option("number")
-    page.get_by_role("button", name="Check", exact=True).click()
+    page.get_by_role("button", name="Save schema").click()
     expect(page.get_by_role("status").filter(has_text="would be refused")).to_contain_text(
         "Of the last 3 sends, 1 would be refused: data.total must be of type number."
     )
+    assert not owner.send("GET", "/v1/types/paid").get("data")
     page.get_by_label("Required").uncheck()
-    page.get_by_role("button", name="Check", exact=True).click()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save schema").click()  # the changed fields are checked again
+    page.get_by_role("button", name="Save anyway").click()
     expect(page.get_by_role("cell", name="total")).to_be_visible()
     assert violations(page) == []
 
@@ -588,12 +589,10 @@ def test_fields_of_a_type_do_not_undo_what_another_operator_saved(
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
     page.get_by_label("Name", exact=True).fill("total")
     owner.send("PUT", "/v1/types/shared-data", {"name": "Theirs"})
-    page.get_by_role("button", name="Check", exact=True).click()
+    page.get_by_role("button", name="Save schema").click()
     expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    expect(page.locator("form[data-unsaved]")).to_have_count(1)
     page.get_by_role("button", name="Keep mine").click()
-    expect(page.get_by_text("None of the last sends would be refused.")).to_be_visible()
-    expect(page.locator("form[data-unsaved]")).to_have_count(1)  # a check saves nothing
-    page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("cell", name="total")).to_be_visible()
     expect(page.locator("form[data-unsaved]")).to_have_count(0)
     stored = owner.send("GET", "/v1/types/shared-data")

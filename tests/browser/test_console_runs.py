@@ -59,6 +59,11 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
         {"key": "mail", **mail},
         {"key": "text", "type": "sms", "text": "Hi"},
         {"key": "never", **mail, "if": {"var": "data.x", "op": "exists"}},
+        {
+            "key": "gate",
+            "type": "branch",
+            "branches": [{"if": {"var": "data.x", "op": "exists"}, "steps": [{"key": "late", **mail}]}],
+        },
     ]
     owner.send("PUT", "/v1/workflows/honest", {"type": "honest", "steps": steps})
     owner.send("PUT", "/v1/types/honest", {"name": "Reminders"})
@@ -79,6 +84,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
     expect(steps_of.nth(0)).to_contain_text("simulated")
     expect(steps_of.nth(1).locator(".why")).to_have_text("The recipient has no phone number Why, and repair")
     expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")
+    expect(steps_of.nth(4).locator(".why")).to_have_text("Its branch was not taken")
     assert violations(page) == []
     page.get_by_role("button", name="Canvas", exact=True).click()
     for _ in range(2):  # within the page of the run, and alone
@@ -171,6 +177,10 @@ def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[.
     expect(row.locator(".chain .avatar")).to_have_count(5)
     expect(row).to_contain_text(re.compile(r"waits at pause, \dh left"))
     assert page.locator(".table .row").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
+    page.goto(f"/console/runs/{run}")
+    expect(page.locator(".waterfall .state")).to_have_count(5)
+    looks = page.locator(".waterfall .state").evaluate_all("all => all.map((one) => getComputedStyle(one).color)")
+    assert len({looks[1], looks[2]}) == 2  # a step that the run has not reached does not look as one that waits
 
 
 def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:

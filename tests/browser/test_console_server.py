@@ -307,6 +307,8 @@ def test_private_mail_server_is_refused_with_the_setting_that_allows_it(
 ) -> None:
     page = open_console("/providers?new=smtp", permissions=["clipboard-read", "clipboard-write"])
     page.get_by_label("Host").fill("127.0.0.1")
+    host, port = (page.get_by_label(name, exact=True).bounding_box() for name in ("Host", "Port"))
+    assert (host["y"], host["width"] > 1.5 * port["width"]) == (port["y"], True)
     page.get_by_label("Sender").fill("bells@example.com")
     page.get_by_role("button", name="Test these values").click()
     value = "BELLCAST_HTTP_ALLOW=127.0.0.1"

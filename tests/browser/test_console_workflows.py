@@ -73,7 +73,8 @@ def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_consol
     row.hover()
     row.get_by_role("link", name="Retry 5…").click()
     expect(page).to_have_url(re.compile("/failures\\?.*provider=posts.*retry=yes"))
-    expect(page.get_by_role("dialog", name="Retry all failures")).to_be_visible()
+    heading = page.get_by_role("dialog", name="Retry all failures").get_by_role("heading")
+    expect(heading).to_have_css("font-size", "16px")  # as in all dialogs
 
 
 def test_overview_shows_the_most_important_rows_and_then_the_others(open_console: Callable[..., Page]) -> None:

@@ -171,7 +171,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 900})
     block(page, 0).get_by_role("textbox", name="Heading").fill("Draft for {{ data.client }}")
     page.get_by_role("button", name="Send me a test").click()
-    dialog = page.get_by_role("dialog", name="Where to?")
+    dialog = page.get_by_role("dialog", name="Send me a test")
     dialog.get_by_label("Address").fill("olive@example.com")
     assert violations(page) == []
     dialog.get_by_role("button", name="Send a code").click()

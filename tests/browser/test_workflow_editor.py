@@ -455,6 +455,9 @@ def test_each_problem_leads_to_its_field(edit: Callable[..., Editor], owner: Con
         editor.type("F8")
         expect(editor.page.locator(f"[data-path='{focused}']")).to_be_focused()
     problems = editor.page.get_by_role("region", name="Problems")
+    editor.page.locator(".flow-scroll").evaluate("one => one.scrollTo(0, one.scrollHeight)")
+    end = editor.page.locator(".flow-end").last.bounding_box()
+    assert end["y"] + end["height"] <= problems.bounding_box()["y"]  # each step can be seen
     for item, field in (
         ("data", "data"), ("first", "steps.0.for"), ("gate", "steps.1.branches.0.if"),
         ("mail", "steps.1.branches.0.steps.0.subject"),

@@ -166,6 +166,10 @@ def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Conso
     editor.page.get_by_label("Definition as YAML").fill(COMMENTED)
     expect(editor.page.get_by_role("note")).to_contain_text("6 comments will not be stored")
     assert violations(editor.page) == []
+    editor.page.get_by_role("button", name="Canvas", exact=True).click()
+    expect(editor.page.get_by_role("note")).to_contain_text("The first change here removes them.")
+    assert violations(editor.page) == []
+    editor.page.get_by_role("button", name="Show the text").click()
     editor.page.get_by_role("button", name="Make notes").click()
     editor.expect_saved()
     expect(editor.page.get_by_role("note")).to_have_count(0)

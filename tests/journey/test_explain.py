@@ -395,6 +395,11 @@ async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:
         {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
         {"key": "text", "type": "sms", "text": "Hi"},
         {"key": "again", "type": "email", "subject": "Again", "text": "Hi", "if": never},
+        {
+            "key": "gate",
+            "type": "branch",
+            "branches": [{"if": never, "steps": [{"key": "late", "type": "sms", "text": "Hi"}]}],
+        },
         {"key": "pause", "type": "delay", "for": "1d"},
         {"key": "last", "type": "email", "subject": "Last", "text": "Hi"},
     ]
@@ -410,8 +415,10 @@ async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:
             ("email", "send", None),
             ("sms", "skip", "no_address"),
             ("email", "skip", "condition"),
+            ("sms", "skip", "branch"),
         ]
         assert "the condition of its step did not hold" in explained["text"]
+        assert "was not sent, because its branch was not taken." in explained["text"]
         wrong = await client.get("/v1/explain", params={"recipient": "bob", "run": run})
         assert wrong.status_code == 404
         both = await client.get("/v1/explain", params={"recipient": "alice", "run": run, "type": "x"})

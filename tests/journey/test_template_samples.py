@@ -122,7 +122,13 @@ async def test_preview_counts_text_messages_and_says_where_phones_cut(world: Wor
 
 
 @pytest.mark.parametrize(
-    ("scheme", "shown"), [("dark", "(min-width:0)"), ("light", "(max-width:0)"), ("inverted", "filter:invert(1)")]
+    ("scheme", "shown"),
+    [
+        ("dark", "(min-width:0)"),
+        ("light", "(max-width:0)"),
+        ("inverted", "filter:invert(1)"),
+        ("inverted", "body{min-height:100vh;margin:0}"),
+    ],
 )
 async def test_email_is_shown_in_a_color_scheme(world: World, scheme: str, shown: str) -> None:
     for method in ("GET", "POST"):

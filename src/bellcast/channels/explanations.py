@@ -149,11 +149,14 @@ def explain_sent(
     )
 
 
+# Why a run skipped a step before any rule was applied.
+SKIPPED_BY_WORKFLOW = {"condition": "the condition of its step did not hold", "branch": "its branch was not taken"}
+
+
 def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanation:
     """Explain a step that was skipped or failed before any rule was applied."""
-    is_unwanted = reason == "condition"  # other reasons are error texts
-    because = "the condition of its step did not hold" if is_unwanted else f"its step failed: {reason}"
-    rule = "condition" if is_unwanted else None
+    rule = reason if reason in SKIPPED_BY_WORKFLOW else None  # other reasons are error texts
+    because = f"its step failed: {reason}" if rule is None else SKIPPED_BY_WORKFLOW[rule]
     text = f"The {NAMES[channel]} was not sent, because {because}."
     return ChannelExplanation(channel=channel, outcome="skip", rule=rule, by=None, at=None, text=text, reason=because)
 

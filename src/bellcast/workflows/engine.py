@@ -133,7 +133,7 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
     if state.state == "pending" and not (
         step.condition is None or conditions.evaluate(step.condition, values_of(run, context))
     ):
-        return _skip(run, [step]), False
+        return _skip(run, [step]).with_step(step.key, state="skipped", reason="condition"), False
     if step.type in IO_TYPES:
         # A wait that was planned while the clock was ahead ends now.
         if state.state == "waiting" and state.planned_at <= context.now < (state.due_at or 0):
@@ -150,9 +150,9 @@ def _waiting(run: RunState) -> RunState:
 
 
 def _skip(run: RunState, steps: Sequence[Step]) -> RunState:
-    """Skip steps and all steps in their branches, because of a condition."""
+    """Skip steps and all steps in their branches, because their branch was not taken."""
     for step in definitions.flattened(steps):
-        run = run.with_step(step.key, state="skipped", reason="condition")
+        run = run.with_step(step.key, state="skipped", reason="branch")
     return run
 
 

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import contents, decision_inputs
+from bellcast.channels import contents, decision_inputs, explanations
 from bellcast.channels.routing import SendRoute
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
@@ -166,7 +166,7 @@ class RunSteps(Struct, eq=False):
             state = execution.state.step(one.key)
             if state.notification is not None:
                 last, used = state.notification, set()
-            elif state.messages or (state.state == "skipped" and state.reason != "condition"):
+            elif state.messages or (state.state == "skipped" and state.reason not in explanations.SKIPPED_BY_WORKFLOW):
                 used.add(one.type)
         if step.type == "inbox" or last is None or step.type in used:
             return self.triggers.router.new_id(now)

@@ -83,8 +83,8 @@ async def test_counts_are_those_of_the_list(world: World) -> None:
         {"failed": 1, "completed": 2, "waiting": 1, "cancelled": 1},
         {
             "gate": counted(done=5),
-            "call": counted(failed=1, skipped={"condition": 4}),
-            "bell": counted(done=4, skipped={"condition": 1}),
+            "call": counted(failed=1, skipped={"branch": 4}),
+            "bell": counted(done=4, skipped={"branch": 1}),
             "later": counted(done=2, waiting=1, skipped=ended),
             "last": counted(done=2, skipped=ended),
         },

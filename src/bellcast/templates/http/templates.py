@@ -42,7 +42,8 @@ COLOR_SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", 
 ALWAYS, NEVER = "(min-width:0)", "(max-width:0)"
 # What mail programs without rules for a dark scheme do to an e-mail, approximately.
 INVERTED = (
-    "<style>html{filter:invert(1) hue-rotate(180deg);background:#fff}img{filter:invert(1) hue-rotate(180deg)}</style>"
+    "<style>html{filter:invert(1) hue-rotate(180deg);background:#fff}body{min-height:100vh;margin:0}"
+    "img{filter:invert(1) hue-rotate(180deg)}</style>"
 )
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096

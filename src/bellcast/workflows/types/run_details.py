@@ -32,9 +32,9 @@ class Cancelled(Struct, frozen=True):
 
 
 class RunStep(Struct, frozen=True, kw_only=True):
-    """The state of a step. `reason` states why it was skipped or failed; `ended: …` names the step that ended the run,
-    if the run did not reach this one. `result` is what an http or python step
-    returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
+    """The state of a step. `reason` states why it was skipped or failed: `condition` if its own was not true, `branch`
+    if its branch was not taken; `ended: …` names the step that ended the run, if the run did not reach this one.
+    `result` is what an http or python step returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
 
     key: str
     type: str

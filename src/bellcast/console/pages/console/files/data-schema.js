@@ -11,7 +11,7 @@ import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { get, getTagged, putYaml, withQuery } from './server.js';
 import { valuesOf } from './yaml.js';
 
-const CHECKS = { refuse: 'refuse', warn: 'accept, and warn in the live feed' };
+const CHECKS = { refuse: 'refuse the send', warn: 'accept the send, and warn in the live feed' };
 
 /** @param {{page: any, kind: any, one: any, tag: string}} of `one` is the type as it was read, with its ETag `tag` */
 export function DataSchema({ page, kind, one, tag }) {
@@ -46,20 +46,21 @@ function Editor({ page, kind, read, schema: proposed, seen, close }) {
   const base = useRef(read);
   const put = async (_, _form, isMine) => {
     if (isMine) base.current = await getTagged(apiPath(page, kind));
-    const isDry = effects === null;
-    const body = { ...valuesOf(base.current.value), data: schema, data_check: check };
-    const written = await putYaml(withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}`, { tenant: page.query.get('tenant'), dry_run: isDry || null }), JSON.stringify(body), { 'if-match': base.current.tag });
-    if (!isDry) {
-      close();
-      refresh();
-      return true;
+    const body = JSON.stringify({ ...valuesOf(base.current.value), data: schema, data_check: check });
+    const send = (dryRun) => putYaml(withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}`, { tenant: page.query.get('tenant'), dry_run: dryRun }), body, { 'if-match': base.current.tag });
+    const found = effects ?? (await send(true)).effects;
+    if (effects === null && found.length > 0) {
+      setEffects(found);
+      return false;
     }
-    setEffects(written.effects);
-    return false;
+    await send(null);
+    close();
+    refresh();
+    return true;
   };
-  return html`<${Form} isGuarded class="schema" button=${effects === null ? 'Check' : 'Save'} send=${put} more=${html`<button type="button" onClick=${close}>Cancel</button>`}>
+  return html`<${Form} isGuarded class="schema" button=${effects === null ? 'Save schema' : 'Save anyway'} send=${put} more=${html`<button type="button" onClick=${close}>Cancel</button>`}>
     ${seen > 0 && html`<p class="notice">Proposed from the last ${count(seen, 'send')}: their shapes, not their values.</p>`}
     <${SchemaForm} schema=${schema} change=${(next) => { setEffects(null); setSchema(next); }} />
     <div class="field"><label for="data-check">Data that does not fit</label><select id="data-check" value=${check} onChange=${(event) => { setEffects(null); setCheck(event.target.value); }}>${Object.entries(CHECKS).map(([name, words]) => html`<option key=${name} value=${name}>${words}</option>`)}</select></div>
-    <div role="status" data-effects>${effects && (effects.length > 0 ? effects.map((effect) => html`<p key=${effect.code} class="notice warn"><${Icon} name="warn" /> ${effect.text}</p>`) : html`<p class="notice">None of the last sends would be refused.</p>`)}</div><//>`;
+    <div role="status" data-effects>${effects?.map((effect) => html`<p key=${effect.code} class="notice warn"><${Icon} name="warn" /> ${effect.text}</p>`)}</div><//>`;
 }

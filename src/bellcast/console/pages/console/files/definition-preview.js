@@ -18,7 +18,7 @@ function Sent({ of: { notification, workflow, to } }) {
 function Preference({ of: { name, channels = [], required = [] } }) {
   const isRequired = (channel) => required === true || [required].flat().includes(channel);
   const shown = Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(channel) || channels.some((one) => (one.channel ?? one) === channel));
-  return html`<div class="preference"><p>${name || 'Name'}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(channel) ? html`<span class="muted"><${Icon} name="key" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
+  return html`<div class="preference"><p>${name || 'Name'}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(channel) ? html`<span class="muted"><${Icon} name="lock" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
     ${shown.length === 0 && html`<p class="muted">Each send names its channels.</p>`}`;
 }
 

@@ -2,6 +2,7 @@
  * The parts that editors of drafts share: whether it is saved, review and publish, and a conflict.
  */
 import { html, useEffect, useRef, useState } from './html.js';
+import { CommentNote } from './draft-yaml.js';
 import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
 import { count, relativeTime } from './format.js';
@@ -209,8 +210,8 @@ export function ConflictDialog({ draft }) {
   return html`<${Dialog} label="Changed in the meantime" close=${() => {}} isWide=${isComparing}>
     <p>${found.by ? `${isOwn ? 'You' : found.by} saved this draft ${isOwn ? 'in another tab ' : ''}${found.updated_at ? relativeTime(found.updated_at) : ''} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
     ${isComparing && html`<p class="compared"><span class="bad">− Theirs${found.by ? ` (${found.by}${found.updated_at ? `, ${relativeTime(found.updated_at)}` : ''})` : ''}</span><span class="ok">+ Mine</span></p><${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
-    <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>Take theirs</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
+    <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>${isOwn ? 'Take the other tab’s' : 'Take theirs'}</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
 }
 
 /** What the other view of a draft shows while its YAML cannot be read. */
-export const YamlNote = ({ draft, view, open }) => draft.yamlProblem.value && html`<p class="editor-note" role="note">The YAML is not read (${reasonOf(draft.yamlProblem.value).replace(/\.$/, '')}): the ${view} shows the last definition without errors, and cannot be changed. <button type="button" onClick=${open}>Correct the text</button></p>`;
+export const YamlNote = ({ draft, view, open }) => (draft.yamlProblem.value ? html`<p class="editor-note" role="note">The YAML is not read (${reasonOf(draft.yamlProblem.value).replace(/\.$/, '')}): the ${view} shows the last definition without errors, and cannot be changed. <button type="button" onClick=${open}>Correct the text</button></p>` : html`<${CommentNote} draft=${draft} open=${open} />`);

@@ -3,6 +3,7 @@
  */
 import { count } from './format.js';
 import { html, useEffect, useRef } from './html.js';
+import { Icon } from './parts.js';
 import { stepPathOf, valueAt } from './workflow-model.js';
 import { YamlText, selectLine } from './yaml-editor.js';
 import { toYaml } from './yaml.js';
@@ -10,7 +11,7 @@ import { toYaml } from './yaml.js';
 /** Problems as buttons: their line if it is known, the step or field, and what is wrong. @param {{title: string, of: any[], values: any, choose: (one: any) => void}} of */
 export const ProblemList = ({ title, of, values, choose }) => of.length > 0 && html`<section class=${`problem-list ${title.toLowerCase()}`} aria-label=${title}><details open><summary>${title} <span class="problem-number">${of.length}</span></summary><ul>${of.map((one) => {
   const { field, message, line } = one, path = stepPathOf(field), key = path && valueAt(values, path)?.key;
-  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code> ${key && field.slice(path.length + 1)} ${message}</span></button></li>`;
+  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code> ${key && field.slice(path.length + 1)} ${message}</span><${Icon} name="chevron" /></button></li>`;
 })}</ul></details></section>`;
 
 /** The names of fields, each with its label and the words that it can have; `*` marks those that must be there. */
@@ -19,14 +20,18 @@ const FieldNames = ({ of: { properties, required = [] } }) => html`<dl>${Object.
 /** The fields of an object and of its parts, by their JSON Schema. */
 export const FieldHelp = ({ schema }) => html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<details key=${name}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>`)}<p class="muted">* must be there</p></section>`;
 
+/** What becomes of the comments of the YAML. @param {{draft: any, open?: () => void}} of `open` shows the YAML, in another view */
+export function CommentNote({ draft: { comments: { value: comments }, values, kind, change }, open, class: name = 'editor-note' }) {
+  return comments.length > 0 && html`<p class=${name} role="note">${count(comments.length, 'comment')} ${open ? 'of the YAML ' : ''}will not be stored${kind.withNotes ? ': notes of steps and of the workflow are' : ''}${open ? `. The first change here removes ${comments.length === 1 ? 'it' : 'them'}` : ''}. ${kind.withNotes && html`<button type="button" onClick=${() => change(kind.withNotes(values.value, comments))}>Make notes</button>`}${open && html` <button type="button" onClick=${open}>Show the text</button>`}</p>`;
+}
+
 /** The definition as YAML. While it cannot be read, the draft keeps the last definition. */
 export function DraftYaml({ draft, isReadOnly }) {
   const text = draft.yamlText.value;
   const problem = draft.yamlProblem.value;
   const area = useRef(null), isPasted = useRef(false);
   useEffect(() => () => { if (draft.isUnread.value) draft.write(); }, []);
-  const { values: { value: values }, kind } = draft;
-  const comments = isReadOnly || draft.isUnread.value ? [] : kind.commentsOf?.(text, values) ?? [];
+  const { values: { value: values } } = draft;
   const inText = (all) => all.map((one) => ({ ...one, line: one.line ?? lineOf(text, values, one.field) })).sort((one, other) => one.line - other.line);
   const errors = problem?.errors?.length ? problem.errors : problem ? [{ field: '', message: problem.message }] : inText(draft.problems.value);
   const [first] = errors.map(({ line }) => line).filter(Boolean);
@@ -38,7 +43,7 @@ export function DraftYaml({ draft, isReadOnly }) {
   const show = ({ line }) => { if (line) selectLine(area.current, line); };
   return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
     <${YamlText} area=${area} value=${text} marked=${new Set(errors.map(({ line }) => line))} change=${draft.changeYaml} id="draft-yaml" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" onPaste=${() => { isPasted.current = true; }} />
-    ${comments.length > 0 && html`<p class="muted" role="note">${count(comments.length, 'comment')} will not be stored: notes of steps and of the workflow are. <button type="button" onClick=${() => draft.change(kind.withNotes(values, comments))}>Make notes</button></p>`}
+    ${!isReadOnly && html`<${CommentNote} draft=${draft} class="muted" />`}
     <div id="draft-yaml-errors" role="alert"><${ProblemList} title="Problems" of=${errors} values=${problem ? {} : values} choose=${show} /></div><${ProblemList} title="Warnings" of=${inText(draft.findings.value)} values=${values} choose=${show} /></div>`;
 }
 

@@ -4,6 +4,7 @@
 import { batch, computed, signal } from './html.js';
 import { Problem, exchange, get, path, withQuery } from './server.js';
 import { session } from './storage.js';
+import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf } from './yaml.js';
 
 const CHECK_MS = 500;
@@ -16,7 +17,7 @@ const MAX_UNDO = 200;
 const TYPING_MS = 1000;
 /**
  * A kind of object with drafts.
- * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string, [string, string, string][]?][], commentsOf?: (text: string, values: any) => [any, string][],
+ * @typedef {{plural: string, name: string, differencesOf: (before: any, after: any) => [string, string, string, [string, string, string][]?][],
  *   withNotes?: (values: any, comments: [any, string][]) => any}} Kind its objects may have notes, which comments can become
  */
 
@@ -77,6 +78,8 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   const yaml = signal(null);
   const isUnread = computed(() => yaml.value !== null && yaml.value.values === null);
   const yamlText = computed(() => (isUnread.value || yaml.value?.values === values.value ? yaml.value.text : toYaml(values.value)));
+  /** The comments of the YAML, which no draft has: the first change of the values removes them. */
+  const comments = computed(() => (yaml.value && yaml.value.values === values.value ? commentsOf(yaml.value.text, values.value) : []));
   /** Why the YAML is not read. */
   const yamlProblem = signal(null);
   /** Why nothing can be edited. */
@@ -360,7 +363,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   later('poll', POLL_MS, poll);
 
   return {
-    kind, key, tenant, url, values, checked, findings, save, saver, theirs, lastPublished, problems, yamlText, yamlProblem, isUnread, refusal, history, current, base, isNew, isChanged, changes,
+    kind, key, tenant, url, values, checked, findings, save, saver, theirs, lastPublished, problems, yamlText, yamlProblem, comments, isUnread, refusal, history, current, base, isNew, isChanged, changes,
     change, changeYaml, check, undo: step('past', 'future'), redo: step('future', 'past'), write, publish, reopen,
     /** Whether a draft is stored, or will be. */
     hasDraft: () => etag !== null || isDirty(),

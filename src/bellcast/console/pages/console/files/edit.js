@@ -4,12 +4,14 @@
 import { DefinitionForm } from './definition-form.js';
 import { DefinitionPreview } from './definition-preview.js';
 import { Difference } from './difference.js';
+import { count } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Loaded, Skeleton, Together, useLoad } from './load.js';
 import { Confirm, Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { setQuery, tenantOf } from './router.js';
 import { getTagged, putYaml, withQuery } from './server.js';
+import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf, yamlOf } from './yaml.js';
 import { YamlEditor } from './yaml-editor.js';
 
@@ -132,11 +134,11 @@ function Editor({ page, kind, read }) {
     return now;
   };
 
-  const tenants = page.me.tenants;
+  const tenants = page.me.tenants, comments = commentsOf(text, values ?? {});
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(!isYaml)} onClick=${showForm}>Form</button><button type="button" aria-pressed=${String(isYaml)} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div><//>
-    <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>
+    <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${comments.length > 0 && html`<p class="muted" role="note">${count(comments.length, 'comment')} of the YAML will not be stored${isYaml ? '' : `. The first change here removes ${comments.length === 1 ? 'it' : 'them'}`}.</p>`}
     <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
     draft.clear();
     page.go(back());

@@ -167,7 +167,7 @@ function Block({ block, index, total, path, mail, place, change, act, settings, 
   const type = TYPES[block.type];
   const where = [...place, ...path.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part))];
   const set = (name) => (next) => change([...where, name], next);
-  const text = (name, label, more = {}) => html`<${TextInput} key=${name} label=${label} value=${block[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : next)} problem=${problemAt(problems, [...where, name])} focused=${tools.focused} variables=${tools.variables} isReadOnly=${isReadOnly} ...${more} />`;
+  const text = (name, label, { isOneLine, ...more } = {}) => html`<${TextInput} key=${name} label=${label} value=${block[name] ?? ''} set=${(next) => set(name)(next === '' && more.isOptional ? undefined : isOneLine ? next.replaceAll('\n', ' ') : next)} problem=${problemAt(problems, [...where, name])} focused=${tools.focused} variables=${tools.variables} isReadOnly=${isReadOnly} ...${more} />`;
   const start = `${where.join('.')}.`;
   const own = problemAt(problems, where), inner = problems.filter(({ field }) => field.startsWith(start)).map(({ field }) => field.slice(start.length));
   const card = useRef(null);
@@ -237,7 +237,7 @@ function Settings({ block, set, text, isReadOnly, problemOf }) {
 
 function fields({ block, path, text, shared }) {
   switch (block.type) {
-    case 'heading': return text('text', 'Heading', { isQuiet: true, class: `as-heading level-${block.level ?? 1}` });
+    case 'heading': return text('text', 'Heading', { isLong: true, isQuiet: true, isOneLine: true, class: `as-heading level-${block.level ?? 1}` });
     case 'text': return text('text', 'Text', { isLong: true, isQuiet: true, hint: '**bold**, _italic_, `code`, [link](https://…), - list' });
     case 'button': return [text('text', 'Label'), text('url', 'Link')];
     case 'image': return [text('src', 'Address of the image'), text('alt', 'Description', { hint: 'For those who do not see it. Empty for decoration.' })];

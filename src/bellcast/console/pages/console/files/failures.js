@@ -127,7 +127,7 @@ function Plan({ tenants: given, body, close }) {
   };
   const { matched, exact, effects = [] } = plan.value ?? {};
   return html`${tenants.length === 1 && html`<p class="muted">${tenants[0] ? `Failures of ${tenants[0]}.` : 'Failures without a tenant.'}</p>`}<div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>${tenants.length === 0 ? 'Choose a tenant.' : 'No failures match now: they were retried or deleted.'}</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
-      ${effects.some(({ kind }) => kind === 'message') && html`<p class="muted">Messages that arrived although the attempt failed will arrive twice.</p>`}${!exact && html`<p class="muted">These are the newest failures; the others are retried too.</p>`}`)}<//></div><p class="error" role="alert">${problem}</p>
+      ${effects.some(({ kind }) => kind === 'message') && html`<p class="muted">Messages that arrived although the attempt failed will arrive twice. Those to addresses that do not exist will fail again.</p>`}${!exact && html`<p class="muted">These are the newest failures; the others are retried too.</p>`}`)}<//></div><p class="error" role="alert">${problem}</p>
     <div class="choice">${matched > 0 && html`<button type="button" class="primary" disabled=${isSending} onClick=${start}>Retry ${number(matched)}${exact ? '' : ' or more'}</button>`}<button type="button" onClick=${close}>Close</button></div>`;
 }
 

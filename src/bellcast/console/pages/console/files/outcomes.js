@@ -11,7 +11,7 @@ const ENDED = { failed: 'failed', bounced: 'bounced', suppressed: 'suppressed', 
 
 /** Why a channel was skipped, if there is no explanation with names. */
 export const SKIPPED = {
-  condition: 'Its condition was not true', muted: 'The recipient has muted this type or everything', channel: 'The channel is switched off in the preferences', type: 'The type is switched off in the preferences',
+  condition: 'Its condition was not true', branch: 'Its branch was not taken', muted: 'The recipient has muted this type or everything', channel: 'The channel is switched off in the preferences', type: 'The type is switched off in the preferences',
   workflow: 'The workflow is switched off in the preferences', no_address: 'The recipient has no address for it', invalid_address: 'The address is not valid', suppressed: 'The address is suppressed', too_deep: 'Workflows that trigger each other are nested too deeply',
 };
 
@@ -19,7 +19,7 @@ const NO_ADDRESS = { email: 'The recipient has no e-mail address', sms: 'The rec
 
 /** The reason in an explanation of a channel that was skipped, or of a step. */
 export function reasonOf({ channel, rule, reason = rule, because }) {
-  const words = (['condition', 'no_address'].includes(reason) ? null : because) ?? NO_ADDRESS[reason === 'no_address' && channel] ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
+  const words = (['condition', 'branch', 'no_address'].includes(reason) ? null : because) ?? NO_ADDRESS[reason === 'no_address' && channel] ?? SKIPPED[reason] ?? reason?.replace(/^ended: /, '') ?? '';
   return words && words[0].toUpperCase() + words.slice(1);
 }
 

@@ -28,5 +28,5 @@ export function OwnEmail({ done }) {
   if (email && !isChanging) {
     return html`<p><${State} of="confirmed" kind="ok" /> <b>${email}</b></p><div class="choice"><button type="button" onClick=${() => setChanging(true)}>Change</button><${Confirm} label="Remove the e-mail" word="Remove" act=${async () => { me.value = await request('PATCH', '/v1/me', { email: null }); }} /></div>`;
   }
-  return html`<${Form} key="address" button="Send a code" send=${(values) => send(values.email.trim())}><${Field} label="Address" name="email" type="email" required autocomplete="email" defaultValue=${email ?? ''} hint="Tests of templates are sent there, once you have confirmed it." /><//>`;
+  return html`<${Form} key="address" button="Send a code" send=${(values) => send(values.email.trim())}><${Field} label="Address" name="email" type="email" required autocomplete="email" placeholder="you@example.com" defaultValue=${email ?? ''} hint="A code of six digits is sent to it, which confirms it." /><//>`;
 }

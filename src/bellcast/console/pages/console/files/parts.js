@@ -30,8 +30,8 @@ const KINDS = {
   ok: ['ok', 'connected', 'delivered', 'sent', 'completed', 'active', 'ready', 'accepted', 'done', 'send', 'read'],
   bad: ['failed', 'failing', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
   warn: ['warning', 'temporary', 'throttled', 'overridden'],
-  wait: ['held', 'queued', 'sending', 'waiting', 'running', 'paused', 'pending'],
-  open: ['seen'], unseen: ['unseen'],
+  wait: ['held', 'queued', 'sending', 'waiting', 'running', 'paused'],
+  open: ['seen', 'pending'], unseen: ['unseen'],
 };
 const KIND_OF = Object.fromEntries(Object.entries(KINDS).flatMap(([kind, words]) => words.map((word) => [word, kind])));
 /** How a state is shown: ok, wait, warn, bad or info. */

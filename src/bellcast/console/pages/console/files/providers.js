@@ -21,7 +21,7 @@ const TECHNICAL = { autocomplete: 'off', spellcheck: false, autocapitalize: 'non
 
 /** Fields by name: their label and attributes. Secrets are masked, and not shown again. */
 const FIELDS = {
-  host: { label: 'Host', placeholder: 'mail.example.com', required: true, pattern: '[^\\s\\/@?#]+', title: 'A name without https:// and without a port, such as mail.example.com' }, port: { label: 'Port', type: 'number', min: 1, max: 65535, defaultValue: '587', hint: '465: TLS from the start. Others: STARTTLS if it is offered, and always with a password.' }, user: { label: 'User' }, password: { label: 'Password', type: 'password', isSecret: true },
+  host: { label: 'Host', placeholder: 'mail.example.com', required: true, pattern: '[^\\s\\/@?#]+', title: 'A name without https:// and without a port, such as mail.example.com', hint: 'Port 465: TLS from the start. Others: STARTTLS if it is offered, and always with a password.' }, port: { label: 'Port', type: 'number', min: 1, max: 65535, defaultValue: '587', }, user: { label: 'User' }, password: { label: 'Password', type: 'password', isSecret: true },
   token: { label: 'Token', type: 'password', isSecret: true, required: true }, from: { label: 'Sender', placeholder: 'Shop <bells@example.com>', required: true }, region: { label: 'Region', defaultValue: 'eu-central-1', required: true },
   sid: { label: 'Account SID', required: true }, key: { label: 'API key', required: true }, secret: { label: 'API secret', type: 'password', isSecret: true, required: true }, number: { label: 'Sender', placeholder: '+12025550123', required: true, hint: 'A number, or a name where that is allowed.' },
   account: { label: 'Service account', isLong: true, isSecret: true, required: true, hint: 'The JSON file of Firebase, as text.' }, team: { label: 'Team id', required: true }, keyId: { label: 'Key id', required: true }, pem: { label: 'Key', isLong: true, isSecret: true, required: true, hint: 'The .p8 file, as text.' }, topic: { label: 'Bundle id', placeholder: 'com.example.app', required: true },
@@ -151,6 +151,10 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
     return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
+  const fieldOf = (name) => {
+    const { isSecret, required, ...field } = FIELDS[name];
+    return html`<${Field} key=${name} name=${name} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'unchanged'} />`;
+  };
   return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
@@ -159,13 +163,10 @@ function Editor({ page, vendor, tenant, initial, tag }) {
   }} more=${html`<${Test} label="Test these values" read=${read} />`}>
     ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="Names the provider in messages and in the API." />`}
     ${isByUrl ? html`<${Field} label="URL" name="raw" type="password" required ...${TECHNICAL} autocomplete="new-password" hint="The secret is not shown again. In a changed URL, …@ keeps it for the same server." />`
-    : vendor.fields.map((name) => {
-      const { isSecret, required, ...field } = FIELDS[name];
-      return html`<${Field} key=${name} name=${name} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'unchanged'} />`;
-    })}
+    : vendor.fields.includes('port') ? html`<div class="field pair">${['host', 'port'].map(fieldOf)}</div>${vendor.fields.slice(2).map(fieldOf)}` : vendor.fields.map(fieldOf)}
     <details><summary>Delivery</summary><div class="columns"><${Field} label="Priority" name="priority" type="number" step="1" defaultValue=${initial.priority ?? ''} placeholder="0" hint="The lowest is tried first." /><${Field} label="Messages per second" name="rate" type="number" step="any" min="0" defaultValue=${initial.rate ?? ''} placeholder="unlimited" />
       <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details>
-    <button type="button" class="quiet" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
+    <button type="button" class="row-link" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
 }
 
 /** A button that tests a provider, or the values that `read` returns. */

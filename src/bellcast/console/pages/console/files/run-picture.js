@@ -16,7 +16,7 @@ function stateOf(step, why) {
   const first = word[0].toUpperCase() + word.slice(1);
   const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : first, waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', running: 'Runs now', pending: 'Not reached yet' };
   const shown = `${text && word === 'simulated' ? text : `${words[state] ?? first}${text ? `: ${text}` : ''}`}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
-  return { state, kind: state === 'done' ? kind : KIND_OF_STATE[state] ?? 'info', shown, text: shown };
+  return { state, kind: state === 'done' ? kind : KIND_OF_STATE[state] ?? 'info', shown: text && word === 'simulated' ? first : shown, text: shown };
 }
 
 /** The states of a run's steps and branches, as the canvas shows them. */

@@ -137,7 +137,7 @@ function Waterfall({ page, one, outcomes, tenant }) {
 }
 
 /** The page of the recipient explains what stopped a message, unless the workflow did. */
-const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) && kind !== 'ok' && ['skipped', 'failed', 'bounced', 'suppressed'].includes(word) && !/^(condition$|ended: )/.test(reason ?? '');
+const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) && kind !== 'ok' && ['skipped', 'failed', 'bounced', 'suppressed'].includes(word) && !/^(condition$|branch$|ended: )/.test(reason ?? '');
 
 /** A step without a duration is a dot, the middle of which is its time. */
 const dotted = (x) => ({ left: `clamp(0px, ${x}% - 6px, 100% - 12px)`, width: '12px' });

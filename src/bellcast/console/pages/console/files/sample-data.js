@@ -73,12 +73,28 @@ function comparisonsOf(value) {
   return [...(typeof value.var === 'string' && ['boolean', 'number', 'string'].includes(typeof value.value) ? [value] : []), ...Object.values(value).flatMap(comparisonsOf)];
 }
 
+/** A value for which a comparison is true, so that a test comes to what depends on it. */
+const meeting = ({ op = 'eq', value }) => ({ gt: value + 1, lt: value - 1, ne: typeof value === 'boolean' ? !value : typeof value === 'number' ? value + 1 : `not ${value}` }[op] ?? value);
+
+/** The values by path that the comparisons in a JSON value need. The first comparison of a variable decides. */
+const neededBy = (value) => new Map(comparisonsOf(value).filter((one) => one.var.startsWith('data.')).map((one) => [one.var.slice('data.'.length), meeting(one)]).reverse());
+
 /** Write an example at a path, unless there is one. Objects have no prototype: `data.__proto__.name` would change it. */
 function put(object, path, example) {
   const names = path.split('.');
   const last = names.pop();
   const owner = names.reduce((one, name) => (one[name] = typeof one[name] === 'object' ? one[name] : Object.create(null)), object);
   owner[last] ??= example;
+}
+
+/** The lists that texts repeat, each with two items that have the fields which the texts use. */
+function repeatedIn(texts) {
+  const all = texts.join('\n');
+  return [...all.matchAll(/\{%-?\s*for\s+(\w+)\s+in\s+data\.(\w+(?:\.\w+)*)/g)].map(([, name, path]) => {
+    const fields = [...all.matchAll(new RegExp(`\\b${name}\\.(\\w+)((?:\\s*\\|\\s*\\w+)*)`, 'g'))].map(([, field, filters]) => [field, exampleOf(field, filters)]);
+    const item = fields.length > 0 ? Object.fromEntries(fields) : exampleOf(path.split('.').at(-1).replace(/s$/, ''));
+    return [path, [item, item]];
+  });
 }
 
 function examples(texts, root) {
@@ -98,10 +114,11 @@ export function sampleOf(template, declared = []) {
     if (list.each.startsWith('data.')) put(data, list.each.slice('data.'.length), [item, { ...item }]);
   }
   const own = examples(textsOf(template), 'data');
+  for (const [path, items] of repeatedIn(textsOf(template))) put(data, path, items);
   for (const { path, type, example, from } of declared) {
     if (/^data\.[^[]+$/.test(path) && !['template', 'send'].includes(from) && !['list', 'object'].includes(type)) put(data, path.slice('data.'.length), declaredExample(path.slice('data.'.length), type, example, own));
   }
-  for (const { var: name, value } of comparisonsOf(template)) if (name.startsWith('data.')) put(data, name.slice('data.'.length), value);
+  for (const [path, value] of neededBy(template)) put(data, path, value);
   for (const [path, example] of own) put(data, path, example);
   return data;
 }
@@ -121,20 +138,22 @@ function declaredExample(path, type, example, own) {
 
 /** Data for the schema of a workflow, and for the variables of its texts and of the templates that it uses. */
 export function dataOf(values, templates = []) {
-  const own = values.data?.properties ? ofSchema(values.data) : {};
+  const own = values.data?.properties ? ofSchema(values.data, neededBy(values.steps)) : {};
   return { ...sampleOf({ steps: values.steps, templates }), ...own };
 }
 
-function ofSchema({ type, enum: options, const: fixed, default: usual, examples, properties, items, format, minimum }, name = '') {
-  const given = examples?.[0] ?? usual ?? fixed ?? options?.[0];
+/** Data of a schema; `needed` are values by path, which a schema without examples takes. */
+function ofSchema({ type, enum: options, const: fixed, default: usual, examples, properties, items, format, minimum }, needed, path = '') {
+  const name = path.split('.').at(-1);
+  const given = examples?.[0] ?? usual ?? fixed ?? needed.get(path) ?? options?.[0];
   if (given !== undefined) return given;
   switch (Array.isArray(type) ? type[0] : type) {
-    case 'object': return Object.fromEntries(Object.entries(properties ?? {}).map(([name, one]) => [name, ofSchema(one, name)]));
-    case 'array': return items ? [ofSchema(items, name)] : [];
+    case 'object': return Object.fromEntries(Object.entries(properties ?? {}).map(([name, one]) => [name, ofSchema(one, needed, path ? `${path}.${name}` : name)]));
+    case 'array': return items ? [ofSchema(items, new Map(), name)] : [];
     case 'integer': case 'number': return minimum ?? (typeof exampleOf(name) === 'number' ? exampleOf(name) : 7);
     case 'boolean': return true;
     case 'null': return null;
-    default: return format === 'date-time' ? new Date().toISOString() : properties ? ofSchema({ type: 'object', properties }) : String(exampleOf(name || 'text'));
+    default: return format === 'date-time' ? sampleTime() : properties ? ofSchema({ type: 'object', properties }, needed, path) : String(exampleOf(name || 'text'));
   }
 }
 

@@ -57,9 +57,9 @@ export function SchemaForm({ schema, change }) {
       <select aria-label=${`Value of ${field.name}`} value=${isSimple(field.rest) ? field.rest.type : ''} onChange=${(event) => event.currentTarget.value && retype(field, event.currentTarget.value)}>${!isSimple(field.rest) && html`<option value="">${typeOf(field.rest)}</option>`}${TYPES.map((type) => html`<option key=${type} value=${type}>${WORDS[type] ?? type}</option>`)}</select>
       <input aria-label=${`Label of ${field.name}`} placeholder="Label" value=${field.rest['x-label'] ?? ''} onInput=${(event) => keyword(field, 'x-label', event.currentTarget.value)} />
       <label><input class="check" type="checkbox" checked=${field.isRequired} onChange=${(event) => setField(field.id, { isRequired: event.currentTarget.checked })} /> Required</label>
-      <label><input class="check" type="checkbox" checked=${field.rest['x-private'] ?? false} onChange=${(event) => keyword(field, 'x-private', event.currentTarget.checked)} /> Private</label>
+      <label title="Masked in the samples of previews"><input class="check" type="checkbox" checked=${field.rest['x-private'] ?? false} onChange=${(event) => keyword(field, 'x-private', event.currentTarget.checked)} /> Private</label>
       <button type="button" class="quiet" aria-label=${`Remove ${field.name || 'the field'}`} onClick=${() => set(fields.filter((other) => other.id !== field.id))}><${Icon} name="close" /></button></li>`)}</ul>
-    <p><button type="button" onClick=${() => setFields(withRow(fields))}>Add a field</button></p>`;
+    <p><button type="button" class="add-field" onClick=${() => setFields(withRow(fields))}><${Icon} name="plus" /> Add a field</button></p>`;
 }
 
 /** A table of the fields with their paths, such as `items[].name`. */

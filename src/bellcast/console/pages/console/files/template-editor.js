@@ -134,7 +134,7 @@ function Editor({ page, tenant, found }) {
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
         : isEmpty && mayEdit ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
           : html`<div class="editor-body" inert=${draft.isUnread.value}><div class="parts-bar">
-      <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${hasChannel(one) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${!hasChannel(one) && html`<span aria-hidden="true">+</span>`}${title}</button>`)}</div>
+      <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${hasChannel(one) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${!hasChannel(one) && one !== channel && html`<span aria-hidden="true">+</span>`}${title}</button>`)}</div>
       <${Languages} ...${{ values, change: mayEdit && change, languages, locale, beside }} />
     </div>
     <div class=${`split columns-${hasChannel(channel) ? columns.length : 2}`}>

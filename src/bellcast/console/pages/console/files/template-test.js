@@ -26,5 +26,5 @@ export function SendTest({ path, wanted, isDisabled }) {
     }
   };
   return html`<button type="button" disabled=${isDisabled || state.isSending} onClick=${send}><${Icon} name="mail" /> Send me a test</button><span class="test-state" role="status">${state.sent ?? (state.isSending && 'Sending…')}${state.problem && html`<span class="error">${state.problem}</span>`}</span>
-    ${state.isAsking && html`<${Dialog} label="Where to?" close=${() => setState({})}><p class="muted">Tests are only sent to an address that you have confirmed.</p><${OwnEmail} done=${send} /><//>`}`;
+    ${state.isAsking && html`<${Dialog} label="Send me a test" close=${() => setState({})}><p class="muted">First confirm your address: tests go nowhere else.</p><${OwnEmail} done=${send} /><//>`}`;
 }

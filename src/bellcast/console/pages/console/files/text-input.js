@@ -9,8 +9,8 @@ export const problemAt = (problems, path) => problems.find((one) => one.field ==
 
 /** A variable or a tag of a template. One that is not closed yet does not reach into the next. */
 const TOKEN = /\{([{%])(?:(?!\{[{%]).)*?[}%]\}/g;
-/** A text whose tokens have spaces at which no line breaks, and the text as it is stored. */
-export const unbroken = (text) => text.replace(TOKEN, (token) => token.replaceAll(' ', '\u00a0'));
+/** A text whose tokens have spaces at which no line breaks, and the text as it is stored. A line breaks after a bar and a hyphen even before such a space, which would begin the next line. */
+export const unbroken = (text) => text.replace(TOKEN, (token) => token.replaceAll(/(?<![|-]) /g, '\u00a0'));
 const broken = (text) => text.replace(TOKEN, (token) => token.replaceAll('\u00a0', ' '));
 
 /** Write the tokens of a field in one piece at once: a text that is written later has its cursor at the end. */
@@ -70,7 +70,7 @@ export function TextInput({ label, value: stored, set: store, problem, isLong = 
   };
   const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: change, ...completion.attributes, ...attributes };
   return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
-    ${isLong ? html`<div class="grows" data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}${completion.list}
+    ${isLong ? html`<div class=${`grows ${attributes.class ?? ''}`} data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}${completion.list}
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
 }
 

@@ -5,11 +5,13 @@ import { html, useEffect, useState } from './html.js';
 import { count, relativeTime } from './format.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
-import { Loaded, Together, refresh, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { Headline, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { follow, get, path, request, withQuery } from './server.js';
+
+await loadStyle('webhooks.css');
 
 const KIND = { path: '/webhooks' };
 const HOUR_MS = 3_600_000;

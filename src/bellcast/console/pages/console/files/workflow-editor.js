@@ -18,7 +18,7 @@ import { DraftYaml, FieldHelp, ProblemList } from './draft-yaml.js';
 import { ActionMenu, StarterChoice, Starters, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
-import { commentsOf, copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, withNotes } from './workflow-model.js';
+import { copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, withNotes } from './workflow-model.js';
 import { Recorded } from './workflow-run.js';
 import { TestPanel, createTest, statesOf } from './workflow-test.js';
 import { valuesOf } from './yaml.js';
@@ -33,7 +33,7 @@ await loadStyle('workflow-editor.css');
 const copy = (step) => copyPart(COPIED, step);
 
 /** Workflows as a kind with drafts. */
-const KIND = { plural: 'workflows', name: 'workflow', differencesOf, commentsOf, withNotes };
+const KIND = { plural: 'workflows', name: 'workflow', differencesOf, withNotes };
 
 /** The page that names a new workflow. */
 export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." more=${html`<${StarterChoice} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;

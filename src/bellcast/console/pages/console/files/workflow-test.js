@@ -110,7 +110,7 @@ export function statesOf(test) {
 }
 
 /** Whether the run came to a step; false for those of a branch that was not chosen. */
-const isTaken = (one) => one !== undefined && !(one.state === 'skipped' && one.reason === 'condition' && one.conditions.length === 0);
+const isTaken = (one) => one !== undefined && !(one.state === 'skipped' && one.reason === 'branch');
 
 const REASONS = { condition: 'its condition does not hold', muted: 'muted', no_address: 'no address', invalid_address: 'unusable address', suppressed: 'suppressed address', channel: 'channel off', type: 'type off', workflow: 'workflow off' };
 const ENDS = { completed: 'Completed', failed: 'Failed', merged: 'Joined the digest of another run', throttled: 'Stopped by a throttle', waiting: 'Still waiting', running: 'Not finished' };
