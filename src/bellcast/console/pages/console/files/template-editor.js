@@ -26,7 +26,7 @@ import { valuesOf } from './yaml.js';
 /** What a channel without texts would be, and what it needs. */
 const WITHOUT = {
   inbox: ['notifications', 'No text for the bell. A row in the inbox of your app, with a title, and a body and a link if you want.'], email: ['mail', 'No e-mail. A subject and blocks, or HTML, for recipients with an e-mail address.'],
-  sms: ['messages', 'No text message. A short text for recipients with a phone number, by a provider of SMS.'], push: ['notifications', 'No push notification. A title and a body for browsers and phones that allow notifications.'], chat: ['messages', 'No chat message. A text for recipients with an address of a chat provider, such as Slack.'],
+  sms: ['sms', 'No text message. A short text for recipients with a phone number, by a provider of SMS.'], push: ['push', 'No push notification. A title and a body for browsers and phones that allow notifications.'], chat: ['chat', 'No chat message. A text for recipients with an address of a chat provider, such as Slack.'],
 };
 
 const STARTERS = [
