@@ -20,8 +20,19 @@ TRIGGERED = 25
 # Every demo has the same data, apart from times.
 SEED = 7
 TENANTS = {"aurora": "Aurora Studios", "harbor": "Harbor Rentals", "juniper": "Juniper Clinic"}
-FIRST_NAMES = ("Alice", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ivo", "Júlia", "Kofi", "Lena")
-LAST_NAMES = ("Adler", "Bianchi", "Costa", "Demir", "Eriksen", "Fischer", "Grant", "Horváth", "Ito", "Jansen", "Kaya")
+FIRST_NAMES = (
+    *("Alice", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ivo", "Júlia", "Kofi", "Lena"),
+    *("Mateo", "Nadia", "Omar", "Priya", "Quentin", "Rosa", "Samir", "Tove", "Uma", "Viktor", "Wanda", "Xenia"),
+    *("Yusuf", "Zoe", "Anders", "Beatriz", "Cem", "Daria", "Emil", "Fatima", "Goran", "Helena", "Ines", "Jonas"),
+    *("Klara", "Luca", "Mira", "Noah", "Olga", "Pablo", "Ravi", "Sofia", "Tariq", "Ursula", "Vera", "Wei"),
+)
+LAST_NAMES = (
+    *("Adler", "Bianchi", "Costa", "Demir", "Eriksen", "Fischer", "Grant", "Horváth", "Ito", "Jansen", "Kaya"),
+    *("Lindqvist", "Moreau", "Novak", "Okafor", "Petrov", "Quist", "Rossi", "Silva", "Tanaka", "Ullman"),
+    *("Varga", "Weber", "Xu", "Yilmaz", "Zeman", "Andersen", "Baker", "Chen", "Dubois", "Esposito", "Fontaine"),
+    *("Garcia", "Haddad", "Ivanova", "Jung", "Kowalski", "Larsen", "Mendes", "Nakamura", "Olsen", "Park"),
+)
+# As many as there are recipients, so that each has a name of its own.
 NAMES = [f"{first} {last}" for last in LAST_NAMES for first in FIRST_NAMES]
 # Shares of the recipients, and so of the notifications, in percent.
 SHARES = dict(zip(TENANTS, (90, 9, 1), strict=True))

@@ -203,7 +203,7 @@ class _Past:
             runs=counts["runs"],
             publishes=sends // 2,
             deliveries=counts["deliveries"],
-            queue_age=self._random.randrange(5, 200),
+            queue_age=round(20 * wave * self._random.uniform(0.8, 1.6)),
             durations=tuple(self._number(sends * share) for share in DURATIONS),
         )
 

@@ -26,6 +26,10 @@ MENUS = {
 OF_THE_SERVER = {"Health": "/health", "Setup": "/setup", "Settings": "/settings"}
 
 
+# Low windows fold groups of the menu.
+TALL = {"width": 1440, "height": 1200}
+
+
 def press(page: Page, letters: str) -> None:
     """Press the keys of letters in one task: the second must follow the first within a second."""
     code = (
@@ -46,7 +50,7 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None, role: str
 ) -> None:
     state = state_of_operator(owner, chromium, f"bound-{role}", role, TENANTS)
-    page = open_console("/account", state=state)
+    page = open_console("/account", state=state, viewport=TALL)
     menu = page.locator("#menu a .title")
     expect(menu).to_have_text(MENUS[role])
     for number, title in enumerate(MENUS[role]):
@@ -90,6 +94,17 @@ def test_groups_of_the_menu_fold_and_stay_folded(open_console: Callable[..., Pag
     assert violations(page) == []
     menu.get_by_role("button", name="Activity").click()
     expect(menu.get_by_role("link", name="Messages")).to_be_visible()
+
+
+def test_menu_fits_a_low_window_at_first(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings", viewport={"width": 1280, "height": 800})
+    menu = page.get_by_role("navigation", name="Pages")
+    folded = [menu.get_by_role("button", name=name) for name in ("Access", "Now", "Content")]
+    assert [one.get_attribute("aria-expanded") for one in folded] == ["false"] * 3
+    expect(menu.get_by_role("link", name="Providers")).to_be_visible()  # beside the page that is shown
+    assert menu.evaluate("({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight")
+    page = open_console("/settings", viewport=TALL)
+    expect(page.locator("#menu [aria-expanded=false]")).to_have_count(0)
 
 
 @pytest.mark.thorough
@@ -160,7 +175,7 @@ def test_palette_finds_what_is_set_up_by_its_name(
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url) if "/v1/settings" in request.url else None)
     page.get_by_label("Page, action or id").fill(text[:-1])
-    options = page.get_by_role("dialog", name="Go to").get_by_role("option").filter(has=page.locator(".muted"))
+    options = page.get_by_role("dialog", name="Go to").get_by_role("option").filter(has=page.locator(".hidden"))
     expect(options.first).to_be_visible()
     page.get_by_label("Page, action or id").fill(text)
     expect(options).to_have_text([re.compile(f"^{re.escape(one)}") for one in found])

@@ -69,6 +69,8 @@ def test_menu_says_since_when_the_server_does_not_answer(open_console: Callable[
 
 def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications/nope?tenant=evil")
+    expect(page).to_have_title("Not found · Notifications · Bellcast")
+    expect(page.get_by_role("heading", level=1, name="Not found")).to_be_visible()
     page.get_by_role("alert").get_by_role("link", name="Show the list").click()
     expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=evil$"))
     page.goto("/console/requests/nope")

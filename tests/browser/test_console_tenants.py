@@ -106,8 +106,8 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
     page.keyboard.press("Control+k")
     page.keyboard.type("tess")
     dialog = page.get_by_role("dialog", name="Go to")
-    expect(dialog.get_by_role("option", name=re.compile("^Recipient tessa"))).to_have_text(
-        ["Recipient tessaTessa of larch · larch", "Recipient tessaTessa of maple · maple"]
+    expect(dialog.get_by_role("option", name=re.compile("^Recipient Tessa"))).to_have_text(
+        ["Recipient Tessa of larchtessa · larch", "Recipient Tessa of mapletessa · maple"]
     )
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()

@@ -4,11 +4,11 @@
 import { html } from './html.js';
 import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
-import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
+import { Loaded, Together, refresh, useLoad } from './load.js';
 import { histogramOf } from './histogram.js';
 import { To } from './object-parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Person, Type } from './parts.js';
+import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Person, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
@@ -49,8 +49,7 @@ export function Notification({ page }) {
   const tenant = tenantOf(page);
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
   const found = useLoad((signal) => get(url, signal), [url]);
-  const title = html`<${Heading} title=${page.key} />`;
-  if (found.value === undefined) return html`${found.problem && !found.isLoading && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`} />`;
+  if (found.value === undefined) return html`<${Opening} page=${page} of=${found} />`;
   return html`<${Opened} page=${page} one=${found.value} tenant=${tenant} url=${url} />`;
 }
 

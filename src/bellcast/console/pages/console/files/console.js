@@ -125,8 +125,9 @@ function Page() {
   // An editor keeps its text while the query has another view of it.
   const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : here.value.search);
   useArrival(view, page);
-  const refusal = page ? refusalOf(page, me.value, isObject) : 'There is no such page.';
-  if (refusal) return html`<${Heading} title=${page?.title ?? 'Not found'} /><${Empty} icon=${page ? 'lock' : 'search'} text=${refusal}><a class="button" href=${pageUrl('/')}>Go to the start page</a><//>`;
+  if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. There is no page ${local} in the console.`}><p><a class="button primary" href=${pageUrl('/')}>Go to the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
+  const refusal = refusalOf(page, me.value, isObject);
+  if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button" href=${pageUrl('/')}>Go to the start page</a><//>`;
   return html`<${Outdated} /><${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
 }
 

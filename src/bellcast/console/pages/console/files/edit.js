@@ -6,8 +6,8 @@ import { DefinitionPreview } from './definition-preview.js';
 import { Difference } from './difference.js';
 import { count } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Loaded, Skeleton, Together, useLoad } from './load.js';
-import { Confirm, Field, Form, Heading, Icon } from './parts.js';
+import { Together, useLoad } from './load.js';
+import { Confirm, Field, Form, Heading, Icon, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { setQuery, tenantOf } from './router.js';
 import { getTagged, putYaml, withQuery } from './server.js';
@@ -36,8 +36,7 @@ export function Edit({ page, kind }) {
 
 function Stored({ page, kind }) {
   const found = useLoad((signal) => getTagged(target(kind, page.key, tenantOf(page)), signal));
-  const title = html`<${Heading} title=${page.key} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${({ value, tag }) => html`<${Editor} page=${page} kind=${kind} read=${{ text: yamlOf(value), values: valuesOf(value), tag, one: value }} />`}<//>`;
+  return html`<${Opening} page=${page} of=${found}>${({ value, tag }) => html`<${Editor} page=${page} kind=${kind} read=${{ text: yamlOf(value), values: valuesOf(value), tag, one: value }} />`}<//>`;
 }
 
 const conditionOf = (tag) => (tag === null ? { 'if-none-match': '*' } : { 'if-match': tag });

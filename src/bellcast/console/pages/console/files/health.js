@@ -67,7 +67,7 @@ function Doctor() {
   }, []);
   const { findings, at, isRunning, problem } = state;
   const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
-  const status = isRunning ? 'Checking…' : findings && !problem ? [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning'), count(findings.length, 'check')].filter(Boolean).join(' · ') : '';
+  const status = isRunning ? 'Checking…' : findings && !problem ? [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning'), problems + warnings > 0 ? count(findings.length, 'check') : `All ${findings.length} checks passed`].filter(Boolean).join(' · ') : '';
   return html`<${Card} title="Doctor">${!findings && html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem.</p>`}
     <div class="actions"><button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status}${at && html` · <${Time} at=${at} />`}</p></div>
     ${findings && html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} kind=${KINDS[one.state]} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`}

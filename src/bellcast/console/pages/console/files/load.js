@@ -130,10 +130,10 @@ export function Paged({ of: first, rows, read, children }) {
   return html`${children(all)}${problem && html`<${Failure} problem=${problem} retry=${more} />`}${next && html`<button type="button" disabled=${isLoading} onClick=${more}>Load more</button>`}`;
 }
 
-/** The value of a load by `children`, or that it loads, or why it failed. A retry reads all that failed with it. */
-export function Loaded({ of, children, skeleton = html`<${Skeleton} />` }) {
+/** The value of a load by `children`, or that it loads, or why it failed, which `isPage` makes the heading of the page. A retry reads all that failed with it. */
+export function Loaded({ of, children, skeleton = html`<${Skeleton} />`, isPage = false }) {
   if (of.value !== undefined) return children(of.value);
-  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${refresh} />` : html`<${Late}>${skeleton}<//>`;
+  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${refresh} isPage=${isPage} />` : html`<${Late}>${skeleton}<//>`;
 }
 
 /** Content that appears only after a short time. */
@@ -177,8 +177,8 @@ function listOfPage() {
 }
 
 /** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */
-export const Failure = ({ problem, retry, since }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
-  ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span><p class="big"><b>${headlineOf(problem)}</b></p>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
+export const Failure = ({ problem, retry, since, isPage = false }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
+  ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span><${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headlineOf(problem)}</b><//>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
   ${problem.requestId && html`<p class="terminal">Request <code>${problem.requestId}</code></p>`}
   ${problem.status === 404 && location.pathname.includes('/console/') && html`<p><a class="button" href=${listOfPage()}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
 </div>`;

@@ -4,10 +4,10 @@
 import { html, useState } from './html.js';
 import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { Loaded, Skeleton, useEvery, useLoad } from './load.js';
+import { Loaded, useEvery, useLoad } from './load.js';
 import { Channel, Lines } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
+import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Opening, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -65,9 +65,8 @@ export function Message({ page }) {
     const one = await get(url(), signal);
     return one.state === 'simulated' ? { ...one, simulated: await simulationOf(one, signal) } : one;
   }, [url()]);
-  const title = html`<${Heading} title=${page.key} />`;
   useEvery(POLL_MS, () => UNDERWAY.includes(found.value?.state) && found.reload());
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${(one) => {
     const [kind] = outcomeOf({ ...one, outcome: one.state === 'held' ? 'hold' : 'send' });
     const mayRetry = page.may(CONTENT) && ['failed', 'bounced'].includes(one.state);
     const mayRelease = page.may(CONTENT) && one.state === 'simulated' && !one.reason;

@@ -22,6 +22,8 @@ const KEYS = [
   ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['?', 'Show these shortcuts'],
 ];
 
+const HINTS = [['↑ ↓', 'Choose'], ['Enter', 'Open'], ['Esc', 'Close']];
+
 async function readOnce(url, rows) {
   if (!lists.has(url)) lists.set(url, get(url));
   return (await lists.get(url))[rows];
@@ -61,9 +63,10 @@ const idOf = (one) => one.key ?? one.topic ?? one.id;
 
 /** An object as an option; viewers cannot open objects. */
 function optionOf({ list, noun, isOfAll, queryOf }, one) {
-  const name = titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
+  const name = (list === '/recipients' && one.name) || titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
   const query = queryOf?.(one) ?? { tenant: isOfAll ? '' : one.tenant ?? shownTenant() };
-  return { icon: list.slice(1), section: 'Objects', name, kind: noun, note: [one.name, isOfAll ? null : one.tenant].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
+  const section = ownPages().find(({ path: page }) => page === list).title;
+  return { icon: list.slice(1), section, name, kind: noun, note: [one.key, one.name, isOfAll ? null : one.tenant].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
 }
 
 async function search(text, signal) {
@@ -82,7 +85,7 @@ async function connectionsOf(text, signal) {
   const url = (query) => withQuery('/v1/connections', { tenant: '*', limit: 1, ...query });
   try {
     const { connections } = await get(url({ recipient: text }), signal);
-    return connections.length > 0 ? [{ icon: 'connections', section: 'Objects', name: `Connections of ${text}`, url: withQuery(pageUrl('/connections').split('?')[0], { recipient: text }) }] : [];
+    return connections.length > 0 ? [{ icon: 'connections', section: 'Connections', kind: 'Connections of', name: text, url: withQuery(pageUrl('/connections').split('?')[0], { recipient: text }) }] : [];
   } catch {
     return [];
   }
@@ -123,7 +126,7 @@ export function Palette({ actions }) {
       one.act();
       return;
     }
-    if (one.section === 'Objects') remember('recent', [one, ...remembered('recent', []).filter(({ url }) => url !== one.url)].slice(0, RECENT));
+    if (one.kind) remember('recent', [one, ...remembered('recent', []).filter(({ url }) => url !== one.url)].slice(0, RECENT));
     leave(one.url);
   };
   const move = (event) => {
@@ -150,8 +153,9 @@ export function Palette({ actions }) {
         active.value = 0;
       }} /></form>
     <div role="listbox" id=${`${id}-list`} class="options" aria-label="Results">${options.map((one, index) => html`<${Fragment} key=${`${one.section} ${one.url ?? one.name}`}>${one.section !== options[index - 1]?.section && html`<div class="section" role="presentation">${one.section}</div>`}<div id=${`${id}-${index}`} role="option" tabIndex="-1" class="option" aria-selected=${String(index === current)}
-      onMouseMove=${() => { active.value = index; }} onClick=${() => choose(one)}><${Icon} name=${one.icon} /><span>${one.kind && html`<span class="muted">${one.kind} </span>`}${one.name}</span>${one.note && html`<span class="muted note">${one.note}</span>`}${one.keys && html`<kbd>${one.keys}</kbd>`}</div><//>`)}
-    ${typed && options.length === 0 && html`<p class="muted" role="status">Nothing is called ${typed}.</p>`}</div></dialog>`;
+      onMouseMove=${() => { active.value = index; }} onClick=${() => choose(one)}><${Icon} name=${one.icon} /><span>${one.kind && html`<span class=${one.section === 'Recent' ? 'muted' : 'hidden'}>${one.kind} </span>`}${one.name}</span>${one.note && html`<span class="muted note">${one.note}</span>`}${one.keys && html`<kbd>${one.keys}</kbd>`}</div><//>`)}
+    ${typed && options.length === 0 && html`<p class="muted" role="status">Nothing is called ${typed}.</p>`}</div>
+    <footer aria-hidden="true">${HINTS.map(([key, what]) => html`<span key=${key}><kbd>${key}</kbd> ${what}</span>`)}</footer></dialog>`;
 }
 
 /** Open the dialog with this id. */

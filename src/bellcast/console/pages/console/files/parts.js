@@ -5,13 +5,16 @@ import { copyText } from './clipboard.js';
 import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { dayName, fullTime, hourOf, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
-import { refresh } from './load.js';
+import { Loaded, Skeleton, refresh } from './load.js';
 import { me } from './session.js';
 
 export { Icon };
 
 /** The heading of a page, with its buttons. */
 export const Heading = ({ title, note, children }) => html`<header class="heading"><div class="titles"><h1 tabIndex="-1" dir="auto">${title}</h1>${note}</div><div class="tools">${children}</div></header>`;
+
+/** The page of an object, by `children`, or that it is read, or why it cannot be. */
+export const Opening = ({ page, of, children }) => html`<${Loaded} of=${of} isPage skeleton=${html`<${Heading} title=${page.key} /><${Skeleton} />`}>${children}<//>`;
 
 export const Card = ({ title, children }) => html`<section class="panel">${title && html`<h2>${title}</h2>`}${children}</section>`;
 
@@ -71,10 +74,10 @@ export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${C
 export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `BELLCAST_DATA=${inShell(me.value.data_folder)} ${command}` : command);
 
 /** What is missing, what it is for, and how to create one: a button, or by terminal. The first sentence of the text is its headline. */
-export function Empty({ icon, text, command, children }) {
+export function Empty({ icon, text, command, isPage, children }) {
   const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text), line = command && inTerminal(command);
   return html`<div class="empty">
-  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<p class="big"><b>${headline}</b></p>${explanation && html`<p class="muted">${explanation}</p>`}${children}
+  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headline}</b><//>${explanation && html`<p class="muted">${explanation}</p>`}${children}
   ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${line}</code></pre><${Copy} what="the example" text=${line} /></div>`}
 </div>`;
 }

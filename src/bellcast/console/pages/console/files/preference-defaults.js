@@ -86,7 +86,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
   const summary = ({ type, channels }) => {
     const on = CHANNELS.filter((channel) => channels[channel] && stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
     if (type === EVERY) return on.length === CHANNELS.length ? 'No channel is off for all' : 'What is off here is off for every type';
-    return on.length === CHANNELS.length ? 'By every channel' : on.length === 0 ? 'Not delivered' : `By ${on.join(', ')}`;
+    return on.length === CHANNELS.length ? 'Every channel is on' : on.length === 0 ? 'Not delivered' : `By ${on.join(', ')}`;
   };
   const cell = ({ type, name, channels }, channel) => {
     const state = stateOf(type, channel, channels[channel]), isSet = setHere(type, channel) !== undefined;

@@ -7,9 +7,9 @@ import { Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html, useState } from './html.js';
-import { Loaded, Paged, Skeleton, Together, refresh, useLoad, useOpened } from './load.js';
+import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Time } from './parts.js';
+import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
@@ -50,7 +50,8 @@ export const recipients = {
   columns: [
     { name: 'Recipient', kind: 'title', hasAvatar: true, of: (one) => one.key, text: (one) => one.name },
     { name: 'E-mail', of: (one) => one.email, width: '14rem' },
-    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), width: '4.5rem' },
+    { name: 'Language', of: (one) => one.locale, width: '5rem' },
+    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), share: (one) => one.unread, width: '7.5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
@@ -83,8 +84,7 @@ export function Recipient({ page }) {
   const url = urlOf(page);
   const found = useLoad((signal) => get(url(), signal), [url()]);
   useOpened(found.value);
-  const title = html`<${Heading} title=${page.key} />`;
-  if (found.value === undefined) return html`${found.problem && !found.isLoading && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`} />`;
+  if (found.value === undefined) return html`<${Opening} page=${page} of=${found} />`;
   const one = found.value;
   const endSessions = async () => {
     await request('DELETE', url('/sessions'));

@@ -5,9 +5,9 @@ import { html, useRef, useState } from './html.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
-import { Loaded, Skeleton, loadStyle, useEvery, useLoad, useOpened } from './load.js';
+import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Person, State, Time } from './parts.js';
+import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
@@ -80,14 +80,13 @@ export function Run({ page }) {
     return { ...one, why: await explainRun(one, tenant, signal), person: await person };
   }, [url()]);
   const [view, setView] = useState('Steps');
-  const title = html`<${Heading} title=${page.key} />`;
   useOpened(found.value);
   useEvery(POLL_MS, () => found.value && isUnderway(found.value) && found.reload());
   const act = (method, more) => async () => {
     await request(method, url(more));
     page.reload();
   };
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${(one) => {
     const outcomes = one.steps.map((step) => outcomeOfStep(step, one.why));
     const [kind, headline] = outcomeOf(one, outcomes), simulated = Object.values(Object.groupBy(one.why.channels.filter(({ state }) => state === 'simulated'), ({ channel }) => channel)).map(([first]) => first);
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed', mayCorrect = mayRetry && missingOf(one.reason);

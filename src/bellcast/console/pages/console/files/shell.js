@@ -19,6 +19,10 @@ const MAX_TENANTS = 200;
 /** What the mark gets for the tab icon. */
 const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
+/** Groups of the menu that are folded at first in a low window, until the others fit, and the heights of the style sheet in px. */
+const FOLDED_FIRST = ['Access', 'Set up', 'Now', 'Content'];
+const AROUND = 188, GROUP = 26, ENTRY = 25;
+
 /** Whether the menu of a small screen is open. */
 export const isMenuOpen = signal(false);
 const counts = signal({});
@@ -64,6 +68,14 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
   </div>`;
 }
 
+/** The groups that are folded until the operator has folded one. @param {{group?: string}[]} pages */
+function foldedFirst(pages, shown) {
+  const folded = [];
+  const height = () => AROUND + GROUP * new Set(pages.flatMap(({ group }) => group ?? [])).size + ENTRY * pages.filter(({ group }) => !folded.includes(group)).length;
+  for (const group of FOLDED_FIRST) if (group !== shown?.group && height() > innerHeight) folded.push(group);
+  return folded;
+}
+
 function Menu({ place }) {
   useTabIcon();
   const shown = pageOf(localPath());
@@ -73,7 +85,7 @@ function Menu({ place }) {
   }, [shown]);
   const pages = ownPages().filter((one) => !one.isPersonal);
   const groups = [...new Set(pages.map((one) => one.group))];
-  const [folded, setFolded] = useState(() => remembered('folded', []));
+  const [folded, setFolded] = useState(() => remembered('folded', null) ?? foldedFirst(pages, shown));
   const fold = (group) => {
     const next = folded.includes(group) ? folded.filter((one) => one !== group) : [...folded, group];
     remember('folded', next);

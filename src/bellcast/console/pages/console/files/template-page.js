@@ -5,9 +5,9 @@ import { Uses, Yaml } from './definition.js';
 import { EditLink } from './edit.js';
 import { parsed } from './format.js';
 import { html, useMemo, useState } from './html.js';
-import { Loaded, Skeleton, useLoad } from './load.js';
+import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Field, Form, Heading, State } from './parts.js';
+import { Card, Confirm, Field, Form, Heading, Opening, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -22,10 +22,10 @@ export function Template({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
-  const title = html`<${Heading} title=${page.key} />`, editor = withQuery(page.path, { ...tenant, edit: 'yes' });
+  const editor = withQuery(page.path, { ...tenant, edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
     const remove = async () => {
       await request('DELETE', url());

@@ -4,14 +4,14 @@
 import { Difference } from './difference.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Confirm, Empty, Heading, Moment, State } from './parts.js';
+import { Confirm, Empty, Heading, Moment, Opening, State } from './parts.js';
 import { get, request } from './server.js';
 import { yamlOf } from './yaml.js';
 
 /** The way to the draft of an object that was never published, or `missing`: why there is no such object. */
 export function DraftOnly({ page, url, editor, missing }) {
   const draft = useLoad((signal) => get(url, signal), [url]);
-  return html`<${Heading} title=${page.key} /><${Loaded} of=${{ ...draft, problem: draft.problem && missing.problem, reload: missing.reload }}>${() => html`<${Empty} icon=${page.icon} text="This is a draft: it was never published."><a class="button primary" href=${editor}>Open the draft</a><//>`}<//>`;
+  return html`<${Opening} page=${page} of=${{ ...draft, problem: draft.problem && missing.problem, reload: missing.reload }}>${() => html`<${Heading} title=${page.key} /><${Empty} icon=${page.icon} text="This is a draft: it was never published."><a class="button primary" href=${editor}>Open the draft</a><//>`}<//>`;
 }
 
 /** The draft and the versions of an object, with their differences; another one can be made current. `look` shows one as recipients saw it. */

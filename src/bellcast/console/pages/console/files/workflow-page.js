@@ -5,10 +5,10 @@ import { Yaml } from './definition.js';
 import { EditLink } from './edit.js';
 import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
-import { Loaded, Skeleton, Together, refresh, useLoad } from './load.js';
+import { Loaded, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Card, Confirm, Copy, Field, Form, Heading, Icon, Moment, Popup, State, Type } from './parts.js';
+import { Card, Confirm, Copy, Field, Form, Heading, Icon, Moment, Opening, Popup, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
@@ -26,10 +26,10 @@ export function Workflow({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
-  const title = html`<${Heading} title=${page.key} />`, editor = withQuery(page.path, { ...tenant, edit: 'yes' });
+  const editor = withQuery(page.path, { ...tenant, edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
-  return html`${found.problem && !found.isLoading && !found.value && title}<${Loaded} of=${found} skeleton=${html`${title}<${Skeleton} />`}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
     return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${More} ...${{ page, one, url, tenant }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
