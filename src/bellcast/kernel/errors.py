@@ -36,6 +36,8 @@ MAX_FIELD_ERRORS = 100
 SHORT_COMMIT = 7
 # Characters of an error that is stored as a reason, so that a run's state stays small.
 MAX_REASON = 500
+# What libraries say about a connection that the server has closed.
+CLOSED = re.compile("connection_lost|bytes read on a total|closed in the middle|closed by server")
 # What to do about an engine that cannot be used, by a word of its error's class or text. The first that matches counts.
 FIXES = (
     ("password|authenticat|authorization|noauth", " Check the user and the password in its URL."),
@@ -235,6 +237,8 @@ class Unavailable(BellcastError):
         if (fault := certificate_fault(failure)) is not None:
             return cls(f"{engine} cannot be used: its certificate is not accepted: {fault}.")
         reason = str(failure) or "it did not respond in time"
+        if CLOSED.search(reason):
+            reason = "it closed the connection"
         words = f"{type(failure).__name__} {reason}".lower()
         fix = next((fix for pattern, fix in FIXES if re.search(pattern, words)), "")
         return cls(f"{engine} cannot be used: {reason.rstrip('.')}.{fix}")

@@ -101,3 +101,15 @@ async def test_redis_names_the_fault_and_the_fix(user: str, port: str | None, fi
         await transport.close()
     assert text.startswith("Redis cannot be used: ")
     assert text.endswith(f". {fix}")
+
+
+async def test_connection_closed_by_the_server_is_named() -> None:
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for transport in (
+            PostgresTransport(f"postgresql://{place}/bell", "test"),
+            RedisTransport(f"redis://{place}", "test"),
+        ):
+            assert "cannot be used: it closed the connection. " + ADDRESS in await refusal(transport.connect(print))
+            with contextlib.suppress(Unavailable):
+                await transport.close()

@@ -116,6 +116,26 @@ async def test_other_server_is_refused() -> None:
         await exchange(f"nats://127.0.0.1:{engines.redis().port}")
 
 
+@pytest.mark.parametrize(
+    ("greeting", "reason"),
+    [
+        (b"INFO {bad\r\n", "another server than NATS"),
+        (b"INFO []\r\n", "another server than NATS"),
+        (b"x" * 3_000_000, "another server than NATS"),
+        (b"", "it closed the connection"),
+    ],
+    ids=["malformed", "list", "endless", "none"],
+)
+async def test_greeting_of_another_server_is_refused(greeting: bytes, reason: str) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        with pytest.raises(Unavailable, match=f"NATS cannot be used: {reason}. Is it running, and is its URL right"):
+            await exchange(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
 async def test_missing_permission_is_named(start: Start) -> None:
     server = start("authorization { users: [{user: b, password: b, permissions: {publish: elsewhere}}] }")
     with pytest.raises(Unavailable, match=r'Permissions Violation for Publish to "bellcast\.test\.live'):

@@ -85,11 +85,13 @@ class NatsTransport:
     async def _open(self, host: str, port: int) -> None:
         reader, writer = await asyncio.open_connection(host, port, limit=READ_BYTES)
         self._writer = writer
-        line = await reader.readuntil(b"\r\n")
-        (operation,) = wire.NatsParser().receive(line)
-        if isinstance(operation, Message) or operation.name != b"INFO":
-            raise ProtocolError("another server than NATS")
-        self.info = msgspec.json.decode(operation.text, type=dict[str, Any])
+        try:
+            (operation,) = wire.NatsParser().receive(await reader.readuntil(b"\r\n"))
+            if isinstance(operation, Message) or operation.name != b"INFO":
+                raise ProtocolError("another server than NATS")
+            self.info = msgspec.json.decode(operation.text, type=dict[str, Any])
+        except (asyncio.LimitOverrunError, ValueError) as failure:
+            raise ProtocolError("another server than NATS") from failure
         if self.address.is_tls or self.info.get("tls_required"):
             await writer.start_tls(ssl.create_default_context(), server_hostname=host)
         newest = [(stream, EventId(int(epoch, 16), last)) for stream, epoch, last in self._followed.values() if epoch]
