@@ -329,16 +329,15 @@ def test_reader_that_does_not_read_is_closed_and_others_still_receive(
 
 
 @pytest.mark.thorough
-def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server(BELLCAST_ANONYMOUS="allow")
-    with httpx.Client(base_url=server.url) as http:
+def test_unjoined_sessions_are_limited_per_address(patient: ServerProcess) -> None:
+    with httpx.Client(base_url=patient.url) as http:
         sids = []
         while (response := http.get(POLLING)).status_code == 200:
             sids.append(json.loads(response.text[1:])["sid"])
         assert len(sids) == MAX_UNJOINED_SESSIONS_PER_ADDRESS
         assert (response.status_code, response.json()["code"]) == (429, 4)
         with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as elsewhere:
-            assert elsewhere.get(server.url + POLLING).status_code == 200
+            assert elsewhere.get(patient.url + POLLING).status_code == 200
         assert http.post(f"{POLLING}&sid={sids[0]}", content="40").status_code == 200
         assert http.get(f"{POLLING}&sid={sids[0]}").text.startswith("40")
         assert http.post(f"{POLLING}&sid={sids[1]}", content="1").status_code == 200
