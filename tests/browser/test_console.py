@@ -164,7 +164,7 @@ def test_keyboard_opens_pages_and_rows(open_console: Callable[..., Page]) -> Non
     page.keyboard.type("audit")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Audit")).to_be_visible()
-    expect(page.get_by_text("POST /v1/setup")).to_be_visible()
+    expect(page.get_by_text("created the first owner")).to_be_visible()
 
 
 def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callable[..., Page]) -> None:

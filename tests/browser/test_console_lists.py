@@ -179,6 +179,8 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     colour = "(one) => getComputedStyle(one).color"
     assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
     expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^\d+/s$"))
+    expect(page.get_by_role("button", name="general to tina")).to_have_count(5)
+    expect(page.locator(".feed .kind span:not(.hidden)")).to_have_text(["send"])  # the rows below have the same kind
 
 
 def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:
@@ -275,11 +277,12 @@ def test_topic_says_in_one_line_what_it_does_not_have(open_console: Callable[...
     owner.send("PUT", "/v1/topics/private-lessons/subscriptions/tina")
     page = open_console("/topics?prefix=private-lessons")
     row = page.locator(".chunk .row")
-    expect(row).to_contain_text("1 subscriber")
+    expect(row.get_by_role("cell")).to_have_text(["private-lessonsprivate", "0", "1"])
     row.get_by_role("link", name="private-lessons").click()
     pane = page.locator(".pane")
     expect(pane.get_by_text("This topic has no connections, no members present, no stored events.")).to_be_visible()
     expect(pane.get_by_text("private", exact=True)).to_be_visible()
+    expect(pane.locator(".numbers li")).to_have_text(["0connected", "0present", "1subscribers"])
     expect(pane.get_by_role("heading", level=2)).to_have_text(["Subscribers", "Publish"])
 
 

@@ -128,6 +128,17 @@ def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owne
     assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
 
 
+def test_bounced_address_says_what_to_do(open_console: Callable[..., Page], owner: Console) -> None:
+    for reason in ("bounce", "moved away"):
+        owner.send("PUT", f"/v1/suppressions/email/{reason.replace(' ', '-')}@example.com", {"reason": reason})
+    page = open_console("/suppressions")
+    row = page.get_by_role("row")
+    expect(row.filter(has_text="bounce@")).to_contain_text("correct it at the recipient, or free itbounced")
+    expect(row.filter(has_text="moved-away@")).to_contain_text("moved awaymanual")
+    for reason in ("bounce", "moved-away"):
+        owner.send("DELETE", f"/v1/suppressions/email/{reason}@example.com")
+
+
 def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[..., Page], owner: Console) -> None:
     body = {"cron": "0 9 * * mon", "timezone": "Europe/London", "notification": {"to": "paul", "title": "Your week"}}
     owner.send("PUT", "/v1/schedules/weekly", body)

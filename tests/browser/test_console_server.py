@@ -233,10 +233,49 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     httpx.post(f"{owner.server.url}/v1/notifications", headers=headers, json={"to": HOSTILE[:50], "titel": HOSTILE})
     page = open_console("/requests?status=422")
     page.get_by_role("link", name="POST /v1/notifications").first.click()
-    expect(page.get_by_text("did you mean")).to_be_visible()
+    expect(page.get_by_role("region", name="Refusal")).to_contain_text("did you mean")
     page.goto("/console/requests/lost-send")
     expect(page.locator(".panel pre")).to_contain_text("onerror=")
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
+
+
+def test_requests_name_their_caller_what_they_sent_and_their_minute(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for number in range(6):
+        owner.send("POST", "/v1/notifications", {"to": "rita", "title": f"Hello {number}"})
+    httpx.post(
+        f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "rita", "titel": "No"}
+    )
+    now = time.time_ns() // 1_000_000
+    series = {"step": "15m", "metrics": ["requests", "refusals"], "points": [[now, 7, 1]]}
+    page = open_console("/account")
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.goto("/console/requests?route=/v1/notifications")
+    row = page.locator(".chunk .row").filter(has_text="Hello 5")
+    expect(row).to_contain_text("201 POST /v1/notificationsHello 5 to ritaproject secret")
+    expect(page.locator(".chunk .row").first).to_contain_text("did you mean")
+    expect(page.locator(".day").first).to_contain_text(re.compile(r"^Today, \d\d:\d\d$"))
+    page.goto("/console/requests")
+    expect(page.get_by_text("7 requests in the last 24 hours, 1 refused")).to_be_visible()
+    page.get_by_role("link", name="POST /v1/notifications").nth(1).click()
+    page.get_by_text("Repeat by terminal").click()
+    expect(page.locator(".snippet")).to_contain_text("curl -X POST")
+    page.get_by_role("link", name="Requests with this key").click()
+    expect(page).to_have_url(re.compile("key=project"))
+
+
+def test_connections_are_counted_by_protocol_above_their_list(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    with websocket(owner.server, "petra") as client:
+        client.until("ready")
+        page = open_console("/connections")
+        expect(page.get_by_role("region", name="Open connections by protocol")).to_contain_text(
+            re.compile(r"Native over WebSocket \d")
+        )
+        page.get_by_role("button", name="Recently closed").click()
+        expect(page.get_by_role("region", name="Open connections by protocol")).to_have_count(0)
 
 
 def test_closed_connection_moves_to_the_recently_closed_with_its_reason(

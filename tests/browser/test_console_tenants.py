@@ -74,12 +74,23 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     page = open_console("/tenants?prefix=larch")
     expect(page.get_by_role("row", name="larch")).to_contain_text("1+")
     expect(page.get_by_text("at least as many")).to_be_visible()
+    sent = "async (row) => (await import('/console/tenants.js')).tenants.columns.find(({ name }) => name === 'Sent today').of(row)"
+    assert page.evaluate(sent, {"settings": {}, "sends_today": 0}) == "0"
     page.get_by_role("link", name="larch").click()
     today = page.get_by_text("Sent today, since midnight UTC")
     expect(today).to_contain_text("at least 1")
     page.goto("/console/tenants/maple")
     expect(today).to_contain_text(re.compile(r"\d of 5,000 recipients"))
     expect(today).not_to_contain_text("at least")
+
+
+def test_tenant_says_that_it_has_reached_its_daily_limit(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/poplar", {"settings": {"sends_per_day": 1}})
+    owner.send("POST", "/v1/notifications?tenant=poplar", {"to": "tessa", "title": "Hello"})
+    page = open_console("/tenants?prefix=poplar")
+    expect(page.get_by_role("row", name="poplar")).to_contain_text("daily limit reached")
+    page.get_by_role("link", name="poplar").click()
+    expect(page.get_by_role("progressbar", name="Of the daily limit")).to_be_visible()
 
 
 def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(

@@ -284,9 +284,10 @@ def test_page_of_a_pusher_app_tests_its_connection(operator: Operator) -> None:
 
 def test_audit_log_names_who_changed_what(operator: Operator) -> None:
     operator.open("Audit")
-    entry = operator.page.get_by_role("row").filter(has_text="POST /v1/setup")
-    expect(entry).to_contain_text("Create the first owner")
-    expect(entry).to_contain_text("olive@example.com")
+    entry = operator.page.get_by_role("row").filter(has_text="created the first owner")
+    expect(entry).to_contain_text("olive@example.com created the first owner")
+    operator.page.get_by_role("link", name="created the first owner").click()
+    expect(operator.page.locator("h1")).to_have_text("olive@example.com created the first owner")
 
 
 def test_audit_log_names_each_action_in_words(operator: Operator) -> None:
@@ -309,6 +310,25 @@ def test_audit_log_names_each_action_in_words(operator: Operator) -> None:
         """async (entries) => {
           const { actionOf } = await import('/console/access.js');
           return entries.map(([action, target]) => actionOf({ action, target }));
+        }""",
+        [list(entry) for entry in cases],
+    )
+    assert dict(zip(cases, words, strict=True)) == cases
+
+
+def test_audit_log_has_sentences(operator: Operator) -> None:
+    cases = {
+        ("POST /v1/keys", "/v1/keys", "ok"): "created API key",
+        ("PUT /v1/types/{key}", "/v1/types/edited", "ok"): "saved notification type edited",
+        ("POST /v1/session", "/v1/session", "unauthenticated"): "tried to sign in",
+        ("POST /v1/doctor", "/v1/doctor", "ok"): "ran the doctor",
+        ("POST /v1/secrets/rotation", "/v1/secrets/rotation", "ok"): "re-encrypted all secrets",
+        ("set-password", "olive@example.com", "ok"): "ran set-password olive@example.com",
+    }
+    words = operator.page.evaluate(
+        """async (entries) => {
+          const { sentenceOf } = await import('/console/access.js');
+          return entries.map(([action, target, outcome]) => sentenceOf({ action, target, outcome }));
         }""",
         [list(entry) for entry in cases],
     )

@@ -8,12 +8,14 @@ import pytest
 FILES = resources.files("bellcast.console.pages.console") / "files"
 SHARED = {"editor-bar", "inspector"}  # which console.css lays out on a phone
 LATER = (
+    "connections.css",
     "draft.css",
     "form-fields.css",
     "histogram.css",
     "live.css",
     "object-parts.css",
     "playground.css",
+    "requests.css",
     "run.css",
     "schema-fields.css",
     "settings.css",

@@ -102,8 +102,8 @@ WHERE n.announcement = :seq ORDER BY r.tenant, r.key LIMIT :limit
 DELETE FROM announcements WHERE seq = :seq
 
 -- name: stats @sqlite
--- Rows by kind.
-SELECT 'tenants', count(*) FROM tenants
+-- Rows by kind; the default tenant is none of the tenants, as in their list.
+SELECT 'tenants', count(nullif(key, '')) FROM tenants
 UNION ALL SELECT 'recipients', count(*) FROM recipients
 UNION ALL SELECT 'notifications', count(*) FROM notifications
 UNION ALL SELECT 'announcements', count(*) FROM announcements
@@ -114,7 +114,7 @@ UNION ALL SELECT 'tombstones', count(*) FROM tombstones
 -- Rows by kind; of a large table the planner's estimate, from the rows per page at the last ANALYZE or VACUUM and the present
 -- pages. A subquery runs only if its table is small.
 SELECT t.kind, CASE WHEN e.number >= :large THEN e.number ELSE CASE t.kind
-  WHEN 'tenants' THEN (SELECT count(*) FROM tenants)
+  WHEN 'tenants' THEN (SELECT count(nullif(key, '')) FROM tenants)
   WHEN 'recipients' THEN (SELECT count(*) FROM recipients)
   WHEN 'notifications' THEN (SELECT count(*) FROM notifications)
   WHEN 'announcements' THEN (SELECT count(*) FROM announcements)

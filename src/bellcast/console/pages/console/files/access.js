@@ -6,7 +6,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Person, State, Time } from './parts.js';
+import { Avatar, CallerAvatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -72,7 +72,7 @@ function listed(text) {
 export const operators = {
   path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
   columns: [
-    { name: 'Name', kind: 'title', hasAvatar: true, of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
+    { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There is no operator.' },
@@ -154,14 +154,38 @@ export function actionOf({ action, target }) {
   return `${VERBS[method] ?? method} ${part ? `${part.replaceAll('-', ' ')} of ` : ''}${object}`;
 }
 
+/** Past tenses that are not formed with -ed. */
+const PAST = { Read: 'read', Send: 'sent', Run: 'ran', Set: 'set', Write: 'wrote', Cancel: 'cancelled', Retry: 'retried', Trigger: 'triggered' };
+const pastOf = (verb) => PAST[verb] ?? `${verb.toLowerCase().replace(/e$/, '')}ed`;
+
+/** What an actor did, such as "published workflow reminder", or tried to do. */
+export function sentenceOf(entry) {
+  const action = actionOf(entry);
+  if (!/^[A-Z]/.test(action)) return `ran ${action}`; // a command
+  return entry.outcome === 'ok' ? action.replace(/^[\w-]+/, pastOf) : `tried to ${action[0].toLowerCase()}${action.slice(1)}`;
+}
+
+/** A changed value as a few words; null if it is longer. */
+function wordsOf(value) {
+  const text = value === null ? 'none' : typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return text.length <= MAX_WORDS ? text : null;
+}
+const MAX_WORDS = 40;
+const isBrief = ({ from, to }) => wordsOf(from) !== null && wordsOf(to) !== null;
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** The changes of an entry; those of an object by its fields. */
+const changesOf = ({ changes }) => changes.flatMap((one) => (isObject(one.from) && isObject(one.to) ? fieldsOf(one) : [one]));
+const fieldsOf = ({ from, to }) => [...new Set([...Object.keys(from), ...Object.keys(to)])].map((field) => ({ field, from: from[field] ?? null, to: to[field] ?? null })).filter((one) => JSON.stringify(one.from) !== JSON.stringify(one.to));
+const summaryOf = (entry) => changesOf(entry).map((one) => (isBrief(one) ? `${one.field}: ${one.from === null ? '' : `${wordsOf(one.from)} → `}${wordsOf(one.to)}` : one.field)).join(', ');
+
 /** Ok, or why it was refused. */
 const outcomeOf = ({ outcome }) => outcome.replaceAll('_', ' ');
 
 export const audit = {
   path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, filters: [RANGE],
   columns: [
-    { name: 'Outcome', kind: 'state', of: outcomeOf, width: '8rem' }, { name: 'Action', kind: 'title', of: actionOf, text: (one) => one.changes.map(({ field }) => field).join(', ') || requestOf(one) },
-    { name: 'Actor', kind: 'person', of: (one) => one.actor, width: '11rem' }, { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
+    { name: 'Action', kind: 'title', lead: (one) => html`<${CallerAvatar} of=${one.actor} />`, of: (one) => html`<b>${one.actor}</b> ${sentenceOf(one)}`, text: summaryOf }, { name: 'Outcome', of: (one) => one.outcome !== 'ok' && outcomeOf(one), show: (word) => html`<${State} of=${word} kind="bad" />`, width: '9rem' },
+    { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
   ],
   none: { text: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.' },
 };
@@ -179,9 +203,9 @@ async function entryOf(id, tenant, signal) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${actionOf(one)} note=${html`<${State} of=${outcomeOf(one)} /><span class="muted">Entry ${number(one.number)}</span>`} />
-    <${Facts} of=${[['Actor', html`<${Person} name=${one.actor} />`], ['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', requestOf(one) && html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
-    ${one.changes.length === 0 ? html`<p class="muted">${one.outcome === 'ok' ? 'No fields were changed.' : 'It was refused, and changed nothing.'}</p>` : html`<${Card} title="Changes"><dl class="changes">${one.changes.map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt><dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd></div>`)}</dl><//>`}`}<//>`;
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} kind="bad" />`}<span class="muted">Entry ${number(one.number)}</span>`} />
+    <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', requestOf(one) && html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
+    ${one.changes.length === 0 ? html`<p class="muted">${one.outcome === 'ok' ? 'No fields were changed.' : 'It was refused, and changed nothing.'}</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
 }
 
 const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));

@@ -1,12 +1,16 @@
 /**
  * Connections, open and recently closed: close them, or trace one.
  */
+import { count, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
-import { refresh } from './load.js';
-import { Confirm, Dialect } from './parts.js';
+import { loadStyle, refresh, useLoad } from './load.js';
+import { Avatar, Confirm, Dialect, dialectName } from './parts.js';
 import { CONTENT } from './roles.js';
-import { path, request, withQuery } from './server.js';
+import { shownTenant } from './router.js';
+import { get, path, request, withQuery } from './server.js';
+
+await loadStyle('connections.css');
 
 const isClosed = (page) => page.query.get('state') === 'closed';
 
@@ -16,11 +20,11 @@ const close = async (one) => {
 };
 
 export const connections = {
-  path: '/v1/connections', rows: 'connections', link: (one) => one.recipient && path`/recipients/${one.recipient}`, isNewestFirst: true,
+  path: '/v1/connections', rows: 'connections', link: (one) => one.recipient && path`/recipients/${one.recipient}`, isNewestFirst: true, above: Protocols,
   filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
   views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Recently closed', { state: 'closed' }]],
   columns: (page) => [
-    { name: 'Recipient', kind: 'title', hasAvatar: true, of: (one) => one.recipient ?? 'anonymous', text: (one) => (isClosed(page) ? `${one.reason ?? ''} (${one.code})`.trim() : [one.origin, one.address].filter(Boolean).join(', ')) },
+    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} ...${one.recipient ? { of: one.recipient } : { of: '', icon: 'account', tone: 'grey' }} />`, of: (one) => one.recipient ?? 'anonymous', text: (one) => (isClosed(page) ? `${one.reason ?? ''} (${one.code})`.trim() : [one.origin, one.address].filter(Boolean).join(', ')) },
     { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, { name: 'Topics', of: (one) => one.topics.join(', '), width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     isClosed(page) ? { name: 'Closed', kind: 'time', of: (one) => one.closed_at } : { name: 'Since', kind: 'time', of: (one) => one.connected_at },
   ],
@@ -29,3 +33,14 @@ export const connections = {
   none: (page) => (isClosed(page) ? { text: 'No connection has been closed since the servers started. Closed connections appear here, with the reason.' }
     : { text: 'No page is connected. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
 };
+
+/** How the open connections are shared between protocols, as a bar with its legend. */
+function Protocols({ page }) {
+  const tenant = shownTenant() || page.me.tenants?.[0];
+  const found = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
+  const groups = (found.value?.connections ?? []).toSorted((one, other) => other.count - one.count);
+  const nameOf = ({ protocol, transport }) => (protocol === 'native' ? transport : protocol);
+  if (isClosed(page)) return null;
+  return html`<section class="protocols" aria-label="Open connections by protocol"><div class="stack" role="img" aria-label=${groups.map((one) => `${dialectName(one)}: ${count(one.count, 'connection')}`).join(', ') || 'No connection'}>${groups.map((one) => html`<span key=${dialectName(one)} class=${nameOf(one)} style=${{ flexGrow: one.count }}></span>`)}</div>
+    <p class="muted">${groups.map((one) => html`<span key=${dialectName(one)}><${Dialect} of=${one} /> <b>${number(one.count)}</b></span>`)}</p></section>`;
+}

@@ -26,19 +26,25 @@ function intervalsOf({ from, to }, isOfTenant) {
   return { length, begin, count: Math.max(1, Math.ceil((to - begin) / length)), step: isOfTenant ? '1h' : length < 15 * MINUTE_MS ? '1m' : '15m' };
 }
 
-/** @param {{page: any, metric: string, noun: string, kind?: string, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars; while it is hidden, or nothing was counted, it keeps its room */
-export function Histogram({ page, metric, noun, kind = 'accent', range, chosen, isHidden }) {
+/** The sums of values in the intervals. */
+function barsOf(points, { begin, length, count }) {
+  const bars = Array(count).fill(0);
+  for (const [at, value] of points) if (Math.floor((at - begin) / length) in bars) bars[Math.floor((at - begin) / length)] += value ?? 0;
+  return bars;
+}
+
+/** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; while it is hidden, or nothing was counted, it keeps its room */
+export function Histogram({ page, metric, noun, kind = 'accent', part, range, chosen, isHidden }) {
   const tenant = shownTenant() || page.me.tenants?.[0];
   const period = chosen ? { from: Date.parse(chosen.from), to: Date.parse(chosen.to) } : { from: Date.parse(startOf(range || '24h')), to: Date.now() };
   const { length, begin, count, step } = intervalsOf(period, tenant !== undefined);
   const found = useLoad(async (signal) => {
-    const query = withQuery('/v1/stats/series', { metrics: metric, step, from: new Date(begin).toISOString(), to: new Date(begin + count * length).toISOString() });
+    const query = withQuery('/v1/stats/series', { metrics: [metric, ...(part ? [part.metric] : [])].join(','), step, from: new Date(begin).toISOString(), to: new Date(begin + count * length).toISOString() });
     const { points } = await get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal);
-    const bars = Array(count).fill(0);
-    for (const [at, value] of points) if (Math.floor((at - begin) / length) in bars) bars[Math.floor((at - begin) / length)] += value ?? 0;
-    return bars;
+    return [1, 2].map((place) => barsOf(points.map((point) => [point[0], point[place]]), { begin, length, count }));
   }, [metric, tenant, begin, count, length]);
-  const bars = found.value ?? [], top = Math.max(1, ...bars), sum = bars.reduce((all, one) => all + one, 0);
+  const [bars, parts] = found.value ?? [[], []], top = Math.max(1, ...bars), [sum, sumOfParts] = [bars, parts].map((all) => all.reduce((one, other) => one + other, 0));
+  const pathOf = (values, least) => values.map((value, index) => (value > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-Math.min(HEIGHT, Math.max(least, value / top * HEIGHT))}h${BAR - 1}V${HEIGHT}Z` : '')).join('');
   const [pointed, setPointed] = useState(null);
   const at = (index) => begin + index * length;
   const open = (first, last) => setQuery({ range: null, from: new Date(at(first)).toISOString(), to: new Date(at(last + 1)).toISOString() });
@@ -46,18 +52,18 @@ export function Histogram({ page, metric, noun, kind = 'accent', range, chosen, 
   const spanOf = (first, last) => timeSpan(at(first), at(last + 1));
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
-  const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenant === undefined ? '' : ' counted'} ${words}`;
-  const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}` : '';
+  const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenant === undefined ? '' : ' counted'} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
+  const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : '';
   return html`<section class=${`histogram ${kind}`} style=${isHidden || sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
       setPointed(intervalAt(event));
       drag(event);
     }} onPointerLeave=${() => setPointed(null)}>
       ${selection.isShown && html`<rect class="mark" x=${first * BAR} width=${(last - first + 1) * BAR} y="0" height=${HEIGHT} />`}
-      <path d=${bars.map((value, index) => (value > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-Math.max(2, value / top * HEIGHT)}h${BAR - 1}V${HEIGHT}Z` : '')).join('')} />
+      <path d=${pathOf(bars, 2)} />${part && html`<path class="part" d=${pathOf(parts, 0)} />`}
       ${pointed !== null && !selection.isShown && html`<rect class="pointed" x=${pointed * BAR} width=${BAR} y="0" height=${HEIGHT} />`}</svg>
     <p class="hidden" role="status">${selection.isShown ? `${spanOf(first, last)}. Enter filters the list.` : ''}</p></section>`;
 }
 
 /** A histogram of a metric, for the declaration of a list. */
-export const histogramOf = (metric, noun, kind) => function OfList(props) { return html`<${Histogram} metric=${metric} noun=${noun} kind=${kind} ...${props} />`; };
+export const histogramOf = (metric, noun, kind, part) => function OfList(props) { return html`<${Histogram} metric=${metric} noun=${noun} kind=${kind} part=${part} ...${props} />`; };

@@ -3,12 +3,12 @@
  */
 import { OriginFix } from './allow-origin.js';
 import { FilterBar, RANGE, RECIPIENT } from './filters.js';
-import { count, duration, number, secondOf } from './format.js';
+import { count, number, secondOf } from './format.js';
 import { html, useLayoutEffect, useRef, useState } from './html.js';
-import { Failure, Loaded, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
-import { Card, Empty, Facts, Heading, Icon, Id, Json, Moment, Person, State, Type, prose } from './parts.js';
+import { Failure, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
+import { Avatar, Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
 import { shownTenant } from './router.js';
-import { follow, get, path, withQuery } from './server.js';
+import { follow, path, withQuery } from './server.js';
 
 const KINDS = ['request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
 const ICONS = { request: 'requests', refused: 'bad', send: 'notifications', publish: 'live', connect: 'connections', disconnect: 'connections', subscribe: 'topics', call: 'sources', run: 'runs', attempt: 'messages', webhook: 'webhooks', settings: 'settings', operator: 'operators', warning: 'failures' };
@@ -160,7 +160,7 @@ export function Live({ page }) {
     ${connection.text !== 'Connecting' && current.rows.length === 0 && !connection.problem && html`<${Empty} icon="live" text=${`No event ${Object.values(query).some(Boolean) ? 'matches ' : ''}yet. All events of this server appear here immediately.`} command='bellcast notify alice "Hello"' />`}
     <div class=${opened ? 'log opened' : 'log'} onKeyDown=${escape}><div class="table feed" role="table" aria-label="Events" tabIndex="0" data-keys onmove=${move} ref=${place} hidden=${current.rows.length === 0} onScroll=${({ currentTarget }) => currentTarget.scrollTop > 0 && setPaused(true)} onPointerLeave=${changed} onFocusOut=${changed}>
       <div class="hidden" role="rowgroup"><div role="row">${['Time', 'Kind', 'Event', 'Tenant, recipient, topic'].map((name) => html`<span key=${name} role="columnheader">${name}</span>`)}</div></div>
-      <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} isOpen=${opened === row} open=${open} />`)}</div></div>
+      <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} above=${current.rows[index - 1]} isOpen=${opened === row} open=${open} />`)}</div></div>
       ${opened && html`<${OpenedEvent} page=${page} row=${opened} />`}</div>`;
 }
 
@@ -185,16 +185,25 @@ async function watch(feed, target, signal, setConnection, isOpened = false) {
   setTimeout(() => signal.aborted || watch(feed, target, signal, setConnection, hasOpened), RETRY_MS);
 }
 
+/** The tenant, recipient and topic of an event, unless its text has them. */
+const placeOf = ({ tenant, recipient, topic, text }) => [tenant, !text.endsWith(` to ${recipient}`) && recipient, topic].filter(Boolean).join(' · ');
+
+/** A text that the row above has too is read out, and not shown again. */
+const Once = ({ text, above }) => html`<span class=${text === above ? 'hidden' : null}>${text}</span>`;
+
+/** A notification's type and recipient. */
+const Sent = ({ of: { text, recipient }, type }) => (text === `${type} to ${recipient}` ? html`<span class="typed"><${Type} of=${type} /></span> to <span class="person"><${Avatar} of=${recipient} /><span class="name">${recipient}</span></span>` : html`<${Type} of=${type} />${text.slice(type.length)}`);
+
 /** What happened in one trace, by its most telling event. Rows keep their places and change their texts, so that nothing moves. */
-function EventRow({ row, size, isOpen, open }) {
-  const event = headOf(row), request = row.events.find((one) => one.kind === 'request' && one !== event), others = size - (request ? 2 : 1);
+function EventRow({ row, size, above, isOpen, open }) {
+  const event = headOf(row), last = above && headOf(above), request = row.events.find((one) => one.kind === 'request' && one !== event), others = size - (request ? 2 : 1);
   const { type, title, reason } = event.detail ?? {}, isTyped = type && event.text.startsWith(`${type} to `);
   // The effect of an accepted request is shown instead of the request.
   const isPlain = !request || / 2\d\d$/.test(request.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
-    <span role="cell" class=${`cell kind${BAD.has(event.kind) || /: failed$/.test(event.text) ? ' bad' : ''}`}><${Icon} name=${ICONS[event.kind]} />${event.kind}</span>
-    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Type} of=${type} />${event.text.slice(type.length)}</span>` : event.text}</button><span class="muted preview" dir="auto">${[title ?? reason, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
-    <span role="cell" class="cell who">${[event.tenant, !isTyped && event.recipient, event.topic].filter(Boolean).join(' · ')}</span></div>`;
+    <span role="cell" class=${`cell kind${BAD.has(event.kind) || /: failed$/.test(event.text) ? ' bad' : ''}`}><${Icon} name=${ICONS[event.kind]} /><${Once} text=${event.kind} above=${last?.kind} /></span>
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Sent} of=${event} type=${type} /></span>` : event.text}</button><span class="muted preview" dir="auto">${[title ?? reason, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
+    <span role="cell" class="cell who"><${Once} text=${placeOf(event)} above=${last && placeOf(last)} /></span></div>`;
 }
 
 function OpenedEvent({ page, row }) {
@@ -221,37 +230,10 @@ function factsOf({ kind, text, at, detail, ...event }) {
 }
 
 /** The reason of a refusal, and the fix for its cause. */
-function Refusal({ page, of: { kind, detail } }) {
+export function Refusal({ page, of: { kind, detail } }) {
   if (kind !== 'refused' || !detail) return null;
   const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
   const code = detail.code ?? detail.reason;
   return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(String(errors || detail.detail || detail.reason || detail.code))}</b> ${typeof code === 'string' && /^[a-z_]+$/.test(code)
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
-}
-
-/** The key of most requests, which a list does not repeat. */
-const SECRET = 'project secret';
-
-export const requests = {
-  path: '/v1/requests', rows: 'requests', link: (one) => path`/requests/${one.id}`, isNewestFirst: true,
-  filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
-  views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
-  columns: [
-    { name: 'Status', kind: 'state', of: (one) => html`<${State} of=${String(one.status)} kind=${kindOf(one)} />`, show: (one) => one, width: '4.5rem' },
-    { name: 'Request', kind: 'title', of: (one) => html`<code class="muted">${one.method}</code> ${one.path}`, text: (one) => one.code }, { name: 'By', of: (one) => (one.key === SECRET ? null : one.key ?? one.operator ?? one.recipient), width: '10rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), width: '5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at },
-  ],
-  note: 'The last 2,000 requests and 500 refusals of this node, from memory.',
-  none: { text: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"' },
-};
-
-const kindOf = (one) => (one.status < 400 && !one.code ? 'ok' : one.status < 500 ? 'warn' : 'bad');
-
-/** A request: why it was refused, and what was sent. */
-export function Request({ page }) {
-  const found = useLoad((signal) => get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal), [page.key]);
-  return html`<${Loaded} of=${found}>${({ requests: [one] }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`
-    <${Heading} title=${`${one.method} ${one.path}`} note=${html`<${State} of=${String(one.status)} kind=${kindOf(one)} /><span class="muted">${duration(one.ms)}</span>`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
-    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['Key', one.key], ['Operator', one.operator && html`<${Person} name=${one.operator} />`], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant ?? '' })} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
-    <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`)}<//>`;
 }

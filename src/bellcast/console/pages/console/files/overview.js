@@ -41,7 +41,7 @@ export async function readiness(signal) {
   }
 }
 
-const nounOf = (kind, value) => (kind === 'tombstones' ? 'deletion markers' : kind.replaceAll('_', ' ')).slice(0, value === 1 ? -1 : undefined);
+const nounOf = (kind, value) => (kind === 'tombstones' ? 'recent deletions' : kind.replaceAll('_', ' ')).slice(0, value === 1 ? -1 : undefined);
 /** The numbers of stored rows, followed by others. */
 export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others }).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
   .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></li>`)}</ul>`;

@@ -25,7 +25,7 @@ export const PAGES = [
   { path: '/', icon: 'overview', title: 'Overview', show: { load: async () => overview, name: 'Overview', kind: 'view' }, roles: ALL, letter: 'o' },
   { path: '/live', icon: 'live', group: 'Now', title: 'Live', show: view('./live.js', 'Live'), roles: CONTENT, letter: 'l' },
   { path: '/health', icon: 'health', group: 'Now', title: 'Health', show: view('./health.js', 'Health'), roles: ALL, isOfServer: true, letter: 'h' },
-  { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./live.js', 'requests'), pane: view('./live.js', 'Request'), roles: CONTENT, letter: 'q' },
+  { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./requests.js', 'requests'), pane: view('./requests.js', 'Request'), roles: CONTENT, letter: 'q' },
   { path: '/connections', icon: 'connections', group: 'Now', title: 'Connections', show: list('./connections.js', 'connections'), roles: ALL, letter: 'c' },
   { path: '/topics', icon: 'topics', group: 'Now', title: 'Topics', show: list('./topics.js', 'topics'), pane: view('./topics.js', 'Topic'), roles: ALL, letter: 't' },
   { path: '/notifications', icon: 'notifications', group: 'Activity', title: 'Notifications', show: list('./activity.js', 'notifications'), pane: view('./activity.js', 'Notification'), roles: ALL, letter: 'n' },

@@ -47,11 +47,17 @@ export const State = ({ of, kind = kindOf(of) }) => html`<span class=${`state ${
 export const Type = ({ of }) => of && html`<span class=${`chip tone-${toneOf(of)}`}>${of}</span>`;
 export const Tag = ({ children }) => html`<span class="tag">${children}</span>`;
 
-/** The initials of a person or a tenant, in the colour of its key. */
-export const Avatar = ({ of, name = of }) => html`<span class=${`avatar tone-${toneOf(of)}`} aria-hidden="true">${initials(name)}</span>`;
+/** The initials of a person or a tenant, in the colour of its key, or an icon. */
+export const Avatar = ({ of, name = of, icon, tone = toneOf(of) }) => html`<span class=${`avatar tone-${tone}`} aria-hidden="true">${icon ? html`<${Icon} name=${icon} />` : initials(name)}</span>`;
 
 /** A person: initials and a name, or a key. */
 export const Person = ({ name, href }) => name && html`<span class="person"><${Avatar} of=${name} />${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
+
+/** The avatar of what called the API: a key's icon, or the initials of a person. */
+export const CallerAvatar = ({ of, isKey = of.startsWith('key:') || of === 'project secret' }) => (isKey ? html`<${Avatar} of=${of} icon="keys" tone="grey" />` : html`<${Avatar} of=${of} />`);
+
+/** What called the API: a person, or a key with its name. */
+export const Caller = ({ name, keyName }) => html`<span class="person"><${CallerAvatar} of=${keyName ?? name} isKey=${Boolean(keyName)} /><span class="name">${keyName ?? name}</span></span>`;
 
 /** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;

@@ -29,7 +29,7 @@ const POLL_MS = 15_000;
  * @property {boolean} [isOfTenant] the list is of one tenant, the default one if none is shown
  * @property {boolean} [isOfServer] the list does not depend on the tenant
  * @property {boolean} [isNewestFirst] new rows come at the top, and are counted; they are grouped by day
- * @property {(at: string) => string} [group] the heading of a group, if it is not the day
+ * @property {(rows: any[], page: any) => ((row: any) => string) | null} [groupOf] the headings of the groups, by the first rows, if they are not days
  * @property {boolean} [isDense] rows of one short line
  * @property {boolean} [isTall] rows of two lines, with a sign before them
  * @property {(one: any, other: any) => number} [order] the order of the rows, if all of them are loaded
@@ -191,13 +191,17 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
     if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
-    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columnsOf(resource, page)} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.isNewestFirst && (resource.group ?? dayName)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
+    const columns = columnsOf(resource, page);
+    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
       ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}
       ${resource.note && html`<p class="muted foot">${resource.note}</p>`}`;
   }}<//>`;
 }
+
+/** The headings of rows: the day of their first time. */
+const byDay = (columns) => (row) => dayName(columns.find(({ kind }) => kind === 'time').of(row));
 
 /** The tenant of an object is a column only while all tenants are listed. */
 const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? resource.columns(page) : resource.columns).filter((one) => one && !(one.name === 'Tenant' && one.kind !== 'title' && shownTenant(page.query)));

@@ -3,7 +3,7 @@
  * through all of them. A column that is empty in all rows is left out.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Avatar, Icon, Person, Popup, State, Time, Type } from './parts.js';
+import { Icon, Person, Popup, State, Time, Type } from './parts.js';
 
 /** Rows within this distance of the screen stay. */
 const MARGIN = '1200px 0px';
@@ -27,9 +27,9 @@ const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, hasAvatar?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, whose length is relative to the greatest one of all rows
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, whose length is relative to the greatest one of all rows
  * @param {any[][]} table.chunks the rows, as the server sent them
- * @param {((at: string) => string) | null} [table.group] the heading above the rows of a time, such as its day
+ * @param {((row: any) => string) | null} [table.group] the heading of a row, which is shown above the first row that has it
  * @param {boolean} [table.isDense] rows of one short line
  * @param {boolean} [table.isTall] rows of two lines
  * @param {(row: any) => string | null} [table.link] the URL of a row's object
@@ -59,9 +59,9 @@ export function Rows({ label, columns: all, chunks, group, isDense, isTall, link
     place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus();
   }, [target]);
   const template = columns.map(widthOf).join(' ');
-  const groupAt = (index) => (group && rows[index] ? group(timeOf(columns).of(rows[index])) : null);
+  const groupAt = (index) => (group && rows[index] ? group(rows[index]) : null);
   const most = new Map(columns.filter(({ share }) => share).map((one) => [one, Math.max(1, ...rows.map(one.share))]));
-  const looks = [isDense && 'dense', isTall && 'tall', columns.some(({ hasAvatar, lead }) => hasAvatar || lead) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
+  const looks = [isDense && 'dense', isTall && 'tall', columns.some(({ lead }) => lead) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
   let start = 0;
   return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
     <div role="rowgroup" class="head"><div role="row" class="row">${columns.map(({ name, kind }) => html`<div key=${name} role="columnheader" class=${`cell ${kind ?? ''}`}>${name}</div>`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
@@ -107,4 +107,4 @@ function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
 /** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
 const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));
 
-const Title = ({ column: { text, isWrapped, hasAvatar, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead ? lead(row) : hasAvatar && html`<${Avatar} of=${value} />`}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
+const Title = ({ column: { text, isWrapped, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;

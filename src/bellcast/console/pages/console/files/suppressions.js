@@ -2,6 +2,7 @@
  * Suppressions: addresses that get nothing more, because they bounced or someone asked, and how to free them.
  */
 import { html } from './html.js';
+import { ChannelSign } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, shownTenant } from './router.js';
 import { refresh } from './load.js';
@@ -10,6 +11,12 @@ import { BUILDERS } from './roles.js';
 import { path, request, withQuery } from './server.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
+/** What the reports of providers mean, and what to do; other reasons were entered. */
+const REASONS = {
+  bounce: { word: 'bounced', kind: 'bad', advice: 'correct it at the recipient, or free it' },
+  complaint: { word: 'complaint', kind: 'warn', advice: 'free it only if the recipient asks for it' },
+  stop: { word: 'replied STOP', kind: 'tone-grey', advice: 'the reply START frees it' },
+};
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
 const free = async (one) => {
   await request('DELETE', withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant }));
@@ -19,8 +26,8 @@ const free = async (one) => {
 export const suppressions = {
   path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression,
   columns: [
-    { name: 'Address', kind: 'title', of: (one) => one.address }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Reason', of: (one) => one.reason, width: '10rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
+    { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => REASONS[one.reason]?.advice ?? one.reason },
+    { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`,
   note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',

@@ -8,7 +8,7 @@ import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { connectionsIn, StoredRows } from './overview.js';
-import { Avatar, Card, Facts, Field, Form, Heading, Id, Json, Moment, Opening } from './parts.js';
+import { Avatar, Card, Facts, Field, Form, Heading, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
 
@@ -21,18 +21,23 @@ const LIMITS = [
 
 
 const hasBudget = (one) => one.settings.sends_per_day > 0;
-/** Today's sends as text: a lower bound unless the tenant has a daily limit; null if nothing was counted. */
+/** Today's sends as text: a lower bound unless the tenant has a daily limit; null if it was not counted. */
 function sentToday(one) {
   if (hasBudget(one)) return number(one.sends_today ?? 0);
-  return one.sends_today ? `${number(one.sends_today)}+` : null;
+  return one.sends_today ? `${number(one.sends_today)}+` : one.sends_today === 0 ? '0' : null;
+}
+
+function unusualStateOf(one) {
+  if (one.erasing_since) return 'being deleted';
+  return hasBudget(one) && one.sends_today >= one.settings.sends_per_day ? 'daily limit reached' : null;
 }
 
 export const tenants = {
   path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true,
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   columns: [
-    { name: 'Tenant', kind: 'title', hasAvatar: true, of: (one) => one.key, text: (one) => one.name }, { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), width: '8rem' },
-    { name: 'Sent today', kind: 'number', of: sentToday, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} />`, of: (one) => one.key, text: (one) => one.name }, { name: 'State', of: unusualStateOf, show: (word) => html`<${State} of=${word} kind="warn" />`, width: '11rem' },
+    { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), share: (one) => one.recipients, width: '8.5rem' }, { name: 'Sent today', kind: 'number', of: (one) => sentToday(one) ?? html`<span title="not counted">–</span>`, share: (one) => one.sends_today ?? 0, width: '8.5rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Sent today counts from midnight UTC; + means at least as many.',
   none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
@@ -48,11 +53,11 @@ export function Tenant({ page }) {
     <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
     <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? ` of ${count(one.settings.sends_per_day, 'recipient')}` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
+    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />
     ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} /><${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`}
-    <${Card} title="All settings">${Object.keys(one.settings).length === 0 ? html`<p class="muted">No settings.</p>` : html`<${Json} of=${one.settings} />`}<//><//>`}<//>`;
+    ${Object.keys(one.settings).length > 0 && html`<details><summary>All settings as JSON</summary><${Json} of=${one.settings} /></details>`}<//>`}<//>`;
 }
 
 /** Merge into the tenant's settings as they were read, or with `isMine` into the current ones, because the API replaces all settings. */

@@ -4,9 +4,9 @@
 import { html, useState } from './html.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, useLoad } from './load.js';
-import { Card, Confirm, Dialect, Field, Form, Heading, Icon, Json, Person, Time } from './parts.js';
+import { Card, Confirm, Dialect, Field, Form, Heading, Icon, Json, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { inTenant, tenantOf } from './router.js';
+import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
 
 /** Maximum connections on the page of a topic. */
@@ -18,13 +18,17 @@ const MAX_EVENTS = 1000;
 /** What a name that begins with a reserved word means. */
 const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'presence-': 'with presence' };
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
-const audienceOf = ({ subscribers, followers, present }) => [subscribers > 0 && `${many(subscribers)} ${subscribers === 1 ? 'subscriber' : 'subscribers'}`, followers > 0 && `${number(followers)} connected`, present > 0 && `${number(present)} present`].filter(Boolean).join(' · ');
+const Live = () => html`<${State} of="live" kind="ok" />`;
+
+/** By tenant; those that are live come first. */
+const order = (one, other) => (one.tenant ?? '').localeCompare(other.tenant ?? '') || Number(other.followers > 0) - Number(one.followers > 0) || one.topic.localeCompare(other.topic);
 
 export const topics = {
-  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`,
+  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: (rows) => !shownTenant() && rows.some(({ tenant }) => tenant) && ((one) => one.tenant ?? 'No tenant'), order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => one.topic }, { name: 'Followed by', of: audienceOf, width: '20rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
+    { name: 'State', kind: 'state', of: (one) => one.followers > 0 && 'live', show: Live, width: '3.5rem' }, { name: 'Topic', kind: 'title', of: (one) => one.topic, text: (one) => aboutOf(one.topic) },
+    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: '8.5rem' }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: '6rem' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: '8.5rem' },
   ],
   none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
@@ -33,13 +37,15 @@ export function Topic({ page }) {
   const tenant = tenantOf(page);
   const url = (more, query = {}) => withQuery(path`/v1/topics/${page.key}` + more, { ...tenant, ...query });
   const here = [page.path, tenant];
+  const listed = useLoad((signal) => get(withQuery('/v1/topics', { prefix: page.key, ...tenant }), signal), here);
   const present = useLoad((signal) => get(url('/presence'), signal), here);
   const connected = useLoad((signal) => get(withQuery('/v1/connections', { topic: page.key, ...tenant, limit: FEW }), signal), here);
   const subscribed = useLoad((signal) => get(url('/subscriptions'), signal), here);
   const stored = useLoad(async (signal) => ({ events: (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse() }), here);
   const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
   const nothing = [[connected, 'connections'], [subscribed, 'subscriptions', 'subscribers'], [present, 'members', 'members present'], [stored, 'events', 'stored events']].filter(([{ value }, rows]) => value?.[rows].length === 0).map(([, rows, name = rows]) => `no ${name}`);
-  return html`<${Heading} title=${page.key} note=${html`<span class="muted">${[tenant.tenant, aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
+  return html`<${Heading} title=${page.key} note=${html`${connected.value?.connections.length > 0 && html`<${Live} />`}<span class="muted">${[tenant.tenant, aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
+    <${Counts} listed=${listed} name=${page.key} stored=${stored} />
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
@@ -49,6 +55,12 @@ export function Topic({ page }) {
       <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
     <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
       <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
+}
+
+/** How many follow a topic, as in the list, and its last event. */
+function Counts({ listed: { value }, name, stored }) {
+  const { followers = 0, present = 0, subscribers = 0 } = value?.topics.find(({ topic }) => topic === name) ?? {}, last = stored.value?.events[0];
+  return html`<ul class="numbers strip">${[['connected', number(followers)], ['present', number(present)], ['subscribers', many(subscribers)]].map(([noun, amount]) => html`<li key=${noun}><b>${amount}</b><span>${noun}</span></li>`)}${last && html`<li><b>${last.name}</b><span>last event, <${Time} at=${last.at} /></span></li>`}</ul>`;
 }
 
 /** A card of rows, which is left out if there are none. */
