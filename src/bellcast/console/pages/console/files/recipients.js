@@ -129,15 +129,23 @@ function Returned({ page, one, tenant }) {
   return now && message.to !== now && html`<div class="notice fixes"><span><b dir="auto">${message.content.subject ?? CHANNEL_NAMES[message.channel]}</b> came back from ${message.to} <${Time} at=${message.created_at} />. A retry goes to ${now}.</span><${RetryMessage} page=${page} url=${withQuery(path`/v1/messages/${message.id}/retry`, tenant)} /></div>`;
 }
 
+/** A language by its name and its tag, as far as the browser knows it. */
+function languageOf(locale) {
+  try {
+    return locale && `${new Intl.DisplayNames('en', { type: 'language' }).of(locale)}, ${locale}`;
+  } catch {
+    return locale;
+  }
+}
+
 const facts = (one) => [
   ['Tenant', one.tenant],
   ['E-mail', one.email],
   ['Phone', one.phone],
-  ['Language', one.locale],
+  ['Language', languageOf(one.locale)],
   ['Time zone', one.timezone],
   ['Roles', one.roles.join(', ')],
-  ['Unread', number(one.unread)],
-  ['Unseen', number(one.unseen)],
+  ['Inbox', `${number(one.unread)} unread, ${number(one.unseen)} unseen`],
   ['Created', html`<${Moment} at=${one.created_at} />`],
 ];
 
