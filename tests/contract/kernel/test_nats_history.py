@@ -17,7 +17,7 @@ from bellcast.kernel.brokers.port import NewEntry
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RETRY_SECONDS, RemoteHistory
 from bellcast.kernel.clock import SystemClock
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import TooLarge, Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.live.types import AnyEvent
 from tests import engines
@@ -252,6 +252,28 @@ async def test_without_jetstream_events_arrive_without_ids(
     await wait_until(lambda: other.data == [0, 1])
     assert (await node.history.newest("", [A], 1)).end is None
     await node.broker.ping(writes=True)
+
+
+async def test_concurrent_calls_without_jetstream_log_once(start: Start, own_nats: OwnNats) -> None:
+    node = await start(own_nats(jetstream=False).url)
+    with structlog.testing.capture_logs() as logs:
+        await asyncio.gather(node.publish("a", 1), node.history.newest("", [A], 1), node.history.newest("", [A], 1))
+    assert [entry["event"] for entry in logs] == ["topic_history_unsupported"]
+
+
+async def test_event_beyond_the_limit_of_the_server_is_refused_and_ends_no_connection(
+    start: Start, own_nats: OwnNats
+) -> None:
+    node = await start(own_nats("max_payload: 4096").url)
+    await node.follow(A)
+    refused, stored, _ = await asyncio.gather(
+        node.publish("a", "x" * 4050), node.publish("a", 1), node.publish("a", 2), return_exceptions=True
+    )
+    assert isinstance(refused, TooLarge)
+    assert "4,096 bytes" in str(refused)
+    assert isinstance(stored, LiveEvent)
+    await wait_until(lambda: node.data == [1, 2])
+    assert node.broker._connected
 
 
 def lose_messages(transport: Any, monkeypatch: pytest.MonkeyPatch, *lost: int) -> None:

@@ -270,9 +270,14 @@ class NatsTransport:
             self._earlier.pop(self._followed.pop(sid)[0], None)
         await self.write(b"".join(map(wire.unsubscribe, sids)))
 
+    @property
+    def max_payload(self) -> int:
+        """Bytes of a message. The server closes the connection for a larger one."""
+        return int(self.info.get("max_payload", 1_048_576))
+
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
         """Send in one write."""
-        largest = self.info.get("max_payload", 1_048_576)  # a server closes the connection for a larger one
+        largest = self.max_payload
         for stream, message in messages:
             if len(message) > largest:
                 log.warning("event_too_large", stream=stream, bytes=len(message), max_payload=largest)

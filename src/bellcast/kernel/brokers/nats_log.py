@@ -25,7 +25,7 @@ from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, LEADERLESS, NatsTransp
 from bellcast.kernel.brokers.nats_wire import Message
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.call_batcher import shared
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import TooLarge, Unavailable
 from bellcast.kernel.events import Stream
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,8 @@ LOOKUPS = 100
 LEADERLESS_SECONDS = 10.0
 NO_RESPONDERS = 503
 AT = b"Bellcast-At"
+# Of an entry: `max_payload` counts them too.
+MAX_HEADER_BYTES = 100
 # Error codes of JetStream (server/errors.json).
 NOT_FOUND, EXISTS, NO_MESSAGE = 10059, 10058, 10037
 FULL = {10023, 10026, 10028, 10047}  # storage, streams, and the limits of the account
@@ -98,8 +100,13 @@ class NatsLog(TopicLog):
 
     # --- TopicLog
 
-    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
-        ids: dict[int, EventId] = {}
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId | Exception]:
+        largest = self._transport.max_payload
+        ids: dict[int, EventId | Exception] = {
+            number: TooLarge(f"NATS accepts at most {largest:,} bytes (`max_payload`).")
+            for number, entry in enumerate(entries)
+            if len(entry.payload) > largest - MAX_HEADER_BYTES
+        }
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 while len(ids) < len(entries):

@@ -102,9 +102,9 @@ class TopicLog(Protocol):
 
     max_appends: ClassVar[int] = 8  # each takes a connection
 
-    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId]:
-        """Append entries and publish them to all processes, in log order. Return their ids. Raises LogFull if the engine
-        holds no further log."""
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> Sequence[EventId | Exception]:
+        """Append entries and publish them to all processes, in log order. Return their ids, or why one cannot be appended. Raises
+        LogFull if the engine holds no further log."""
 
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int

@@ -179,7 +179,7 @@ class RemoteHistory(TopicHistory):
             return None
         return self._appends.call(event.tenant, entry)
 
-    async def _append(self, tenant: str, entries: Sequence[NewEntry]) -> Sequence[EventId | None]:
+    async def _append(self, tenant: str, entries: Sequence[NewEntry]) -> Sequence[EventId | Exception | None]:
         self._used.add(tenant)
         try:
             return await self._log.append(tenant, entries, self._clock.now())
@@ -195,7 +195,8 @@ class RemoteHistory(TopicHistory):
         return [None] * len(entries)
 
     def _disable(self, failure: LogUnsupported) -> None:
-        log.warning("topic_history_unsupported", reason=str(failure))
+        if self._is_supported:  # concurrent calls fail too
+            log.warning("topic_history_unsupported", reason=str(failure))
         self._is_supported = False
 
     # --- read
