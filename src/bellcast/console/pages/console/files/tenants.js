@@ -50,7 +50,7 @@ export function Tenant({ page }) {
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
   return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}>
-    <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} class="button" href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
+    <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
     <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
     return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
