@@ -290,13 +290,15 @@ def _(page: Page, stage: Stage) -> None:
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.get_by_role("button", name="Preferences").click()
-    page.locator(".preference-table").wait_for()
+    page.locator(".type-head").first.wait_for()
 
 
 @state("preferences-changed", "A change is saved and can be undone; required channels are locked")
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.get_by_role("button", name="Preferences").click()
+    for name in ("Booking", "Payment"):  # e-mails about payments are required
+        page.locator("summary", has_text=name).first.click()
     page.get_by_role("switch", name="Booking, E-mail").uncheck()
     page.get_by_text("Saved").wait_for()
     page.locator(".help").evaluate("(form) => { form.scrollTop = 190 }")
@@ -308,7 +310,7 @@ def _(page: Page, stage: Stage) -> None:
     body='<bellcast-preferences token="{token}"></bellcast-preferences>',
 )
 def _(page: Page, stage: Stage) -> None:
-    page.locator(".preference-table").wait_for()
+    page.locator(".type-head").first.wait_for()
 
 
 @state("inbox-page", "The inbox as a part of a page", body='<bellcast-inbox token="{token}"></bellcast-inbox>')
@@ -349,7 +351,7 @@ def _(page: Page, stage: Stage) -> None:
 def _(page: Page, stage: Stage) -> None:
     open_panel(page)
     page.locator(".choice.settings").click()
-    page.locator(".preference-table").wait_for()
+    page.locator(".type-head").first.wait_for()
 
 
 @state("arabic", "العربية", lang="ar")

@@ -124,6 +124,7 @@ def test_preference_is_saved_immediately(browser, person, open_page, bellcast_se
     open_page(PREFERENCES)
     form = "document.querySelector('bellcast-preferences').shadowRoot"
     # Not the inbox: once a recipient has turned it off for a type, the server records each decision. The first row is that of all types.
+    browser.click(f"{form}.querySelector('summary')")
     browser.click(f"{form}.querySelectorAll('input[aria-label$=E-mail]')[1]")
     url = f"{bellcast_server.url}/v1/recipients/{person}/preferences"
     assert eventually(lambda: "types" in httpx.get(url, headers=bellcast_server.as_app()).json())
