@@ -682,6 +682,16 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     expect(row.get_by_role("button", name="Preferred by SMS: On", exact=True)).to_be_visible()
 
 
+def test_preference_defaults_mark_channels_that_a_type_does_not_have(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/two-ways", {"name": "Two ways", "channels": ["inbox", "email"], "required": True})
+    page = open_console("/preference-defaults")
+    row = page.get_by_role("row").filter(has_text="Two ways")
+    expect(row).to_contain_text("By Inbox, E-mail")
+    expect(row.locator("td")).to_have_text(["Required", "Required", "–", "–", "–"])
+
+
 def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page], owner: Console) -> None:
     lanes = [{"key": key, "type": "inbox", "title": key} for key in ("bell", "again")]
     condition = {"var": "data.total", "op": "gte", "value": 100}

@@ -2,11 +2,12 @@
  * Access: API keys, operators, the audit log and the operator's own account.
  */
 import { CREATED, RANGE } from './filters.js';
-import { count, number } from './format.js';
+import { count, number, toneOf } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { Avatar, CallerAvatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Time } from './parts.js';
+import { Sign, stated } from './object-parts.js';
+import { Avatar, CallerAvatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -26,17 +27,22 @@ const AGENT = { scopes: ['agent', 'read', 'observe'], ttl: '90d' };
 const TTLS = { '': 'never', '30d': 'after 30 days', '90d': 'after 90 days', '365d': 'after a year' };
 const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
 
+const keyButtons = (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`;
+/** The usual state, active, is not said. */
+const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() && 'expired');
+
 export const keys = {
-  path: '/v1/keys', rows: 'keys', tools: (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`, create: NewKey,
+  path: '/v1/keys', rows: 'keys', isTall: true, tools: keyButtons, create: NewKey,
   columns: [
-    { name: 'State', kind: 'state', of: (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() ? 'expired' : 'active'), width: '5.5rem' }, { name: 'Name', kind: 'title', of: (one) => one.name, text: (one) => one.id }, { name: 'Scopes', of: (one) => one.scopes.join(', '), width: '11rem' },
+    { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: stated, width: '6rem' },
+    { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
     { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) },
   ],
   actions: (one) => !one.revoked_at && html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
     await request('DELETE', path`/v1/keys/${one.id}`);
     refresh();
   }} />`,
-  none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
+  none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: keyButtons },
 };
 
 function NewKey({ page }) {
@@ -70,9 +76,9 @@ function listed(text) {
 }
 
 export const operators = {
-  path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
+  path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
   columns: [
-    { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.tenants ?? ['all tenants']).join(', ') }, { name: 'Role', of: (one) => one.role, width: '6.5rem' }, { name: 'Second factor', of: secondFactorOf, width: '9rem' },
+    { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => `${one.role} of ${(one.tenants ?? ['all tenants']).join(', ')}` }, { name: 'Second factor', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${one.is_external || one.has_mfa ? 'ok' : 'warn'} />`, width: '11rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'There is no operator.' },

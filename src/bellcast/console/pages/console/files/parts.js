@@ -84,7 +84,7 @@ export function Empty({ icon, text, command, isPage, children }) {
   const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text), line = command && inTerminal(command);
   return html`<div class="empty">
   ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headline}</b><//>${explanation && html`<p class="muted">${explanation}</p>`}${children}
-  ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div><pre tabIndex="0"><code>${line}</code></pre><${Copy} what="the example" text=${line} /></div>`}
+  ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div class="snippet"><pre tabIndex="0"><code>${line}</code></pre><${Copy} what="the example" text=${line} /></div>`}
 </div>`;
 }
 

@@ -10,7 +10,7 @@ import { CONFLICT, Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Pop
 import { Matrix } from './preferences.js';
 import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
-import { getTagged, sendIf, withQuery } from './server.js';
+import { getTagged, readAll, sendIf, withQuery } from './server.js';
 import { Option } from './shell.js';
 import { toYaml } from './yaml.js';
 
@@ -19,6 +19,7 @@ const EVERY = '*';
 const CHANNELS = Object.keys(CHANNEL_NAMES);
 const WORDS = { on: 'On', off: 'Off', urgent: 'Urgent', required: 'Required' };
 const KINDS = { on: 'ok', off: 'info', urgent: 'warn', required: 'lock' };
+const OTHER = 'Not a channel of the type';
 const FREQUENCIES = { instant: 'Immediately', hourly: 'Every hour', daily: 'Every day', weekly: 'Every week, on Monday' };
 const OFF = 'Turn them off here';
 /** When daily and weekly e-mails are sent if no document says so. */
@@ -29,11 +30,12 @@ export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const url = withQuery('/v1/preference-defaults', { tenant });
   const defaults = useLoad((signal) => getTagged(url, signal), [tenant]);
+  const types = useLoad((signal) => readAll((after) => withQuery('/v1/types', { tenant, limit: 200, after }), 'types', signal), [tenant]);
   return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ', in all tenants without their own'}. Recipients can change all but what is required.</p>
-    <${Loaded} of=${defaults}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag }} of=${value} reload=${defaults.reload} />`}<//>`;
+    <${Loaded} of=${types}>${(declared) => html`<${Loaded} of=${defaults}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag, declared }} of=${value} reload=${defaults.reload} />`}<//>`}<//>`;
 }
 
-function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
+function Defaults({ page, url, tenant, tag, declared, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
   const [changes, setChanges] = useState({});
   const [problem, setProblem] = useState('');
   const [isSaving, setSaving] = useState(false);
@@ -83,16 +85,19 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
   };
   const number = Object.keys(changes).length;
   const rows = [{ type: EVERY, name: 'Every type', channels: Object.fromEntries(CHANNELS.map((channel) => [channel, {}])) }, ...effective];
+  /** The channels that a type names; others are used only by sends that name them. */
+  const ownOf = (type) => declared.find(({ key }) => key === type)?.channels?.map((one) => one.channel ?? one) ?? CHANNELS;
   const summary = ({ type, channels }) => {
-    const on = CHANNELS.filter((channel) => channels[channel] && stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
+    const on = ownOf(type).filter((channel) => channels[channel] && stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
     if (type === EVERY) return on.length === CHANNELS.length ? 'No channel is off for all' : 'What is off here is off for every type';
     return on.length === CHANNELS.length ? 'Every channel is on' : on.length === 0 ? 'Not delivered' : `By ${on.join(', ')}`;
   };
   const cell = ({ type, name, channels }, channel) => {
     const state = stateOf(type, channel, channels[channel]), isSet = setHere(type, channel) !== undefined;
-    const shown = html`<span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
-    if (!mayChange || state === 'required') return html`<span class="slot" title=${state === 'required' ? 'The type requires it: recipients cannot turn it off.' : null}>${shown}</span>`;
-    const label = `${name} by ${CHANNEL_NAMES[channel]}: ${WORDS[state]}${isSet ? ', set here' : ''}`;
+    const isOther = !isSet && !ownOf(type).includes(channel);
+    const shown = isOther ? html`<span class="muted">–</span>` : html`<span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
+    if (!mayChange || state === 'required') return html`<span class="slot" title=${isOther ? OTHER : state === 'required' ? 'The type requires it: recipients cannot turn it off.' : null}>${shown}</span>`;
+    const label = `${name} by ${CHANNEL_NAMES[channel]}: ${isOther ? OTHER : WORDS[state]}${isSet ? ', set here' : ''}`;
     return html`<${Popup} isStart=${CHANNELS.indexOf(channel) < 3} label=${label} buttonClass=${changes[`${type} ${channel}`] === undefined ? isSet ? 'slot here' : 'slot' : 'slot here changed'} button=${shown}>${(close) => {
       const option = (value, icon, text) => html`<${Option} icon=${icon} isChosen=${(setHere(type, channel) ?? null) === value} choose=${() => {
         close();
@@ -107,7 +112,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
   }}>${text}<//>`)}</div>`}<//>`}</span><small>${summary({ type, channels })}</small>`;
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
     ${tenant && !isOwn && html`<p class="muted">${tenant} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
-    <ul class="members legend-of-states" aria-label="Legend">${Object.keys(WORDS).map((state) => html`<li key=${state} class="muted"><span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} />${WORDS[state]}</span> ${{ on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'by the type, cannot be turned off' }[state]}</li>`)}<li class="muted"><span class="slot here">Outlined</span> set here</li></ul>
+    <ul class="members legend-of-states" aria-label="Legend">${Object.keys(WORDS).map((state) => html`<li key=${state} class="muted"><span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} />${WORDS[state]}</span> ${{ on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'by the type, cannot be turned off' }[state]}</li>`)}<li class="muted"><span class="slot here">Outlined</span> set here</li><li class="muted">– not a channel of the type</li></ul>
     <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} />
       ${effective.length <= 1 && html`<${Empty} icon="types" text="No type is declared. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
       ${(number > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || number === 0}>Save ${count(number, 'change')}</button><button type="button" onClick=${() => {
