@@ -42,7 +42,7 @@ export const keys = {
     await request('DELETE', path`/v1/keys/${one.id}`);
     refresh();
   }} />`,
-  none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: keyButtons },
+  none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
 };
 
 function NewKey({ page }) {
