@@ -50,10 +50,13 @@ export const schedules = {
   none: { text: 'No schedule exists. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
 };
 
+/** Next times on the page of a schedule. */
+const SHOWN = 5;
+
 export const EditSchedule = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export function Schedule({ page }) {
-  const next = useLoad((signal) => get(withQuery(path`/v1/schedules/${page.key}/next`, { tenant: page.query.get('tenant'), count: 5 }), signal), [page.path]);
+  const next = useLoad((signal) => get(withQuery(path`/v1/schedules/${page.key}/next`, { tenant: page.query.get('tenant'), count: SHOWN }), signal), [page.path]);
   const toggle = async (one, tag) => {
     await exchange('PUT', apiPath(page, KIND), { type: 'application/json', body: JSON.stringify({ ...one, active: !one.active }), headers: { 'if-match': tag } });
     refresh();
@@ -64,7 +67,7 @@ export function Schedule({ page }) {
   };
   return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${SaysWhen} one=${one} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     actions=${(one, tag) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => toggle(one, tag)} />`}>
-    ${(one) => one.active && next.value?.times.length > 0 && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${next.value.times.map((at) => html`<li key=${at}><${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span></li>`)}</ol><//>`}<//>`;
+    ${(one) => one.active && one.next_at && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(one.cron ? SHOWN : 1).fill('')).map((at, index) => html`<li key=${index}>${at && html`<${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
 }
 
 /** When a schedule sends, or why it does not. */

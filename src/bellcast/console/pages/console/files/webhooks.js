@@ -1,7 +1,7 @@
 /**
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
-import { html, useEffect, useState } from './html.js';
+import { html, useState } from './html.js';
 import { count, relativeTime } from './format.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
@@ -95,8 +95,8 @@ export function Webhook({ page }) {
   return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button>
       <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    <${Health} one=${value} page=${page} /><${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
+    ${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
+    <${Together}><${Attempts} page=${page} one=${value} /><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
 }
 
 /** How it is accepted, in a sentence. */
@@ -109,26 +109,24 @@ const HEADLINES = {
 /** Attempts that are shown as squares, and as rows. */
 const MAX_ATTEMPTS = 60, FEW = 5;
 
-/** The attempts of a webhook that the server keeps in memory, the last first, and those that follow while the page is open. */
-function useAttempts(one, mayWatch) {
-  const [attempts, setAttempts] = useState([]);
-  useEffect(() => {
-    if (!mayWatch) return undefined;
-    const abort = new AbortController();
-    setAttempts([]);
-    const add = (name, event) => name === 'webhook' && event.detail.webhook === one.id && setAttempts((last) => [event, ...last].slice(0, MAX_ATTEMPTS));
-    // Without the feed, the page is the same without them.
-    follow(withQuery('/v1/feed', { kind: 'webhook', last: 200, tenant: one.tenant ?? '*' }), abort.signal, () => {}, add).catch(() => {});
-    return () => abort.abort();
-  }, [one.id, mayWatch]);
-  return attempts;
+/** The feed sends the attempts that the server has in memory within this time. */
+const FEED_MS = 300;
+
+/** The attempts of a webhook that the server keeps in memory, the last first. Without the feed, there are none. */
+async function attemptsOf(one, signal) {
+  const abort = new AbortController(), found = [];
+  signal.addEventListener('abort', () => abort.abort());
+  const add = (name, event) => name === 'webhook' && event.detail.webhook === one.id && found.unshift(event);
+  await follow(withQuery('/v1/feed', { kind: 'webhook', last: 200, tenant: one.tenant ?? '*' }), abort.signal, () => setTimeout(() => abort.abort(), FEED_MS), add).catch(() => {});
+  return found.slice(0, MAX_ATTEMPTS);
 }
 
-/** Whether it is accepted, and the last attempts. */
-function Health({ page, one }) {
-  const attempts = useAttempts(one, page.may(CONTENT)), wordsOf = ({ text, detail }) => `${text.split(' to ')[0]}: ${detail.error ?? 'accepted'}`;
-  return html`${HEADLINES[stateOf(one)](one)}${attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
-    <ul class="rows-of">${attempts.slice(0, FEW).map(({ at, text, detail }) => html`<li key=${detail.event + detail.attempt}><${State} of=${detail.error ?? 'accepted'} kind=${detail.error ? 'bad' : 'ok'} />${text.split(' to ')[0]}<span class="muted grow">${detail.attempt > 1 && `attempt ${detail.attempt}`}</span><${Time} at=${at} /></li>`)}</ul><//>`}`;
+/** The last attempts as squares, and the last of them as rows. */
+function Attempts({ page, one }) {
+  const found = useLoad(async (signal) => (page.may(CONTENT) ? attemptsOf(one, signal) : []), [one.id]);
+  const typeOf = ({ text }) => text.split(' to ')[0], wordsOf = (event) => `${typeOf(event)}: ${event.detail.error ?? 'accepted'}`;
+  return html`<${Loaded} of=${found}>${(attempts) => attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
+    <ul class="rows-of">${attempts.slice(0, FEW).map((event) => html`<li key=${event.detail.event + event.detail.attempt}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && `attempt ${event.detail.attempt}`}</span><${Time} at=${event.at} /></li>`)}</ul><//>`}<//>`;
 }
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */
