@@ -79,8 +79,8 @@ def set_up(client: Bellcast, servers: DemoServers, *, tenant: str, troubled: str
     send(client, "PUT", "/v1/preference-defaults", PREFERENCE_DEFAULTS)
     for key, source in SOURCES.items():
         client.sources.put(key, source)
-    for key in KEYS:
-        send(client, "POST", "/v1/keys", key)
+    for issued in KEYS:
+        send(client, "POST", "/v1/keys", issued)
     for channel, address, reason in SUPPRESSED:
         client.suppressions.put(channel, address, reason=reason, tenant=tenant)
     start = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=SEASON_IN_DAYS)
