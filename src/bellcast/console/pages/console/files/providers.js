@@ -70,7 +70,7 @@ function Coverage({ page }) {
   const found = useLoad((signal) => readAll((after) => withQuery('/v1/providers', { tenant: shownTenant() || '*', limit: 200, after }), 'providers', signal), [shownTenant()]);
   return html`<ul class="coverage" aria-label="Channels">${Object.keys(CHANNEL_NAMES).slice(1).map((channel) => {
     const all = (found.value ?? []).filter((one) => one.channel === channel && one.active), tenants = new Set(all.map(({ tenant }) => tenant));
-    const words = all.length === 0 ? 'Simulated: no provider' : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].join(', ')}`;
+    const words = all.length === 0 ? 'No provider: simulated' : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].join(', ')}`;
     return html`<li key=${channel} class=${found.value && all.length === 0 ? 'none' : null}><${ChannelSign} of=${channel} /><b>${CHANNEL_NAMES[channel]}</b>${found.value && (all.length === 0 && page.may(BUILDERS) ? html`<a class="plain" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}>${words}</a>` : html`<small>${words}</small>`)}</li>`;
   })}</ul>`;
 }
