@@ -25,8 +25,8 @@ from tests.browser.test_accessibility import violations
 
 from bellcast.console.pages import console
 
-# The pages are divided into this many tests.
-PARTS = 2
+# The pages are divided into this many tests: in a thorough run, a page takes eight times as long.
+PARTS = 8 if thoroughness.is_thorough else 2
 WIDTHS = (320, 700)  # besides those of the looks
 EDITORS = ("/workflows/evil", "/templates/evil")  # their controls are in parts that scroll by themselves
 

@@ -189,14 +189,16 @@ class RandomOperations(RuleBasedStateMachine):
         return self.do(self.app.store.inboxes.page(number, Query(view=view, limit=1000, **filters))).notifications
 
 
-# Only round trips to PostgreSQL differ; both engines run the same scripts.
-EXAMPLES = {"sqlite": 30, "postgres": 20}
-THOROUGH_EXAMPLES = {"sqlite": 60, "postgres": 20}
+# Only round trips to PostgreSQL differ; both engines run the same scripts. Four tests run its examples, for which one had
+# too little time on a loaded machine.
+TESTS = [("sqlite", 0), *(("postgres", part) for part in range(4))]
+EXAMPLES = {"sqlite": 30, "postgres": 5}
+THOROUGH_EXAMPLES = {"sqlite": 60, "postgres": 5}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_replicas_equal_the_store_after_random_operations(engine: str) -> None:
-    machine = type("RandomOperations", (RandomOperations,), {"engine": engine})
+@pytest.mark.parametrize(("engine", "part"), TESTS)
+def test_replicas_equal_the_store_after_random_operations(engine: str, part: int) -> None:
+    machine = type(f"RandomOperations{part}", (RandomOperations,), {"engine": engine})
     run_state_machine_as_test(
         machine,
         settings=settings(
