@@ -22,6 +22,9 @@ from bellcast.client import errors
 are seconds, texts such as `"2h"`, or a `timedelta`. A wrong argument raises `InvalidArgument`, which names it, before
 anything is sent.
 
+The types of the results are in `bellcast.client.responses`. A response of a newer or older server is returned too: a state
+that this version does not know stays text, and a missing field has its default, else None, or an empty list or dict.
+
 A mounted app has both clients, without HTTP: [`app.client` and `app.sync_client`](../howto/mount.md).
 """
 RESULTS = (

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from types import NoneType
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Union, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +18,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 # What msgspec raises for JSON of a server that is not Bellcast.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# It reads the annotations of a type each time.
+_fields = cache(msgspec.structs.fields)
 # Methods that are idempotent in this API, PATCH included.
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 
@@ -116,11 +119,43 @@ def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
 
     def decode(response: HttpResponse) -> T:
         try:
-            return decoder.decode(b"null" if kind is NoneType else response.content)
+            return _decode(decoder, b"null" if kind is NoneType else response.content)
         except UNDECODABLE as error:
             raise Unreadable(response.status, kind.__name__) from error
 
     return decode
+
+
+def _decode(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
+    """Return the response. That of a newer or older server may have new states, and may lack fields."""
+    try:
+        return decoder.decode(content)
+    except msgspec.ValidationError:
+        value = msgspec.json.decode(content)
+        known = getattr(decoder.type, "__struct_encode_fields__", ())
+        if not isinstance(value, dict) or value.keys().isdisjoint(known):
+            raise
+        fitted: T = _fit(decoder.type, value)
+        return fitted
+
+
+def _fit(kind: Any, value: Any) -> Any:
+    """Convert the parts of a JSON value that fit the type, and keep the others as they are. For None instead of a list or dict,
+    return an empty one."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        origin, of = get_origin(kind), [one for one in get_args(kind) if one is not NoneType]
+    if origin in (Union, UnionType):
+        return _fit(of[0], value)
+    if origin in (list, tuple) and isinstance(value, list | None):
+        return origin(_fit(of[0], one) for one in value or ())
+    if origin is dict and isinstance(value, dict | None):
+        return {name: _fit(of[1], one) for name, one in (value or {}).items()}
+    if hasattr(kind, "__struct_fields__") and isinstance(value, dict):
+        fields = [one for one in _fields(kind) if one.required or one.encode_name in value]
+        return kind(**{one.name: _fit(one.type, value.get(one.encode_name)) for one in fields})
+    return value
 
 
 def call(

@@ -1,4 +1,4 @@
-"""Typed responses of a Bellcast server: those that are not the server's own types (`types` of its rooms). Unknown fields
+"""Typed responses of a Bellcast server. Those that are the server's own types are imported from its rooms. Unknown fields
 from newer servers are ignored."""
 
 from datetime import datetime
@@ -6,10 +6,83 @@ from typing import Any
 
 import msgspec
 
-from bellcast.channels.types import Message, TimelineEntry
-from bellcast.inbox.types.notifications import Acted, AnnouncementMade, BodyFormat, CreatedNotification
+from bellcast.channels.types import (
+    Attempt,
+    ChannelExplanation,
+    Explanation,
+    Fact,
+    Message,
+    Retried,
+    SuggestedAction,
+    TimelineEntry,
+)
+from bellcast.inbox.types.notifications import Acted, AnnouncementMade, BodyFormat, CreatedNotification, View
 from bellcast.preferences.types import Priority
-from bellcast.workflows.types.run_details import RunDetails, StartedRun
+from bellcast.recipients.types import Subscription
+from bellcast.topics.types import EventPage, Member, PastEvent, Presence, SubscriptionPage
+from bellcast.workflows.types.run_details import Cancelled, RunDetails, RunStep, StartedRun
+
+# Earlier names.
+Delivered = CreatedNotification
+Moment = TimelineEntry
+Run = RunDetails
+TopicEvent = PastEvent
+TopicEventPage = EventPage
+
+__all__ = [
+    "Acted",
+    "ActionButton",
+    "Actor",
+    "AnnouncementMade",
+    "Attempt",
+    "BodyFormat",
+    "BulkResult",
+    "BulkResults",
+    "Cancelled",
+    "Changed",
+    "ChannelExplanation",
+    "Connection",
+    "ConnectionPage",
+    "Counts",
+    "CreatedNotification",
+    "Delivered",
+    "EventPage",
+    "Explanation",
+    "Fact",
+    "FieldError",
+    "ImportResults",
+    "InboxPage",
+    "IssuedToken",
+    "Member",
+    "Message",
+    "MessagePage",
+    "Moment",
+    "Notification",
+    "PastEvent",
+    "Presence",
+    "Priority",
+    "Problem",
+    "Recipient",
+    "RecipientPage",
+    "Retried",
+    "Run",
+    "RunDetails",
+    "RunPage",
+    "RunStep",
+    "Scheduled",
+    "Sent",
+    "ServerHealth",
+    "SessionToken",
+    "StartedRun",
+    "Subscription",
+    "SubscriptionPage",
+    "SuggestedAction",
+    "TimelineEntry",
+    "TopicEvent",
+    "TopicEventPage",
+    "Triggered",
+    "View",
+]
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
