@@ -224,6 +224,16 @@ async def test_template_renders_in_the_recipients_language(tmp_path: Path) -> No
         assert (refused.json()["errors"][0]["field"], refused.json()["errors"][0]["line"]) == ("sms.text", 2)
 
 
+async def test_email_of_the_inbox_texts_has_their_language(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        template = {"inbox": {"title": "Hello"}, "translations": {"de": {"inbox": {"title": "Hallo"}}}}
+        await client.put("/v1/templates/hello", json=template)
+        await client.put("/v1/recipients/alice", json={"email": "a@example.com", "locale": "de-AT"})
+        await client.post("/v1/notifications", json={"to": "alice", "template": "hello", "channels": ["email"]})
+        (message,) = await ended(client, 1)
+        assert '<html lang="de-AT">' in (await client.get(f"/v1/messages/{message['id']}/html")).text
+
+
 async def test_link_gets_only_a_web_address_of_the_tenant_in_front(tmp_path: Path) -> None:
     async with app(tmp_path, APP_URL="https://app.example") as (_, client):
         for tenant, url in (("acme", "javascript:alert(1)//"), ("beta", "https://beta.example")):

@@ -109,6 +109,9 @@ async def test_formats_follow_the_language_of_the_text_and_keep_its_region(tmp_p
         assert shown["email"]["subject"] == "08.06.2030 1.234,5"
         shown = await post(client, "/v1/templates/x/preview", {"data": data, "locale": "tr-TR", "values": framed})
         assert "<b>Jun 8, 2030 1,234.5</b>" in shown["email"]["html"]
+        # A template without translations may be in any language: its recipients' one decides.
+        shown = await post(client, "/v1/templates/x/preview", {"data": data, "locale": "de", "values": parts})
+        assert shown["email"]["subject"] == "08.06.2030 1.234,5"
 
 
 async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path: Path) -> None:

@@ -115,8 +115,9 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             whole = self._bare(inner, subject)
         elif name is UNSET or name == BASE_LAYOUT:
             written, brand = self._written(), self.tenant.brand
-            language = self._text_locale(self.template, "email")
-            whole = html.page(inner, subject=subject, language=language, brand=brand, links=shown, written=written)
+            whole = html.page(
+                inner, subject=subject, language=self._email_locale, brand=brand, links=shown, written=written
+            )
         else:
             template = self.layouts.get(name)
             source = None if template is None else rendering.layout_html(template, self._locales)
@@ -124,7 +125,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
                 text = f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}"
                 raise Invalid.of("email.layout", text)
             rules, inner = parted(inner)
-            locale = self._text_locale(template, "email")
+            locale = self._text_locale(template, "email") if template.translations else self._email_locale
             whole = self._bare(self._text(source, "email", "layout", locale, content=inner), subject, rules)
         return StoredEmail(
             subject=subject,
@@ -152,8 +153,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         own, sections = parted(inner)
         if not own:
             return rules + inner
-        language = self._text_locale(self.template, "email")
-        return document(sections, subject=subject, language=language, rules=own + rules)
+        return document(sections, subject=subject, language=self._email_locale, rules=own + rules)
 
     def _merged(self, channel: Channel) -> Any:
         """Return the send's fields, else the template's rendered ones."""
@@ -176,12 +176,19 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return self.profile.locale or self.tenant.locale
 
     def _text_locale(self, template: Template | None, channel: Channel) -> str:
-        """Return the locale of a template's text, whose formats must fit its words. A base part is in the tenant's
-        language."""
-        if template is None:
+        """Return the locale of a template's text, which its formats must fit. Beside translations, a base part is in the tenant's
+        language; without any, it is taken to be in the recipient's."""
+        if template is None or not template.translations:
             return self._locale
         text = template.locale_of(channel, self._locales) or self.tenant.locale
         return in_language_of(text, self.profile.locale, self.tenant.locale)
+
+    @property
+    def _email_locale(self) -> str:
+        """Return the locale of the e-mail's text: the inbox's if it has none of its own."""
+        if self.draft.email and self.draft.email.html:
+            return self._locale
+        return self._text_locale(self.template, "inbox" if self._part("email") is None else "email")
 
     @property
     def _zone(self) -> str:

@@ -218,9 +218,15 @@ def locales_of(*names: str | None) -> list[str]:
 
 
 def in_language_of(text: str, *locales: str | None) -> str:
-    """Return the first of these locales that is in the language of a text, with its region: `de-AT` for `de`. Otherwise,
-    return the locale of the text."""
-    return next((one for one in locales if one and locales_of(one)[-1:] == locales_of(text)[-1:]), text)
+    """Return the first of these locales that is in the language and script of a text, with its region: `de-AT` for `de`.
+    Otherwise, return the locale of the text."""
+    return next((one for one in locales if one and _language(one) == _language(text)), text)
+
+
+def _language(locale: str) -> list[str]:
+    """Return the language and the script, of four letters: `zh` and `Hant` of `zh-Hant-TW`."""
+    language, *others = locale.replace("_", "-").split("-")
+    return [language, *(one for one in others if len(one) == 4)]
 
 
 class Variables(Struct, frozen=True, kw_only=True):

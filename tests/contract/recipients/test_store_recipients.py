@@ -112,6 +112,18 @@ async def test_records_are_found_by_a_part_of_key_name_or_email(app: App, text: 
     assert ([one.key for one in page.items], page.total) == (found, ListTotal(len(found), exact=True))
 
 
+async def test_matches_of_several_tenants_are_counted_up_to_the_first_bound(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tenant in ("counted-1", "counted-2"):
+        for number in range(4):
+            await app.store.recipients.put(tenant, f"r{number}", RecipientFields(name="x"), app.now, replace=False)
+    monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 3)
+    tenants, filters = ["counted-1", "counted-2"], {"text": containing("x")}
+    query = ListQuery(tenants=tenants, filters=filters, limit=1, is_counted=True)
+    assert (await app.store.recipients.page(query)).total == ListTotal(3, exact=False)
+
+
 async def test_subscription_is_created_once(app: App) -> None:
     subscription, created = await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
     assert (subscription, created) == (Subscription("admins", "alice", times.to_rfc3339(app.now)), True)
@@ -379,7 +391,7 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     assert await people(since=3) == ([("zoo", "ann")], None)
     counted = ListQuery(limit=1, is_counted=True)
     assert (await recipients.page(counted)).total == ListTotal(4, exact=True)
-    assert (await recipients.page(replace(counted, prefix="ann"))).total == ListTotal(2, exact=False)
+    assert (await recipients.page(replace(counted, prefix="ann"))).total == ListTotal(3, exact=True)
     topics = [("", "news", 1), ("acme", "news", 1), ("acme", "room.1", 1), ("zoo", "room.2", 1)]
     assert await app.store.subscriptions.topics(ListQuery(limit=9)) == ListPage(topics)
     assert await app.store.subscriptions.topics(ListQuery(after=("acme", "news"), limit=1)) == ListPage(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from bellcast.live.framing import sse, websocket
 from bellcast.live.http import asgi
@@ -54,16 +55,28 @@ async def serve(scope: dict[str, Any], use: Use, *inputs: dict[str, Any]) -> tup
         if (message := next(waiting, None)) is not None:
             return message
         await closed.wait()
-        return {"type": "websocket.disconnect", "code": 1006}
+        return {"type": f"{scope['type']}.disconnect", "code": 1006}
 
     async def send(message: Any) -> None:
         await asyncio.sleep(0)
         sent.append(message)
-        if message["type"] == "websocket.close":
+        if message["type"] == "websocket.close" or message == {"type": "http.response.body", "body": b""}:
             closed.set()
 
     await asyncio.wait_for(asgi.serve_as_socket(app, scope, receive, send), 5)
     return sent, owner.received, scopes[0]
+
+
+def connected_only() -> Callable[[], Any]:
+    """Return a `receive` of a client that connects and then neither sends nor leaves."""
+    messages = iter([{"type": "websocket.connect"}])
+
+    async def receive() -> Any:
+        if (message := next(messages, None)) is None:
+            await asyncio.Event().wait()
+        return message
+
+    return receive
 
 
 async def test_frames_written_together_are_separate_messages() -> None:
@@ -107,7 +120,7 @@ async def test_event_stream_is_the_body_of_a_response() -> None:
     def use(socket: AsgiSocket, owner: Owner) -> None:
         socket.write(sse.response_head("1.0", own_line=b"X-Request-Id: 1\r\n") + b"retry: 1\n")
         socket.write(b"data: \r\n\r\n")
-        socket.abort()
+        socket.close()
 
     sent, received, scope = await serve(STREAM, use)
     head, *body = sent
@@ -126,3 +139,62 @@ async def test_full_socket_pauses_its_owner_until_the_server_has_taken_the_outpu
 
     _, received, _ = await serve(WEBSOCKET, use)
     assert received == ["pause", "resume", "lost"]
+
+
+async def test_failed_send_ends_the_connection() -> None:
+    owner = Owner()
+
+    async def app(inner: dict[str, Any], _receive: Any, _send: Any) -> None:
+        socket, _ = inner["extensions"][EXTENSION](owner)
+        socket.write(ACCEPTED)
+
+    async def fail(_message: Any) -> None:
+        raise ValueError("a defect")
+
+    with structlog.testing.capture_logs() as logged:
+        await asyncio.wait_for(asgi.serve_as_socket(app, WEBSOCKET, connected_only(), fail), 5)
+    assert (owner.received, [entry["event"] for entry in logged]) == (["lost"], ["asgi_socket_failed"])
+
+
+async def test_server_that_reports_no_end_after_the_close_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "CLOSE_TIMEOUT", 0)
+    owner = Owner()
+
+    async def app(inner: dict[str, Any], _receive: Any, _send: Any) -> None:
+        socket, _ = inner["extensions"][EXTENSION](owner)
+        socket.write(ACCEPTED + websocket.close_frame(1000))
+
+    async def send(_message: Any) -> None: ...
+
+    await asyncio.wait_for(asgi.serve_as_socket(app, {"type": "websocket", "headers": []}, connected_only(), send), 5)
+    assert owner.received == ["lost"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, asyncio.CancelledError])
+async def test_connection_is_lost_if_the_application_fails_after_the_takeover(failure: type[BaseException]) -> None:
+    owner = Owner()
+
+    async def app(inner: dict[str, Any], _receive: Any, _send: Any) -> None:
+        inner["extensions"][EXTENSION](owner)
+        raise failure
+
+    async def send(_message: Any) -> None: ...
+
+    with pytest.raises(failure):
+        await asgi.serve_as_socket(app, WEBSOCKET, connected_only(), send)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert owner.received == ["lost"]
+
+
+async def test_refused_handshake_is_a_close_before_the_acceptance() -> None:
+    sent: list[Any] = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await asgi.respond(send, 403, [], b"refused")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await asgi.serve_as_socket(app, WEBSOCKET, connected_only(), send)
+    assert sent == [{"type": "websocket.close", "code": websocket.POLICY}]

@@ -1,10 +1,11 @@
 """The variables that the texts of a template read."""
 
 import msgspec
+import pytest
 
 from bellcast.templates import variables
 from bellcast.templates.compilation import compiled
-from bellcast.templates.types import Template
+from bellcast.templates.types import Template, in_language_of
 
 
 def used(**parts: object) -> dict[str, tuple[str, bool]]:
@@ -44,3 +45,20 @@ def test_variables_of_blocks_and_translations_are_found() -> None:
     parts = used(email={"subject": "x", "blocks": blocks}, translations={"de": {"sms": {"text": "{{ data.only_de }}"}}})
     assert parts["data.items[].price"] == ("number", False)
     assert {"data.vip", "data.url", "data.only_de"} <= parts.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "recipient", "used"),
+    [
+        ("de", "de-AT", "de-AT"),
+        ("en-US", "en_GB", "en_GB"),
+        ("en", "tr-TR", "en"),
+        ("zh-Hant", "zh-CN", "zh-Hant"),
+        ("sr-Latn", "sr-Latn-RS", "sr-Latn-RS"),
+        ("en", None, "en"),
+    ],
+)
+def test_locale_of_a_text_has_the_recipients_region_in_the_same_language(
+    text: str, recipient: str | None, used: str
+) -> None:
+    assert in_language_of(text, recipient, "fr") == used

@@ -138,19 +138,19 @@ class KeysetList(Struct, Generic[T], frozen=True):
 
     def _total(self, query: ListQuery) -> Script[ListTotal]:
         """Count the rows; with filters, those that match among the rows that a page may examine."""
-        value, is_exact = 0, True
+        value = 0
         for tenant in query.tenants if query.tenants is not None else (None,):
             name, params = self._statement(query, tenant, None)
-            params["limit"], counted = MAX_COUNTED_ITEMS + 1 - value, "total"
+            params["limit"], counted, last = MAX_COUNTED_ITEMS + 1 - value, "total", ()
             if self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
                 examined = {**params, "skipped": MAX_SCANNED_ROWS - 1}
                 last = yield Statement(f"{name}_last", examined, heavy=True)
-                params, counted, is_exact = params | self._until(last, tenant), "matching", is_exact and not last
+                params, counted = params | self._until(last, tenant), "matching"
             ((number,),) = yield Statement(f"{name}_{counted}", params, heavy=True)
             value += number
-            if value > MAX_COUNTED_ITEMS:
-                return ListTotal(MAX_COUNTED_ITEMS, exact=False)
-        return ListTotal(value, is_exact)
+            if last or value > MAX_COUNTED_ITEMS:
+                return ListTotal(min(value, MAX_COUNTED_ITEMS), exact=False)
+        return ListTotal(value, exact=True)
 
     def _until(self, last: Sequence[Row], tenant: str | None) -> dict[str, Any]:
         """Return the bound of a statement that examines rows up to a key."""

@@ -6,13 +6,17 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import structlog
+
 from bellcast.kernel.errors import BellcastError, UpgradeRequired
 from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send, responses
-from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.connection import CLOSE_TIMEOUT, Connection
 from bellcast.live.connection.outbound import CoalescingTransport, QueuedTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http.handshake_request import Headers
 from bellcast.live.http.takeover import EXTENSION
+
+log = structlog.get_logger(__name__)
 
 # A reader with more unsent output than this is slow, unless the connection sets another limit.
 HIGH_WATER_BYTES = 65_536
@@ -50,6 +54,7 @@ class AsgiSocket(QueuedTransport):
     def take_over(self, owner: asyncio.Protocol) -> tuple["AsgiSocket", bytes]:
         self._owner = owner
         self.running = asyncio.get_running_loop().create_task(self._run())
+        self.running.add_done_callback(lambda _: owner.connection_lost(None))  # also if it never began
         self.resume_reading()
         return self, b""
 
@@ -63,15 +68,21 @@ class AsgiSocket(QueuedTransport):
     async def _run(self) -> None:
         """Send and receive until either side closes or the owner aborts."""
         ends = [asyncio.ensure_future(one) for one in (self._send_all(), self._receive_all(), self._aborted)]
+        sending, receiving, _ = ends
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            # Servers require that input before the client's close is read.
-            await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
+            # After the client's close, servers refuse that of this side, each with another error.
+            ended = receiving if receiving.done() else sending
+            failure = ended.exception() if ended.done() else None
+            if failure is not None and not isinstance(failure, OSError):
+                log.error("asgi_socket_failed", exc_info=failure)
+            if sending.done() and failure is None:
+                # Servers require that input before the client's close is read, and need not report that there is none.
+                await asyncio.wait(ends[1:], timeout=CLOSE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in ends:
                 one.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
-            self._owner.connection_lost(None)
 
     # --- output
 
@@ -184,7 +195,7 @@ async def serve_as_socket(app: ASGIApp, scope: Scope, receive: Receive, send: Se
         await receive()  # websocket.connect
         replaced = {name for name, _ in HANDSHAKE}
         headers = [*HANDSHAKE, *((name, value) for name, value in scope["headers"] if name not in replaced)]
-        scheme = "https" if scope["scheme"] in ("wss", "https") else "http"  # of the page that opened it
+        scheme = "https" if scope.get("scheme") in ("wss", "https") else "http"  # of the page that opened it
         as_http |= {"method": "GET", "http_version": "1.1", "scheme": scheme, "headers": headers}
     else:
         as_http["http_version"] = "1.0"  # the server has the chunks

@@ -110,7 +110,7 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
     pieces = list(_encoded_changes(connection, changes, start))
     if sum([len(piece) for piece, _, _ in pieces]) > connection.max_unpaced:
         return False
-    for piece, connection.place, event in pieces:  # separately: long polling and ASGI `send` need one message each
+    for piece, connection.place, event in pieces:  # separately: long polling needs one message each
         _write(connection, piece, event)
     connection.place = None
     connection.revision = max(connection.revision, changes.state.revision)
