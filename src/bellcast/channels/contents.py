@@ -125,7 +125,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
                 text = f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}"
                 raise Invalid.of("email.layout", text)
             rules, inner = parted(inner)
-            locale = self._text_locale(template, "email") if template.translations else self._email_locale
+            is_translated = template is not None and template.translations
+            locale = self._text_locale(template, "email") if is_translated else self._email_locale
             whole = self._bare(self._text(source, "email", "layout", locale, content=inner), subject, rules)
         return StoredEmail(
             subject=subject,

@@ -141,7 +141,8 @@ class KeysetList(Struct, Generic[T], frozen=True):
         value = 0
         for tenant in query.tenants if query.tenants is not None else (None,):
             name, params = self._statement(query, tenant, None)
-            params["limit"], counted, last = MAX_COUNTED_ITEMS + 1 - value, "total", ()
+            params["limit"], counted = MAX_COUNTED_ITEMS + 1 - value, "total"
+            last: Sequence[Row] = ()
             if self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
                 examined = {**params, "skipped": MAX_SCANNED_ROWS - 1}
                 last = yield Statement(f"{name}_last", examined, heavy=True)
