@@ -32,7 +32,7 @@ from tests.contract.kernel.test_broker import wait_until
 from tests.law.test_topic_law import ENGINES, TOPICS, LawNode, Offset, law_nodes, tenants, until_reachable
 from tests.law.test_topic_law import _offset as offset
 from tests.thoroughness import sampled
-from tests.unit.live.fakes import FakeConnection, FakeTransport, connect, notification
+from tests.unit.live.fakes import FakeConnection, FakeTransport, connect, messages, notification
 
 STEPS = 60
 LIMITS = Limits()
@@ -133,7 +133,7 @@ class SlowReader:
         written = connection.fake.written[self.handled : self.handled + frames]
         self.handled += len(written)
         for data in written:
-            self.receive(json.loads(data))
+            self.receive(messages(data)[0])
         connection.fake.buffered = sum(map(len, connection.fake.written[self.handled :]))
         if connection.fake.buffered < NETWORK_BYTES // 4:
             connection.resume_writing()

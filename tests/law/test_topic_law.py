@@ -40,8 +40,7 @@ from tests.contract.kernel.test_broker import wait_until
 from tests.contract.kernel.test_nats_history import lose_messages
 from tests.contract.kernel.test_topic_history import shared_history
 from tests.thoroughness import sampled
-from tests.unit.live import fakes
-from tests.unit.live.fakes import FakeConnection, connect, notification
+from tests.unit.live.fakes import FakeConnection, connect, messages, notification
 
 ENGINES = ["memory", "redis", "postgres", "nats", "nats-cluster"]
 RULES = model.parse_rules(["short=1m/4", "*=1m"])
@@ -141,7 +140,7 @@ class LawClient:
         id = f"{self.name}-{len(self.own)}"
         self.own.add(id)
         principal = Principal(tenant=self.law.tenant, recipient=self.name)
-        dialect = protocol.SSE_PLAIN if self.is_sse else fakes.MESSAGE
+        dialect = protocol.SSE_PLAIN if self.is_sse else protocol.WEBSOCKET
         limit = self.rng.choice([0, 300])
         connection = connect(node.hub, id, principal, phase=Phase.OPENING, dialect=dialect, max_unsent=limit)
         self.connection, self.handled, self.node = connection, 0, node
@@ -363,7 +362,7 @@ def _offset(position: str | None) -> Offset | None:
 
 
 def _message(data: bytes) -> tuple[dict[str, Any], str | None]:
-    frame = json.loads(data)
+    (frame,) = messages(data)
     id = frame.get("id") if frame["type"] in ("ready", "event", "close") else None
     return frame, None if id is None else f"~{id}"
 

@@ -50,6 +50,7 @@ app = Starlette(routes=[Route("/", home), Mount("/bell", bell)])
 """
 HOSTS = {
     "uvicorn": ["uvicorn", "--ws", "websockets", "--log-level", "warning"],
+    "uvicorn sansio": ["uvicorn", "--ws", "websockets-sansio", "--log-level", "warning"],
     "hypercorn": ["hypercorn", "--log-level", "warning"],
 }
 LIMITS = {"UNSENT": "65536", "FRAMES_PER_SECOND": "150", "EVENT_DATA": "60000", "CONNECTIONS_PER_RECIPIENT": "3"}

@@ -2,7 +2,6 @@
 about each other."""
 
 import asyncio
-import json
 import random
 from collections.abc import Coroutine
 from types import SimpleNamespace
@@ -109,7 +108,7 @@ async def test_devices_at_two_nodes_receive_each_row_once(app: App, is_known: bo
         state = (await app.inbox(key)).state
         ids = sorted(row.id for row in await app.page(key))
         for node in nodes:
-            frames = [json.loads(data) for data in node.devices[key].fake.written]
+            frames = node.devices[key].fake.frames
             assert sorted(frame["notification"]["id"] for frame in frames) == ids
             assert [frame["type"] for frame in frames] == ["notification"] * len(ids)
             last = frames[-1]

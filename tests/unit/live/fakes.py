@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from bellcast.inbox.types.inboxes import Change, Changes, NotificationAdded
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.positions import InboxState
@@ -15,19 +13,19 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
+from bellcast.live.framing import websocket
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.native.protocol import NativeDialect
-from bellcast.live.pusher import protocol as pusher
+from bellcast.live.native.protocol import WEBSOCKET
 from tests.clock import FakeClock
 
 ALICE = Principal(recipient="alice")
 
 
-# Without the frames of WebSocket around the messages.
-MESSAGE = NativeDialect("websocket", lambda payload: msgspec.json.encode({"type": payload.name, **payload.fields}))
-PUSHER_MESSAGE = pusher.PusherDialect(pusher.PONG, lambda _: pusher.PING, numbers_pings=False, encode_frame=bytes)
+def messages(data: bytes) -> list[Any]:
+    """Decode the JSON messages of a server's WebSocket frames."""
+    return [json.loads(payload) for _, payload in websocket.sent_frames(data)]
 
 
 class FakeTransport:
@@ -78,8 +76,8 @@ class FakeTransport:
 
     @property
     def frames(self) -> list[dict[str, Any]]:
-        """The written frames, decoded."""
-        return [json.loads(data) for data in self.written]
+        """The messages of the written frames."""
+        return messages(b"".join(self.written))
 
     @property
     def types(self) -> list[str]:
@@ -112,7 +110,7 @@ def connect(
     principal: Principal = ALICE,
     *,
     phase: Phase = Phase.LIVE,
-    dialect: Dialect = MESSAGE,
+    dialect: Dialect = WEBSOCKET,
     address: str | None = None,
     max_unsent: int = 0,
 ) -> FakeConnection:

@@ -23,7 +23,6 @@ from bellcast.live.native.commands import Commands
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.store import FreshSqliteEngine, Store
-from tests.unit.live import fakes
 
 
 async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +43,7 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path, monkeypat
     opened = SimpleNamespace(inbox=SimpleNamespace(name=None))
     monkeypatch.setattr(views, "reopen", AsyncMock(return_value=opened))
     commands = Commands(cast(Any, live))
-    connection = Connection("1", fakes.MESSAGE, before, hub, 0, None)
+    connection = Connection("1", protocol.WEBSOCKET, before, hub, 0, None)
     connection.transition(Phase.LIVE)
     hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
     with pytest.raises(BellcastError):

@@ -18,8 +18,8 @@ from bellcast.live.connection.connection import (
 )
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT
-from bellcast.live.native.protocol import SSE_PLAIN
-from tests.unit.live.fakes import MESSAGE, FakeConnection, connect, new_hub
+from bellcast.live.native.protocol import SSE_PLAIN, WEBSOCKET
+from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 OPENING, REPLAYING, LIVE, CLOSED = Phase
 LEGAL = {
@@ -136,7 +136,7 @@ async def test_close_sends_the_reason_once_and_unregisters() -> None:
 @pytest.mark.parametrize(
     ("dialect", "frame"),
     [
-        (MESSAGE, b'{"type":"close","code":1012,"reason":"events_lost","reconnect":true,"id":""}'),
+        (WEBSOCKET, b'\x81\x4c{"type":"close","code":1012,"reason":"events_lost","reconnect":true,"id":""}'),
         (
             SSE_PLAIN,
             b'id: 1-0~\nevent: close\ndata: {"code":1012,"reason":"events_lost","reconnect":true,"id":""}\n\n',

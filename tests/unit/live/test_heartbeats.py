@@ -16,9 +16,10 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.heartbeats import TICKS_PER_INTERVAL, HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
+from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.wiring import PONG_TIMEOUT
 from tests.clock import FakeClock
-from tests.unit.live.fakes import PUSHER_MESSAGE, FakeConnection, connect, new_hub
+from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 INTERVAL = 25.0  # seconds, so a tick is one second
 ACTIVITY_TIMEOUT = 120.0
@@ -74,7 +75,7 @@ async def test_silent_connection_receives_a_heartbeat_per_interval(wheel: Wheel)
 async def test_written_connection_receives_its_heartbeat_an_interval_later(wheel: Wheel) -> None:
     connection = responsive(connect(wheel.hub))
     wheel.tick(10)
-    connection.write_tracked(b'{"type": "event"}')
+    connection.write_tracked(protocol.WEBSOCKET.encode_frame(protocol.Payload("event", {})))
     wheel.tick(TICKS_PER_INTERVAL - 1)
     assert connection.fake.types == ["event"]
     wheel.tick()
@@ -114,7 +115,7 @@ async def test_transport_without_pings_is_never_closed_as_silent(wheel: Wheel) -
 
 
 async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) -> None:
-    connection = connect(wheel.hub, dialect=PUSHER_MESSAGE)
+    connection = connect(wheel.hub, dialect=pusher.WEBSOCKET)
     wheel.tick(int(ACTIVITY_TIMEOUT) - 1)
     assert connection.pings == 0
     wheel.tick(TICKS_PER_INTERVAL)
@@ -122,7 +123,7 @@ async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) ->
 
 
 async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
-    connection = connect(wheel.hub, dialect=PUSHER_MESSAGE)
+    connection = connect(wheel.hub, dialect=pusher.WEBSOCKET)
     while not connection.pings:
         wheel.tick()
     wheel.tick(int(PONG_TIMEOUT) - 1)

@@ -20,7 +20,6 @@ from bellcast.live.native import protocol
 from bellcast.live.types import Member, Typing
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 from tests import fake_stores
-from tests.unit.live import fakes
 from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 
 BOB = Principal(recipient="bob")
@@ -104,7 +103,7 @@ def test_hub_discards_everything_about_a_disconnected_connection() -> None:
 def test_failed_recovery_leaves_the_connection_that_owns_the_id() -> None:
     hub = new_hub()
     owner = connect(hub, "1")
-    imposter = FakeConnection("1", fakes.MESSAGE, Principal(), hub, 0, None)
+    imposter = FakeConnection("1", protocol.WEBSOCKET, Principal(), hub, 0, None)
     hub.on_disconnected(imposter)
     assert hub.find("1") is owner
 

@@ -11,12 +11,13 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import MAX_PENDING, PendingMessages, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
-from bellcast.live.socketio import SocketIOConfig
+from bellcast.live.socketio import SocketIOConfig, engineio
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.packets import PacketReader
-from tests.unit.live import fakes
+from bellcast.live.socketio.packets import PacketReader, dialect_for
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
+
+FRAMES = dialect_for("/", engineio.FRAMES, resumable=False)
 
 
 class SlowHandler:
@@ -109,7 +110,7 @@ def new_session(transport: FakeTransport) -> Any:
 
 
 def join(session: Any, name: str) -> NamespaceConnection:
-    connection = NamespaceConnection(name, fakes.MESSAGE, ALICE, new_hub(), 0, None, session=session, namespace=name)
+    connection = NamespaceConnection(name, FRAMES, ALICE, new_hub(), 0, None, session=session, namespace=name)
     connection.transport = session.transport.transport
     session.app_state.connections[name] = connection
     return connection
@@ -216,7 +217,7 @@ async def test_credentials_of_namespaces_that_are_joining_count() -> None:
 
     handshake = SimpleNamespace(
         create_connection=lambda session, name: NamespaceConnection(
-            name, fakes.MESSAGE, ALICE, new_hub(), 0, None, session=session, namespace=name
+            name, FRAMES, ALICE, new_hub(), 0, None, session=session, namespace=name
         ),
         join=wait,
     )

@@ -1,6 +1,5 @@
 """Announcements in the inboxes of connected recipients: what is published, and what another process has added."""
 
-import json
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,7 +19,7 @@ from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.types import GroupState, GroupUpdate, NodeLeft
 from tests import fake_stores
 from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
+from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, messages, new_hub
 
 
 class RecordingBroker(MemoryBroker):
@@ -148,7 +147,7 @@ async def test_announcement_is_sent_on_the_socket_and_its_rest_by_the_transport(
     connection.transport.clear = True
     await process.announce()
     written = b"".join(connection.fake.written)
-    assert json.loads(socket.sent + written)["type"] == "notification"
+    assert [frame["type"] for frame in messages(socket.sent + written)] == ["notification"]
     assert (len(socket.sent) <= sum(accepted), bool(written)) == (True, accepted != (10_000,))
 
 

@@ -16,10 +16,13 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native.app_callbacks import NativeCallContext
+from bellcast.live.native.protocol import WEBSOCKET
+from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.channels import PusherCallContext
+from bellcast.live.socketio import engineio
 from bellcast.live.socketio.events import SocketIOCallContext
+from bellcast.live.socketio.packets import dialect_for
 from tests.clock import FakeClock
-from tests.unit.live import fakes
 from tests.unit.live.fakes import FakeConnection, connect
 
 ROOM = topic_stream("", "room")
@@ -60,9 +63,9 @@ def pusher_client(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
 
 
 DIALECTS: list[tuple[Join, Dialect]] = [
-    (native, fakes.MESSAGE),
-    (socketio, fakes.MESSAGE),
-    (pusher_client, fakes.PUSHER_MESSAGE),
+    (native, WEBSOCKET),
+    (socketio, dialect_for("/", engineio.FRAMES, resumable=True)),
+    (pusher_client, pusher.WEBSOCKET),
 ]
 each_dialect = pytest.mark.parametrize(("join", "dialect"), DIALECTS, ids=["native", "socketio", "pusher"])
 

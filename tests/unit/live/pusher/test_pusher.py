@@ -23,8 +23,8 @@ STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 def frame_of(event: Any) -> dict[str, Any] | None:
     """Return the frame that a client receives for an event."""
-    encoded = fakes.PUSHER_MESSAGE.encode(event)
-    return None if encoded is None else json.loads(encoded)
+    encoded = protocol.WEBSOCKET.encode(event)
+    return None if encoded is None else fakes.messages(encoded)[0]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Subscriber:
         settings = {"pusher": PusherConfig()}
         live: Any = SimpleNamespace(engines=engines, hub=self.hub, config=config, settings=settings)
         channels = PusherChannels(live, cast(Any, apps), cast(Any, webhooks), cast(Any, None), cast(Any, None))
-        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=fakes.PUSHER_MESSAGE)
+        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=protocol.WEBSOCKET)
         self.subscribing = asyncio.ensure_future(
             channels.subscribe(self.connection, protocol.PusherSubscribe(CHANNEL, None))
         )

@@ -20,12 +20,12 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.dispatch import Dispatcher
 from bellcast.live.hub.hub import Hub
-from bellcast.live.pusher import signatures
+from bellcast.live.native import protocol as native
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
-from bellcast.live.pusher.protocol import PusherSubscribe
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.recipients.types import SessionsRevoked
 from tests.unit.live import fakes
@@ -65,7 +65,7 @@ def connected_apps() -> ConnectedApps:
 async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() -> None:
     apps, hub = connected_apps(), fakes.new_hub()
     handshake = PusherHandshake(live_context(hub, FullServer()), apps, cast(Any, None), cast(Any, None))
-    connection = fakes.FakeConnection("1", fakes.PUSHER_MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(tenant="acme"), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     with pytest.raises(TooMany):
@@ -86,7 +86,7 @@ async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     app: Any = RefusingApp()
     hub = fakes.new_hub()
     handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, cast(Any, None))
-    connection = fakes.FakeConnection("1", fakes.PUSHER_MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(tenant="acme"), hub, 0, None)
     transport = fakes.FakeTransport()
     connection.attach(transport, 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
@@ -120,7 +120,7 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     app: Any = AcceptingApp(hub)
     users: Any = SimpleNamespace(remember_browser=lambda *_: None)
     handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, users)
-    connection = fakes.FakeConnection("1", fakes.PUSHER_MESSAGE, Principal(), hub, 0, None)
+    connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     await handshake.start(connection, request, lambda: None)
@@ -160,10 +160,10 @@ def counts(connection: Connection) -> list[str]:
 
 async def test_count_reaches_pusher_clients_when_another_client_follows_their_channel() -> None:
     channel = Channel()
-    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=fakes.PUSHER_MESSAGE)
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=protocol.WEBSOCKET)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
     channel.hub.subscriptions.follow(client, {CHANNEL: Grant.CLAIM})
-    channel.join("2", fakes.MESSAGE)
+    channel.join("2", native.WEBSOCKET)
     await channel.settle()
     assert counts(client) == ['{"subscription_count":2}']
 
@@ -171,7 +171,7 @@ async def test_count_reaches_pusher_clients_when_another_client_follows_their_ch
 async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     channel, fan_outs = Channel(), []
     monkeypatch.setattr(Dispatcher, "send_to_stream", lambda _, *sent: fan_outs.append(sent))
-    channel.join("1", fakes.MESSAGE)
+    channel.join("1", native.WEBSOCKET)
     await channel.settle()
     assert (fan_outs, channel.counted) == ([], [])
 
@@ -180,14 +180,14 @@ async def test_counts_of_other_nodes_matter_once_a_pusher_client_has_connected()
     channel = Channel()
     observer = channel.hub.observers[0]
     assert not observer.has_count_receivers
-    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=fakes.PUSHER_MESSAGE)
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=protocol.WEBSOCKET)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
     assert observer.has_count_receivers
 
 
 async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
     channel = Channel(webhooks=True)
-    channel.join("1", fakes.MESSAGE)
+    channel.join("1", native.WEBSOCKET)
     await channel.settle()
     assert channel.counted == [(CHANNEL, 1)]
 
@@ -196,7 +196,7 @@ async def test_count_waits_for_the_last_event_of_a_cache_channel(monkeypatch: py
     monkeypatch.setattr("bellcast.live.pusher.hub_observer.CACHE_SECONDS", 0)
     channel = Channel(webhooks=True)
     with channel.hub.dispatcher.collected.collecting([topic_stream("", CHANNEL)]):
-        channel.join("1", fakes.MESSAGE)
+        channel.join("1", native.WEBSOCKET)
         await channel.settle()
         assert channel.counted == []
     await channel.settle()
@@ -207,7 +207,7 @@ async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() 
     channel, alias = Channel(), "private-App.Models.User.alice"
     observer = cast(PusherObserver, channel.hub.observers[0])
     stream = topic_stream("", alias)
-    first, second = (fakes.connect(channel.hub, id, dialect=fakes.MESSAGE) for id in ("1", "2"))
+    first, second = (fakes.connect(channel.hub, id, dialect=native.WEBSOCKET) for id in ("1", "2"))
     for connection in (first, second):
         channel.hub.subscriptions.follow(connection, {alias: Grant.CLAIM})
     channel.hub.subscriptions.unfollow(first, [alias])
@@ -220,7 +220,7 @@ async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> Non
     channel, alias = Channel(), "private-App.Models.User.alice"
     names = [alias, "private-App.Models.User.alice2", "news"]
     anonymous = Principal()
-    connections = [fakes.connect(channel.hub, name, anonymous, dialect=fakes.MESSAGE) for name in names]
+    connections = [fakes.connect(channel.hub, name, anonymous, dialect=native.WEBSOCKET) for name in names]
     for connection, name in zip(connections, names, strict=True):
         channel.hub.subscriptions.follow(connection, {name: Grant.APP})
     channel.hub.dispatch(SessionsRevoked("", "alice", 1))
@@ -238,9 +238,9 @@ async def test_member_limit_counts_people_and_not_their_connections() -> None:
     channels = PusherChannels(live, apps, webhooks, cast(Any, None), cache)
     subscribed = []
     for id, user in (("1.1", "alice"), ("2.2", "alice"), ("3.3", "bob")):
-        connection = fakes.connect(hub, id, Principal(), dialect=fakes.PUSHER_MESSAGE)
+        connection = fakes.connect(hub, id, Principal(), dialect=protocol.WEBSOCKET)
         data = f'{{"user_id":"{user}"}}'
         auth = signatures.sign(PROJECT, signatures.channel_string(id, "presence-room", data))
-        await channels.subscribe(connection, PusherSubscribe("presence-room", auth, data))
+        await channels.subscribe(connection, protocol.PusherSubscribe("presence-room", auth, data))
         subscribed.append(hub.subscriptions.topics(connection) == ("presence-room",))
     assert subscribed == [True, True, False]

@@ -52,7 +52,7 @@ class Browser:
 
 
 async def test_pong_without_a_number_confirms_only_what_preceded_its_ping() -> None:
-    browser = Browser(fakes.PUSHER_MESSAGE)
+    browser = Browser(protocol.WITHOUT_PINGS)
     await browser.change(5)
     await browser.change(7)
     await browser.pong(None)
@@ -74,7 +74,7 @@ async def test_pong_with_a_number_confirms_its_ping_even_if_an_earlier_one_was_n
 
 
 async def test_position_that_could_not_be_saved_is_saved_in_a_later_round() -> None:
-    browser = Browser(fakes.PUSHER_MESSAGE)
+    browser = Browser(protocol.WITHOUT_PINGS)
     await browser.change(9)
     browser.devices.is_away = True
     for _ in range(2):

@@ -92,9 +92,7 @@ class SigningIn:
             admission=Admission(),
         )
         self.users = PusherUsers(cast(Any, live), cast(Any, apps))
-        self.connection = fakes.connect(
-            self.hub, "1.1", Principal(), dialect=fakes.PUSHER_MESSAGE, max_unsent=max_unsent
-        )
+        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=protocol.WEBSOCKET, max_unsent=max_unsent)
         self.connection.fake.is_buffering = max_unsent > 0
         auth = signatures.sign(PROJECT, signatures.user_string("1.1", user_data))
         self.task = asyncio.ensure_future(self.users.sign_in(self.connection, protocol.Signin(auth, user_data)))
@@ -128,7 +126,7 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
     live: Any = SimpleNamespace(hub=hub, config=config, settings={"pusher": PusherConfig()}, admission=Admission())
     users = PusherUsers(live, cast(Any, apps))
     channels = PusherChannels(live, cast(Any, apps), cast(Any, None), users, cast(Any, None))
-    connection = fakes.connect(hub, "1.1", Principal(), dialect=fakes.PUSHER_MESSAGE)
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=protocol.WEBSOCKET)
     for channel in ("private-orders", "news", "#server-to-user-alice"):
         auth = signatures.sign(PROJECT, signatures.channel_string("1.1", channel))
         await channels.subscribe(connection, protocol.PusherSubscribe(channel, auth))
@@ -147,7 +145,7 @@ async def test_refusals_are_reported_without_the_data_of_users() -> None:
     live: Any = SimpleNamespace(hub=hub, config=config, settings=settings, admission=Admission())
     users = PusherUsers(live, cast(Any, apps))
     channels = PusherChannels(live, cast(Any, apps), cast(Any, None), users, cast(Any, None))
-    connection = fakes.connect(hub, "1.1", Principal(), dialect=fakes.PUSHER_MESSAGE)
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=protocol.WEBSOCKET)
     data = '{"user_id":"alice","user_info":{"email":"alice@example.com"}}'
     await channels.subscribe(connection, protocol.PusherSubscribe("presence-room", "wrong", data))
     assert "alice@example.com" in str(connection.fake.frames[0])
