@@ -136,7 +136,7 @@ class EventReactions(Protocol):
     """Sends and triggers of event sources, and runs that wait for an event."""
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
-        """Return whether there may be reactions to these events."""
+        """Return whether there may be reactions to these events. Raises Unavailable if this is not known."""
 
     async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
         """Commit the reactions to events. Raises Unavailable if the store is unavailable; then some may be committed. A

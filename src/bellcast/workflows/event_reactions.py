@@ -3,7 +3,6 @@
 The rules of each tenant are cached for CACHE_SECONDS, so that publishing its events reads them once a second, and no others."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.call_batcher import shared
-from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
@@ -34,7 +33,7 @@ from bellcast.workflows.workflow_catalog import AWAITED
 log = structlog.get_logger(__name__)
 
 SOURCES, ERRORS = "sources", "source-errors"
-# Publishing waits this long for the new rules, then continues with the old ones.
+# Publishing waits this long for the new rules, then continues with the old ones. Without old ones it refuses the event.
 READ_TIMEOUT_SECONDS = 1.0
 # Maximum runs that one transaction wakes: about 10 ms.
 WAKE_BATCH_ROWS = 250
@@ -49,11 +48,8 @@ class Rules(Struct, frozen=True):
 
     sources: Mapping[str, EventSource]
     awaited: frozenset[str] | None
-    valid_until: int = 0
-    changes: int = -1
-
-
-NO_RULES = Rules({}, frozenset())
+    valid_until: int
+    changes: int
 
 
 class Sources(Struct, eq=False):
@@ -64,7 +60,7 @@ class Sources(Struct, eq=False):
     limits: Limits
     _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)
     _rules: dict[str, Rules] = {}  # by tenant
-    _reading: dict[str, asyncio.Task[None]] = {}
+    _reading: dict[str, asyncio.Task[Rules]] = {}
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether a source matches one of the events, or a workflow waits for its name."""
@@ -89,23 +85,31 @@ class Sources(Struct, eq=False):
         """Return the sources for this event name that apply in the event's tenant, with their keys, and whether a workflow
         that runs there waits for it."""
         project = await self._current(PROJECT)
-        own = NO_RULES if event.tenant == PROJECT else await self._current(event.tenant)
+        own = project if event.tenant == PROJECT else await self._current(event.tenant)
         sources = [one for one in {**project.sources, **own.sources}.items() if one[1].event == event.name]
         return sources, any(names is None or event.name in names for names in (project.awaited, own.awaited))
 
     async def _current(self, tenant: str) -> Rules:
-        found = self._rules.get(tenant, NO_RULES)
-        if found.changes != self.triggers.workflow_catalog.changes or not is_cached(
-            found.valid_until, self.engines().clock.now()
-        ):
-            if tenant not in self._reading:
-                self._reading[tenant] = shared(self._read(tenant))
-            # A store that does not respond must not block live events without rules.
-            with contextlib.suppress(TimeoutError, BellcastError):
-                await asyncio.wait_for(asyncio.shield(self._reading[tenant]), READ_TIMEOUT_SECONDS)
-        return self._rules.get(tenant, NO_RULES)
+        known = self._rules.get(tenant)
+        if known is not None and self._is_current(known):
+            return known
+        if tenant not in self._reading:
+            self._reading[tenant] = shared(self._read(tenant))
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._reading[tenant]), READ_TIMEOUT_SECONDS)
+        except (TimeoutError, BellcastError):
+            # A store that does not respond must not block live events that no known rule matches.
+            if known is None:
+                raise Unavailable(
+                    "The event sources of the tenant cannot be read, so no event is accepted: try again."
+                ) from None
+            return known
 
-    async def _read(self, tenant: str) -> None:
+    def _is_current(self, rules: Rules) -> bool:
+        is_newest = rules.changes == self.triggers.workflow_catalog.changes
+        return is_newest and is_cached(rules.valid_until, self.engines().clock.now())
+
+    async def _read(self, tenant: str) -> Rules:
         now, changes = self.engines().clock.now(), self.triggers.workflow_catalog.changes
         documents = Documents(self.engines().db)
         try:
@@ -116,7 +120,8 @@ class Sources(Struct, eq=False):
         if len(self._rules) >= MAX_CACHED:
             self._rules.clear()
         awaited = None if len(names) > MAX_AWAITED else frozenset(names)
-        self._rules[tenant] = Rules(sources, awaited, now + int(CACHE_SECONDS * 1000), changes)
+        rules = self._rules[tenant] = Rules(sources, awaited, now + int(CACHE_SECONDS * 1000), changes)
+        return rules
 
     # --- sends and triggers
 

@@ -179,9 +179,8 @@ class TestSources:
 
         monkeypatch.setattr(event_reactions, "READ_TIMEOUT_SECONDS", 0)
         monkeypatch.setattr(world.store.engine, "read", page)
-        await world.workflows.sources.matches(
-            [LiveEvent(tenant="", name="lead.assigned", data=None, recipient="alice")]
-        )
+        with pytest.raises(Unavailable):
+            await publish(world, "lead.assigned", recipient="alice")
         is_failing.set()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -240,6 +239,27 @@ class TestSources:
         await publish(world, "other", recipient="alice")
         with pytest.raises(Unavailable):
             await publish(world, "lead.assigned", recipient="alice")
+
+    @pytest.mark.parametrize("fault", ["hangs", "fails"])
+    async def test_event_is_refused_while_sources_that_were_never_read_cannot_be_read(
+        self, world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch, fault: str
+    ) -> None:
+        await put_source(world, tenant="acme", topic="leads", notification={"to": "alice", "title": "x"})
+        await publish(world, "lead.assigned", topic="leads")  # reads the project's sources
+
+        async def read(*_: Any) -> None:
+            if fault == "hangs":
+                await asyncio.Event().wait()
+            raise Unavailable("away")
+
+        monkeypatch.setattr(event_reactions, "READ_TIMEOUT_SECONDS", 0.01)
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store.engine, "read", read)
+            world.workflows.workflow_catalog.forget()
+            await publish(world, "lead.assigned", topic="others")
+            with pytest.raises(Unavailable, match="sources of the tenant"):
+                await publish(world, "lead.assigned", topic="leads", tenant="acme")
+        assert (live_topics(world), await app.titles("alice", tenant="acme")) == (["leads", "others"], [])
 
     async def test_event_that_the_broker_refuses_sends_nothing(self, world: WorkflowWorld, app: App) -> None:
         history = AbsentHistory()
