@@ -20,6 +20,15 @@ test('a cron expression is shown in words', async () => {
   for (const cron of ['*/5 * * * *', '0 9 1 * mon', '0 9 * 6 *', '0 9 * * mon,tue', '0 9 L * *', '@daily', '']) assert.equal(cronText(cron), cron);
 });
 
+test('a heading of a day has its name, or its weekday, and the year if that is another', async (t) => {
+  const { dayName, zone } = await import(new URL('format.js', FOLDER));
+  zone.value = 'Europe/Vienna';
+  // Half an hour after midnight, on the day after a day of 23 hours.
+  t.mock.timers.enable({ apis: ['Date'], now: Date.parse('2027-03-28T22:30:00Z') });
+  const shown = { '2027-03-28T22:10:00Z': 'Today', '2027-03-28T21:50:00Z': 'Yesterday', '2027-03-27T23:10:00Z': 'Yesterday', '2027-03-27T22:50:00Z': 'Saturday 27 Mar', '2026-03-29T08:00:00Z': 'Sunday 29 Mar 2026' };
+  for (const [at, name] of Object.entries(shown)) assert.equal(dayName(at), name, at);
+});
+
 test('a duration from a minute has the rest in the next unit', async () => {
   const { duration } = await import(new URL('format.js', FOLDER));
   const shown = { 0: '0 ms', 12_700: '12.7 s', 60_000: '1 min', 203_400: '3 min 23 s', 3_599_900: '60 min', 55_080_000: '15 h 18 min', 90_000_000: '1 d 1 h' };

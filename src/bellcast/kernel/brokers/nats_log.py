@@ -455,7 +455,7 @@ class NatsLog(TopicLog):
         await asyncio.sleep(RETRY_SECONDS)
 
     async def _api(self, call: str, stream: str = "", /, **body: object) -> dict[str, Any]:
-        """Call JetStream, whose answer about a message that does not exist is empty. Raises Unavailable, LogUnsupported, LogFull,
+        """Call JetStream. Its answer about a message that does not exist is empty. Raises Unavailable, LogUnsupported, LogFull,
         or StreamGone if the stream does not exist or another process has created it."""
         version = self._transport.info.get("version", "")  # unknown until the first connection
         if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_VERSION:

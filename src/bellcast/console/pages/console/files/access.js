@@ -1,13 +1,14 @@
 /**
  * Access: API keys, operators, the audit log and the operator's own account.
  */
+import { CallerAvatar } from './caller.js';
 import { CREATED, RANGE } from './filters.js';
 import { count, number, toneOf } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { Sign, stated } from './object-parts.js';
-import { Avatar, CallerAvatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
+import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';

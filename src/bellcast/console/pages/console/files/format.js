@@ -6,7 +6,13 @@ import { signal } from './html.js';
 /** The time zone of all times: UTC, or undefined for the zone of the browser. */
 export const zone = signal(undefined);
 
-const clock = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: zone.value, hourCycle: 'h23', ...options });
+/** By zone and options: one takes 0.3 ms to make. */
+const clocks = new Map();
+function clock(options) {
+  const key = JSON.stringify([zone.value, options]);
+  if (!clocks.has(key)) clocks.set(key, new Intl.DateTimeFormat('en-GB', { timeZone: zone.value, hourCycle: 'h23', ...options }));
+  return clocks.get(key);
+}
 const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' };
 const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
 const DAY_MS = 86_400_000;
@@ -22,10 +28,13 @@ export const weekdayTime = (at, timeZone = zone.value) => clock({ ...DAY, weekda
 export const zonedHour = (at) => clock({ hour: '2-digit', minute: '2-digit', timeZoneName: 'short' }).format(new Date(at));
 /** A day. */
 export const dayOf = (at) => clock(DATE).format(new Date(at));
-/** A day as a heading: the last two by their names. */
+/** Year, month and day. */
+const calendarDay = (at) => clock({ year: 'numeric', month: '2-digit', day: '2-digit' }).format(new Date(at)).split('/').reverse();
+/** A day as a heading: the last two by their names, that of another year with it. */
 export function dayName(at) {
-  const index = [0, 1].findIndex((days) => dayOf(at) === dayOf(Date.now() - days * DAY_MS));
-  return ['Today', 'Yesterday'][index] ?? clock({ weekday: 'long', ...DATE }).format(new Date(at));
+  const [day, today] = [at, Date.now()].map(calendarDay);
+  const name = ['Today', 'Yesterday'][(Date.UTC(...today) - Date.UTC(...day)) / DAY_MS];
+  return name ?? clock({ weekday: 'long', ...DATE, ...(day[0] !== today[0] && { year: 'numeric' }) }).format(new Date(at)).replace(',', '');
 }
 /** A time of day, without seconds. */
 export const hourOf = (at) => clock({ hour: '2-digit', minute: '2-digit' }).format(new Date(at));

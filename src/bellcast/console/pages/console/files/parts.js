@@ -53,12 +53,6 @@ export const Avatar = ({ of, name = of, icon, tone = toneOf(of) }) => html`<span
 /** A person: initials and a name, or a key. */
 export const Person = ({ name, href }) => name && html`<span class="person"><${Avatar} of=${name} />${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
 
-/** The avatar of what called the API: a key's icon, or the initials of a person. */
-export const CallerAvatar = ({ of, isKey = of.startsWith('key:') || of === 'project secret' }) => (isKey ? html`<${Avatar} of=${of} icon="keys" tone="grey" />` : html`<${Avatar} of=${of} />`);
-
-/** What called the API: a person, or a key with its name. */
-export const Caller = ({ name, keyName }) => html`<span class="person"><${CallerAvatar} of=${keyName ?? name} isKey=${Boolean(keyName)} /><span class="name">${keyName ?? name}</span></span>`;
-
 /** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;
 /** A button that copies a text. */

@@ -1,6 +1,7 @@
 /**
  * Requests: what was called, by whom, and why it was refused.
  */
+import { Caller } from './caller.js';
 import { requestSamples } from './code-samples.js';
 import { RANGE } from './filters.js';
 import { dayName, duration, fullTime, hourOf, secondOf } from './format.js';
@@ -8,7 +9,7 @@ import { histogramOf } from './histogram.js';
 import { html } from './html.js';
 import { Refusal } from './live.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
-import { Caller, Card, Copy, Empty, Facts, Heading, Id, Json, Moment, Person } from './parts.js';
+import { Card, Copy, Empty, Facts, Heading, Id, Json, Moment, Person } from './parts.js';
 import { ROOT, get, path, withQuery } from './server.js';
 
 await loadStyle('requests.css');

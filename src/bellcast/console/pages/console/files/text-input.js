@@ -9,7 +9,7 @@ export const problemAt = (problems, path) => problems.find((one) => one.field ==
 
 /** A variable or a tag of a template. One that is not closed yet does not reach into the next. */
 const TOKEN = /\{([{%])(?:(?!\{[{%]).)*?[}%]\}/g;
-/** A text whose tokens have spaces at which no line breaks, and the text as it is stored. A line breaks after a bar and a hyphen even before such a space, which would begin the next line. */
+/** A text with tokens that have spaces at which no line breaks, and the text as it is stored. A line breaks after a bar and a hyphen even before such a space, which would begin the next line. */
 export const unbroken = (text) => text.replace(TOKEN, (token) => token.replaceAll(/(?<![|-]) /g, '\u00a0'));
 const broken = (text) => text.replace(TOKEN, (token) => token.replaceAll('\u00a0', ' '));
 
