@@ -1,6 +1,7 @@
 /**
  * Access: API keys, operators, the audit log and the operator's own account.
  */
+import { changesOf, sentenceOf } from './audit-sentences.js';
 import { CallerAvatar } from './caller.js';
 import { CREATED, RANGE } from './filters.js';
 import { count, number, toneOf } from './format.js';
@@ -135,42 +136,11 @@ export function Operator({ page }) {
 
 function LatestActions({ page, entries }) {
   if (entries.length === 0) return html`<p class="muted">None among the last ${SEARCHED} entries of the <a href=${page.url('/audit')}>audit log</a>.</p>`;
-  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${actionOf(one)}</a>${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
+  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${sentenceOf(one)}</a>${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
 }
 
-const VERBS = { GET: 'Read', POST: 'Create', PUT: 'Save', PATCH: 'Change', DELETE: 'Delete' };
-const STEPS = { cancel: 'Cancel runs of', check: 'Check', preview: 'Preview', publish: 'Publish', release: 'Release', replay: 'Replay', retry: 'Retry', rotate: 'Rotate the secret of', run: 'Fire', simulate: 'Simulate', test: 'Test', trigger: 'Trigger' };
-const NOUNS = { keys: 'API key', types: 'notification type', sources: 'event source', me: 'own account', settings: 'settings', 'preference-defaults': 'preference defaults', 'pusher-apps': 'Pusher app' };
-const ACTIONS = {
-  'POST /v1/setup': 'Create the first owner', 'POST /v1/doctor': 'Run the doctor', 'POST /v1/session': 'Sign in', 'DELETE /v1/session': 'Sign out', 'POST /v1/session/passkey': 'Sign in with a passkey', 'PUT /v1/session/verification': 'Enter the password again',
-  'POST /v1/notifications': 'Send a notification', 'POST /v1/notifications/bulk': 'Send notifications', 'POST /v1/events': 'Publish a live event', 'POST /v1/bundle': 'Write objects from files', 'POST /v1/bundle/unlock': 'Unlock an object of git', 'POST /v1/templates/import': 'Convert an e-mail', 'POST /v1/settings/rollback': 'Return to earlier settings', 'POST /v1/settings/test': 'Test settings',
-  'POST /v1/replays': 'Replay failures', 'POST /v1/messages/retry': 'Retry messages', 'POST /v1/tokens': 'Create a session token', 'POST /v1/secrets/rotation': 'Re-encrypt all secrets', 'PUT /v1/me/mfa': 'Set up an authenticator app', 'DELETE /v1/me/mfa': 'Remove the authenticator app',
-};
-
-const requestOf = ({ action, target }) => (action.includes(' /') ? `${action.split(' ')[0]} ${target}` : '');
-
-/** What an entry is about, such as "Publish workflow reminder". @param {{action: string, target: string}} entry  the action is a method and a route */
-export function actionOf({ action, target }) {
-  const [method, route = ''] = action.split(' '), [, , first = '', , step] = route.split('/'), [, , , name] = target.split('?')[0].split('/');
-  if (ACTIONS[action] || !route.startsWith('/v1/')) return ACTIONS[action] ?? `${action} ${target}`;
-  if (method === 'GET' && !route.includes('{')) return `Export ${first.replaceAll('-', ' ')}`;
-  const noun = NOUNS[first] ?? first.replace(/s$/, '').replaceAll('-', ' ');
-  const object = [noun, route.includes('{') && name].filter(Boolean).join(' ');
-  if (step && method === 'POST' && STEPS[step]) return `${STEPS[step]} ${object}`;
-  const part = step ?? (route.includes('{') ? '' : route.split('/')[3]);
-  return `${VERBS[method] ?? method} ${part ? `${part.replaceAll('-', ' ')} of ` : ''}${object}`;
-}
-
-/** Past tenses that are not formed with -ed. */
-const PAST = { Read: 'read', Send: 'sent', Run: 'ran', Set: 'set', Write: 'wrote', Cancel: 'cancelled', Retry: 'retried', Trigger: 'triggered' };
-const pastOf = (verb) => PAST[verb] ?? `${verb.toLowerCase().replace(/e$/, '')}ed`;
-
-/** What an actor did, such as "published workflow reminder", or tried to do. */
-export function sentenceOf(entry) {
-  const action = actionOf(entry);
-  if (!/^[A-Z]/.test(action)) return `ran ${action}`; // a command
-  return entry.outcome === 'ok' ? action.replace(/^[\w-]+/, pastOf) : `tried to ${action[0].toLowerCase()}${action.slice(1)}`;
-}
+/** The request of an entry, or the tool and its arguments. */
+const requestOf = ({ action, target }) => `${action.includes(' /') ? action.split(' ')[0] : action} ${target}`;
 
 /** A changed value as a few words; null if it is longer. */
 function wordsOf(value) {
@@ -179,10 +149,6 @@ function wordsOf(value) {
 }
 const MAX_WORDS = 40;
 const isBrief = ({ from, to }) => wordsOf(from) !== null && wordsOf(to) !== null;
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-/** The changes of an entry; those of an object by its fields. */
-const changesOf = ({ changes }) => changes.flatMap((one) => (isObject(one.from) && isObject(one.to) ? fieldsOf(one) : [one]));
-const fieldsOf = ({ from, to }) => [...new Set([...Object.keys(from), ...Object.keys(to)])].map((field) => ({ field, from: from[field] ?? null, to: to[field] ?? null })).filter((one) => JSON.stringify(one.from) !== JSON.stringify(one.to));
 const summaryOf = (entry) => changesOf(entry).map((one) => (isBrief(one) ? `${one.field}: ${one.from === null ? '' : `${wordsOf(one.from)} → `}${wordsOf(one.to)}` : one.field)).join(', ');
 
 /** Ok, or why it was refused. */
@@ -211,7 +177,7 @@ async function entryOf(id, tenant, signal) {
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
   return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} kind="bad" />`}<span class="muted">Entry ${number(one.number)}</span>`} />
-    <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', requestOf(one) && html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
+    <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
     ${one.changes.length === 0 ? html`<p class="muted">${one.outcome === 'ok' ? 'No fields were changed.' : 'It was refused, and changed nothing.'}</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
 }
 
