@@ -55,15 +55,28 @@ export function Request({ page }) {
   return html`<${Loaded} of=${found}>${({ requests: [one] }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`<${Found} page=${page} one=${one} />`)}<//>`;
 }
 
-const commandOf = ({ method, path: target, body }) => requestSamples({ method, url: `${location.origin}${ROOT}${target}`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: JSON.stringify(body) }).curl;
+/** Requests that path, tenant and body describe: the rest of the query is not kept. */
+const REPEATABLE = ['/v1/notifications', '/v1/events', '/v1/workflows/{key}/trigger'];
+/** The status of those that had an effect; a dry run is answered with 200. */
+const DONE = [201, 202];
+/** Parts of a body that were redacted, cut or omitted. */
+const INCOMPLETE = /\[redacted\]|…"/;
+
+/** The command that sends a request again, if it does the same. */
+function commandOf({ method, route, status, path: target, tenant, body }) {
+  const data = JSON.stringify(body);
+  if (method !== 'POST' || !REPEATABLE.includes(route) || !DONE.includes(status) || body === null || INCOMPLETE.test(data)) return null;
+  return requestSamples({ method, url: `${location.origin}${ROOT}${withQuery(target, { tenant })}`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: data }).curl;
+}
 
 function Found({ page, one }) {
   const inTenant = (target) => withQuery(page.url(target), { tenant: one.tenant ?? '' });
   const same = (filter) => withQuery(page.url('/requests'), { ...filter, tenant: one.tenant });
+  const command = commandOf(one);
   const to = !one.code && typeof one.body?.to === 'string' && one.body.to;
   return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} /><span class="muted">${duration(one.ms)}</span>`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
     <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', (one.key || one.operator) && html`<${Caller} name=${one.operator} keyName=${one.key} />`], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['To', to && html`<${Person} name=${to} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <p class="links"><a href=${same({ route: one.route ?? one.path })}>Requests of this route</a>${one.key && html`<a href=${same({ key: one.key })}>Requests with this key</a>`}<a href=${same({ status: String(one.status) })}>Requests with status ${one.status}</a></p>
-    ${one.body && html`<details><summary>Repeat by terminal</summary><div class="snippet"><pre tabIndex="0"><code>${commandOf(one)}</code></pre><${Copy} what="the command" text=${commandOf(one)} /></div></details>`}
+    ${command && html`<details><summary>Repeat by terminal</summary><div class="snippet"><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the command" text=${command} /></div></details>`}
     <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`;
 }
