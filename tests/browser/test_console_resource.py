@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import DESKTOP, Console, act_on_row, add_filter, choose_tenant, used_filter, wait_loaded
@@ -303,3 +305,60 @@ def test_channels_without_a_provider_are_named_above_the_providers(
     expect(channels.get_by_role("listitem").filter(has_text="SMS")).to_contain_text("Only acme")
     expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("No provider: simulated")
     owner.send("DELETE", "/v1/providers/covering?tenant=acme")
+
+
+def test_request_is_repeated_by_terminal_only_if_the_command_does_the_same(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    send = {"to": "rona", "title": "Hello"}
+    headers = owner.server.as_app()
+
+    def request(id: str, method: str, path: str, body: Any) -> None:
+        url = f"{owner.server.url}{path}"
+        httpx.request(method, url, headers=headers | {"x-request-id": id}, json=body).raise_for_status()
+
+    request("repeatable", "POST", "/v1/notifications?tenant=acme", send)
+    request("event", "POST", "/v1/events", {"topic": "orders", "name": "paid", "data": {}})
+    request("checked", "POST", "/v1/notifications?dry_run=true", send)
+    request("redacted", "POST", "/v1/notifications", {**send, "data": {"token": "abc"}})
+    request("cut", "POST", "/v1/notifications", {**send, "data": {"text": "x" * 5_000}})
+    request("written", "PUT", "/v1/types/repeated?dry_run=true", {"name": "Repeated"})
+    page = open_console("/requests/repeatable")
+    repeat = page.get_by_text("Repeat by terminal")
+    repeat.click()
+    expect(page.locator(".snippet")).to_contain_text(f"curl -X POST '{owner.server.url}/v1/notifications?tenant=acme'")
+    for id, count in (("event", 1), ("checked", 0), ("redacted", 0), ("cut", 0), ("written", 0)):
+        page.goto(f"/console/requests/{id}")
+        expect(page.get_by_role("heading", name="Body")).to_be_visible()
+        expect(repeat).to_have_count(count)
+
+
+def test_topics_are_grouped_by_tenant_beyond_a_first_page_without_one(open_console: Callable[..., Page]) -> None:
+    def page_of_topics(route: Route) -> None:
+        is_first = "after=" not in route.request.url
+        counts = {"subscribers": {"value": 1, "exact": True}, "followers": 0, "present": 0}
+        rows = [{"topic": f"t{number}", "tenant": None if is_first else "acme", **counts} for number in range(3)]
+        route.fulfill(json={"topics": rows, "next": "t2" if is_first else None})
+
+    page = open_console("/account")
+    page.route("**/v1/topics?*", page_of_topics)
+    page.goto("/console/topics")
+    expect(page.locator(".day")).to_have_text(["No tenant"])
+    page.get_by_role("button", name="Load more").click()
+    expect(page.locator(".day")).to_have_text(["No tenant", "acme"])
+    choose_tenant(page, "acme")
+    expect(page.locator(".day")).to_have_count(0)
+
+
+def test_counts_of_a_topic_need_an_answer(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/topics/counted/subscriptions/paul")
+    page = open_console("/account")
+    problem = {"title": "Unavailable", "detail": "The store is away.", "status": 503}
+    page.route("**/v1/topics?*", lambda route: route.fulfill(status=503, json=problem))
+    page.goto("/console/topics/counted")
+    failure = page.locator(".pane").get_by_role("alert").filter(has_text="The store is away.")
+    expect(failure).to_be_visible()
+    expect(page.locator(".numbers")).to_have_count(0)
+    page.unroute("**/v1/topics?*")
+    failure.get_by_role("button", name="Retry").click()
+    expect(page.locator(".numbers li")).to_have_text(["0connected", "0present", "1subscribers"])

@@ -24,7 +24,7 @@ const Live = () => html`<${State} of="live" kind="ok" />`;
 const order = (one, other) => (one.tenant ?? '').localeCompare(other.tenant ?? '') || Number(other.followers > 0) - Number(one.followers > 0) || one.topic.localeCompare(other.topic);
 
 export const topics = {
-  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: (rows) => !shownTenant() && rows.some(({ tenant }) => tenant) && ((one) => one.tenant ?? 'No tenant'), order,
+  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: () => !shownTenant() && ((one) => one.tenant ?? 'No tenant'), order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.followers > 0 && 'live', show: Live, width: '3.5rem' }, { name: 'Topic', kind: 'title', of: (one) => one.topic, text: (one) => aboutOf(one.topic) },
@@ -45,7 +45,7 @@ export function Topic({ page }) {
   const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
   const nothing = [[connected, 'connections'], [subscribed, 'subscriptions', 'subscribers'], [present, 'members', 'members present'], [stored, 'events', 'stored events']].filter(([{ value }, rows]) => value?.[rows].length === 0).map(([, rows, name = rows]) => `no ${name}`);
   return html`<${Heading} title=${page.key} note=${html`${connected.value?.connections.length > 0 && html`<${Live} />`}<span class="muted">${[tenant.tenant, aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
-    <${Counts} listed=${listed} name=${page.key} stored=${stored} />
+    <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} />`}<//>
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
@@ -58,8 +58,8 @@ export function Topic({ page }) {
 }
 
 /** How many follow a topic, as in the list, and its last event. */
-function Counts({ listed: { value }, name, stored }) {
-  const { followers = 0, present = 0, subscribers = 0 } = value?.topics.find(({ topic }) => topic === name) ?? {}, last = stored.value?.events[0];
+function Counts({ of: { topics: found }, name, stored }) {
+  const { followers = 0, present = 0, subscribers = 0 } = found.find(({ topic }) => topic === name) ?? {}, last = stored.value?.events[0];
   return html`<ul class="numbers strip">${[['connected', number(followers)], ['present', number(present)], ['subscribers', many(subscribers)]].map(([noun, amount]) => html`<li key=${noun}><b>${amount}</b><span>${noun}</span></li>`)}${last && html`<li><b>${last.name}</b><span>last event, <${Time} at=${last.at} /></span></li>`}</ul>`;
 }
 
