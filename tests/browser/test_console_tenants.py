@@ -1,12 +1,15 @@
 """Lists of all tenants: each row names its tenant, and searches say which tenants they covered."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import DESKTOP, Console, add_filter, choose_tenant, state_of_operator, wait_loaded
 from tests.browser.test_accessibility import violations
+from tests.wire.clients import websocket
 
 URL = "smtp://user:password@{}.example.com:587?from=bells@example.com"
 
@@ -138,3 +141,55 @@ def test_closed_connections_without_rows_say_what_would_appear(open_console: Cal
     page.route("**/v1/connections*", lambda route: route.fulfill(json={"connections": [], "next": None}))
     page.goto("/console/connections?state=closed")
     expect(page.locator("#main .empty")).to_contain_text("Closed connections appear here, with the reason.")
+
+
+def test_operator_of_two_tenants_sees_the_sums_of_both(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser, tenants: None
+) -> None:
+    now = time.time_ns() // 1_000_000
+    counts = {"larch": 3, "maple": 4}
+
+    def series_of_tenant(route: Route) -> None:
+        [tenant] = parse_qs(urlsplit(route.request.url).query)["tenant"]
+        route.fulfill(json={"step": "1h", "metrics": ["requests"], "points": [[now, counts[tenant], 0]]})
+
+    state = state_of_operator(owner, chromium, "bound-to-both", "developer", list(counts))
+    page = open_console("/account", state=state)
+    page.route("**/v1/stats/series?*", series_of_tenant)
+    page.goto("/console/requests")
+    expect(page.get_by_text("7 requests counted in the last 24 hours")).to_be_visible()
+    choose_tenant(page, "maple")
+    expect(page.get_by_text("4 requests counted in the last 24 hours")).to_be_visible()
+    with (
+        websocket(owner.server, "tessa", claims={"tenant": "larch"}) as one,
+        websocket(owner.server, "tessa", claims={"tenant": "maple"}) as other,
+    ):
+        one.until("ready")
+        other.until("ready")
+        page.goto("/console/connections")
+        protocols = page.get_by_role("region", name="Open connections by protocol")
+        expect(protocols).to_have_text("Native over WebSocket 2")
+        choose_tenant(page, "maple")
+        expect(protocols).to_have_text("Native over WebSocket 1")
+
+
+def test_protocols_are_shown_with_an_answer_and_without_filters(
+    open_console: Callable[..., Page], owner: Console, tenants: None
+) -> None:
+    page = open_console("/account")
+    problem = {"title": "Unavailable", "detail": "The store is away.", "status": 503}
+    page.route("**/v1/stats?*", lambda route: route.fulfill(status=503, json=problem))
+    page.route("**/v1/stats", lambda route: route.fulfill(status=503, json=problem))
+    protocols = page.get_by_role("region", name="Open connections by protocol")
+    with websocket(owner.server, "tessa") as client:
+        client.until("ready")
+        page.goto("/console/connections")
+        expect(page.get_by_role("link", name="tessa").first).to_be_visible()
+        wait_loaded(page)
+        expect(protocols).to_have_count(0)
+        page.unroute_all()
+        page.reload()
+        expect(protocols).to_be_visible()
+        add_filter(page, "Recipient", "tessa")
+        expect(page).to_have_url(re.compile("recipient=tessa"))
+        expect(protocols).to_have_count(0)

@@ -34,13 +34,14 @@ export const connections = {
     : { text: 'No page is connected. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
 };
 
-/** How the open connections are shared between protocols, as a bar with its legend. */
+/** How the open connections are shared between protocols, as a bar with its legend. It counts all, so a filtered list has none. */
 function Protocols({ page }) {
-  const tenant = shownTenant() || page.me.tenants?.[0];
+  const tenant = shownTenant() || '*';
   const found = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
-  const groups = (found.value?.connections ?? []).toSorted((one, other) => other.count - one.count);
+  if ([...connections.filters, { name: 'from' }].some(({ name }) => page.query.get(name))) return null;
+  if (!found.value) return html`<div class="protocols"></div>`;
+  const groups = found.value.connections.toSorted((one, other) => other.count - one.count);
   const nameOf = ({ protocol, transport }) => (protocol === 'native' ? transport : protocol);
-  if (isClosed(page)) return null;
   return html`<section class="protocols" aria-label="Open connections by protocol"><div class="stack" role="img" aria-label=${groups.map((one) => `${dialectName(one)}: ${count(one.count, 'connection')}`).join(', ') || 'No connection'}>${groups.map((one) => html`<span key=${dialectName(one)} class=${nameOf(one)} style=${{ flexGrow: one.count }}></span>`)}</div>
     <p class="muted">${groups.map((one) => html`<span key=${dialectName(one)}><${Dialect} of=${one} /> <b>${number(one.count)}</b></span>`)}</p></section>`;
 }

@@ -35,14 +35,15 @@ function barsOf(points, { begin, length, count }) {
 
 /** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; while it is hidden, or nothing was counted, it keeps its room */
 export function Histogram({ page, metric, noun, kind = 'accent', part, range, chosen, isHidden }) {
-  const tenant = shownTenant() || page.me.tenants?.[0];
+  const tenants = shownTenant() ? [shownTenant()] : page.me.tenants;
   const period = chosen ? { from: Date.parse(chosen.from), to: Date.parse(chosen.to) } : { from: Date.parse(startOf(range || '24h')), to: Date.now() };
-  const { length, begin, count, step } = intervalsOf(period, tenant !== undefined);
+  const { length, begin, count, step } = intervalsOf(period, tenants !== null);
   const found = useLoad(async (signal) => {
     const query = withQuery('/v1/stats/series', { metrics: [metric, ...(part ? [part.metric] : [])].join(','), step, from: new Date(begin).toISOString(), to: new Date(begin + count * length).toISOString() });
-    const { points } = await get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal);
+    const queries = tenants?.map((tenant) => `${query}&${new URLSearchParams({ tenant })}`) ?? [query];
+    const points = (await Promise.all(queries.map((one) => get(one, signal)))).flatMap((one) => one.points);
     return [1, 2].map((place) => barsOf(points.map((point) => [point[0], point[place]]), { begin, length, count }));
-  }, [metric, tenant, begin, count, length]);
+  }, [metric, tenants, begin, count, length]);
   const [bars, parts] = found.value ?? [[], []], top = Math.max(1, ...bars), [sum, sumOfParts] = [bars, parts].map((all) => all.reduce((one, other) => one + other, 0));
   const pathOf = (values, least) => values.map((value, index) => (value > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-Math.min(HEIGHT, Math.max(least, value / top * HEIGHT))}h${BAR - 1}V${HEIGHT}Z` : '')).join('');
   const [pointed, setPointed] = useState(null);
@@ -52,7 +53,7 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, range, ch
   const spanOf = (first, last) => timeSpan(at(first), at(last + 1));
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
-  const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenant === undefined ? '' : ' counted'} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
+  const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenants ? ' counted' : ''} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
   const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : '';
   return html`<section class=${`histogram ${kind}`} style=${isHidden || sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
