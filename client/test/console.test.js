@@ -71,6 +71,17 @@ test('data of a test comes to what depends on it: conditions are true, times are
   assert.ok(Date.parse(start) > Date.now());
 });
 
+test('data of a test has the first value of a list, a later date and a larger number, and none where no value is known', async () => {
+  const { sampleOf } = await import(new URL('sample-data.js', FOLDER));
+  const needed = (op, value) => sampleOf({ if: { var: 'data.x', op, value } }).x;
+  assert.equal(needed('in', ['a', 'b']), 'a');
+  assert.equal(needed('gt', '2026-01-31'), '2026-02-01');
+  assert.equal(needed('gte', '2026-12-31T10:00:00Z'), '2027-01-01T10:00:00Z');
+  assert.equal(needed('lt', '2026-03-01'), '2026-02-28');
+  assert.deepEqual([needed('gt', 7), needed('gte', 7), needed('lt', 7), needed('lte', 7)], [8, 8, 6, 7]);
+  assert.deepEqual([needed('gt', 'b'), needed('gt', '2026-99-99'), needed('gt', true), needed('in', [])], Array(4).fill('X'));
+});
+
 test('a variable that a send may leave out gets a default that its filters can take', async () => {
   const { withDefault } = await import(new URL('template-model.js', FOLDER));
   const blocks = [{ type: 'text', text: "{{ data.total | money('EUR') }}, {{data.total}} {{ data.total | default('x') }} {{ data.totals }} {{ data.total | date }}" }];

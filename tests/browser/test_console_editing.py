@@ -180,13 +180,36 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     page.get_by_label("Title").fill("{{ event.data.item }} is on its way")
     expect(preview.locator("pre")).to_contain_text('"name": "order.sent"')
     expect(preview.locator("pre")).to_contain_text('"item": "…"')
+    expect(preview.locator("pre")).to_contain_text('"topic": "orders"')
     expect(preview.locator(".bell-row")).to_contain_text("item is on its way")
+    page.get_by_label("Topic", exact=True).fill("")
+    expect(preview.locator("pre")).to_contain_text('"recipient": "alice"')
+    expect(preview.locator("pre")).not_to_contain_text("topic")
     page.goto("/console/types?edit=new")
     page.get_by_label("Name").fill("New bookings")
     page.get_by_role("group", name="E-mail", exact=True).get_by_role("button", name="Required").click()
     expect(preview).to_contain_text("New bookings")
     expect(preview.get_by_role("listitem")).to_have_text(["Inbox on", "E-mail always"])
     assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "words"),
+    [
+        ("schedules", {"topic": "news"}, "To topic news"),
+        ("sources", {"role": "admin"}, "To role admin"),
+        ("schedules", {"all": True}, "To everyone"),
+        ("sources", ["ann", "ben"], "To 2 recipients"),
+        ("sources", {"var": "event.data.customer"}, "To customer"),
+    ],
+)
+def test_preview_shows_an_audience_in_words(
+    open_console: Callable[..., Page], owner: Console, kind: str, to: Any, words: str
+) -> None:
+    when = {"cron": "0 9 * * *"} if kind == "schedules" else {"event": "digest.due"}
+    owner.send("PUT", f"/v1/{kind}/to-many", {**when, "notification": {"to": to, "title": "News"}})
+    page = open_console(f"/{kind}/to-many?edit=yes")
+    expect(page.get_by_role("complementary", name="Preview")).to_contain_text(words)
 
 
 def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_console: Callable[..., Page]) -> None:
@@ -297,6 +320,49 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
     made = owner.send("GET", "/v1/sources/paid")
     assert made["if"] == {"var": "event.data.total", "op": "gt", "value": 100}
     assert (made["event"], made["workflow"], made["to"]) == ("order.paid", "paid-flow", "{{ event.data.customer }}")
+
+
+@pytest.mark.parametrize(
+    ("topic", "address", "place"),
+    [("orders", "Topic", "on orders"), ("shop.{id}", "Topic", "on shop.id"), (None, "Recipient", "to a recipient")],
+)
+def test_source_of_a_tenant_sends_on_a_test_event(
+    open_console: Callable[..., Page], owner: Console, topic: str | None, address: str, place: str
+) -> None:
+    to = "{{ topic.id }}" if topic and "{" in topic else "{{ event.data.customer }}"
+    source = {"event": "order.tried", "topic": topic, "notification": {"to": to, "title": "Tried"}}
+    owner.send("PUT", "/v1/sources/tried?tenant=harbor", source)
+    page = open_console("/sources?tenant=harbor", viewport=DESKTOP)
+    expect(page.get_by_role("row").filter(has_text="tried")).to_contain_text(f"order.tried {place}")
+    page.get_by_role("link", name="tried", exact=True).click()
+    expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends “Tried”")
+    expect(page.get_by_label("Tenant", exact=True)).to_have_count(0)
+    page.get_by_label(address, exact=True).fill("shop.rita" if topic == "shop.{id}" else topic or "bob")
+    page.get_by_label("Data as JSON").fill('{"customer": "rita"}')
+    for _ in range(2):
+        page.get_by_role("button", name="Publish event").click()
+        expect(page.get_by_text("The source made “Tried” for rita.")).to_be_visible()
+    page.get_by_role("link", name="“Tried”").click()
+    expect(page.locator("h1")).to_have_text("Tried")
+    made = owner.send("GET", "/v1/notifications?tenant=harbor&recipient=rita")["notifications"]
+    assert {one["title"] for one in made} == {"Tried"}
+    assert owner.send("GET", "/v1/notifications?recipient=rita")["notifications"] == []
+
+
+def test_test_event_that_a_source_does_not_match_makes_nothing(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/workflows/tried-flow", {"steps": [{"key": "bell", "type": "inbox", "title": "Tried"}]})
+    source = {"event": "order.other", "topic": "orders", "workflow": "tried-flow", "to": "{{ event.data.customer }}"}
+    owner.send("PUT", "/v1/sources/other", source)
+    page = open_console("/sources/other")
+    page.get_by_label("Topic", exact=True).fill("elsewhere")
+    page.get_by_label("Data as JSON").fill('{"customer": "rosa"}')
+    page.get_by_role("button", name="Publish event").click()
+    expect(page.get_by_text("The source has made nothing yet")).to_be_visible()
+    page.get_by_label("Topic", exact=True).fill("orders")
+    page.get_by_role("button", name="Publish event").click()
+    expect(page.get_by_text("The source made a run of tried-flow for rosa.")).to_be_visible()
 
 
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:

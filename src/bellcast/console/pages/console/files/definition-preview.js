@@ -2,31 +2,34 @@
  * What recipients see of a type, a schedule or an event source, beside the form that defines it.
  */
 import { html } from './html.js';
-import { teaser } from './object-parts.js';
+import { To, isRequired, teaser } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon, Type } from './parts.js';
 
 /** The notification, or the workflow that sends its own. */
 function Sent({ of: { notification, workflow, to } }) {
-  const recipient = [notification?.to ?? to ?? ''].flat().join(', ');
-  if (!notification) return html`<p>${workflow ? html`Starts the workflow <b>${workflow}</b>` : 'Starts a workflow'}${recipient && html` for ${teaser(recipient)}`}.</p>`;
+  const recipient = notification?.to ?? to;
+  if (!notification) return html`<p>${workflow ? html`Starts the workflow <b>${workflow}</b>` : 'Starts a workflow'}${recipient && html` for <${To} of=${recipient} />`}.</p>`;
   const { title, body, type } = notification;
-  return html`<p>To ${recipient ? teaser(recipient) : 'the recipient'}</p><div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b>${title ? teaser(title) : 'Title'}</b>${body && html`<p>${teaser(body)}</p>`}<small class="muted">now ${type && html`<${Type} of=${type} />`}</small></div></div>`;
+  return html`<p>To ${recipient ? html`<${To} of=${recipient} />` : 'the recipient'}</p><div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b>${title ? teaser(title) : 'Title'}</b>${body && html`<p>${teaser(body)}</p>`}<small class="muted">now ${type && html`<${Type} of=${type} />`}</small></div></div>`;
 }
 
 /** The row of a type in the preferences of recipients. */
-function Preference({ of: { name, channels = [], required = [] } }) {
-  const isRequired = (channel) => required === true || [required].flat().includes(channel);
-  const shown = Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(channel) || channels.some((one) => (one.channel ?? one) === channel));
-  return html`<div class="preference"><p>${name || 'Name'}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(channel) ? html`<span class="muted"><${Icon} name="lock" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
+function Preference({ of }) {
+  const { name, channels = [] } = of;
+  const shown = Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(of, channel) || channels.some((one) => (one.channel ?? one) === channel));
+  return html`<div class="preference"><p>${name || 'Name'}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(of, channel) ? html`<span class="muted"><${Icon} name="lock" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
     ${shown.length === 0 && html`<p class="muted">Each send names its channels.</p>`}`;
 }
 
 /** The names of the event's data in the texts of a source, each with a value. */
 const dataIn = (values) => Object.fromEntries([...JSON.stringify(values).matchAll(/event\.data\.(\w+)/g)].map(([, name]) => [name, name === 'customer' ? 'alice' : '…']));
 
+/** What the event of an example is sent to: a topic or, for a source without one, a recipient. */
+const addressOf = ({ topic }) => (topic ? { topic: topic.replace(/\{(\w+)\}/g, '42') } : { recipient: 'alice' });
+
 /** The event that an app publishes for it. */
-const Published = ({ of: values }) => html`<p>Your app publishes</p><pre tabIndex="0"><code>${`POST /v1/events\n${JSON.stringify({ topic: values.topic?.replace(/\{(\w+)\}/g, '42') ?? 'orders', name: values.event || 'order.paid', data: dataIn(values) }, null, 2)}`}</code></pre>`;
+const Published = ({ of: values }) => html`<p>Your app publishes</p><pre tabIndex="0"><code>${`POST /v1/events\n${JSON.stringify({ ...addressOf(values), name: values.event || 'order.paid', data: dataIn(values) }, null, 2)}`}</code></pre>`;
 
 const PARTS = { type: ['In the preferences of recipients', Preference], schedule: ['What it sends', Sent], source: ['From the event to the notification', Published, Sent] };
 

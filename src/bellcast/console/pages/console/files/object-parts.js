@@ -33,17 +33,21 @@ const audienceOf = (of) => {
 /** To whom something is sent: a recipient, a variable, or an audience. */
 export function To({ of }) {
   if (typeof of === 'string') return of.includes('{{') ? teaser(of) : html`<${Person} name=${of} />`;
+  if (of.var) return html`<${Tag}>${of.var.split('.').pop()}<//>`;
   if (Array.isArray(of)) return of.length === 1 ? html`<${To} of=${of[0]} />` : `${of.length} recipients`;
   const [kind, words] = audienceOf(of);
   return html`<span class="person"><${Icon} name=${AUDIENCES[kind]} /><span class="name">${words}</span></span>`;
 }
 
+/** Whether recipients of a type cannot turn off a channel. */
+export const isRequired = ({ required }, channel) => required === true || [required || []].flat().includes(channel);
+
 /** The channels of a type: those that are off before a recipient chooses are pale, those that recipients cannot turn off have a lock. */
-export function ChannelMarks({ of: { channels, required, defaults } }) {
-  const isRequired = (channel) => required === true || [required || []].flat().includes(channel);
-  const wordsOf = (channel) => `${CHANNEL_NAMES[channel]}${isRequired(channel) ? ', required' : defaults?.[channel] === false ? ', off by default' : ''}`;
+export function ChannelMarks({ of }) {
+  const { channels, defaults } = of;
+  const wordsOf = (channel) => `${CHANNEL_NAMES[channel]}${isRequired(of, channel) ? ', required' : defaults?.[channel] === false ? ', off by default' : ''}`;
   const all = (channels ?? []).map((one) => one.channel ?? one);
-  return html`<span class="channel-marks" role="img" aria-label=${all.map(wordsOf).join('; ')}>${all.map((channel) => html`<span key=${channel} title=${wordsOf(channel)} class=${`avatar tone-${typeOf({ type: channel }).tone}${defaults?.[channel] === false && !isRequired(channel) ? ' off' : ''}`}><${Icon} name=${typeOf({ type: channel }).icon} />${isRequired(channel) && html`<span class="lock"><${Icon} name="lock" /></span>`}</span>`)}</span>`;
+  return html`<span class="channel-marks" role="img" aria-label=${all.map(wordsOf).join('; ')}>${all.map((channel) => html`<span key=${channel} title=${wordsOf(channel)} class=${`avatar tone-${typeOf({ type: channel }).tone}${defaults?.[channel] === false && !isRequired(of, channel) ? ' off' : ''}`}><${Icon} name=${typeOf({ type: channel }).icon} />${isRequired(of, channel) && html`<span class="lock"><${Icon} name="lock" /></span>`}</span>`)}</span>`;
 }
 
 /** What an object does, or why it fails, as the first sentence of its page. */

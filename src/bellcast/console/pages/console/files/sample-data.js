@@ -67,17 +67,35 @@ function listsOf(value) {
   return [...(value.type === 'list' && typeof value.each === 'string' ? [value] : []), ...Object.values(value).flatMap(listsOf)];
 }
 
-/** The conditions in a JSON value that compare a variable with one value. */
+/** Whether a comparison says which value its variable can have. */
+const isComparable = ({ op, value }) => ['boolean', 'number', 'string'].includes(typeof value) || (op === 'in' && Array.isArray(value));
+
+/** The conditions in a JSON value that compare a variable with a value, or with the values of a list. */
 function comparisonsOf(value) {
   if (typeof value !== 'object' || value === null) return [];
-  return [...(typeof value.var === 'string' && ['boolean', 'number', 'string'].includes(typeof value.value) ? [value] : []), ...Object.values(value).flatMap(comparisonsOf)];
+  return [...(typeof value.var === 'string' && isComparable(value) ? [value] : []), ...Object.values(value).flatMap(comparisonsOf)];
 }
 
-/** A value for which a comparison is true, so that a test comes to what depends on it. */
-const meeting = ({ op = 'eq', value }) => ({ gt: value + 1, lt: value - 1, ne: typeof value === 'boolean' ? !value : typeof value === 'number' ? value + 1 : `not ${value}` }[op] ?? value);
+/** A larger or smaller number, a later or earlier date; undefined for other values. */
+function moved(value, by) {
+  if (typeof value === 'number') return value + by;
+  const day = /^\d{4}-\d\d-\d\d/.exec(value)?.[0], at = Date.parse(day);
+  return Number.isNaN(at) ? undefined : value.replace(day, new Date(at + by * DAY_MS).toISOString().slice(0, 10));
+}
+
+/** A value for which a comparison is true, so that a test comes to what depends on it; undefined if none is known. */
+function meeting({ op = 'eq', value }) {
+  switch (op) {
+    case 'gt': case 'gte': return moved(value, 1);
+    case 'lt': return moved(value, -1);
+    case 'in': return Array.isArray(value) ? value[0] : value;
+    case 'ne': return typeof value === 'boolean' ? !value : typeof value === 'number' ? value + 1 : `not ${value}`;
+    default: return value;
+  }
+}
 
 /** The values by path that the comparisons in a JSON value need. The first comparison of a variable decides. */
-const neededBy = (value) => new Map(comparisonsOf(value).filter((one) => one.var.startsWith('data.')).map((one) => [one.var.slice('data.'.length), meeting(one)]).reverse());
+const neededBy = (value) => new Map(comparisonsOf(value).filter((one) => one.var.startsWith('data.')).map((one) => [one.var.slice('data.'.length), meeting(one)]).filter(([, needed]) => needed !== undefined).reverse());
 
 /** Write an example at a path, unless there is one. Objects have no prototype: `data.__proto__.name` would change it. */
 function put(object, path, example) {

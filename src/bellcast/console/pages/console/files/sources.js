@@ -1,5 +1,5 @@
 /**
- * Event sources: events of topics that send notifications or trigger workflows.
+ * Event sources: events of topics or recipients that send notifications or trigger workflows.
  */
 import { html, useState } from './html.js';
 import { Definition } from './definition.js';
@@ -13,24 +13,28 @@ import { sampleOf } from './sample-data.js';
 import { path, request, withQuery } from './server.js';
 
 const KIND = {
-  name: 'source', path: '/sources', starter: { event: '', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
-  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Only of this topic, such as order-{id}. Empty: of every topic.'], ['if', 'Which data of the event must have.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
+  name: 'source', path: '/sources', starter: { event: '', topic: 'orders', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
+  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Of this topic, such as order-{id}. Empty: of events to a recipient, not of those on a topic.'], ['if', 'Which data of the event must have.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
   note: 'Each published event with this name sends the notification or triggers the workflow.',
 };
 
 /** Rows of the data of a test. */
 const MAX_ROWS = 12;
+/** How often and after which time a test looks for what was made. */
+const LOOKS = 10, PAUSE_MS = 300;
 
 /** What it sends, as a text with its variables. */
 const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : teaser(one.notification?.title));
 const recipientOf = (one) => (one.workflow ? one.to : one.notification?.to);
 /** The variables of a topic such as `account.{id}` are tags. */
 const topicOf = (topic) => teaser(topic.replace(/\{(\w+)\}/g, '{{ $1 }}'));
+/** What its events are published to. Without a topic, no event of a topic matches. */
+const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recipient');
 
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${one.topic ? html`on ${topicOf(one.topic)}` : 'on any topic'}`) },
+    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${placeOf(one)}`) },
     { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : one.notification?.type} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
     { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
   ],
@@ -39,20 +43,54 @@ export const sources = {
 
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${one.last_error}>The last event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${one.topic && html`on ${topicOf(one.topic)}`} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
-  facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', html`<code>${one.topic ?? 'any'}</code>`], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`<${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${one.last_error}>The last event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
+  facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`<${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
 
 /** An example of the data that a source reads from its events. */
 const exampleOf = (one) => sampleOf(JSON.parse(JSON.stringify(one).replaceAll('event.data.', 'data.')));
 
+/** The values of the placeholders in a topic such as `account.{id}`. */
+const placeholdersOf = (pattern, topic) => new RegExp(`^${pattern.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{([a-z_][a-z0-9_]*)\}/g, '(?<$1>.+)')}$`).exec(topic)?.groups;
+
+/** The recipient that an event sends to; null if there are several or none is known. */
+function recipientIn(one, event) {
+  const to = [recipientOf(one)].flat(), values = { event, topic: placeholdersOf(one.topic ?? '', event.topic ?? '') };
+  const found = to.length === 1 && String(to[0].var ? `{{ ${to[0].var} }}` : to[0]).replace(/\{\{\s*([\w.]+)\s*\}\}/g, (text, name) => name.split('.').reduce((value, key) => value?.[key], values) ?? text);
+  return found && !/\{\{|\[object/.test(found) ? found : null;
+}
+
+/** The newest run or notification of a recipient. */
+async function newestOf(one, recipient, tenant) {
+  const [rows, query] = one.workflow ? ['runs', { workflow: one.workflow }] : ['notifications', {}];
+  const [newest] = (await request('GET', withQuery(`/v1/${rows}`, { ...query, recipient, tenant, limit: 1 })))[rows];
+  return newest && { id: newest.id, href: withQuery(path`/${rows}/${newest.id}`, { tenant }), words: one.workflow ? `a run of ${one.workflow}` : `“${newest.title}”` };
+}
+
+/** Publish an event, and return what the source made of it; undefined if that is nothing, or not known. */
+async function tried(one, event) {
+  const recipient = recipientIn(one, event), tenant = event.tenant ?? one.notification?.tenant;
+  const before = recipient && await newestOf(one, recipient, tenant);
+  await request('POST', '/v1/events', event);
+  for (let look = 0; recipient && look < LOOKS; look++) {
+    const newest = await newestOf(one, recipient, tenant);
+    if (newest?.id !== before?.id) return { ...newest, recipient };
+    await new Promise((done) => setTimeout(done, PAUSE_MS));
+  }
+  return recipient ? undefined : {};
+}
+
+/** What became of a test: the notification or run that was made. */
+const Made = ({ page, made }) => (made?.id ? html`The source made <a href=${page.url(made.href)}>${made.words}</a> for ${made.recipient}.` : made ? '' : 'The source has made nothing yet: its topic or its condition may not fit the event.');
+
 /** Publishes an event as an app would: it reaches connected clients, and sends what the source sends. */
 function Try({ page, one }) {
-  const [result, setResult] = useState('');
+  const [result, setResult] = useState(null);
   if (!page.may(BUILDERS)) return null;
-  const example = JSON.stringify(exampleOf(one), null, 2);
-  return html`<${Card} title="Publish a test event"><p class="muted">As your app would: clients on the topic receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ topic, tenant, data }) => {
-    await request('POST', '/v1/events', { topic: topic.trim(), name: one.event, data: parsed(data), ...(tenant?.trim() && { tenant: tenant.trim() }) });
-    setResult(topic.trim());
-  }}><div class="columns"><${Field} label="Topic" name="topic" required defaultValue=${one.topic?.includes('{') === false ? one.topic : ''} placeholder=${one.topic ?? 'orders'} autocomplete="off" spellcheck=${false} />${!one.tenant && html`<${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" />`}</div>
-    <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result}. <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p><//>`;
+  const example = JSON.stringify(exampleOf(one), null, 2), place = one.topic ? 'topic' : 'recipient';
+  return html`<${Card} title="Publish a test event"><p class="muted">As your app would: clients ${one.topic ? 'on the topic' : 'of the recipient'} receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ tenant, data, ...entries }) => {
+    setResult(null);
+    const address = entries[place].trim(), of = one.tenant || tenant.trim();
+    setResult({ address, made: await tried(one, { [place]: address, name: one.event, data: parsed(data), ...(of && { tenant: of }) }) });
+  }}><div class="columns"><${Field} label=${one.topic ? 'Topic' : 'Recipient'} name=${place} required defaultValue=${one.topic?.includes('{') === false ? one.topic : ''} placeholder=${one.topic ?? 'alice'} autocomplete="off" spellcheck=${false} />${!one.tenant && html`<${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" />`}</div>
+    <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result.address}. <${Made} page=${page} made=${result.made} /> <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p><//>`;
 }

@@ -8,7 +8,7 @@ import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { path } from './server.js';
-import { ChannelMarks, Headline, Sign } from './object-parts.js';
+import { ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
@@ -27,7 +27,7 @@ function limitsOf(one) {
   return [off.length > 0 && `${CHANNELS_OF.format(off)}: off until a recipient turns it on.`, required ? `Recipients cannot turn off ${required}.` : 'Recipients may turn off each of them.'].filter(Boolean).join(' ');
 }
 
-const requiredOf = ({ required }) => (Array.isArray(required) ? required.map((channel) => CHANNEL_NAMES[channel]).join(', ') : required ? 'all channels' : '');
+const requiredOf = (one) => (one.required === true ? 'all channels' : Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(one, channel)).map((channel) => CHANNEL_NAMES[channel]).join(', '));
 
 export const types = {
   path: '/v1/types', rows: 'types', isTall: true, link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
