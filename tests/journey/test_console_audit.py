@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,23 @@ async def test_audit_names_changes_failures_and_looks_of_support(rest: Rest) -> 
     assert entries[2]["target"] == "/v1/recipients?search=ali"
     older = (await owner.get("/v1/audit", params={"limit": 1, "after": entries[-2]["id"]})).json()
     assert [one["id"] for one in older["entries"]] == [entries[-1]["id"]]
+
+
+async def test_dry_runs_and_the_doctor_are_recorded_only_if_refused(rest: Rest) -> None:
+    owner = await set_up(rest)
+    viewer = await signed_in(rest, "vera", "viewer")
+    checks: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("POST", "/v1/doctor", None),
+        ("POST", "/v1/replays", {"filter": {}, "dry_run": True}),
+        ("PATCH", "/v1/settings", {"revision": 0, "set": {"limit_title": "99"}, "dry_run": True}),
+    ]
+    for method, path, body in checks:
+        assert (await owner.request(method, path, json=body)).status_code == 200
+        assert refused(await viewer.request(method, path, json=body), 403, "forbidden")
+        rest.clock.advance(2)  # refusals are recorded once a second
+    entries = (await owner.get("/v1/audit", params={"limit": len(checks)})).json()["entries"]
+    wanted = [("vera", f"{method} {path}", "forbidden") for method, path, _ in reversed(checks)]
+    assert [(one["actor"], one["action"], one["outcome"]) for one in entries] == wanted
 
 
 async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:

@@ -199,8 +199,8 @@ async def test_replay_is_audited_and_limited_to_the_operators_tenants(rest: Rest
     assert planned.json()["matched"] == 1
     assert (await developer.post("/v1/replays?tenant=acme", json={"filter": {}})).json()["matched"] == 1
     entries = (await owner.get("/v1/audit")).json()["entries"]
-    entry, dry = [one for one in entries if one["action"] == "POST /v1/replays" and one["outcome"] == "ok"]
-    assert dry["changes"] == [{"field": "dry_run", "from": None, "to": True}]
+    # The dry run has none.
+    (entry,) = [one for one in entries if one["action"] == "POST /v1/replays" and one["outcome"] == "ok"]
     changed = {one["field"]: one["to"] for one in entry["changes"]}
     assert (entry["actor"], entry["tenant"], changed["matched"]) == ("dev", "acme", 1)
 

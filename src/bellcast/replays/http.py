@@ -323,7 +323,7 @@ async def start(request: ApiRequest) -> ASGIApp:
     started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=effects)
     # The query is checked whatever the body says.
     if request_body.is_dry_run(request) or body.dry_run:
-        audit.note_changes(request, {}, {"dry_run": True})
+        audit.note_check(request)
         return responses.json(started)
     id, replay = await replays.start(tenant, plan)
     audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}

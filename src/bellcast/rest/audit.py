@@ -31,8 +31,9 @@ TOO_LONG = "…"
 REFUSALS_PER_SECOND = 1
 REFUSALS = "audit refusals" + SEPARATOR
 CHANGES = "audit_changes"
-# Key in a request's state: True if the entry is committed together with the change.
-IS_COMMITTED = "audit_is_committed"
+# Key in a request's state: True if nothing is to be appended after a success, because the entry is committed together
+# with the change, or nothing is changed.
+IS_DONE = "audit_is_done"
 # Above the number of any entry, and within the integer range of both stores.
 MAX_NUMBER = 2**53
 
@@ -46,8 +47,8 @@ async def recorded(
     is_export: bool = False,
 ) -> ASGIApp:
     """Call the handler, and record the outcome if the request needs an entry. Audited operations and exports of lists
-    are also recorded for API keys and the project secret. Operations that are not recorded are those that a page sends while
-    its user types; their refusals are."""
+    are also recorded for API keys and the project secret. Operations that are not recorded are those that a page sends by
+    itself; their refusals are."""
     scope: Any = request.scope
     caller: Caller | None = scope["state"].get("caller")
     if caller is None or not is_recorded:
@@ -106,10 +107,15 @@ def note_changes(request: ApiRequest, before: Mapping[str, Any], after: Mapping[
         note_change(request, field, before.get(field), after.get(field))
 
 
+def note_check(request: ApiRequest) -> None:
+    """Record a request only if it is refused: it is a dry run."""
+    request.scope["state"][IS_DONE] = True
+
+
 async def record(request: ApiRequest, actor: str, outcome: str, *, action: str = "", target: str = "") -> None:
-    """Append an entry about a request, unless the entry was already committed with the change. Without an `action`, it has
-    those of the request."""
-    if outcome == OK and request.scope["state"].get(IS_COMMITTED):
+    """Append an entry about a request, unless the entry was already committed with the change, or it was a dry run. Without
+    an `action`, it has those of the request."""
+    if outcome == OK and request.scope["state"].get(IS_DONE):
         return
     ctx = context.of(request)
     await Operators(ctx.engines.db).record(
@@ -119,7 +125,7 @@ async def record(request: ApiRequest, actor: str, outcome: str, *, action: str =
 
 def committed(request: ApiRequest) -> Callable[[], WriteScript]:
     """Return the script that appends the entry of a successful request, to be committed with its change."""
-    request.scope["state"][IS_COMMITTED] = True
+    request.scope["state"][IS_DONE] = True
     entry = _entry(request, actor(request), OK)
     return partial(store.append, entry, types.entry_signer(context.of(request).project))
 

@@ -61,7 +61,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     # Also recorded in the audit log for API keys and the project secret. Operations of `configure` and `admin` always
     # are.
     is_audited: bool = False
-    # False: the requests of operators, which a page sends while its user types, are not recorded in the audit log.
+    # False: the requests of operators, which a page sends by itself, are not recorded in the audit log.
     is_recorded: bool = True
     # Operators must have typed their password in the last 10 minutes.
     is_sensitive: bool = False

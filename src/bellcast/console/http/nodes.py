@@ -102,6 +102,7 @@ READERS: tuple[Role, ...] = ("owner", "developer", "support")
     is_streamed=True,
     response_types={200: list[FindingItem]},
     id="doctor.run",
+    is_recorded=False,
 )
 async def run_doctor(request: ApiRequest) -> ASGIApp:
     """Find problems and suggest fixes.

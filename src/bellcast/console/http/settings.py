@@ -93,6 +93,8 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
     its files take precedence: a setting that they set is locked. Settings that are `is_owner_only` (what clients may
     do, where data is sent, when it is deleted) can be changed only by owners and with the project secret."""
     patch, request = call.body, call.request
+    if patch.dry_run:
+        audit.note_check(request)
     changed = await call.ctx[DatabaseSettings].change(
         patch.revision,
         {name: _text_of(name, value) for name, value in patch.set.items()},
