@@ -488,7 +488,7 @@ def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser,
     page.get_by_text("Correct this notification").click()
     page.get_by_label("Title").fill("A text that took a while")
     with page.expect_event("dialog") as question:
-        page.evaluate("setTimeout(() => document.querySelector('a[href*=audit]').click())")
+        page.evaluate("setTimeout(() => document.querySelector('a[href*=recipients]').click())")
     assert question.value.type == "confirm"
     question.value.dismiss()
     expect(page.get_by_label("Title")).to_have_value("A text that took a while")

@@ -99,8 +99,15 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
 def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
-    series = {"step": "15m", "metrics": ["sends", "refusals"], "points": [[latest - 900_000, 3, 0], [latest, 1, 2]]}
-    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    columns = {"sends": [3, 1], "refusals": [0, 2]}
+
+    def answer(route: Route) -> None:
+        metrics = parse_qs(urlsplit(route.request.url).query)["metrics"][0].split(",")
+        of_metrics = zip(*(columns.get(one, [0, 0]) for one in metrics), strict=True)
+        points = [[at, *values] for at, values in zip((latest - 900_000, latest), of_metrics, strict=True)]
+        route.fulfill(json={"step": "15m", "metrics": metrics, "points": points})
+
+    page.route("**/v1/stats/series*", answer)
     page.goto("/console/?range=24h")
     box = page.get_by_role("img", name="Sends:").bounding_box()
     assert box is not None

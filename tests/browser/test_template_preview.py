@@ -268,7 +268,7 @@ def test_brand_of_the_default_tenant_is_a_form_of_the_settings_for_owners(
     expect(developer.get_by_role("button", name="Review and publish")).to_be_visible()
     expect(developer.get_by_role("button", name="Brand", exact=True)).to_have_count(0)
     developer.goto("/console/settings?find=brand")
-    expect(developer.locator(".setting", has_text="brand").first).to_contain_text("owners only")
+    expect(developer.locator("section", has_text="owners only").locator(".setting", has_text="brand")).to_be_visible()
     page = open_console("/settings?find=brand", viewport={"width": 1280, "height": 900})
     setting = page.locator(".setting", has_text="brand").first
     setting.get_by_label("Name in e-mails").fill("Harbour Studio")
