@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, WIDE
+from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 from tests.wire.clients import websocket
 
@@ -180,7 +181,25 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
     expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^\d+/s$"))
     expect(page.get_by_role("button", name="general to tina")).to_have_count(5)
-    expect(page.locator(".feed .kind span:not(.hidden)")).to_have_text(["send"])  # the rows below have the same kind
+
+
+def test_live_feed_has_kind_and_tenant_in_each_row_in_grey_where_they_repeat(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/live?recipient=teresa&kind=send", viewport={"width": 1280, "height": 800})
+    expect(page.get_by_role("status").first).to_have_text("Live")
+    for tenant in ("acme", "acme", "globex"):
+        owner.send("POST", f"/v1/notifications?tenant={tenant}", {"to": "teresa", "title": "Lesson"})
+    colour, grey = "(one) => getComputedStyle(one).color", page.locator(".titles .muted").first
+    for name, texts, is_grey in (
+        ("kind", ["send", "send", "send"], [False, True, True]),
+        ("who", ["globex", "acme", "acme"], [False, False, True]),
+    ):
+        cells = page.locator(f".feed .row .{name} span")
+        expect(cells).to_have_text(texts)
+        assert min(one.evaluate("(one) => one.offsetWidth") for one in cells.all()) > 20  # not only read out
+        assert [one.evaluate(colour) == grey.evaluate(colour) for one in cells.all()] == is_grey
+    assert violations(page) == []
 
 
 def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:

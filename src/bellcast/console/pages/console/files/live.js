@@ -188,8 +188,8 @@ async function watch(feed, target, signal, setConnection, isOpened = false) {
 /** The tenant, recipient and topic of an event, unless its text has them. */
 const placeOf = ({ tenant, recipient, topic, text }) => [tenant, !text.endsWith(` to ${recipient}`) && recipient, topic].filter(Boolean).join(' · ');
 
-/** A text that the row above has too is read out, and not shown again. */
-const Once = ({ text, above }) => html`<span class=${text === above ? 'hidden' : null}>${text}</span>`;
+/** A text, in grey if the row above has it too. */
+const Repeated = ({ text, above }) => html`<span class=${text === above ? 'muted' : 'changed'}>${text}</span>`;
 
 /** A notification's type and recipient. */
 const Sent = ({ of: { text, recipient }, type }) => (text === `${type} to ${recipient}` ? html`<span class="typed"><${Type} of=${type} /></span> to <span class="person"><${Avatar} of=${recipient} /><span class="name">${recipient}</span></span>` : html`<${Type} of=${type} />${text.slice(type.length)}`);
@@ -201,9 +201,9 @@ function EventRow({ row, size, above, isOpen, open }) {
   // The effect of an accepted request is shown instead of the request.
   const isPlain = !request || / 2\d\d$/.test(request.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
-    <span role="cell" class=${`cell kind${BAD.has(event.kind) || /: failed$/.test(event.text) ? ' bad' : ''}`}><${Icon} name=${ICONS[event.kind]} /><${Once} text=${event.kind} above=${last?.kind} /></span>
+    <span role="cell" class=${`cell kind${BAD.has(event.kind) || /: failed$/.test(event.text) ? ' bad' : ''}`}><${Icon} name=${ICONS[event.kind]} /><${Repeated} text=${event.kind} above=${last?.kind} /></span>
     <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Sent} of=${event} type=${type} /></span>` : event.text}</button><span class="muted preview" dir="auto">${[title ?? reason, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
-    <span role="cell" class="cell who"><${Once} text=${placeOf(event)} above=${last && placeOf(last)} /></span></div>`;
+    <span role="cell" class="cell who"><${Repeated} text=${placeOf(event)} above=${last && placeOf(last)} /></span></div>`;
 }
 
 function OpenedEvent({ page, row }) {
