@@ -294,6 +294,43 @@ def test_failing_webhook_says_why_and_shows_its_last_attempts(
     owner.send("DELETE", f"/v1/webhooks/{made['id']}")
 
 
+STREAM = """
+const original = window.fetch;
+window.fetch = (url, options) => {
+  if (!String(url).includes('/v1/feed')) return original(url, options);
+  const body = new ReadableStream({ start: (controller) => { window.feed = controller; } });
+  options.signal.addEventListener('abort', () => window.feed.error(new DOMException('Closed', 'AbortError')));
+  window.feedSignal = options.signal;
+  return Promise.resolve(new Response(body));
+};
+"""
+
+
+def test_attempts_of_a_webhook_are_shown_whenever_they_arrive_and_end_with_the_feed(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/slow", "events": ["run.failed"]})
+    page = open_console("/account")
+    page.add_init_script(STREAM)
+    page.clock.install()
+    page.goto(f"/console/webhooks/{made['id']}")
+    # The page does not wait for the feed.
+    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    for number in (1, 2):
+        page.clock.run_for(1_000)
+        detail = {"webhook": made["id"], "event": "e1", "attempt": number, "error": None if number == 2 else "HTTP 503"}
+        event = {"kind": "webhook", "at": "2026-01-01T00:00:00Z", "text": "run.failed to x", "detail": detail}
+        frame = f"event: webhook\ndata: {json.dumps(event)}\n\n"
+        page.evaluate("(text) => window.feed.enqueue(new TextEncoder().encode(text))", frame)
+        expect(page.locator(".attempts span")).to_have_count(number)
+    expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
+    assert not page.evaluate("window.feedSignal.aborted")
+    page.clock.run_for(6_000)
+    assert page.evaluate("window.feedSignal.aborted")
+    expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
+    owner.send("DELETE", f"/v1/webhooks/{made['id']}")
+
+
 def test_channels_without_a_provider_are_named_above_the_providers(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

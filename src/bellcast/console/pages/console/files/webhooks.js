@@ -1,11 +1,11 @@
 /**
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
-import { html, useState } from './html.js';
+import { html, useEffect, useState } from './html.js';
 import { count, relativeTime } from './format.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
-import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, refresh, refreshes, useLoad } from './load.js';
 import { Headline, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -96,7 +96,7 @@ export function Webhook({ page }) {
       <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     ${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Together}><${Attempts} page=${page} one=${value} /><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<//>`}<//>`;
+    <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<${Attempts} key=${value.id} page=${page} one=${value} /><//>`}<//>`;
 }
 
 /** How it is accepted, in a sentence. */
@@ -109,24 +109,39 @@ const HEADLINES = {
 /** Attempts that are shown as squares, and as rows. */
 const MAX_ATTEMPTS = 60, FEW = 5;
 
-/** The feed sends the attempts that the server has in memory within this time. */
-const FEED_MS = 300;
+/** The feed begins with at most this number of attempts that the server has in memory, of all webhooks. It is closed after them, or once it is silent. */
+const MAX_RECENT = 200, SILENT_MS = 5000;
 
-/** The attempts of a webhook that the server keeps in memory, the last first. Without the feed, there are none. */
-async function attemptsOf(one, signal) {
-  const abort = new AbortController(), found = [];
-  signal.addEventListener('abort', () => abort.abort());
-  const add = (name, event) => name === 'webhook' && event.detail.webhook === one.id && found.unshift(event);
-  await follow(withQuery('/v1/feed', { kind: 'webhook', last: 200, tenant: one.tenant ?? '*' }), abort.signal, () => setTimeout(() => abort.abort(), FEED_MS), add).catch(() => {});
-  return found.slice(0, MAX_ATTEMPTS);
+/** The attempts of a webhook, the last first, as they arrive. Without the feed, there are none. */
+function useAttempts(one, isAllowed) {
+  const [attempts, setAttempts] = useState([]);
+  useEffect(() => {
+    if (!isAllowed) return undefined;
+    const abort = new AbortController(), found = [];
+    let left = MAX_RECENT, timer = null;
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => abort.abort(), SILENT_MS);
+    };
+    const add = (name, event) => {
+      if (name === 'webhook' && event.detail.webhook === one.id) found.unshift(event);
+      setAttempts(found.slice(0, MAX_ATTEMPTS));
+      left -= 1;
+      if (left === 0) abort.abort();
+      else wait();
+    };
+    follow(withQuery('/v1/feed', { kind: 'webhook', last: MAX_RECENT, tenant: one.tenant ?? '*' }), abort.signal, wait, add).catch(() => {});
+    return () => abort.abort();
+  }, [one.id, refreshes.value]);
+  return attempts;
 }
 
-/** The last attempts as squares, and the last of them as rows. */
+/** The last attempts as squares, and the last of them as rows. They come last on the page, so that nothing moves when they arrive. */
 function Attempts({ page, one }) {
-  const found = useLoad(async (signal) => (page.may(CONTENT) ? attemptsOf(one, signal) : []), [one.id]);
+  const attempts = useAttempts(one, page.may(CONTENT));
   const typeOf = ({ text }) => text.split(' to ')[0], wordsOf = (event) => `${typeOf(event)}: ${event.detail.error ?? 'accepted'}`;
-  return html`<${Loaded} of=${found}>${(attempts) => attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
-    <ul class="rows-of">${attempts.slice(0, FEW).map((event) => html`<li key=${event.detail.event + event.detail.attempt}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && `attempt ${event.detail.attempt}`}</span><${Time} at=${event.at} /></li>`)}</ul><//>`}<//>`;
+  return attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
+    <ul class="rows-of">${attempts.slice(0, FEW).map((event) => html`<li key=${event.detail.event + event.detail.attempt}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && `attempt ${event.detail.attempt}`}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
 }
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */
