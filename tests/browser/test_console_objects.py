@@ -152,6 +152,18 @@ def test_preferences_say_which_channels_are_off_and_name_the_key_of_other_notifi
     owner.send("PATCH", "/v1/recipients/carol/preferences", {"types": dict.fromkeys(off)})
 
 
+def test_recipient_has_switches_only_for_the_channels_of_a_type(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/reviews", {"name": "Reviews", "channels": ["inbox", "email"]})
+    owner.send("PUT", "/v1/recipients/ursula", {"email": "ursula@example.com"})
+    page = open_console("/recipients/ursula")
+    row = page.get_by_role("row", name="Reviews")
+    expect(row.get_by_role("checkbox", name="Reviews by Inbox")).to_be_checked()
+    expect(row.get_by_role("checkbox", name=re.compile("SMS|Push|Chat"))).to_have_count(0)
+    expect(row.get_by_role("cell").filter(has_text="–")).to_have_count(3)
+
+
 def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -60,6 +60,16 @@ def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
     expect(page.get_by_label("Collected e-mails at")).to_have_value("17:30")
 
 
+def test_type_has_switches_only_for_its_channels(types, bellcast_server, shop):
+    url = f"{bellcast_server.url}/v1/types/review"
+    assert httpx.put(url, headers=bellcast_server.as_app(), json={"channels": ["inbox", "email"]}).is_success
+    page = shop.open(PAGE)
+    review = page.locator("details.type").filter(has_text="Review")
+    expect(review.locator(".type-state")).to_have_text("Inbox, E-mail")
+    open_type(page, "Review")
+    expect(review.get_by_role("switch")).to_have_count(2)
+
+
 def test_required_channel_is_locked_and_explained(types, shop):
     page = shop.open(PAGE)
     open_type(page, "Bill")

@@ -106,6 +106,19 @@ async def test_page_offers_channels_with_a_provider_or_an_address(tmp_path: Path
         assert await offered() == ["inbox", "email", "sms", "push", "chat"]
 
 
+async def test_page_has_no_switch_for_a_channel_that_a_type_does_not_have(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/news", {"channels": ["inbox", "push"]})
+        await world.put("/v1/types/alert", {"channels": ["inbox", "sms"]})
+        page = (await world.client.get(await link(world))).text
+        assert re.findall(r'name=on value="(\w+):(news|alert)"', page) == [
+            ("inbox", "alert"),
+            ("sms", "alert"),
+            ("inbox", "news"),
+            ("push", "news"),
+        ]
+
+
 async def test_only_type_has_the_only_row_unless_a_channel_is_off(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
 

@@ -176,9 +176,15 @@ def _quiet_hours(occasion: Occasion, layers: Layers) -> Decision | None:
     return None
 
 
+def has_channel(type: str, channel: Channel, layers: Layers) -> bool:
+    """True if a type has a channel: it names no channels or this one, or a document sets a switch for both."""
+    is_set = any(channel in document.types.get(type, {}) for _, document in layers.documents())
+    return layers.rules.channels is None or is_set or channel in layers.rules.named_channels()
+
+
 class ChannelStatus(Struct, frozen=True):
     """Whether a channel is on for a type, whether it can be switched, and which document decided. `available: false` marks
-    a channel without a provider or address: pages do not offer it."""
+    a channel that the type does not have, or one without a provider or address: pages do not offer it."""
 
     on: bool
     required: bool = False
@@ -212,7 +218,7 @@ def effective(
                 by = by or source if is_on else source
                 if not is_on:
                     break
-            offered = UNSET if channel in available else False
+            offered = UNSET if channel in available and has_channel(type, channel, own) else False
             channels[channel] = ChannelStatus(is_on, is_required, "type" if is_required else by, offered)
         found.append(EffectiveType(type, rules.name_of(type), channels))
     return found

@@ -119,8 +119,7 @@ class ProviderDirectory(Struct, eq=False):
         named = {"inbox", *(one.channel for one in (await Messages(self.db).page(newest)).items)}
         named.update(self.config.default, self.config.simulate)
         for type in types:
-            named.update(one if isinstance(one, str) else one.channel for one in type.channels or ())
-            named.update(type.defaults, () if isinstance(type.required, bool) else type.required)
+            named |= type.named_channels()
         if not {"push", "chat"} <= named:
             profile = (await Recipients(self.db).profiles(tenant, [recipient])).get(recipient)
             named |= {"chat"} if profile is not None and profile.chat != ChatAddresses() else set()

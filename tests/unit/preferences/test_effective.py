@@ -1,8 +1,9 @@
 """The table of types and channels that a recipient sees."""
 
 import msgspec
+from msgspec import UNSET
 
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types.notifications import ChannelRequest, NotificationType
 from bellcast.preferences.decision import ChannelStatus, Layers, effective
 from bellcast.preferences.types import Preferences
 
@@ -36,3 +37,14 @@ def test_unavailable_channels_are_marked_in_every_type() -> None:
             "chat",
         ]
         assert "available" not in msgspec.to_builtins(one.channels["email"])
+
+
+def test_channels_that_a_type_does_not_have_are_unavailable_unless_a_document_sets_them() -> None:
+    layers = Layers(recipient=Preferences(types={"news": {"sms": False}}))
+    rules = {
+        "news": NotificationType(channels=["inbox", ChannelRequest(channel="push")], required=("email",)),
+        "alert": NotificationType(required=True),
+    }
+    news, alert = effective(layers, rules)
+    assert [channel for channel, status in news.channels.items() if status.available is False] == ["chat"]
+    assert all(status.available is UNSET for status in alert.channels.values())

@@ -27,7 +27,7 @@ import { preferencesTexts } from './preferences-texts.js';
  * @typedef {object} Additions
  * @property {Record<string, string | true>} [muted]
  * @property {string | null} [updated_at]  their last change
- * @property {{type: string, name: string, channels: Partial<Channels>}[]} effective  `available: false` marks channels that are not offered
+ * @property {{type: string, name: string, channels: Partial<Channels>}[]} effective  `available: false` marks channels of a type that are not offered
  * @property {Settings} [inherited]  defaults, which apply where nothing is set
  *
  * @typedef {Settings & Additions} Preferences
@@ -59,6 +59,9 @@ const applied = ({ inherited = {}, ...own }) => ({
 
 /** @param {Preferences} preferences @param {string} type @param {Channel} channel */
 const statusOf = ({ effective }, type, channel) => effective.find((each) => each.type === type)?.channels[channel];
+
+/** @param {Preferences['effective'][number]} effective @param {Channel} channel */
+const isOffered = ({ channels }, channel) => channels[channel] !== undefined && channels[channel].available !== false;
 
 /** @param {FormContext} context */
 export function createForm({ session, texts: base, clock, notice, isPersonal = true }) {
@@ -176,7 +179,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** @param {Preferences} saved */
   function types(saved) {
     const { effective } = saved;
-    const offered = CHANNELS.filter((channel) => effective.some(({ channels }) => channels[channel] && channels[channel].available !== false));
+    const offered = CHANNELS.filter((channel) => effective.some((each) => isOffered(each, channel)));
     // For one type, the row of all types is shown only if it is needed to switch a channel on.
     const isAlone = !effective[1] && offered.every((channel) => isOn(saved, channel));
     const rows = effective.map((each, at) => typeRow(each, at, offered, isAlone));
@@ -201,15 +204,16 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** @param {Preferences} saved @param {Channel} channel */
   const isOn = (saved, channel) => (applied(saved).channels?.[channel] ?? true) === true;
 
-  /** A type in one line, which opens. @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} offered @param {boolean} isAlone */
-  function typeRow({ type, name: shownName, channels }, at, offered, isAlone) {
+  /** A type in one line, which opens. @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} all @param {boolean} isAlone */
+  function typeRow(effective, at, all, isAlone) {
+    const { type, name: shownName, channels } = effective, offered = all.filter((channel) => isOffered(effective, channel));
     const name = isAlone ? texts.prefAll : type === 'general' && shownName === UNNAMED_GENERAL ? texts.prefOther : shownName;
     const required = offered.filter((channel) => channels[channel]?.required);
     const state = h('span', 'type-state');
     updates.push((saved) => {
       const often = applied(saved).digest?.[type] ?? 'instant';
       const on = offered.filter((channel) => statusOf(saved, type, channel)?.on).map((channel) => (channel === 'email' && often !== 'instant' ? `${texts.email} (${texts[/** @type {'daily'} */ (often)]})` : texts[channel]));
-      const isEvery = on.length === offered.length && often === 'instant';
+      const isEvery = on.length === all.length && often === 'instant';
       state.replaceChildren(...(required[0] ? [icon(icons.lock)] : []), isEvery ? texts.prefEvery : on.join(', ') || texts.prefOff);
     });
     const switches = offered.map((channel) => named(switchOf(type, channel, `${name}, ${texts[channel]}`, at), channel));

@@ -282,6 +282,11 @@ class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the display name of the type: its own, or made from its key."""
         return self.name or (type[:1].upper() + type[1:]).translate(KEY_SEPARATORS)
 
+    def named_channels(self) -> set[str]:
+        """Return the channels that the type names."""
+        sent = {one if isinstance(one, str) else one.channel for one in self.channels or ()}
+        return sent | {*self.defaults} | (set() if isinstance(self.required, bool) else {*self.required})
+
     def requires(self, channel: Channel) -> bool:
         """True if preferences cannot stop this type in this channel."""
         return self.required if isinstance(self.required, bool) else channel in self.required

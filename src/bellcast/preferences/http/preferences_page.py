@@ -39,6 +39,7 @@ FREQUENCIES = get_args(Frequency)
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
 ALL_ROW = (ALL_TYPES, NotificationType())
+NO_CELL = "<div class=cell></div>"
 
 
 def _is_on(layers: Layers, type: str, channel: Any, rules: NotificationType) -> bool:
@@ -121,8 +122,12 @@ def form_html(
     lines = []
     for type, type_rules in rows:
         name = escape(texts["all"] if type == ALL_TYPES else names[type])
-        cells = "".join(_cell(name, type, channel, type_rules, layers, texts) for channel in channels)
-        required = ", ".join(texts[channel] for channel in channels if type_rules.requires(channel))
+        own = msgspec.structs.replace(layers, rules=type_rules)
+        had = [channel for channel in channels if decision.has_channel(type, channel, own)]
+        cells = "".join(
+            _cell(name, type, channel, type_rules, layers, texts) if channel in had else NO_CELL for channel in channels
+        )
+        required = ", ".join(texts[channel] for channel in had if type_rules.requires(channel))
         hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
         lines.append(f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>')
     body = "\n".join(lines)

@@ -10,7 +10,7 @@ import { CONFLICT, Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Pop
 import { Matrix } from './preferences.js';
 import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
-import { getTagged, readAll, sendIf, withQuery } from './server.js';
+import { getTagged, sendIf, withQuery } from './server.js';
 import { Option } from './shell.js';
 import { toYaml } from './yaml.js';
 
@@ -30,12 +30,11 @@ export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const url = withQuery('/v1/preference-defaults', { tenant });
   const defaults = useLoad((signal) => getTagged(url, signal), [tenant]);
-  const types = useLoad((signal) => readAll((after) => withQuery('/v1/types', { tenant, limit: 200, after }), 'types', signal), [tenant]);
   return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ', in all tenants without their own'}. Recipients can change all but what is required.</p>
-    <${Loaded} of=${types}>${(declared) => html`<${Loaded} of=${defaults}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag, declared }} of=${value} reload=${defaults.reload} />`}<//>`}<//>`;
+    <${Loaded} of=${defaults}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag }} of=${value} reload=${defaults.reload} />`}<//>`;
 }
 
-function Defaults({ page, url, tenant, tag, declared, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
+function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
   const [changes, setChanges] = useState({});
   const [problem, setProblem] = useState('');
   const [isSaving, setSaving] = useState(false);
@@ -85,16 +84,16 @@ function Defaults({ page, url, tenant, tag, declared, of: { effective, updated_a
   };
   const number = Object.keys(changes).length;
   const rows = [{ type: EVERY, name: 'Every type', channels: Object.fromEntries(CHANNELS.map((channel) => [channel, {}])) }, ...effective];
-  /** The channels that a type names; others are used only by sends that name them. */
-  const ownOf = (type) => declared.find(({ key }) => key === type)?.channels?.map((one) => one.channel ?? one) ?? CHANNELS;
+  /** The channels of a type; others are used only by sends that name them. */
+  const ownOf = (channels) => CHANNELS.filter((channel) => channels[channel] && channels[channel].available !== false);
   const summary = ({ type, channels }) => {
-    const on = ownOf(type).filter((channel) => channels[channel] && stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
+    const on = ownOf(channels).filter((channel) => stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
     if (type === EVERY) return on.length === CHANNELS.length ? 'No channel is off for all' : 'What is off here is off for every type';
     return on.length === CHANNELS.length ? 'Every channel is on' : on.length === 0 ? 'Not delivered' : `By ${on.join(', ')}`;
   };
   const cell = ({ type, name, channels }, channel) => {
     const state = stateOf(type, channel, channels[channel]), isSet = setHere(type, channel) !== undefined;
-    const isOther = !isSet && !ownOf(type).includes(channel);
+    const isOther = !isSet && !ownOf(channels).includes(channel);
     const shown = isOther ? html`<span class="muted">–</span>` : html`<span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
     if (!mayChange || state === 'required') return html`<span class="slot" title=${isOther ? OTHER : state === 'required' ? 'The type requires it: recipients cannot turn it off.' : null}>${shown}</span>`;
     const label = `${name} by ${CHANNEL_NAMES[channel]}: ${isOther ? OTHER : WORDS[state]}${isSet ? ', set here' : ''}`;

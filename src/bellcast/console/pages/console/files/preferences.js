@@ -57,8 +57,8 @@ export function Preferences({ page, url }) {
         ${mayChange && html`<button type="button" onClick=${() => attempt({ muted: { '*': muted === undefined ? true : null } })}>${muted === undefined ? 'Mute everything' : 'Unmute'}</button>`}</div>
       <p class="error" role="alert">${problem}</p>
       ${effective.length > 0 && html`<${Matrix} effective=${effective} cell=${({ type, name, channels }, channel) => {
-    const { on, required, by } = channels[channel];
-    return html`<input type="checkbox" class="switch" checked=${on} disabled=${!mayChange || required} aria-label=${`${name ?? type} by ${CHANNEL_NAMES[channel]}`} title=${required ? 'Required: it cannot be switched off.' : by ? `Decided by ${BY[by] ?? by}` : 'Nothing decides: on'}
+    const { on, required, by, available } = channels[channel];
+    return available === false ? html`<span class="muted" title="The type does not have it, or it has no provider or address">–</span>` : html`<input type="checkbox" class="switch" checked=${on} disabled=${!mayChange || required} aria-label=${`${name ?? type} by ${CHANNEL_NAMES[channel]}`} title=${required ? 'Required: it cannot be switched off.' : by ? `Decided by ${BY[by] ?? by}` : 'Nothing decides: on'}
         onChange=${({ currentTarget: box }) => attempt({ types: { [type]: { [channel]: box.checked } } }, box)} />`;
   }} />`}
       ${mayChange ? html`<${Form} key=${`${hours?.start} ${hours?.end}`} isInline button="Save quiet hours" send=${({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })}>
