@@ -79,17 +79,6 @@ def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> 
     expect(page).to_have_url(re.compile("/console/requests$"))
 
 
-def test_requests_name_a_caller_only_if_it_is_not_the_project(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account")
-    one = {"method": "POST", "path": "/v1/events", "status": 201, "ms": 2, "at": "2026-11-01T10:00:00Z"}
-    requests = [{**one, "id": key, "key": key} for key in ("project secret", "shop")]
-    page.route("**/v1/requests?*", lambda route: route.fulfill(json={"requests": requests}))
-    page.goto("/console/requests")
-    expect(page.get_by_role("link", name="POST /v1/events")).to_have_count(2)
-    expect(page.locator(".chunk .row").last).to_contain_text("shop")
-    expect(page.get_by_text("project secret")).to_have_count(0)
-
-
 # The pages are divided into this many tests. The frame of all is the same, so that a run checks the first.
 PARTS = 2
 
