@@ -41,7 +41,7 @@ WORKFLOW = {
     "type": "booking.created",
     "steps": [
         {"key": "bell", "type": "inbox", "title": "Booking of {{ data.customer.name }}"},
-        {"key": "mail", "type": "email", "subject": "Your booking", "text": "{{ data.customer.name }}, see you soon."},
+        {"key": "mail", "type": "email", "subject": "Your booking", "text": "{{ recipient.name }}, see you soon."},
         {"key": "wait", "type": "delay", "for": "1h", "if": {"var": "data.reminds", "op": "eq", "value": True}},
     ],
 }

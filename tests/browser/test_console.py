@@ -229,6 +229,13 @@ def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Pa
     expect(page.locator(".facts time").first).to_contain_text("UTC")
 
 
+def test_choice_of_utc_is_not_offered_where_times_are_in_utc(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", timezone_id="UTC")
+    open_own_menu(page)
+    expect(page.get_by_role("button", name="Keyboard shortcuts")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Show .* (UTC|times)"))).to_have_count(0)
+
+
 def test_object_that_does_not_exist_has_a_heading_and_a_reason(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     for kind in ("recipients", "runs", "mail", "workflows", "templates", "tenants"):

@@ -72,10 +72,20 @@ def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[...
     expect(step).to_have_count(0)
 
 
+def test_empty_lists_have_no_room_for_a_histogram_and_no_retry(open_console: Callable[..., Page]) -> None:
+    page = open_console("/failures")
+    wait_loaded(page)
+    expect(page.locator("#main .empty")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry all…")).to_be_disabled()
+    assert page.locator(".histogram").evaluate("(one) => one.getBoundingClientRect().height") == 0
+
+
 def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page]) -> None:
     """The bell on the server's own landing page is none."""
     page = open_console("/account")
-    page.context.new_page().goto("/")
+    landing = page.context.new_page()
+    landing.goto("/")
+    landing.get_by_role("button", name="Send").click()
     page.wait_for_function(CONNECTED)
     go(page, "/setup")
     step = page.locator(".checks li").filter(has_text="Connect a page")

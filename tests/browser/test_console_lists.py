@@ -292,6 +292,18 @@ def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callab
     expect(row).to_contain_text("simulated")
 
 
+def test_beginning_of_an_email_separates_its_heading_from_its_text(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/hedda", {"email": "hedda@example.com"})
+    blocks = [{"type": "heading", "text": "See you, Hedda"}, {"type": "text", "text": "On Monday.\n\nAt ten."}]
+    owner.send("PUT", "/v1/templates/meeting", {"email": {"subject": "Monday", "blocks": blocks}})
+    draft = {"to": "hedda", "title": "x", "channels": ["email"], "template": "meeting"}
+    owner.send("POST", "/v1/notifications", draft)
+    page = open_console("/mail?recipient=hedda")
+    expect(page.locator(".chunk .row .preview")).to_have_text("See you, Hedda. On Monday. At ten.")
+
+
 def test_topic_says_in_one_line_what_it_does_not_have(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/topics/private-lessons/subscriptions/tina")
     page = open_console("/topics?prefix=private-lessons")

@@ -139,6 +139,18 @@ def test_time_of_the_last_notification_is_shown_to_the_second(
     expect(time).to_have_attribute("datetime", re.compile(r"T\d\d:\d\d:\d\d\.\d+Z$"))
 
 
+def test_time_since_when_a_recipient_is_not_connected_is_written_as_other_times(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "olga", "title": "Hello"})
+    with httpx.stream("GET", f"{owner.server.url}/v1/stream", headers=owner.server.as_recipient("olga")) as stream:
+        next(stream.iter_bytes())
+    wait_until(lambda: "since" in owner.send("GET", "/v1/explain?recipient=olga")["presence"], lambda: "connected")
+    page = open_console("/recipients/olga", timezone_id="Asia/Tokyo")
+    since = page.get_by_text("has not been connected since").locator("time").last
+    expect(since).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d:\d\d GMT\+9$"))
+
+
 def test_preferences_say_which_channels_are_off_and_name_the_key_of_other_notifications(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

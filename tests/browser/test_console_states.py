@@ -183,7 +183,7 @@ def test_key_right_after_a_dialog_acts_on_the_page(open_console: Callable[..., P
 
 @pytest.mark.thorough
 def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/runs?workflow=evil")
+    page = open_console("/runs?workflow=evil", timezone_id="Asia/Tokyo")
     wait_loaded(page)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("Workflow runs")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.looks import in_looks
@@ -122,6 +123,11 @@ def test_page_can_read_every_kind_of_error(
     assert not any("CORS" in text for text in messages)
 
 
+def recipients(server: ServerProcess) -> list[str]:
+    response = httpx.get(f"{server.url}/v1/recipients?tenant=*", headers=server.as_app())
+    return [one["key"] for one in response.json()["recipients"]]
+
+
 @in_looks(WIDE, PHONE)
 def test_landing_page_sends_a_first_notification(
     chromium: Browser, start_server: Callable[..., ServerProcess], viewport: dict[str, int], scheme: Any
@@ -132,11 +138,13 @@ def test_landing_page_sends_a_first_notification(
     page.on("console", lambda message: messages.append(message.text))
     page.goto(f"{server.url}/")
     expect(page.get_by_text("It works")).to_be_visible()
+    assert recipients(server) == []
     page.get_by_label("Title").fill("The very first")
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()
     page.get_by_role("button", name="Notifications, 1 unread").click()
     expect(page.locator(".row").filter(has_text="The very first")).to_be_visible()
+    assert recipients(server) == ["you"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert messages == []  # including policy violations
     context.close()

@@ -72,7 +72,7 @@ async def of_recipient(ctx: ApiContext, tenant: str, recipient: str, since: date
 
 
 def _utc(at: datetime) -> str:
-    """Return a time with its seconds: the console shows it relative to now."""
+    """Return a time with its seconds: the console shows it in the zone of its reader."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 

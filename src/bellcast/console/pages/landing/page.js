@@ -19,14 +19,14 @@ function show(text, failed) {
 const bell = document.createElement('bellcast-bell');
 bell.setAttribute('server', server.href);
 bell.getToken = async () => (await post({})).token;
-document.querySelector('.bell').append(bell);
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   button.disabled = true;
   try {
     await post({ title: form.elements.title.value });
-    show('Sent: it is stored in the inbox, and the bell rings.');
+    if (!bell.isConnected) document.querySelector('.bell').replaceChildren(bell); // its connection creates the recipient
+    show('Sent: it is stored in the inbox, and in the bell.');
   } catch (error) {
     show(error.message, true);
   } finally {

@@ -2,7 +2,7 @@
  * The console: the session, the pages by URL, and the keyboard. It uses the documented REST API only.
  */
 import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
-import { zone } from './format.js';
+import { isBrowserUtc, zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
 import { Empty, Heading } from './parts.js';
@@ -96,7 +96,7 @@ function actions() {
   const ofPage = [...document.querySelectorAll('#main .heading .tools :is(button, a)')];
   return [
     ['Refresh this page', 'r', refresh],
-    [zone.value ? 'Show local times' : 'Show times in UTC', '', () => switchZone()],
+    ...(isBrowserUtc ? [] : [[zone.value ? 'Show local times' : 'Show times in UTC', '', () => switchZone()]]),
     ['Keyboard shortcuts', '?', openKeys], ['Sign out', '', signOut],
     ...ofPage.map((one) => [one.getAttribute('aria-label') ?? one.textContent, '', () => {
       one.focus();

@@ -4,7 +4,7 @@
 import { html, signal, useRef, useState } from './html.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Confirm, Dialog, Field, Form, Icon, Time, Undoable, prose } from './parts.js';
+import { Card, Confirm, Dialog, Field, Form, Icon, Moment, Time, Undoable, prose } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -31,7 +31,7 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const headline = isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
     <h2 dir="auto">${headline}</h2>
-    ${of.channels.length === 0 ? html`<p class="text">${of.text}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
+    ${of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
     ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
@@ -198,6 +198,10 @@ function Fix({ page, action, channels, recipient, type, tenant, messages }) {
   return toAddress(action.text.replace(/(,.*)?\.$/, ''));
 }
 
+const UTC_TIME = /(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC/;
+/** A sentence of the server with its times as on other pages. */
+const withTimes = (text) => text.split(UTC_TIME).map((part, index) => (index % 2 ? html`<${Moment} at=${`${part.replace(' ', 'T')}Z`} />` : part));
+
 /** A message that is being sent, such as after a retry, is looked at again after this time, at most this often. */
 const POLL_MS = 2000, MAX_POLLS = 15;
 
@@ -241,7 +245,7 @@ export function Explanation({ page, recipient, tenant }) {
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
     <${Verdict} page=${page} of=${value} recipient=${recipient} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
-    ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${value.presence}</p>`}
+    ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${withTimes(value.presence)}</p>`}
     ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>

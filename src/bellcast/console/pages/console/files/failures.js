@@ -35,7 +35,7 @@ const MEANINGS = [
 const meaningOf = (cause) => MEANINGS.find(([pattern]) => pattern.test(cause))?.[1];
 
 export const failures = {
-  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isFirst=${page.query.has('retry')} tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows} isFirst=${page.query.has('retry')} tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
@@ -75,10 +75,10 @@ export function Cause({ page }) {
 const MAX_TENANTS = 20;
 
 /** A button that shows how many failures would be retried, and the side effects, and starts on request. Without a `tenant`, those of all tenants. `isFirst` shows it at once. */
-function Retry({ word, title, tenant, body, isPrimary = false, isFirst = false }) {
+function Retry({ word, title, tenant, body, isPrimary = false, isFirst = false, isDisabled = false }) {
   const [isOpen, setOpen] = useState(isFirst);
   const close = () => setOpen(false);
-  return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}>${tenant === undefined ? html`<${OfTenants} body=${body} close=${close} />` : html`<${Plan} tenants=${[tenant]} body=${body} close=${close} />`}<//>`}`;
+  return html`<button type="button" class=${isPrimary ? 'primary' : null} disabled=${isDisabled} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}>${tenant === undefined ? html`<${OfTenants} body=${body} close=${close} />` : html`<${Plan} tenants=${[tenant]} body=${body} close=${close} />`}<//>`}`;
 }
 
 /** The tenants whose failures match, to choose from. */

@@ -5,6 +5,8 @@ import { signal } from './html.js';
 
 /** The time zone of all times: UTC, or undefined for the zone of the browser. */
 export const zone = signal(undefined);
+/** True if the zone of the browser is UTC: there is no choice of the zone. */
+export const isBrowserUtc = new Intl.DateTimeFormat().resolvedOptions().timeZone.endsWith('UTC');
 
 /** By zone and options: one takes 0.3 ms to make. */
 const clocks = new Map();

@@ -33,7 +33,7 @@ function barsOf(points, { begin, length, count }) {
   return bars;
 }
 
-/** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; while it is hidden, or nothing was counted, it keeps its room */
+/** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; without rows it is not shown, and while nothing was counted it keeps its room */
 export function Histogram({ page, metric, noun, kind = 'accent', part, range, chosen, isHidden }) {
   const tenants = shownTenant() ? [shownTenant()] : page.me.tenants;
   const period = chosen ? { from: Date.parse(chosen.from), to: Date.parse(chosen.to) } : { from: Date.parse(startOf(range || '24h')), to: Date.now() };
@@ -55,7 +55,7 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, range, ch
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
   const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenants ? ' counted' : ''} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
   const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : '';
-  return html`<section class=${`histogram ${kind}`} style=${isHidden || sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
+  return html`<section class=${`histogram ${kind}`} hidden=${isHidden} style=${sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
       setPointed(intervalAt(event));
       drag(event);

@@ -21,7 +21,7 @@ const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREAT
 /** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
 function beginningOf({ content: { subject = '', title, body, text = '' } }) {
   const [letter] = text.split('\n-- \n'), own = letter.startsWith(subject) ? letter.slice(subject.length) : letter;
-  return ([title, body].filter(Boolean).join(': ') || own).replace(/https?:\S+/g, '').replace(/\s+/g, ' ').trim();
+  return ([title, body].filter(Boolean).join(': ') || own).replace(/https?:\S+/g, '').trim().replace(/([^\s.:,;!?])\s*\n\s*\n/g, '$1. ').replace(/\s+/g, ' ');
 }
 
 export const messages = {

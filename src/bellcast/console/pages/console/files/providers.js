@@ -62,7 +62,7 @@ export const providers = {
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '7rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
-  none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.json', tools: newButton },
+  none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
 };
 
 /** The channels that need a provider, each with what delivers its messages. */

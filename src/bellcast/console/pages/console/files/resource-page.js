@@ -34,7 +34,7 @@ const POLL_MS = 15_000;
  * @property {boolean} [isTall] rows of two lines, with a sign before them
  * @property {(one: any, other: any) => number} [order] the order of the rows, if all of them are loaded
  * @property {(row: any, page: any) => any} [actions] the menu of a row
- * @property {(page: any) => any} [tools] buttons of the page
+ * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
@@ -70,7 +70,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
   // The same key can exist in several tenants, an id cannot.
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
-  const tools = resource.tools?.(page);
+  const tools = resource.tools?.(page, list.count);
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} /></div>

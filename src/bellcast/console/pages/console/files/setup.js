@@ -211,7 +211,7 @@ export function Troubleshooting({ page }) {
   const rows = [
     ['“Pusher connected” never appears', 'The page cannot reach the server, or connects to another host.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '. Then ', link('/pusher-apps', 'Test connection'), ' shows the failing step.']],
     ['Error 4001', 'No app has the key of the page.', ['Compare it with ', link('/pusher-apps', 'Pusher apps'), '.']],
-    ['Error 4003', 'Pusher or the app is switched off.', [link('/settings', 'Settings'), ': ', code('pusher_enabled'), ', or Enable the app.']],
+    ['Error 4003', 'Pusher or the app is switched off.', [link('/settings', 'Settings'), ': ', code('pusher_enabled'), '. Or enable the app: ', link('/pusher-apps', 'Pusher apps'), '.']],
     ['Error 4009', 'The sign-in is wrong, or the page did not authorize in time.', 'Your auth endpoint signs with another secret: copy that of the app.'],
     ['The connection is refused with 403', 'The origin of the page is not allowed.', [link('/live?kind=refused', 'Refused'), ' names the origin; add it to ', code('origins'), ' under ', link('/settings', 'Settings'), '.']],
     ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'Open the endpoint’s request in the network panel of the browser. It must return 200 and a signature of socket id and channel.'],

@@ -2,7 +2,7 @@
  * The frame of all pages: the menu with its counts, the tenant that is shown, and the operator's own menu.
  */
 import { html, signal, useEffect, useRef, useState } from './html.js';
-import { hourOf, number, zone } from './format.js';
+import { hourOf, isBrowserUtc, number, zone } from './format.js';
 import { openLoads, refresh, refreshes } from './load.js';
 import { Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
@@ -20,7 +20,7 @@ const MAX_TENANTS = 200;
 const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
 /** Groups of the menu that are folded at first in a low window, until the others fit, and the heights of the style sheet in px. */
-const FOLDED_FIRST = ['Access', 'Set up', 'Now', 'Content'];
+const FOLDED_FIRST = ['Access', 'Configure', 'Now', 'Content'];
 const AROUND = 188, GROUP = 26, ENTRY = 25;
 
 /** Whether the menu of a small screen is open. */
@@ -199,10 +199,10 @@ function OwnMenu({ openKeys, signOut }) {
   return html`<${Popup} isStart hasText buttonClass="own" class="own-menu" label=${`${me.value.name}, ${me.value.role}`} button=${html`<span class="avatar tone-7" aria-hidden="true"><${Icon} name="account" /></span><span class="name">${me.value.name}</span><span class="muted">${me.value.role}</span>`}>
     ${(close) => html`<div class="options">
       <a class="option" href=${pageUrl('/account')} aria-current=${isCurrent ? 'page' : null} onClick=${close}><${Icon} name="account" /><span>Account</span></a>
-      <${Option} icon="schedules" choose=${() => {
+      ${!isBrowserUtc && html`<${Option} icon="schedules" choose=${() => {
         close();
         setQuery({ tz: isUtc ? null : 'utc' }, { isQuiet: true });
-      }}>${isUtc ? 'Show local times' : 'Show times in UTC'}<//>
+      }}>${isUtc ? 'Show local times' : 'Show times in UTC'}<//>`}
       <${Option} icon="keys" choose=${() => {
         close();
         openKeys();

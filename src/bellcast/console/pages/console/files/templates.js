@@ -25,5 +25,5 @@ export const templates = {
     { name: 'Template', kind: 'title', lead: (one) => html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`, of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject) }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '8.5rem' },
     page.may(CONTENT) && { name: 'Languages', of: (one) => Object.keys(one.translations ?? {}).length > 0 && ['default', ...Object.keys(one.translations)].join(', '), width: '7rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`, width: '11rem' }, { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? 'draft' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
-  none: { text: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json', tools: (page) => newLink(page, KIND) },
+  none: { text: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
