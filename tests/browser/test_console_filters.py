@@ -43,6 +43,12 @@ def test_wrong_value_of_a_filter_is_named_and_removed(open_console: Callable[...
     expect(page.get_by_text("There is no status")).to_have_count(0)
 
 
+def test_chip_of_a_label_with_a_verb_has_no_other_verb(open_console: Callable[..., Page]) -> None:
+    page = open_console("/recipients?search=fay&range=7d")
+    expect(page.get_by_role("button", name="Key begins with fay", exact=True)).to_be_visible()
+    expect(used_filter(page, "Created", "last 7 days")).to_be_visible()
+
+
 def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/messages")
     add_filter(page, "Workflow", "mailing")

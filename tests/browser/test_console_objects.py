@@ -554,6 +554,30 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(page.get_by_role("button", name="Save brand")).to_be_focused()
 
 
+def test_command_of_dead_jobs_is_behind_its_word(open_console: Callable[..., Page]) -> None:
+    page = open_console("/jobs")
+    command = page.get_by_text("bellcast job list")
+    expect(page.get_by_text("No job is dead.")).to_be_visible()
+    expect(command).to_be_hidden()
+    page.get_by_text("By terminal").click()
+    expect(command).to_be_visible()
+
+
+def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Callable[..., Page]) -> None:
+    one = {"kind": "message", "cause": "550", "channel": "email", "tenant": None, "count": 16}
+    times = {"newest": {"created_at": "2026-06-01T10:00:00Z"}, "oldest_at": "2026-06-01T10:00:00Z"}
+    page = open_console("/account")
+    page.route("**/v1/failures?*", lambda route: route.fulfill(json={"failures": [], "next": None}))
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [one | times], "next": None}))
+    effects = [{"kind": "message", "channel": "email", "count": 16}]
+    page.route("**/v1/replays*", lambda route: route.fulfill(json={"matched": 16, "exact": True, "effects": effects}))
+    page.goto("/console/failures/kind%3Dmessage%26channel%3Demail%26cause%3D550")
+    page.get_by_role("button", name="Retry all", exact=True).click()
+    effect = page.get_by_role("dialog").get_by_role("listitem")
+    expect(effect).to_have_text("Sends 16 e-mails again")
+    assert effect.evaluate("(one) => one.getClientRects().length === 1 && one.offsetHeight < 30")
+
+
 def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..., Page]) -> None:
     error = "The workflow digest-weekly does not exist, and the schedule names it. " * 3
     job = {

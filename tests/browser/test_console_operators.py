@@ -207,6 +207,25 @@ def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: C
     assert "tenant=acme" in page.url
 
 
+def test_keys_show_their_scopes_and_last_use_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/keys", {"name": "phone key", "scopes": ["observe", "read", "agent"]})
+    page = open_console("/keys", viewport=PHONE)
+    row = page.get_by_role("row", name="phone key")
+    used = row.get_by_text("never used")
+    expect(used).to_be_in_viewport(ratio=1)
+    assert used.evaluate("(one) => getComputedStyle(one.closest('.cell'), '::before').content") == "none"
+    scopes = row.locator(".cell:has(.tags)")
+    assert scopes.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+
+
+def test_account_is_one_narrow_column(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport=DESKTOP)
+    panels = page.locator(".narrow > .panel")
+    expect(panels.first).to_be_visible()
+    boxes = panels.evaluate_all("(all) => all.map((one) => [one.offsetLeft, one.offsetWidth])")
+    assert {tuple(box) for box in boxes} == {(boxes[0][0], 560)}
+
+
 def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:

@@ -87,6 +87,18 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     expect(today).not_to_contain_text("at least")
 
 
+def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/willow", {"name": "Willow Garden"})
+    page = open_console("/tenants?prefix=willow", viewport=DESKTOP)
+    expect(page.locator(".row-link")).to_have_text("Willow Garden")
+    expect(page.locator(".preview")).to_have_text("willow")
+    owner.send("PUT", "/v1/recipients/wilma?tenant=willow", {})
+    owner.send("PUT", "/v1/tenants/willow-empty", {})
+    page.reload()
+    expect(page.locator(".row-link")).to_have_count(2)
+    expect(page.locator(".share")).to_have_count(1)  # none for zero
+
+
 def test_tenant_says_that_it_has_reached_its_daily_limit(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/poplar", {"settings": {"sends_per_day": 1}})
     owner.send("POST", "/v1/notifications?tenant=poplar", {"to": "tessa", "title": "Hello"})

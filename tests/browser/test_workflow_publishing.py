@@ -39,6 +39,25 @@ def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], o
         assert f"for: {expected}" in mine.yaml()
 
 
+def test_conflict_with_another_tab_names_it_alike_everywhere(edit: Callable[..., Editor]) -> None:
+    mine = edit("contested-alone", BUILT)
+    steps = [BELL, {**WAIT, "for": "9m"}]
+    save = """(body) => fetch('/v1/workflows/contested-alone/draft', {
+      method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
+    }).then(({ status }) => status)"""
+    assert mine.page.evaluate(save, {"values": {"steps": steps}, "base": 1}) < 300
+    mine.step("wait").focus()
+    mine.type("Enter")
+    mine.page.locator(".inspector").get_by_label("For", exact=True).fill("5m")
+    dialog = mine.page.get_by_role("dialog", name="Changed in the meantime")
+    expect(dialog).to_contain_text("Your other tab saved this draft")
+    expect(mine.save).to_contain_text("Changed by your other tab")
+    dialog.get_by_role("button", name="Compare").click()
+    expect(dialog.locator(".compared")).to_contain_text("− Your other tab (")
+    dialog.get_by_role("button", name="Take your other tab’s").click()
+    expect(dialog).to_have_count(0)
+
+
 @pytest.fixture
 def leave(chromium: Browser, owner: Console) -> Iterator[Callable[[str], Editor]]:
     """Opens the editor of BUILT. The page asks before it is left; here the operator leaves anyway."""

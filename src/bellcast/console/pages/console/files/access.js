@@ -38,7 +38,7 @@ export const keys = {
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: stated, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
-    { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) },
+    { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one) => !one.revoked_at && html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
     await request('DELETE', path`/v1/keys/${one.id}`);
@@ -190,7 +190,7 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="sections">
+  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="narrow">
     <${Card} title="E-mail"><${OwnEmail} /><//>
     ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
       <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {

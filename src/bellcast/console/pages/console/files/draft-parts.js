@@ -206,11 +206,11 @@ export function Review({ draft, close, done }) {
 /** Two editors have changed the draft. */
 export function ConflictDialog({ draft }) {
   const [isComparing, setComparing] = useState(false);
-  const { draft: found } = draft.theirs.value, isOwn = found.by === me.value.name;
+  const { draft: found } = draft.theirs.value, isOwn = found.by === me.value.name, when = found.updated_at ? relativeTime(found.updated_at) : '';
   return html`<${Dialog} label="Changed in the meantime" close=${() => {}} isWide=${isComparing}>
-    <p>${found.by ? `${isOwn ? 'You' : found.by} saved this draft ${isOwn ? 'in another tab ' : ''}${found.updated_at ? relativeTime(found.updated_at) : ''} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
-    ${isComparing && html`<p class="compared"><span class="bad">− Theirs${found.by ? ` (${found.by}${found.updated_at ? `, ${relativeTime(found.updated_at)}` : ''})` : ''}</span><span class="ok">+ Mine</span></p><${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
-    <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>${isOwn ? 'Take the other tab’s' : 'Take theirs'}</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
+    <p>${found.by ? `${isOwn ? 'Your other tab' : found.by} saved this draft ${when} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
+    ${isComparing && html`<p class="compared"><span class="bad">− ${isOwn ? 'Your other tab' : 'Theirs'}${found.by && ` (${[!isOwn && found.by, when].filter(Boolean).join(', ')})`}</span><span class="ok">+ Mine</span></p><${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
+    <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>${isOwn ? 'Take your other tab’s' : 'Take theirs'}</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;
 }
 
 /** What the other view of a draft shows while its YAML cannot be read. */

@@ -3,6 +3,7 @@
  */
 import { batch, computed, signal } from './html.js';
 import { Problem, exchange, get, path, withQuery } from './server.js';
+import { me } from './session.js';
 import { session } from './storage.js';
 import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf } from './yaml.js';
@@ -39,6 +40,9 @@ export async function prepare({ plural }, key) {
   const { [plural]: [next] } = await get(withQuery(`/v1/${plural}`, { after, limit: 1, drafts: true }));
   created = next?.key === key ? null : `/v1/${plural}` + path`/${key}`;
 }
+
+/** Who changed a draft in the meantime. */
+const authorOf = ({ by }) => (by === me.value.name ? 'your other tab' : by ?? 'a publication');
 
 /** Read the published object and its draft; a tenant without an own object begins with the project's, `inherited`. */
 export async function readDrafted({ plural }, key, tenant, signal) {
@@ -268,7 +272,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
   /** Let the operator choose between their changes and those of another operator; `withoutDraft` are the values if the draft is gone. */
   const showTheirs = (found, withoutDraft) => batch(() => {
     theirs.value = found.draft ? found : { ...found, draft: { values: withoutDraft, by: null } };
-    save.value = { state: 'conflict', text: `Changed by ${found.draft?.by ?? 'a publication'} in the meantime` };
+    save.value = { state: 'conflict', text: `Changed by ${authorOf(theirs.value.draft)} in the meantime` };
   });
 
   /** Another operator has saved or published the draft. */

@@ -32,6 +32,8 @@ export function chosenRange(query) {
   return from < to ? { from: new Date(from).toISOString(), to: new Date(to).toISOString() } : null;
 }
 
+/** "Channel is", or a label that has a verb, such as "Key begins with". */
+const beginOf = ({ label }) => (/ with$/.test(label) ? label : `${label} is`);
 const wordOf = (filter, value) => filter.words?.[value] ?? value;
 
 /** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[]}} of `rows` are the loaded ones, whose values are suggested */
@@ -42,7 +44,7 @@ export function FilterBar({ filters, query, chosen, rows }) {
   const search = filters.find(({ isSearch }) => isSearch);
   return html`<div class="filters" role="search" aria-label="Filters">
     ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}
-    ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText label=${`${one.label} is ${wordOf(one, query[one.name])}`} button=${html`<span class="muted">${one.label} is</span> ${wordOf(one, query[one.name])}`}>
+    ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText label=${`${beginOf(one)} ${wordOf(one, query[one.name])}`} button=${html`<span class="muted">${beginOf(one)}</span> ${wordOf(one, query[one.name])}`}>
       ${(close) => html`<${Chooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
@@ -118,7 +120,7 @@ function Chooser({ filters, initial = null, rows, apply }) {
     event.preventDefault();
     // With a text that begins nothing, the text itself.
     choose(filter && !filter.options && typed ? typed : options[0]);
-  }}><input aria-label=${filter?.label ?? 'Filter by'} placeholder=${filter ? `${filter.label} is …` : 'Filter by …'} autocomplete="off" value=${text.value} ref=${(one) => one?.focus()} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
+  }}><input aria-label=${filter?.label ?? 'Filter by'} placeholder=${filter ? `${beginOf(filter)} …` : 'Filter by …'} autocomplete="off" value=${text.value} ref=${(one) => one?.focus()} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
     <div class="options">${options.map((one) => html`<${Option} key=${one.name ?? one} choose=${() => choose(one)}>${filter ? wordOf(filter, one) : one.label}<//>`)}
     ${filter && options.length === 0 && html`<p class="muted">Type a value.</p>`}</div></div>`;
 }

@@ -74,13 +74,14 @@ export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${C
 export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `BELLCAST_DATA=${inShell(me.value.data_folder)} ${command}` : command);
 
 /** What is missing, what it is for, and how to create one: a button, or by terminal. The first sentence of the text is its headline. */
-export function Empty({ icon, text, command, isPage, children }) {
+export function Empty({ icon, text, command, isFolded, isPage, children }) {
   const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text), line = command && inTerminal(command);
   return html`<div class="empty">
   ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headline}</b><//>${explanation && html`<p class="muted">${explanation}</p>`}${children}
-  ${command && html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><div class="snippet"><pre tabIndex="0"><code>${line}</code></pre><${Copy} what="the example" text=${line} /></div>`}
+  ${command && (isFolded ? html`<details><summary>By terminal</summary><${Snippet} of=${line} /></details>` : html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><${Snippet} of=${line} />`)}
 </div>`;
 }
+const Snippet = ({ of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${of} /></div>`;
 
 /** A text in which a setting with its value can be copied. */
 export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));

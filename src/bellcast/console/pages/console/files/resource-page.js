@@ -190,7 +190,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (!list.isCurrent) return null;
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
-    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
+    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command} isFolded=${none.isFolded}>${none.tools?.(page)}<//>`;
     const columns = columnsOf(resource, page);
     return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>

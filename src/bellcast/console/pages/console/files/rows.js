@@ -27,7 +27,7 @@ const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows, unless it is 0
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {((row: any) => string) | null} [table.group] the heading of a row, which is shown above the first row that has it
  * @param {boolean} [table.isDense] rows of one short line
@@ -100,7 +100,7 @@ function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
     const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = second.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share && html`<span class="share" style=${{ '--part': share(row) / most.get(column) }}></span>`}${isEmpty(value) ? '' : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) > 0 && html`<span class="share" style=${{ '--part': share(row) / most.get(column) }}></span>`}${isEmpty(value) ? '' : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 

@@ -36,7 +36,7 @@ export const tenants = {
   path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true,
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   columns: [
-    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} />`, of: (one) => one.key, text: (one) => one.name }, { name: 'State', of: unusualStateOf, show: (word) => html`<${State} of=${word} kind="warn" />`, width: '11rem' },
+    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => one.name && one.key }, { name: 'State', of: unusualStateOf, show: (word) => html`<${State} of=${word} kind="warn" />`, width: '11rem' },
     { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), share: (one) => one.recipients, width: '8.5rem' }, { name: 'Sent today', kind: 'number', of: (one) => sentToday(one) ?? html`<span title="not counted">–</span>`, share: (one) => one.sends_today ?? 0, width: '8.5rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Sent today counts from midnight UTC; + means at least as many.',
