@@ -12,7 +12,7 @@ import pytest
 
 from bellcast.client import Bellcast
 from bellcast.examples.demo import installation
-from bellcast.examples.demo.activity import TENANTS, Amounts, create
+from bellcast.examples.demo.activity import TENANTS, Amounts, create, name_of
 from bellcast.examples.demo.apps import DemoApp
 from bellcast.examples.demo.incidents import Incidents
 from bellcast.examples.demo.servers import DemoServers
@@ -126,6 +126,19 @@ def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
         assert [sum(one[kind] for one in stored) for kind in ("recipients", "announcements")] == [12, 3]
         assert sum(len(bell.runs.list(tenant=tenant).runs) for tenant in tenants) == 9
         assert sum(len(bell.messages.list(tenant=tenant).messages) for tenant in tenants) >= 3
+
+
+def test_mails_of_the_busy_data_name_their_recipients(bellcast_server):
+    amounts = Amounts(recipients=12, messages=0, runs=3, failed_runs=0, reminders=0, announcements=0)
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        assert create(bell, lambda done, total: None, lambda: False, amounts, "-named")
+
+        def mails():
+            pages = [bell.messages.list(tenant=f"{key}-named", channel="email") for key in TENANTS]
+            return [one for page in pages for one in page.messages]
+
+        assert eventually(mails)  # some recipients have no address
+        assert all(f"{name_of(one.recipient)}, see you soon." in one.content["text"] for one in mails())
 
 
 def test_announcements_of_the_busy_data_differ(bellcast_server):

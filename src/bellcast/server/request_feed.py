@@ -373,7 +373,7 @@ class ObservedCalls:
             event = FeedEvent(
                 kind="call",
                 at=ended,
-                text=f"{call.name}: {outcome}",
+                text=f"the app handled {call.name}" if outcome == "ok" else f"{call.name}: {outcome}",
                 tenant=call.tenant or "",
                 recipient=call.recipient,
                 connection=call.connection,

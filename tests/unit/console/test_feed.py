@@ -248,6 +248,18 @@ async def test_watched_call_with_large_data_is_kept_in_part(clock: FakeClock, fe
     assert len(msgspec.json.encode(event.fields)) < 50_000
 
 
+async def test_call_says_in_words_that_the_app_handled_it(clock: FakeClock, feed: LiveFeed) -> None:
+    handlers = Handlers()
+
+    @handlers.on("disconnect")
+    async def leave(call: Call) -> None: ...
+
+    call = Call(cast(Any, None), "disconnect", (), recipient=None, connection="1", dialect="native", tenant="")
+    await ObservedCalls(handlers, feed, clock).dispatch(call)
+    (event,) = feed.recent(EVERYTHING, 1)
+    assert (event.text, event.fields["outcome"]) == ("the app handled disconnect", "ok")
+
+
 def test_omitted_values_are_marked() -> None:
     assert redact([{str(number): 1 for number in range(10_000)}, 2])[0]["…"] == "…"
     assert redact([[0] * 10_000, 2])[-1] == "…"
