@@ -517,8 +517,11 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     page.get_by_role("button", name="Review and publish").click()
     page.get_by_role("dialog").get_by_role("button", name="Publish").click()
     expect(page.get_by_text("Publishing creates a copy for acme")).to_have_count(0)
+    owner.send("PUT", "/v1/templates/welcome-later", {"sms": {"text": "Hello"}})
     page.goto("/console/templates")
     expect(page.get_by_role("row").filter(has_text="welcome").filter(has_text="acme")).to_be_visible()
+    keys = page.locator(".row-link").all_inner_texts()
+    assert keys[keys.index("welcome") :][:3] == ["welcome", "welcome", "welcome-later"]  # below what it replaces
     assert owner.send("GET", "/v1/templates/welcome")["sms"] == {"text": "Hello"}
     page.goto("/console/templates/welcome?tenant=acme")
     for _ in range(2):

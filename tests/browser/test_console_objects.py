@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter
+from tests.browser.console import DESKTOP, HOSTILE, Console, add_filter
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
@@ -753,3 +753,32 @@ def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page],
     page.set_viewport_size({"width": 820, "height": 844})
     wait_until(lambda: card.bounding_box()["width"] > width, lambda: "the picture stays small")
     expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 100'))
+
+
+def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/unwritten", {})
+    page = open_console("/recipients", viewport=DESKTOP)
+    button = page.get_by_role("link", name="New recipient")
+    colour = button.evaluate("one => getComputedStyle(one).backgroundColor")
+    page.goto("/console/recipients/unwritten")
+    empty = page.locator(".pane .empty").filter(has_text="Nothing has been sent yet.")
+    assert empty.locator("pre").evaluate("one => one.scrollWidth <= one.clientWidth")
+    expect(empty).to_have_css("padding-top", "0px")
+    expect(button).to_have_css("background-color", colour)  # what is empty is not the list
+
+
+def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], owner: Console) -> None:
+    email = {"subject": "Booked", "blocks": [{"type": "heading", "text": "See you"}]}
+    owner.send("PUT", "/v1/templates/paper", {"email": email})
+    owner.send("PUT", "/v1/recipients/reader", {"email": "reader@example.com"})
+    draft = {"to": "reader", "template": "paper", "channels": ["email"]}
+    id = owner.send("POST", "/v1/notifications", draft)["notifications"][0]["id"]
+    message = owner.send("GET", "/v1/messages?recipient=reader")["messages"][0]["id"]
+    page = open_console("/account", color_scheme="dark")
+    for path in (f"/notifications/{id}", f"/messages/{message}"):
+        page.goto(f"/console{path}")
+        heading = page.frame_locator("iframe").get_by_role("heading", name="See you")
+        colour = heading.evaluate("one => getComputedStyle(one).color")
+        assert max(map(int, re.findall(r"\d+", colour))) < 100  # dark letters on light paper

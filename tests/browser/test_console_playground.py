@@ -28,6 +28,16 @@ def page(open_console: Callable[..., Page]) -> Page:
     return page
 
 
+def test_playground_shows_its_streams_and_its_forms_before_it_connects(page: Page) -> None:
+    for name in ("Send", "Publish"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
+    heights = page.locator(".frames").evaluate_all("all => all.map((one) => one.offsetHeight)")
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".pane").get_by_text("connected", exact=True)).to_have_count(4)
+    expect(page.get_by_role("button", name="Send", exact=True)).to_be_enabled()
+    assert page.locator(".frames").evaluate_all("all => all.map((one) => one.offsetHeight)") == heights
+
+
 def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_all_four_dialects(page: Page) -> None:
     loaded: set[str] = set()
 

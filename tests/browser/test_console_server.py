@@ -95,6 +95,23 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
         page.goto("/console/tenants/evil")
 
 
+def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    metrics = ["connections", "publishes", "latency_p95", "queue_age"]
+    latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
+    points = [[latest - 900_000 * number, 0, 0, 25, 0] for number in (3, 2, 1)]
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json={"metrics": metrics, "points": points}))
+    page.goto("/console/health")
+    chart = page.locator(".chart").filter(has_text="Latency, p95")
+    expect(chart.locator(".peak")).to_have_text("max 25 ms")
+    box, line, area = (
+        chart.locator(one).first.evaluate("one => one.getBoundingClientRect().toJSON()")
+        for one in ("svg", ".today", ".area")
+    )
+    assert line["top"] - box["top"] > 8  # a line of one value is not the upper edge
+    assert area["bottom"] - box["bottom"] == pytest.approx(0, abs=1)
+
+
 @pytest.mark.thorough
 def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
@@ -436,6 +453,16 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
         page.get_by_role("button", name="Delete mail").click()
     expect(page.locator("h1")).to_have_text("Providers")
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
+
+
+def test_only_pusher_app_has_its_test_and_its_code_on_the_page(open_console: Callable[..., Page]) -> None:
+    page = open_console("/pusher-apps")
+    expect(page.locator("pre")).to_contain_text("new Pusher(")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    page.locator(".row-link").click()
+    expect(page.locator(".pane pre")).to_be_visible()
+    expect(page.locator("pre")).to_have_count(1)
 
 
 @pytest.mark.thorough

@@ -90,6 +90,9 @@ def test_overview_shows_the_most_important_rows_and_then_the_others(open_console
     expect(rows.first).to_contain_text("10 e-mails failed through post0")
     page.get_by_role("button", name=re.compile("^Show .* more$")).click()
     expect(rows).to_have_count(8)
+    counts = re.findall(r"(\d+) (?:problem|notice)", page.locator(".headline b").inner_text())
+    expect(page.locator(".briefing li")).to_have_count(sum(map(int, counts)))
+    expect(page.locator(".briefing li.info")).to_have_count(1)  # simulated messages are counted too
     note = rows.first.locator(".note").bounding_box()
     assert note["y"] > rows.first.get_by_role("link").bounding_box()["y"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -492,6 +492,20 @@ def test_blocks_that_a_translation_lacks_are_named_and_copied_to_their_places(
     expect(missing).to_have_count(0)
 
 
+def test_bar_of_the_editor_is_whole_on_a_phone(
+    designed: dict[str, Any], open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport=PHONE)
+    page.get_by_label("Subject").fill("Your booking")
+    saved(page, owner)
+    for one in page.locator(".editor-bar :is(a, button, h1, .save-state)").all():
+        box = one.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+    assert page.locator(".save-state").evaluate("one => one.offsetWidth") < 20  # a dot, which no name cuts
+
+
 def test_editor_of_templates_stays_within_its_budget() -> None:
     files = [
         *FILES.glob("template-*"),

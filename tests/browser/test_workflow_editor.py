@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from tests.browser.console import THEMES, Console
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
@@ -440,6 +440,35 @@ def test_branches_are_ordered_and_steps_pasted_into_them(edit: Callable[..., Edi
     editor.card("mail").locator(".step-more").click()
     menu.get_by_role("menuitem", name="Review and publish").click()
     expect(editor.page.get_by_role("dialog")).to_contain_text("end-2")
+
+
+def test_nothing_covers_the_canvas(edit: Callable[..., Editor]) -> None:
+    editor = edit("open-flow", BUILT)
+    page = editor.page
+    editor.card("bell").locator(".step-more").click()
+    page.get_by_role("menuitem", name="Duplicate").click()
+    editor.publish()
+    bar = page.locator(".canvas-bar")
+    assert bottom_of(page.locator(".published")) <= top_of(bar)
+    editor.step("wait").dblclick()
+    page.locator(".inspector").get_by_label("For", exact=True).fill("soon")
+    problems = page.locator(".problem-lists")
+    expect(problems).to_contain_text("expected a duration")
+    for size in (page.viewport_size, PHONE):
+        page.set_viewport_size(size)
+        expect(page.get_by_role("group", name="Zoom")).to_have_count(0 if size == PHONE else 1)
+        assert bottom_of(page.locator(".flow-scroll")) <= top_of(problems)
+        assert bottom_of(problems) <= top_of(bar)
+
+
+def top_of(place: Locator) -> float:
+    top: float = place.evaluate("one => one.getBoundingClientRect().top")
+    return top
+
+
+def bottom_of(place: Locator) -> float:
+    bottom: float = place.evaluate("one => one.getBoundingClientRect().bottom")
+    return bottom
 
 
 def test_each_problem_leads_to_its_field(edit: Callable[..., Editor], owner: Console) -> None:

@@ -151,8 +151,8 @@ async def test_timeline_lists_decisions_and_the_outcome_of_the_message(tmp_path:
         (message,) = await ended(client)
         entries = await timeline(client, id)
         found = [(one["what"], one["channel"]) for one in entries]
-        assert found[:2] == [("accepted", None), ("created", "inbox")]
-        assert found[2:4] == [("routed", "inbox"), ("routed", "email")]
+        assert found[:3] == [("accepted", None), ("routed", "inbox"), ("routed", "email")]
+        assert found[3] == ("created", "inbox")  # what was decided comes before what it led to
         assert found[4:] == [("queued", "email"), ("simulated", "email")]
         assert entries[-1]["message"] == message["id"]
         assert [one["at"] for one in entries] == sorted(one["at"] for one in entries)
@@ -201,7 +201,7 @@ async def test_delayed_message_is_scheduled(tmp_path: Path) -> None:
         await client.put("/v1/recipients/alice", json=EMAIL)
         id = await send(client, channels=["inbox", {"channel": "email", "after": "10m", "unless": "seen"}])
         found = [one["what"] for one in await timeline(client, id)]
-        assert found == ["accepted", "created", "routed", "scheduled"]
+        assert found == ["accepted", "routed", "scheduled", "created"]
 
 
 async def test_python_client_explains_and_manages_objects(tmp_path: Path) -> None:
@@ -245,7 +245,8 @@ async def test_recipient_alone_is_explained_by_the_last_notification_and_its_fac
         assert found["verdict"] == "partly_delivered"
         assert "The recipient is not connected." in found["text"]
         facts = [(one["what"], one["channel"], one["rule"], one["notification"]) for one in found["facts"]]
-        assert facts[-2:] == [("skipped", "email", "type", id), ("refused", None, refused.json()["code"], None)]
+        assert facts[-3:-1] == [("skipped", "email", "type", id), ("created", "inbox", None, id)]
+        assert facts[-1] == ("refused", None, refused.json()["code"], None)
         assert [one["path"] for one in found["actions"]] == ["/v1/recipients/alice/preferences"]
         later = await explain(client, since="2999-01-01T00:00:00Z")
         assert (later["verdict"], later["facts"]) == ("nothing_sent", [])

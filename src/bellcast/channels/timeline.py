@@ -34,11 +34,6 @@ def timeline(
     accepted = TimelineEntry(at=item.notification.created_at, what="accepted")
     entries = [
         *([accepted] if decisions or item.announcement or not item.has_row else ()),
-        *(_inbox_entries(item, now) if item.has_row else ()),
-        *(
-            TimelineEntry(at=times.to_rfc3339(one.at), what="written", detail=_written(one), channel="inbox")
-            for one in writes
-        ),
         *(
             TimelineEntry(
                 at=times.to_rfc3339(one.decided_at),
@@ -51,6 +46,11 @@ def timeline(
             )
             for one in ordered
             if one.message not in released or one.due_at
+        ),
+        *(_inbox_entries(item, now) if item.has_row else ()),
+        *(
+            TimelineEntry(at=times.to_rfc3339(one.at), what="written", detail=_written(one), channel="inbox")
+            for one in writes
         ),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
         *(

@@ -1,6 +1,7 @@
 """Messages sent, or to be sent, through channels other than the inbox."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +34,7 @@ from bellcast.rest import audit, context, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
+from bellcast.rest.tenants import TenantQuery
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
@@ -40,6 +42,15 @@ HTML_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'; sandbox",
 }
+# The condition of a style rule for one color scheme.
+COLOR_SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", re.IGNORECASE)
+ALWAYS, NEVER = "(min-width:0)", "(max-width:0)"
+
+
+class SchemeQuery(TenantQuery, frozen=True, kw_only=True):
+    """The color scheme in which an e-mail is shown; without one, that of the browser."""
+
+    scheme: Literal["light", "dark"] | None = None
 
 
 class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
@@ -128,7 +139,12 @@ async def attempts(call: ResourceCall[None]) -> AttemptList:
     return AttemptList(message.state, message.reason, message.attempts)
 
 
-@MESSAGES.get(Any, "/html", **{**OF_EMAIL, "response_types": {200: responses.HTML}})
+def in_scheme(text: str, scheme: str) -> str:
+    """Return the HTML of an e-mail with the style rules of this color scheme, whatever the browser prefers."""
+    return COLOR_SCHEME.sub(lambda rule: ALWAYS if rule[1].lower() == scheme else NEVER, text)
+
+
+@MESSAGES.get(Any, "/html", **{**OF_EMAIL, "response_types": {200: responses.HTML}, "query": SchemeQuery})
 async def html(call: ResourceCall[None]) -> Any:
     """Read the HTML of an e-mail.
 
@@ -137,7 +153,8 @@ async def html(call: ResourceCall[None]) -> Any:
     text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
     if not text:
         raise Conflict("Only e-mails with HTML are available in this form.")
-    return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
+    scheme = request_body.query(call.request, SchemeQuery).scheme
+    return responses.complete(200, (in_scheme(text, scheme) if scheme else text).encode(), responses.HTML, HTML_HEADERS)
 
 
 @MESSAGES.act("/retry", Retried, status=202, roles=ONE_BY_ONE, refusals=(NotFound, Conflict))

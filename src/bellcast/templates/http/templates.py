@@ -1,6 +1,5 @@
 """Templates: content with variables, per channel and language."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -9,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.auth.editor_tokens import EditorClaims
 from bellcast.channels.catalog import Catalog, no_template
-from bellcast.channels.http.messages import HTML_HEADERS
+from bellcast.channels.http.messages import HTML_HEADERS, in_scheme
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
@@ -37,9 +36,6 @@ from bellcast.workflows.template_samples import Sample
 
 T = TypeVar("T", bound=Struct)
 
-# The condition of a style rule for one color scheme.
-COLOR_SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", re.IGNORECASE)
-ALWAYS, NEVER = "(min-width:0)", "(max-width:0)"
 # What mail programs without rules for a dark scheme do to an e-mail, approximately.
 INVERTED = (
     "<style>html{filter:invert(1) hue-rotate(180deg);background:#fff}body{min-height:100vh;margin:0}"
@@ -464,8 +460,7 @@ async def _html(request: ApiRequest, subject: Subject, look: LookQuery, ancestor
         policy = policy.replace("img-src data:", "img-src data: https:")
     headers = HTML_HEADERS | {"content-security-policy": policy}
     if look.scheme is not None:
-        shown = "dark" if look.scheme == "dark" else "light"
-        text = COLOR_SCHEME.sub(lambda rule: ALWAYS if rule[1].lower() == shown else NEVER, text)
+        text = in_scheme(text, "dark" if look.scheme == "dark" else "light")
     text += INVERTED if look.scheme == "inverted" else ""
     return responses.complete(200, text.encode(), responses.HTML, headers)
 

@@ -94,9 +94,9 @@ export function Message({ page }) {
 /** The HTML and text parts of an e-mail. The HTML is in a frame without scripts, and its policy blocks all loading. */
 function Mail({ one, page }) {
   const [form, setForm] = useState(one.content.html ? 'HTML' : 'Text');
-  const url = (name) => withQuery(path`/v1/messages/${one.id}/${name}`, tenantOf(page));
+  const url = (name, look) => withQuery(path`/v1/messages/${one.id}/${name}`, { ...tenantOf(page), ...look });
   const shown = {
-    HTML: () => html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${url('html')}`}></iframe><p class="muted">Images of other servers are not loaded.</p>`,
+    HTML: () => html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${url('html', { scheme: 'light' })}`}></iframe><p class="muted">Images of other servers are not loaded.</p>`,
     Text: () => html`<pre tabIndex="0">${one.content.text ?? ''}</pre>`,
     Source: () => html`<${Source} url=${url('raw')} />`,
   };

@@ -129,7 +129,7 @@ function NewServer({ page }) {
 function Briefing({ page, reason, rows, isNew }) {
   const [isWhole, setWhole] = useState(false), shown = rows.length > SHOWN + 1 ? SHOWN : rows.length; // a button for one row takes as much room
   const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
-  const parts = [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning')].filter(Boolean);
+  const parts = problems + warnings > 0 ? [[problems, 'problem'], [warnings, 'warning'], [notices, 'notice']].filter(([all]) => all > 0).map((part) => count(...part)) : [];
   const kind = reason || problems > 0 ? 'bad' : warnings > 0 ? 'warn' : 'ok', server = reason ? 'Server not ready' : 'Server ready';
   return html`<div class="headline"><span class=${kind}><${Icon} name=${kind} /></span><b>${reason ?? (parts.length > 0 ? parts.join(' · ') : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b>${!reason && parts.length > 0 && html`<span class="muted">in 24 hours</span>`}
       ${page.mayOpen('/health') ? html`<a class="tag" href=${page.url('/health')}>${server}</a>` : html`<span class="tag">${server}</span>`}</div>

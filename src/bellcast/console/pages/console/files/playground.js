@@ -35,7 +35,7 @@ export function Playground({ page }) {
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
     <${Card} title="Connect on all four dialects"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
       <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//>
-      ${target && html`<${Composer} key=${`composer ${target.token}`} ...${target} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} />`}<//>
+      <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} /><//>
     <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} sentAt=${sentAt} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
 }
 
@@ -79,8 +79,8 @@ function Frame({ event, data, at, latency }) {
   return data === undefined ? html`<b>${event}</b> ${time}` : html`<details><summary><b>${event}</b><code>${time} ${typeof data === 'string' ? data : JSON.stringify(data)}</code></summary><${Json} of=${data} /></details>`;
 }
 
-/** Two forms that send; `type` receives what is typed, and `sentAt` when it was sent. */
-function Composer({ recipient, topic, tenant, type, sentAt }) {
+/** Two forms that send once the recipient is connected; `type` receives what is typed, and `sentAt` when it was sent. */
+function Composer({ recipient, topic, tenant, isReady, type, sentAt }) {
   const inTenant = tenant && { tenant };
   const [sent, setSent] = useState('');
   const post = (path, body) => {
@@ -91,9 +91,9 @@ function Composer({ recipient, topic, tenant, type, sentAt }) {
     const { notifications } = await post('/v1/notifications', { to: recipient, title, ...(body && { body }) });
     setSent(`Stored as ${notifications[0].id}.`);
   };
-  return html`<div class="composer" onInput=${type}><${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" /><//>
+  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" /><//>
     <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//>
-    <p role="status" class="muted">${sent}</p></div>`;
+    <p role="status" class="muted">${sent}</p></fieldset>`;
 }
 
 /** The code of the two sends, which is updated as the operator types. */

@@ -37,6 +37,7 @@ const POLL_MS = 15_000;
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
  * @property {any} [histogram] a component above the rows while they are filtered by time only
+ * @property {any} [alone] a component below the only row, `of` it, while no object is open
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
@@ -81,6 +82,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
+      ${resource.alone && !isOpen && list.count === 1 && html`<${resource.alone} of=${list.chunks[0][0]} />`}
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
   </div>`;

@@ -73,5 +73,5 @@ export function Seen({ one, messages, tenant }) {
 }
 
 const Mail = ({ message, tenant }) => html`<div class="mail"><p dir="auto"><b>${message.content.subject || '(no subject)'}</b><br /><small>to ${message.to}</small></p>${message.content.html
-  ? html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${withQuery(path`/v1/messages/${message.id}/html`, tenant)}`}></iframe>` : html`<pre tabIndex="0">${message.content.text ?? ''}</pre>`}</div>`;
+  ? html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${withQuery(path`/v1/messages/${message.id}/html`, { ...tenant, scheme: 'light' })}`}></iframe>` : html`<pre tabIndex="0">${message.content.text ?? ''}</pre>`}</div>`;
 export const Phone = ({ content }) => html`<div class="phone">${content.title && html`<b dir="auto">${content.title}</b>`}<p dir="auto">${content.body ?? content.text ?? ''}</p></div>`;

@@ -17,10 +17,13 @@ const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
 /** The channels as icons, as the list of workflows shows steps. */
 export const Channels = ({ of: parts }) => html`<span class="chain" role="img" aria-label=${parts.map((part) => CHANNEL_NAMES[part]).join(', ')}>${parts.map((part) => html`<span key=${part} class=${`avatar tone-${typeOf({ type: part }).tone}`} title=${CHANNEL_NAMES[part]}><${Icon} name=${typeOf({ type: part }).icon} /></span>`)}</span>`;
 
+/** A tenant's own template is below the one that it replaces. */
+const byKey = (one, other) => one.key.localeCompare(other.key) || (one.tenant ?? '').localeCompare(other.tenant ?? '');
+
 const KIND = { name: 'template', path: '/templates' };
 
 export const templates = {
-  path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, isTall: true, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, isTall: true, order: byKey, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Template', kind: 'title', lead: (one) => html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`, of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject) }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '8.5rem' },
     page.may(CONTENT) && { name: 'Languages', of: (one) => Object.keys(one.translations ?? {}).length > 0 && ['default', ...Object.keys(one.translations)].join(', '), width: '7rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`, width: '11rem' }, { name: 'Version', kind: 'number', of: (one) => (one.version === 0 ? 'draft' : `v${one.version}${one.draft ? ' + draft' : ''}`), width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
