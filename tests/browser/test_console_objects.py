@@ -752,7 +752,7 @@ def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page],
     width = card.bounding_box()["width"]
     page.set_viewport_size({"width": 820, "height": 844})
     wait_until(lambda: card.bounding_box()["width"] > width, lambda: "the picture stays small")
-    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 100'))
+    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 101'))
 
 
 def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
