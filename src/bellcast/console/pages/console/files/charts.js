@@ -14,7 +14,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const WIDTH = 320;
 const HEIGHT = 72;
-/** How much higher than the highest value a chart is whose headline is that value. */
+/** How much higher than the highest value a chart is if its headline is that value. */
 const ROOM = 1.25;
 /** A shorter drag is a click. */
 const MIN_DRAG_PX = 4;
