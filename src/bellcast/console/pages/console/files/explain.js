@@ -4,10 +4,11 @@
 import { html, signal, useRef, useState } from './html.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Confirm, Dialog, Field, Form, Icon, Moment, Time, Undoable, prose } from './parts.js';
+import { Card, Confirm, Dialog, Field, Form, Icon, Moment, Time, prose } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
+import { Undoable } from './undoable.js';
 import { stepsOf } from './workflow-model.js';
 
 /** Raised when a suggestion has changed preferences, which the page may show. */

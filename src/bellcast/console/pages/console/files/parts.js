@@ -98,23 +98,6 @@ export const dialectOf = ({ protocol, transport }) => (protocol === 'native' ? t
 /** The same with the colour of the dialect. */
 export const Dialect = ({ of }) => html`<span class=${`dialect ${dialectOf(of)}`}>${dialectName(of)}</span>`;
 
-/** A button that acts at once. `act` resolves to what was done and how to undo it, `{done, undo}`, or to nothing. */
-export function Undoable({ word, act, isPrimary = true }) {
-  const [done, setDone] = useState(null);
-  const [problem, setProblem] = useState('');
-  const attempt = async (next) => {
-    setProblem('');
-    try {
-      setDone(await next() ?? null);
-    } catch (failed) {
-      setProblem(failed.message);
-    }
-  };
-  const error = problem && html`<span class="error" role="alert">${problem}</span>`;
-  if (!done) return html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => attempt(act)}>${word}</button>${error}`;
-  return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${done.done} <button type="button" onClick=${() => attempt(done.undo)}>Undo</button>${error}</span>`;
-}
-
 /** A modal dialog, which is open while it is rendered. `close` is called when it closes; the focus returns to where it was. */
 export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {
   const place = useRef(null), isGone = useRef(false);

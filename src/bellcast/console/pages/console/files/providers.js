@@ -7,11 +7,12 @@ import { Loaded, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { Channel, ChannelSign, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Undoable, matching, withSettings } from './parts.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
+import { Undoable } from './undoable.js';
 
 await loadStyle('providers.css');
 

@@ -2,13 +2,15 @@
  * Schedules: when each sends next, and one with its next times, to run it now or pause it.
  */
 import { html } from './html.js';
-import { cronText, duration, fullTime, toneOf, weekdayTime, zonedHour } from './format.js';
+import { cronText } from './cron-text.js';
+import { duration, fullTime, toneOf, weekdayTime, zonedHour } from './format.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
-import { Card, Confirm, Moment, Type, Undoable } from './parts.js';
+import { Card, Confirm, Moment, Type } from './parts.js';
 import { exchange, get, path, request, withQuery } from './server.js';
+import { Undoable } from './undoable.js';
 
 const KIND = {
   name: 'schedule', path: '/schedules',

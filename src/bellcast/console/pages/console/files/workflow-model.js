@@ -3,7 +3,8 @@
  *
  * A path is that of the server's errors: `steps.1.branches.0.steps.0`. Fields that are not known here stay as they are.
  */
-import { count, cronText } from './format.js';
+import { cronText } from './cron-text.js';
+import { count } from './format.js';
 
 /** Types of steps in the order of the menu, with their icons, colours and first fields. */
 export const TYPES = {
