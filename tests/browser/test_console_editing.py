@@ -167,6 +167,9 @@ def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page],
 @pytest.mark.parametrize("path", ["types", "workflows", "templates"])
 def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..., Page], path: str) -> None:
     page = open_console(f"/{path}?edit=new", viewport=DESKTOP)
+    expect(
+        page.get_by_label("Key", exact=True)
+    ).to_be_visible()  # hidden, and at another place, until the form is complete
     key, tenant = (page.get_by_label(name, exact=True).bounding_box() for name in ("Key", "Tenant"))
     assert (key["y"], key["width"] > 2 * tenant["width"]) == (tenant["y"], True)
     page.get_by_role("link", name=f"Back to {path.title()}").click()
