@@ -272,9 +272,14 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
         f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "rita", "titel": "No"}
     )
     now = time.time_ns() // 1_000_000
-    series = {"step": "15m", "metrics": ["requests", "refusals"], "points": [[now, 7, 1]]}
     page = open_console("/account")
-    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    points = {"requests,refusals": [now, 7, 1], "refusals": [now, 3]}
+
+    def count(route: Route) -> None:
+        metrics = parse_qs(urlsplit(route.request.url).query)["metrics"][0]
+        route.fulfill(json={"step": "15m", "metrics": metrics.split(","), "points": [points[metrics]]})
+
+    page.route("**/v1/stats/series*", count)
     page.goto("/console/requests?route=/v1/notifications")
     row = page.locator(".chunk .row").filter(has_text="Hello 5")
     expect(row).to_contain_text("201 POST /v1/notificationsHello 5 to ritaproject secret")
@@ -282,6 +287,9 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
     expect(page.locator(".day").first).to_contain_text(re.compile(r"^Today, \d\d:\d\d$"))
     page.goto("/console/requests")
     expect(page.get_by_text("7 requests in the last 24 hours, 1 refused")).to_be_visible()
+    page.get_by_role("button", name="Refused").click()
+    expect(page.get_by_text("3 refused requests in the last 24 hours")).to_be_visible()
+    page.get_by_role("button", name="All", exact=True).click()
     page.get_by_role("link", name="POST /v1/notifications").nth(1).click()
     page.get_by_text("Repeat by terminal").click()
     expect(page.locator(".snippet")).to_contain_text("curl -X POST")

@@ -285,8 +285,12 @@ def test_page_of_a_pusher_app_tests_its_connection(operator: Operator) -> None:
     expect(outcome.first).to_be_visible()
 
 
-def test_audit_log_names_who_changed_what(operator: Operator) -> None:
+def test_audit_log_names_who_changed_what(operator: Operator, owner: Console) -> None:
+    owner.send("POST", "/v1/keys", {"name": "report", "scopes": ["read", "observe"]})
     operator.open("Audit")
+    expect(operator.page.get_by_role("row").filter(has_text="report").first).to_contain_text(
+        "name: report · scopes: read, observe"
+    )
     entry = operator.page.get_by_role("row").filter(has_text="created the first owner")
     expect(entry).to_contain_text("olive@example.com created the first owner")
     operator.page.get_by_role("link", name="created the first owner").click()

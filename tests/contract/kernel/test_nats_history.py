@@ -323,6 +323,22 @@ async def test_missing_event_is_read_from_the_log_without_another_connection(
     assert (node.data, node.lost, reconnects(node)) == ([1, 2, 3, 4, 5, 6, 7], [], 0)
 
 
+@pytest.mark.parametrize("later", ["a", "b"])
+async def test_missing_first_event_of_a_new_subscription_is_read_or_reported(
+    start: Start, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    node, other = await start(), await start()
+    await other.publish("b", 0)  # begins the log
+    await node.follow(A, B)
+    lose_messages(node.transport, monkeypatch)
+    await other.publish("a", 1)
+    for number, topic in enumerate((later, "a"), 2):
+        await other.publish(topic, number)
+    await wait_until(lambda: node.data[-1:] == [3])
+    delivered, lost = ([1, 2, 3], []) if later == "a" else ([2, 3], [A])
+    assert (node.data, node.lost, reconnects(node)) == (delivered, lost, 0)
+
+
 async def test_missing_event_delays_its_tenant_and_no_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     node, other = await start(), await start()
     acme = topic_stream("acme", "a")

@@ -46,7 +46,7 @@ class NatsTransport:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._subscriptions: dict[Stream, int] = {}
-        # By subscription: its stream, and the epoch and the sequence of the newest stored event.
+        # By subscription: its stream, and the epoch and the sequence of the newest stored event, or of the end of the log when it began.
         self._followed: dict[int, tuple[Stream, bytes, int]] = {}
         # Of streams of which no event has arrived on this connection: the newest stored event that arrived on the one before, and
         # the last one of the tenant there.
@@ -186,7 +186,7 @@ class NatsTransport:
                 return
             if int(before) > last:
                 self.on_hole(stream, EventId(int(epoch, 16), last))
-        elif (earlier := self._earlier.pop(stream, None)) is not None:
+        if (earlier := self._earlier.pop(stream, None)) is not None:
             last_id, end = earlier
             if last_id.epoch == int(epoch, 16) and int(before) > last_id.offset:
                 self.on_earlier_hole(stream, last_id, end)
@@ -201,6 +201,13 @@ class NatsTransport:
             _, epoch, last = self._followed.get(sid, (stream, b"", 0))
             if epoch and int(epoch, 16) == id.epoch and id.offset > last:
                 self._followed[sid] = (stream, epoch, id.offset)
+
+    def begin(self, streams: Sequence[Stream], end: EventId) -> None:
+        """As in `TopicLog.begin`, for streams of which no event has arrived on this connection."""
+        for stream in streams:
+            sid = self._subscriptions.get(stream, 0)
+            if sid in self._followed and not self._followed[sid][1]:
+                self._followed[sid] = (stream, b"%x" % end.epoch, end.offset)
 
     def _fail(self, failure: BaseException) -> None:
         """Fail what waits for the server."""

@@ -200,6 +200,9 @@ class NatsLog(TopicLog):
     def advance(self, read: Mapping[Stream, EventId]) -> None:
         self._transport.advance(read)
 
+    def begin(self, streams: Sequence[Stream], end: EventId) -> None:
+        self._transport.begin(streams, end)
+
     async def close(self) -> None:
         for lookup in self._lookups.values():
             lookup.cancel()

@@ -140,6 +140,10 @@ class TopicLog(Protocol):
         """Treat the events of each stream up to an id as received, because they were read: none of them is a hole."""
         return
 
+    def begin(self, streams: Sequence[Stream], end: EventId) -> None:
+        """Regard events after `end` as a hole before the first event of a stream too. Those up to `end` were read, or received."""
+        return
+
     async def close(self) -> None:
         """Close what the log has opened, if it uses more than the transport's connections."""
         return

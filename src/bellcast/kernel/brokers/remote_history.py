@@ -219,6 +219,7 @@ class RemoteHistory(TopicHistory):
                                 self._delivered[tenant] = read.end
                     if interruptions != self._interruptions:
                         continue
+                    self._log.begin(kept, read.end)
                     if kind == "missed":
                         return _missed(read, kept, after, collected)
                     return _newest(read, collected, limit)

@@ -144,12 +144,12 @@ const requestOf = ({ action, target }) => `${action.includes(' /') ? action.spli
 
 /** A changed value as a few words; null if it is longer. */
 function wordsOf(value) {
-  const text = value === null ? 'none' : typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const text = value === null ? 'none' : Array.isArray(value) && value.every((one) => typeof one !== 'object') ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value);
   return text.length <= MAX_WORDS ? text : null;
 }
 const MAX_WORDS = 40;
 const isBrief = ({ from, to }) => wordsOf(from) !== null && wordsOf(to) !== null;
-const summaryOf = (entry) => changesOf(entry).map((one) => (isBrief(one) ? `${one.field}: ${one.from === null ? '' : `${wordsOf(one.from)} → `}${wordsOf(one.to)}` : one.field)).join(', ');
+const summaryOf = (entry) => changesOf(entry).map((one) => (isBrief(one) ? `${one.field}: ${one.from === null ? '' : `${wordsOf(one.from)} → `}${wordsOf(one.to)}` : one.field)).join(' · ');
 
 /** Ok, or why it was refused. */
 const outcomeOf = ({ outcome }) => outcome.replaceAll('_', ' ');

@@ -37,6 +37,7 @@ const POLL_MS = 15_000;
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
  * @property {any} [histogram] a component above the rows while they are filtered by time only
+ * @property {Record<string, any>} [histograms] the same, while another filter alone has this value
  * @property {any} [alone] a component below the only row, `of` it, while no object is open
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
@@ -72,13 +73,15 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   // The same key can exist in several tenants, an id cannot.
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
   const tools = resource.tools?.(page, list.count);
+  const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
+  const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[query[filtered[0].name]];
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
-      ${resource.histogram && filters.every(({ name }) => name === 'range' || !query[name]) && html`<${resource.histogram} page=${page} isHidden=${list.isCurrent && list.count === 0 && !isFiltered} range=${query.range} chosen=${chosen} />`}
+      ${histogram && html`<${histogram} page=${page} isHidden=${list.isCurrent && list.count === 0 && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
