@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 91_256),
+    "lines": (0, 91_271),
     "modules": (0, 567),
     "classes": (0, 1_245),
-    "functions": (0, 5_819),
+    "functions": (0, 5_822),
     "private functions used once": (0, 692),
-    "functions that only pass their parameters on": (0, 30),
+    "functions that only pass their parameters on": (0, 31),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
