@@ -119,9 +119,32 @@ def test_new_rows_are_counted_and_shown_on_request(open_console: Callable[..., P
     expect(page.get_by_role("button", name="2 new")).to_have_count(0)
 
 
+def test_address_is_suppressed_in_the_tenant_of_the_form_and_found(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for address in ("first@example.com", "second@example.com"):
+        owner.send("PUT", f"/v1/suppressions/email/{address}?tenant=acme")
+    page = open_console("/suppressions?new=yes&tenant=acme")
+    page.get_by_label("Channel").select_option("SMS")
+    page.get_by_label("Address", exact=True).fill("+436601234567")
+    expect(page.get_by_label("Tenant")).to_have_value("acme")
+    page.get_by_role("button", name="Suppress", exact=True).click()
+    rows = page.locator(".chunk .row")
+    expect(rows).to_have_count(3)
+    page.get_by_role("searchbox", name="Address contains").fill("second@")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("second@example.com")
+    for channel, address in (
+        ("email", "first@example.com"),
+        ("email", "second@example.com"),
+        ("sms", "%2B436601234567"),
+    ):
+        owner.send("DELETE", f"/v1/suppressions/{channel}/{address}?tenant=acme")
+
+
 def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/suppressions?new=yes")
-    page.get_by_label("Address").fill("gone@example.com")
+    page.get_by_label("Address", exact=True).fill("gone@example.com")
     page.get_by_role("button", name="Suppress", exact=True).click()
     expect(page.locator("h1")).to_have_text("Suppressions")
     expect(page.get_by_role("row").filter(has_text="gone@example.com")).to_contain_text("manual")

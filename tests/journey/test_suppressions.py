@@ -30,6 +30,22 @@ async def test_suppressions_are_written_listed_and_deleted(tmp_path: Path) -> No
         assert (await client.get("/v1/suppressions?tenant=acme")).json()["suppressions"] == []
 
 
+async def test_suppressions_are_found_by_a_part_of_their_address(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        for path in ("email/alice@example.com", "email/bob@example.org", "sms/%2B436601234567"):
+            await client.put(f"/v1/suppressions/{path}")
+            await client.put(f"/v1/suppressions/{path}?tenant=acme")
+        for query, found in (
+            ("text=EXAMPLE.com", ["alice@example.com"]),
+            ("text=_", []),
+            ("text=66&tenant=*", ["+436601234567"] * 2),
+            ("text=", ["alice@example.com", "bob@example.org", "+436601234567"]),
+        ):
+            rows = (await client.get(f"/v1/suppressions?{query}")).json()["suppressions"]
+            assert [one["address"] for one in rows] == found
+        assert (await client.get("/v1/suppressions", params={"text": "x" * 101})).status_code == 422
+
+
 @pytest.mark.parametrize("path", ["fax/1", "email/nonsense", "sms/0660", "inbox/alice"])
 async def test_unusable_suppression_is_refused(tmp_path: Path, path: str) -> None:
     async with app(tmp_path) as (_, client):

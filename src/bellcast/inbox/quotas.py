@@ -51,12 +51,14 @@ class Quotas(Struct, eq=False):
             if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
                 midnight = (self._day + 1) * times.DAY_MS
                 raise TooMany(
-                    f"This tenant may send {per_day} notifications per day (UTC).",
+                    f"Notifications of this tenant are limited to {per_day} per day (UTC).",
                     retry_after=(midnight - now) // 1000 + 1,
                 )
         wait = self.rates.take(_bucket(tenant), per_second, now, sends)
         if wait:
-            raise TooMany(f"This tenant may send {per_second} notifications per second.", retry_after=math.ceil(wait))
+            raise TooMany(
+                f"Notifications of this tenant are limited to {per_second} per second.", retry_after=math.ceil(wait)
+            )
         if per_day:
             self._unsaved[tenant] += sends
 

@@ -7,10 +7,10 @@ and answer. What is special about an object is in the function; what is not that
 import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.kernel import ids
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RowKey
@@ -34,6 +34,11 @@ P = TypeVar("P", bound=Struct)
 KEY_PARTS = re.compile(r"\{(\w+):")
 # Filters by keys of which each tenant has its own.
 UNIQUE_IN_TENANT = ("recipient", "notification", "run", "trigger")
+
+
+# Maximum characters of a text that is searched in a list: each row compares it at every place of its texts.
+MAX_SEARCHED = 100
+SearchedText = Annotated[str, Meta(max_length=MAX_SEARCHED)]
 
 
 class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from bellcast.auth.store import ApiKey
 from bellcast.channels.links import PreferencesGrant
 from bellcast.kernel import times
-from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal, containing
 from bellcast.kernel.errors import Forbidden
-from bellcast.recipients.store.recipients import containing
 from bellcast.recipients.types import (
     Recipient,
     RecipientFields,
@@ -107,7 +106,7 @@ async def test_records_are_found_by_a_part_of_key_name_or_email(app: App, text: 
     }.items():
         await app.store.recipients.put("", key, fields, app.now, replace=False)
     await app.store.recipients.put("acme", "adler", RecipientFields(), app.now, replace=False)
-    query = ListQuery(tenants=[""], filters={"text": containing(text)}, is_counted=True)
+    query = ListQuery(tenants=[""], filters=containing(text), is_counted=True)
     page = await app.store.recipients.page(query)
     assert ([one.key for one in page.items], page.total) == (found, ListTotal(len(found), exact=True))
 
@@ -119,7 +118,7 @@ async def test_matches_of_several_tenants_are_counted_up_to_the_first_bound(
         for number in range(4):
             await app.store.recipients.put(tenant, f"r{number}", RecipientFields(name="x"), app.now, replace=False)
     monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 3)
-    tenants, filters = ["counted-1", "counted-2"], {"text": containing("x")}
+    tenants, filters = ["counted-1", "counted-2"], containing("x")
     query = ListQuery(tenants=tenants, filters=filters, limit=1, is_counted=True)
     assert (await app.store.recipients.page(query)).total == ListTotal(3, exact=False)
 

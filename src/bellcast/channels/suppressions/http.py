@@ -1,15 +1,17 @@
 """Suppressed addresses over HTTP."""
 
+from msgspec.structs import replace
+
 from bellcast.channels import addresses
 from bellcast.channels.suppressions import store
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, SuppressedAddress, SuppressionReason
 from bellcast.kernel import times, validation
-from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
+from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall, SearchedText
 
 
 def _key(request: ApiRequest) -> tuple[ExternalChannel, str]:
@@ -30,12 +32,20 @@ SUPPRESSIONS = Resource(
 )
 
 
-@SUPPRESSIONS.page(store.LIST, SuppressedAddress)
-async def page(listing: Listing[ObjectsQuery]) -> ListPage[SuppressedAddress]:
+class SuppressionsQuery(ObjectsQuery, frozen=True, kw_only=True):
+    """A page of suppressed addresses. `text` is a part of them; the case of letters is ignored (on SQLite: of ASCII letters)."""
+
+    text: SearchedText | None = None
+
+
+@SUPPRESSIONS.page(store.LIST, SuppressedAddress, query=SuppressionsQuery)
+async def page(listing: Listing[SuppressionsQuery]) -> ListPage[SuppressedAddress]:
     """List suppressed addresses.
 
     By channel and address. With `?tenant=*`, those of all tenants, by tenant, channel and address."""
-    return await Suppressions(listing.ctx.engines.db).page(listing.list_query)
+    return await Suppressions(listing.ctx.engines.db).page(
+        replace(listing.list_query, filters=containing(listing.query.text))
+    )
 
 
 @SUPPRESSIONS.put(SuppressionReason, SuppressedAddress, is_body_optional=True, example={"reason": "requested by phone"})

@@ -14,7 +14,7 @@ from bellcast.recipients.types import Recipient
 
 _item = columns.reader(SuppressedAddress, tenant=lambda tenant: tenant or None, created_at=times.to_rfc3339)
 
-LIST = KeysetList("suppressions", ("tenant", "channel", "address"), _item)
+LIST = KeysetList("suppressions", ("tenant", "channel", "address"), _item, filters=("text",))
 
 
 class Suppressions(StoreTable):

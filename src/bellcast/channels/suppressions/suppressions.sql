@@ -9,6 +9,7 @@ WHERE suppressions.reason IN ('bounce', 'complaint', 'stop')
 -- Suppressed addresses, by channel and address.
 SELECT tenant, channel, address, reason, created_at
 FROM suppressions
+FILTER CAST(:text AS TEXT) IS NULL OR lower(address) LIKE lower(:text) ESCAPE '\'
 ORDER BY tenant, channel, address
 
 -- name: suppression_write

@@ -1,5 +1,6 @@
 """Lists that are read in pages, by the key of their rows: of one tenant, of several, or of all."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -26,6 +27,15 @@ class CreatedRange(NamedTuple):
 
 
 ANY_TIME = CreatedRange(0, 2**62)
+
+
+# In a pattern of LIKE.
+WILDCARD = re.compile(r"[\\%_]")
+
+
+def containing(text: str | None) -> dict[str, str | None]:
+    """Return the filter `text` of a list, for rows that contain a text; without one, for all."""
+    return {"text": "%" + WILDCARD.sub(r"\\\g<0>", text) + "%" if text else None}
 
 
 class ListTotal(Struct, frozen=True):

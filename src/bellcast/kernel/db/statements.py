@@ -137,6 +137,8 @@ def compose_list(name: str, text: str) -> Iterator[tuple[str, str]]:
     `messages_of_tenant_total` a count, and `messages_of_tenant_matching` one with the filters."""
     comment, *parts = CLAUSE.split(text)
     clauses = {keyword: part.strip() for keyword, part in zip(parts[::2], parts[1::2], strict=True)}
+    # In parentheses: an OR in a condition must not set the others aside, such as the tenant.
+    where, filtered = (f"({clauses[one]})" if one in clauses else "" for one in ("WHERE", "FILTER"))
     key = [column.removesuffix(" DESC") for column in clauses["ORDER BY"].split(", ")]
     direction = " DESC" if clauses["ORDER BY"].endswith(" DESC") else ""
     scopes: list[tuple[str, ...]] = [()]
@@ -150,8 +152,8 @@ def compose_list(name: str, text: str) -> Iterator[tuple[str, str]]:
             _bound(columns, "<" if direction else ">", "after"),
             _bound(columns, ">=" if direction else "<=", "until"),
         ]
-        examined = _all([clauses.get("WHERE", ""), *owned, *bounds])
-        shown = _all([examined, clauses.get("FILTER", "")])
+        examined = _all([where, *owned, *bounds])
+        shown = _all([examined, filtered])
         order = ", ".join(f"{column}{direction}" for column in columns)
         place = "_of_".join([name, *scope[-1:]])
         source = f"FROM {clauses['FROM']} WHERE"

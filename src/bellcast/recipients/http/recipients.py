@@ -4,12 +4,12 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 from msgspec.structs import force_setattr, replace
 
 from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel import validation
-from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
 from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body, responses
@@ -23,14 +23,12 @@ from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, SearchedText
 from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 # Fields in the audit log. Values that may identify a person are omitted.
 AUDITED = ("roles", *RECORD_FIELDS)
-# Maximum characters of a text that is searched in recipients: each row compares it at every place of its name.
-MAX_SEARCHED = 100
 # The fields that are neither content nor personal.
 IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 
@@ -57,7 +55,7 @@ class SearchQuery(PageQuery, frozen=True, kw_only=True):
 
     search: str | None = None
     prefix: str | None = None
-    text: Annotated[str, Meta(max_length=MAX_SEARCHED)] | None = None
+    text: SearchedText | None = None
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
 
@@ -80,8 +78,8 @@ async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     query = listing.query
     if query.text and guards.caller(listing.request).role == "viewer":
         raise Forbidden("Viewers do not search names and addresses: use `prefix`, which compares keys.")
-    filters = {"text": store.containing(query.text) if query.text else None}
-    wanted = replace(listing.list_query, prefix=query.prefix or query.search or "", filters=filters)
+    prefix, filters = query.prefix or query.search or "", containing(query.text)
+    wanted = replace(listing.list_query, prefix=prefix, filters=filters)
     return await Recipients(listing.ctx.engines.db).page(wanted)
 
 

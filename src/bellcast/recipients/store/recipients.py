@@ -1,6 +1,5 @@
 """Recipients: their fields, roles and sessions, and their erasure."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,8 +24,6 @@ from bellcast.recipients.types import (
     merge,
 )
 
-# In a pattern of LIKE.
-WILDCARD = re.compile(r"[\\%_]")
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
 
@@ -60,11 +57,6 @@ recipient = columns.reader(
 )
 
 LIST = KeysetList("recipients", ("tenant", "key"), recipient, filters=("text",))
-
-
-def containing(text: str) -> str:
-    """Return the value of the list's filter `text` for keys, names and addresses that contain a text."""
-    return "%" + WILDCARD.sub(r"\\\g<0>", text) + "%"
 
 
 # All that is stored about a recipient; the record is last, because others find their rows by it.

@@ -72,15 +72,15 @@ def test_text_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: 
 
 
 def test_list_stands_for_the_statements_of_its_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "-- list: a\n-- A.\nSELECT id, tenant\nFROM a\nWHERE x\nLEADS b\nFILTER {{f}}\nORDER BY id DESC\n\n"
-    write(tmp_path, monkeypatch, one=f"{text}-- fragment: f\n-- F.\n(y OR z)")
+    text = "-- list: a\n-- A.\nSELECT id, tenant\nFROM a\nWHERE w OR x\nLEADS b\nFILTER {{f}}\nORDER BY id DESC\n\n"
+    write(tmp_path, monkeypatch, one=f"{text}-- fragment: f\n-- F.\ny OR z")
     bounds = "id < :after_id AND id >= :until_id"
     loaded = statements.load("sqlite")
     assert (
         loaded["a"]
-        == f"-- A.\nSELECT id, tenant FROM a WHERE x AND {bounds} AND (y OR z) ORDER BY id DESC LIMIT :limit"
+        == f"-- A.\nSELECT id, tenant FROM a WHERE (w OR x) AND {bounds} AND (y OR z) ORDER BY id DESC LIMIT :limit"
     )
-    of_lead = f"FROM a WHERE x AND tenant = :tenant AND b = :b AND {bounds}"
+    of_lead = f"FROM a WHERE (w OR x) AND tenant = :tenant AND b = :b AND {bounds}"
     assert loaded["a_of_b"] == f"-- A.\nSELECT id, tenant {of_lead} AND (y OR z) ORDER BY id DESC LIMIT :limit"
     assert loaded["a_of_b_last"] == f"-- A.\nSELECT id {of_lead} ORDER BY id DESC LIMIT 1 OFFSET :skipped"
     assert loaded["a_of_b_total"] == f"-- A.\nSELECT count(*) FROM (SELECT 1 {of_lead} LIMIT :limit) AS few"

@@ -1,5 +1,5 @@
 /**
- * Suppressions: addresses that get nothing more, because they bounced or someone asked, and how to free them.
+ * Suppressions: addresses that get nothing more, because they bounced or by request, and how to free them.
  */
 import { html } from './html.js';
 import { ChannelSign } from './object-parts.js';
@@ -24,7 +24,7 @@ const free = async (one) => {
 };
 
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression,
+  path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Address contains', isSearch: true }],
   columns: [
     { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => REASONS[one.reason]?.advice ?? one.reason },
     { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
@@ -35,9 +35,10 @@ export const suppressions = {
 };
 
 function NewSuppression({ page }) {
-  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" send=${async ({ channel, address, reason }) => {
-    await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: shownTenant() }), { reason: reason.trim() || 'manual' });
+  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" send=${async ({ channel, address, tenant, reason }) => {
+    await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: tenant.trim() }), { reason: reason.trim() || 'manual' });
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
-  }}><${Field} label="Channel" name="channel" options=${CHANNELS} /><${Field} label="Address" name="address" required autocomplete="off" /><${Field} label="Reason" name="reason" maxlength="200" placeholder="manual" autocomplete="off" /><//>`;
+  }}><${Field} label="Channel" name="channel" options=${CHANNELS} words=${CHANNEL_NAMES} /><${Field} label="Address" name="address" required autofocus autocomplete="off" />
+    <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant() || page.me.tenants?.[0] || ''} options=${page.me.tenants} placeholder="none" autocomplete="off" hint="The tenant that sends nothing to it." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="Shown beside the address. Empty: manual." /><//>`;
 }
