@@ -83,6 +83,21 @@ async def test_earlier_version_is_read_and_made_current_again(rest):
     assert (await rest.app.put(BOOKING, json={"chat": {"text": "Hi"}})).json()["version"] == 3
 
 
+async def test_time_of_the_last_write_is_read_and_listed_and_a_write_ignores_it(rest):
+    times = []
+    for values in (FIRST, SECOND):
+        await rest.app.put(BOOKING, json=values)
+        (listed,) = (await rest.app.get("/v1/templates")).json()["templates"]
+        read = (await rest.app.get(BOOKING)).json()
+        assert listed["updated_at"] == read["updated_at"]
+        times.append(read["updated_at"])
+        rest.clock.set(rest.clock.now() + 60_000)
+    assert times[0] < times[1]
+    assert (await rest.app.get(BOOKING, params={"version": 1})).json()["updated_at"] == times[0]
+    assert (await rest.app.put(BOOKING, json={**read, "updated_at": times[0]})).json()["version"] == 2
+    assert times[1] < (await rest.app.get(BOOKING)).json()["updated_at"]
+
+
 async def test_version_whose_layout_was_deleted_is_not_made_current(rest):
     await rest.app.put("/v1/templates/frame", json={"email": {"subject": "x", "html": "<div>{{ content }}</div>"}})
     await rest.app.put(BOOKING, json={"email": {"subject": "x", "text": "y", "layout": "frame"}})

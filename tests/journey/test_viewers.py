@@ -82,6 +82,7 @@ async def test_viewer_lists_everything_without_its_content(filled: Rest, tenant:
             "steps": [],
             "draft": None,
             "managed": None,
+            "updated_at": found["workflows"]["workflows"][0]["updated_at"],
         }
     ]
     (template,) = found["templates"]["templates"]

@@ -130,7 +130,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
 
     def at_version(self, document: Document, stored: StoredVersion) -> Document:
         """Return an object as it was in an earlier version."""
-        return msgspec.structs.replace(document, body=stored.body, version=stored.version)
+        return msgspec.structs.replace(document, body=stored.body, version=stored.version, updated_at=stored.created_at)
 
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> T:
         """Return the valid object of a write as it is stored. Raises Invalid."""
@@ -264,11 +264,12 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
             (managed.FIELD, managed.ManagedBy | None),
             *([("uses", list[str])] if kind.find_uses else []),
             *kind.added.items(),
+            ("updated_at", datetime | UnsetType, UNSET),
         ]
         + (of_version if kind.is_versioned else []),
         bases=(kind.type,),
         namespace={
-            "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."
+            "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own. Reads and lists have `updated_at`, the time of the last write."
             + (
                 " `version` is 0 for a draft that was never published; reads and lists have who saved the `draft` of the tenant, or null."
                 * kind.is_versioned
@@ -368,7 +369,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         named = list(drafted)
     added = await _added(kind, ctx, named)
     shown: list[dict[str, Any]] = [
-        kind.item(*published[name])
+        kind.item(*published[name]) | _written_at(published[name][0])
         if name in published
         else {**kind.unpublished, "key": name[1], "tenant": name[0] or None, "version": 0}  # a draft only
         for name in named
@@ -397,7 +398,7 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
                 raise NotFound(f"This {kind.name} has no version {version}.")
             found = own, owner
     shown = kind.item(*found)
-    added = await described(kind, ctx, tenant, shown)
+    added = await described(kind, ctx, tenant, shown) | _written_at(found[0])
     if kind.is_versioned:
         added["draft"] = await draft_of(ctx, kind.plural, tenant, key)
     return responses.json(added, headers=tagged(shown, added))
@@ -591,6 +592,10 @@ async def check_unused(name: str, ctx: ApiContext, names: Sequence[tuple[str, st
 def listed(names: Sequence[str]) -> str:
     """Return names for a message, of many the first ones."""
     return ", ".join(names[:SHOWN_USES]) + (" and others" if len(names) > SHOWN_USES else "")
+
+
+def _written_at(document: Document) -> dict[str, datetime]:
+    return {"updated_at": times.to_rfc3339(document.updated_at)}
 
 
 async def described(kind: Kind[Any], ctx: ApiContext, tenant: str, shown: dict[str, Any]) -> dict[str, Any]:

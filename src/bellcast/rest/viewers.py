@@ -19,7 +19,9 @@ P = TypeVar("P", bound=Struct)
 # Fields that a viewer reads in every list.
 ALWAYS_SHOWN = frozenset({"id", "key", "tenant", "created_at"})
 # Fields of workflows and templates that a viewer reads. Their other fields are content.
-DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "in_code", "type", "uses", "draft", "managed"})
+DEFINITION_FIELDS = frozenset(
+    {"key", "tenant", "version", "active", "in_code", "type", "uses", "draft", "managed", "updated_at"}
+)
 
 
 def page_for(request: ApiRequest, page: P, shown: str) -> P:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -54,7 +55,7 @@ class WorkflowDefinition(Struct, frozen=True, kw_only=True):
 
 class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     """A workflow with its key. `tenant` is null for the project's own. `version` is 0 for a draft that was never
-    published; one that is `in_code` is changed there only. Reads and lists have who saved the `draft` of the tenant, and when, or null."""
+    published; one that is `in_code` is changed there only. Reads and lists have the time of the last write, and who saved the `draft` of the tenant, and when, or null."""
 
     key: str
     tenant: str | None
@@ -62,6 +63,7 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     active: bool
     in_code: bool
     managed: ManagedBy | None
+    updated_at: datetime | UnsetType = UNSET
     draft: DraftInfo | UnsetType | None = UNSET
 
 
@@ -233,7 +235,7 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
     def at_version(self, document: Document, stored: StoredVersion) -> Document:
         current, definition = workflow_catalog.stored(document, PROJECT).current, msgspec.json.decode(stored.body)
         body = msgspec.json.encode(msgspec.structs.replace(current, version=stored.version, definition=definition))
-        return msgspec.structs.replace(document, body=body)
+        return msgspec.structs.replace(document, body=body, updated_at=stored.created_at)
 
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> Any:
         await check(ctx, tenant, key, values)

@@ -31,7 +31,7 @@ export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '13rem' },
-    { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'State', of: (one) => one.version > 0 && !one.active && 'inactive', show: stated, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: versionOf, width: '6rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'State', of: (one) => one.version > 0 && !one.active && 'inactive', show: stated, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: versionOf, width: '6rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
