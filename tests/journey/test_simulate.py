@@ -299,10 +299,13 @@ async def test_missing_variables_fail_the_step_as_in_a_run(tmp_path: Path) -> No
         assert (simulated["state"], simulated["reason"]) == (real["state"], real["reason"]) != ("failed", None)
 
 
+DARK = "<style>@media (prefers-color-scheme: dark) { h1 { color: #fff } }</style>"
+
+
 async def test_email_of_a_step_is_html_for_a_frame(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put(
-            "/v1/workflows/booking", {"steps": [BELL, {**MAIL, "html": "<h1>Hello {{ data.client }}</h1>"}]}
+            "/v1/workflows/booking", {"steps": [BELL, {**MAIL, "html": f"{DARK}<h1>Hello {{{{ data.client }}}}</h1>"}]}
         )
         path = "/v1/workflows/booking/simulate"
         to = ["alice", {"key": "bob", "email": "bob@example.com"}]
@@ -311,6 +314,7 @@ async def test_email_of_a_step_is_html_for_a_frame(tmp_path: Path) -> None:
             response = await world.client.post(f"{path}?html=1.mail", **sent)
             assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
             assert "<h1>Hello &lt;Ann&gt;</h1>" in response.text
+            assert "prefers-color-scheme" not in response.text  # light, also in a dark browser
             assert "sandbox" in response.headers["content-security-policy"]
         assert (await world.client.post(f"{path}?html=1.bell", json=body)).status_code == 409
         assert (await world.client.post(f"{path}?html=2.mail", json=body)).status_code == 422

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bellcast.channels.http.messages import HTML_HEADERS
+from bellcast.channels.http.messages import HTML_HEADERS, in_scheme
 from bellcast.documents.store import Documents
 from bellcast.documents.types import draft_kind
 from bellcast.kernel import times, validation
@@ -59,8 +59,8 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
 
     A simulation has at most 10 recipients, and ends 366 days after the trigger, after 2 s of CPU time, or at 1 MiB:
     `truncated` is then true. A caller may run 30 a minute. With `html=0.mail`, the response is the e-mail of the step `mail`
-    for the first recipient as `text/html`, which pages of this server can show in a frame; its scripts do not run. Send
-    JSON, or a form with the JSON in its field `request`, whose target can be the frame."""
+    for the first recipient as `text/html`, in its light color scheme, which pages of this server can show in a frame;
+    its scripts do not run. Send JSON, or a form with the JSON in its field `request`, whose target can be the frame."""
     guards.count(request, "simulations", SIMULATIONS_PER_MINUTE)
     ctx, query = context.of(request), request_body.query(request, SimulateQuery)
     body = request_body.json(await request_body.json_or_form_text(request), REQUEST, ctx)
@@ -95,7 +95,7 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
     ]
     if not html:
         raise Conflict("This step sends no e-mail with HTML in this simulation.")
-    return responses.complete(200, html[0].encode(), responses.HTML, HTML_HEADERS)
+    return responses.complete(200, in_scheme(html[0], "light").encode(), responses.HTML, HTML_HEADERS)
 
 
 async def _definition(
