@@ -41,7 +41,7 @@ class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Token(Struct, frozen=True):
-    """A signed session token and its expiry."""
+    """A signed token and its expiry."""
 
     token: str
     expires_at: datetime

@@ -15,6 +15,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.responses import WrongField
 from bellcast.rest import audit, context, definition_body, managed, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import Kind
@@ -36,13 +37,6 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     base: int | None = None
 
 
-class DraftError(Struct, frozen=True):
-    """Why a draft cannot be published yet."""
-
-    field: str
-    message: str
-
-
 class DraftObject(Struct, frozen=True, kw_only=True):
     """A draft, who saved it last, and what must be corrected before it can be published."""
 
@@ -50,7 +44,7 @@ class DraftObject(Struct, frozen=True, kw_only=True):
     base: int | None
     by: str
     updated_at: datetime
-    errors: list[DraftError]
+    errors: list[WrongField]
 
 
 class Publication(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +123,7 @@ async def _shown(
         await kind.check(ctx, tenant, key, draft.values)
     except Invalid as refusal:
         errors = tuple(refusal.errors)
-    wrong = [DraftError(error.field, error.message) for error in errors]
+    wrong = [WrongField(error.field, error.message) for error in errors]
     found = responses.item(DraftObject, draft, updated_at=document.updated_at, errors=wrong)
     return responses.json(found, status, headers={"etag": _tag(document), "cache-control": "no-store"})
 

@@ -16,6 +16,7 @@ from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.responses import WrongField
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live_feed import CONTENT, FEED_KINDS, IS_WEBSOCKET, RequestFilter, SkippedEvents, filter_of, redact
 from bellcast.operators.types import Role
@@ -74,13 +75,6 @@ class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     tenant: FilterText | None = None
     limit: ListLimit = 50
     after: Annotated[AfterMoment, Meta(max_length=200)] | None = None
-
-
-class WrongField(Struct, frozen=True):
-    """An invalid field of a refused request."""
-
-    field: str
-    message: str
 
 
 class RequestItem(Struct, frozen=True, kw_only=True):

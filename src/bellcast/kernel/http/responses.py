@@ -32,6 +32,13 @@ SMALL_BODY_BYTES = 65_536
 _encode = msgspec.json.Encoder().encode
 
 
+class WrongField(Struct, frozen=True):
+    """An invalid field of a refused request, or of a draft that cannot be published yet."""
+
+    field: str
+    message: str
+
+
 def item(item_type: type[T], stored: object, **own: Any) -> T:
     """Return a stored value as clients see it: with these fields, and its own of the same names. Milliseconds become times, and
     the default tenant becomes null."""

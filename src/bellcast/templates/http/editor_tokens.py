@@ -1,7 +1,6 @@
 """Tokens of the embedded template editor, requested by the app's server, and the brand that its users may change."""
 
 import re
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -9,6 +8,7 @@ from msgspec import Meta, Struct
 
 from bellcast.auth import editor_tokens, origins, tokens
 from bellcast.auth.editor_tokens import EditorClaims, EditorRight
+from bellcast.auth.http import Token
 from bellcast.channels import addresses
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import times, validation
@@ -52,13 +52,6 @@ class EditorTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = HOUR
 
 
-class EditorToken(Struct, frozen=True):
-    """A signed editor token and its expiry."""
-
-    token: str
-    expires_at: datetime
-
-
 @operation(
     "POST",
     "/v1/editor-tokens",
@@ -68,7 +61,7 @@ class EditorToken(Struct, frozen=True):
     is_sensitive=True,
     query=TenantQuery,
     body=EditorTokenRequest,
-    response_types={201: EditorToken},
+    response_types={201: Token},
     example={
         "tenant": "acme",
         "templates": ["booking", "news-*"],
@@ -102,7 +95,7 @@ async def make(request: ApiRequest) -> ASGIApp:
     if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
         raise Invalid.of("templates", f"would make a token of more than {tokens.MAX_LENGTH} characters")
     audit.note_changes(request, {}, {"templates": claims.templates, "can": claims.can, "name": claims.name})
-    return responses.json(EditorToken(token, times.to_rfc3339(expires_at)), 201, {"cache-control": "no-store"})
+    return responses.json(Token(token, times.to_rfc3339(expires_at)), 201, {"cache-control": "no-store"})
 
 
 @operation(
