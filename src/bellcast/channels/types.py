@@ -304,11 +304,9 @@ class TimelineEntry(Struct, frozen=True, kw_only=True):
     by: str | None = None
 
 
-class ChannelExplanation(Struct, frozen=True, kw_only=True):
-    """The outcome of one channel. `rule` is the first rule that applied, or null. `by` is the document that set it.
-    `at` is the time until which a held message waits. `state` is the state of its `message`, `provider` the one of its
-    last attempt. `reason` is why it was skipped, as the end of a sentence; `hint` the last sentence of `text`, if it
-    says what is missing. `simulated` is why its messages are only stored at present."""
+class ChannelDecision(Struct, frozen=True, kw_only=True):
+    """The decision for a channel. `rule` is the first rule that applied, or null. `by` is the document that set it. `at` is
+    the time until which a held message waits."""
 
     channel: Channel
     outcome: str
@@ -316,6 +314,13 @@ class ChannelExplanation(Struct, frozen=True, kw_only=True):
     by: str | None
     at: datetime | None
     text: str
+
+
+class ChannelExplanation(ChannelDecision, frozen=True, kw_only=True):
+    """The outcome of one channel, with the fields of ChannelDecision. `state` is the state of its `message`, `provider` the
+    one of its last attempt. `reason` is why it was skipped, as the end of a sentence; `hint` the last sentence of `text`,
+    if it says what is missing. `simulated` is why its messages are only stored at present."""
+
     message: str | None = None
     state: State | None = None
     provider: str | None = None

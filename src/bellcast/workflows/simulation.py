@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.previews import ADDED, PLAIN
+from bellcast.channels.types import ChannelDecision
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
@@ -36,7 +37,6 @@ from bellcast.workflows.types.runs import CounterKey, RunState, StepState, Store
 from bellcast.workflows.types.simulations import (
     MAX_RECIPIENTS,
     SimulatedCondition,
-    SimulatedDecision,
     SimulatedEvent,
     SimulatedRecipient,
     SimulatedRun,
@@ -414,7 +414,7 @@ class RunSimulation:
         decision = Decision(made.outcome, made.rule, made.source, made.due_at)  # type: ignore[arg-type]  # stored as text
         about = route.inputs.subject(self._stored.recipient)
         explained = explanations.explain_now([(made.channel, decision)], about, self._zone).channels[0]
-        shown = SimulatedDecision(**{name: getattr(explained, name) for name in SimulatedDecision.__struct_fields__})
+        shown = ChannelDecision(**{name: getattr(explained, name) for name in ChannelDecision.__struct_fields__})
         return {"decision": shown, "content": _content(request)}
 
 

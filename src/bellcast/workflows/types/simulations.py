@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from bellcast.channels.types import ChannelDecision
 from bellcast.inbox.types.notifications import ACTOR, Actor
 from bellcast.kernel import times
 from bellcast.kernel.field_limits import KEY, STORABLE_TIME, json_data, lasting, shown
-from bellcast.preferences.types import Channel, Preferences
+from bellcast.preferences.types import Preferences
 from bellcast.recipients.types import RecipientFields
 from bellcast.workflows.types.run_details import RunStatus, StepStatus
 from bellcast.workflows.types.runs import MAX_DATA
@@ -67,17 +68,6 @@ class SimulatedCondition(Struct, frozen=True, kw_only=True):
     result: bool
 
 
-class SimulatedDecision(Struct, frozen=True, kw_only=True):
-    """The decision for a channel, as explanations have it. A held message waits until `at`."""
-
-    channel: Channel
-    outcome: str
-    rule: str | None
-    by: str | None
-    at: datetime | None
-    text: str
-
-
 class SimulatedStep(Struct, frozen=True, kw_only=True):
     """A step that the run reached, `at` its start. `until` is the end of its wait. `branch` is the number of the branch
     that was chosen, or `else`. `assumed`: its call was not made, and its result is empty. `content` is what would be sent,
@@ -92,7 +82,7 @@ class SimulatedStep(Struct, frozen=True, kw_only=True):
     branch: int | str | None = None
     assumed: bool = False
     conditions: list[SimulatedCondition] = []
-    decision: SimulatedDecision | None = None
+    decision: ChannelDecision | None = None
     content: dict[str, Any] | None = None
     missing: list[str] = []
 
