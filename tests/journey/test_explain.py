@@ -209,7 +209,8 @@ async def test_python_client_explains_and_manages_objects(tmp_path: Path) -> Non
         bell = server.client
         await bell.recipients.put("alice", email="alice@example.com")
         stored = await bell.templates.put("hello", {"inbox": {"title": "Hello {{ data.name }}"}})
-        assert await bell.templates.get("hello") == {**stored, "draft": None}
+        read = await bell.templates.get("hello")
+        assert read == {**stored, "draft": None, "updated_at": read["updated_at"]}
         await bell.templates.put("hello", {"inbox": {"title": "Hi {{ data.name }}"}})
         versions = (await bell.templates.versions("hello"))["versions"]
         assert [one["version"] for one in versions] == [2, 1]
