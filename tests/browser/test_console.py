@@ -34,7 +34,7 @@ EDITORS = ("/workflows/evil", "/templates/evil")  # their controls are in parts 
 # The controls of the page that have no focus ring, or are not visible, while they have the focus.
 WITHOUT_RING = """() => {
   const controls = [...document.querySelectorAll('#main :is(a[href], button, input, select, textarea, summary, [tabindex="0"])')];
-  return controls.filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled).filter((one) => {
+  return controls.filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.matches(':disabled')).filter((one) => {
     one.focus();
     const { outlineStyle, outlineWidth } = getComputedStyle(one);
     const { top, bottom, left, right } = one.getBoundingClientRect();

@@ -527,7 +527,7 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     page.get_by_role("button", name="Publish").click()
     expect(page.locator("summary").filter(has_text="lead.assigned")).to_be_visible()
     page.get_by_role("link", name="Tenants").click()
-    page.get_by_role("link", name="evil", exact=True).click()
+    page.get_by_role("row").filter(has_text="evil").get_by_role("link").click()
     retention = page.get_by_label("Retention in days")
     expect(retention).to_have_accessible_description(re.compile("0: never. Empty: the setting of the server."))
     retention.fill("90")

@@ -83,7 +83,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
       ${histogram && html`<${histogram} page=${page} isHidden=${list.isCurrent && list.count === 0 && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
-      <div class="rows"><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows" key=${list.isCurrent && list.count === 0}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
       ${resource.alone && !isOpen && list.count === 1 && html`<${resource.alone} of=${list.chunks[0][0]} />`}
     </section>
