@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from bellcast.kernel import times
 from bellcast.kernel.limits import Limits
 from bellcast.server import api_app as app
 from tests.journey import example_kind, rest
@@ -36,17 +37,19 @@ async def test_kind_is_written_read_listed_and_deleted(labels: Rest) -> None:
     assert refused(await labels.app.get(path), 404, "not_found")
     assert (await labels.app.put(path, json=label)).status_code == 201
     read = await labels.app.get(path)
-    assert read.json() == shown
+    written = {"updated_at": f"{times.to_rfc3339(labels.clock.now()):%Y-%m-%dT%H:%M:%SZ}"}
+    assert read.json() == shown | written
     changed = await labels.app.put(path, json=label | {"color": "red"}, headers={"if-match": read.headers["etag"]})
     assert changed.status_code == 200
     assert refused(await labels.app.put(path, json=label, headers={"if-none-match": "*"}), 412, "precondition_failed")
     assert (await labels.app.put(path, params={"tenant": "acme"}, json=label)).status_code == 201
     listed = (await labels.app.get("/v1/labels", params={"tenant": "*", "limit": 1})).json()
-    assert listed == {"labels": [shown | {"color": "red"}], "next": "/urgent"}
+    assert listed == {"labels": [shown | written | {"color": "red"}], "next": "/urgent"}
     rest = await labels.app.get("/v1/labels", params={"tenant": "*", "after": listed["next"]})
-    assert rest.json() == {"labels": [shown | {"tenant": "acme"}], "next": None}
+    assert rest.json() == {"labels": [shown | written | {"tenant": "acme"}], "next": None}
     exported = await labels.app.get("/v1/labels", headers={"accept": "text/csv"})
-    assert exported.text == "title,color,key,tenant,managed\r\nUrgent,red,urgent,,\r\n"
+    row = f"Urgent,red,urgent,,,{written['updated_at']}"
+    assert exported.text == f"title,color,key,tenant,managed,updated_at\r\n{row}\r\n"
     assert (await labels.app.delete(path)).status_code == 204
 
 

@@ -264,9 +264,9 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
             (managed.FIELD, managed.ManagedBy | None),
             *([("uses", list[str])] if kind.find_uses else []),
             *kind.added.items(),
-            ("updated_at", datetime | UnsetType, UNSET),
         ]
-        + (of_version if kind.is_versioned else []),
+        + (of_version if kind.is_versioned else [])
+        + [("updated_at", datetime | UnsetType, UNSET)],
         bases=(kind.type,),
         namespace={
             "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own. Reads and lists have `updated_at`, the time of the last write."

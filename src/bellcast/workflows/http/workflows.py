@@ -63,8 +63,8 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     active: bool
     in_code: bool
     managed: ManagedBy | None
-    updated_at: datetime | UnsetType = UNSET
     draft: DraftInfo | UnsetType | None = UNSET
+    updated_at: datetime | UnsetType = UNSET
 
 
 class PublishedWorkflow(WorkflowObject, frozen=True, kw_only=True):
