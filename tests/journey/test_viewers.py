@@ -110,6 +110,7 @@ async def test_viewer_opens_no_object_and_exports_no_list(filled: Rest) -> None:
         "providers/p",
         "types",
         "requests",
+        "suppressions",
     ):
         assert refused(await viewer.get(f"/v1/{path}"), 403, "forbidden"), path
 

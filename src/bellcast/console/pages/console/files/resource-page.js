@@ -37,7 +37,7 @@ const POLL_MS = 15_000;
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
  * @property {any} [histogram] a component above the rows while they are filtered by time only
- * @property {Record<string, any>} [histograms] the same, while another filter alone has this value
+ * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
  * @property {any} [alone] a component below the only row, `of` it, while no object is open
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
@@ -74,16 +74,18 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
   const tools = resource.tools?.(page, list.count);
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
-  const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[query[filtered[0].name]];
+  const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
+  // An empty list loses the room of its histogram. Its text replaces the rows, and nothing that is shown moves.
+  const isEmpty = list.isCurrent && list.count === 0;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
       ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
-      ${histogram && html`<${histogram} page=${page} isHidden=${list.isCurrent && list.count === 0 && !isFiltered} range=${query.range} chosen=${chosen} />`}
+      ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
-      <div class="rows" key=${list.isCurrent && list.count === 0}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows" key=${isEmpty}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
       ${resource.alone && !isOpen && list.count === 1 && html`<${resource.alone} of=${list.chunks[0][0]} />`}
     </section>
