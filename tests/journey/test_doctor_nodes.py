@@ -12,7 +12,8 @@ from bellcast import build
 from bellcast.documents.store import Documents
 from bellcast.server import doctor
 from tests import engines
-from tests.journey.channels_app import app
+from tests.journey.channels_app import app, eventually
+from tests.servers import ServerProcess
 from tests.smtp_server import smtp_server
 
 JSON = {"accept": "application/json"}
@@ -65,6 +66,29 @@ async def test_nodes_that_do_not_fit_together_are_reported(
                 for word in (b"another", b"hidden-word", b"encryption key of"):
                     assert word not in stored
         assert (await nodes_finding(client))["state"] == "ok"  # the other one has stopped
+
+
+async def test_node_with_another_database_behind_the_same_broker_is_reported(tmp_path: Path, database: str) -> None:
+    common = {"BROKER": engines.redis().url, "NO_JOBS": "on", "NEWCOMERS": "0"}
+    another = engines.postgres()
+    other = ServerProcess(tmp_path / "b", {"BELLCAST_PROJECT": "p:key:secret"})
+    other.environ |= {f"BELLCAST_{name}": value for name, value in common.items()}
+    async with app(tmp_path / "a", STORE=database, **common) as (_, client):
+
+        async def nodes() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await client.get("/v1/nodes")).json()["nodes"]
+            return found
+
+        try:
+            for store, state in ((database, "ok"), (await another.make("elsewhere"), "problem")):
+                other.environ["BELLCAST_STORE"] = store
+                with other:
+                    await eventually(nodes, lambda found: len(found) == 2)
+                    finding = await nodes_finding(client)
+                    assert (finding["state"], "other values: database" in finding["what"]) == (state, state != "ok")
+                await eventually(nodes, lambda found: len(found) == 1)
+        finally:
+            await another.drop("elsewhere")
 
 
 @pytest.mark.thorough

@@ -43,7 +43,7 @@ class Doctor(Struct, eq=False):
     probes: Sequence[Callable[[], Awaitable[None]]]
     nodes: Callable[[], Awaitable[Sequence[LiveNode]]]
     mail_servers: Callable[[int], Awaitable[tuple[Mapping[str, Provider], int]]]
-    differences: Callable[[], Awaitable[Mapping[str, str]]]
+    differences: Callable[[Sequence[LiveNode]], Awaitable[Mapping[str, str]]]
     unreadable: Callable[[], Awaitable[Sequence[str]]]
     _threads: list[Future[None]] = field(default_factory=list)
 
@@ -99,7 +99,7 @@ class Doctor(Struct, eq=False):
         for finding in check_nodes(nodes):
             report(finding)
         with contextlib.suppress(BellcastError):  # an unavailable store is another finding
-            for node, settings in (await self.differences()).items():
+            for node, settings in (await self.differences(nodes)).items():
                 report(diagnoses.finding("settings_differ", node=node, settings=settings))
             if objects := await self.unreadable():
                 shown = ", ".join(objects[:MAX_SHOWN])

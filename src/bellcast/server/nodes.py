@@ -9,7 +9,7 @@ import hmac
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
-from bellcast.live.types import NodeReport, NodeRole
+from bellcast.live.types import LiveNode, NodeReport, NodeRole
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.credentials import EncryptionKeys
@@ -122,24 +122,28 @@ class NodeSettings(Struct, eq=False):
             hashlib.scrypt(one.secret.encode(), salt=f"bellcast node {one.key}".encode(), **SCRYPT).hex()
             for one in self.project.accepted
         ]
-        name = f"{platform.node()} (process {os.getpid()})"
+        name = _name(platform.node(), os.getpid())
         own = NodeDigests(name, now, self._secrets[0], self._parts(), build.version())
         await self.documents.put(KIND, PROJECT, self._key, msgspec.json.encode(own), now)
         self._written_at = now
-        found = await self.differences()
+        found = await self.differences(())
         for name, differing in found.items():
             if self._logged.get(name) != differing:
                 log.warning("node_settings_differ", node=name, settings=differing)
         self._logged = found
 
-    async def differences(self) -> Mapping[str, str]:
-        """Return what differs on other nodes, by their names. Raises Unavailable."""
-        found: dict[str, str] = {}
+    async def differences(self, live: Sequence[LiveNode]) -> Mapping[str, str]:
+        """Return what differs on other nodes, by their names. The broker knows the `live` ones: those that have written nothing to
+        this store use another one. Raises Unavailable."""
         if not self._secrets:
-            return found
+            return {}
         now, parts = self.clock.now(), self._parts()
+        others = [one.report for one in live if not one.is_self]
+        # Each node writes before it sends its first heartbeat; other versions may not.
+        found = {_name(one.host, one.pid): "database" for one in others if one.version == build.version()}
         for document in await self.documents.page(KIND, PROJECT, "", MAX_NODES):
             other = msgspec.json.decode(document.body, type=NodeDigests)
+            found.pop(other.name, None)
             if now - other.at > STOPPED_MS:
                 await self.documents.delete(KIND, PROJECT, document.key)
             elif other.secret not in self._secrets:
@@ -167,3 +171,7 @@ class NodeSettings(Struct, eq=False):
             name: hmac.digest(key, name.encode() + msgspec.json.encode(value, enc_hook=str), "sha256").hex()
             for name, value in values.items()
         }
+
+
+def _name(host: str, process: int) -> str:
+    return f"{host} (process {process})"
