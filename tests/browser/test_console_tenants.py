@@ -108,6 +108,37 @@ def test_tenant_says_that_it_has_reached_its_daily_limit(open_console: Callable[
     expect(page.get_by_role("progressbar", name="Of the daily limit")).to_be_visible()
 
 
+def test_parts_of_a_tenant_have_urls_and_keep_what_is_not_saved(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/tenants/rowan", {"name": "Rowan", "settings": {"plan": "team"}})
+    page = open_console("/tenants/rowan#limits", viewport=DESKTOP)
+    parts = page.get_by_role("navigation", name="Parts of this page")
+    current = parts.locator("[aria-current]")
+    retention, footer = page.get_by_label("Retention in days"), page.get_by_label("Footer")
+    expect(current).to_have_text("Limits and retention")
+    retention.fill("30")
+    parts.get_by_role("link", name="Brand").click()
+    expect(page).to_have_url(re.compile("/tenants/rowan#brand$"))
+    expect(retention).to_be_hidden()
+    footer.fill("Rowan Ltd")
+    assert violations(page) == []
+    parts.get_by_role("link", name="Usage").click()
+    page.get_by_role("navigation", name="Range").get_by_role("link", name="7d").click()
+    expect(page.get_by_role("heading", name="Last 7 days")).to_be_visible()
+    page.go_back()
+    page.go_back()
+    expect(current).to_have_text("Brand")
+    expect(footer).to_have_value("Rowan Ltd")
+    page.go_back()
+    expect(retention).to_have_value("30")
+    page.get_by_role("button", name="Save limits").click()
+    expect(page.locator("#part-json pre")).to_contain_text('"retention_days": 30')
+    expect(footer).to_have_value("Rowan Ltd")
+    parts.get_by_role("link", name="JSON").click()
+    expect(page.locator("#part-json pre")).to_be_visible()
+
+
 def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     open_console: Callable[..., Page], tenants: None
 ) -> None:

@@ -122,8 +122,8 @@ function Page() {
   const isObject = page !== undefined && local !== page.path;
   const source = page && (isObject && page.editor && here.value.searchParams.has('edit') ? page.editor : isObject && page.detail ? page.detail : here.value.searchParams.has('edit') && page.edit ? page.edit : page.show);
   // A list stays while its objects open and close beside it.
-  // An editor keeps its text while the query has another view of it.
-  const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : here.value.search);
+  // An editor keeps its text while the query has another view of it, and a form while a chart has another time range.
+  const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : here.value.search.replace(/[?&]range=\w+/, ''));
   useArrival(view, page);
   if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. There is no page ${local} in the console.`}><p><a class="button primary" href=${pageUrl('/')}>Go to the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
   const refusal = refusalOf(page, me.value, isObject);

@@ -6,19 +6,21 @@ import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
-import { Loaded, Together, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, useLoad } from './load.js';
 import { connectionsIn, StoredRows } from './overview.js';
 import { Avatar, Card, Facts, Field, Form, Heading, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
 
-const INHERITED = 'Empty: the setting of the server.';
-/** The settings that the server uses, each with its name, label, unit and default. */
-const LIMITS = [
-  ['sends_per_second', 'Sends per second', `0: unlimited. ${INHERITED}`], ['sends_per_day', 'Sends per day', `Counted from midnight UTC. 0: unlimited. ${INHERITED}`],
-  ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`],
-];
+await loadStyle('tenants.css');
 
+const INHERITED = 'Empty: the setting of the server.';
+const USUAL = 'as the server';
+/** The settings that the server uses, each with its name, label, meaning and what applies while it is empty. */
+const LIMITS = [
+  ['sends_per_second', 'Sends per second', `0: unlimited. ${INHERITED}`, USUAL], ['sends_per_day', 'Sends per day', `Counted from midnight UTC. 0: unlimited. ${INHERITED}`, USUAL],
+  ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.', '1'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`, USUAL],
+];
 
 const hasBudget = (one) => one.settings.sends_per_day > 0;
 /** Today's sends as text: a lower bound unless the tenant has a daily limit; null if it was not counted. */
@@ -49,15 +51,36 @@ export function Tenant({ page }) {
   const found = useLoad((signal) => getTagged(path`/v1/tenants/${page.key}`, signal), [page.key]);
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
-  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}>
-    <nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
-    <${Card} title="Usage"><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
+  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}><${Tabs} page=${page} of=${[
+    ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
+    page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
+    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`],
+    Object.keys(one.settings).length > 0 && ['json', 'JSON', html`<p class="muted">All settings of the tenant, also those of your own apps.</p><${Json} of=${one.settings} />`],
+  ].filter(Boolean)} /><//>`}<//>`;
+}
+
+/**
+ * Parts of a page, one of which is shown: the one in the fragment of the URL, or the first. The others stay in the document, so that
+ * a form keeps what was entered in it, and a mark shows that it is not saved. @param {{page: any, of: [string, string, any][]}} of id, name and content
+ */
+function Tabs({ page, of }) {
+  const { hash } = new URL(page.href), [shown] = of.find(([id]) => hash === `#${id}`) ?? of[0];
+  return html`<div class="tabbed"><nav class="tabs" aria-label="Parts of this page">${of.map(([id, name]) => html`<a key=${id} href=${`#${id}`} aria-current=${id === shown ? 'page' : null} onClick=${(event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    if (id !== shown) page.go(`#${id}`);
+  }}>${name}</a>`)}</nav>
+    ${of.map(([id, name, content]) => html`<section key=${id} id=${`part-${id}`} aria-label=${name} hidden=${id !== shown}>${content}</section>`)}</div>`;
+}
+
+/** What the tenant stores and sends, with links to its lists. */
+function Usage({ page, one, listed, stats }) {
+  return html`<nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
+    <${Card}><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
     return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
-    <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />
-    ${page.may(BUILDERS) && html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} /><${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`}
-    ${Object.keys(one.settings).length > 0 && html`<details><summary>All settings as JSON</summary><${Json} of=${one.settings} /></details>`}<//>`}<//>`;
+    <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
 }
 
 /** Merge into the tenant's settings as they were read, or with `isMine` into the current ones, because the API replaces all settings. */
@@ -70,14 +93,14 @@ async function change({ page, one, tag }, changed, isMine) {
 
 function Limits({ page, one, tag }) {
   if (page.me.tenants !== null) {
-    return html`<${Card} title="Limits and retention"><${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p><//>`;
+    return html`<${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
   }
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  return html`<${Card} title="Limits and retention"><${Form} isGuarded class="grid" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//><//>`;
+  return html`<${Form} isGuarded class="rows-of-fields" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+    ${open.map(([name, label, hint, usual]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" placeholder=${usual} defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {
   const [brand, setBrand] = useState(one.settings.brand ?? {});
-  return html`<${Card} title="Brand"><p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} name=${one.name ?? ''} brand=${brand} change=${setBrand} /><//><//>`;
+  return html`<p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} name=${one.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
 }
