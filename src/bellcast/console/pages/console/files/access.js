@@ -3,6 +3,7 @@
  */
 import { changesOf, sentenceOf } from './audit-sentences.js';
 import { CallerAvatar } from './caller.js';
+import { MfaSetup, RecoveryCodes } from './enrolment.js';
 import { CREATED, RANGE } from './filters.js';
 import { count, number, toneOf } from './format.js';
 import { html, useState } from './html.js';
@@ -15,7 +16,6 @@ import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
-import { MfaSetup, RecoveryCodes } from './sign-in.js';
 
 const SCOPES = {
   send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',

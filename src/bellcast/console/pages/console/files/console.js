@@ -14,7 +14,7 @@ import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './serve
 import { SIGNED_IN, applyTheme, me } from './session.js';
 import { local } from './storage.js';
 import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
-import { Asked, Enrolment, SIGNED_IN_PATH, SetUp, SignIn, SignedIn, askPassword, signInAgain } from './sign-in.js';
+import { Asked, SIGNED_IN_PATH, SignIn, SignedIn, askPassword, signInAgain } from './sign-in.js';
 
 /** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
@@ -77,13 +77,19 @@ async function signOut() {
   showSignIn();
 }
 
+/** A page that an operator sees once. */
+function Once({ name, ...more }) {
+  const module = useLoad(() => import('./enrolment.js'));
+  return html`<${Loaded} of=${module}>${({ [name]: part }) => html`<${part} ...${more} />`}<//>`;
+}
+
 function App() {
   const { kind, provider, problem, retry } = screen.value;
   if (kind === 'failed') return html`<main class="card"><${Failure} problem=${problem} retry=${retry} /></main>`;
-  if (kind === 'set-up') return html`<${SetUp} done=${enter} provider=${provider} />`;
+  if (kind === 'set-up') return html`<${Once} name="SetUp" done=${enter} provider=${provider} />`;
   if (kind === 'sign-in') return html`<${SignIn} done=${enter} provider=${provider} />`;
   if (kind === 'signed-in') return html`<${SignedIn} />`;
-  if (kind === 'enrolment') return html`<${Enrolment} done=${start} signOut=${signOut} />`;
+  if (kind === 'enrolment') return html`<${Once} name="Enrolment" done=${start} signOut=${signOut} />`;
   if (kind === 'start') return null;
   return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} /><${Asked} />`;
 }

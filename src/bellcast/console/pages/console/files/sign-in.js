@@ -1,44 +1,20 @@
 /**
- * Set-up, sign-in, and two dialogs: a new sign-in when the session has ended, and the password before sensitive changes.
+ * Sign-in, and two dialogs: a new sign-in when the session has ended, and the password before sensitive changes.
  */
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Dialog, Field, Form, Id } from './parts.js';
-import { AddPasskey, PasskeyButton, hasPasskeys } from './passkeys.js';
+import { Dialog, Field, Form } from './parts.js';
+import { PasskeyButton, hasPasskeys } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
 
 const PLAIN = { autocapitalize: 'none', spellcheck: false, required: true };
-const NAME = { label: 'Name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };
-const CODE = { label: 'Code', name: 'code', maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', ...PLAIN };
+export const NAME = { label: 'Name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };
+export const CODE = { label: 'Code', name: 'code', maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', ...PLAIN };
 
 /** The frame of a page before the console: `tag` is a part of a dialog over the pages, otherwise the page itself. */
-function Framed({ tag: Tag = 'main', title, children }) {
+export function Framed({ tag: Tag = 'main', title, children }) {
   const place = useRef(null);
   useEffect(() => [...place.current.querySelectorAll('input')].find(({ value }) => value === '')?.focus(), []);
   return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1><p class="muted host">${location.host}</p>${children}<//>`;
-}
-
-/** The first owner, with the code of the URL's fragment. */
-export function SetUp({ done, provider }) {
-  const code = useRef(new URLSearchParams(location.hash.slice(1)).get('code') ?? '').current;
-  const [hasCode, setHasCode] = useState(code !== '');
-  // The link with the code, opened while this page is shown.
-  useEffect(() => {
-    const again = () => location.reload();
-    addEventListener('hashchange', again);
-    return () => removeEventListener('hashchange', again);
-  }, []);
-  return html`<${Framed} title="Set up the console"><${ByProvider} provider=${provider} /><p class="muted">Create the first owner.${!hasCode && html` The server printed the code when it started; <code>bellcast operator setup-code</code> prints a new one.`}</p>
-    <${Form} noValidate button="Create owner" send=${async ({ code: entered, name, password }) => {
-    try {
-      const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
-      history.replaceState(null, '', location.pathname);
-      done(operator);
-    } catch (problem) {
-      setHasCode(problem.status === 422); // the code is right
-      throw problem;
-    }
-  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /></div><${Field} ...${NAME} hint="Such as your e-mail address." />
-      <${Field} label="Password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><label class="all"><input type="checkbox" class="check" onChange=${({ currentTarget: { checked, form } }) => { form.elements.password.type = checked ? 'text' : 'password'; }} /> Show what I type</label><//><//>`;
 }
 
 /** Windows that return from the identity provider report on this channel. */
@@ -93,7 +69,7 @@ function ProviderButton({ provider, body = {}, done }) {
 }
 
 /** How to sign in without a password for this server, if there is an identity provider. */
-const ByProvider = ({ provider, done }) => provider && html`<div class="provider"><${ProviderButton} provider=${provider} done=${done} /><p class="or muted">or with a password</p></div>`;
+export const ByProvider = ({ provider, done }) => provider && html`<div class="provider"><${ProviderButton} provider=${provider} done=${done} /><p class="or muted">or with a password</p></div>`;
 
 export function SignIn({ done, provider, tag, name: known }) {
   const [needsCode, setNeedsCode] = useState(false);
@@ -110,25 +86,6 @@ export function SignIn({ done, provider, tag, name: known }) {
       ${needsCode && html`<${Field} ...${CODE} hint="From your authenticator app, or a recovery code, which works once. Not needed with a passkey." />`}<//></div>
     ${hasPasskeys() && html`<div class="passkey"><${PasskeyButton} done=${done} /></div>`}<p class="muted">${needsCode ? 'An owner can remove a lost app or passkey.' : 'An owner can set a new password for you.'}</p><//>`;
 }
-
-/** The page of an operator who must set up a second factor. */
-export const Enrolment = ({ done, signOut }) => html`<${Framed} title="Set up a second factor"><p class="muted">This server requires a second factor for every operator.</p>
-  <${MfaSetup} done=${done} />${hasPasskeys() && html`<p class="or muted">or</p><${AddPasskey} done=${done} />`}<button type="button" onClick=${signOut}>Sign out</button><//>`;
-
-/** Steps to add an authenticator app; `done` is called when the operator has stored the recovery codes. */
-export function MfaSetup({ done }) {
-  const [offer, setOffer] = useState(null);
-  const [codes, setCodes] = useState(null);
-  const place = useRef(null);
-  useEffect(() => { if (offer) place.current.querySelector('input')?.focus(); }, [offer]);
-  if (codes) return html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${done} /></div>`;
-  if (!offer) return html`<div class="steps"><${Form} button="Set up an authenticator app" send=${async () => setOffer(await request('POST', '/v1/me/mfa'))} /></div>`;
-  return html`<div class="steps" ref=${place}><p>Scan this code with your authenticator app:</p><img class="qr" src=${offer.qr_code} alt="QR code of the key" /><p>Or enter the key, as a time-based code:</p><p><${Id} of=${offer.secret} /></p><p><a href=${offer.uri}>Open the app on this device</a></p>
-    <${Form} button="Confirm" send=${async ({ code }) => setCodes((await request('PUT', '/v1/me/mfa', { code })).codes)}><${Field} ...${CODE} hint="The six digits that the app shows." /><//></div>`;
-}
-
-export const RecoveryCodes = ({ codes, done }) => html`<p>Each of these codes replaces the app or the passkey once, for example if you lose the phone. Store them now: they are not shown again.</p>
-  <pre tabIndex="0"><code>${codes.join('\n')}</code></pre><button type="button" class="primary" onClick=${done}>I have stored them</button>`;
 
 /** The open dialog: its kind, its parameters, and `answer`, which is called with true to repeat the request; null if none is open. */
 const asked = signal(null);
