@@ -1,5 +1,6 @@
 """Server activity and settings in the console's pages."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -23,7 +24,11 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     expect(page.get_by_role("table", name="Nodes").locator(".chunk .row")).to_have_count(1)
     expect(page.get_by_role("region", name="Last 24 hours")).to_have_count(1)
     expect(page.get_by_role("status").filter(has_text=re.compile(r"\d checks (passed )?· "))).to_be_visible()
-    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+    passed = page.get_by_text(re.compile(r"^\d+ checks passed$"))
+    files = page.locator(".findings b").filter(has_text="open files")
+    expect(files).to_be_hidden()
+    passed.click()
+    expect(files).to_be_visible()
     assert violations(page) == []
     refusal = {"title": "Too many", "detail": "The doctor is running: one run at a time.", "code": "too_many"}
     page.route("**/v1/doctor", lambda route: route.fulfill(status=429, json=refusal))
@@ -31,10 +36,25 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     expect(page.get_by_role("alert")).to_contain_text("one run at a time")
     page.unroute("**/v1/doctor")
     page.get_by_role("button", name="Retry").click()
-    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+    expect(passed).to_be_visible()
     expect(page.get_by_role("button", name="Run the doctor")).to_be_enabled()
     page.reload()
-    expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+    expect(passed).to_be_visible()
+    found = [
+        {"check": "clock", "state": "ok", "what": "exact", "fix": None},
+        {"check": "disk", "state": "problem", "what": "1 GB free", "fix": "Free some space."},
+        {"check": "proxies", "state": "warning", "what": "none", "fix": None},
+    ]
+    lines = "".join(f"{json.dumps(one)}\n" for one in found)
+    page.route("**/v1/doctor", lambda route: route.fulfill(body=lines))
+    page.get_by_role("button", name="Run the doctor").click()
+    expect(page.locator(".findings b:visible")).to_have_text(["disk", "proxies"])
+    expect(page.get_by_text("1 check passed")).to_be_visible()
+    node = page.locator(".node-id")
+    full = node.locator("code").get_attribute("title")
+    assert full
+    assert full.startswith(node.locator("code").inner_text())
+    expect(node.get_by_role("button", name=re.compile("^Copy the id of"))).to_be_visible()
 
     def of_a_package(route: Route) -> None:  # a checkout has no commit
         response = route.fetch()
@@ -103,7 +123,7 @@ def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..
     page.route("**/v1/stats/series*", lambda route: route.fulfill(json={"metrics": metrics, "points": points}))
     page.goto("/console/health")
     chart = page.locator(".chart").filter(has_text="Latency, p95")
-    expect(chart.locator(".peak")).to_have_text("max 25 ms")
+    expect(chart.locator(".peak")).to_have_text("0 to 100 ms")
     box, line, area = (
         chart.locator(one).first.evaluate("one => one.getBoundingClientRect().toJSON()")
         for one in ("svg", ".today", ".area")

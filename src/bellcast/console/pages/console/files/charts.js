@@ -14,8 +14,8 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const WIDTH = 320;
 const HEIGHT = 72;
-/** How much higher than the highest value a chart is if its headline is that value. */
-const ROOM = 1.25;
+/** Durations below this are not worth a look: a chart of them is at least as high, in ms. */
+const LEAST_MS = 100;
 /** A shorter drag is a click. */
 const MIN_DRAG_PX = 4;
 
@@ -145,8 +145,9 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   // The average of the current interval is that of a part of it.
   const headline = current === undefined ? newer : one.show(current);
   const top = highest([...today, ...before].map(([, value]) => value));
-  // A flat line at zero is at the bottom; one of the highest value has room above it.
-  const scale = (one.about === most ? ROOM : 1) * top || 1;
+  // A flat line at zero is at the bottom. A duration is charted up to a round number above its highest value.
+  const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(top || 1));
+  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(top / step) + 1) * step) : top || 1;
   const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - value / scale * (HEIGHT - 4) - 2];
   // The current interval has not ended: a fall to it would be taken for one of the numbers.
   const ended = today.filter(([at]) => at < end - stepMs);
@@ -163,7 +164,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   const [cursor] = pointed ? place(pointed) : [];
   const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
   return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
-    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true">max ${one.show(top)}</span>`}</div>
+    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true">${isDuration ? '0 to' : 'max'} ${one.show(isDuration ? scale : top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
       <path class="before" d=${line(before, place, stepMs)} />${one.headline !== newest && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />

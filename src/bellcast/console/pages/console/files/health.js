@@ -4,7 +4,8 @@
 import { Charts, LOAD } from './charts.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { count, number } from './format.js';
-import { Failure, Loaded, Together, useEvery, useLoad } from './load.js';
+import { Failure, Loaded, Together, loadStyle, useEvery, useLoad } from './load.js';
+import './object-parts.js'; // the style of rows of two lines
 import { readiness } from './overview.js';
 import { Card, Copy, Heading, Icon, State, Tag, Time } from './parts.js';
 import { CONTENT } from './roles.js';
@@ -12,16 +13,20 @@ import { Rows } from './rows.js';
 import { lines, readAll, withQuery } from './server.js';
 import { session } from './storage.js';
 
+await loadStyle('health.css');
+
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
 const KINDS = { problem: 'bad', warning: 'warn', ok: 'ok' };
 const ORDER = ['problem', 'warning', 'ok'];
 
-/** Enough of a node's id to recognise it. */
+/** Enough of a node's id to recognise it. The rest is in its tooltip, and copied with it. */
 const ID_LENGTH = 8;
 
+const nameOf = (one) => `${one.host}:${one.pid}`;
+
 const columns = (page) => [
-  { name: 'Node', kind: 'title', of: (one) => `${one.host}:${one.pid}`, text: (one) => html`${one.is_self && html`<${Tag}>this one<//>`}<code title=${one.id}>${one.id.slice(0, ID_LENGTH)}</code>` },
+  { name: 'Node', kind: 'title', of: nameOf, text: (one) => html`<span class="node-id"><code title=${one.id}>${one.id.slice(0, ID_LENGTH)}</code><${Copy} what=${`the id of ${nameOf(one)}`} text=${one.id} />${one.is_self && html`<${Tag}>this one<//>`}</span>` },
   { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => (one.commit ? `${one.version} (${one.commit})` : one.version), width: '8rem' },
   { name: 'Connections', kind: 'number', width: '5.5rem', of: (one) => (one.connections > 0 ? html`<a href=${withQuery(page.url('/connections'), { node: one.id })}>${number(one.connections)}</a>` : '0') },
   { name: 'CPU', kind: 'number', of: (one) => `${Math.round(one.cpu * 100)} %`, width: '3rem' }, { name: 'Memory', kind: 'number', width: '5rem', of: (one) => one.memory !== null && `${number(Math.round(one.memory / 1e6))} MB` },
@@ -34,7 +39,7 @@ export function Health({ page }) {
   return html`<${Heading} title="Health" /><${Together}>
     <${Loaded} of=${ready}>${(reason) => html`<section class=${`verdict ${reason ? 'bad' : 'ok'}`} aria-label="Readiness"><${Icon} name=${reason ? 'bad' : 'ok'} /><div><h2>${reason ? 'Not ready' : 'Ready'}</h2><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div></section>`}<//>
     <${Charts} page=${page} shown=${LOAD} connections=${nodes.value?.reduce((sum, one) => sum + one.connections, 0)} />
-    <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
+    <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" isTall columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
 
@@ -66,10 +71,13 @@ function Doctor() {
     return () => abort.current?.abort();
   }, []);
   const { findings, at, isRunning, problem } = state;
+  const [passed, failed] = [true, false].map((isPassed) => findings?.filter((one) => (one.state === 'ok') === isPassed) ?? []);
   const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
   const status = isRunning ? 'Checking…' : findings && !problem ? [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning'), problems + warnings > 0 ? count(findings.length, 'check') : `All ${findings.length} checks passed`].filter(Boolean).join(' · ') : '';
   return html`<${Card} title="Doctor">${!findings && html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem.</p>`}
     <div class="actions"><button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status}${at && html` · <${Time} at=${at} />`}</p></div>
-    ${findings && html`<ul class="findings">${findings.map((one, index) => html`<li key=${index}><${State} of=${one.state} kind=${KINDS[one.state]} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`}
+    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${passed.length > 0 && html`<details class="passed"><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}<//>`;
 }
+
+const Findings = ({ of }) => html`<ul class="findings">${of.map((one, index) => html`<li key=${index}><${State} of=${one.state} kind=${KINDS[one.state]} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`;
