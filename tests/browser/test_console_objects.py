@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, HOSTILE, Console, add_filter
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 
 
 def test_owner_explains_a_notification_and_follows_it_to_its_message(
@@ -458,6 +460,28 @@ def test_list_of_workflows_has_their_drafts_and_unusual_states(
     expect(off.locator(".state-word")).to_have_text("inactive")
     expect(on).to_contain_text(re.compile(r"v1 \+ draft.*ago"))
     expect(on.locator(".state-word")).to_have_count(0)
+
+
+@pytest.mark.parametrize("kind", sampled(("templates", "workflows", "types", "sources")))
+def test_list_of_objects_is_searched_by_a_part_of_the_key(
+    open_console: Callable[..., Page], owner: Console, kind: str
+) -> None:
+    bodies: dict[str, Any] = {
+        "templates": {"inbox": {"title": "Hi"}},
+        "workflows": {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]},
+        "types": {"channels": ["inbox"]},
+        "sources": {"event": "paid", "topic": "till", "notification": {"to": "alice", "title": "Paid"}},
+    }
+    for key in ("needle-in-hay", "hay"):
+        owner.send("PUT", f"/v1/{kind}/{key}", bodies[kind])
+    page = open_console(f"/{kind}")
+    expect(page.locator(".row-link").filter(has_text=re.compile("^hay"))).to_be_visible()
+    page.get_by_role("searchbox", name="Key contains").fill("needle")
+    expect(page).to_have_url(re.compile("text=needle"))
+    expect(page.locator(".row-link")).to_have_count(1)
+    expect(page.locator(".row-link")).to_contain_text("needle-in-hay")
+    page.get_by_role("searchbox", name="Key contains").fill("nothing of it")
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
 def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(

@@ -9,6 +9,7 @@ import pytest
 
 from bellcast.channels.catalog import TEMPLATES
 from bellcast.documents.store import Documents
+from bellcast.kernel.db import lists
 from tests.journey import channels
 from tests.journey.rest import Rest, fields, refused
 
@@ -167,6 +168,36 @@ async def test_list_shows_drafts_and_with_a_parameter_those_never_published(rest
             pages.append([(one["key"], one["version"]) for one in page["templates"]])
             after = page["next"]
         assert pages == [[("a", 1)], [("b", 0)], [("c", 1)], [("d", 0)]]
+
+
+async def test_list_is_searched_by_a_part_of_the_keys_also_of_drafts(rest, monkeypatch):
+    monkeypatch.setattr(lists, "MAX_SCANNED_ROWS", 2)  # the search continues after each second row
+    for key, tenant in (
+        ("a.mail", {}),
+        ("b", {}),
+        ("b.mail", {"tenant": "acme"}),
+        ("c", {}),
+        ("d", {}),
+        ("e.Mail", {}),
+    ):
+        await rest.app.put(f"/v1/templates/{key}", json=FIRST, params=tenant)
+    await save(rest, {}, path="/v1/templates/c.mail")
+
+    async def found(**query: str) -> list[str]:
+        keys, after = [], ""
+        while after is not None:
+            parameters = {"text": "mail", "limit": 2, "after": after, **query}
+            page = (await rest.app.get("/v1/templates", params=parameters)).json()
+            keys += [one["key"] for one in page["templates"]]
+            after = page["next"]
+        return keys
+
+    assert await found() == ["a.mail", "e.Mail"]
+    assert await found(tenant="acme") == ["a.mail", "b.mail", "e.Mail"]
+    assert await found(tenant="*") == ["a.mail", "e.Mail", "b.mail"]
+    assert await found(tenant="*", drafts="true") == ["a.mail", "c.mail", "e.Mail", "b.mail"]
+    assert await found(text="%") == []
+    assert set(fields(await rest.app.get("/v1/templates", params={"text": "x" * 101}))) == {"text"}
 
 
 async def test_draft_of_a_tenant_is_its_override(rest):

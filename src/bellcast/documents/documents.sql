@@ -52,3 +52,11 @@ SELECT tenant, key, body, created_at, updated_at, version
 FROM documents
 WHERE kind = :kind
 ORDER BY tenant, key
+
+-- list: documents_by_text
+-- Objects of one kind whose key contains a text, by tenant and key.
+SELECT tenant, key, body, created_at, updated_at, version
+FROM documents
+WHERE kind = :kind
+FILTER CAST(:text AS TEXT) IS NULL OR lower(key) LIKE lower(:text) ESCAPE '\'
+ORDER BY tenant, key

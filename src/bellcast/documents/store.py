@@ -50,6 +50,7 @@ def _document(key: str, body: str, created_at: int, updated_at: int, version: in
 LIST: KeysetList[tuple[str, Document]] = KeysetList(
     "documents", ("tenant", "key"), lambda row: (row[0], _document(*row[1:]))
 )
+BY_TEXT: KeysetList[tuple[str, Document]] = KeysetList("documents_by_text", LIST.key, LIST.convert, filters=("text",))
 
 
 class Documents(StoreTable):
@@ -78,6 +79,18 @@ class Documents(StoreTable):
         return [document for _, document in (yield from LIST.page(query)).items]
 
     owned = pages(LIST)
+    _search_page = pages(BY_TEXT)
+
+    async def search(self, query: ListQuery) -> ListPage[tuple[str, Document]]:
+        """Return a page of the objects that the filter `text` finds. A page that is not full is the last one: the search
+        continues where a read has examined as many rows as it may."""
+        page = await self._search_page(query)
+        items = page.items
+        while page.scanned_until is not None and len(items) < query.limit:
+            rest = msgspec.structs.replace(query, after=page.scanned_until, limit=query.limit - len(items))
+            page = await self._search_page(rest)
+            items += page.items
+        return ListPage(items, page.next or page.scanned_until)
 
     async def suggestion(self, kind: str, tenant: str, key: str) -> str:
         """Return the end of a message for an unknown key: the nearest of those that apply to the tenant."""

@@ -18,6 +18,7 @@ from bellcast.documents import store as documents
 from bellcast.documents.store import Documents, OverlaidReads, Versions
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
 from bellcast.kernel import times, validation
+from bellcast.kernel.db.lists import ListPage, ListQuery, containing
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
@@ -27,7 +28,7 @@ from bellcast.operators.types import ROLES
 from bellcast.rest import audit, context, definition_body, managed, resource, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
-from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.resource import DryRunQuery, ObjectsQuery, SearchedText
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.types.runs import GENERATED_PREFIX, SCHEDULES
 
@@ -215,8 +216,16 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
-class DraftsQuery(ObjectsQuery, frozen=True, kw_only=True):
-    """A page of a list, in the order of its keys. With `drafts`, it includes objects that are drafts only."""
+class ObjectSearchQuery(ObjectsQuery, frozen=True, kw_only=True):
+    """A page of a list, in the order of its keys. `text` is a part of them; the case of letters is ignored (on SQLite: of ASCII
+    letters)."""
+
+    text: SearchedText | None = None
+
+
+class DraftsQuery(ObjectSearchQuery, frozen=True, kw_only=True):
+    """A page of a list, in the order of its keys. `text` is a part of them; the case of letters is ignored (on SQLite: of ASCII
+    letters). With `drafts`, it includes objects that are drafts only."""
 
     drafts: bool = False
 
@@ -329,7 +338,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         declare("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, {'its own' if kind.lists_own else 'those that apply there'}; with `?tenant=*`, "
                    "those of the project and of all tenants, by tenant and key."
                    + (" With `drafts`, also drafts that were never published." * kind.is_versioned), "read",
-                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectsQuery, is_exported=True, response_types={200: resource.page_type(kind.plural, shown, title=shown.__name__.removesuffix("Object"))},
+                   bound_by="list", query=DraftsQuery if kind.is_versioned else ObjectSearchQuery, is_exported=True, response_types={200: resource.page_type(kind.plural, shown, title=shown.__name__.removesuffix("Object"))},
                    roles=ROLES if kind.is_open_to_viewers else None),
         declare("GET", item, read, kind, f"Read a {kind.name}.\n\n"
                    + ("The current version, or that of `?version=` as it was written. " * kind.is_versioned)
@@ -349,16 +358,19 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
 
 async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
-    query, ctx = request_body.query(request, DraftsQuery if kind.is_versioned else ObjectsQuery), context.of(request)
+    query, ctx = (
+        request_body.query(request, DraftsQuery if kind.is_versioned else ObjectSearchQuery),
+        context.of(request),
+    )
     if query.tenant == EVERY_TENANT or kind.lists_own:
         wanted = resource.list_query(request, documents.LIST, query, is_counted=False)
-        own = await Documents(ctx.engines.db).owned(msgspec.structs.replace(wanted, filters={"kind": kind.plural}))
+        own = await _find_page(ctx, kind.plural, wanted, query.text)
         following = resource.cursor(documents.LIST, own.next, query.tenant)
         found = [(document, owner) for owner, document in own.items]
         named = [(owner, document.key) for document, owner in found]
     else:
         tenant = tenants.single_tenant(request)
-        applied = await _applying(kind, ctx, tenant, query.after or "", query.limit + 1)
+        applied = await _applying(kind, ctx, tenant, query.after or "", query.limit + 1, query.text)
         found, following = list_parameters.split(applied, query.limit, lambda one: one[0].key)
         named = [(tenant, document.key) for document, _ in found]
     drafted: dict[tuple[str, str], DraftInfo | None] = {}
@@ -503,16 +515,29 @@ async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple
 
 
 async def _applying(
-    kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int
+    kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int, text: str | None
 ) -> list[tuple[Document, str]]:
     """Return the objects that apply to a tenant, by key, with their owners."""
-    documents = Documents(ctx.engines.db)
-    base = {one.key: one for one in await documents.page(kind.plural, PROJECT, after, limit)}
+
+    async def read_of(owner: str) -> dict[str, Document]:
+        wanted = ListQuery(tenants=[owner], after=(owner, after), limit=limit)
+        return {one.key: one for _, one in (await _find_page(ctx, kind.plural, wanted, text)).items}
+
+    base = await read_of(PROJECT)
     if tenant == PROJECT:
         return [(one, PROJECT) for one in base.values()]
-    own = {one.key: one for one in await documents.page(kind.plural, tenant, after, limit)}
+    own = await read_of(tenant)
     keys = sorted(base | own)[:limit]
     return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
+
+
+async def _find_page(ctx: ApiContext, kind: str, query: ListQuery, text: str | None) -> ListPage[tuple[str, Document]]:
+    """Return a page of the objects of a kind; with a text, of those whose key contains it."""
+    table, wanted = (
+        Documents(ctx.engines.db),
+        msgspec.structs.replace(query, filters={"kind": kind, **containing(text)}),
+    )
+    return await (table.search(wanted) if text else table.owned(wanted))
 
 
 def tagged(content: object, shown: object) -> dict[str, str]:
@@ -634,16 +659,13 @@ async def merge_drafts(
 ) -> tuple[list[tuple[str, str, U | None, DraftInfo | None]], str | None]:
     """Return a page of published objects by tenant and key, each with its draft, and the position of the next page. With
     `drafts`, it includes drafts of objects that were never published. `is_last` states that there is no further published object."""
-    table, page = (
-        Documents(context.of(request).engines.db),
-        resource.list_query(request, documents.LIST, query, is_counted=False),
-    )
+    ctx, page = context.of(request), resource.list_query(request, documents.LIST, query, is_counted=False)
     until = max(published, default=("", ""))
     drafted: dict[tuple[str, str], DraftInfo] = {}
     following, more = page.after, True
     while more and (query.drafts or following is None or following < until):
-        of_drafts = msgspec.structs.replace(page, after=following, filters={"kind": draft_kind(plural)})
-        part = await table.owned(of_drafts)
+        of_drafts = msgspec.structs.replace(page, after=following)
+        part = await _find_page(ctx, draft_kind(plural), of_drafts, query.text)
         drafted |= {(owner, one.key): _draft_info(one) for owner, one in part.items}
         following, more = part.next, part.next is not None
         if query.drafts:

@@ -19,12 +19,14 @@ export const startOf = (range) => (RANGES[range] === undefined ? '' : new Date(D
 
 export const RANGE = { name: 'range', label: 'Time', options: Object.keys(RANGES), words: { '15m': 'last 15 minutes', '1h': 'last hour', '24h': 'last 24 hours', '7d': 'last 7 days', '30d': 'last 30 days' } };
 export const CREATED = { ...RANGE, label: 'Created' };
+/** The search in a list of objects. */
+export const KEY = { name: 'text', label: 'Key contains', isSearch: true };
 export const CHANNEL = { name: 'channel', label: 'Channel', options: ['email', 'sms', 'push', 'chat'] };
 const keysOf = (path, rows, parameter) => async (text, signal) => (await get(withQuery(path, { tenant: shownTenant() || '*', limit: MAX_SUGGESTED, ...(parameter && { [parameter]: text }) }), signal))[rows].map((one) => one.key);
 export const RECIPIENT = { name: 'recipient', label: 'Recipient', suggest: keysOf('/v1/recipients', 'recipients', 'search') };
-export const WORKFLOW = { name: 'workflow', label: 'Workflow', suggest: keysOf('/v1/workflows', 'workflows') };
+export const WORKFLOW = { name: 'workflow', label: 'Workflow', suggest: keysOf('/v1/workflows', 'workflows', 'text') };
 export const PROVIDER = { name: 'provider', label: 'Provider', suggest: keysOf('/v1/providers', 'providers') };
-export const TYPE = { name: 'type', label: 'Type', suggest: keysOf('/v1/types', 'types') };
+export const TYPE = { name: 'type', label: 'Type', suggest: keysOf('/v1/types', 'types', 'text') };
 
 /** The range in the URL's `from` and `to`, as set by a chart; null if there is none. */
 export function chosenRange(query) {

@@ -4,6 +4,7 @@
 import { html, useState } from './html.js';
 import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
+import { KEY } from './filters.js';
 import { parsed, toneOf } from './format.js';
 import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
 import { Card, Field, Form, Type } from './parts.js';
@@ -32,7 +33,7 @@ const topicOf = (topic) => teaser(topic.replace(/\{(\w+)\}/g, '{{ $1 }}'));
 const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recipient');
 
 export const sources = {
-  path: '/v1/sources', rows: 'sources', isTall: true, link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/sources', rows: 'sources', isTall: true, filters: [KEY], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${placeOf(one)}`) },
     { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : one.notification?.type} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },

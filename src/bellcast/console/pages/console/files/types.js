@@ -6,6 +6,7 @@ import { html } from './html.js';
 import { DataSchema } from './data-schema.js';
 import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
+import { KEY } from './filters.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { path } from './server.js';
 import { ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
@@ -30,7 +31,7 @@ function limitsOf(one) {
 const requiredOf = (one) => (one.required === true ? 'all channels' : Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(one, channel)).map((channel) => CHANNEL_NAMES[channel]).join(', '));
 
 export const types = {
-  path: '/v1/types', rows: 'types', isTall: true, link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/types', rows: 'types', isTall: true, filters: [KEY], link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Type', kind: 'title', lead: (one) => html`<${Sign} icon="types" tone=${toneOf(one.key)} />`, of: (one) => one.name ?? one.key, text: (one) => html`<code>${one.key}</code>` }, { name: 'Channels', of: (one) => one.channels?.length > 0 && one, show: (one) => html`<${ChannelMarks} of=${one} />`, width: '10rem' },
     { name: 'Required', isLabeled: true, of: requiredOf, width: '9rem' }, { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },

@@ -2,6 +2,7 @@
  * The list of workflows.
  */
 import { newLink } from './edit.js';
+import { KEY } from './filters.js';
 import { count, toneOf } from './format.js';
 import { html } from './html.js';
 import { isLocked } from './managed.js';
@@ -28,7 +29,7 @@ const allSteps = (one) => stepsOf(one).map(({ step }) => step);
 const versionOf = (one) => (one.version === 0 ? 'draft' : `v${one.version}${one.draft ? ' + draft' : ''}`);
 
 export const workflows = {
-  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, tools: (page) => newLink(page, KIND),
+  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, filters: [KEY], tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '13rem' },
     { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'State', of: (one) => one.version > 0 && !one.active && 'inactive', show: stated, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: versionOf, width: '6rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
