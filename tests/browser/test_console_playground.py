@@ -31,10 +31,18 @@ def page(open_console: Callable[..., Page]) -> Page:
 def test_playground_shows_its_streams_and_its_forms_before_it_connects(page: Page) -> None:
     for name in ("Send", "Publish"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
+    steps = page.get_by_role("region", name="Connect and send").get_by_role("heading")
+    expect(steps).to_have_text(["1Choose whom", "2Connect", "3Send, and compare what arrives"])
+    coming = page.get_by_role("region", name="Pusher").locator(".coming")
+    expect(coming).to_have_text(
+        ["resetafter you connect", "notificationafter you send", "lead.assignedafter you publish"]
+    )
+    assert violations(page) == []
     heights = page.locator(".frames").evaluate_all("all => all.map((one) => one.offsetHeight)")
     page.get_by_role("button", name="Connect").click()
     expect(page.locator(".pane").get_by_text("connected", exact=True)).to_have_count(4)
     expect(page.get_by_role("button", name="Send", exact=True)).to_be_enabled()
+    expect(coming).to_have_count(0)
     assert page.locator(".frames").evaluate_all("all => all.map((one) => one.offsetHeight)") == heights
 
 

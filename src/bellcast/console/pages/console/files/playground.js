@@ -33,14 +33,18 @@ export function Playground({ page }) {
     setTarget({ recipient, topic, tenant, token, key: app?.key });
   };
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
-    <${Card} title="Connect on all four dialects"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
-      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /><//>
-      <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} /><//>
-    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} sentAt=${sentAt} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
+    <section class="panel play" aria-label="Connect and send"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}>
+      <${Step} number="1">Choose whom<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
+      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /></div><${Step} number="2">Connect<//><//>
+      <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} /></section>
+    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
 }
 
+/** The heading of a step. */
+const Step = ({ number, children }) => html`<h2 class="play-step"><span>${number}</span>${children}</h2>`;
+
 /** A connection's frames, newest first, with the time since the last send; empty before there is a target. */
-function Pane({ dialect: [name, kind, client, connect, use], target, sentAt }) {
+function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt }) {
   const [word, setWord] = useState('waiting');
   const [frames, setFrames] = useState([]);
   const [isWhole, setWhole] = useState(false);
@@ -68,8 +72,9 @@ function Pane({ dialect: [name, kind, client, connect, use], target, sentAt }) {
     };
   }, []);
   const hidden = frames.filter(isOfProtocol).length;
+  const coming = [[expected[0], 'after you connect'], [expected[1], 'after you send'], [expected[2] ?? event, 'after you publish']];
   return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
-    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
+    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, when]) => html`<li key=${when} class="coming"><b>${frame}</b><small class="muted">${when}</small></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
       ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }
 
@@ -91,9 +96,9 @@ function Composer({ recipient, topic, tenant, isReady, type, sentAt }) {
     const { notifications } = await post('/v1/notifications', { to: recipient, title, ...(body && { body }) });
     setSent(`Stored as ${notifications[0].id}.`);
   };
-  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" /><//>
-    <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//>
-    <p role="status" class="muted">${sent}</p></fieldset>`;
+  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="3">Send, and compare what arrives<//><p role="status" class="muted">${sent || (!isReady && 'Possible once you are connected.')}</p></div>
+    <${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" placeholder="none" /><//>
+    <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//></fieldset>`;
 }
 
 /** The code of the two sends, which is updated as the operator types. */

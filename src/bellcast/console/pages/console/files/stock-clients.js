@@ -70,10 +70,10 @@ async function pusher({ token, topic, key }, { opened, closed, failed, receive }
   return () => client.disconnect();
 }
 
-/** Dialects with their class and the name of the client. */
+/** Dialects with their class, the name of the client, what they are for, and the frames after connecting, sending and publishing; an event without a name has its own. */
 export const DIALECTS = [
-  ['SSE', 'sse', 'EventSource', eventStream, 'One response that stays open: for pages that only receive.'],
-  ['WebSocket', 'websocket', 'WebSocket', webSocket, 'Both directions on one connection: for pages that also publish.'],
-  ['Socket.IO', 'socketio', 'socket.io-client', socketIO, 'For apps that have a Socket.IO client: it stays as it is.'],
-  ['Pusher', 'pusher', 'pusher-js', pusher, 'For apps that use pusher-js or Laravel Echo: they stay as they are.'],
+  ['SSE', 'sse', 'EventSource', eventStream, 'One response that stays open: for pages that only receive.', ['ready', 'notification', 'event']],
+  ['WebSocket', 'websocket', 'WebSocket', webSocket, 'Both directions on one connection: for pages that also publish.', ['ready', 'notification', 'event']],
+  ['Socket.IO', 'socketio', 'socket.io-client', socketIO, 'For apps that have a Socket.IO client: it stays as it is.', ['ready', 'notification']],
+  ['Pusher', 'pusher', 'pusher-js', pusher, 'For apps that use pusher-js or Laravel Echo: they stay as they are.', ['reset', 'notification']],
 ];
