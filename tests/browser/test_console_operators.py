@@ -1,5 +1,6 @@
 """Operators, keys and secrets in the console's pages."""
 
+import re
 from collections.abc import Callable
 
 import httpx
@@ -255,3 +256,18 @@ def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., P
     page.unroute("**/v1/operators/*")
     page.get_by_role("button", name="Save access").click()
     expect(page.get_by_role("row").filter(has_text="rolf")).to_contain_text("support")
+
+
+def test_buttons_of_a_new_object_are_in_sight_and_one_goes_back(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys?new=yes&tenant=acme", viewport={"width": 1280, "height": 500})
+    create, name = page.get_by_role("button", name="Create key"), page.get_by_label("Name")
+    expect(name).to_be_focused()
+    expect(create).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    box = create.bounding_box()
+    assert box
+    assert 1000 - 24 <= box["y"] + box["height"] <= 1000
+    assert violations(page) == []
+    page.get_by_role("link", name="Cancel").click()
+    expect(page).to_have_url(re.compile(r"/keys\?tenant=acme$"))
+    expect(name).to_have_count(0)

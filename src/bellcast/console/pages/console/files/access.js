@@ -9,6 +9,7 @@ import { count, number, toneOf } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
+import { cancel } from './new-object.js';
 import { Sign, stated } from './object-parts.js';
 import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
@@ -52,13 +53,13 @@ function NewKey({ page }) {
   if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" send=${async ({ name, tenants, ttl }, sent) => {
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="What uses it. The name appears in the audit log." /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
-    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." />
-    <${Field} label="Ends" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /><//>`;
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="What uses it. The name appears in the audit log." /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
+    <div class="two-up"><${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." />
+    <${Field} label="Ends" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /></div><//>`;
 }
 
 /** How to configure an agent with its key. */
@@ -92,16 +93,18 @@ function secondFactorOf(one) {
 }
 
 function NewOperator({ page }) {
-  return html`<${Heading} title="Add an operator" /><${Form} isGuarded button="Add operator" send=${async (values) => {
+  return html`<${Heading} title="Add an operator" /><${Form} isGuarded button="Add operator" more=${cancel(page)} send=${async (values) => {
     await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
     refresh();
     page.go(page.url('/operators'));
-  }}><${Field} label="Name" name="name" required maxlength="100" autocomplete="off" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
     <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="all" hint="Restricts the operator to these tenants, separated by commas. Owners see all." />
     <${Field} label="First password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
 }
 
-const RoleField = ({ role }) => html`<${Field} label="Role" name="role" options=${ALL} defaultValue=${role} hint="Viewers see numbers and lists, support also content. Developers change everything except operators." />`;
+/** What each role may do. */
+const MEANINGS = { viewer: 'sees numbers and lists', support: 'sees content too, and retries', developer: 'changes everything except operators', owner: 'also adds operators and erases data; sees all tenants' };
+const RoleField = ({ role }) => html`<div class="field"><${Field} label="Role" name="role" options=${ALL} defaultValue=${role} /><dl class="meanings">${ALL.toReversed().map((one) => html`<dt key=${one}>${one}</dt><dd>${MEANINGS[one]}</dd>`)}</dl></div>`;
 
 /** Entries of the audit log that are searched for those of an operator, and how many are shown. */
 const SEARCHED = 200;

@@ -3,6 +3,7 @@
  */
 import { html, useRef, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
+import { cancel } from './new-object.js';
 import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
@@ -62,7 +63,7 @@ function Use({ of: one }) {
     <${Card} title="In your pages"><${PageCode} of=${one} /><//>`;
 }
 
-function NewApp() {
+function NewApp({ page }) {
   const [made, setMade] = useState(null);
   const form = useRef(null);
   if (made) return html`<${Heading} title="App created" /><${Credentials} of=${made} />`;
@@ -74,11 +75,11 @@ function NewApp() {
     elements.secret.value ||= hex(SECRET_BYTES);
     return { values: Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, elements[name].value.trim()])) };
   };
-  return html`<${Heading} title="New app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button="Create app" send=${async ({ name, origins, ...rest }) => {
+  return html`<${Heading} title="New app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button="Create app" more=${cancel(page)} send=${async ({ name, origins, ...rest }) => {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
     setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     refresh();
-  }}><${Field} label="App name" name="name" required maxlength="100" autocomplete="off" /><${Field} label="Tenant" name="tenant" ...${TECHNICAL} hint="Its connections and events belong to this tenant. Empty: the default tenant, shared with the project." />
+  }}><${Field} label="App name" name="name" required autofocus maxlength="100" autocomplete="off" /><${Field} label="Tenant" name="tenant" ...${TECHNICAL} hint="Its connections and events belong to this tenant. Empty: the default tenant, shared with the project." />
     <${Field} label="Origins" name="origins" ...${TECHNICAL} placeholder="https://app.example.com" hint=${ORIGINS_HINT} />
     <details><summary>Move an app from another server</summary><p class="muted">Empty fields are generated.</p><${Field} label="App id" name="id" ...${TECHNICAL} /><${Field} label="App key" name="key" ...${TECHNICAL} /><${Field} label="App secret" name="secret" type="password" ...${TECHNICAL} autocomplete="new-password" />
     <${PusherTest} word="Test these values" tested=${values} /></details><//></div>`;

@@ -8,6 +8,7 @@ import { CREATED } from './filters.js';
 import { number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
+import { cancel } from './new-object.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Time } from './parts.js';
 import { Preferences } from './preferences.js';
@@ -71,10 +72,10 @@ function NewRecipient({ page }) {
     refresh();
     go(inTenant(page, path`/recipients/${key.trim()}`, { tenant }));
   };
-  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create" send=${create}>
-    <${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
-    <${Field} label="Tenant" name="tenant" autocomplete="off" ...${own ? { options: own, defaultValue: shownTenant() || own[0] } : { defaultValue: shownTenant(), placeholder: 'none' }} />
-    <${Profile} /><//>`;
+  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create" send=${create} more=${cancel(page)}>
+    <div class="two-up"><${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
+    <${Field} label="Tenant" name="tenant" autocomplete="off" ...${own ? { options: own, defaultValue: shownTenant() || own[0] } : { defaultValue: shownTenant(), placeholder: 'none' }} /></div>
+    <div class="two-up"><${Profile} /></div><//>`;
 }
 
 const ABOUT = [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']];

@@ -241,7 +241,7 @@ function Pane({ page, isFull, kept, children }) {
     // The keys go on in a list that is still beside it.
     if (!document.activeElement?.closest('.row')?.checkVisibility()) (place.current.querySelector('[autofocus]') ?? place.current).focus();
   }, [page.path, page.query.has('new')]);
-  return html`<section class="pane" data-path=${page.path} ref=${place} tabIndex="-1" aria-label="Opened"><div class="pane-bar">
+  return html`<section class="pane" data-path=${page.path} data-new=${page.query.get('new')} ref=${place} tabIndex="-1" aria-label="Opened"><div class="pane-bar">
     <button type="button" class="quiet" aria-label=${`Close, back to ${page.title}`} title="Close (Esc)" onClick=${close}><${Icon} name="back" /> <span class="pane-back">${page.title}</span></button>
     <button type="button" class="quiet expand" aria-pressed=${String(isFull)} aria-label="Use the whole page" title="Use the whole page" onClick=${() => setQuery({ full: isFull ? null : 'yes' }, { isQuiet: true })}><${Icon} name="expand" /></button></div>${children}</section>`;
 }

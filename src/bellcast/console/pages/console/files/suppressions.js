@@ -2,6 +2,7 @@
  * Suppressions: addresses that get nothing more, because they bounced or by request, and how to free them.
  */
 import { html } from './html.js';
+import { cancel } from './new-object.js';
 import { ChannelSign } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, shownTenant } from './router.js';
@@ -35,7 +36,7 @@ export const suppressions = {
 };
 
 function NewSuppression({ page }) {
-  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" send=${async ({ channel, address, tenant, reason }) => {
+  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
     await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: tenant.trim() }), { reason: reason.trim() || 'manual' });
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));

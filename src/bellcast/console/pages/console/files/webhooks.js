@@ -6,6 +6,7 @@ import { count, relativeTime } from './format.js';
 import { go, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, refreshes, useLoad } from './load.js';
+import { cancel } from './new-object.js';
 import { Headline, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -74,7 +75,7 @@ function valuesOf(form) {
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" send=${async ({ tenant }, form) => {
+  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" more=${cancel(page)} send=${async ({ tenant }, form) => {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />
