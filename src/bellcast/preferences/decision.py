@@ -184,7 +184,7 @@ def has_channel(type: str, channel: Channel, layers: Layers) -> bool:
 
 class ChannelStatus(Struct, frozen=True):
     """Whether a channel is on for a type, whether it can be switched, and which document decided. `available: false` marks
-    a channel that the type does not have, or one without a provider or address: pages do not offer it."""
+    a channel that the type does not have, or one without a provider or address: pages do not offer it, unless the recipient has switched it."""
 
     on: bool
     required: bool = False
@@ -218,7 +218,8 @@ def effective(
                 by = by or source if is_on else source
                 if not is_on:
                     break
-            offered = UNSET if channel in available and has_channel(type, channel, own) else False
+            is_offered = by == "recipient" or channel in available
+            offered = UNSET if is_offered and has_channel(type, channel, own) else False
             channels[channel] = ChannelStatus(is_on, is_required, "type" if is_required else by, offered)
         found.append(EffectiveType(type, rules.name_of(type), channels))
     return found

@@ -39,6 +39,16 @@ def test_unavailable_channels_are_marked_in_every_type() -> None:
         assert "available" not in msgspec.to_builtins(one.channels["email"])
 
 
+def test_channel_that_the_recipient_has_switched_is_available() -> None:
+    layers = Layers(
+        recipient=Preferences(types={"news": {"email": False}}), tenant=Preferences(channels={"push": False})
+    )
+    booking, news = effective(layers, {"booking": NotificationType(), "news": NotificationType()}, ("inbox",))
+    assert booking.channels["email"].available is False
+    assert news.channels["email"] == ChannelStatus(False, False, "recipient")
+    assert news.channels["push"] == ChannelStatus(False, False, "tenant", False)
+
+
 def test_channels_that_a_type_does_not_have_are_unavailable_unless_a_document_sets_them() -> None:
     layers = Layers(recipient=Preferences(types={"news": {"sms": False}}))
     rules = {

@@ -1,0 +1,236 @@
+"""Workflows, failed runs, messages and jobs, and their retry in the console's pages."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.console import Console
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_accessibility import violations
+
+
+def test_reason_of_a_run_is_shown_in_full_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
+    text = {"key": "bell", "type": "inbox", "title": "For {{ data.the_client_of_this_booking }}"}
+    owner.send("PUT", "/v1/workflows/long-reason", {"steps": [text]})
+    run = owner.send("POST", "/v1/workflows/long-reason/trigger", {"to": "rosa"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "it does not fail")
+    page = open_console("/runs?workflow=long-reason", viewport=PHONE)
+    reason = page.get_by_text("needs data.the_client_of_this_booking, which the trigger did not send")
+    expect(reason).to_be_visible()
+    assert reason.evaluate(
+        "({ scrollWidth, clientWidth, offsetHeight }) => scrollWidth <= clientWidth && offsetHeight > 30"
+    )
+    row = page.locator(".chunk .row")
+    assert row.evaluate("({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight")
+
+
+def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/of-tenants", {"type": "of-tenants", "steps": [step]})
+    tenants = ("acme", "globex", "globex")
+    for tenant in tenants:
+        owner.send("PUT", f"/v1/recipients/ann?tenant={tenant}", {"email": "ann@example.com"})
+        owner.send("POST", "/v1/workflows/of-tenants/trigger", {"to": "ann", "tenant": tenant, "data": {}})
+    failures = "/v1/failures?workflow=of-tenants&tenant=*"
+    wait_until(lambda: len(owner.send("GET", failures)["failures"]) == len(tenants), lambda: "no run failed")
+    earlier = {one["id"] for one in owner.send("GET", "/v1/replays?tenant=*")["replays"]}
+    page = open_console("/failures?workflow=of-tenants")
+    page.get_by_role("button", name="Retry all…").click()
+    dialog = page.get_by_role("dialog", name="Retry all failures")
+    expect(dialog.get_by_role("button", name="Retry 3", exact=True)).to_be_visible()
+    expect(dialog).to_contain_text("Continues 3 runs of of-tenants")
+    dialog.get_by_label("acme 1 failure").uncheck()
+    assert violations(page) == []
+    page.route("**/v1/replays?tenant=globex", lambda route: route.fulfill(status=503, json={"detail": "It is busy."}))
+    dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("It is busy.")
+    page.unroute("**/v1/replays?tenant=globex")
+    dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    expect(page.locator(".replays")).to_contain_text("globex")
+    replays = owner.send("GET", "/v1/replays?tenant=*")["replays"]
+    assert {one["tenant"] for one in replays if one["id"] not in earlier} == {"globex"}
+
+
+@pytest.mark.thorough
+def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})
+    owner.send("POST", "/v1/workflows/greeting/trigger", {"to": "evil", "data": {}})
+    wait_until(lambda: owner.send("GET", "/v1/failures?workflow=greeting")["failures"], lambda: "the run did not fail")
+    page = open_console("/failures")
+    page.get_by_role("button", name="Runs", exact=True).click()
+    page.get_by_role("row", name="in greeting").get_by_role("link").click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("1 run of greeting failed")
+    page.get_by_role("checkbox", name="Select evil").check()
+    page.get_by_role("button", name="Retry 1 selected").click()
+    dialog = page.get_by_role("dialog", name="Retry the selected failures")
+    expect(dialog.get_by_text("Continues 1 run of greeting at the step that failed")).to_be_visible()
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Retry 1", exact=True).click()
+    expect(page.get_by_text("1 failure retried")).to_be_visible()
+    page.goto(f"{owner.server.url}/console/failures?channel=push")
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+
+
+def test_trigger_creates_a_recipient_only_at_the_second_click(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/workflows/simple", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
+    page = open_console("/workflows/simple")
+    suggested = page.locator(".suggested button").first
+    suggested.click()
+    expect(page.get_by_role("combobox", name="Recipient")).to_have_value(suggested.inner_text())
+    page.get_by_role("combobox", name="Recipient").fill("newcomer")
+    trigger = page.get_by_role("button", name="Trigger", exact=True)
+    expect(trigger).to_have_class("primary")
+    trigger.click()
+    expect(page.get_by_text("There is no recipient newcomer yet.")).to_be_visible()
+    assert violations(page) == []
+    assert owner.send("GET", "/v1/runs?workflow=simple")["runs"] == []
+    trigger.click()
+    expect(page.get_by_role("link", name="Open the run")).to_be_visible()
+
+
+def test_list_of_workflows_has_their_drafts_and_unusual_states(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    bell = {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]}
+    for key in ("listed-on", "listed-off"):
+        owner.send("PUT", f"/v1/workflows/{key}", bell)
+    owner.send("PATCH", "/v1/workflows/listed-off", {"active": False})
+    owner.send("PUT", "/v1/workflows/listed-on/draft", {"values": bell, "base": 1})
+    page = open_console("/workflows")
+    on, off = (page.get_by_role("row").filter(has_text=key) for key in ("listed-on", "listed-off"))
+    expect(off.locator(".state-word")).to_have_text("inactive")
+    expect(on).to_contain_text(re.compile(r"v1 \+ draft.*ago"))
+    expect(on.locator(".state-word")).to_have_count(0)
+
+
+def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    bell = {"type": "inbox", "title": "Hi"}
+    ways = [{"if": {"var": "data.total", "op": "gte", "value": 1}, "steps": [{**bell, "key": "one"}]}]
+    steps = [{"key": "gate", "type": "branch", "branches": ways, "else": [{**bell, "key": "two"}]}]
+    steps += [{"key": f"wait-{number}", "type": "delay", "for": "1h"} for number in range(8)]
+    owner.send("PUT", "/v1/workflows/laned", {"steps": steps})
+    page = open_console("/workflows/laned", viewport={"width": 1280, "height": 800})
+    expect(page.get_by_role("link", name="Edit", exact=True)).to_have_class("button primary")
+    one, two = (page.locator(f"[data-step={key}]") for key in ("one", "two"))
+    expect(one).to_be_visible()
+    assert one.evaluate("one => one.getBoundingClientRect().top") == two.evaluate(
+        "one => one.getBoundingClientRect().top"
+    )
+    assert page.locator(".flow-scroll").evaluate("flow => flow.scrollHeight <= flow.clientHeight")
+    page.set_viewport_size({"width": 390, "height": 800})  # the trunk is joined to its lanes
+    gap = """lane => Math.round(lane.getBoundingClientRect().top + parseFloat(getComputedStyle(lane, '::before').top)
+        - lane.parentElement.previousElementSibling.getBoundingClientRect().bottom)"""
+    expect(page.locator(".stacked .flow-lane")).to_have_count(2)
+    assert page.locator(".flow-lane").first.evaluate(gap) <= 0
+    page.get_by_role("button", name="More for laned").click()
+    for _ in range(2):
+        page.get_by_role("button", name="Switch off laned").click()
+    expect(page.get_by_role("main").get_by_text("inactive")).to_be_visible()
+    assert owner.send("GET", "/v1/workflows/laned")["active"] is False
+
+
+@pytest.mark.thorough
+def test_workflow_is_compared_with_the_version_before_and_rolled_back(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for title in ("Before", "After"):
+        owner.send("PUT", "/v1/workflows/rolled", {"steps": [{"key": "bell", "type": "inbox", "title": title}]})
+    page = open_console("/workflows/rolled")
+    page.get_by_role("button", name="Changes of version 2").click()
+    expect(page.locator(".diff .ok")).to_contain_text("title: After")
+    expect(page.locator(".diff .bad")).to_contain_text("title: Before")
+    page.get_by_role("combobox", name="Recipient").fill("rudi")
+    page.get_by_label("Data as JSON").fill("{name}")
+    page.get_by_role("button", name="Show what would be sent").click()
+    expect(page.get_by_role("alert").filter(has_text="The data is not valid JSON: ")).to_be_visible()
+    page.get_by_label("Data as JSON").fill("{}")
+    page.get_by_role("button", name="Show what would be sent").click()
+    expect(page.locator(".panel .rows-of li").filter(has_text="Inbox")).to_contain_text("in the inbox")
+    assert violations(page) == []
+    owner.send("PUT", "/v1/recipients/rudi", {"name": "Rudi"})
+    page.get_by_role("button", name="Trigger", exact=True).click()
+    page.get_by_role("link", name="Open the run").click()
+    expect(page.locator("h1")).to_have_text("Rudi · rolled")
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("Completed")
+    page.go_back()
+    restore = page.get_by_role("button", name="Make current: version 1")
+    restore.click()
+    restore.click()
+    expect(page.get_by_role("treeitem", name="bell")).to_have_accessible_name(re.compile("Before"))
+    assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
+
+
+def test_command_of_dead_jobs_is_behind_its_word(open_console: Callable[..., Page]) -> None:
+    page = open_console("/jobs")
+    command = page.get_by_text("bellcast job list")
+    expect(page.get_by_text("No job is dead.")).to_be_visible()
+    expect(command).to_be_hidden()
+    page.get_by_text("By terminal").click()
+    expect(command).to_be_visible()
+
+
+def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Callable[..., Page]) -> None:
+    one = {"kind": "message", "cause": "550", "channel": "email", "tenant": None, "count": 16}
+    times = {"newest": {"created_at": "2026-06-01T10:00:00Z"}, "oldest_at": "2026-06-01T10:00:00Z"}
+    page = open_console("/account")
+    page.route("**/v1/failures?*", lambda route: route.fulfill(json={"failures": [], "next": None}))
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [one | times], "next": None}))
+    effects = [{"kind": "message", "channel": "email", "count": 16}]
+    page.route("**/v1/replays*", lambda route: route.fulfill(json={"matched": 16, "exact": True, "effects": effects}))
+    page.goto("/console/failures/kind%3Dmessage%26channel%3Demail%26cause%3D550")
+    page.get_by_role("button", name="Retry all", exact=True).click()
+    effect = page.get_by_role("dialog").get_by_role("listitem")
+    expect(effect).to_have_text("Sends 16 e-mails again")
+    assert effect.evaluate("(one) => one.getClientRects().length === 1 && one.offsetHeight < 30")
+
+
+def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..., Page]) -> None:
+    error = "The workflow digest-weekly does not exist, and the schedule names it. " * 3
+    job = {
+        "id": "schedule  weekly",
+        "tenant": None,
+        "kind": "schedule",
+        "state": "dead",
+        "attempts": 10,
+        "error": error,
+    }
+    retried: list[str] = []
+    page = open_console("/account")
+    page.route(
+        "**/v1/jobs**",
+        lambda route: route.fulfill(json={"jobs": [{**job, "created_at": "2026-06-01T10:00:00Z"}], "next": None}),
+    )
+    page.route("**/v1/jobs/*/retry", lambda route: (retried.append(route.request.url), route.fulfill(json={}))[1])
+    page.get_by_role("link", name="Dead jobs").click()
+    page.get_by_role("link", name="Fire a schedule").click()
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome).to_contain_text("Given up after 10 attempts")
+    expect(outcome).to_contain_text(error.strip())
+    assert violations(page) == []
+    for _ in range(2):  # the second click confirms
+        outcome.get_by_role("button", name="Retry schedule").click()
+    expect(page).to_have_url(re.compile("/jobs$"))
+    assert [url.rpartition("/v1")[2] for url in retried] == ["/jobs/schedule%20%20weekly/retry"]
+
+
+def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page], owner: Console) -> None:
+    lanes = [{"key": key, "type": "inbox", "title": key} for key in ("bell", "again")]
+    condition = {"var": "data.total", "op": "gte", "value": 100}
+    branch = {"key": "choice", "type": "branch", "branches": [{"if": condition, "steps": lanes[:1]}], "else": lanes[1:]}
+    owner.send("PUT", "/v1/workflows/wide", {"steps": [branch]})
+    page = open_console("/workflows/wide", viewport={"width": 390, "height": 844})
+    place, card = page.locator(".flow-scroll"), page.locator(".step-card").last
+    expect(place.locator(".step-card")).to_have_count(4)
+    wait_until(lambda: place.evaluate("place => place.scrollWidth <= place.clientWidth"), lambda: "the picture is cut")
+    width = card.bounding_box()["width"]
+    page.set_viewport_size({"width": 820, "height": 844})
+    wait_until(lambda: card.bounding_box()["width"] > width, lambda: "the picture stays small")
+    expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 101'))

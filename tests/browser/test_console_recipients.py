@@ -1,0 +1,326 @@
+"""The page of a recipient: its profile, explanation and preferences."""
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.console import DESKTOP, Console
+from tests.browser.shop import wait_until
+from tests.browser.test_accessibility import violations
+
+
+def test_owner_explains_a_notification_and_follows_it_to_its_message(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/recipients")
+    page.get_by_role("link", name="evil", exact=True).click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("was put into the inbox")
+    page.get_by_text("Ask about another notification").click()
+    page.get_by_role("textbox", name="Notification").fill(owner.notification)
+    page.get_by_role("textbox", name="Type").fill("invoice")
+    page.get_by_role("button", name="Explain").click()
+    expect(page).to_have_url(re.compile(f"notification={owner.notification}"))
+    expect(page.locator(".text")).not_to_be_empty()
+    expect(page.get_by_role("textbox", name="Type")).to_have_value("invoice")
+    page.get_by_role("link", name="Messages").last.click()
+    page.locator(".row-link").first.click()
+    page.get_by_role("link", name=owner.notification).click()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/petra", {"name": "Petra", "email": "petra@example.com", "locale": "de"})
+    page = open_console("/recipients/petra")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.get_by_label("Name", exact=True).fill("Petra Maier")
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    email = page.get_by_role("textbox", name="E-mail")
+    email.fill("petra")
+    expect(email).to_have_accessible_description(re.compile("stored, but e-mails to it are skipped"))
+    email.fill("petra@localhost")
+    expect(email).not_to_have_accessible_description(re.compile("skipped"))
+    email.fill("petra")
+    page.get_by_label("Phone").fill("0664 1234567")
+    expect(page.get_by_label("Phone")).to_have_accessible_description(re.compile("not a number such as"))
+    assert violations(page) == []
+    page.get_by_label("Phone").fill("")
+    # Another operator changes another field, then one of these.
+    owner.send("PATCH", "/v1/recipients/petra", {"locale": "fr", "email": "maier@example.com"})
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    page.get_by_role("button", name="Keep mine").click()
+    expect(page.locator(".pane .titles")).to_contain_text("Petra Maier")
+    stored = owner.send("GET", "/v1/recipients/petra")
+    fields = ("name", "email", "phone", "locale", "timezone")
+    assert [stored[name] for name in fields] == ["Petra Maier", "petra", None, "fr", "Europe/Vienna"]
+
+
+def test_entries_of_a_profile_stay_while_another_operator_changes_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/paula", {"name": "Paula", "locale": "de"})
+    page = open_console("/recipients/paula")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    name, locale = page.get_by_label("Name", exact=True), page.get_by_label("Language")
+    name.fill("Paula Maier")
+    owner.send("PATCH", "/v1/recipients/paula", {"name": "Theirs", "locale": "fr"})
+    for _ in range(2):
+        page.get_by_role("button", name="End sessions").click()
+    expect(page.locator("pre").filter(has_text='"locale": "fr"')).to_have_count(1)
+    expect(name).to_have_value("Paula Maier")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Take theirs").click()
+    expect(name).to_have_value("Theirs")
+    expect(locale).to_have_value("fr")
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_focused()
+    name.fill("Paula")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".pane .titles")).to_contain_text("Paula")
+    expect(page.locator(".facts")).to_contain_text("French, fr")
+    assert owner.send("GET", "/v1/recipients/paula")["locale"] == "fr"
+
+
+def test_time_of_the_last_notification_is_shown_to_the_second(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "olivia", "title": "Hello"})
+    page = open_console("/recipients/olivia")
+    time = page.get_by_text("The last notification was sent").locator("time")
+    expect(time).to_have_attribute("datetime", re.compile(r"T\d\d:\d\d:\d\d\.\d+Z$"))
+
+
+def test_time_since_when_a_recipient_is_not_connected_is_written_as_other_times(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "olga", "title": "Hello"})
+    with httpx.stream("GET", f"{owner.server.url}/v1/stream", headers=owner.server.as_recipient("olga")) as stream:
+        next(stream.iter_bytes())
+    wait_until(lambda: "since" in owner.send("GET", "/v1/explain?recipient=olga")["presence"], lambda: "connected")
+    page = open_console("/recipients/olga", timezone_id="Asia/Tokyo")
+    since = page.get_by_text("has not been connected since").locator("time").last
+    expect(since).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d:\d\d GMT\+9$"))
+
+
+def test_preferences_say_which_channels_are_off_and_name_the_key_of_other_notifications(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    types = owner.send("GET", "/v1/recipients/carol/preferences")["effective"]
+    off = {one["type"]: {"email": False} for one in types}
+    owner.send("PATCH", "/v1/recipients/carol/preferences", {"types": off})
+    page = open_console("/recipients/carol")
+    expect(page.get_by_text("E-mail is off", exact=True)).to_be_visible()
+    expect(page.get_by_text("Nothing is muted")).to_have_count(0)
+    expect(page.get_by_role("rowheader", name="Other notifications (general)")).to_be_visible()
+    owner.send("PATCH", "/v1/recipients/carol/preferences", {"types": dict.fromkeys(off)})
+
+
+def test_recipient_has_switches_only_for_the_channels_of_a_type(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/reviews", {"name": "Reviews", "channels": ["inbox", "email"]})
+    owner.send("PUT", "/v1/recipients/ursula", {"email": "ursula@example.com"})
+    page = open_console("/recipients/ursula")
+    row = page.get_by_role("row", name="Reviews")
+    expect(row.get_by_role("checkbox", name="Reviews by Inbox")).to_be_checked()
+    expect(row.get_by_role("checkbox", name=re.compile("SMS|Push|Chat"))).to_have_count(0)
+    expect(row.get_by_role("cell").filter(has_text="–")).to_have_count(3)
+
+
+def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/offers", {"name": "Offers"})
+    owner.send("PUT", "/v1/recipients/otto", {"email": "otto@example.com"})
+    owner.send("PATCH", "/v1/recipients/otto/preferences", {"types": {"offers": {"email": False}}})
+    draft = {"to": "otto", "title": "Two for one", "type": "offers", "data": {"id": 7}, "channels": ["inbox", "email"]}
+    owner.send("POST", "/v1/notifications", draft)
+    page = open_console("/recipients/otto")
+    switch = page.get_by_role("checkbox", name="Offers by E-mail")
+    expect(switch).not_to_be_checked()
+    outcome = page.get_by_role("region", name="Outcome")
+    outcome.get_by_role("button", name="Send as e-mail").click()
+    # The send may have had a text for e-mail, which is not stored.
+    expect(page.get_by_role("dialog")).to_contain_text("The e-mail that was not sent is not stored.")
+    expect(page.get_by_role("note")).to_contain_text("It would not be sent now either")
+    page.get_by_role("button", name="Cancel").click()
+    outcome.get_by_role("button", name="Switch e-mail on").click()
+    expect(switch).to_be_checked()
+    outcome.get_by_role("button", name="Send as e-mail").click()
+    expect(page.get_by_role("note")).to_have_count(0)
+    assert violations(page) == []
+    page.get_by_label("Title").fill("Two for one, again")
+    with page.expect_request(lambda request: request.method == "POST") as sending:
+        page.get_by_role("button", name="Send", exact=True).click()
+    again = sending.value.post_data_json
+    assert (again["title"], again["type"], again["data"], again["channels"]) == (
+        "Two for one, again",
+        "offers",
+        {"id": 7},
+        ["email"],
+    )
+    simulated = outcome.get_by_role("status").filter(has_text="Simulated: no e-mail provider is set up.")
+    expect(simulated).to_be_visible()
+    outcome.get_by_role("link", name="Open it").click()
+    expect(page.get_by_role("heading", level=1, name="Two for one, again")).to_be_visible()
+
+
+def test_skipped_step_of_a_run_is_sent_with_its_template(open_console: Callable[..., Page], owner: Console) -> None:
+    texts = {"subject": "Order {{ data.id }}", "text": "It is packed."}
+    owner.send("PUT", "/v1/templates/stopped", {"email": texts})
+    bell = {"key": "bell", "type": "inbox", "title": "Packed"}
+    owner.send(
+        "PUT", "/v1/workflows/packed", {"steps": [bell, {"key": "mail", "type": "email", "template": "stopped"}]}
+    )
+    owner.send("PUT", "/v1/recipients/nina", {"email": "nina@example.com"})
+    owner.send("PATCH", "/v1/recipients/nina/preferences", {"channels": {"email": False}})
+    run = owner.send("POST", "/v1/workflows/packed/trigger", {"to": "nina", "data": {"id": 7}})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "it does not end")
+    owner.send("PATCH", "/v1/recipients/nina/preferences", {"channels": {"email": True}})
+    page = open_console("/recipients/nina")
+    page.get_by_role("button", name="Send as e-mail").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("the e-mail of the step mail")
+    shown = dialog.get_by_role("group", name="What is sent")
+    expect(shown).to_contain_text("Order 7")
+    expect(shown).to_contain_text("It is packed.")
+    assert violations(page) == []
+    boxes = [dialog.get_by_role("button", name=name, exact=True).bounding_box() for name in ("Cancel", "Send")]
+    assert [box["x"] for box in boxes if box] == sorted(
+        box["x"] for box in boxes if box
+    )  # as in the dialogs of editors
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Simulated: no e-mail provider is set up.")).to_be_visible()
+    (sent,) = owner.send("GET", "/v1/messages?recipient=nina&channel=email&limit=1")["messages"]
+    content = owner.send("GET", f"/v1/messages/{sent['id']}")["content"]
+    assert (content["subject"], "It is packed." in content["text"]) == ("Order 7", True)
+
+
+def test_recipient_page_names_the_run_that_failed(open_console: Callable[..., Page], owner: Console) -> None:
+    steps = [
+        {"key": "bell", "type": "inbox", "title": "Hi"},
+        {"key": "mail", "type": "email", "subject": "For {{ data.client }}", "text": "Hi"},
+    ]
+    owner.send("PUT", "/v1/workflows/incomplete", {"steps": steps})
+    owner.send("PUT", "/v1/recipients/rosa", {"email": "rosa@example.com"})
+    run = owner.send("POST", "/v1/workflows/incomplete/trigger", {"to": "rosa"})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "it does not fail")
+    page = open_console("/recipients/rosa")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("rosa got no e-mail")
+    expect(outcome).to_contain_text("the e-mail needs data.client, which the trigger did not send")
+    expect(outcome.get_by_role("link", name="Open the run")).to_have_attribute("href", f"/console/runs/{run}")
+    assert violations(page) == []
+
+
+def test_mail_without_a_title_is_not_offered_as_a_notification(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/workflows/mail-only", {"steps": [{"key": "mail", "type": "email", "subject": "Hi"}]})
+    owner.send("PUT", "/v1/recipients/oscar", {"email": "oscar@example.com"})
+    owner.send("PATCH", "/v1/recipients/oscar/preferences", {"channels": {"email": False}})
+    owner.send("POST", "/v1/workflows/mail-only/trigger", {"to": "oscar"})
+    explained = "/v1/explain?recipient=oscar"
+    wait_until(lambda: owner.send("GET", explained)["channels"] != [], lambda: owner.send("GET", explained))
+    page = open_console("/recipients/oscar")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("button", name="Switch e-mail on")).to_be_visible()
+    expect(outcome.get_by_role("button")).to_have_count(1)
+
+
+def test_wide_recipient_has_its_preferences_beside_the_explanation(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/wilma", {"name": "Wilma"})
+    page = open_console("/recipients/wilma?full=yes", viewport={"width": 1440, "height": 900})
+    tops = [page.get_by_role("heading", name=name).bounding_box() for name in ("Why did it arrive", "Preferences")]
+    assert tops[0] is not None
+    assert tops[1] is not None
+    assert abs(tops[0]["y"] - tops[1]["y"]) < 1
+
+
+@pytest.mark.parametrize("width", [1280, 820, 390])
+def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], owner: Console, width: int) -> None:
+    owner.send("PUT", "/v1/types/overdue-invoices", {"name": "Overdue invoices", "required": True})
+    owner.send("PUT", "/v1/recipients/fritz", {})
+    page = open_console("/recipients/fritz", viewport={"width": width, "height": 900})
+    for path in ("/recipients/fritz", "/preference-defaults"):
+        page.goto(f"/console{path}")
+        expect(page.get_by_role("rowheader", name="Overdue invoices")).to_be_visible()
+        cut = page.locator(".scroll.types").evaluate("place => place.scrollWidth - place.clientWidth")
+        assert cut == 0, path
+    owner.send("DELETE", "/v1/types/overdue-invoices")
+
+
+@pytest.mark.thorough
+def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/recipients")
+    page.get_by_role("link", name="New recipient").click()
+    for label, text in {"Key": "evil", "Name": "Rita", "E-mail": "rita@example.com", "Time zone": "Vienna"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("Time zone").press("Enter")
+    expect(page.get_by_label("Time zone")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("alert").filter(has_text="Time zone must be")).to_be_visible()
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    page.get_by_label("Time zone").press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="Key exists already")).to_be_visible()
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    assert violations(page) == []
+    page.get_by_label("Key", exact=True).fill("rita")
+    page.get_by_label("Key", exact=True).press("Enter")
+    expect(page.get_by_role("heading", level=1, name="rita")).to_be_visible()
+    created = owner.send("GET", "/v1/recipients/rita")
+    assert (created["name"], created["timezone"], created["phone"]) == ("Rita", "Europe/Vienna", None)
+    owner.send("POST", "/v1/notifications", {"to": "rita", "title": "Hello Rita", "type": "greeting"})
+    page.reload()
+    expect(page.get_by_role("link", name="Hello Rita", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Live").last).to_have_attribute("href", re.compile(r"live\?recipient=rita"))
+    page.get_by_role("button", name="Mute everything").click()
+    expect(page.get_by_role("button", name="Unmute")).to_be_visible()
+    page.get_by_label("Quiet from").fill("22:00")
+    page.get_by_label("Quiet until").fill("07:00")
+    page.get_by_role("button", name="Save quiet hours").click()
+    expect(page.get_by_text("Settings of the recipient")).to_be_visible()
+    expect(page.get_by_label("Quiet from")).to_have_value("22:00")
+    page.get_by_label("Subscribe to").fill("news")
+    page.get_by_role("button", name="Subscribe", exact=True).click()
+    expect(page.get_by_role("link", name="news")).to_be_visible()
+    stored = owner.send("GET", "/v1/recipients/rita/preferences")
+    assert (stored["muted"], stored["quiet_hours"]) == ({"*": True}, {"start": "22:00", "end": "07:00"})
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export").click()
+    assert download.value.suggested_filename == "rita.json"
+    page.get_by_text("Erase this recipient").click()
+    assert violations(page) == []
+    page.get_by_label("Type rita to confirm").fill("rit")
+    page.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_text("This is not the key of the recipient.")).to_be_visible()
+    page.get_by_label("Type rita to confirm").fill("rita")
+    page.get_by_role("button", name="Erase", exact=True).click()
+    expect(page.get_by_role("heading", name="Recipients")).to_be_visible()
+    gone = httpx.get(f"{owner.server.url}/v1/recipients/rita", headers=owner.server.as_app())
+    assert gone.status_code == 404
+    actions = [entry["action"] for entry in owner.send("GET", "/v1/audit")["entries"]]
+    assert {"DELETE /v1/recipients/{key}", "PATCH /v1/recipients/{key}/preferences"} <= set(actions)
+
+
+def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/unwritten", {})
+    page = open_console("/recipients", viewport=DESKTOP)
+    button = page.get_by_role("link", name="New recipient")
+    colour = button.evaluate("one => getComputedStyle(one).backgroundColor")
+    page.goto("/console/recipients/unwritten")
+    empty = page.locator(".pane .empty").filter(has_text="Nothing has been sent yet.")
+    assert empty.locator("pre").evaluate("one => one.scrollWidth <= one.clientWidth")
+    expect(empty).to_have_css("padding-top", "0px")
+    expect(button).to_have_css("background-color", colour)  # what is empty is not the list
