@@ -11,26 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from bellcast.auth.permissions import AccessConfig
-from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel import setting_values
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
-from bellcast.kernel.limits import Limits
-from bellcast.live.dialects import DIALECTS
-from bellcast.operators.types import OidcConfig
 from bellcast.settings import parsers
 from bellcast.settings.credentials import existing_project, project, secret, url
-from bellcast.settings.groups import (
-    MASK,
-    MEMORY,
-    ClientSettings,
-    NativeSettings,
-    ServerSettings,
-    Settings,
-    StoreSettings,
-)
-from bellcast.settings.table import PREFIX, TABLE, Setting
+from bellcast.settings.groups import MASK, MEMORY, Settings
+from bellcast.settings.table import DEFAULTS, GROUPS, PREFIX, TABLE, Setting
 
 __all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url", "variable"]
 
@@ -40,6 +27,7 @@ USER_PASSWORD = re.compile(r"(?<=://)([^/?#:]*:)[^/?#]*(?=@)")
 NATS_TOKEN = re.compile(r"^((?:nats|tls)://)[^/?#:@]+(?=@)")
 # Variables that are no settings: secrets of the servers in bellcast.yaml, and URLs of providers.
 NAMED_SECRET = re.compile(r"(SECRET|PROVIDER)_[A-Z0-9_]+")
+QUERY_PARAMETER = re.compile(r"([?&]([^?&=]*))=[^&]*")
 PASSWORD_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})  # of libpq, asyncpg and redis-py
 
 # The source of a value (flag, variable or file variable), and its text.
@@ -50,28 +38,19 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
     """Load the settings from flags and environment. Flags are named in lower case; None means absent. Raises
     SettingsError."""
     _refuse_unknown(environ)
-    values: dict[str, Any] = {}
-    used: dict[str, SettingSource] = {}
+    given: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
+    used: dict[str, str] = {}
     for setting in TABLE:
         # The first source that has a value counts. Except for lists, an empty text is absent.
         sources = [one for one in _sources(setting, flags.get(setting.key), environ) if one[1] or setting.is_list]
-        values[setting.place] = _read(setting, *sources[0]) if sources else None
         if sources:
-            used[setting.variable] = sources[0]
-    settings = Settings(
-        server=ServerSettings(**_group("server", values)),
-        store=StoreSettings(**_group("store", values)),
-        project=values["project"],
-        second_secret=values["second_secret"],
-        client=ClientSettings(**_group("client", values)),
-        access=AccessConfig(**_group("access", values)),
-        oidc=OidcConfig(**_group("oidc", values)),
-        limits=Limits(**_group("limits", values)),
-        channels=ChannelConfig(**_group("channels", values)),
-        native=NativeSettings(**_group("native", values)),
-        dialects={one.name: one.config(**_group(one.name, values)) for one in DIALECTS if one.config},
-        sources={variable: source for variable, (source, _) in used.items()},
-    )
+            group, _, field = setting.place.rpartition(".")
+            given[group or "project"][field] = _read(setting, *sources[0])
+            used[setting.variable] = sources[0][0]
+    project = given.pop("project")
+    groups: dict[str, Any] = {name: type(DEFAULTS.group(name))(**fields) for name, fields in given.items()}
+    dialects = {name: groups.pop(name) for name in DEFAULTS.dialects}
+    settings = Settings(**project, **groups, dialects=dialects, sources=used)
     _check(settings)
     return settings
 
@@ -85,7 +64,7 @@ def variable(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
 
 def as_displayed(settings: Settings) -> dict[str, str]:
     """Return all settings in effect by variable, in the syntax that `load` accepts, with secrets masked."""
-    return {setting.variable: as_text(setting, setting.value_in(settings)) for setting in TABLE}
+    return {setting.variable: as_text(setting, settings.value_at(setting.place)) for setting in TABLE}
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -130,12 +109,6 @@ def _read(setting: Setting, source: str, raw: str) -> Any:
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
 
 
-def _group(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    prefix = f"{name}."
-    fields = {place.removeprefix(prefix): value for place, value in values.items() if place.startswith(prefix)}
-    return {field: value for field, value in fields.items() if value is not None}
-
-
 def _check(settings: Settings) -> None:
     """Check constraints between settings."""
     if settings.server.workers > 1 and (settings.store.is_file or settings.store.broker == MEMORY):
@@ -167,18 +140,14 @@ def as_text(setting: Setting, value: Any) -> str:
         return _duration(value)
     if setting.parse in (setting_values.url, parsers.landing, parsers.store, parsers.broker, parsers.database):
         # Mask the passwords of a URL: of its user, and in its query.
-        address, mark, query = NATS_TOKEN.sub(rf"\1{MASK}", USER_PASSWORD.sub(rf"\1{MASK}", value, count=1)).partition(
-            "?"
+        address = NATS_TOKEN.sub(rf"\1{MASK}", USER_PASSWORD.sub(rf"\1{MASK}", value, count=1))
+        return QUERY_PARAMETER.sub(
+            lambda found: f"{found[1]}={MASK}" if unquote(found[2]).lower() in PASSWORD_PARAMETERS else found[0],
+            address,
         )
-        return address + mark + "&".join(map(_without_value, query.split("&")))
     if isinstance(value, tuple):
         return ",".join(_duration(one) if isinstance(one, float) else one for one in value)
     return str(value)
-
-
-def _without_value(parameter: str) -> str:
-    name, equals, _ = parameter.partition("=")
-    return f"{name}={MASK}" if equals and unquote(name).lower() in PASSWORD_PARAMETERS else parameter
 
 
 def _duration(seconds: float) -> str:

@@ -169,7 +169,7 @@ class DatabaseSettings(Struct, eq=False):
             description=setting.description,
             expects=setting.expects,
             value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self.targets[group][0])),
-            default=as_text(setting, setting.value_in(Settings())),
+            default=as_text(setting, table.DEFAULTS.value_at(setting.place)),
             source=source,
             locked=given is not None,
             locked_by=given,
@@ -297,7 +297,7 @@ class DatabaseSettings(Struct, eq=False):
         for setting in SETTINGS.values():
             group, _, field = setting.place.partition(".")
             text = stored.values.get(setting.key)
-            value = setting.value_in(self.settings)
+            value = self.settings.value_at(setting.place)
             if text is not None and setting.variable not in self.settings.sources:
                 if not _is_valid(setting, text):  # written by a newer version
                     log.warning("setting_not_applied", setting=setting.variable, expects=setting.expects)

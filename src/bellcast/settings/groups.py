@@ -1,6 +1,7 @@
 """Settings by group, with defaults."""
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,3 +137,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     def group(self, name: str) -> Any:
         """Return a group of settings by its name."""
         return self.dialects[name] if name in self.dialects else getattr(self, name)
+
+    def value_at(self, place: str) -> Any:
+        """Return the value at an attribute path."""
+        group, *fields = place.split(".")
+        return reduce(getattr, fields, self.group(group))

@@ -1,8 +1,7 @@
 """All settings with their parsers and descriptions. The reference page is generated from this table."""
 
 from collections.abc import Mapping
-from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -38,11 +37,6 @@ class Setting(Struct, frozen=True):
         """Environment variable."""
         return PREFIX + self.name
 
-    def value_in(self, settings: Settings) -> Any:
-        """Return its value."""
-        group, *fields = self.place.split(".")
-        return reduce(getattr, fields, settings.group(group))
-
     @property
     def expects(self) -> str:
         """Description of valid values."""
@@ -65,14 +59,23 @@ class Setting(Struct, frozen=True):
         )
 
 
-SERVER: dict[str, tuple[Parser, str]] = {
-    "HOST": (setting_values.text, "Address to listen on. By default, only this machine can connect."),
+# The description of each setting, after its parser unless that follows from the type of the default value.
+Rows: TypeAlias = Mapping[str, str | tuple[Parser, str]]
+PARSERS: dict[type[Any], Parser] = {
+    bool: setting_values.boolean,
+    int: setting_values.non_negative_int,
+    float: setting_values.duration,
+    tuple: setting_values.names,
+}
+
+SERVER: Rows = {
+    "HOST": "Address to listen on. By default, only this machine can connect.",
     "PORT": (parsers.port, "Port to listen on."),
     "WORKERS": (
         setting_values.positive_int,
         "Server processes. More than one needs PostgreSQL, and Redis, NATS or PostgreSQL as broker.",
     ),
-    "DRAIN": (setting_values.duration, "Drain time after SIGTERM. Clients reconnect at times spread over it."),
+    "DRAIN": "Drain time after SIGTERM. Clients reconnect at times spread over it.",
     "KEEP_ALIVE": (
         setting_values.positive_duration,
         "Idle time after which an HTTP connection is closed. It must exceed that of a load balancer (AWS: 60).",
@@ -84,10 +87,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
     "HANDLERS": (parsers.import_path, "Python handlers of client calls."),
     "HANDLER_URL": (setting_values.url, "A URL that handles client calls, sent as signed POST requests."),
     "WORKFLOWS": (parsers.module, "Python workflows, and functions of their steps."),
-    "NO_JOBS": (
-        setting_values.boolean,
-        "Do not run durable jobs, expiry and retention in this server. Another server on the same store must run them.",
-    ),
+    "NO_JOBS": "Do not run durable jobs, expiry and retention in this server. Another server on the same store must run them.",
     "LOG_LEVEL": (parsers.log_level, "Minimum level of log lines."),
     "LOG_FORMAT": (parsers.log_format, "Format of log lines: text for the console, or JSON for a log collector."),
     "ACCESS_LOG": (
@@ -95,62 +95,42 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "Log requests at level info: `all`, including the start and end of each "
         "live connection, or `errors`, only refused and failed requests. Always `all` at level debug.",
     ),
-    "LOG_REQUESTS": (
-        setting_values.boolean,
-        "An older name: `on` means `BELLCAST_ACCESS_LOG=all`, and overrides that setting.",
-    ),
+    "LOG_REQUESTS": "An older name: `on` means `BELLCAST_ACCESS_LOG=all`, and overrides that setting.",
     "LANDING": (
         parsers.landing,
         "Serve a page at `/` with the server's state, links and, on the server's machine, a form for a first notification; or redirect "
         "`/` to a URL.",
     ),
-    "STATS": (
-        setting_values.boolean,
-        "Store statistics for the console and `/v1/stats/series`: one write per minute, at most 9 MB per server.",
-    ),
+    "STATS": "Store statistics for the console and `/v1/stats/series`: one write per minute, at most 9 MB per server.",
     "READY_STRICT": (
-        setting_values.boolean,
         "`/readyz` is a 503 while the broker is unavailable or refuses writes. By default, it reports the broker as `degraded`, "
-        "because notifications are still accepted and delivered.",
+        "because notifications are still accepted and delivered."
     ),
     "TRACING": (
-        setting_values.boolean,
         "Send OpenTelemetry traces of requests, writes, published events and deliveries (needs `bellcast[otel]`). "
-        "`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry apply.",
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry apply."
     ),
-    "MCP": (
-        setting_values.boolean,
-        "Serve agents at `/mcp`, with API keys of the scope `agent`. Needs `bellcast[mcp]`.",
-    ),
-    "MCP_CALLS_PER_MINUTE": (
-        setting_values.non_negative_int,
-        "Maximum calls that an agent's API key may make in a minute, on each node; 0 means no limit.",
-    ),
-    "CONSOLE": (
-        setting_values.boolean,
-        "Serve the console at `/console`, and accept the sessions of its operators.",
-    ),
+    "MCP": "Serve agents at `/mcp`, with API keys of the scope `agent`. Needs `bellcast[mcp]`.",
+    "MCP_CALLS_PER_MINUTE": "Maximum calls that an agent's API key may make in a minute, on each node; 0 means no limit.",
+    "CONSOLE": "Serve the console at `/console`, and accept the sessions of its operators.",
     "CONSOLE_NETWORKS": (
         parsers.networks,
         "Addresses that may use the console. Default: all. API keys are accepted from everywhere.",
     ),
-    "REQUIRE_MFA": (
-        setting_values.boolean,
-        "Operators without an authenticator app or a passkey may only set one up. An identity provider must confirm a second factor.",
-    ),
+    "REQUIRE_MFA": "Operators without an authenticator app or a passkey may only set one up. An identity provider must confirm a second factor.",
 }
 
-OIDC: dict[str, tuple[Parser, str]] = {
+OIDC: Rows = {
     "OIDC_ISSUER": (
         parsers.issuer,
         "The OpenID Connect provider that signs in operators: the issuer in its discovery document. A private address needs "
         "`BELLCAST_HTTP_ALLOW`.",
     ),
-    "OIDC_CLIENT_ID": (setting_values.text, "This server's client id at the provider."),
+    "OIDC_CLIENT_ID": "This server's client id at the provider.",
     "OIDC_CLIENT_SECRET": (parsers.secret, "The client's secret. Without one, the client is public, with PKCE only."),
-    "OIDC_NAME": (setting_values.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
+    "OIDC_NAME": "Name of the provider on the sign-in page. Default: the host of the issuer.",
     "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers only include groups with a certain scope."),
-    "OIDC_GROUPS_CLAIM": (setting_values.text, "Claim of the ID token with the groups of the user."),
+    "OIDC_GROUPS_CLAIM": "Claim of the ID token with the groups of the user.",
     "OIDC_SESSION": (
         setting_values.positive_duration,
         "How long a sign-in with the provider lasts. The operator must then sign "
@@ -162,7 +142,7 @@ OIDC: dict[str, tuple[Parser, str]] = {
     ),
 }
 
-STORE: dict[str, tuple[Parser, str]] = {
+STORE: Rows = {
     "DATA": (parsers.folder, "Folder for the SQLite store and the credentials."),
     "STORE": (parsers.store, "The store. Default: a SQLite file in the data folder."),
     "STORE_CONNECTIONS": (
@@ -174,7 +154,7 @@ STORE: dict[str, tuple[Parser, str]] = {
         parsers.database,
         "Your app's PostgreSQL with the outbox. Default: the store, if that is PostgreSQL.",
     ),
-    "RETENTION": (setting_values.duration, "Retention of notifications. 0 means unlimited."),
+    "RETENTION": "Retention of notifications. 0 means unlimited.",
     "TOMBSTONES": (
         setting_values.positive_duration,
         "Retention of deletion markers. A client that was offline for longer refetches its inbox.",
@@ -184,13 +164,10 @@ STORE: dict[str, tuple[Parser, str]] = {
         "How long live events are kept for clients that reconnect, "
         "and how many per topic. The first matching pattern applies. Events to a recipient match as `recipient:<key>`.",
     ),
-    "NEWCOMERS": (
-        setting_values.duration,
-        "Age of the oldest announcement that a new recipient receives when it first opens its inbox. 0 means none.",
-    ),
+    "NEWCOMERS": "Age of the oldest announcement that a new recipient receives when it first opens its inbox. 0 means none.",
 }
 
-PROJECT: dict[str, tuple[Parser, str]] = {
+PROJECT: Rows = {
     "PROJECT": (parsers.credentials, "The project's credentials. Default: generated at the first start."),
     "SECOND_SECRET": (
         parsers.secret,
@@ -198,7 +175,7 @@ PROJECT: dict[str, tuple[Parser, str]] = {
     ),
 }
 
-CLIENT: dict[str, tuple[Parser, str]] = {
+CLIENT: Rows = {
     "URL": (
         setting_values.url,
         "The server that commands and the Python client connect to. Default: the one that `bellcast serve` last started "
@@ -210,16 +187,10 @@ CLIENT: dict[str, tuple[Parser, str]] = {
     ),
 }
 
-ACCESS: dict[str, tuple[Parser, str]] = {
+ACCESS: Rows = {
     "JWKS_URL": (setting_values.url, "JWKS of another issuer. Its RS256 and ES256 session tokens are accepted."),
-    "JWKS_ISSUER": (
-        setting_values.text,
-        "Required `iss` of these tokens. Set it if the keys sign for several issuers.",
-    ),
-    "JWKS_AUDIENCE": (
-        setting_values.text,
-        "Required `aud` of these tokens. Set it if the issuer signs for other servers too.",
-    ),
+    "JWKS_ISSUER": "Required `iss` of these tokens. Set it if the keys sign for several issuers.",
+    "JWKS_AUDIENCE": "Required `aud` of these tokens. Set it if the issuer signs for other servers too.",
     "JWT_SECRET": (
         parsers.secret,
         "The secret that signs your app's own tokens (HS256). They are accepted like session tokens.",
@@ -231,98 +202,57 @@ ACCESS: dict[str, tuple[Parser, str]] = {
         "Origins of pages that may authenticate with cookies. Once set, tokens are also accepted only "
         "from these and the server's own origin.",
     ),
-    "PUBLIC_TOPICS": (
-        setting_values.names,
-        "Patterns of topics that every client may follow. A `role.` topic is never public.",
-    ),
-    "PRESENCE_TOPICS": (setting_values.names, "Patterns of topics with presence."),
+    "PUBLIC_TOPICS": "Patterns of topics that every client may follow. A `role.` topic is never public.",
+    "PRESENCE_TOPICS": "Patterns of topics with presence.",
     "ANONYMOUS": (parsers.allow_deny, "Allow live clients without a token to follow public topics."),
 }
 
-NATIVE: dict[str, tuple[Parser, str]] = {
+NATIVE: Rows = {
     "HEARTBEAT": (
         setting_values.positive_duration,
         "Idle time after which a heartbeat is sent. Many proxies close idle connections after 60 s.",
     ),
 }
 
-LIMITS: dict[str, tuple[Parser, str]] = {
-    "LIMIT_KEY": (
-        setting_values.non_negative_int,
-        "Characters of a recipient's, tenant's or idempotency key. E-mail addresses and UUIDs fit.",
-    ),
-    "LIMIT_TOPIC": (
-        setting_values.non_negative_int,
-        "Characters of a topic's name, prefix included.",
-    ),
-    "LIMIT_TITLE": (setting_values.non_negative_int, "Characters of a title, an action's text or a name."),
-    "LIMIT_BODY": (setting_values.non_negative_int, "Characters of a body. Link to longer texts with the action."),
-    "LIMIT_TYPE": (setting_values.non_negative_int, "Characters of a type."),
-    "LIMIT_GROUP": (setting_values.non_negative_int, "Characters of a group."),
-    "LIMIT_URL": (setting_values.non_negative_int, "Characters of a link. Browsers and proxies support this length."),
-    "LIMIT_TAGS": (setting_values.non_negative_int, "Tags of one notification."),
-    "LIMIT_TAG": (setting_values.non_negative_int, "Characters of one tag."),
-    "LIMIT_DATA": (setting_values.non_negative_int, "Bytes of a notification's data as compact JSON."),
-    "LIMIT_EVENT_NAME": (setting_values.non_negative_int, "Characters of a live event's name."),
-    "LIMIT_EVENT_DATA": (
-        setting_values.non_negative_int,
-        "Bytes of a live event's data as compact JSON. Live events are signals, not file transfers.",
-    ),
-    "LIMIT_TO": (
-        setting_values.non_negative_int,
-        "Recipients named in one send. For more, use topics, tenants or bulk requests.",
-    ),
-    "LIMIT_REQUEST": (setting_values.non_negative_int, "Bytes of a request's body."),
-    "LIMIT_BULK": (setting_values.non_negative_int, "Bytes of a bulk request's body."),
-    "LIMIT_BULK_ITEMS": (setting_values.non_negative_int, "Notifications in one bulk request."),
-    "LIMIT_FRAME": (setting_values.non_negative_int, "Bytes of one message from a live client."),
+LIMITS: Rows = {
+    "LIMIT_KEY": "Characters of a recipient's, tenant's or idempotency key. E-mail addresses and UUIDs fit.",
+    "LIMIT_TOPIC": "Characters of a topic's name, prefix included.",
+    "LIMIT_TITLE": "Characters of a title, an action's text or a name.",
+    "LIMIT_BODY": "Characters of a body. Link to longer texts with the action.",
+    "LIMIT_TYPE": "Characters of a type.",
+    "LIMIT_GROUP": "Characters of a group.",
+    "LIMIT_URL": "Characters of a link. Browsers and proxies support this length.",
+    "LIMIT_TAGS": "Tags of one notification.",
+    "LIMIT_TAG": "Characters of one tag.",
+    "LIMIT_DATA": "Bytes of a notification's data as compact JSON.",
+    "LIMIT_EVENT_NAME": "Characters of a live event's name.",
+    "LIMIT_EVENT_DATA": "Bytes of a live event's data as compact JSON. Live events are signals, not file transfers.",
+    "LIMIT_TO": "Recipients named in one send. For more, use topics, tenants or bulk requests.",
+    "LIMIT_REQUEST": "Bytes of a request's body.",
+    "LIMIT_BULK": "Bytes of a bulk request's body.",
+    "LIMIT_BULK_ITEMS": "Notifications in one bulk request.",
+    "LIMIT_FRAME": "Bytes of one message from a live client.",
     "LIMIT_FRAMES_PER_SECOND": (
-        setting_values.non_negative_int,
         "Messages per second from one live connection. Small fragments count too, and of pings and pongs at most 20 are accepted. The connections of "
-        "a recipient together have the same number; further messages wait up to 5 s.",
+        "a recipient together have the same number; further messages wait up to 5 s."
     ),
-    "LIMIT_TOPICS_PER_CONNECTION": (setting_values.non_negative_int, "Topics followed by one connection."),
-    "LIMIT_UNSENT": (
-        setting_values.non_negative_int,
-        "Unsent bytes of a slow reader, after which its connection is closed. The client resumes at its position.",
-    ),
-    "LIMIT_CONNECTIONS_PER_RECIPIENT": (
-        setting_values.non_negative_int,
-        "Live connections of one recipient. Further ones are rejected with a retry after one minute.",
-    ),
-    "LIMIT_CONNECTIONS_PER_ADDRESS": (
-        setting_values.non_negative_int,
-        "Live connections of one IP address. 0 means unlimited, since offices and proxies share an address.",
-    ),
-    "LIMIT_CONNECTIONS": (
-        setting_values.non_negative_int,
-        "Live connections of one process. 0 derives it from the system's limit on open files.",
-    ),
-    "LIMIT_HISTORY": (
-        setting_values.non_negative_int,
-        "Bytes of a tenant's stored live events; the oldest are dropped first. 0 keeps none.",
-    ),
-    "LIMIT_REPLAY": (
-        setting_values.non_negative_int,
-        "Changes replayed to a resuming client. Beyond them, the client refetches its inbox.",
-    ),
-    "LIMIT_IDS": (setting_values.non_negative_int, "Notifications named in one action."),
-    "LIMIT_SENDS_PER_SECOND": (
-        setting_values.non_negative_int,
-        "Notifications per second of one tenant, on all nodes. The tenant's own settings take precedence.",
-    ),
-    "LIMIT_SENDS_PER_DAY": (
-        setting_values.non_negative_int,
-        "Notifications per day (UTC) of one tenant, on all nodes. The tenant's own settings take precedence.",
-    ),
+    "LIMIT_TOPICS_PER_CONNECTION": "Topics followed by one connection.",
+    "LIMIT_UNSENT": "Unsent bytes of a slow reader, after which its connection is closed. The client resumes at its position.",
+    "LIMIT_CONNECTIONS_PER_RECIPIENT": "Live connections of one recipient. Further ones are rejected with a retry after one minute.",
+    "LIMIT_CONNECTIONS_PER_ADDRESS": "Live connections of one IP address. 0 means unlimited, since offices and proxies share an address.",
+    "LIMIT_CONNECTIONS": "Live connections of one process. 0 derives it from the system's limit on open files.",
+    "LIMIT_HISTORY": "Bytes of a tenant's stored live events; the oldest are dropped first. 0 keeps none.",
+    "LIMIT_REPLAY": "Changes replayed to a resuming client. Beyond them, the client refetches its inbox.",
+    "LIMIT_IDS": "Notifications named in one action.",
+    "LIMIT_SENDS_PER_SECOND": "Notifications per second of one tenant, on all nodes. The tenant's own settings take precedence.",
+    "LIMIT_SENDS_PER_DAY": "Notifications per day (UTC) of one tenant, on all nodes. The tenant's own settings take precedence.",
     "LIMIT_REQUESTS_PER_SECOND": (
-        setting_values.non_negative_int,
         "REST requests per second from one IP address, on all nodes; `BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS` limits live connections. "
-        "0 means unlimited; a reverse proxy can limit them too.",
+        "0 means unlimited; a reverse proxy can limit them too."
     ),
 }
 
-CHANNELS: dict[str, tuple[Parser, str]] = {
+CHANNELS: Rows = {
     "CHANNELS": (parsers.channels, "Channels of a send if neither the send nor its type names any."),
     "EMAIL": (
         parsers.secrets,
@@ -368,12 +298,9 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "This server's public URL, used in unsubscribe links and for providers' receipts. Default: the "
         "address it listens on.",
     ),
-    "RUN_RETENTION": (setting_values.duration, "Retention of messages and runs that have ended. 0 means unlimited."),
-    "LOCALE": (setting_values.text, "Language of messages to recipients and tenants without one."),
-    "LOCALES": (
-        setting_values.names,
-        "Languages that templates must have to be published, such as en,de. Empty: any.",
-    ),
+    "RUN_RETENTION": "Retention of messages and runs that have ended. 0 means unlimited.",
+    "LOCALE": "Language of messages to recipients and tenants without one.",
+    "LOCALES": "Languages that templates must have to be published, such as en,de. Empty: any.",
     "BRAND": (
         parsers.brand,
         "Brand of the default tenant's e-mails and pages: name, logo_url, color, background, text_color, radius (0 to 40), font (system, "
@@ -392,11 +319,17 @@ PLACES = {
 }
 
 
-def _rows(group: str, lines: Mapping[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:
-    return [
-        Setting(name, PLACES.get(name, f"{group}.{name.removeprefix(prefix).lower()}"), parse, description)
-        for name, (parse, description) in lines.items()
-    ]
+DEFAULTS = Settings()
+
+
+def _rows(group: str, lines: Rows, prefix: str = "") -> list[Setting]:
+    found = []
+    for name, line in lines.items():
+        place = PLACES.get(name, f"{group}.{name.removeprefix(prefix).lower()}")
+        if isinstance(line, str):
+            line = PARSERS.get(type(DEFAULTS.value_at(place)), setting_values.text), line
+        found.append(Setting(name, place, *line))
+    return found
 
 
 GROUPS: dict[str, list[Setting]] = {

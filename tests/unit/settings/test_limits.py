@@ -23,7 +23,7 @@ def actual_value(name: str) -> float:
     """Return the default of a setting, or the value of a constant."""
     for setting in table.TABLE:
         if setting.variable == name:
-            return float(setting.value_in(Settings()))
+            return float(Settings().value_at(setting.place))
     module, _, constant = name.rpartition(".")
     return float(getattr(importlib.import_module(f"bellcast.{module}"), constant))
 
@@ -38,7 +38,7 @@ def test_settings_that_bound_clients_are_documented() -> None:
         setting.variable
         for group in ("limits", "native", "pusher", "socketio")
         for setting in table.GROUPS[group]
-        if type(setting.value_in(Settings())) in (int, float)
+        if type(Settings().value_at(setting.place)) in (int, float)
     ]
     assert len(numbers) > 30
     assert [name for name in numbers if name not in NAMES] == []
