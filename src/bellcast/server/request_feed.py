@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -19,12 +19,12 @@ from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Sen
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.connection.dialect import Dialect
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
 from bellcast.rest.audit import SECRET_ACTOR
 from bellcast.server.middleware import REQUEST_ID
+from bellcast.server.openapi import FieldProblem
 
 # Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may
 # be a hundred times as long.
@@ -178,8 +178,7 @@ class RequestFeed(Struct, eq=False):
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
         dialect = connection.dialect
-        given = {"path": path, "request_id": request_id, "origin": connection.origin}
-        fields = {name: value for name, value in given.items() if value is not None}
+        fields = _present(path=path, request_id=request_id, origin=connection.origin)
         self._emit("connect", connection, f"connected by {dialect.protocol} over {dialect.transport}", fields)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
@@ -198,69 +197,43 @@ class RequestFeed(Struct, eq=False):
         self._emit("disconnect", connection, f"disconnected: {end.reason}", fields)
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
-        fields = why(end) | _from(source, connection.origin)
+        fields = {**why(end), **source, **_present(origin=connection.origin)}
         self._emit("refused", connection, f"connection refused: {end.reason}", fields)
 
     def _emit(
-        self,
-        kind: Literal["connect", "subscribe", "disconnect", "refused"],
-        connection: Connection,
-        text: str,
-        fields: Mapping[str, Any],
-        topic: str | None = None,
+        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
     ) -> None:
-        principal, id, dialect = connection.principal, connection.id, connection.dialect
-        person = principal.tenant, principal.recipient
-        make = partial(_connection_event, kind, self.clock.now(), person, id, dialect, text, fields, topic)
-        if kind == "refused":
-            self.feed.emit(make())
-        else:
-            self.feed.emit_later(kind, principal.tenant, make)
+        """Emit an event of a connection. It holds no reference to the connection, so that a closed one can be freed."""
+        principal, dialect = connection.principal, connection.dialect
+        event = FeedEvent(
+            kind=kind,
+            at=self.clock.now(),
+            text=text,
+            tenant=principal.tenant,
+            recipient=principal.recipient,
+            topic=topic,
+            connection=connection.id,
+            trace=fields.get("request_id"),
+            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+        )
+        self.feed.emit(event)
 
     def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
         """Emit the refusal of a connection to a namespace, which has no id."""
-        at = self.clock.now()
         reason = cut(fields["reason"], MAX_LISTED)
-        shown = _from({**fields, "reason": reason}, None if origin is None else cut(origin, MAX_LISTED))
         event = FeedEvent(
             kind="refused",
-            at=at,
+            at=self.clock.now(),
             text=f"connection to {fields['namespace']} refused: {reason}",
             tenant=principal.tenant,
             recipient=principal.recipient,
-            fields=shown,
+            fields={**fields, "reason": reason, **_present(origin=origin and cut(origin, MAX_LISTED))},
         )
         self.feed.emit(event)
 
 
-def _connection_event(
-    kind: FeedKind,
-    at: int,
-    person: tuple[str, str | None],
-    id: str,
-    dialect: Dialect,
-    text: str,
-    fields: Mapping[str, Any],
-    topic: str | None,
-) -> FeedEvent:
-    """Return an event of a connection. `person` is its tenant and recipient. What makes one holds these values instead of the connection, so that a closed
-    one can be freed."""
-    return FeedEvent(
-        kind=kind,
-        at=at,
-        text=text,
-        tenant=person[0],
-        recipient=person[1],
-        topic=topic,
-        connection=id,
-        trace=fields.get("request_id"),
-        fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
-    )
-
-
-def _from(source: Mapping[str, str], origin: str | None) -> dict[str, str]:
-    """Return the fields about the origin of a connection."""
-    return {**source} if origin is None else {**source, "origin": origin}
+def _present(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _served(request: LoggedRequest, now: int) -> ServedRequest:
@@ -293,24 +266,26 @@ def _served(request: LoggedRequest, now: int) -> ServedRequest:
     )
 
 
+class ProblemReason(Struct, frozen=True):
+    """What a problem document says about its request. The error bodies of other dialects have neither."""
+
+    detail: str | None = None
+    errors: tuple[FieldProblem, ...] = ()
+
+
 def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
-    """Return the detail and the wrong fields of a problem document."""
+    """Return the detail and the wrong fields of an error body."""
     try:
-        problem = msgspec.json.decode(body)
+        problem = msgspec.json.decode(body, type=ProblemReason)
     except msgspec.DecodeError:
-        return None, ()  # an error body of another dialect
-    if not isinstance(problem, dict):
         return None, ()
-    detail, wrong = problem.get("detail"), [one for one in problem.get("errors") or () if isinstance(one, dict)]
-    errors = [
-        FieldError(cut(str(one.get("field", "")), MAX_LISTED), cut(str(one.get("message", "")), MAX_LISTED))
-        for one in wrong[:MAX_LISTED_ERRORS]
-    ]
-    return None if detail is None else cut(str(detail), MAX_LISTED), tuple(errors)
+    detail = None if problem.detail is None else cut(problem.detail, MAX_LISTED)
+    wrong = problem.errors[:MAX_LISTED_ERRORS]
+    return detail, tuple(FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in wrong)
 
 
 # Fields of the event of a request, besides those of all events.
-REQUEST_FIELDS = (
+REQUEST_FIELDS = [
     "method",
     "path",
     "route",
@@ -323,7 +298,7 @@ REQUEST_FIELDS = (
     "operator",
     "origin",
     "address",
-)
+]
 
 
 def _request_event(served: ServedRequest) -> FeedEvent:
@@ -336,7 +311,7 @@ def _request_event(served: ServedRequest) -> FeedEvent:
         tenant=served.tenant or "",
         recipient=served.recipient,
         trace=served.id,
-        fields={name: value for name, value in fields.items() if value is not None},
+        fields=_present(**fields),
     )
 
 
