@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json as json_text
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +19,7 @@ from bellcast.cli.console import CommandError
 
 FileFormat = Literal["csv", "json", "ndjson"]
 
-# Characters per read. A truncated item is decoded again with twice as many.
+# Bytes per read of the rest of a line that is too long.
 BLOCK = 65_536
 SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 TIMES = ("created_at", "seen_at", "read_at", "archived_at", "expires_at")
@@ -64,8 +65,9 @@ def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
     """Yield the rows of a file. Raises BrokenFile."""
     if format == "ndjson":
         return _lines(stream)
-    text = TextIOWrapper(stream, encoding="utf-8-sig", newline="")  # spreadsheets write a byte order mark
-    return _records(text) if format == "csv" else ArrayReader(text).elements()
+    if format == "json":
+        return _elements(stream)
+    return _records(TextIOWrapper(stream, encoding="utf-8-sig", newline=""))  # spreadsheets write a byte order mark
 
 
 def _lines(stream: BinaryIO) -> Iterator[FileRow]:
@@ -112,67 +114,30 @@ def _records(text: TextIO) -> Iterator[FileRow]:
             yield FileRow(line, {name.strip(): value for name, value in record.items() if value != ""})
 
 
-class ArrayReader:
-    """Reads a JSON array in blocks. It buffers one element, and the block with its end."""
+# What begins, separates and ends the elements of an array.
+SEPARATOR = re.compile(r"\s*([\[,\]])\s*")
 
-    def __init__(self, text: TextIO) -> None:
-        self.line = 1
-        self._text = text
-        self._buffer = ""
-        self._decoder = json_text.JSONDecoder()
 
-    def elements(self) -> Iterator[FileRow]:
-        """Yield the elements. Raises BrokenFile at the first position that is not valid."""
-        try:
-            self._expect("[")
-            has_more = self._peek() != "]"
-            while has_more:
-                self._peek()
-                yield FileRow(self.line, self._element())
-                if has_more := self._peek() != "]":
-                    self._expect(",")
-        except (ValueError, RecursionError) as error:
-            raise BrokenFile(self.line, f"is not a JSON array: {error}") from None
+def _elements(stream: BinaryIO) -> Iterator[FileRow]:
+    """Yield the elements of a JSON array, which is read as a whole. Raises BrokenFile at the first position that is not valid."""
+    from bellcast.kernel.limits import MAX_ITEM_BYTES
 
-    def _element(self) -> Any:
-        from bellcast.kernel.limits import MAX_ITEM_BYTES
-
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._buffer)
-                if end < len(self._buffer):  # a number may continue in the next block
-                    self._drop(end)
-                    return value
-            except ValueError:
-                if len(self._buffer) > MAX_ITEM_BYTES:
-                    raise
-            if not self._read(max(BLOCK, len(self._buffer))):
-                value, end = self._decoder.raw_decode(self._buffer)
-                self._drop(end)
-                return value
-
-    def _expect(self, character: str) -> None:
-        found = self._peek()
-        if found != character:
-            raise ValueError(f"expected {character}, got {found or 'the end of the file'}")
-        self._drop(1)
-
-    def _peek(self) -> str:
-        """Return the next character that is not white space; empty at the end."""
-        while True:
-            rest = self._buffer.lstrip()
-            self._drop(len(self._buffer) - len(rest))
-            if rest or not self._read(BLOCK):
-                return rest[:1]
-
-    def _read(self, size: int) -> bool:
-        more = self._text.read(size)
-        self._buffer += more
-        return bool(more)
-
-    def _drop(self, count: int) -> None:
-        self.line += self._buffer.count("\n", 0, count)
-        self._buffer = self._buffer[count:]
+    decoder, expected, line, end = json_text.JSONDecoder(), "[", 1, 0
+    try:
+        text = stream.read().decode("utf-8-sig")
+        while (found := SEPARATOR.match(text, end)) is not None and found[1] in expected:
+            start, expected = found.end(), ",]"
+            line += text.count("\n", end, start)
+            if found[1] == "]" or (found[1] == "[" and text.startswith("]", start)):
+                return
+            value, end = decoder.raw_decode(text, start)
+            is_long = end - start > MAX_ITEM_BYTES
+            yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes") if is_long else FileRow(line, value)
+            line += text.count("\n", start, end)
+    except (ValueError, RecursionError) as error:
+        raise BrokenFile(line, f"is not a JSON array: {error}") from None
+    got = text[end : end + 1] or "the end of the file"
+    raise BrokenFile(line, f"is not a JSON array: expected {' or '.join(expected)}, got {got}")
 
 
 def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellcast.cli import imports
-from bellcast.cli.imports import ArrayReader, BrokenFile, FileRow, InvalidRow, Mapped, notification
+from bellcast.cli.imports import BrokenFile, FileRow, InvalidRow, Mapped, notification
 
 
 def rows(text, format):
@@ -64,9 +64,7 @@ def test_csv_with_an_open_quote_ends_the_file():
         rows('to,title\nalice,"Hi\n', "csv")
 
 
-@pytest.mark.parametrize("block", [1, 2, 7, 65_536])
-def test_json_array_is_read_in_blocks(monkeypatch, block):
-    monkeypatch.setattr(imports, "BLOCK", block)
+def test_json_array_has_a_row_for_each_element():
     text = ' [\n{"to": "a", "n": [1, {"b": "],}"}]} ,\n\n12, "x", {"to": "ü"}\n] '
     assert rows(text, "json") == [
         FileRow(2, {"to": "a", "n": [1, {"b": "],}"}]}),
@@ -83,19 +81,19 @@ def test_json_that_is_not_an_array_ends_the_file(text):
         rows(text, "json")
 
 
-def test_json_reader_holds_one_element_at_a_time():
-    text = io.StringIO("[" + ",".join(json.dumps({"to": "a", "body": "x" * 1000}) for _ in range(2000)) + "]")
-    reader = ArrayReader(text)
-    held = [len(reader._buffer) for _ in reader.elements()]
-    assert len(held) == 2000
-    assert max(held) < 2 * imports.BLOCK
+def test_elements_before_an_invalid_one_are_rows():
+    found = imports.rows(io.BytesIO(b'[{"to":"a"},\n\n{"to":]'), "json")
+    assert next(found) == FileRow(1, {"to": "a"})
+    with pytest.raises(BrokenFile, match="line 3: is not a JSON array"):
+        next(found)
 
 
-def test_item_beyond_the_limit_ends_a_json_file(monkeypatch):
+def test_element_beyond_the_limit_is_refused_alone(monkeypatch):
     monkeypatch.setattr("bellcast.kernel.limits.MAX_ITEM_BYTES", 100)
-    monkeypatch.setattr(imports, "BLOCK", 50)
-    with pytest.raises(BrokenFile):
-        rows('[{"to": "' + "x" * 10_000 + '"}]', "json")
+    assert rows('[{"to": "' + "x" * 10_000 + '"},\n{"to":"b"}]', "json") == [
+        FileRow(1, None, "has more than 100 bytes"),
+        FileRow(2, {"to": "b"}),
+    ]
 
 
 def test_columns_are_renamed_and_text_is_converted():
