@@ -3,17 +3,15 @@
 Each worker is `bellcast serve` with an additional argument, so a replacement has the current code and settings. This
 process serves no requests: it reserves the port, and the workers exit when it exits."""
 
+import asyncio
 import contextlib
 import os
-import selectors
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,7 +28,6 @@ HEALTHY_SECONDS = 5.0
 RESTART_DELAY = 1.0
 # Seconds in addition to the drain until workers are killed.
 GRACE_SECONDS = 5.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class WorkerArgs(NamedTuple):
@@ -70,29 +67,36 @@ def exit_with_parent(args: WorkerArgs) -> None:
     threading.Thread(target=watch, name="bellcast-parent", daemon=True).start()
 
 
-class Worker:
-    """One server process."""
+class Worker(NamedTuple):
+    """One server process. `ready` ends when it accepts connections, with its URL, or when it exits before, with an empty text."""
 
-    def __init__(self, alive: int, port: int, folder: Path) -> None:
-        self.output, ready = os.pipe()
-        self.is_ready = False
-        self.is_stopping = False
-        self.started_at = time.monotonic()
-        command = [
-            sys.executable,
-            "-m",
-            "bellcast",
-            *sys.argv[1:],
-            "--as-worker",
-            WorkerArgs(ready, alive, port, folder).text,
-        ]
-        self.process = subprocess.Popen(command, pass_fds=(ready, alive))  # noqa: S603  this process's own command
+    process: asyncio.subprocess.Process
+    ready: asyncio.Task[str]
+    started_at: float
+
+    @staticmethod
+    async def start(alive: int, port: int, folder: Path) -> "Worker":
+        """Start a process. `alive` is the pipe that closes when this process exits."""
+        output, ready = os.pipe()
+        text = WorkerArgs(ready, alive, port, folder).text
+        command = [sys.executable, "-m", "bellcast", *sys.argv[1:], "--as-worker", text]
+        process = await asyncio.create_subprocess_exec(*command, pass_fds=(ready, alive))
         os.close(ready)
+        return Worker(process, asyncio.ensure_future(_read(output)), time.monotonic())
 
-    def terminate(self) -> None:
-        """Send SIGTERM, on which the worker drains and exits."""
-        self.is_stopping = True
-        self.process.terminate()
+    def send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has exited
+            self.process.send_signal(number)
+
+
+async def _read(pipe: int) -> str:
+    """Wait for a line of a pipe, or for its end."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pipe, readable.set)
+    await readable.wait()
+    loop.remove_reader(pipe)
+    with os.fdopen(pipe) as file:
+        return file.readline()
 
 
 class Supervisor:
@@ -101,16 +105,12 @@ class Supervisor:
     def __init__(self, settings: "Settings", ready: Callable[[str], None]) -> None:
         self._worker_count = settings.server.workers
         self._drain = settings.server.drain
-        self._ready = ready
-        self._port = 0
-        self._folder = Path()
+        self._report = ready
         self._alive, self._alive_end = os.pipe()
-        self._workers: dict[int, Worker] = {}
-        self._to_replace: deque[Worker] = deque()
-        self._restarts: list[float] = []
-        self._select = selectors.DefaultSelector()
-        self._is_ready_reported = False
-        self._is_stopping = False
+        self._slots: list[Worker] = []  # the configured number of workers
+        self._workers: set[Worker] = set()  # also replacements that start, and workers that drain
+        self._is_started = False
+        self._stopping, self._reload = asyncio.Event(), asyncio.Event()
         self._status = 0
 
     def run(self, host: str, port: int) -> int:
@@ -118,125 +118,91 @@ class Supervisor:
         with (
             # of the workers' sockets: accessible to this user only
             tempfile.TemporaryDirectory(prefix="bellcast-", ignore_cleanup_errors=True) as folder,
-            _reserved(host, port) as self._port,
-            self._signals(),
+            _reserved(host, port) as number,
         ):
-            self._folder = Path(folder)
-            for _ in range(self._worker_count):
-                self._start()
-            while self._workers or self._restarts:
-                self._step()
+            asyncio.run(self.supervise(number, Path(folder)))
         return self._status
 
-    def _step(self) -> None:
-        """Handle what has happened, and start the workers that are due."""
-        timeout = max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
-        for key, _ in self._select.select(timeout):
-            if key.data is None:
-                for number in os.read(key.fd, 64):
-                    self._handle_signal(number)
-            else:
-                self._read_readiness(key.data)
-        self._reap()
-        now = time.monotonic()
-        due, self._restarts = (
-            [at for at in self._restarts if at <= now],
-            [at for at in self._restarts if at > now],
-        )
-        for _ in due:
-            self._start()
+    async def supervise(self, port: int, folder: Path) -> None:
+        """Run the workers on a reserved port until `stop`, and wait until they have exited."""
+        self._port, self._folder = port, folder
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        async with asyncio.TaskGroup() as self._tasks:
+            for _ in range(self._worker_count):
+                self._slots.append(await self._start())
+            urls = [await worker.ready for worker in list(self._slots)]
+            self._is_started = all(urls) and not self._stopping.is_set()
+            if self._is_started:
+                self._report(urls[0])
+            while await self._reload.wait() and not self._stopping.is_set():
+                await self._replace_all()
+                self._reload.clear()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Receive signals as bytes of a socket in the selector."""
-        receiver, sender = socket.socketpair()
-        sender.setblocking(False)
-        receiver.setblocking(False)
-        self._select.register(receiver, selectors.EVENT_READ, None)
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: None)
-        before = signal.set_wakeup_fd(sender.fileno())
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(before)
-            receiver.close()
-            sender.close()
+    def reload(self) -> None:
+        """Replace all workers, one by one, unless this is in progress."""
+        self._reload.set()
 
-    def _start(self) -> None:
-        worker = Worker(self._alive, self._port, self._folder)
-        self._workers[worker.process.pid] = worker
-        self._select.register(worker.output, selectors.EVENT_READ, worker)
-
-    def _handle_signal(self, number: int) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
-            self._stop()
-        elif number == signal.SIGHUP and not self._is_stopping and not self._to_replace:
-            self._to_replace.extend(self._running())
-            if self._to_replace:  # otherwise all have exited, and their restarts are due
-                self._start()
-
-    def _read_readiness(self, worker: Worker) -> None:
-        """Read the worker's URL; empty if it exited before it was ready."""
-        url = os.read(worker.output, 4096).decode()
-        self._select.unregister(worker.output)
-        os.close(worker.output)
-        if not url or self._is_stopping:
-            return
-        worker.is_ready = True
-        if (
-            not self._is_ready_reported
-            and sum(other.is_ready for other in self._workers.values()) == self._worker_count
-        ):
-            self._is_ready_reported = True
-            self._ready(url)
-        # Stop an old worker that has been replaced, and start the next replacement
-        if self._to_replace:
-            self._to_replace.popleft().terminate()
-            if self._to_replace:
-                self._start()
-
-    def _running(self) -> list[Worker]:
-        return [worker for worker in self._workers.values() if not worker.is_stopping]
-
-    def _reap(self) -> None:
-        for pid, worker in list(self._workers.items()):
-            if (status := worker.process.poll()) is not None:
-                del self._workers[pid]
-                self._on_exit(worker, status)
-
-    def _on_exit(self, worker: Worker, status: int) -> None:
-        if self._is_stopping or worker.is_stopping:
-            return
-        if not self._is_ready_reported and not worker.is_ready:
-            self._status = status if status > 0 else 1  # the worker printed the reason
-            self._stop()
-            return
-        log.warning("worker_exited", pid=worker.process.pid, status=status)
-        if worker in self._to_replace:
-            self._to_replace.remove(worker)
-        # While workers are replaced, one more than configured runs: the replacement of the next one.
-        if len(self._running()) + len(self._restarts) >= self._worker_count + bool(self._to_replace):
-            return
-        now = time.monotonic()
-        self._restarts.append(now if now - worker.started_at > HEALTHY_SECONDS else now + RESTART_DELAY)
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Stop all workers, and kill them after drain and grace time."""
-        if self._is_stopping:
+        if self._stopping.is_set():
             return
-        self._is_stopping = True
-        self._restarts.clear()
-        for worker in self._workers.values():
-            worker.terminate()
+        self._stopping.set()
+        self._reload.set()
+        for worker in self._workers:
+            worker.send(signal.SIGTERM)
 
         def kill() -> None:
-            for worker in list(self._workers.values()):
-                worker.process.kill()
+            for worker in self._workers:
+                worker.send(signal.SIGKILL)
 
-        timer = threading.Timer(self._drain + GRACE_SECONDS, kill)
-        timer.daemon = True
-        timer.start()
+        asyncio.get_running_loop().call_later(self._drain + GRACE_SECONDS, kill)
+
+    async def _start(self) -> Worker:
+        worker = await Worker.start(self._alive, self._port, self._folder)
+        self._workers.add(worker)
+        self._tasks.create_task(self._watch(worker))
+        if self._stopping.is_set():
+            worker.send(signal.SIGTERM)
+        return worker
+
+    async def _watch(self, worker: Worker) -> None:
+        """Start another worker in the slot of one that has exited."""
+        status = await worker.process.wait()
+        self._workers.discard(worker)
+        was_ready = await worker.ready
+        if self._stopping.is_set() or (was_ready and worker not in self._slots):  # a new one replaced it
+            return
+        if not self._is_started and not was_ready:
+            self._status = status if status > 0 else 1  # the worker printed the reason
+            self.stop()
+            return
+        log.warning("worker_exited", pid=worker.process.pid, status=status)
+        if time.monotonic() - worker.started_at <= HEALTHY_SECONDS:
+            await self._pause()
+        if worker in self._slots and not self._stopping.is_set():
+            slot, new = self._slots.index(worker), await self._start()
+            if self._slots[slot] is worker:
+                self._slots[slot] = new
+            else:  # a reload has just replaced it too
+                new.send(signal.SIGTERM)
+
+    async def _replace_all(self) -> None:
+        """Start a new worker for each slot, and stop the old one when the new one accepts connections."""
+        for slot in range(self._worker_count):
+            while not await (worker := await self._start()).ready:
+                await self._pause()
+                if self._stopping.is_set():
+                    return
+            old, self._slots[slot] = self._slots[slot], worker
+            old.send(signal.SIGTERM)
+
+    async def _pause(self) -> None:
+        """Wait before a worker starts in place of one that failed; not while stopping."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), RESTART_DELAY)
 
 
 @contextlib.contextmanager
