@@ -86,6 +86,22 @@ def test_list_of_objects_is_searched_by_a_part_of_the_key(
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
+def test_list_of_workflows_has_the_runs_of_a_day_and_who_edited_last(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    bell = {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]}
+    # Counts of a tenant are not cached.
+    owner.send("PUT", "/v1/workflows/listed-ran?tenant=acme", bell)
+    for recipient in ("ann", "ben"):
+        owner.send("POST", "/v1/workflows/listed-ran/trigger?tenant=acme", {"to": recipient, "data": {}})
+    page = open_console("/workflows?text=listed-ran")
+    row = page.get_by_role("row").filter(has_text="listed-ran")
+    expect(row).to_contain_text("your server")
+    row.get_by_role("link", name="2", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/runs\?workflow=listed-ran&range=24h&tenant=acme$"))
+    expect(page.locator(".row-link")).to_have_count(2)
+
+
 @pytest.mark.thorough
 def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/topics/published?tenant=evil")

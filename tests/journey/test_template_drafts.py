@@ -170,6 +170,17 @@ async def test_list_shows_drafts_and_with_a_parameter_those_never_published(rest
         assert pages == [[("a", 1)], [("b", 0)], [("c", 1)], [("d", 0)]]
 
 
+async def test_list_shows_who_published_the_version(rest):
+    await rest.app.put(BOOKING, json=FIRST)
+    await rest.app.put(BOOKING, json=SECOND, params={"tenant": "acme"})
+    await save(rest, {}, path="/v1/templates/new")
+    for tenant in ("", "acme", "*"):
+        listed = (await rest.app.get("/v1/templates", params={"tenant": tenant, "drafts": "true"})).json()["templates"]
+        authors = [(one["key"], one["tenant"], one.get("published_by")) for one in listed]
+        known = [("booking", None, "project secret"), ("booking", "acme", "project secret"), ("new", None, None)]
+        assert authors == {"": [known[0], known[2]], "acme": [known[1]], "*": [known[0], known[2], known[1]]}[tenant]
+
+
 async def test_list_is_searched_by_a_part_of_the_keys_also_of_drafts(rest, monkeypatch):
     monkeypatch.setattr(lists, "MAX_SCANNED_ROWS", 2)  # the search continues after each second row
     for key, tenant in (

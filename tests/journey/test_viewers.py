@@ -82,6 +82,8 @@ async def test_viewer_lists_everything_without_its_content(filled: Rest, tenant:
             "steps": [],
             "draft": None,
             "managed": None,
+            "published_by": "project secret",
+            "recent_runs": {"value": 1, "exact": True},
             "updated_at": found["workflows"]["workflows"][0]["updated_at"],
         }
     ]

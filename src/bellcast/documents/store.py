@@ -272,6 +272,17 @@ class Versions(StoreTable):
         found = yield Statement("version_last", _name(plural, owner, key))
         return _version(found[0]) if found else None
 
+    @read_in_background
+    def authors(
+        self, plural: str, versions: Mapping[tuple[str, str], int]
+    ) -> Script[dict[tuple[str, str], str | None]]:
+        """Return who wrote versions of objects, which are given by the tenants that own the objects and by their keys; None of an
+        older server."""
+        named = {(owner, _name(plural, owner, key)["name"]): (owner, key) for owner, key in versions}
+        places = [(*name, versions[place]) for name, place in named.items()]
+        found = yield Statement("version_authors", {"places": columns.to_json(places)})
+        return {named[owner, name]: by for owner, name, by in found}
+
     @read
     def infos(self, plural: str, owner: str, key: str, limit: int) -> Script[list[StoredVersion]]:
         """Return versions without their bodies, newest first."""

@@ -133,6 +133,16 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
         """Return an object as it was in an earlier version."""
         return msgspec.structs.replace(document, body=stored.body, version=stored.version, updated_at=stored.created_at)
 
+    async def describe_list(
+        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], *, is_of_all: bool
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return the fields that only a list adds to published objects, which are given with their versions by the tenants that own
+        them and their keys. `is_of_all` states that the list has the objects of all tenants."""
+        if not self.is_versioned:
+            return {}
+        authors = await Versions(ctx.engines.db).authors(self.plural, versions)
+        return {place: {"published_by": authors.get(place)} for place in versions}
+
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> T:
         """Return the valid object of a write as it is stored. Raises Invalid."""
         value = await parse(self, ctx, values)
@@ -264,7 +274,11 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
     """Return the types of an object that was read, and of one that was written."""
     if kind.object_types is not None:
         return kind.object_types
-    of_version: list[Any] = [("version", int), ("draft", DraftInfo | UnsetType | None, UNSET)]
+    of_version: list[Any] = [
+        ("version", int),
+        ("draft", DraftInfo | UnsetType | None, UNSET),
+        ("published_by", str | UnsetType | None, UNSET),
+    ]
     shown = msgspec.defstruct(
         f"{kind.type.__name__}Object",
         [
@@ -280,7 +294,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
         namespace={
             "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own. Reads and lists have `updated_at`, the time of the last write."
             + (
-                " `version` is 0 for a draft that was never published; reads and lists have who saved the `draft` of the tenant, or null."
+                " `version` is 0 for a draft that was never published; reads and lists have who saved the `draft` of the tenant, or null. Lists have who published the version, or null."
                 * kind.is_versioned
             )
         },
@@ -364,9 +378,9 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     )
     if query.tenant == EVERY_TENANT or kind.lists_own:
         wanted = resource.list_query(request, documents.LIST, query, is_counted=False)
-        own = await _find_page(ctx, kind.plural, wanted, query.text)
-        following = resource.cursor(documents.LIST, own.next, query.tenant)
-        found = [(document, owner) for owner, document in own.items]
+        listed = await _find_page(ctx, kind.plural, wanted, query.text)
+        following = resource.cursor(documents.LIST, listed.next, query.tenant)
+        found = [(document, owner) for owner, document in listed.items]
         named = [(owner, document.key) for document, owner in found]
     else:
         tenant = tenants.single_tenant(request)
@@ -386,10 +400,18 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         else {**kind.unpublished, "key": name[1], "tenant": name[0] or None, "version": 0}  # a draft only
         for name in named
     ]
-    managers = await managed.of(ctx, kind.plural, [(one["tenant"] or PROJECT, one["key"]) for one in shown])
+    places = [(one["tenant"] or PROJECT, one["key"]) for one in shown]
+    managers = await managed.of(ctx, kind.plural, places)
+    is_of_all = query.tenant == EVERY_TENANT and tenants.every(request) is None
+    versions = {place: one["version"] for one, place in zip(shown, places, strict=True) if one.get("version")}
+    of_list = await kind.describe_list(ctx, versions, is_of_all=is_of_all)
     items = [
-        one | {managed.FIELD: by} | added[name] | ({"draft": drafted[name]} if name in drafted else {})
-        for one, by, name in zip(shown, managers, named, strict=True)
+        one
+        | {managed.FIELD: by}
+        | added[name]
+        | of_list.get(place, {})
+        | ({"draft": drafted[name]} if name in drafted else {})
+        for one, by, name, place in zip(shown, managers, named, places, strict=True)
     ]
     return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
 
@@ -448,7 +470,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
 
 def read_adds(kind: Kind[Any]) -> set[str]:
     """Return the fields that a read adds, and a write ignores."""
-    return {*ADDED, *kind.added, *(("version", "draft") if kind.is_versioned else ())}
+    return {*ADDED, *kind.added, *(("version", "draft", "published_by") if kind.is_versioned else ())}
 
 
 async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:

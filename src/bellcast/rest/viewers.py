@@ -21,6 +21,7 @@ ALWAYS_SHOWN = frozenset({"id", "key", "tenant", "created_at"})
 # Fields of workflows and templates that a viewer reads. Their other fields are content.
 DEFINITION_FIELDS = frozenset(
     {"key", "tenant", "version", "active", "in_code", "type", "uses", "draft", "managed", "updated_at"}
+    | {"published_by", "recent_runs"}
 )
 
 

@@ -23,6 +23,8 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 # Runs that are counted, the newest: about 0.1 s of CPU time.
 MAX_COUNTED = MAX_SCANNED_ROWS
+# Runs of the last 24 hours that a list counts of each workflow of a tenant: entries of an index, of 100 workflows in 10 ms.
+RECENT_MS, MAX_RECENT = 86_400_000, 1_000
 # Runs per read: 4 MiB, because `run_outlines` shortens those of more than 4 KiB.
 RUNS_PER_READ = 1_000
 # Counts are repeated after this time: the canvases of many operators read the store once.
@@ -59,7 +61,9 @@ class RunStats:
     def __init__(self, db: Engine, clock: Clock, catalog: WorkflowCatalog) -> None:
         self._store = Runs(db)
         self._catalog = catalog
+        self._clock = clock
         self._counted = ShortCache[Any, RunCounts](clock, MAX_CACHED, CACHE_SECONDS)
+        self._recent = ShortCache[None, dict[str, int]](clock, MAX_CACHED, CACHE_SECONDS)
 
     async def counts(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         """Count the newest runs of a workflow, of all versions or one, at most MAX_COUNTED; other fields of the query select
@@ -67,6 +71,17 @@ class RunStats:
         tenants = None if query.tenants is None else tuple(query.tenants)
         name = (tenants, query.created, workflow, version, tuple(shown))
         return await self._counted.get(name, lambda: self._count(query, workflow, version, shown))
+
+    async def recent(self, tenant: str | None, workflows: Sequence[str]) -> dict[str, ListTotal]:
+        """Count the runs of the last 24 hours by workflow: those of a tenant, of each at most MAX_RECENT, or those of all tenants
+        among the newest MAX_COUNTED. No index has the runs of all by workflow, so this is cached for CACHE_SECONDS."""
+        since = self._clock.now() - RECENT_MS
+        if tenant is not None:
+            counts = await self._store.count_of_workflows(tenant, workflows, since, MAX_RECENT + 1)
+            return {key: ListTotal(min(n, MAX_RECENT), exact=n <= MAX_RECENT) for key, n in counts.items()}
+        counts = await self._recent.get(None, lambda: self._store.count_since(since, MAX_COUNTED))
+        is_exact = sum(counts.values()) < MAX_COUNTED
+        return {key: ListTotal(counts.get(key, 0), exact=is_exact) for key in workflows}
 
     async def _count(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         of_runs, of_steps = Counter[str](), Counter[tuple[str, StepStatus, str | None]]()

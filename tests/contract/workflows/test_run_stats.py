@@ -132,6 +132,30 @@ async def test_newest_runs_are_counted(world: World, monkeypatch: pytest.MonkeyP
         assert (counts.runs, counts.exact) == ({"cancelled": 1, "waiting": 1}, False)
 
 
+async def test_runs_of_the_last_24_hours_are_counted_by_workflow_up_to_a_bound(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflows = ["booking", "idle"]
+    for tenant in ("", None):
+        assert await world.stats.recent(tenant, workflows) == {
+            "booking": ListTotal(5, exact=True),
+            "idle": ListTotal(0, exact=True),
+        }
+    assert (await world.stats.recent("acme", workflows))["booking"] == ListTotal(0, exact=True)
+    monkeypatch.setattr(run_stats, "MAX_RECENT", 4)
+    monkeypatch.setattr(run_stats, "MAX_COUNTED", 3)
+    assert (await world.stats.recent("", workflows))["booking"] == ListTotal(4, exact=False)
+    assert await world.stats.recent(None, workflows) == {
+        "booking": ListTotal(3, exact=False),
+        "idle": ListTotal(0, exact=False),
+    }
+    monkeypatch.undo()
+    clock.advance(86_400 - 60)
+    assert (await world.stats.recent("", workflows))["booking"] == ListTotal(
+        2, exact=True
+    )  # three began an hour before
+
+
 async def test_counts_are_cached_for_ten_seconds(world: World, clock: FakeClock) -> None:
     stats = world.stats
     before = await stats.counts(wanted(), "booking", None, SHOWN)

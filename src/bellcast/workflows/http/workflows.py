@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from bellcast.documents.types import PROJECT, Document, StoredVersion
 from bellcast.inbox.http import notifications
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
+from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -25,6 +26,7 @@ from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import definitions, recent_data, references, text_checks, triggers, workflow_catalog
+from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.text_checks import StepFinding
 from bellcast.workflows.triggers import TriggerDraft
@@ -55,7 +57,9 @@ class WorkflowDefinition(Struct, frozen=True, kw_only=True):
 
 class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     """A workflow with its key. `tenant` is null for the project's own. `version` is 0 for a draft that was never
-    published; one that is `in_code` is changed there only. Reads and lists have the time of the last write, and who saved the `draft` of the tenant, and when, or null."""
+    published; one that is `in_code` is changed there only. Reads and lists have the time of the last write, and who saved the `draft` of the tenant, and when, or null.
+    Lists have who published the version, or null, and the number of runs in the last 24 hours, which is a lower bound if it is not `exact`: those of
+    a workflow of the project have its runs in all tenants if all are listed."""
 
     key: str
     tenant: str | None
@@ -64,6 +68,8 @@ class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
     in_code: bool
     managed: ManagedBy | None
     draft: DraftInfo | UnsetType | None = UNSET
+    published_by: str | UnsetType | None = UNSET
+    recent_runs: ListTotal | UnsetType = UNSET
     updated_at: datetime | UnsetType = UNSET
 
 
@@ -237,6 +243,17 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
         body = msgspec.json.encode(msgspec.structs.replace(current, version=stored.version, definition=definition))
         return msgspec.structs.replace(document, body=body, updated_at=stored.created_at)
 
+    async def describe_list(
+        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], *, is_of_all: bool
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        shown = await super().describe_list(ctx, versions, is_of_all=is_of_all)
+        for owner in dict.fromkeys(owner for owner, _ in versions):
+            keys = [key for of, key in versions if of == owner]
+            counts = await ctx[RunStats].recent(None if is_of_all and owner == PROJECT else owner, keys)
+            for key in keys:
+                shown[owner, key]["recent_runs"] = counts[key]
+        return shown
+
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> Any:
         await check(ctx, tenant, key, values)
         return values
@@ -282,7 +299,7 @@ KIND = WorkflowKind(
     tag="Workflows",
     type=WorkflowDefinition,
     example=EXAMPLE,
-    added={"active": bool, "in_code": bool},
+    added={"active": bool, "in_code": bool, "recent_runs": ListTotal},
     find_uses=references.of_workflows,
     describe=_describe,
     changed=lambda ctx: ctx.engines.router.messages_added(),  # its paused runs may be due now

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
+from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -63,6 +64,20 @@ class Runs(StoreTable):
 
     page = pages(LIST)
     outlines = pages(OUTLINES)
+
+    @read_in_background
+    def count_since(self, since: int, limit: int) -> Script[dict[str, int]]:
+        """Count the runs since a time (UTC milliseconds) by workflow, the newest `limit`."""
+        params = {"since": ids.uuid7_floor(since), "limit": limit}
+        return dict((yield Statement("runs_since", params, heavy=True)))
+
+    @read_in_background
+    def count_of_workflows(
+        self, tenant: str, workflows: Sequence[str], since: int, limit: int
+    ) -> Script[dict[str, int]]:
+        """Count a tenant's runs since a time (UTC milliseconds) by workflow, of each at most `limit`."""
+        params = {"tenant": tenant, "workflows": columns.to_json(list(workflows)), "since": ids.uuid7_floor(since)}
+        return dict((yield Statement("runs_of_workflows_since", {**params, "limit": limit}, heavy=True)))
 
     async def workflow_of(self, id: str) -> str | None:
         """Return the workflow of a run; None if there is no run of this id."""

@@ -124,6 +124,29 @@ SELECT {{run_columns}} FROM runs
 WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL AND id > :after
   AND {{is_chosen}} ORDER BY id LIMIT :limit
 
+-- name: runs_since
+-- The number of runs by workflow among the newest :limit since an id.
+SELECT workflow, count(*)
+FROM (SELECT workflow FROM runs WHERE id > :since ORDER BY id DESC LIMIT :limit) AS few GROUP BY workflow
+
+-- name: runs_of_workflows_since @sqlite
+-- The number of a tenant's runs since an id by workflow, of each at most :limit.
+SELECT one.value, (
+  SELECT count(*) FROM (
+    SELECT 1 FROM runs WHERE tenant = :tenant AND workflow = one.value AND id > :since LIMIT :limit
+  ) AS few
+)
+FROM json_each(:workflows) one
+
+-- name: runs_of_workflows_since @postgres
+-- The number of a tenant's runs since an id by workflow, of each at most :limit.
+SELECT one.value, (
+  SELECT count(*) FROM (
+    SELECT 1 FROM runs WHERE tenant = :tenant AND workflow = one.value AND id > :since LIMIT :limit
+  ) AS few
+)
+FROM json_array_elements_text(:workflows::json) AS one (value)
+
 -- name: runs_of_cancel_key_count
 -- How many runs of a workflow with a key have not ended.
 SELECT count(*) FROM runs

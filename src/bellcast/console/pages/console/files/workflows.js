@@ -1,15 +1,15 @@
 /**
  * The list of workflows.
  */
-import { newLink } from './edit.js';
+import { editorOf, newLink } from './edit.js';
 import { KEY } from './filters.js';
-import { count, toneOf } from './format.js';
+import { count, number, toneOf } from './format.js';
 import { html } from './html.js';
 import { isLocked } from './managed.js';
 import { Sign, stated, teaser } from './object-parts.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
-import { path } from './server.js';
+import { path, withQuery } from './server.js';
 import { stepsOf, typeOf } from './workflow-model.js';
 
 /** Steps in a row of the list. */
@@ -26,13 +26,15 @@ const noteOf = (one) => html`${isLocked(one) && html`<span class="locked" title=
 const firstText = (one) => stepsOf(one).map(({ step }) => step.title ?? step.subject ?? step.text).find(Boolean);
 /** All steps of a workflow, with those of its branches. */
 const allSteps = (one) => stepsOf(one).map(({ step }) => step);
+/** The runs of the last 24 hours. Of a workflow of the project, those of all tenants are counted. */
+const runsOf = (page) => ({ key, tenant, recent_runs: { value, exact } = { value: 0 } }) => (value > 0 ? html`<a href=${page.url(withQuery('/runs', { workflow: key, range: '24h', tenant }))}>${number(value)}${!exact && '+'}</a>` : exact && '0');
 const versionOf = (one) => (one.version === 0 ? 'draft' : `v${one.version}${one.draft ? ' + draft' : ''}`);
 
 export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, filters: [KEY], tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '13rem' },
-    { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'State', of: (one) => one.version > 0 && !one.active && 'inactive', show: stated, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: versionOf, width: '6rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
+    { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'State', of: (one) => one.version > 0 && !one.active && 'inactive', show: stated, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Runs, 24 h', kind: 'number', of: runsOf(page), width: '5.5rem' }, { name: 'Version', kind: 'number', of: versionOf, width: '6rem' }, { name: 'Edited by', of: editorOf, width: '7rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
   none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
