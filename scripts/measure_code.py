@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 91_070),
+    "lines": (0, 91_151),
     "modules": (0, 567),
     "classes": (0, 1_245),
-    "functions": (0, 5_808),
+    "functions": (0, 5_814),
     "private functions used once": (0, 682),
     "functions that only pass their parameters on": (0, 31),
     "median lines of a function": (5, 6),
