@@ -217,8 +217,10 @@ def test_preview_shows_an_audience_in_words(
 
 def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_console: Callable[..., Page]) -> None:
     page = open_console("/types?edit=new&view=yaml")
+    expect(page.get_by_text("Comments are not stored.")).to_be_visible()
     page.get_by_label("Definition as YAML").fill("# ours\nname: Read # by all\n")
-    expect(page.get_by_role("note")).to_have_text("2 comments of the YAML will not be stored.")
+    expect(page.get_by_text("Comments are not stored.")).to_have_count(0)
+    expect(page.get_by_role("note")).to_have_text("2 comments will not be stored.")
     page.get_by_role("button", name="Form", exact=True).click()
     expect(page.get_by_role("note")).to_contain_text("The first change here removes them.")
     page.get_by_label("Name").fill("Changed")

@@ -182,6 +182,7 @@ steps:
 def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("commented-flow", [WAIT])
     editor.page.get_by_role("button", name="YAML").click()
+    expect(editor.page.get_by_text("Comments are not stored: notes of steps and of the workflow are.")).to_be_visible()
     editor.page.get_by_label("Definition as YAML").fill(COMMENTED)
     expect(editor.page.get_by_role("note")).to_contain_text("6 comments will not be stored")
     assert violations(editor.page) == []

@@ -2,7 +2,7 @@
  * The parts that editors of drafts share: whether it is saved, review and publish, and a conflict.
  */
 import { html, useEffect, useRef, useState } from './html.js';
-import { CommentNote } from './draft-yaml.js';
+import { DraftComments } from './draft-yaml.js';
 import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
 import { count, relativeTime } from './format.js';
@@ -214,4 +214,4 @@ export function ConflictDialog({ draft }) {
 }
 
 /** What the other view of a draft shows while its YAML cannot be read. */
-export const YamlNote = ({ draft, view, open }) => (draft.yamlProblem.value ? html`<p class="editor-note" role="note">The YAML is not read (${reasonOf(draft.yamlProblem.value).replace(/\.$/, '')}): the ${view} shows the last definition without errors, and cannot be changed. <button type="button" onClick=${open}>Correct the text</button></p>` : html`<${CommentNote} draft=${draft} open=${open} />`);
+export const YamlNote = ({ draft, view, open }) => (draft.yamlProblem.value ? html`<p class="editor-note" role="note">The YAML is not read (${reasonOf(draft.yamlProblem.value).replace(/\.$/, '')}): the ${view} shows the last definition without errors, and cannot be changed. <button type="button" onClick=${open}>Correct the text</button></p>` : html`<${DraftComments} draft=${draft} open=${open} />`);

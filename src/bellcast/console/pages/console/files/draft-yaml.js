@@ -1,11 +1,10 @@
 /**
  * The definition of a draft as YAML, and the list of its problems.
  */
-import { count } from './format.js';
 import { html, useEffect, useRef } from './html.js';
 import { Icon } from './parts.js';
 import { stepPathOf, valueAt } from './workflow-model.js';
-import { YamlText, selectLine } from './yaml-editor.js';
+import { CommentNote, YamlText, selectLine } from './yaml-editor.js';
 import { toYaml } from './yaml.js';
 
 /** Problems as buttons: their line if it is known, the step or field, and what is wrong. @param {{title: string, of: any[], values: any, choose: (one: any) => void}} of */
@@ -20,10 +19,9 @@ const FieldNames = ({ of: { properties, required = [] } }) => html`<dl>${Object.
 /** The fields of an object and of its parts, by their JSON Schema. */
 export const FieldHelp = ({ schema }) => html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<details key=${name}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>`)}<p class="muted">* must be there</p></section>`;
 
-/** What becomes of the comments of the YAML. @param {{draft: any, open?: () => void}} of `open` shows the YAML, in another view */
-export function CommentNote({ draft: { comments: { value: comments }, values, kind, change }, open, class: name = 'editor-note' }) {
-  return comments.length > 0 && html`<p class=${name} role="note">${count(comments.length, 'comment')} ${open ? 'of the YAML ' : ''}will not be stored${kind.withNotes ? ': notes of steps and of the workflow are' : ''}${open ? `. The first change here removes ${comments.length === 1 ? 'it' : 'them'}` : ''}. ${kind.withNotes && html`<button type="button" onClick=${() => change(kind.withNotes(values.value, comments))}>Make notes</button>`}${open && html` <button type="button" onClick=${open}>Show the text</button>`}</p>`;
-}
+/** What becomes of the comments of a draft. @param {{draft: any, open?: () => void}} of `open` shows the YAML, in another view */
+export const DraftComments = ({ draft: { comments: { value: comments }, values, kind, change }, open }) => html`<${CommentNote} comments=${comments} isInText=${!open} kept=${kind.withNotes ? ': notes of steps and of the workflow are' : ''} class=${open ? 'editor-note' : 'muted'}>
+  ${kind.withNotes && html`<button type="button" onClick=${() => change(kind.withNotes(values.value, comments))}>Make notes</button>`}${open && html` <button type="button" onClick=${open}>Show the text</button>`}<//>`;
 
 /** The definition as YAML. While it cannot be read, the draft keeps the last definition. */
 export function DraftYaml({ draft, isReadOnly }) {
@@ -43,7 +41,7 @@ export function DraftYaml({ draft, isReadOnly }) {
   const show = ({ line }) => { if (line) selectLine(area.current, line); };
   return html`<div class="editor-yaml"><label for="draft-yaml" class="hidden">Definition as YAML</label>
     <${YamlText} area=${area} value=${text} marked=${new Set(errors.map(({ line }) => line))} change=${draft.changeYaml} id="draft-yaml" readOnly=${isReadOnly} aria-invalid=${errors.length > 0 ? 'true' : null} aria-describedby="draft-yaml-errors" onPaste=${() => { isPasted.current = true; }} />
-    ${!isReadOnly && html`<${CommentNote} draft=${draft} class="muted" />`}
+    ${!isReadOnly && html`<${DraftComments} draft=${draft} />`}
     <div id="draft-yaml-errors" role="alert"><${ProblemList} title="Problems" of=${errors} values=${problem ? {} : values} choose=${show} /></div><${ProblemList} title="Warnings" of=${inText(draft.findings.value)} values=${values} choose=${show} /></div>`;
 }
 

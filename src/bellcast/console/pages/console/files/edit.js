@@ -4,7 +4,6 @@
 import { DefinitionForm } from './definition-form.js';
 import { DefinitionPreview } from './definition-preview.js';
 import { Difference } from './difference.js';
-import { count } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Together, useLoad } from './load.js';
 import { Confirm, Field, Form, Heading, Icon, Opening } from './parts.js';
@@ -13,7 +12,7 @@ import { setQuery, tenantOf } from './router.js';
 import { getTagged, putYaml, withQuery } from './server.js';
 import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf, yamlOf } from './yaml.js';
-import { YamlEditor } from './yaml-editor.js';
+import { CommentNote, YamlEditor } from './yaml-editor.js';
 
 /** @typedef {{name: string, path: string, starter: object, note: string, form: string[], fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `fields` can be written */
 
@@ -140,14 +139,14 @@ function Editor({ page, kind, read }) {
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(!isYaml)} onClick=${showForm}>Form</button><button type="button" aria-pressed=${String(isYaml)} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div><//>
-    <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${comments.length > 0 && html`<p class="muted" role="note">${count(comments.length, 'comment')} of the YAML will not be stored${isYaml ? '' : `. The first change here removes ${comments.length === 1 ? 'it' : 'them'}`}.</p>`}
+    <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${!isYaml && html`<${CommentNote} comments=${comments} />`}
     <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
     draft.clear();
     page.go(back());
   }} />`}>
       ${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="Names it in the API: letters, digits and _ . -" />
         <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" /></div>`}
-      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} change=${change} />
+      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
         <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}<//></div><//>
     ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
 }

@@ -1,6 +1,7 @@
 /**
  * A YAML editor with line numbers and the server's errors by line.
  */
+import { count } from './format.js';
 import { Fragment, html, useLayoutEffect, useMemo, useRef } from './html.js';
 import { loadStyle } from './load.js';
 import { tonesOf } from './yaml-tones.js';
@@ -39,12 +40,20 @@ export function YamlText({ area, value, marked, change, isSubmitted = false, ...
     <div class="yaml-area">${isToned && html`<pre class="yaml-tones" aria-hidden="true" ref=${tones}><${Tones} text=${value} /></pre>`}<textarea ref=${area} class=${isToned ? 'toned' : null} wrap="off" spellcheck=${false} autoCapitalize="off" autoComplete="off" value=${value} onScroll=${follow} onKeyDown=${keys} onInput=${({ currentTarget }) => change(currentTarget.value)} ...${attributes}></textarea></div></div>`;
 }
 
-/** @param {{label: string, value: string, problem: any, change: (value: string) => void}} of `problem` has the errors of the server, those with a line as links to it */
-export function YamlEditor({ label, value, problem, change }) {
+/**
+ * What becomes of comments, which only the text has. @param {{comments: any[], isInText?: boolean, kept?: string, class?: string, children?: any}} of
+ * `isInText`: beside the text, where it is said before there is one; `kept` says what is stored instead */
+export function CommentNote({ comments: { length }, isInText = false, kept = '', class: name = 'muted', children }) {
+  if (length === 0) return isInText && html`<small class="muted">Comments are not stored${kept}.</small>`;
+  return html`<p class=${name} role="note">${count(length, 'comment')} ${isInText ? '' : 'of the YAML '}will not be stored${kept}${isInText ? '' : `. The first change here removes ${length === 1 ? 'it' : 'them'}`}. ${children}</p>`;
+}
+
+/** @param {{label: string, value: string, problem: any, comments: any[], change: (value: string) => void}} of `problem` has the errors of the server, those with a line as links to it */
+export function YamlEditor({ label, value, problem, comments, change }) {
   const area = useRef(null);
   const errors = problem?.errors?.length ? problem.errors.toSorted((one, other) => one.line - other.line) : problem ? [{ field: '', message: problem.message }] : [];
   return html`<div class="field"><label for="yaml">${label}</label><${YamlText} ...${{ area, value, change }} isSubmitted marked=${new Set(errors.map(({ line }) => line))} id="yaml" name="yaml" aria-describedby="yaml-hint yaml-errors" aria-invalid=${errors.length > 0 ? 'true' : null} />
-    <small class="muted" id="yaml-hint">${HINT}</small><div id="yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }, index) => html`<li key=${index}>${line && html`<button type="button" onClick=${() => selectLine(area.current, line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
+    <small class="muted" id="yaml-hint">${HINT}</small><${CommentNote} comments=${comments} isInText /><div id="yaml-errors" role="alert">${errors.length > 0 && html`<ul class="yaml-errors">${errors.map(({ field, message, line }, index) => html`<li key=${index}>${line && html`<button type="button" onClick=${() => selectLine(area.current, line)}>Line ${line}</button>`}<span>${field && html`<code>${field}</code>`} ${message}</span></li>`)}</ul>`}</div></div>`;
 }
 
 /** Keyboard shortcuts of the editor. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */
