@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import HOSTILE, Console, add_filter
-from tests.browser.shop import PHONE
+from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -84,6 +84,26 @@ def test_list_of_objects_is_searched_by_a_part_of_the_key(
     expect(page.locator(".row-link")).to_contain_text("needle-in-hay")
     page.get_by_role("searchbox", name="Key contains").fill("nothing of it")
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+
+
+def test_source_shows_when_it_could_not_use_an_event(open_console: Callable[..., Page], owner: Console) -> None:
+    source = {
+        "event": "shipped",
+        "topic": "depot",
+        "notification": {"to": "{{ event.data.buyer }}", "title": "Shipped"},
+    }
+    owner.send("PUT", "/v1/sources/shipping", source)
+    owner.send("POST", "/v1/events", {"topic": "depot", "name": "shipped", "data": {}})
+    wait_until(
+        lambda: owner.send("GET", "/v1/sources/shipping")["last_error_at"] is not None, lambda: "no error is stored"
+    )
+    page = open_console("/sources?text=shipping")
+    row = page.get_by_role("row").filter(has_text="shipping")
+    expect(row.locator("time")).to_be_visible()
+    row.get_by_role("link", name="shipping").click()
+    state = page.get_by_role("region", name="State")
+    expect(state).to_contain_text("event.data.buyer has no value")
+    expect(state.locator("time")).to_be_visible()
 
 
 def test_list_of_workflows_has_the_runs_of_a_day_and_who_edited_last(

@@ -1,5 +1,8 @@
 """Event sources over REST."""
 
+from datetime import datetime
+
+from bellcast.kernel import times
 from tests.journey.rest import fields, refused
 
 BODY = {
@@ -20,7 +23,7 @@ async def test_source_is_written_applied_and_deleted(rest):
     assert created.status_code == 201, created.text
     shown = (await rest.app.get("/v1/sources/leads")).json()
     assert shown | BODY == shown
-    assert (shown["key"], shown["tenant"], shown["last_error"]) == ("leads", None, None)
+    assert (shown["key"], shown["tenant"], shown["last_error"], shown["last_error_at"]) == ("leads", None, None, None)
     assert (await rest.app.put("/v1/sources/leads", json=shown)).status_code == 200
     event = {"topic": "private-provider.alice", "name": "lead.assigned", "data": {"client": "Bob", "total": 100}}
     assert (await rest.app.post("/v1/events", json=event)).status_code == 202
@@ -36,6 +39,7 @@ async def test_last_error_is_shown(rest):
     assert (await rest.app.post("/v1/events", json=event)).status_code == 202
     (shown,) = (await rest.app.get("/v1/sources")).json()["sources"]
     assert shown["last_error"] == "event.data.client has no value"
+    assert datetime.fromisoformat(shown["last_error_at"]) == times.to_rfc3339(rest.clock.now())
 
 
 async def test_wrong_sources_are_refused(rest):

@@ -4,7 +4,7 @@ The rules of each tenant are cached for CACHE_SECONDS, so that publishing its ev
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -50,6 +50,13 @@ class Rules(Struct, frozen=True):
     awaited: frozenset[str] | None
     valid_until: int
     changes: int
+
+
+class SourceFailure(NamedTuple):
+    """Why the last event that a source could not use failed, and when (UTC milliseconds)."""
+
+    reason: str
+    at: int
 
 
 class Sources(Struct, eq=False):
@@ -145,11 +152,13 @@ class Sources(Struct, eq=False):
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
 
-    async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
-        """Return the last errors of sources with events of this tenant."""
+    async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, SourceFailure]:
+        """Return the last failures of sources with events of this tenant, of those that have failed."""
         found = await Documents(self.engines().db).several([(ERRORS, tenant, key) for key in keys])
-        errors = {place[2]: msgspec.json.decode(document.body)["last_error"] for place, document in found.items()}
-        return dict.fromkeys(keys) | errors
+        return {
+            key: SourceFailure(msgspec.json.decode(document.body)["last_error"], document.updated_at)
+            for (_, _, key), document in found.items()
+        }
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self.engines()

@@ -211,10 +211,10 @@ class TestSources:
         await put_source(world, "c", notification={"to": "{{ event.recipient }}", "title": "fine"})
         await publish(world, "lead.assigned", {}, recipient="alice")
         assert await app.titles("alice") == ["fine"]
-        errors = await world.workflows.sources.last_errors("", ["a", "b", "c"])
-        assert "nothing" in str(errors["a"])
-        assert errors["b"] == "not_found: There is no workflow with this key."
-        assert errors["c"] is None
+        failures = await world.workflows.sources.last_failures("", ["a", "b", "c"])
+        assert "nothing" in failures["a"].reason
+        assert failures["b"] == ("not_found: There is no workflow with this key.", world.clock.now())
+        assert "c" not in failures
 
     async def test_source_of_a_tenant_replaces_the_projects(self, world: WorkflowWorld, app: App) -> None:
         await put_source(world, notification={"to": "alice", "title": "project"})

@@ -1,8 +1,10 @@
 """Event sources: live events of the app that become sends or triggers."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
@@ -23,8 +25,10 @@ async def _reference_errors(
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found = await ctx[Sources].last_errors(tenant, keys)
-    return {key: {"last_error": error} for key, error in found.items()}
+    found = await ctx[Sources].last_failures(tenant, keys)
+    never: dict[str, Any] = {"last_error": None, "last_error_at": None}
+    failed = {key: {"last_error": one.reason, "last_error_at": times.to_rfc3339(one.at)} for key, one in found.items()}
+    return dict.fromkeys(keys, never) | failed
 
 
 KIND = objects.Kind(
@@ -40,7 +44,7 @@ KIND = objects.Kind(
     },
     check_references=_reference_errors,
     stand_ins={"event": "x"},
-    added={"last_error": str | None},
+    added={"last_error": str | None, "last_error_at": datetime | None},
     describe=_describe,
     changed=lambda ctx: ctx[WorkflowCatalog].forget(),  # which counts changes
 )

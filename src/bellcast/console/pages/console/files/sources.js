@@ -7,7 +7,7 @@ import { Edit, newLink } from './edit.js';
 import { KEY } from './filters.js';
 import { parsed, toneOf } from './format.js';
 import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
-import { Card, Field, Form, Type } from './parts.js';
+import { Card, Field, Form, Time, Type } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
@@ -37,14 +37,14 @@ export const sources = {
   columns: [
     { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${placeOf(one)}`) },
     { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : one.notification?.type} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
-    { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last error', kind: 'time', of: (one) => one.last_error_at, width: '6.5rem' },
   ],
   none: { text: 'No event source exists. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${one.last_error}>The last event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
+export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />`}>An event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
   facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`<${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
 
 /** An example of the data that a source reads from its events. */

@@ -11,7 +11,7 @@ const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
 const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
 /** Fields that occur only in responses. */
-const ADDED = new Set(['key', 'tenant', 'version', 'in_code', 'draft', 'effects', 'findings', 'uses', 'created_at', 'updated_at', 'managed', 'next_at', 'last_at', 'last_error']);
+const ADDED = new Set(['key', 'tenant', 'version', 'in_code', 'draft', 'effects', 'findings', 'uses', 'created_at', 'updated_at', 'managed', 'next_at', 'last_at', 'last_error', 'last_error_at']);
 
 /** An object without the fields that occur only in responses. */
 export function valuesOf(one) {
