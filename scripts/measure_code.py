@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 91_151),
+    "lines": (0, 91_164),
     "modules": (0, 567),
-    "classes": (0, 1_245),
+    "classes": (0, 1_246),
     "functions": (0, 5_814),
     "private functions used once": (0, 682),
     "functions that only pass their parameters on": (0, 31),
