@@ -36,7 +36,7 @@ def test_providers_of_all_tenants_are_listed_with_their_tenant(
     page = open_console("/providers", viewport=DESKTOP)
     rows = page.locator(".chunk .row")
     expect(rows).to_have_count(3)
-    for row, provider in enumerate((("shared", "all"), ("mail", "larch"), ("mail", "maple"))):
+    for row, provider in enumerate((("shared", "all"), ("mail", "Larch"), ("mail", "Maple"))):
         expect(rows.nth(row).locator(".row-link")).to_have_text(provider[0])
         expect(rows.nth(row)).to_contain_text(provider[1])
     tested: list[str] = []
@@ -154,6 +154,23 @@ def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     page.get_by_role("button", name="Clear the filters").click()
     expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=larch$"))
     expect(page.locator(".row-link").first).to_be_visible()
+
+
+def test_lists_of_all_tenants_show_their_names_which_one_request_reads(
+    open_console: Callable[..., Page], owner: Console, tenants: None
+) -> None:
+    page = open_console("/account", viewport=DESKTOP)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "/v1/tenants" in request.url else None)
+    page.get_by_role("link", name="Notifications").click()
+    name = page.locator(".chunk .row").filter(has_text="tessa").get_by_text("Larch", exact=True).first
+    expect(name).to_have_attribute("title", "larch")
+    page.get_by_role("link", name="Recipients").click()
+    expect(page.locator(".chunk .row").filter(has_text="Tessa of maple").get_by_title("maple")).to_have_text("Maple")
+    assert len(requests) == 1
+    page.route("**/v1/tenants*", lambda route: route.fulfill(status=503))
+    page.goto("/console/recipients")
+    expect(page.locator(".chunk .row").filter(has_text="Tessa of maple").get_by_title("maple")).to_have_text("maple")
 
 
 @pytest.mark.thorough

@@ -10,6 +10,7 @@ import { Card, Dialect, dialectOf, Empty, Heading, Icon, Time } from './parts.js
 import { BUILDERS, CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 
 const HOUR_MS = 3_600_000;
 const SHOWN = 6;
@@ -106,7 +107,11 @@ export function Overview({ page }) {
   const { tenants } = page.me;
   const tenant = shownTenant() || tenants?.[0];
   const ready = useLoad(readiness);
-  const attention = useLoad((signal) => attentionOf(page, shownTenant(), signal), [shownTenant()]);
+  const attention = useLoad(async (signal) => {
+    const rows = await attentionOf(page, shownTenant(), signal);
+    await readTenantNames(rows.flatMap(({ tenants: keys }) => keys), signal);
+    return rows;
+  }, [shownTenant()]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
   const isNew = tenant === undefined && isUnused(stats.value);
   return html`<${Heading} title="Overview" /><${Together}>
@@ -138,4 +143,4 @@ function Briefing({ page, reason, rows, isNew }) {
     ${rows.length > shown && html`<button type="button" class="quiet" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show ${rows.length - shown} more`}</button>`}`;
 }
 
-const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`}>${first}</span>${others.length > 0 && html`<span class="muted" title=${others.join(', ')}>+${others.length}</span>`}`;
+const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`} title=${first}>${tenantName(first)}</span>${others.length > 0 && html`<span class="muted" title=${others.map(tenantName).join(', ')}>+${others.length}</span>`}`;

@@ -11,6 +11,7 @@ import { Rows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
 import { Option } from './shell.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */
 const SEARCHES = 10;
@@ -107,7 +108,12 @@ function useRows(page, resource, parameters, key) {
   const latest = useRef(parameters);
   latest.current = parameters;
   const url = (more) => withQuery(resource.path, { ...latest.current, ...more });
-  const first = useLoad(async (signal) => (latest.current === null ? { [resource.rows]: [] } : get(url(), signal)), [key, resource.path]);
+  const read = async (more, signal) => {
+    const found = await get(url(more), signal);
+    if (!shownTenant()) await readTenantNames(found[resource.rows].map(({ tenant }) => tenant), signal);
+    return found;
+  };
+  const first = useLoad(async (signal) => (latest.current === null ? { [resource.rows]: [] } : read({}, signal)), [key, resource.path]);
   const [state, setState] = useState({ of: null });
   const [more, setMore] = useState({ isLoading: false, problem: null });
   useLayoutEffect(() => { if (first.value) setState({ of: first.value, chunks: [first.value[resource.rows]], last: first.value, total: first.value.total, fresh: 0 }); }, [first.value]);
@@ -125,7 +131,7 @@ function useRows(page, resource, parameters, key) {
     try {
       let next = last;
       for (let request = 1; ; request += 1) {
-        next = await get(url({ after: next.next ?? next.scanned_until }));
+        next = await read({ after: next.next ?? next.scanned_until });
         if (next[resource.rows].length > 0 || !next.scanned_until || request === SEARCHES) break;
       }
       setState((old) => (old.of === first.value ? { ...old, chunks: next[resource.rows].length > 0 ? [...old.chunks, next[resource.rows]] : old.chunks, last: next } : old));
@@ -210,8 +216,10 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
 /** The headings of rows: the day of their first time. */
 const byDay = (columns) => (row) => dayName(columns.find(({ kind }) => kind === 'time').of(row));
 
-/** The tenant of an object is a column only while all tenants are listed. */
-const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? resource.columns(page) : resource.columns).filter((one) => one && !(one.name === 'Tenant' && one.kind !== 'title' && shownTenant(page.query)));
+const isOfTenant = ({ name, kind }) => name === 'Tenant' && kind !== 'title';
+/** The tenant of an object is a column only while all tenants are listed, with its name. */
+const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? resource.columns(page) : resource.columns).filter((one) => one && !(isOfTenant(one) && shownTenant(page.query)))
+  .map((one) => (isOfTenant(one) ? { show: (key) => html`<span class="value" title=${key}>${tenantName(key)}</span>`, ...one, width: '8rem' } : one));
 
 function note({ count: shown, last, total }) {
   if (last.scanned_until) return `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(last.scanned_until)}.`;

@@ -8,6 +8,7 @@ import { Card, Confirm, Dialect, Field, Form, Heading, Icon, Json, Person, State
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
+import { tenantName } from './tenant-names.js';
 
 /** Maximum connections on the page of a topic. */
 const FEW = 20;
@@ -24,7 +25,7 @@ const Live = () => html`<${State} of="live" kind="ok" />`;
 const order = (one, other) => (one.tenant ?? '').localeCompare(other.tenant ?? '') || Number(other.followers > 0) - Number(one.followers > 0) || one.topic.localeCompare(other.topic);
 
 export const topics = {
-  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: () => !shownTenant() && ((one) => one.tenant ?? 'No tenant'), order,
+  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: () => !shownTenant() && ((one) => (one.tenant ? tenantName(one.tenant) : 'No tenant')), order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.followers > 0 && 'live', show: Live, width: '3.5rem' }, { name: 'Topic', kind: 'title', of: (one) => one.topic, text: (one) => aboutOf(one.topic) },

@@ -1,0 +1,25 @@
+/**
+ * The names of tenants, which rows only have as keys.
+ */
+import { get, withQuery } from './server.js';
+
+/** As many as one response can contain; the others are shown by their keys. */
+const MAX_TENANTS = 200;
+
+/** By key; null without a name. */
+const names = new Map();
+
+/** Read the names of the tenants of rows, with one request for all that are not known. */
+export async function readTenantNames(keys, signal) {
+  const unknown = keys.filter((key) => key && !names.has(key));
+  if (unknown.length === 0) return;
+  try {
+    const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS }), signal);
+    for (const key of unknown) names.set(key, null);
+    for (const { key, name } of tenants) names.set(key, name);
+  } catch {
+    // The keys are shown.
+  }
+}
+
+export const tenantName = (key) => names.get(key) ?? key;
