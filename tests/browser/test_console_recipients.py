@@ -324,3 +324,36 @@ def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
     assert empty.locator("pre").evaluate("one => one.scrollWidth <= one.clientWidth")
     expect(empty).to_have_css("padding-top", "0px")
     expect(button).to_have_css("background-color", colour)  # what is empty is not the list
+
+
+def test_times_of_day_are_typed_with_24_hours(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/nightly", {})
+    page = open_console("/recipients/nightly", locale="en-US")
+    start, end = page.get_by_label("Quiet from"), page.get_by_label("Quiet until")
+    start.fill("22.30")
+    end.fill("25:00")
+    page.get_by_role("button", name="Save quiet hours").click()
+    assert end.evaluate("input => input.validationMessage") == "Enter a time from 00:00 to 23:59, such as 09:30."
+    end.fill("7")
+    page.get_by_role("button", name="Save quiet hours").click()
+    expect(page.get_by_text("Settings of the recipient")).to_be_visible()
+    expect(start).to_have_value("22:30")
+    expect(end).to_have_value("07:00")
+    assert owner.send("GET", "/v1/recipients/nightly/preferences")["quiet_hours"] == {"start": "22:30", "end": "07:00"}
+    assert start.evaluate("input => input.list.options.length") == 48
+    assert violations(page) == []
+
+
+def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[..., Page], owner: Console) -> None:
+    body = {"cron": "0 8 * * *", "notification": {"to": "nightly", "title": "Good morning"}}
+    owner.send("PUT", "/v1/schedules/daily-time", body)
+    page = open_console("/schedules/daily-time?edit=yes")
+    time = page.get_by_label("Time", exact=True)
+    expect(time).to_have_value("08:00")
+    time.press_sequentially("x")
+    time.fill("1")
+    expect(time).to_have_value("1")
+    time.fill("17:4")
+    time.press_sequentially("5")
+    page.get_by_role("button", name="YAML").click()
+    expect(page.get_by_role("textbox", name="Definition as YAML")).to_have_value(re.compile("cron: 45 17 "))

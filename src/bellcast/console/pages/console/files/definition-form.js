@@ -5,6 +5,7 @@ import { html, useRef, useState } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { get } from './server.js';
+import { TimeInput } from './time-field.js';
 import { Cron, DAYS, Fields, NextTimes, pick } from './workflow-inspector.js';
 import { valueAt } from './workflow-model.js';
 
@@ -107,7 +108,7 @@ function Times({ attributes, values, draft, value: cron, change, field }) {
     else if (next === 'cron') replace({ cron: cron ?? '0 9 * * 1-5' });
     else setCron(time, next === 'daily' ? null : day ?? 1);
   };
-  const timeInput = html`<input ...${attributes} type="time" required aria-label="Time" value=${time} onInput=${({ currentTarget: { value: at } }) => at && setCron(at, kind === 'daily' ? null : day ?? 1)} />`;
+  const timeInput = html`<${TimeInput} ...${attributes} required aria-label="Time" value=${time} change=${(at) => setCron(at, kind === 'daily' ? null : day ?? 1)} />`;
   return html`<${Segments} label="When" options=${WHEN} value=${kind} choose=${choose} />
     <div class="times">${kind === 'once' ? html`<${Once} attributes=${attributes} at=${values.at} change=${(at) => replace({ at })} />`
       : kind === 'cron' ? html`<${Cron} attributes=${{ ...attributes, 'aria-label': 'Cron expression' }} ...${{ value: cron, change, values, field }} />`

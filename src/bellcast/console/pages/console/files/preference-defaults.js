@@ -12,6 +12,7 @@ import { BUILDERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { getTagged, sendIf, withQuery } from './server.js';
 import { Option } from './shell.js';
+import { TimeField } from './time-field.js';
 import { toYaml } from './yaml.js';
 
 /** The row of the switches that hold for all types. */
@@ -135,8 +136,8 @@ function Delivery({ own, below, types, url, tag, reload }) {
     reload();
   };
   const hours = own.quiet_hours, others = below.quiet_hours;
-  return html`<${Form} isGuarded button="Save" send=${save}><div class="columns"><${Field} label="Quiet from" name="quiet_hours.start" type="time" defaultValue=${hours?.start ?? ''} hint="In the time zone of each recipient. Urgent messages do not wait." /><${Field} label="Quiet until" name="quiet_hours.end" type="time" defaultValue=${hours?.end ?? ''} hint=${others ? `Not set here: from ${others.start} to ${others.end}.` : 'Not set here: none.'} /></div>
+  return html`<${Form} isGuarded button="Save" send=${save}><div class="columns"><${TimeField} label="Quiet from" name="quiet_hours.start" defaultValue=${hours?.start ?? ''} hint="In the time zone of each recipient. Urgent messages do not wait." /><${TimeField} label="Quiet until" name="quiet_hours.end" defaultValue=${hours?.end ?? ''} hint=${others ? `Not set here: from ${others.start} to ${others.end}.` : 'Not set here: none.'} /></div>
     ${others && html`<${Choices} label="Quiet hours of the project" name="none" options=${[OFF]} selected=${hours === false ? [OFF] : []} />`}
     <div class="columns">${types.map(({ type, name }) => html`<${Field} key=${type} label=${`E-mails: ${name}`} name=${`digest.${type}`} options=${['', ...Object.keys(FREQUENCIES)]} words=${{ ...FREQUENCIES, '': `Not set here: ${FREQUENCIES[below.digest?.[type] ?? 'instant'].toLowerCase()}` }} defaultValue=${own.digest?.[type] ?? ''} />`)}
-      <${Field} label="Time of daily and weekly e-mails" name="digest_at" type="time" defaultValue=${own.digest_at ?? ''} hint=${`Not set here: ${below.digest_at ?? DIGEST_AT}.`} /></div><//>`;
+      <${TimeField} label="Time of daily and weekly e-mails" name="digest_at" defaultValue=${own.digest_at ?? ''} hint=${`Not set here: ${below.digest_at ?? DIGEST_AT}.`} /></div><//>`;
 }

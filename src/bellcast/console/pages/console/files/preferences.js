@@ -5,9 +5,10 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { preferenceChanges } from './explain.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Field, Form, Json, Moment, State } from './parts.js';
+import { Form, Json, Moment, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, request } from './server.js';
+import { TimeField } from './time-field.js';
 
 await loadStyle('preferences.css');
 
@@ -62,7 +63,7 @@ export function Preferences({ page, url }) {
         onChange=${({ currentTarget: box }) => attempt({ types: { [type]: { [channel]: box.checked } } }, box)} />`;
   }} />`}
       ${mayChange ? html`<${Form} key=${`${hours?.start} ${hours?.end}`} isInline button="Save quiet hours" send=${({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })}>
-        <${Field} label="Quiet from" name="start" type="time" defaultValue=${hours?.start ?? ''} /><${Field} label="Quiet until" name="end" type="time" defaultValue=${hours?.end ?? ''} /><//>` : html`<p>${hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No own quiet hours.'}</p>`}
+        <${TimeField} label="Quiet from" name="start" defaultValue=${hours?.start ?? ''} /><${TimeField} label="Quiet until" name="end" defaultValue=${hours?.end ?? ''} /><//>` : html`<p>${hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No own quiet hours.'}</p>`}
       ${Object.values(own).some((value) => value && Object.keys(value).length > 0) && html`<details><summary>Settings of the recipient</summary><${Json} of=${own} /></details>`}
       ${updatedAt && html`<p class="muted">Last changed <${Moment} at=${updatedAt} /></p>`}`;
   }}<//>`;
