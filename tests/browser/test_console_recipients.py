@@ -356,4 +356,4 @@ def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[.
     time.fill("17:4")
     time.press_sequentially("5")
     page.get_by_role("button", name="YAML").click()
-    expect(page.get_by_role("textbox", name="Definition as YAML")).to_have_value(re.compile("cron: 45 17 "))
+    expect(page.get_by_role("textbox", name="Definition as YAML")).to_have_value(re.compile(r'cron: "45 17 '))

@@ -4,6 +4,7 @@
 import { html, useState } from './html.js';
 import { loadStyle } from './load.js';
 import { Field, Icon } from './parts.js';
+import { Segments } from './segments.js';
 
 await loadStyle('brand.css');
 
@@ -83,7 +84,7 @@ function Sample({ brand, name }) {
   const link = isDark ? inTheDark(color) : color;
   const muted = isDark ? DARK.muted : luminance(background) > 0.26 ? '#4b5563' : '#d1d5db';
   const button = { background: color, color: luminance(color) > 0.179 ? '#000000' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` };
-  return html`<div class="brand-shown"><div class="segments" role="group" aria-label="Color scheme of the message">${['Light', 'Dark'].map((one) => html`<button key=${one} type="button" aria-pressed=${String(isDark === (one === 'Dark'))} onClick=${() => setDark(one === 'Dark')}>${one}</button>`)}</div>
+  return html`<div class="brand-shown"><${Segments} label="Color scheme of the message" options=${[[false, 'Light'], [true, 'Dark']]} value=${isDark} choose=${setDark} />
     <div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background: isDark ? DARK.page : background, color: isDark ? DARK.text : text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
     ${name && html`<b class="brand-name" style=${{ color: link }}>${name}</b>`}
     <div class="brand-card" style=${{ background: isDark ? DARK.card : '#ffffff' }}><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${button}>Open</span></div>

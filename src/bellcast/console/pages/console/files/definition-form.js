@@ -4,12 +4,11 @@
 import { html, useRef, useState } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
+import { Segments } from './segments.js';
 import { get } from './server.js';
 import { TimeInput } from './time-field.js';
 import { Cron, DAYS, Fields, NextTimes, pick } from './workflow-inspector.js';
 import { valueAt } from './workflow-model.js';
-
-const Segments = ({ label, options, value, choose }) => html`<div class="segments" role="group" aria-label=${label}>${options.map(([name, word]) => html`<button key=${name} type="button" aria-pressed=${String(name === value)} onClick=${() => name !== value && choose(name)}>${word}</button>`)}</div>`;
 
 /** Fields that the control of another one changes, and whose errors are shown there. */
 const SHOWN_AT = { required: 'channels', at: 'cron' };

@@ -9,6 +9,7 @@ import { Together, useLoad } from './load.js';
 import { Confirm, Field, Form, Heading, Icon, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { setQuery, tenantOf } from './router.js';
+import { Segments } from './segments.js';
 import { getTagged, putYaml, withQuery } from './server.js';
 import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf, yamlOf } from './yaml.js';
@@ -138,7 +139,7 @@ function Editor({ page, kind, read }) {
   const tenants = page.me.tenants, comments = commentsOf(text, values ?? {});
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
-    <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(!isYaml)} onClick=${showForm}>Form</button><button type="button" aria-pressed=${String(isYaml)} onClick=${() => setQuery({ view: 'yaml' }, { isQuiet: true })}>YAML</button></div><//>
+    <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><${Segments} label="View" options=${['Form', 'YAML']} value=${isYaml ? 'YAML' : 'Form'} choose=${(view) => (view === 'Form' ? showForm() : setQuery({ view: 'yaml' }, { isQuiet: true }))} /><//>
     <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${!isYaml && html`<${CommentNote} comments=${comments} />`}
     <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
     draft.clear();

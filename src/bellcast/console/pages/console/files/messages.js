@@ -10,6 +10,7 @@ import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } 
 import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Opening, Person, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
+import { Segments } from './segments.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { Phone, Steps, chapters } from './story.js';
 
@@ -100,7 +101,7 @@ function Mail({ one, page }) {
     Text: () => html`<pre tabIndex="0">${one.content.text ?? ''}</pre>`,
     Source: () => html`<${Source} url=${url('raw')} />`,
   };
-  return html`<${Card} title="E-mail"><div class="choice"><div class="segments" role="group" aria-label="Form">${Object.keys(shown).filter((name) => name !== 'HTML' || one.content.html).map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === form)} onClick=${() => setForm(name)}>${name}</button>`)}</div>
+  return html`<${Card} title="E-mail"><div class="choice"><${Segments} label="Form" options=${Object.keys(shown).filter((name) => name !== 'HTML' || one.content.html)} value=${form} choose=${setForm} />
     <a class="button quiet" href=${`${ROOT}${url('raw')}`} download=${`${one.id}.eml`}><${Icon} name="download" /> Download .eml</a></div>${shown[form]()}<//>`;
 }
 

@@ -7,6 +7,7 @@ import { count, parsed, secondOf } from './format.js';
 import { loadStyle } from './load.js';
 import { Card, Copy, Field, Form, Heading, Json, State } from './parts.js';
 import { shownTenant } from './router.js';
+import { Segments } from './segments.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { PLAYGROUND_TOPIC } from './setup.js';
 import { DIALECTS } from './stock-clients.js';
@@ -110,6 +111,6 @@ function Code({ recipient, topic, tenant, draft: { title, body, name, data } }) 
   } catch {
     // While the input is incomplete, the last code stays. The form reports invalid input when it is submitted.
   }
-  return html`<${Card} title="The same as code"><div class="choice"><div class="segments" role="group" aria-label="Language">${['curl', 'Python', 'Node', 'PHP', 'Browser'].map((one) => html`<button key=${one} type="button" aria-pressed=${String(one === language)} onClick=${() => setLanguage(one)}>${one}</button>`)}</div><${Copy} what="the code" text=${code.current[language]} /></div>
+  return html`<${Card} title="The same as code"><div class="choice"><${Segments} label="Language" options=${['curl', 'Python', 'Node', 'PHP', 'Browser']} value=${language} choose=${setLanguage} /><${Copy} what="the code" text=${code.current[language]} /></div>
     <pre tabIndex="0"><code>${code.current[language]}</code></pre><//>`;
 }

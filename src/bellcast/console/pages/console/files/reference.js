@@ -8,6 +8,7 @@ import { count, duration } from './format.js';
 import { Late, Skeleton } from './load.js';
 import { Copy, Field, Heading, Icon, prose } from './parts.js';
 import { FieldRow, Fields, reader } from './reference-schema.js';
+import { Segments } from './segments.js';
 import { ROOT } from './server.js';
 import { SIGNED_IN, applyTheme, me } from './session.js';
 import { local } from './storage.js';
@@ -173,10 +174,10 @@ function Trial({ of, type, body, read }) {
   const required = of.parameters.filter((one) => one.required), optional = of.parameters.filter((one) => !one.required);
   const field = ({ name, schema, required: isRequired }) => html`<${Field} key=${name} label=${name} required=${isRequired} value=${draft.values[name] ?? ''} options=${schema.type === 'boolean' ? ['', 'true', 'false'] : schema.enum && ['', ...schema.enum]}
     onInput=${(event) => change({ ...draft, values: { ...draft.values, [name]: event.currentTarget.value } })} />`;
-  return html`<div class="trial"><section class="panel code"><div class="panel-top"><div class="segments" role="group" aria-label="Language">${Object.keys(samples).map((one) => html`<button key=${one} type="button" aria-pressed=${String(one === shown)} onClick=${() => {
+  return html`<div class="trial"><section class="panel code"><div class="panel-top"><${Segments} label="Language" options=${Object.keys(samples)} value=${shown} choose=${(one) => {
     local.setItem(LANGUAGE, one);
     setLanguage(one);
-  }}>${one}</button>`)}</div><${Copy} what="the code" text=${samples[shown]} /></div><${Code} label=${`Request in ${shown}`} text=${samples[shown]} /></section>
+  }} /><${Copy} what="the code" text=${samples[shown]} /></div><${Code} label=${`Request in ${shown}`} text=${samples[shown]} /></section>
   <${Sending} of=${of} request=${request} isOfRecipient=${isOfRecipient} isOpen=${schemes.length === 0}>
     ${required.map(field)}
     ${optional.length > 0 && html`<details><summary>Optional parameters <span class="muted">${optional.length}</span></summary><div class="fields">${optional.map(field)}</div></details>`}

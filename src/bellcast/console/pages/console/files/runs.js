@@ -11,6 +11,7 @@ import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, Person, State
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
+import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { SENDING, typeOf } from './workflow-model.js';
 import { Chain } from './workflows.js';
@@ -95,7 +96,7 @@ export function Run({ page }) {
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${failureOf(one.reason)}</p>`}${one.state === 'waiting' && one.wakes_at && html`<p class="muted">Until <${Moment} at=${one.wakes_at} /></p>`}${variable && html`<p class="muted">A retry fails again until the text has a default for ${variable}: a run keeps its data. ${page.may(BUILDERS) && html`<a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, to: one.recipient })}>Start again with other data</a>`}</p>`}
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
         ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
-      <section class="panel run-view" aria-label=${view}><div class="segments" role="group" aria-label="View">${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean).map((name) => html`<button key=${name} type="button" aria-pressed=${String(view === name)} onClick=${() => setView(name)}>${name}</button>`)}</div>
+      <section class="panel run-view" aria-label=${view}><${Segments} label="View" options=${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean)} value=${view} choose=${setView} />
         ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`)}</section>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />`;

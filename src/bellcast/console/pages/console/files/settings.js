@@ -8,6 +8,7 @@ import { Loaded, Paged, Skeleton, loadStyle, refresh, useLoad } from './load.js'
 import { Card, Confirm, Empty, Heading, Icon, Tag, Time, prose } from './parts.js';
 import { OWNERS } from './roles.js';
 import { setQuery } from './router.js';
+import { Segments } from './segments.js';
 import { get, request, withQuery } from './server.js';
 
 await loadStyle('settings.css');
@@ -69,7 +70,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     setSaving(false);
   };
   return html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a setting" placeholder="Find a setting" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
-      <div class="segments" role="group" aria-label="Show">${Object.keys(SHOWN).map((one) => html`<button key=${one} type="button" aria-pressed=${String(one === show)} onClick=${() => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })}>${one[0].toUpperCase() + one.slice(1)} <span class="muted">${settings.filter(SHOWN[one]).length}</span></button>`)}</div></div>
+      <${Segments} label="Show" options=${Object.keys(SHOWN).map((one) => [one, html`${one[0].toUpperCase() + one.slice(1)} <span class="muted">${settings.filter(SHOWN[one]).length}</span>`])} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>
     <div class="settings"><nav class="index" aria-label="Groups">${groups.map(([group, title, all]) => html`<a key=${group} href=${`#${group}`} onClick=${(event) => {
     event.preventDefault();
     document.getElementById(group).scrollIntoView();

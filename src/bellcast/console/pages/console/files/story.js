@@ -5,6 +5,7 @@ import { html, useState } from './html.js';
 import { duration, fullTime } from './format.js';
 import { CHANNEL_NAMES, outcomeOf, reasonOf } from './outcomes.js';
 import { Copy, Icon, Time, Type } from './parts.js';
+import { Segments } from './segments.js';
 import { ROOT, path, withQuery } from './server.js';
 
 /** A silence of this length is shown. */
@@ -69,7 +70,7 @@ export function Seen({ one, messages, tenant }) {
     ...messages.map((message) => [CHANNEL_NAMES[message.channel], message.channel === 'email' ? html`<${Mail} message=${message} tenant=${tenant} />` : html`<${Phone} content=${message.content} />`])];
   const [shown, setShown] = useState(0);
   if (views.length === 0) return null;
-  return html`<section class="seen panel"><h2>As the recipient sees it</h2>${views.length > 1 && html`<div class="segments" role="group" aria-label="Channel">${views.map(([name], index) => html`<button key=${index} type="button" aria-pressed=${String(index === shown)} onClick=${() => setShown(index)}>${name}</button>`)}</div>`}${views[shown][1]}</section>`;
+  return html`<section class="seen panel"><h2>As the recipient sees it</h2>${views.length > 1 && html`<${Segments} label="Channel" options=${views.map(([name], index) => [index, name])} value=${shown} choose=${setShown} />`}${views[shown][1]}</section>`;
 }
 
 const Mail = ({ message, tenant }) => html`<div class="mail"><p dir="auto"><b>${message.content.subject || '(no subject)'}</b><br /><small>to ${message.to}</small></p>${message.content.html

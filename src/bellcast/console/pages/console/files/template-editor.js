@@ -13,6 +13,7 @@ import { Empty, Field, Icon, Popup } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go, here, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
+import { Segments } from './segments.js';
 import { withQuery } from './server.js';
 import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
@@ -118,7 +119,7 @@ function Editor({ page, tenant, found }) {
       ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow && html`<span>${workflow}</span>`}</a>`}
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
-      <div class="editor-tools"><div class="segments" role="group" aria-label="View">${Object.entries(views).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(view === one)} onClick=${() => show(one)}>${word}</button>`)}</div>
+      <div class="editor-tools"><${Segments} label="View" options=${Object.entries(views)} value=${view} choose=${show} />
         <${Checks} findings=${findings} insertDefault=${mayEdit && !draft.isUnread.value && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
         ${(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}

@@ -10,6 +10,7 @@ import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Field, Form, Heading, Opening, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
+import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
@@ -51,11 +52,10 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const [recipient, setRecipient] = useState('');
   const shown = usePreviewData({ path: url, values, isStored: true, mayRender: mayChange });
   const preview = usePreview({ path: url, values, shown, locale, recipient, mayRender: mayChange });
-  const choice = (label, all, current, choose, wordOf) => html`<div class="segments" role="group" aria-label=${label}>${all.map((name) => html`<button key=${name} type="button" aria-pressed=${String(name === current)} title=${wordOf(name)} onClick=${() => choose(name)}>${label === 'Language' ? name || 'Default' : wordOf(name)}</button>`)}</div>`;
   // Keys that the server masks belong to no recipient.
   const recipients = [...new Set(shown.samples.map((one) => one.recipient))].filter((key) => key && !key.includes('•'));
   return html`<div class="template-page"><datalist id="template-recipients">${recipients.map((key) => html`<option key=${key} value=${key} />`)}</datalist><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
-      <div class="parts-bar">${choice('Channel', channels, channel, setChannel, (name) => CHANNELS[name])}${languages.length > 1 && choice('Language', languages, locale, setLocale, languageName)}
+      <div class="parts-bar"><${Segments} label="Channel" options=${channels.map((name) => [name, CHANNELS[name]])} value=${channel} choose=${setChannel} />${languages.length > 1 && html`<${Segments} label="Language" options=${languages.map((name) => [name, name || 'Default', languageName(name)])} value=${locale} choose=${setLocale} />`}
         ${mayChange && html`<input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" list="template-recipients" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`}</div>
       <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
     <div>${mayChange && html`<${Test} ...${{ page, one, url, tenant, shown }} />`}<${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div></div>`;

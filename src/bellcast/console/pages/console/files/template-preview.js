@@ -6,6 +6,7 @@ import { count, relativeTime } from './format.js';
 import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
 import { sampleOf, unmasked } from './sample-data.js';
+import { Segments } from './segments.js';
 import { ROOT, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { at, placeOf } from './template-model.js';
@@ -61,7 +62,7 @@ export function usePreview({ path, values, shown: { data, isReady }, locale, rec
   return state;
 }
 
-const DEVICES = { desktop: 'Desktop', phone: 'Phone', text: 'Text' };
+const DEVICES = [['desktop', 'Desktop'], ['phone', 'Phone'], ['text', 'Text']];
 /** Pixels of a mail program's window, and of a phone with its frame. */
 const DEVICE_WIDTHS = { desktop: 700, phone: 391 };
 
@@ -82,10 +83,7 @@ function useFittingWidth(place, width, inputs) {
   }, inputs);
 }
 
-const SCHEMES = { light: 'Light', dark: 'Dark', inverted: 'Inverted' };
-
-/** A choice of one of some words, shown as buttons. */
-const Segments = ({ label, words, value, choose }) => html`<div class="segments" role="group" aria-label=${label}>${Object.entries(words).map(([one, word]) => html`<button key=${one} type="button" aria-pressed=${String(one === value)} onClick=${() => choose(one)}>${word}</button>`)}</div>`;
+const SCHEMES = [['light', 'Light'], ['dark', 'Dark'], ['inverted', 'Inverted']];
 
 /** Whether the base layout has no dark card around an e-mail. */
 const staysLight = (source) => source.includes('class="bc-card"') && !source.includes('.bc-card{');
@@ -105,8 +103,8 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
   if (!isOpen) return null;
   const isDark = look.scheme === 'dark' || look.scheme === 'inverted';
   return html`<aside class="preview" aria-label="Preview">
-    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<${Segments} label="Device" words=${published ? { desktop: 'Desktop', phone: 'Phone' } : DEVICES} value=${device} choose=${setDevice} />
-      ${device !== 'text' && html`<${Segments} label="Color scheme" words=${SCHEMES} value=${look.scheme} choose=${(scheme) => setLook({ ...look, scheme })} />
+    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<${Segments} label="Device" options=${DEVICES.slice(0, published ? 2 : 3)} value=${device} choose=${setDevice} />
+      ${device !== 'text' && html`<${Segments} label="Color scheme" options=${SCHEMES} value=${look.scheme} choose=${(scheme) => setLook({ ...look, scheme })} />
       <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Load images</label>`}`}</div>
     ${problems.length > 0 && html`<div role="status" aria-label="Problems"><ul class="problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="failures" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul></div>`}
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="failures" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}

@@ -15,6 +15,7 @@ import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, NewObject, Review, SaveState, YamlNote, obstacleOf } from './draft-parts.js';
 import { DraftYaml, FieldHelp, ProblemList } from './draft-yaml.js';
+import { Segments } from './segments.js';
 import { ActionMenu, StarterChoice, Starters, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
@@ -343,7 +344,7 @@ function Editor({ page, tenant, found }) {
     <header class="editor-bar">
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
       <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
-      <div class="segments" role="group" aria-label="View"><button type="button" aria-pressed=${String(view === 'canvas')} onClick=${() => setView(null)}>Canvas</button><button type="button" aria-pressed=${String(view === 'yaml')} onClick=${() => setView('yaml')}>YAML</button></div>
+      <${Segments} label="View" options=${[['canvas', 'Canvas'], ['yaml', 'YAML']]} value=${view} choose=${(one) => setView(one === 'canvas' ? null : one)} />
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools">${hasSteps && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
         ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>

@@ -7,6 +7,7 @@ import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
 import { sampleOf, variablesOf } from './sample-data.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
+import { Segments } from './segments.js';
 import { exchange, get, path, withQuery } from './server.js';
 import { InsertVariable, insertText } from './text-input.js';
 import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepPathOf, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
@@ -63,7 +64,7 @@ function Ways({ step, path, draft }) {
     const others = Object.fromEntries(Object.entries(step).filter(([name]) => !dropped.includes(name)));
     draft.change(withValue(draft.values.value, path, { ...others, ...ways[number][1] }));
   };
-  return html`<div class="segments" role="group" aria-label="How long">${ways.map(([name], number) => html`<button key=${name} type="button" aria-pressed=${String(number === current)} onClick=${() => number !== current && choose(number)}>${name}</button>`)}</div>`;
+  return html`<${Segments} label="How long" options=${ways.map(([name], number) => [number, name])} value=${current} choose=${choose} />`;
 }
 
 /** Some fields of an object, in this order. */
