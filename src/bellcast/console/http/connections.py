@@ -74,6 +74,7 @@ class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
     """A page of connections, with filters that can be combined. The tenant `*` means all tenants. `from` and `to` are about
     the start of open connections, and the end of closed ones."""
 
+    id: str | None = None
     recipient: str | None = None
     topic: str | None = None
     protocol: str | None = None
@@ -85,6 +86,7 @@ class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
     @property
     def wanted(self) -> ConnectionFilter:
         return ConnectionFilter(
+            id=self.id,
             recipient=self.recipient,
             topic=self.topic,
             protocol=self.protocol,

@@ -11,7 +11,7 @@ import { Loaded, Together, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { cancel } from './new-object.js';
 import { Sign, stated } from './object-parts.js';
-import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
+import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
@@ -35,18 +35,33 @@ const keyButtons = (page) => html`${agentButton(page)}${newButton('/keys', 'New 
 const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() && 'expired');
 
 export const keys = {
-  path: '/v1/keys', rows: 'keys', isTall: true, tools: keyButtons, create: NewKey,
+  path: '/v1/keys', rows: 'keys', link: (one) => path`/keys/${one.id}`, isTall: true, tools: keyButtons, create: NewKey,
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: stated, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
     { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  actions: (one) => !one.revoked_at && html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
-    await request('DELETE', path`/v1/keys/${one.id}`);
-    refresh();
-  }} />`,
+  actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
 };
+
+const Revoke = ({ of: one }) => html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
+  await request('DELETE', path`/v1/keys/${one.id}`);
+  refresh();
+}} />`;
+
+/** A key: what it may do, until when, and what it did last. */
+export function ApiKey({ page }) {
+  const all = useLoad((signal) => readAll((after) => withQuery('/v1/keys', { limit: 200, after, tenant: '*' }), 'keys', signal), [page.key]);
+  return html`<${Opening} page=${page} of=${all}>${(keys) => {
+    const one = keys.find(({ id }) => id === page.key);
+    if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="There is no key with this id." />`;
+    const state = stateOfKey(one);
+    return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
+      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', html`<${Moment} at=${one.revoked_at} />`]]} />
+      <${Card} title="Scopes"><${Facts} of=${one.scopes.map((scope) => [scope, SCOPES[scope]])} /><//>`;
+  }}<//>`;
+}
 
 function NewKey({ page }) {
   const [made, setMade] = useState(null);

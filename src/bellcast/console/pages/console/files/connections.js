@@ -4,8 +4,8 @@
 import { count, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
-import { loadStyle, refresh, useLoad } from './load.js';
-import { Avatar, Confirm, Dialect, dialectName } from './parts.js';
+import { Loaded, loadStyle, refresh, useLoad } from './load.js';
+import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, Person, Skeleton, State, dialectName } from './parts.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -20,7 +20,7 @@ const close = async (one) => {
 };
 
 export const connections = {
-  path: '/v1/connections', rows: 'connections', link: (one) => one.recipient && path`/recipients/${one.recipient}`, isNewestFirst: true, above: Protocols,
+  path: '/v1/connections', rows: 'connections', link: (one) => path`/connections/${one.id}`, isNewestFirst: true, above: Protocols,
   filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
   views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Recently closed', { state: 'closed' }]],
   columns: (page) => [
@@ -33,6 +33,28 @@ export const connections = {
   none: (page) => (isClosed(page) ? { text: 'No connection has been closed since the servers started. Closed connections appear here, with the reason.' }
     : { text: 'No page is connected. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
 };
+
+/** A connection: who follows what, from where, and why it was closed. */
+export function Connection({ page }) {
+  const tenant = page.query.get('tenant') ?? '*';
+  const found = useLoad(async (signal) => {
+    const read = (state) => get(withQuery('/v1/connections', { id: page.key, state, tenant }), signal);
+    return (await read('open')).connections[0] ?? (await read('closed')).connections[0] ?? null;
+  }, [page.key, tenant]);
+  return html`<${Loaded} of=${found} isPage skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
+    if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
+    const { tenant: own } = one, of = own === null ? {} : { tenant: own };
+    return html`<${Heading} title=${one.recipient ?? 'Anonymous'} note=${one.closed_at ? html`<${State} of="closed" kind="info" />` : html`<${State} of="connected" />`}>
+        ${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url('/live'), { connection: one.id, tenant: own })}>Trace</a>`}
+        ${!one.closed_at && page.may(CONTENT) && html`<${Confirm} label=${`Close the connection ${one.id}`} word="Close the connection" act=${() => close(one)} />`}<//>
+      <${Facts} of=${[
+        ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`], ['Reason', one.closed_at && `${one.reason ?? 'none'} (${one.code})`],
+        ['Recipient', one.recipient ? html`<${Person} name=${one.recipient} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
+        ['Tenant', own], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
+      ]} />
+      <${Card} title=${count(one.topics.length, 'topic')}>${one.topics.length === 0 ? html`<p class="muted">It follows its recipient’s inbox only.</p>` : html`<ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul>`}<//>`;
+  }}<//>`;
+}
 
 /** How the open connections are shared between protocols, as a bar with its legend. It counts all, so a filtered list has none. */
 function Protocols({ page }) {

@@ -6,10 +6,10 @@ import { cancel } from './new-object.js';
 import { ChannelSign } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, shownTenant } from './router.js';
-import { refresh } from './load.js';
-import { Confirm, Field, Form, Heading, Icon } from './parts.js';
+import { refresh, useLoad } from './load.js';
+import { Confirm, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { path, request, withQuery } from './server.js';
+import { get, path, request, withQuery } from './server.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 /** What the reports of providers mean, and what to do; other reasons were entered. */
@@ -25,7 +25,7 @@ const free = async (one) => {
 };
 
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Address contains', isSearch: true }],
+  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Address contains', isSearch: true }],
   columns: [
     { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => REASONS[one.reason]?.advice ?? one.reason },
     { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
@@ -34,6 +34,20 @@ export const suppressions = {
   note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',
   none: { text: 'No address is suppressed. Addresses that bounce appear here: nothing more is sent to them until you free them.', command: 'bellcast suppression put email gone@example.com' },
 };
+
+/** A suppressed address: why, since when, and how to free it. */
+export function Suppression({ page }) {
+  const [channel, address] = [page.key.slice(0, page.key.indexOf('/')), page.key.slice(page.key.indexOf('/') + 1)], tenant = page.query.get('tenant') ?? shownTenant();
+  const found = useLoad((signal) => get(withQuery('/v1/suppressions', { text: address, tenant, limit: 200 }), signal), [page.key, tenant]);
+  return html`<${Opening} page=${page} of=${found}>${({ suppressions: rows }) => {
+    const one = rows.find((row) => row.channel === channel && row.address === address);
+    if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
+    const { word = 'suppressed by an operator', kind = 'tone-grey', advice } = REASONS[one.reason] ?? {};
+    return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`}<//>
+      <p>Nothing is sent to it: its messages are skipped.${advice && ` To send again, ${advice}.`}</p>
+      <${Facts} of=${[['Channel', CHANNEL_NAMES[one.channel]], ['Reason', REASONS[one.reason] ? word : one.reason], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />`;
+  }}<//>`;
+}
 
 function NewSuppression({ page }) {
   return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
