@@ -200,7 +200,7 @@ def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: C
     for tenant in ("acme", "globex"):
         owner.send("POST", "/v1/keys", {"name": f"key of {tenant}", "scopes": ["send"], "tenants": [tenant]})
     page = open_console("/keys")
-    titles = page.locator(".row-title")
+    titles = page.locator(".row-link")
     expect(titles.get_by_text("key of globex", exact=True)).to_be_visible()
     choose_tenant(page, "acme")
     expect(titles.get_by_text("key of globex", exact=True)).to_have_count(0)

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import DESKTOP, Console, act_on_row, add_filter, choose_tenant, used_filter, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.wire.clients import websocket
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,53 @@ def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owne
     act_on_row(page, "gone@example.com", "Free gone@example.com")
     expect(page.get_by_text("No address is suppressed.")).to_be_visible()
     assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
+
+
+def test_suppressed_address_is_opened_beside_the_list_and_freed(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/suppressions/email/a%2Fb@example.com?tenant=acme", {"reason": "bounce"})
+    page = open_console("/suppressions")
+    page.get_by_role("link", name="a/b@example.com").click()
+    expect(page.locator(".facts")).to_contain_text("acme")
+    page.reload()
+    expect(page.get_by_role("heading", level=1, name="a/b@example.com")).to_be_visible()
+    assert violations(page) == []
+    page.locator(".pane").get_by_role("button", name="Free this address").click()
+    page.locator(".pane").get_by_role("button", name="Free this address").click()
+    expect(page.get_by_text("This address is not suppressed.")).to_be_visible()
+
+
+def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    claims = {"tenant": "acme", "topics": ["*"]}
+    with websocket(owner.server, "conny", topics="news", claims=claims) as client:
+        client.until("ready")
+        page = open_console("/connections?recipient=conny")
+        page.get_by_role("link", name="conny").click()
+        pane = page.locator(".pane")
+        expect(pane.get_by_role("link", name="news")).to_have_attribute("href", "/console/topics/news?tenant=acme")
+        expect(pane.get_by_role("link", name="conny")).to_be_visible()
+        assert violations(page) == []
+        for _ in range(2):
+            pane.get_by_role("button", name="Close the connection").click()
+        expect(pane.get_by_text("Reason")).to_be_visible()
+    page.goto("/console/connections/unknown")
+    expect(page.get_by_text("This connection has been closed.")).to_be_visible()
+
+
+def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/keys", {"name": "shop", "scopes": ["send", "read"]})
+    page = open_console("/keys")
+    page.get_by_role("link", name="shop").click()
+    pane = page.locator(".pane")
+    expect(pane).to_contain_text("notifications, events and triggers")
+    expect(pane.get_by_role("link", name="Requests")).to_have_attribute("href", re.compile("key=shop"))
+    assert violations(page) == []
+    for _ in range(2):
+        pane.get_by_role("button", name="Revoke shop").click()
+    expect(pane.locator(".titles")).to_contain_text("revoked")
 
 
 def test_bounced_address_says_what_to_do(open_console: Callable[..., Page], owner: Console) -> None:

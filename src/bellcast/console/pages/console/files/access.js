@@ -58,7 +58,7 @@ export function ApiKey({ page }) {
     if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="There is no key with this id." />`;
     const state = stateOfKey(one);
     return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
-      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', html`<${Moment} at=${one.revoked_at} />`]]} />
+      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', one.revoked_at && html`<${Moment} at=${one.revoked_at} />`]]} />
       <${Card} title="Scopes"><${Facts} of=${one.scopes.map((scope) => [scope, SCOPES[scope]])} /><//>`;
   }}<//>`;
 }

@@ -4,8 +4,8 @@
 import { count, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
-import { Loaded, loadStyle, refresh, useLoad } from './load.js';
-import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, Person, Skeleton, State, dialectName } from './parts.js';
+import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
+import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, Person, State, dialectName } from './parts.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -52,7 +52,7 @@ export function Connection({ page }) {
         ['Recipient', one.recipient ? html`<${Person} name=${one.recipient} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
         ['Tenant', own], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
-      <${Card} title=${count(one.topics.length, 'topic')}>${one.topics.length === 0 ? html`<p class="muted">It follows its recipient’s inbox only.</p>` : html`<ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul>`}<//>`;
+      ${one.topics.length > 0 && html`<${Card} title=${`Follows ${count(one.topics.length, 'topic')}`}><ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul><//>`}`;
   }}<//>`;
 }
 

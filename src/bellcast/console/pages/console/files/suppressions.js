@@ -43,7 +43,7 @@ export function Suppression({ page }) {
     const one = rows.find((row) => row.channel === channel && row.address === address);
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
     const { word = 'suppressed by an operator', kind = 'tone-grey', advice } = REASONS[one.reason] ?? {};
-    return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`}<//>
+    return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Confirm} label="Free this address" word="Free this address" act=${() => free(one)} />`}<//>
       <p>Nothing is sent to it: its messages are skipped.${advice && ` To send again, ${advice}.`}</p>
       <${Facts} of=${[['Channel', CHANNEL_NAMES[one.channel]], ['Reason', REASONS[one.reason] ? word : one.reason], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />`;
   }}<//>`;
