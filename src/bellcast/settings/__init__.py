@@ -142,8 +142,7 @@ def as_text(setting: Setting, value: Any) -> str:
         # Mask the passwords of a URL: of its user, and in its query.
         address = NATS_TOKEN.sub(rf"\1{MASK}", USER_PASSWORD.sub(rf"\1{MASK}", value, count=1))
         return QUERY_PARAMETER.sub(
-            lambda found: f"{found[1]}={MASK}" if unquote(found[2]).lower() in PASSWORD_PARAMETERS else found[0],
-            address,
+            lambda one: f"{one[1]}={MASK}" if unquote(one[2]).lower() in PASSWORD_PARAMETERS else one[0], address
         )
     if isinstance(value, tuple):
         return ",".join(_duration(one) if isinstance(one, float) else one for one in value)
