@@ -634,6 +634,9 @@ def test_workflow_is_tested_before_it_is_published(edit: Callable[..., Editor], 
     result.get_by_role("button", name="Show the e-mail").click()
     frame = page.frame_locator("iframe[title='E-mail of mail']")
     expect(frame.get_by_role("heading", name="Hello")).to_be_visible()
+    with page.expect_request(lambda request: "scheme=dark" in request.url):
+        result.get_by_role("button", name="Dark", exact=True).click()
+    expect(frame.get_by_role("heading", name="Hello")).to_be_visible()
     assert violations(page) == []
     result.get_by_role("button", name="tom").click()
     expect(result.locator("[data-step=mail]")).to_contain_text("his type or everything is muted")

@@ -316,6 +316,13 @@ async def test_email_of_a_step_is_html_for_a_frame(tmp_path: Path) -> None:
             assert "<h1>Hello &lt;Ann&gt;</h1>" in response.text
             assert "prefers-color-scheme" not in response.text  # light, also in a dark browser
             assert "sandbox" in response.headers["content-security-policy"]
+        light, dark = [
+            (await world.client.post(f"{path}?html=1.mail&scheme={scheme}", json=body)).text
+            for scheme in ("light", "dark")
+        ]
+        assert light == response.text
+        assert dark != light
+        assert "prefers-color-scheme" not in dark
         assert (await world.client.post(f"{path}?html=1.bell", json=body)).status_code == 409
         assert (await world.client.post(f"{path}?html=2.mail", json=body)).status_code == 422
 

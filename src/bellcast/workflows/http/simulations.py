@@ -1,6 +1,6 @@
 """Simulations of workflows: what a run would do, without its effects."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -31,9 +31,11 @@ EXAMPLE = {
 
 
 class SimulateQuery(tenants.TenantQuery, frozen=True, kw_only=True):
-    """`html=0.mail` returns the HTML of one e-mail instead: the number of the recipient, and the key of the step."""
+    """`html=0.mail` returns the HTML of one e-mail instead: the number of the recipient, and the key of the step. `scheme` is
+    its color scheme."""
 
     html: Annotated[str, Meta(pattern=r"^[0-9]\.[A-Za-z0-9_-]{1,100}$")] | None = None
+    scheme: Literal["light", "dark"] = "light"
 
 
 @operation(
@@ -59,8 +61,8 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
 
     A simulation has at most 10 recipients, and ends 366 days after the trigger, after 2 s of CPU time, or at 1 MiB:
     `truncated` is then true. A caller may run 30 a minute. With `html=0.mail`, the response is the e-mail of the step `mail`
-    for the first recipient as `text/html`, in its light color scheme, which pages of this server can show in a frame;
-    its scripts do not run. Send JSON, or a form with the JSON in its field `request`, whose target can be the frame."""
+    for the first recipient as `text/html`, in its light color scheme or with `scheme=dark` in its dark one, which pages of this server
+    can show in a frame; its scripts do not run. Send JSON, or a form with the JSON in its field `request`, whose target can be the frame."""
     guards.count(request, "simulations", SIMULATIONS_PER_MINUTE)
     ctx, query = context.of(request), request_body.query(request, SimulateQuery)
     body = request_body.json(await request_body.json_or_form_text(request), REQUEST, ctx)
@@ -95,7 +97,7 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
     ]
     if not html:
         raise Conflict("This step sends no e-mail with HTML in this simulation.")
-    return responses.complete(200, in_scheme(html[0], "light").encode(), responses.HTML, HTML_HEADERS)
+    return responses.complete(200, in_scheme(html[0], query.scheme).encode(), responses.HTML, HTML_HEADERS)
 
 
 async def _definition(

@@ -312,12 +312,13 @@ function Reached({ one, run, index, test, found, label, isSelected, select }) {
 /** What the recipient gets. The HTML of an e-mail is shown on demand, in a frame without scripts. */
 function Content({ one, index, test, found }) {
   const [isOpen, setOpen] = useState(false);
+  const [scheme, setScheme] = useState('light');
   const form = useRef(null);
   const name = useId();
   const { title, subject, body, text, html: hasHtml } = one.content;
-  useEffect(() => { if (isOpen) form.current.submit(); }, [isOpen, found]);
+  useEffect(() => { if (isOpen) form.current.submit(); }, [isOpen, found, scheme]);
   return html`<div class="test-content"><b dir="auto">${subject ?? title}</b>${(body ?? text) && !isOpen && html`<p dir="auto">${body ?? text}</p>`}
     ${hasHtml && html`<button type="button" class="quiet test-show" aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${isOpen ? 'Hide the e-mail' : 'Show the e-mail'}</button>`}
-    ${isOpen && html`<iframe sandbox="" title=${`E-mail of ${one.step}`} name=${name}></iframe>
-      <form method="post" action=${`${ROOT}${test.url({ html: `${index}.${one.step}` })}`} target=${name} hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(found.body)} /></form>`}</div>`;
+    ${isOpen && html`<div class="segments" role="group" aria-label="Color scheme">${['light', 'dark'].map((each) => html`<button key=${each} type="button" aria-pressed=${String(each === scheme)} onClick=${() => setScheme(each)}>${each === 'dark' ? 'Dark' : 'Light'}</button>`)}</div><iframe sandbox="" class=${scheme} title=${`E-mail of ${one.step}`} name=${name}></iframe>
+      <form method="post" action=${`${ROOT}${test.url({ html: `${index}.${one.step}`, scheme })}`} target=${name} hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(found.body)} /></form>`}</div>`;
 }
