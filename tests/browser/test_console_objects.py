@@ -117,6 +117,7 @@ def test_list_of_workflows_has_the_runs_of_a_day_and_who_edited_last(
     page = open_console("/workflows?text=listed-ran")
     row = page.get_by_role("row").filter(has_text="listed-ran")
     expect(row).to_contain_text("your server")
+    assert page.get_by_role("table").evaluate("table => table.scrollWidth <= table.clientWidth")
     row.get_by_role("link", name="2", exact=True).click()
     expect(page).to_have_url(re.compile(r"/runs\?workflow=listed-ran&range=24h&tenant=acme$"))
     expect(page.locator(".row-link")).to_have_count(2)

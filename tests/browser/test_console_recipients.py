@@ -347,7 +347,7 @@ def test_times_of_day_are_typed_with_24_hours(open_console: Callable[..., Page],
 def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[..., Page], owner: Console) -> None:
     body = {"cron": "0 8 * * *", "notification": {"to": "nightly", "title": "Good morning"}}
     owner.send("PUT", "/v1/schedules/daily-time", body)
-    page = open_console("/schedules/daily-time?edit=yes")
+    page = open_console("/schedules/daily-time?edit=yes", locale="en-US")
     time = page.get_by_label("Time", exact=True)
     expect(time).to_have_value("08:00")
     time.press_sequentially("x")
@@ -355,5 +355,6 @@ def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[.
     expect(time).to_have_value("1")
     time.fill("17:4")
     time.press_sequentially("5")
+    expect(page.get_by_text("Next, UTC")).to_have_text(re.compile(r"17:45 · .* 17:45$"))
     page.get_by_role("button", name="YAML").click()
     expect(page.get_by_role("textbox", name="Definition as YAML")).to_have_value(re.compile(r'cron: "45 17 '))

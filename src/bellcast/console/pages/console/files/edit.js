@@ -29,6 +29,9 @@ export const newLink = (page, kind) => page.may(BUILDERS) && html`<a class="butt
 /** Who saved the draft of an object in a list or, without one, published its version. */
 export const editorOf = ({ draft, published_by: by }) => (draft ? draft.by : by === 'project secret' ? 'your server' : by);
 
+/** The version of an object in a list, and whether it has a draft. */
+export const versionOf = ({ version, draft }) => (version === 0 ? 'draft' : `v${version}${draft ? ' + draft' : ''}`);
+
 const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURIComponent(key)}`, query);
 
 /** The page of the editor. @param {{page: any, kind: Kind}} of */

@@ -170,7 +170,7 @@ const Whole = ({ attributes, schema, value, change }) => html`<input ...${attrib
 export function NextTimes({ cron, zone }) {
   const now = localNow(zone);
   const times = typeof cron === 'string' && now ? nextTimes(cron, 3, now) : [];
-  return times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString([], { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`;
+  return times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString('en-GB', { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`;
 }
 
 export function Cron({ attributes, value, change, values, field }) {
