@@ -7,6 +7,7 @@ import { Failure, loadStyle, useLoad } from './load.js';
 import { failureOf } from './outcomes.js';
 import { Icon, State } from './parts.js';
 import { dataOf } from './sample-data.js';
+import { Segments } from './segments.js';
 import { ROOT, get, path as urlPath, request, withQuery } from './server.js';
 import { SENDING, conditionText, stepsOf, typeOf } from './workflow-model.js';
 
@@ -309,6 +310,9 @@ function Reached({ one, run, index, test, found, label, isSelected, select }) {
     ${one.content && html`<${Content} one=${one} index=${index} test=${test} found=${found} />`}</li>`;
 }
 
+/** The color schemes of an e-mail. */
+const SCHEMES = [['light', 'Light'], ['dark', 'Dark']];
+
 /** What the recipient gets. The HTML of an e-mail is shown on demand, in a frame without scripts. */
 function Content({ one, index, test, found }) {
   const [isOpen, setOpen] = useState(false);
@@ -319,6 +323,6 @@ function Content({ one, index, test, found }) {
   useEffect(() => { if (isOpen) form.current.submit(); }, [isOpen, found, scheme]);
   return html`<div class="test-content"><b dir="auto">${subject ?? title}</b>${(body ?? text) && !isOpen && html`<p dir="auto">${body ?? text}</p>`}
     ${hasHtml && html`<button type="button" class="quiet test-show" aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${isOpen ? 'Hide the e-mail' : 'Show the e-mail'}</button>`}
-    ${isOpen && html`<div class="segments" role="group" aria-label="Color scheme">${['light', 'dark'].map((each) => html`<button key=${each} type="button" aria-pressed=${String(each === scheme)} onClick=${() => setScheme(each)}>${each === 'dark' ? 'Dark' : 'Light'}</button>`)}</div><iframe sandbox="" class=${scheme} title=${`E-mail of ${one.step}`} name=${name}></iframe>
+    ${isOpen && html`<${Segments} label="Color scheme" options=${SCHEMES} value=${scheme} choose=${setScheme} /><iframe sandbox="" class=${scheme} title=${`E-mail of ${one.step}`} name=${name}></iframe>
       <form method="post" action=${`${ROOT}${test.url({ html: `${index}.${one.step}`, scheme })}`} target=${name} hidden ref=${form}><input type="hidden" name="request" value=${JSON.stringify(found.body)} /></form>`}</div>`;
 }
