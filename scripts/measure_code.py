@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 91_167),
+    "lines": (0, 91_109),
     "modules": (0, 567),
-    "classes": (0, 1_246),
-    "functions": (0, 5_814),
-    "private functions used once": (0, 682),
+    "classes": (0, 1_245),
+    "functions": (0, 5_811),
+    "private functions used once": (0, 681),
     "functions that only pass their parameters on": (0, 31),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),

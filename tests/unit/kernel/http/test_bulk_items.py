@@ -50,7 +50,7 @@ def peak_below(limit: int) -> Iterator[None]:
 async def test_too_many_items_are_refused_in_bounded_memory(
     split: Callable[[bytes, int], Awaitable[list[bytes]]], text: bytes
 ) -> None:
-    with peak_below(8 * len(text)), pytest.raises(TooLarge, match="at most (10 items|2000000 commas)"):
+    with peak_below(8 * len(text)), pytest.raises(TooLarge, match=r"at most (10 items|2000000 commas)"):
         await split(text, 10)
 
 
