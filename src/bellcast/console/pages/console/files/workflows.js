@@ -27,7 +27,11 @@ const firstText = (one) => stepsOf(one).map(({ step }) => step.title ?? step.sub
 /** All steps of a workflow, with those of its branches. */
 const allSteps = (one) => stepsOf(one).map(({ step }) => step);
 /** The runs of the last 24 hours. Of a workflow of the project, those of all tenants are counted. */
-const runsOf = (page) => ({ key, tenant, recent_runs: { value, exact } = { value: 0 } }) => (value > 0 ? html`<a href=${page.url(withQuery('/runs', { workflow: key, range: '24h', tenant }))}>${number(value)}${!exact && '+'}</a>` : exact && '0');
+const runsOf = (page) => ({ key, tenant, recent_runs: { value, exact } = { value: 0 } }) => {
+  if (value === 0) return exact && '0';
+  const text = `${number(value)}${exact ? '' : '+'}`;
+  return page.may(CONTENT) ? html`<a href=${page.url(withQuery('/runs', { workflow: key, range: '24h', tenant }))}>${text}</a>` : text;
+};
 
 export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, filters: [KEY], tools: (page) => newLink(page, KIND),
