@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 91_109),
+    "lines": (0, 90_881),
     "modules": (0, 567),
     "classes": (0, 1_245),
-    "functions": (0, 5_811),
-    "private functions used once": (0, 681),
-    "functions that only pass their parameters on": (0, 31),
+    "functions": (0, 5_795),
+    "private functions used once": (0, 680),
+    "functions that only pass their parameters on": (0, 29),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
