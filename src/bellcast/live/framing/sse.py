@@ -4,7 +4,6 @@ For HTTP/1.1, wrap each event with `chunk` and end the body with `LAST_CHUNK`; f
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from bellcast.live.framing import HeaderFields, head
@@ -15,19 +14,9 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
-# Cached heads: one per allowed origin and HTTP version.
-_MAX_CACHED_HEADS = 64
-
-
 def response_head(http_version: str, origin_headers: HeaderFields = (), own_line: bytes = b"") -> bytes:
     """Encode the head of an event stream, chunked for HTTP/1.1. `own_line` is a header line that differs between
     responses."""
-    return _response_head(http_version, tuple(origin_headers)) + own_line + b"\r\n"
-
-
-@lru_cache(_MAX_CACHED_HEADS)
-def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
-    """Encode the head without its blank line."""
     shared = head(
         b"200 OK",
         (
@@ -41,7 +30,7 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
             *origin_headers,
         ),
     )
-    return shared.removesuffix(b"\r\n")
+    return shared.removesuffix(b"\r\n") + own_line + b"\r\n"
 
 
 def event(name: str, data: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Engine.IO sessions, which start on long polling or on a WebSocket, and may upgrade to a WebSocket.
 
-The server pings, and only a pong resets the timeout. One timer checks all sessions, in slots by deadline.
+The server pings, and only a pong resets the timeout. One timer checks all sessions.
 """
 
 import asyncio
@@ -69,8 +69,9 @@ def unknown_session(sid: str) -> EngineError:
 log = structlog.get_logger(__name__)
 
 POLLING, WEBSOCKET = "polling", "websocket"
-# Slots per interval or timeout, whichever is shorter: a timeout is at most a twentieth late.
-SLOTS = 20
+# Checks of all sessions per interval or timeout, whichever is shorter: a timeout is at most a twentieth late. One of 20,000 sessions
+# takes 1 ms.
+CHECKS = 20
 
 UNREADABLE = CloseReason(close_reasons.BAD_REQUEST.code, "parse_error", reconnect=True)
 PING_TIMEOUT = CloseReason(close_reasons.NO_PONG.code, "ping_timeout", reconnect=True)
@@ -131,7 +132,6 @@ class EngineSession(Struct, eq=False):
     unjoined_as: str | None = None  # the transport as which a session without a namespace is counted
     close_reason: CloseReason | None = None  # None at the end: the socket was lost
     deadline: float = 0.0
-    slot: int = 0  # of the timer
     transport: EngineTransport = CLOSED_TRANSPORT
     app_state: Any = None
     _pong_due: bool = False
@@ -266,9 +266,7 @@ class EngineSessions:
         self.full: dict[EngineSession, asyncio.Event] = {}  # sessions with a full buffer, until it is drained
         self.unjoined = 0  # polling sessions
         self._unjoined_by_address: Counter[tuple[str | None, str]] = Counter()  # and by transport
-        self._slot_seconds = min(config.ping_interval, config.ping_timeout) / SLOTS
-        self._slots: dict[int, set[EngineSession]] = {}
-        self._last_tick = 0
+        self._check_seconds = min(config.ping_interval, config.ping_timeout) / CHECKS
 
     def __len__(self) -> int:
         return len(self._by_sid)
@@ -296,7 +294,6 @@ class EngineSessions:
         session.set_unjoined()
         session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
         self._by_sid[session.sid] = session
-        self._schedule(session)
         if self.log is not None:
             self.log.session_opened(session)
         handshake = OpenPayload(
@@ -319,7 +316,6 @@ class EngineSessions:
         session.set_joined()
         self.set_drained(session)
         self._by_sid.pop(session.sid, None)
-        self._slots.get(session.slot, set()).discard(session)
         self.listener.on_close(session)
         if self.log is not None:
             self.log.session_closed(session)
@@ -329,25 +325,13 @@ class EngineSessions:
             session.close(close_reasons.RESTARTING)
 
     async def run(self) -> None:
-        self._last_tick = self._slot(asyncio.get_running_loop().time())
         while True:
-            await self._clock.sleep(self._slot_seconds)
-            self.tick(asyncio.get_running_loop().time())
+            await self._clock.sleep(self._check_seconds)
+            self.check_timeouts(asyncio.get_running_loop().time())
 
-    def tick(self, now: float) -> None:
-        for slot in range(self._last_tick, self._slot(now)):
-            for session in self._slots.pop(slot, ()):
-                try:
-                    session.check_timeout(now)
-                except Exception:  # the other sessions must be checked
-                    log.exception("session_check_failed")
-                if not session.is_closed:
-                    self._schedule(session)
-        self._last_tick = self._slot(now)
-
-    def _schedule(self, session: EngineSession) -> None:
-        session.slot = max(self._slot(session.deadline), self._last_tick)
-        self._slots.setdefault(session.slot, set()).add(session)
-
-    def _slot(self, time: float) -> int:
-        return int(time / self._slot_seconds)
+    def check_timeouts(self, now: float) -> None:
+        for session in list(self._by_sid.values()):
+            try:
+                session.check_timeout(now)
+            except Exception:  # the other sessions must be checked
+                log.exception("session_check_failed")

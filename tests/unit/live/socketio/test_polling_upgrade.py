@@ -312,8 +312,7 @@ async def test_session_that_cannot_be_checked_does_not_stop_the_others() -> None
         session.begin(PollingTransport(session))
     polling.session.transport = SimpleNamespace(encoding=engineio.POLLING_BODY, transport=None)
     due = max(session.deadline for session in others)
-    sessions._last_tick = sessions._slot(polling.session.deadline)
     with capture_logs() as logs:
-        sessions.tick(due + sessions._slot_seconds)
+        sessions.check_timeouts(due)
     assert [session.transport.take_pending().rpartition(b"\x1e")[2] for session in others] == [engineio.PING] * 5
     assert [entry["event"] for entry in logs] == ["session_check_failed"]
