@@ -1,16 +1,17 @@
 """In-order processing of a connection's messages, without a task for silent connections."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any
 
 from msgspec import Struct, field
 
 from bellcast.kernel.events import inbox_stream
-from bellcast.kernel.token_bucket import Pace
+from bellcast.kernel.token_bucket import Pace, TokenBucket
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, PendingMessages, Phase
+from bellcast.live.framing.websocket import CloseReceived, ControlReceived, FrameReader, ReaderEvent, ReaderSignal
 
 # Following or leaving this many topics takes as much CPU time as another message, about 0.1 ms.
 TOPICS_PER_MESSAGE = 10
@@ -21,9 +22,20 @@ CONTROL_FRAMES_PER_SECOND = 20
 MAX_WAIT_SECONDS = 5.0
 
 
-def control_frame_cost(frames_per_second: int) -> int:
-    """Return the messages that a control frame counts as on a connection that may send this many in a second."""
-    return max(1, frames_per_second // CONTROL_FRAMES_PER_SECOND)
+def limited(
+    reader: FrameReader, bucket: TokenBucket, data: bytes, heartbeats: Collection[str] = ()
+) -> Iterator[ReaderEvent]:
+    """Yield the events of a read, up to a flood or the first one beyond the rate, which FLOOD replaces. `heartbeats` are messages
+    that count as control frames."""
+    now = int(asyncio.get_running_loop().time() * 1000)
+    control_cost = max(1, int(bucket.rate) // CONTROL_FRAMES_PER_SECOND)
+    for event in reader.receive(data):
+        cost = control_cost if isinstance(event, ControlReceived) or event in heartbeats else 1
+        if event is ReaderSignal.FLOOD or (not isinstance(event, CloseReceived) and bucket.take(now, cost)):
+            reader.stop()
+            yield ReaderSignal.FLOOD
+            return
+        yield event
 
 
 class InboundQueue(Struct, eq=False):

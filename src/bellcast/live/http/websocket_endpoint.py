@@ -3,7 +3,6 @@
 Most errors are sent in a close frame after the handshake, because a script cannot see why a handshake failed. The
 handshake itself fails only for a wrong Origin, version or path, or an address at its limit."""
 
-import asyncio
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -18,7 +17,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, OnReady, Phase
 from bellcast.live.connection.dialect import Dialect
-from bellcast.live.connection.inbound_queue import control_frame_cost
+from bellcast.live.connection.inbound_queue import limited
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.handshake_request import HandshakeRequest
@@ -59,7 +58,7 @@ class WebSocketConnection(Connection):
             limits = self._listener.limits
             self._rate_limiter = TokenBucket(limits.frames_per_second, 0)
             self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
-        for event in self._reader.receive(data):
+        for event in limited(self._reader, self._rate_limiter, data):
             match event:
                 case websocket.CloseReceived(code):
                     if self.phase is not Phase.CLOSED:
@@ -68,14 +67,10 @@ class WebSocketConnection(Connection):
                         self.write(websocket.close_frame(code))
                     self.transport.close()
                 case websocket.ReaderSignal.FLOOD:
-                    self._end_flood()
-                case _ if self._rate_limiter.take(
-                    int(asyncio.get_running_loop().time() * 1000),
-                    control_frame_cost(int(self._rate_limiter.rate))
-                    if isinstance(event, websocket.ControlReceived)
-                    else 1,
-                ):
-                    self._end_flood()
+                    # Ignore the client's close frame too: parsing it would delay other connections.
+                    self.owner.end(self, close_reasons.TOO_FAST)
+                    if not self.transport.is_closing():
+                        self.transport.write_eof()
                 case _ if self.phase is Phase.CLOSED:
                     pass
                 case websocket.ProtocolViolation(code, reason):
@@ -89,15 +84,6 @@ class WebSocketConnection(Connection):
                     self.write(websocket.pong_frame(data))
                 case websocket.ControlReceived(websocket.PONG_OPCODE, data) if data:
                     self.owner.on_pong(self, data)
-
-    def _end_flood(self) -> None:
-        """Close, and ignore further input, including the client's close frame: parsing it would delay other
-        connections."""
-        self.owner.end(self, close_reasons.TOO_FAST)
-        if self._reader is not None:
-            self._reader.stop()
-        if not self.transport.is_closing():
-            self.transport.write_eof()
 
     def ping(self) -> bool:
         self.write(websocket.PING)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.token_bucket import TokenBucket
+from bellcast.live.connection.inbound_queue import CONTROL_FRAMES_PER_SECOND, limited
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi
 from bellcast.live.http.takeover import EXTENSION, ReadTimeout
@@ -14,8 +15,8 @@ from bellcast.live_feed import IS_WEBSOCKET, STATE
 
 # Maximum message size; clients only send control frames.
 MAX_MESSAGE_BYTES = 125
-# Maximum control frames per second. Browsers send only replies to the pings.
-MAX_FRAMES_PER_SECOND = 200
+# As on other WebSockets. Browsers send only replies to the pings.
+MAX_FRAMES_PER_SECOND = CONTROL_FRAMES_PER_SECOND
 # Proxies cut idle connections at 60 s. A client that sent nothing between two pings is considered dead.
 PING_SECONDS = 20.0
 INTERNAL_ERROR = 1011
@@ -118,13 +119,10 @@ class TakenWebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._has_received = True
-        now = asyncio.get_running_loop().time()
-        for event in self._reader.receive(data):
-            if self._rate_limiter.take(int(now * 1000)) or event is websocket.ReaderSignal.FLOOD:
-                self._reader.stop()
-                self.close(websocket.POLICY, f"More than {MAX_FRAMES_PER_SECOND} frames in a second.")
-                return
+        for event in limited(self._reader, self._rate_limiter, data):
             match event:
+                case websocket.ReaderSignal.FLOOD:
+                    self.close(websocket.POLICY, f"More than {MAX_FRAMES_PER_SECOND} frames in a second.")
                 case websocket.ControlReceived(websocket.PING_OPCODE, payload) if self._is_writable.is_set():
                     self._write(websocket.pong_frame(payload))
                 case websocket.CloseReceived(code):

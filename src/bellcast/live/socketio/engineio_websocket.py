@@ -7,7 +7,7 @@ from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
-from bellcast.live.connection.inbound_queue import control_frame_cost
+from bellcast.live.connection.inbound_queue import limited
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.socketio import engineio
@@ -73,7 +73,7 @@ class EngineWebSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         is_unjoined = self._session.unjoined_as is not None  # it may send only CONNECT packets
         self._reader.max_size = min(self._max_payload, MAX_CONNECT_LENGTH) if is_unjoined else self._max_payload
-        for event in self._reader.receive(data):
+        for event in limited(self._reader, self._rate_limiter, data, HEARTBEATS):
             match event:
                 case websocket.CloseReceived(code):
                     if self._close_reason is None:
@@ -83,14 +83,11 @@ class EngineWebSocket(asyncio.Protocol):
                         self.transport.write(websocket.close_frame(code))
                     self.transport.close()
                 case websocket.ReaderSignal.FLOOD:
-                    self._end_flood()
-                case _ if self._rate_limiter.take(
-                    int(asyncio.get_running_loop().time() * 1000),
-                    control_frame_cost(int(self._rate_limiter.rate))
-                    if isinstance(event, websocket.ControlReceived) or event in HEARTBEATS
-                    else 1,
-                ):
-                    self._end_flood()
+                    # Ignore the client's close frame too: parsing it would delay other connections.
+                    if self._close_reason is None:
+                        self._close_with_error(close_reasons.TOO_FAST)
+                    if not self.transport.is_closing():
+                        self.transport.write_eof()
                 case _ if self._close_reason is not None:
                     pass
                 case websocket.ProtocolViolation(code, reason):
@@ -143,15 +140,6 @@ class EngineWebSocket(asyncio.Protocol):
         else:
             self._session.close(end)
             self.close_with(end, b"")
-
-    def _end_flood(self) -> None:
-        """Close, and ignore further input, including the client's close frame: parsing it would delay other
-        connections."""
-        if self._close_reason is None:
-            self._close_with_error(close_reasons.TOO_FAST)
-        self._reader.stop()
-        if not self.transport.is_closing():
-            self.transport.write_eof()
 
     # --- close
 
