@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from bellcast.live.http import handshake_request
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, engineio, packets
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio import InvalidPacket
@@ -137,7 +138,7 @@ STEP_SEEDS: list[list[bytes | str]] = [
 
 async def run_session(steps: Sequence[bytes | str]) -> None:
     listener: Any = Recorder()
-    sessions = EngineSessions(listener, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), None)
+    sessions = EngineSessions(listener, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), HubCallbacks())
     session = EngineSession(sessions, REQUEST)
     transport = PollingTransport(session)
     session.begin(transport)

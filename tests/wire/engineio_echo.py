@@ -15,6 +15,7 @@ from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
@@ -45,7 +46,7 @@ class Anyone(Admission):
 
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """Return the ASGI application and its sessions."""
-    pipes = EngineSessions(Echo(), settings, SystemClock(), None)
+    pipes = EngineSessions(Echo(), settings, SystemClock(), HubCallbacks())
     config = LiveConfig(limits=Limits(), access=AccessConfig())
     endpoint = SocketIOEndpoint(
         pipes, cast(Any, SimpleNamespace(admission=Anyone(), config=config, siblings=None, app=Handlers()))

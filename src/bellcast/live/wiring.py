@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.kernel.clock import Clock
     from bellcast.kernel.encryption import Encryption
     from bellcast.kernel.http import ASGIApp
-    from bellcast.kernel.identities import Principal, Project
+    from bellcast.kernel.identities import Project
     from bellcast.kernel.jobs.runner import JobRunner
     from bellcast.kernel.outbound.http import HttpClients
     from bellcast.kernel.outbound.port import Http
@@ -42,24 +42,6 @@ class LiveSession(Protocol):
     def transport_name(self) -> str: ...
 
 
-class SessionLog(Protocol):
-    """Logs sessions with several connections."""
-
-    def session_opened(self, session: LiveSession) -> None: ...
-    def session_closed(self, session: LiveSession) -> None: ...
-
-    def namespace_refused(
-        self,
-        session: LiveSession,
-        namespace: str,
-        reason: str,
-        principal: "Principal",
-        *,
-        is_fed: bool,
-    ) -> None:
-        """Log a rejected connection to a namespace. With `is_fed`, it is an event of the live feed too."""
-
-
 class LiveContext(Struct, frozen=True, kw_only=True):
     """Dependencies that the server provides to every dialect."""
 
@@ -80,7 +62,6 @@ class LiveContext(Struct, frozen=True, kw_only=True):
     public_url: Callable[[], str]
     announce: Callable[[], Awaitable[None]]  # makes the other nodes `reload` their dialects
     spawn: "Spawn"
-    session_log: SessionLog | None
     siblings: "SocketHandoff | None"
 
 

@@ -102,6 +102,9 @@ class LiveEdge:
             renewed=self._on_renewed,
             followed=log.feed.followed,
             topics_refused=log.feed.topics_refused,
+            session_opened=log.session_opened,
+            session_closed=log.session_closed,
+            namespace_refused=log.namespace_refused,
             fill_gap=lambda connection: spawn(resume.catch_up(engines.db, connection, settings.limits)),
             report=report,
             receive=self._receive,
@@ -132,7 +135,6 @@ class LiveEdge:
             public_url=lambda: parts.channel_config.public_url or "",
             announce=announce,
             spawn=spawn,
-            session_log=log,
             siblings=siblings,
         )
         self._announce = announce

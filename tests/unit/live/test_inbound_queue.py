@@ -11,6 +11,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import MAX_PENDING, PendingMessages, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, engineio
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
@@ -186,11 +187,8 @@ async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
 async def test_namespaces_that_were_left_count_while_their_handlers_run() -> None:
     session = new_session(FakeTransport())
     slow, sent = SlowHandler(100), list[bytes]()
-    session.is_closed, session.send_packet, session.log_refusal = (
-        False,
-        sent.append,
-        lambda *_, **__: None,
-    )
+    session.is_closed, session.send_packet = False, sent.append
+    session.sessions = SimpleNamespace(callbacks=HubCallbacks())
     session.set_unjoined, session.close = lambda: None, lambda _: None
     connections = [join(session, f"/{number}") for number in range(MAX_NAMESPACES)]
     for connection in connections:

@@ -1,7 +1,7 @@
 """Interfaces that the hub calls: callbacks of the server, and observers of dialects."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.events import Event, Stream
@@ -12,7 +12,7 @@ from bellcast.live.topic_access import TopicRefused
 from bellcast.live.types import NodeReport, PresenceChanged
 
 
-def _ignore(*_: object) -> None: ...
+def _ignore(*_: object, **__: object) -> None: ...
 
 
 class HubCallbacks(NamedTuple):
@@ -24,6 +24,11 @@ class HubCallbacks(NamedTuple):
     renewed: Callable[[Connection], None] = _ignore
     followed: Callable[[Connection, Collection[str]], None] = _ignore
     topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
+    # Of sessions that carry several connections (`LiveSession`). The refusal of a namespace has the session, the namespace, the reason
+    # and the principal; with `is_fed`, it is an event of the live feed too.
+    session_opened: Callable[[Any], None] = _ignore
+    session_closed: Callable[[Any], None] = _ignore
+    namespace_refused: Callable[..., None] = _ignore
     fill_gap: Callable[[Connection], object] = _ignore
     report: Callable[[], NodeReport | None] = _ignore  # None: the node is not listed
     receive: Callable[[Event], None] = _ignore  # an event that is not for connections

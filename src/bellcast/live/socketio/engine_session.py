@@ -18,15 +18,14 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, engineio
 from bellcast.live.socketio.engineio import UNKNOWN_SESSION, Encoding, EngineError, EnginePacket, OpenPayload
-from bellcast.live.wiring import SessionLog
 
 # The id alone authorizes access to the session: 144 random bits.
 SECRET_BYTES = 18
@@ -233,10 +232,6 @@ class EngineSession(Struct, eq=False):
             # Break the reference cycle: thousands of pairs would otherwise wait for the garbage collector.
             self.transport = CLOSED_TRANSPORT
 
-    def log_refusal(self, namespace: str, reason: str, principal: Principal, *, is_fed: bool) -> None:
-        if self.sessions.log is not None:
-            self.sessions.log.namespace_refused(self, namespace, reason, principal, is_fed=is_fed)
-
     def check_timeout(self, now: float) -> None:
         """Send a ping if due; close if no pong arrived."""
         if self.is_closed or now < self.deadline:
@@ -253,12 +248,10 @@ class EngineSession(Struct, eq=False):
 class EngineSessions:
     """The sessions of this process, by their secret id."""
 
-    def __init__(
-        self, listener: EngineListener, config: SocketIOConfig, clock: Clock, session_log: SessionLog | None
-    ) -> None:
+    def __init__(self, listener: EngineListener, config: SocketIOConfig, clock: Clock, callbacks: HubCallbacks) -> None:
         self.listener = listener
         self.config = config
-        self.log = session_log
+        self.callbacks = callbacks
         self._clock = clock
         self._by_sid: dict[str, EngineSession] = {}
         # Transports of ended sessions that have not sent their close yet, until the client's next poll may arrive.
@@ -294,8 +287,7 @@ class EngineSessions:
         session.set_unjoined()
         session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
         self._by_sid[session.sid] = session
-        if self.log is not None:
-            self.log.session_opened(session)
+        self.callbacks.session_opened(session)
         handshake = OpenPayload(
             sid=session.sid,
             upgrades=("websocket",) if session.transport.encoding is engineio.POLLING_BODY else (),
@@ -317,8 +309,7 @@ class EngineSessions:
         self.set_drained(session)
         self._by_sid.pop(session.sid, None)
         self.listener.on_close(session)
-        if self.log is not None:
-            self.log.session_closed(session)
+        self.callbacks.session_closed(session)
 
     def close(self) -> None:
         for session in list(self._by_sid.values()):

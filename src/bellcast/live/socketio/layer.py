@@ -249,4 +249,5 @@ def _send_connect_error(
 def _log_refusal(session: EngineSession, namespace: str, reason: str, principal: Principal) -> None:
     state: SocketIOState = session.app_state
     state.refused += 1
-    session.log_refusal(namespace, reason, principal, is_fed=state.refused <= MAX_REFUSED_EVENTS)
+    is_fed = state.refused <= MAX_REFUSED_EVENTS
+    session.sessions.callbacks.namespace_refused(session, namespace, reason, principal, is_fed=is_fed)

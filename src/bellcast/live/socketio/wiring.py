@@ -19,7 +19,7 @@ def wire(live: LiveContext) -> WiredDialect:
     joined_topics = ConnectionTopics(live)
     dispatcher = EventDispatcher(live, commands, joined_topics)
     layer = SocketIOLayer(settings, NamespaceHandshake(live, dispatcher), dispatcher, live.spawn)
-    sessions = EngineSessions(layer, settings, live.engines.clock, live.session_log)
+    sessions = EngineSessions(layer, settings, live.engines.clock, live.hub.callbacks)
     file = partial(serve_client_file, settings.client_file)
     return WiredDialect(
         paths={

@@ -10,6 +10,7 @@ import pytest
 from bellcast.live.connection.close_reasons import EVENTS_LOST, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import handshake_request
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
@@ -32,7 +33,7 @@ class Client:
             SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
         )
         request = handshake_request.read({"scheme": "http", "path": "/", "headers": []})
-        self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), None), request)
+        self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), HubCallbacks()), request)
         self.fake, self.hub = FakeTransport(), new_hub()
         transport: Any = SimpleNamespace(
             transport=self.fake, open_socket=lambda: None, encoding=engineio.FRAMES, close_with=lambda *_: None

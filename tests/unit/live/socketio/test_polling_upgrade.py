@@ -12,6 +12,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.takeover import EXTENSION
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
@@ -42,7 +43,7 @@ class Polling:
 
     def __init__(self, listener: Any = None) -> None:
         self.listener = listener or Listener()
-        self.sessions = EngineSessions(self.listener, SocketIOConfig(), FakeClock(), None)
+        self.sessions = EngineSessions(self.listener, SocketIOConfig(), FakeClock(), HubCallbacks())
         self.session = EngineSession(self.sessions, REQUEST)
         self.transport = PollingTransport(self.session)
         self.session.begin(self.transport)

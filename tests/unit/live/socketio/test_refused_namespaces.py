@@ -24,8 +24,8 @@ class Refusals:
         self.feed = LiveFeed(clock)
         log = RequestLog(clock, self.feed, lambda: "off")
         request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
-        sessions = cast(Any, SimpleNamespace(log=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None))
-        self.session = EngineSession(sessions, cast(Any, request))
+        sessions = SimpleNamespace(callbacks=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None)
+        self.session = EngineSession(cast(Any, sessions), cast(Any, request))
         state = self.session.app_state = SocketIOState(PacketReader(100), 100, 45)
         state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))
         app = SimpleNamespace(has_namespace=lambda _: False)
@@ -80,6 +80,7 @@ async def test_session_that_has_left_its_namespaces_may_be_refused_again(refusal
 
 
 def test_refusal_of_a_recipient_is_an_event_of_its_tenant(refusals: Refusals) -> None:
-    refusals.session.log_refusal("/", "too_many", Principal(tenant="acme", recipient="alice"), is_fed=True)
+    principal = Principal(tenant="acme", recipient="alice")
+    refusals.session.sessions.callbacks.namespace_refused(refusals.session, "/", "too_many", principal, is_fed=True)
     (event,) = refusals.events
     assert (event.tenant, event.recipient) == ("acme", "alice")
