@@ -11,7 +11,6 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.cluster.groups import ChangeOrigin
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, REVOKED, TOO_SLOW
 from bellcast.live.connection.connection import Phase
@@ -34,7 +33,7 @@ class Recorder:
 
     def callbacks(self) -> HubCallbacks:
         def record(name: str) -> Any:
-            return lambda *args: self.calls.append((name, *args))
+            return lambda *args, **named: self.calls.append((name, *args, *named.values()))
 
         return HubCallbacks(*map(record, HubCallbacks._fields))
 
@@ -48,7 +47,7 @@ class Recorder:
         return [f"private-{recipient}"]
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *args: self.calls.append((name, *args))
+        return lambda *args, **named: self.calls.append((name, *args, *named.values()))
 
 
 class Granting:
@@ -217,8 +216,7 @@ def test_observer_receives_the_count_of_a_stream() -> None:
     hub.observers.append(observer)
     hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     hub.subscriptions.unfollow(connection, ["room"])
-    here = ChangeOrigin.HERE
-    changes = [("subscription_count_changed", ROOM, 1, 1, here), ("subscription_count_changed", ROOM, 0, -1, here)]
+    changes = [("subscription_count_changed", ROOM, 1, 1, True), ("subscription_count_changed", ROOM, 0, -1, True)]
     assert observer.calls == changes
 
 
@@ -227,9 +225,8 @@ def test_counts_of_other_nodes_are_reported_to_an_observer_with_receivers(receiv
     hub, observer = new_hub(), Recorder()
     cast(Any, observer).has_count_receivers = receives
     hub.observers.append(observer)
-    elsewhere = ChangeOrigin.ELSEWHERE
-    hub.apply_peer(ROOM, "other", 2, [], elsewhere)
-    assert observer.calls == ([("subscription_count_changed", ROOM, 0, 2, elsewhere)] if receives else [])
+    hub.apply_peer(ROOM, "other", 2, [])
+    assert observer.calls == ([("subscription_count_changed", ROOM, 0, 2, False)] if receives else [])
 
 
 async def test_presence_is_sent_to_others_after_the_join() -> None:
@@ -251,7 +248,7 @@ async def test_presence_of_another_node_is_sent_once() -> None:
     await asyncio.sleep(0)
     carol = Member("carol", connections=2)
     for _ in range(2):
-        hub.apply_peer(topic_stream("", "room"), "other", 0, [carol], ChangeOrigin.ELSEWHERE)
+        hub.apply_peer(topic_stream("", "room"), "other", 0, [carol])
     await asyncio.sleep(0)
     assert [frame["joined"] for frame in connection.fake.frames] == [[{"recipient": "carol"}]]
 

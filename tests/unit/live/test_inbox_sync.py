@@ -196,7 +196,7 @@ class Failing:
             raise LookupError(self._recipient)
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *_: ()
+        return lambda *_, **__: ()
 
 
 class Alias:
@@ -209,4 +209,4 @@ class Alias:
         return [f"private-{recipient}"]
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
+        return lambda *_, **__: None

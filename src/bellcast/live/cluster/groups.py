@@ -27,14 +27,6 @@ from bellcast.topics.types import Member
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
-class ChangeOrigin(IntEnum):
-    """Why a count or presence on all nodes changed."""
-
-    HERE = 0
-    ELSEWHERE = 1
-    DEATH = 2  # of another node, which can no longer report its own changes
-
-
 class Peer(Struct):
     """A node of a group: `number` is that of its last state. `is_new`: it has begun to follow at the same time as this node."""
 
@@ -114,7 +106,7 @@ class Groups:
         members: Members,
         count_here: Callable[[Stream], int],
         members_here: Callable[[Stream, Set[str] | None], list[Member]],
-        apply_peer: Callable[[Stream, str, int, Sequence[Member], ChangeOrigin], None],
+        apply_peer: Callable[[Stream, str, int, Sequence[Member]], None],
     ) -> None:
         self.known: list[Callable[[Stream], None]] = []  # called when the others of a followed stream become known
         self._broker = broker
@@ -219,7 +211,7 @@ class Groups:
         for node, peer in group.peers.items():
             left = [Member(key, connections=0) for key in peer.members]
             if left:  # only members: this node no longer counts the stream
-                self._apply_peer(stream, node, 0, left, ChangeOrigin.ELSEWHERE)
+                self._apply_peer(stream, node, 0, left)
 
     def changed(self, stream: Stream, recipient: str | None = None) -> None:
         """Send the count of a stream, and the presence of a recipient on it, if another node has this node's state, or has
@@ -309,7 +301,7 @@ class Groups:
         """The others are known: those that sent their state since the question."""
         self._plan(stream, GroupStep.CHECK)
         for node in group.silent:
-            self._remove(stream, group, node, ChangeOrigin.ELSEWHERE)
+            self._remove(stream, group, node)
         self._end_if_alone(stream, group)
         if group.known is not None:
             group.known.set()
@@ -359,7 +351,7 @@ class Groups:
         group = self._groups.setdefault(stream, self._group(stream))
         if isinstance(event, GroupUpdate) and event.has_left:
             group.left[sender] = event.state.number
-            self._remove(stream, group, sender, ChangeOrigin.ELSEWHERE)
+            self._remove(stream, group, sender)
             return
         if sender not in self._members.others:
             self._members.note(sender)
@@ -391,13 +383,13 @@ class Groups:
                 self._send_question(stream, group, GroupStep.CHECK)
                 self._wake()
         elif any(delta):
-            self._apply_peer(stream, state.node, *delta, ChangeOrigin.ELSEWHERE)
+            self._apply_peer(stream, state.node, *delta)
 
-    def _remove(self, stream: Stream, group: StreamGroup, node: str, cause: ChangeOrigin) -> None:
+    def _remove(self, stream: Stream, group: StreamGroup, node: str) -> None:
         peer = group.peers.pop(node, None)
         if peer is not None and (peer.count or peer.members):
             left = [Member(key, connections=0) for key in peer.members]
-            self._apply_peer(stream, node, -peer.count, left, cause)
+            self._apply_peer(stream, node, -peer.count, left)
         self._end_if_alone(stream, group)
 
     def _end_if_alone(self, stream: Stream, group: StreamGroup) -> None:
@@ -409,4 +401,4 @@ class Groups:
 
     def _on_dropped(self, node: str) -> None:
         for stream, group in [item for item in self._groups.items() if node in item[1].peers]:
-            self._remove(stream, group, node, ChangeOrigin.DEATH)
+            self._remove(stream, group, node)

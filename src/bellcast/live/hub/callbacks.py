@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.events import Event, Stream
-from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
+from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
@@ -41,10 +41,10 @@ class HubObserver(Protocol):
     def has_count_receivers(self) -> bool:
         """True if follower counts have receivers at present. Otherwise, changes on other nodes are not reported."""
 
-    def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
-        """Handle a change of a stream's follower count on this node, which is now `here`, or on another node."""
+    def subscription_count_changed(self, stream: Stream, here: int, change: int, *, is_here: bool) -> None:
+        """Handle a change of a stream's follower count on this node (`is_here`), which is now `here`, or on another node."""
 
-    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...
+    def presence_changed(self, change: PresenceChanged, *, is_here: bool) -> None: ...
 
     def group_known(self, stream: Stream) -> None:
         """Handle that the other nodes' connections and members of a stream are known."""

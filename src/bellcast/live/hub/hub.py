@@ -15,7 +15,7 @@ from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Event, LiveEvent, Stream, topic_stream
-from bellcast.live.cluster.groups import ChangeOrigin, Groups
+from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members
 from bellcast.live.connection import close_reasons
@@ -256,17 +256,15 @@ class Hub:
         kind, tenant, name = stream.split(SEPARATOR, 2)
         return self.presence.local(tenant, name, recipients) if kind == "topic" else []
 
-    def apply_peer(
-        self, stream: Stream, node: str, change: int, members: Sequence[Member], cause: ChangeOrigin
-    ) -> None:
+    def apply_peer(self, stream: Stream, node: str, change: int, members: Sequence[Member]) -> None:
         _, tenant, name = stream.split(SEPARATOR, 2)
         for member in members:
-            self.subscriptions.presence_changed(self.presence.apply_remote(node, tenant, name, member), cause)
+            self.subscriptions.presence_changed(self.presence.apply_remote(node, tenant, name, member), is_here=False)
         if change and not stream.startswith(ADDRESS):
             here = self.subscriptions.count(stream)
             for observer in self.observers:
                 if observer.has_count_receivers:
-                    observer.subscription_count_changed(stream, here, change, cause)
+                    observer.subscription_count_changed(stream, here, change, is_here=False)
 
     def _on_group_known(self, stream: Stream) -> None:
         for observer in self.observers:

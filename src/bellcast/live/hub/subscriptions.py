@@ -11,7 +11,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import EVERY_TENANT, Principal
 from bellcast.live import topic_access
-from bellcast.live.cluster.groups import ChangeOrigin, Groups
+from bellcast.live.cluster.groups import Groups
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
@@ -73,7 +73,7 @@ class Subscriptions(Struct, eq=False):
                     self.groups.changed(stream, key[2])
                     for observer in self.observers:
                         observer.node_joined(key)
-                    self.presence_changed(change, ChangeOrigin.HERE)
+                    self.presence_changed(change, is_here=True)
 
     def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
         for topic in topics:
@@ -99,12 +99,12 @@ class Subscriptions(Struct, eq=False):
         if connection.grants is not None:
             connection.grants |= {topic: grant for topic, grant in granted.items() if topic in connection.grants}
 
-    def presence_changed(self, change: PresenceChanged | None, cause: ChangeOrigin) -> None:
+    def presence_changed(self, change: PresenceChanged | None, *, is_here: bool) -> None:
         """Report a change of the presence on any node to the observers and to the topic's followers here."""
         if change is None:
             return
         for observer in self.observers:
-            observer.presence_changed(change, cause)
+            observer.presence_changed(change, is_here=is_here)
         # Other nodes derive the event from the cluster state.
         if followers := self.count(change.stream):
             self.presence_batcher.add(change, followers)
@@ -174,7 +174,7 @@ class Subscriptions(Struct, eq=False):
         connection.streams += (stream,)
         self.groups.changed(stream)
         for observer in self.observers:
-            observer.subscription_count_changed(stream, count, 1, ChangeOrigin.HERE)
+            observer.subscription_count_changed(stream, count, 1, is_here=True)
         return True
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
@@ -191,12 +191,12 @@ class Subscriptions(Struct, eq=False):
             if departed is not None:
                 key, change, here = departed
                 self.groups.changed(stream, key[2])
-                self.presence_changed(change, ChangeOrigin.HERE)
+                self.presence_changed(change, is_here=True)
                 for observer in self.observers if here == 0 else ():
                     observer.node_left(key)
         self.groups.changed(stream)
         for observer in self.observers:
-            observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
+            observer.subscription_count_changed(stream, count, -1, is_here=True)
         if not count:
             self._names.pop(stream, None)
             self.groups.unfollow(stream)

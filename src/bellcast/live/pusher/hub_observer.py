@@ -11,7 +11,7 @@ from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import inbox_payloads
-from bellcast.live.cluster.groups import ChangeOrigin, PresenceKey
+from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
@@ -88,14 +88,14 @@ class PusherObserver(Struct, eq=False):
         """True if Pusher clients may be connected or webhooks are configured."""
         return self.apps.is_used or self.webhooks.is_configured
 
-    def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
+    def subscription_count_changed(self, stream: Stream, here: int, change: int, *, is_here: bool) -> None:
         if not stream.startswith("topic"):
             count = self.hub.subscriptions.total(stream) if self.users.has_watchers else None
             if count in (0, change):  # the user came online or went offline
                 _, tenant, recipient = stream.split(SEPARATOR, 2)
                 self.users.on_changed(tenant, recipient, is_online=count > 0)
             return
-        if cause is ChangeOrigin.HERE and here == max(change, 0):  # the first follower came, or the last one left
+        if is_here and here == max(change, 0):  # the first follower came, or the last one left
             is_followed = here > 0
             if not is_followed:
                 self._followed_aliases.discard(stream)
@@ -108,10 +108,10 @@ class PusherObserver(Struct, eq=False):
         # The project's webhooks only report the default tenant.
         if tenant == DEFAULT_TENANT:
             # Send webhooks on the node where the change happened; for a dead node, on its guardian
-            if cause is ChangeOrigin.HERE and here == change:
+            if is_here and here == change:
                 self._hold(stream, "")
                 self._report_begin(stream, "")
-            elif cause is ChangeOrigin.HERE and here == 0:
+            elif is_here and here == 0:
                 self._report_end(stream, "")
         if not self.config.subscription_count or is_presence(name):
             return
@@ -119,13 +119,13 @@ class PusherObserver(Struct, eq=False):
         if stream not in self._counting:
             delay = 0 if count <= DIRECT_SUBSCRIBERS else COUNT_INTERVAL_SECONDS
             asyncio.get_running_loop().call_later(delay, self._count, stream, name)
-        self._counting[stream] = self._counting.get(stream, False) or cause is ChangeOrigin.HERE
+        self._counting[stream] = self._counting.get(stream, False) or is_here
 
-    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
+    def presence_changed(self, change: PresenceChanged, *, is_here: bool) -> None:
         self.presence_cache.apply(change)
         if change.tenant != DEFAULT_TENANT or not is_presence(change.topic):
             return
-        if cause is ChangeOrigin.HERE:
+        if is_here:
             for member in change.joined:
                 self._report_begin(change.stream, member.recipient)
 
