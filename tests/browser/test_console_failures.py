@@ -11,12 +11,12 @@ from tests.browser.test_accessibility import violations
 
 
 def test_reason_of_a_run_is_shown_in_full_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
-    text = {"key": "bell", "type": "inbox", "title": "For {{ data.the_client_of_this_booking }}"}
+    text = {"key": "bell", "type": "inbox", "title": "For {{ data.the_name_of_the_client_of_this_booking }}"}
     owner.send("PUT", "/v1/workflows/long-reason", {"steps": [text]})
     run = owner.send("POST", "/v1/workflows/long-reason/trigger", {"to": "rosa"})["run"]
     wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "failed", lambda: "it does not fail")
     page = open_console("/runs?workflow=long-reason", viewport=PHONE)
-    reason = page.get_by_text("needs data.the_client_of_this_booking, which the trigger did not send")
+    reason = page.get_by_text("data.the_name_of_the_client_of_this_booking is missing")
     expect(reason).to_be_visible()
     assert reason.evaluate(
         "({ scrollWidth, clientWidth, offsetHeight }) => scrollWidth <= clientWidth && offsetHeight > 30"

@@ -27,7 +27,7 @@ const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a narrow list, one that is wrapped is shown as a whole, and a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows, unless it is 0
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows, unless it is 0
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {((row: any) => string) | null} [table.group] the heading of a row, which is shown above the first row that has it
  * @param {boolean} [table.isDense] rows of one short line

@@ -7,7 +7,7 @@ import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, Person, State, Time } from './parts.js';
+import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, Person, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
@@ -29,12 +29,18 @@ const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
 const LABEL_WIDTH = 30;
 
-/** At which step a run waits. */
+/** At which step a run waits, and how long. */
 function waitOf({ state, steps }) {
   const step = state === 'waiting' && steps.find((one) => one.state === 'waiting');
-  const left = step?.due_at && relativeTime(step.due_at);
-  return step && `waits at ${step.key}${!left || Date.parse(step.due_at) <= Date.now() ? '' : left.startsWith('in ') ? `, ${left.slice(3)} left` : ` until ${left}`}`;
+  const left = step && Date.parse(step.due_at ?? '') > Date.now() && relativeTime(step.due_at);
+  return step && html`<${Tag}>${step.key}<//>${left && (left.startsWith('in ') ? ` ${left.slice(3)} left` : ` until ${left}`)}`;
 }
+
+/** Why a run failed, in a few words. */
+const reasonOf = ({ reason }) => {
+  const [variable] = missingOf(reason) ?? [];
+  return variable ? `${variable} is missing` : reason;
+};
 
 export const runs = {
   histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
@@ -42,7 +48,7 @@ export const runs = {
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => failureOf(one.reason) ?? waitOf(one), isWrapped: true },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) ?? waitOf(one), isWrapped: true },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     { name: 'Recipient', kind: 'person', of: (one) => one.recipient, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
@@ -65,9 +71,9 @@ function outcomeOf(one, outcomes) {
   if (one.state === 'completed' && refused > 0) return ['bad', `Completed in ${took}, but ${refused === 1 ? 'a message' : `${refused} messages`} did not arrive`];
   if (one.state === 'completed' && simulated > 0) return ['info', `Completed in ${took}, but ${simulated === 1 ? 'a message was' : `${simulated} messages were`} only simulated`];
   if (one.state === 'completed') return ['ok', `Completed in ${took}`];
-  if (one.state === 'failed') return ['bad', failed ? `Failed at ${failed.key}` : 'Failed'];
+  if (one.state === 'failed') return ['bad', failed ? html`Failed at <${Tag}>${failed.key}<//>` : 'Failed'];
   const left = Date.parse(one.wakes_at ?? '') - Date.now();
-  if (one.state === 'waiting') return ['wait', `Waits${waiting ? ` at ${waiting.key}` : ''}${left > 0 ? ` for ${duration(Math.max(1000, left))} more` : ''}`];
+  if (one.state === 'waiting') return ['wait', html`Waiting${left > 0 ? `: ${duration(Math.max(1000, left))} left` : ''} ${waiting && html`<${Tag}>${waiting.key}<//>`}`];
   if (one.state === 'running') return ['wait', 'Runs now'];
   return ['info', `${one.state[0].toUpperCase()}${one.state.slice(1)}${took ? ` after ${took}` : ''}`];
 }
