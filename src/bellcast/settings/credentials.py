@@ -4,7 +4,6 @@ replace, and the URL of the server that ran last, for the commands and the Pytho
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,10 +47,8 @@ def stored(settings: Settings) -> Project | None:
 
 def secret(settings: Settings) -> str | None:
     """Return the secret for commands that call a running server; None if none is configured or stored."""
-    if settings.client.secret is not None:
-        return settings.client.secret
-    project = existing_project(settings)
-    return None if project is None else project.secret
+    project = None if settings.client.secret else existing_project(settings)
+    return project.secret if project else settings.client.secret
 
 
 def prepare_folder(settings: Settings) -> None:
@@ -180,34 +177,24 @@ def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
 
     If the project is a setting, its nodes need not share a data folder: without BELLCAST_ENCRYPTION_KEY, they all use
     the project secret. The project secret always decrypts, because it was the key before files existed."""
-    stored = _stored(_file(settings))
-    configured = settings.channels.encryption_key
+    file, configured = _file(settings), settings.channels.encryption_key
+    keys = _stored(file)
+    if not keys and configured is None and settings.project is None:
+        # Write the first key. Two processes that start together both use the one written first.
+        write_private(file, StoredKeys((secrets.token_urlsafe(32),)), replaces=False)
+        keys = _stored(file)
+    named = [(f"encryption.json {number}", key) for number, key in enumerate(keys, 1)]
+    ring, identity = None, project.secret
     if configured is not None:
         ring = parsers.key_ring(configured)
-        named = ring or (("setting", configured),)
+        own = ring or (("setting", configured),)
+        identity = own[-1][1]
         # A single key may look like a ring with one entry.
         whole = [("whole setting", configured)] if ring is not None and len(ring) == 1 else []
-        return _keys([*named, *whole, *_named(stored)], project, named[-1][1], is_ring=ring is not None)
-    if not stored and settings.project is not None:
-        return _keys([], project, project.secret)
-    if not stored:
-        # Write the first key. Two processes that start together both use the one written first.
-        write_private(_file(settings), StoredKeys((secrets.token_urlsafe(32),)), replaces=False)
-        stored = _stored(_file(settings))
-    return _keys(_named(stored), project, project.secret)
-
-
-def _named(stored: Sequence[str]) -> list[tuple[str, str]]:
-    return [(f"encryption.json {number}", key) for number, key in enumerate(stored, 1)]
-
-
-def _keys(
-    named: Sequence[tuple[str, str]], project: Project, identity: str, *, is_ring: bool = False
-) -> EncryptionKeys:
-    """Return the keys. The project secret always decrypts, because it was the key before files existed."""
+        named = [*own, *whole, *named]
     second = [] if project.second is None else [("second secret", project.second)]
-    ids, keys = zip(*named, ("project secret", project.secret), *second, strict=True)
-    return EncryptionKeys(keys[0], keys[1:], ids, identity, is_ring)
+    ids, values = zip(*named, ("project secret", project.secret), *second, strict=True)
+    return EncryptionKeys(values[0], values[1:], ids, identity, is_ring=ring is not None)
 
 
 def rotate_encryption_key(settings: Settings) -> Path:
