@@ -105,6 +105,17 @@ def show(lines: Iterable[str | tuple[str, ...]]) -> None:
         print(plain(line) if isinstance(line, str) else "\t".join(map(plain, line)), flush=True)
 
 
+def table(headings: Iterable[str], rows: Iterable[tuple[Iterable[str], str | None]]) -> None:
+    """Print cells of untrusted text below headings; each row with a style, or None."""
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = Table(*headings, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for cells, style in rows:
+        columns.add_row(*(Text(plain(cell)) for cell in cells), style=style)
+    out().print(columns)
+
+
 def note(text: str) -> None:
     """Print a message on standard error, separate from machine-readable output."""
     from rich.text import Text

@@ -78,20 +78,14 @@ def list_(client: "options.Bellcast") -> Iterator[Any]:
     if not keys:
         console.note("No keys exist: create one with `bellcast key create NAME --scope send`.")
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("ID", "NAME", "SCOPES", "CREATED", "STATE"):
-        table.add_column(heading, no_wrap=heading != "NAME")
+    rows = []
     for key in keys:
-        name, scopes = Text(console.plain(key["name"])), ",".join(key["scopes"]) + _bound(key)
+        revoked_at = key.get("revoked_at")
         state = f"used {key['used_at'][:10]}" if key.get("used_at") else "not used"
-        if revoked_at := key.get("revoked_at"):
-            state = f"revoked {revoked_at[:10]}"
-        style = "dim strike" if revoked_at else None
-        table.add_row(key["id"], name, scopes, key["created_at"][:10], state, style=style)
-    console.out().print(table)
+        state = f"revoked {revoked_at[:10]}" if revoked_at else state
+        cells = (key["id"], key["name"], ",".join(key["scopes"]) + _bound(key), key["created_at"][:10], state)
+        rows.append((cells, "dim strike" if revoked_at else None))
+    console.table(("ID", "NAME", "SCOPES", "CREATED", "STATE"), rows)
 
 
 @options.command(key)

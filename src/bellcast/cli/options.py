@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from bellcast.cli import console
 
@@ -205,7 +205,10 @@ def command(
             kind = inspect.Parameter.KEYWORD_ONLY
             rest.append(inspect.Parameter("json", kind, default=False, annotation=console.JsonFlag))
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        commands.command(name, cls=cls, **attributes)(_signed(run, [context, *rest]))
+        # From these, typer derives the arguments and options.
+        run.__signature__ = inspect.Signature([context, *rest])  # type: ignore[attr-defined]  # read by inspect.signature
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *rest)}
+        commands.command(name, cls=cls, **attributes)(run)
         return function
 
     return register
@@ -231,71 +234,56 @@ def panels(*groups: str) -> dict[str, str]:
 
 @cache
 def setting_options(names: tuple[str, ...], groups: tuple[str, ...]) -> Sequence[Any]:
-    """Build the options of these settings and groups through typer, from a function's parameters."""
+    """Return the options of these settings and groups."""
     from bellcast.settings import Settings, as_displayed, table
 
     defaults = as_displayed(Settings())
     few = [(setting, "Settings") for setting in table.TABLE if setting.name in names]
     many = [(setting, panel) for group, panel in panels(*groups).items() for setting in table.GROUPS[group]]
     hidden = panels(*HIDDEN_GROUPS).values()
-    chosen = [
-        _parameter(setting, defaults[setting.variable], panel, hidden=panel in hidden)
+    return [
+        _option(setting, defaults[setting.variable], panel, hidden=panel in hidden)
         for setting, panel in few + many
         if not setting.is_secret
     ]
-    return _options_of(chosen)
 
 
-def _help_all() -> Any:
+def _option(setting: "Setting", default: str, panel: str, *, hidden: bool) -> TyperOption:
+    is_flag = setting.parse.__name__ == "boolean" and default == "off"
+    shown = f" [dim]\\[default: {_escaped(default)}][/]" if default and not is_flag else ""
+    return TyperOption(
+        param_decls=[setting.key, setting.flag],
+        help=f"{_escaped(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}",
+        metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
+        type=bool if is_flag else str,
+        is_flag=is_flag,
+        rich_help_panel=panel,
+        hidden=hidden,
+    )
+
+
+@cache
+def _help_all() -> TyperOption:
     """Return the option `--help-all`."""
 
-    def show(ctx: typer.Context, wanted: bool) -> None:
+    def show(ctx: Any, _: Any, wanted: bool) -> None:
         if wanted:
             ctx.meta[HELP_ALL] = True
             ctx.get_help()  # rich prints it
             ctx.exit()
 
-    option = typer.Option("--help-all", is_eager=True, callback=show, metavar="", help="Show all options and exit.")
-    parameter = inspect.Parameter(
-        HELP_ALL, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option]
-    )
-    return _options_of([parameter])[0]
-
-
-def _parameter(setting: "Setting", default: str, panel: str, *, hidden: bool) -> inspect.Parameter:
-    is_flag = setting.parse.__name__ == "boolean" and default == "off"
-    shown = f" [dim]\\[default: {_escaped(default)}][/]" if default and not is_flag else ""
-    option = typer.Option(
-        setting.flag,
-        help=f"{_escaped(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}",
-        metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
-        rich_help_panel=panel,
-        hidden=hidden,
-        show_default=False,
-    )
-    kind = bool if is_flag else str
-    return inspect.Parameter(
-        setting.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    return TyperOption(
+        param_decls=[HELP_ALL, "--help-all"],
+        help="Show all options and exit.",
+        type=bool,
+        is_flag=True,
+        is_eager=True,
+        callback=show,
+        metavar="",
+        default=False,
     )
 
 
 def _escaped(text: str) -> str:
     """Return a text without tags, like `rich.markup.escape`, whose import would be a twentieth of the start of a server."""
     return RICH_TAG.sub(r"\\\g<0>", text)
-
-
-def _options_of(parameters: list[inspect.Parameter]) -> list[Any]:
-    """Return the options that typer derives for a function with these parameters."""
-
-    def function(**values: Any) -> None: ...
-
-    single = typer.Typer(add_completion=False)
-    single.command()(_signed(function, parameters))
-    return list(typer.main.get_command(single).params)
-
-
-def _signed(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
-    """Give a function the parameters from which typer derives options."""
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
-    function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return function

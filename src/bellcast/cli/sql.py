@@ -285,16 +285,11 @@ def _end_refusals(
 
 
 def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"):
-        table.add_column(heading)
-    for name, watch in watched.items():
-        cells = (name, ", ".join(watch.names.values()), _reached(watch), ", ".join(watch.columns))
-        table.add_row(*(Text(console.plain(cell)) for cell in cells))
-    console.out().print(table)
+    rows = [
+        ((name, ", ".join(one.names.values()), _reached(one), ", ".join(one.columns)), None)
+        for name, one in watched.items()
+    ]
+    console.table(("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"), rows)
 
 
 def _reached(watched: "TableWatch") -> str:
