@@ -17,39 +17,18 @@ app = typer.Typer()
 message = options.group(app, "message", "List, show and retry e-mails and other messages.")
 
 
-@options.command(message, "list")
-def list_messages(
-    client: "options.Bellcast",
-    channel: MessageFilter = None,
-    state: MessageFilter = None,
-    recipient: MessageFilter = None,
-    notification: MessageFilter = None,
-    workflow: MessageFilter = None,
-    limit: console.AppLimitOption = 50,
-    tenant: OwnerOption = None,
-) -> Iterator[Any]:
-    """List messages, the newest first."""
-    import msgspec
-
-    page = client.messages.list(
-        channel=channel,
-        state=state,
-        recipient=recipient,
-        notification=notification,
-        workflow=workflow,
-        limit=limit,
-        tenant=tenant,
-    )
-
-    def line(one: dict[str, Any]) -> str:
-        title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
-        first_line = str(title).partition("\n")[0][:60]
-        return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
-
-    yield from objects.show_list(msgspec.to_builtins(page.messages), line, objects.NONE_OF_TENANT)
+def _message_line(one: dict[str, Any]) -> str:
+    title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
+    first_line = str(title).partition("\n")[0][:60]
+    return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
 
 
 messages = objects.CommandGroup(commands=message, plural="messages", key="The message's id.", key_name="ID")
+messages.add_search(
+    _message_line,
+    "List messages, the newest first.",
+    dict.fromkeys(("channel", "state", "recipient", "notification", "workflow"), MessageFilter),
+)
 messages.add_show("Show a message with its content and its attempts as JSON.")
 messages.add_act("release", "Send a simulated message for real.", "release", "Would release", "Released")
 

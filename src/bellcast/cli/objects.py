@@ -1,8 +1,9 @@
 """Subcommands of objects that the app defines by key: `list`, `show`, `put FILE` and `delete`."""
 
 import dataclasses
+import inspect
 import json as json_text
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
@@ -20,7 +21,6 @@ FileArgument = Annotated[list[Path], options.argument("[KEY] FILE", "JSON or YAM
 # Annotated with the help of each kind.
 Key: TypeAlias = str
 Owner: TypeAlias = str | None
-NONE_OF_TENANT = "Nothing found. --tenant NAME lists those of another tenant."
 DataOption = Annotated[str | None, options.option("JSON", "The variables.")]
 
 
@@ -38,9 +38,39 @@ class CommandGroup(NamedTuple):
         """Add `list`, which prints a line for each object."""
 
         def list_(client: "options.Bellcast", tenant: Owner = None) -> Iterator[Any]:
-            yield from show_list(every_page(self._of(client).list, self.plural, tenant), line)
+            items = every_page(self._of(client).list, self.plural, tenant)
+            yield items
+            console.show(map(line, items))
+            if not items:
+                console.note("Nothing found.")
 
         self._add("list", help, list_)
+
+    def add_search(
+        self,
+        line: Callable[[dict[str, Any]], str],
+        help: str,
+        filters: Mapping[str, Any],
+        epilog: str | None = None,
+    ) -> None:
+        """Add `list`, which prints a line for each of the newest objects that the options `filters` select."""
+
+        def list_(
+            client: "options.Bellcast", limit: console.AppLimitOption = 50, tenant: OwnerOption = None, **of: str | None
+        ) -> Iterator[Any]:
+            import msgspec
+
+            page = self._of(client).list(**of, limit=limit, tenant=tenant)
+            items = msgspec.to_builtins(getattr(page, self.plural))
+            yield items
+            console.show(map(line, items))
+            if not items:
+                console.note("Nothing found. --tenant NAME lists those of another tenant.")
+
+        client, *others, _ = inspect.signature(list_).parameters.values()
+        added = [client.replace(name=name, annotation=one, default=None) for name, one in filters.items()]
+        list_.__signature__ = inspect.Signature([client, *added, *others])  # type: ignore[attr-defined]  # of typer
+        options.command(self.commands, "list", help=help, epilog=epilog)(list_)
 
     def add_show(self, help: str) -> None:
         """Add `show`, which prints an object as JSON."""
@@ -124,16 +154,6 @@ def every_page(list_: Callable[..., Any], plural: str, tenant: str | None) -> li
         after = page["next"]
         if after is None:
             return found
-
-
-def show_list(
-    items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], empty: str = "Nothing found."
-) -> Iterator[Any]:
-    """Yield objects, then print a line for each; of none, a note."""
-    yield items
-    if not items:
-        console.note(empty)
-    console.show(map(line, items))
 
 
 def read_text(file: Path, hint: str = "FILE") -> str:

@@ -218,37 +218,22 @@ RUN_EPILOG = """\
 run = options.group(app, "run", "List, show, cancel and retry runs of workflows.")
 
 
-@options.command(run, "list", epilog=RUN_EPILOG)
-def list_runs(
-    client: "options.Bellcast",
-    workflow: RunFilter = None,
-    recipient: RunFilter = None,
-    state: RunFilter = None,
-    trigger: RunFilter = None,
-    channel: RunFilter = None,
-    provider: RunFilter = None,
-    step: Annotated[str | None, options.option("KEY", "Only runs that reached this step.")] = None,
-    step_state: Annotated[
-        str | None, options.option("STATE", "Only runs in which the step is done, waiting, skipped or failed.")
-    ] = None,
-    limit: console.AppLimitOption = 50,
-    tenant: OwnerOption = None,
-) -> Iterator[Any]:
-    """List runs, the newest first."""
-    import msgspec
-
-    of_run: Any = {"workflow": workflow, "recipient": recipient, "state": state, "trigger": trigger}
-    of_step: Any = {"channel": channel, "provider": provider, "step": step, "step_state": step_state}
-    page = client.runs.list(**of_run, **of_step, limit=limit, tenant=tenant)
-
-    def line(one: dict[str, Any]) -> str:
-        reason = f", {one['reason']}" if one["reason"] else ""
-        return f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}{reason}"
-
-    yield from objects.show_list(msgspec.to_builtins(page.runs), line, objects.NONE_OF_TENANT)
-
-
 runs = objects.CommandGroup(commands=run, plural="runs", key="The run's id.", key_name="ID")
+runs.add_search(
+    lambda one: (
+        f"{one['id']}  {one['workflow']}  {one['recipient']}  {one['state']}"
+        + (f", {one['reason']}" if one["reason"] else "")
+    ),
+    "List runs, the newest first.",
+    {
+        **dict.fromkeys(("workflow", "recipient", "state", "trigger", "channel", "provider"), RunFilter),
+        "step": Annotated[str | None, options.option("KEY", "Only runs that reached this step.")],
+        "step_state": Annotated[
+            str | None, options.option("STATE", "Only runs in which the step is done, waiting, skipped or failed.")
+        ],
+    },
+    RUN_EPILOG,
+)
 runs.add_show("Show a run with its steps as JSON.")
 
 
