@@ -1,27 +1,18 @@
-"""A request while it is served, and requests and connections as events of the feed and entries of its request list."""
+"""A request while it is served, as an event of the feed, and as an entry of its request list; calls of the app as events."""
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from bellcast.auth import origins
 from bellcast.calls import Call, CallBackend, Refused
-from bellcast.console.live_feed import LiveFeed
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError
 from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
-from bellcast.kernel.identities import Principal
-from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection
 from bellcast.live.dialects import DIALECTS
-from bellcast.live.topic_access import TopicRefused
-from bellcast.live_feed import Feed, FeedEvent, FeedKind, ServedRequest, cut, is_refusal, redact
+from bellcast.live_feed import Feed, FeedEvent, ServedRequest, cut, is_refusal, redact
 from bellcast.rest.audit import SECRET_ACTOR
 from bellcast.server.middleware import REQUEST_ID
 from bellcast.server.openapi import FieldProblem
@@ -144,99 +135,11 @@ MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
 MAX_REFUSED_TOPICS = 10
 
 
-class RequestFeed(Struct, eq=False):
-    """Requests and connections as events of the feed."""
-
-    feed: LiveFeed
-    clock: Clock
-
-    def served(self, request: LoggedRequest) -> None:
-        """Keep a completed request, and emit its event."""
-        served = _served(request, self.clock.now())
-        by_operator, is_safe = served.operator is not None, served.method in origins.SAFE_METHODS
-        # Pages of the console poll constantly, and would fill the lists that they show.
-        is_reading = by_operator and is_safe and not served.is_refused
-        # The page asks whether there is a session, and shows the sign-in form if not.
-        is_question = is_safe and served.route == "/v1/me" and served.status == HTTPStatus.UNAUTHORIZED
-        if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
-            self.feed.add_request(served)
-            if served.is_refused:
-                self.feed.emit(_request_event(served))
-            else:
-                self.feed.emit_later("request", served.tenant or "", partial(_request_event, served))
-        if by_operator and not is_safe:
-            event = FeedEvent(
-                kind="operator",
-                at=served.at,
-                text=f"{served.operator}: {served.method} {served.path}",
-                tenant=served.tenant or "",
-                trace=served.id,
-                fields={"operator": served.operator, "status": served.status, "address": served.address},
-            )
-            self.feed.emit(event)
-
-    def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
-        """Emit the start of a connection, with the path and the id of its request, if known."""
-        dialect = connection.dialect
-        fields = _present(path=path, request_id=request_id, origin=connection.origin)
-        self._emit("connect", connection, f"connected by {dialect.protocol} over {dialect.transport}", fields)
-
-    def followed(self, connection: Connection, topics: Collection[str]) -> None:
-        """Emit the topics that a connection begins to follow. They are not logged."""
-        for topic in topics:
-            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
-
-    def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
-        """Emit the topics that a connection may not follow. They are not logged."""
-        for one in refused[:MAX_REFUSED_TOPICS]:
-            fields = {"code": one.code, "detail": one.message}
-            self._emit("refused", connection, f"may not follow {one.topic}", fields, one.topic)
-
-    def closed(self, connection: Connection, end: CloseReason) -> None:
-        fields = why(end) | {"ms": self.clock.now() - connection.connected_at}
-        self._emit("disconnect", connection, f"disconnected: {end.reason}", fields)
-
-    def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
-        fields = {**why(end), **source, **_present(origin=connection.origin)}
-        self._emit("refused", connection, f"connection refused: {end.reason}", fields)
-
-    def _emit(
-        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
-    ) -> None:
-        """Emit an event of a connection. It holds no reference to the connection, so that a closed one can be freed."""
-        principal, dialect = connection.principal, connection.dialect
-        event = FeedEvent(
-            kind=kind,
-            at=self.clock.now(),
-            text=text,
-            tenant=principal.tenant,
-            recipient=principal.recipient,
-            topic=topic,
-            connection=connection.id,
-            trace=fields.get("request_id"),
-            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
-        )
-        self.feed.emit(event)
-
-    def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
-        """Emit the refusal of a connection to a namespace, which has no id."""
-        reason = cut(fields["reason"], MAX_LISTED)
-        event = FeedEvent(
-            kind="refused",
-            at=self.clock.now(),
-            text=f"connection to {fields['namespace']} refused: {reason}",
-            tenant=principal.tenant,
-            recipient=principal.recipient,
-            fields={**fields, "reason": reason, **_present(origin=origin and cut(origin, MAX_LISTED))},
-        )
-        self.feed.emit(event)
-
-
-def _present(**fields: Any) -> dict[str, Any]:
+def present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _served(request: LoggedRequest, now: int) -> ServedRequest:
+def served(request: LoggedRequest, now: int) -> ServedRequest:
     """Return what the list keeps of a completed request. Its texts are cut, and its network is read only when it is shown."""
     scope, state, status, code = request.scope, request.state, request.status or 0, request.code
     path, caller, client = cut(state["logged_path"], MAX_LISTED), request.caller, scope.get("client")
@@ -301,7 +204,7 @@ REQUEST_FIELDS = [
 ]
 
 
-def _request_event(served: ServedRequest) -> FeedEvent:
+def event(served: ServedRequest) -> FeedEvent:
     fields: dict[str, Any] = {name: getattr(served, name) for name in REQUEST_FIELDS}
     fields["errors"] = [{"field": one.field, "message": one.message} for one in served.errors] or None
     return FeedEvent(
@@ -311,13 +214,8 @@ def _request_event(served: ServedRequest) -> FeedEvent:
         tenant=served.tenant or "",
         recipient=served.recipient,
         trace=served.id,
-        fields=_present(**fields),
+        fields=present(**fields),
     )
-
-
-def why(end: CloseReason) -> dict[str, Any]:
-    """Return the code and the reason of a close as fields."""
-    return {"code": end.code, "reason": end.reason}
 
 
 class ObservedCalls:

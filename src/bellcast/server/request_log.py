@@ -6,12 +6,15 @@ ids (`sid=`) and signatures (`auth_signature=`). Events are not logged."""
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 
+from bellcast.auth import origins
 from bellcast.console.live_feed import LiveFeed
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http import Receive, Scope, Send
@@ -20,10 +23,20 @@ from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_response import is_handshake
+from bellcast.live.topic_access import TopicRefused
 from bellcast.live.wiring import LiveSession
-from bellcast.live_feed import STATE, AccessLog, is_refusal
+from bellcast.live_feed import STATE, AccessLog, FeedEvent, FeedKind, cut, is_refusal
+from bellcast.server import request_feed
 from bellcast.server.middleware import request_id
-from bellcast.server.request_feed import MAX_PATH, SWITCHING_PROTOCOLS, LoggedRequest, RequestFeed, why
+from bellcast.server.request_feed import (
+    MAX_LISTED,
+    MAX_PATH,
+    MAX_REFUSED_TOPICS,
+    SWITCHING_PROTOCOLS,
+    UNLISTED_ROUTES,
+    LoggedRequest,
+    present,
+)
 
 log = structlog.get_logger("bellcast.requests")
 
@@ -42,8 +55,8 @@ class RequestLog:
 
     def __init__(self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog]) -> None:
         self._clock = clock
+        self._feed = feed
         self._logged = logged
-        self.feed = RequestFeed(feed, clock)
 
     async def serve(
         self,
@@ -70,7 +83,7 @@ class RequestLog:
             if request.status is not None and not (
                 request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)
             ):
-                self.feed.served(request)
+                self._list(request)
                 if self._logged() != "off":
                     is_error = is_refusal(request.status, request.reason)
                     self._write("request_served", lambda: request.fields, is_error=is_error)
@@ -83,45 +96,99 @@ class RequestLog:
             is_error=True,
         )
 
+    def _list(self, request: LoggedRequest) -> None:
+        """Keep a completed request, and emit its event."""
+        served = request_feed.served(request, self._clock.now())
+        by_operator, is_safe = served.operator is not None, served.method in origins.SAFE_METHODS
+        # Pages of the console poll constantly, and would fill the lists that they show.
+        is_reading = by_operator and is_safe and not served.is_refused
+        # The page asks whether there is a session, and shows the sign-in form if not.
+        is_question = is_safe and served.route == "/v1/me" and served.status == HTTPStatus.UNAUTHORIZED
+        if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
+            self._feed.add_request(served)
+            if served.is_refused:
+                self._feed.emit(request_feed.event(served))
+            else:
+                self._feed.emit_later("request", served.tenant or "", partial(request_feed.event, served))
+        if by_operator and not is_safe:
+            event = FeedEvent(
+                kind="operator",
+                at=served.at,
+                text=f"{served.operator}: {served.method} {served.path}",
+                tenant=served.tenant or "",
+                trace=served.id,
+                fields={"operator": served.operator, "status": served.status, "address": served.address},
+            )
+            self._feed.emit(event)
+
     # --- live connections
 
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
-        session, request, path, request_id = connection.session, None, None, None
+        session, dialect, request, carrier = connection.session, connection.dialect, None, {}
         if session is not None:  # opened by a packet, so independent of the request that transported it
-            path = session.request.path
-        elif (request := _becoming_connection()) is not None:
-            path, request_id = request.state["logged_path"], request.state["request_id"]
-        self.feed.opened(connection, path, request_id)
+            source = {"path": session.request.path}
+            carrier = source | {"session": _session(session)}
+        else:
+            request = _becoming_connection()
+            source = _source(request)
+        source |= present(origin=connection.origin)
+        self._emit("connect", connection, f"connected by {dialect.protocol} over {dialect.transport}", source)
         if self._logged() == "all":
-            carrier = {} if session is None else {"path": path, "session": _session(session)}
-            fields = carrier | _fields(request, connection.dialect.transport) | _client_fields(connection)
+            fields = carrier | _fields(request, dialect.transport) | _client_fields(connection)
             self._write("connection_opened", lambda: fields)
 
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""
         end = connection.close_reason or CONNECTION_LOST
-        lasted = {"ms": self._clock.now() - connection.connected_at}
-        self.feed.closed(connection, end)
+        ended = why(end) | {"ms": self._clock.now() - connection.connected_at}
+        self._emit("disconnect", connection, f"disconnected: {end.reason}", ended)
 
         def fields() -> dict[str, Any]:
             session = {"session": _session(connection.session)} if connection.session is not None else {}
-            return session | _client_fields(connection) | why(end) | lasted
+            return session | _client_fields(connection) | ended
 
         self._write("connection_closed", fields)
 
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _becoming_connection()
-        state = {} if request is None else request.state
-        self.feed.refused(
-            connection, end, {"path": state["logged_path"], "request_id": state["request_id"]} if state else {}
-        )
+        source = _source(request) | present(origin=connection.origin)
+        self._emit("refused", connection, f"connection refused: {end.reason}", why(end) | source)
 
         def fields() -> dict[str, Any]:
             return _fields(request, "websocket") | _client_fields(connection) | why(connection.dialect.close_event(end))
 
         self._write("connection_refused", fields, is_error=True)
+
+    def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        """Feed the topics that a connection begins to follow. They are not logged."""
+        for topic in topics:
+            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
+
+    def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
+        """Feed the topics that a connection may not follow. They are not logged."""
+        for one in refused[:MAX_REFUSED_TOPICS]:
+            fields = {"code": one.code, "detail": one.message}
+            self._emit("refused", connection, f"may not follow {one.topic}", fields, one.topic)
+
+    def _emit(
+        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
+    ) -> None:
+        """Emit an event of a connection. It holds no reference to the connection, so that a closed one can be freed."""
+        principal, dialect = connection.principal, connection.dialect
+        event = FeedEvent(
+            kind=kind,
+            at=self._clock.now(),
+            text=text,
+            tenant=principal.tenant,
+            recipient=principal.recipient,
+            topic=topic,
+            connection=connection.id,
+            trace=fields.get("request_id"),
+            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+        )
+        self._feed.emit(event)
 
     # --- sessions that carry several connections
 
@@ -146,8 +213,17 @@ class RequestLog:
             "reason": reason,
         }
         if is_fed:
-            request = session.request
-            self.feed.namespace_refused(principal, fields | {"path": request.path}, request.header(b"origin"))
+            origin, short = session.request.header(b"origin"), cut(reason, MAX_LISTED)
+            source = present(path=session.request.path, origin=origin and cut(origin, MAX_LISTED))
+            event = FeedEvent(
+                kind="refused",
+                at=self._clock.now(),
+                text=f"connection to {fields['namespace']} refused: {short}",
+                tenant=principal.tenant,
+                recipient=principal.recipient,
+                fields={**fields, "reason": short, **source},
+            )
+            self._feed.emit(event)
         self._write("connection_refused", lambda: fields | {"session": _session(session)}, is_error=True)
 
     def _write(self, event: str, fields: Callable[[], dict[str, Any]], *, is_error: bool = False) -> None:
@@ -161,6 +237,16 @@ def _becoming_connection() -> LoggedRequest | None:
     if request is not None:
         request.has_connection = True
     return request
+
+
+def why(end: CloseReason) -> dict[str, Any]:
+    """Return the code and the reason of a close as fields."""
+    return {"code": end.code, "reason": end.reason}
+
+
+def _source(request: LoggedRequest | None) -> dict[str, str]:
+    """Return the path and the id of a request, if it is known."""
+    return {} if request is None else {"path": request.state["logged_path"], "request_id": request.state["request_id"]}
 
 
 def _fields(request: LoggedRequest | None, transport: str) -> dict[str, Any]:
