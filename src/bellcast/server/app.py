@@ -100,7 +100,6 @@ class App:
         # Copies, because settings in the database change them; the defaults and other apps must not change.
         settings = deepcopy(settings)
         self.settings = settings
-        self._defined = workflows = workflows or Workflows()
         self.project = project
         self.handoff = handoff
         self._worker_metrics = None if handoff is None else WorkerMetrics(handoff.folder)
@@ -109,7 +108,7 @@ class App:
             settings,
             project,
             keys,
-            workflows,
+            workflows or Workflows(),
             test_clock,
             lambda stream: self.hub.subscriptions.total(stream),  # noqa: PLW0108  the hub is built below
         )
@@ -117,7 +116,7 @@ class App:
         self._node_settings = NodeSettings(Documents(self.db), parts.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
-        self._operators = operator_services(parts, settings, project) if settings.server.console else {}
+        self._operators = operator_services(parts) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self.request_log = RequestLog(parts.real_clock, self.feed, lambda: settings.server.logged_requests)
         self._time_travel = (
@@ -162,8 +161,6 @@ class App:
         app = ObservedCalls(handlers or callback, self.feed, parts.real_clock)
         self._live = LiveEdge(
             parts,
-            settings,
-            self.project,
             authenticator,
             app,
             lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
@@ -430,7 +427,7 @@ class App:
         await self._live.reload()
         await self._parts.channels.open()
         await maintenance.expire(self.engines)
-        await self._parts.workflows.define(self._defined.definitions)
+        await self._parts.workflows.define()
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
         await self._parts.quotas.load()

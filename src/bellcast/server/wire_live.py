@@ -12,7 +12,6 @@ from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http import ASGIApp
-from bellcast.kernel.identities import Project
 from bellcast.live import dialects
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, Spawn
@@ -40,7 +39,6 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
 from bellcast.server.wire_parts import ServerParts
-from bellcast.settings import Settings
 
 # Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
 RESERVED_FILES = 256
@@ -71,8 +69,6 @@ class LiveEdge:
     def __init__(
         self,
         parts: ServerParts,
-        settings: Settings,
-        project: Project,
         authenticator: Authenticator,
         app: CallBackend,
         announce: Callable[[], Awaitable[None]],
@@ -82,7 +78,7 @@ class LiveEdge:
         spawn: Spawn,
         siblings: SocketHandoff | None,
     ) -> None:
-        engines, clock = parts.engines, parts.real_clock
+        engines, clock, settings = parts.engines, parts.real_clock, parts.settings
         config = LiveConfig(
             limits=settings.limits,
             default_connections=default_connections(),
@@ -123,7 +119,7 @@ class LiveEdge:
             survey=self.survey,
             config=config,
             settings=settings.dialects,
-            project=project,
+            project=parts.project,
             authenticator=authenticator,
             admission=Admission(engines, self.hub, config, authenticator),
             app=app,

@@ -1,7 +1,7 @@
 """Wires the parts that need no connections: store, broker, channels, workflows, jobs, their shared engines, and the sign-in of
 operators."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,22 +90,12 @@ ENCRYPTED_FIELDS = {
 class Channels:
     """The parts of the channels outside the inbox."""
 
-    def __init__(
-        self,
-        parts: "ServerParts",
-        project: Project,
-        keys: EncryptionKeys,
-        pace: Scheduler,
-        *,
-        runs_jobs: bool,
-    ) -> None:
+    def __init__(self, parts: "ServerParts") -> None:
         db, clock, config, new_id = parts.db, parts.clock, parts.channel_config, parts.new_id
         clients, jobs, feed, real_clock = parts.clients, parts.jobs, parts.feed, parts.real_clock
-        self._parts = parts
-        self._runs_jobs = runs_jobs
+        self._parts, keys, project = parts, parts.keys, parts.project
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
         self.secrets = StoredSecrets(Documents(db), clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
-        self._has_ring = keys.is_ring
         # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
         # keys must not change it.
         self.vapid_key = VapidKey(lambda: push.project_key(keys.identity.encode()))
@@ -128,7 +118,7 @@ class Channels:
         delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
         digests = Digests(db, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
         jobs.register_pages(JobKind(messages.JOB_KIND, delivery.run_page))
-        jobs.register(sends.FANOUT_JOB_KIND, SendFanout(db, clock, self.router, pace).run)
+        jobs.register(sends.FANOUT_JOB_KIND, SendFanout(db, clock, self.router, parts.pace).run)
         jobs.register(messages.DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
@@ -146,14 +136,14 @@ class Channels:
     async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
         """Return the channels without a provider. A process without jobs returns none, because the settings of
         delivering processes may have providers."""
-        if not self._runs_jobs:
+        if self._parts.settings.server.no_jobs:
             return frozenset()
         return frozenset([one for one in channels if one != "inbox" and not await self._find(tenant, one)])
 
     async def open(self) -> None:
         """Load the key that identifies the server to push services. With a key ring, it is derived from the first key
         and stored, because the ring's keys are rotated."""
-        if self._has_ring:
+        if self._parts.keys.is_ring:
             self.vapid_key = await load_push_identity(
                 Documents(self._parts.db), self._parts.clock, self.encryption, self.vapid_key
             )
@@ -191,26 +181,22 @@ async def load_push_identity(documents: Documents, clock: Clock, encryption: Enc
 class WorkflowParts:
     """The parts of workflows."""
 
-    def __init__(
-        self,
-        parts: "ServerParts",
-        settings: Settings,
-        project: Project,
-        defined: Workflows,
-        pace: Scheduler,
-    ) -> None:
-        db, clock, jobs = parts.db, parts.clock, parts.jobs
-        router, limits, config = parts.channels.router, settings.limits, settings.channels
+    def __init__(self, parts: "ServerParts") -> None:
+        db, clock, jobs, pace, defined = parts.db, parts.clock, parts.jobs, parts.pace, parts.defined
+        router, limits, config = parts.channels.router, parts.settings.limits, parts.settings.channels
 
         def engines() -> Engines:
             return parts.engines
 
+        self._defined = defined
         self.workflow_catalog = WorkflowCatalog(db, clock)
         self.triggers = Triggers(router, self.workflow_catalog, clock)
         http, functions = parts.clients.guarded(), defined.functions
-        calls = StepCalls(http, clock, parts.real_clock, project, functions, lambda: config.retries, jobs.destinations)
+        calls = StepCalls(
+            http, clock, parts.real_clock, parts.project, functions, lambda: config.retries, jobs.destinations
+        )
         steps = RunSteps(self.workflow_catalog.current, Runs(db).counter, self.triggers, limits)
-        shares_runs = adapters.is_shared(settings.store)
+        shares_runs = adapters.is_shared(parts.settings.store)
         executor = RunExecutor(db, parts.broker, self.triggers, steps, calls, pace, parts.feed, shares_runs=shares_runs)
         jobs.register_pages(
             JobKind(
@@ -227,8 +213,9 @@ class WorkflowParts:
         self.sources = Sources(engines, self.triggers, limits)
         jobs.register(schedules.JOB_KIND, partial(schedule_firing.run, self.schedules), is_timed=True)
 
-    async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
+    async def define(self) -> None:
         """Make the workflows defined in code current. Raises SettingsError for an invalid one."""
+        definitions = self._defined.definitions
         self.workflow_catalog.expected = frozenset(definitions)
         for key, definition in definitions.items():
             try:
@@ -251,6 +238,7 @@ class ServerParts:
         test_clock: TestClock | None,
         followers: Callable[[Stream], int],
     ) -> None:
+        self.settings, self.project, self.keys, self.defined = settings, project, keys, workflows
         # Tokens, signatures, connections and rates use the system time even with a test clock, because other servers
         # check them by theirs.
         self.real_clock = real_clock = SystemClock()
@@ -272,9 +260,9 @@ class ServerParts:
         if settings.channels.public_url is None:  # links use the address that the server listens on
             local = credentials.listening(settings.server.host, settings.server.port)
             self.channel_config = msgspec.structs.replace(settings.channels, public_url=credentials.reachable(local))
-        pace = Scheduler()
-        self.channels = Channels(self, project, keys, pace, runs_jobs=not settings.server.no_jobs)
-        self.workflows = WorkflowParts(self, settings, project, workflows, pace)
+        self.pace = Scheduler()
+        self.channels = Channels(self)
+        self.workflows = WorkflowParts(self)
         self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
         self.engines = Engines(
             db=self.db,
@@ -290,14 +278,15 @@ class ServerParts:
             scheduler=self.workflows.schedules,
             reactions=self.workflows.sources,
             feed=self.feed,
-            pace=pace,
+            pace=self.pace,
             followers=followers,
         )
         self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.engines, real_clock))
 
 
-def operator_services(parts: ServerParts, settings: Settings, project: Project) -> dict[type[Any], Any]:
+def operator_services(parts: ServerParts) -> dict[type[Any], Any]:
     """Return what operators sign in with, by its types: sessions, passkeys and the identity provider."""
+    settings, project = parts.settings, parts.project
     server, db, clock, new_id = settings.server, parts.db, parts.real_clock, parts.engines.new_id
     # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
     current, *previous = [one.secret.encode() for one in project.accepted]
