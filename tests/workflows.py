@@ -106,6 +106,7 @@ class WorkflowWorld:
         delivery = MessageDelivery(store, clock, self._providers, release, WebhookSink(), self.reports)
         self.runner.register_pages(JobKind(JOB_KIND, delivery.run_page))
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
+        store_settings = SimpleNamespace(url="postgresql://" if shares_runs else None)
         self._parts: Any = SimpleNamespace(
             db=store,
             broker=broker,
@@ -116,11 +117,12 @@ class WorkflowWorld:
             feed=NO_FEED,
             clients=SimpleNamespace(guarded=lambda: self.http),
             channels=SimpleNamespace(router=self.router, catalog=self.catalog),
+            settings=SimpleNamespace(limits=Limits(), channels=config, store=store_settings),
+            project=PROJECT,
+            defined=SimpleNamespace(functions={} if functions is None else functions, tasks=tasks or {}),
+            pace=self.pace,
         )
-        store_settings = SimpleNamespace(url="postgresql://" if shares_runs else None)
-        settings: Any = SimpleNamespace(limits=Limits(), channels=config, store=store_settings)
-        defined: Any = SimpleNamespace(functions={} if functions is None else functions, tasks=tasks or {})
-        self.workflows = WorkflowParts(self._parts, settings, PROJECT, defined, self.pace)
+        self.workflows = WorkflowParts(self._parts)
         self.engines = idle_context(
             db=store,
             broker=broker,

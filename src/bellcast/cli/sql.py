@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -151,13 +151,13 @@ def status(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
 @options.command(sql, cls=SqlCommand)
 def retry(ctx: typer.Context, which: UrlAndRow = None) -> Iterator[Any]:
     """Put refused rows back into the outbox."""
-    yield from _end_refusals(ctx, which, "retry", "retried", "put back")
+    yield from _end_refusals(ctx, which, is_retry=True)
 
 
 @options.command(sql, cls=SqlCommand)
 def discard(ctx: typer.Context, which: UrlAndRow = None) -> Iterator[Any]:
     """Delete refused rows."""
-    yield from _end_refusals(ctx, which, "discard", "discarded", "deleted")
+    yield from _end_refusals(ctx, which, is_retry=False)
 
 
 @options.command(sql, cls=SqlCommand, epilog=WATCHES)
@@ -266,9 +266,7 @@ def _kinds(value: str) -> tuple[Any, ...]:
     return _list(value)
 
 
-def _end_refusals(
-    ctx: typer.Context, which: list[str] | None, name: Literal["retry", "discard"], key: str, action: str
-) -> Iterator[Any]:
+def _end_refusals(ctx: typer.Context, which: list[str] | None, *, is_retry: bool) -> Iterator[Any]:
     """Retry or discard the row that the arguments name, or all, and print their number."""
     from bellcast.outbox import tables
 
@@ -278,10 +276,11 @@ def _end_refusals(
     if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
         raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
     row = int(rows[0]) if rows else None
-    end = {"retry": tables.retry, "discard": tables.discard}[name]
-    count = _run(ctx, next(iter(urls), None), lambda connection: end(connection, row))
-    yield {key: count}
-    console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")
+    count = _run(
+        ctx, next(iter(urls), None), lambda connection: tables.end_refusals(connection, row, is_retry=is_retry)
+    )
+    yield {"retried" if is_retry else "discarded": count}
+    console.done(f"{count} {'row was' if count == 1 else 'rows were'} {'put back' if is_retry else 'deleted'}.")
 
 
 def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:

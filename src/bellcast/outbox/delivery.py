@@ -3,7 +3,8 @@
 An unreadable or forbidden row is refused with a reason, without affecting the others. A row whose `send_at` passed while it
 waited is sent immediately. If the store is unavailable, the batch stops and its remaining rows stay in the outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from itertools import chain, groupby
 from typing import Any, TypeVar
 
@@ -85,7 +86,7 @@ class Delivery(Struct, eq=False):
                 continue
             for row in group:
                 if outcome.stopped is None:
-                    _record(outcome, row, await self._publish_row(row))
+                    _record(outcome, row, await self._attempt(self._publish(row)))
         return outcome
 
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
@@ -98,60 +99,54 @@ class Delivery(Struct, eq=False):
                 drafts.append(draft if has_key else replace(draft, idempotency_key=f"outbox {row.key}"))
             except Invalid as refusal:
                 drafts.append(refusal)
+        errors: list[BellcastError | None] = []
         try:
             results = await sending.BulkSend(self.engines, self.limits, allows_past=True).send(drafts)
+            errors += [one if isinstance(one, BellcastError) else None for one in results]
         except BellcastError as refusal:
-            results = [refusal] * len(rows)
+            errors += [refusal] * len(rows)
         except Exception:
             log.exception("outbox_batch_failed")
+            send = partial(sending.send, self.engines, self.limits, allows_past=True)
             # Each row alone, up to the first for which the store fails, so that no later row overtakes it.
-            results = []
             for one in drafts:
-                results.append(one if isinstance(one, BellcastError) else await self._send_one(one))
-                if isinstance(results[-1], STORE_FAILURES):
+                errors.append(one if isinstance(one, BellcastError) else await self._attempt(send(one)))
+                if isinstance(errors[-1], STORE_FAILURES):
                     break
-        for row, result in zip(rows, results, strict=False):
-            _record(outcome, row, result if isinstance(result, BellcastError) else None)
+        for row, error in zip(rows, errors, strict=False):
+            _record(outcome, row, error)
 
-    async def _send_one(self, draft: Draft) -> bytes | BellcastError:
+    async def _attempt(self, work: Awaitable[object]) -> BellcastError | None:
+        """Return the error of a failure; Unavailable if the store does not respond. One row must not block those behind it."""
         try:
-            return await sending.send(self.engines, self.limits, draft, allows_past=True)
+            await work
         except BellcastError as refusal:
             return refusal
-        except Exception as failure:  # noqa: BLE001  one row must not block those behind it
-            return await self._classify(failure)
-
-    async def _classify(self, failure: Exception) -> BellcastError:
-        """Return Unavailable if the store does not respond, else the error for which the row is refused."""
-        log.error("outbox_row_failed", exc_info=failure)
-        try:
-            await self.engines.db.ping()
-        except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
-            return Unavailable(f"The store cannot be used: {error}.")
-        return BellcastError(f"unexpected error: {type(failure).__name__}")
-
-    async def _publish_row(self, row: OutboxRow) -> BellcastError | None:
-        """Publish the row's live events, or trigger its workflow. Return the error of a failure."""
-        try:
-            if row.kind == "trigger":
-                trigger = _decoded(row, _trigger)
-                wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
-                triggers.check(wanted, self.limits)
-                await self.trigger(trigger.workflow, wanted)
-                return None
-            if row.kind == "change":
-                drafts = table_watch.events(_decoded(row, _change), self.limits.event_data)
-            else:
-                drafts = [_decoded(row, _event)]
-            for draft in drafts:
-                topic_types.check(draft, self.limits)
-            published = [topic_types.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
-            await publishing.publish(self.engines, *chain.from_iterable(published), key=row.key)
-        except BellcastError as refusal:
-            return refusal
-        except Exception as failure:  # noqa: BLE001  as in _send_one
-            return await self._classify(failure)
+        except Exception as failure:
+            log.exception("outbox_row_failed")
+            try:
+                await self.engines.db.ping()
+            except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
+                return Unavailable(f"The store cannot be used: {error}.")
+            return BellcastError(f"unexpected error: {type(failure).__name__}")
         return None
+
+    async def _publish(self, row: OutboxRow) -> None:
+        """Publish the row's live events, or trigger its workflow."""
+        if row.kind == "trigger":
+            trigger = _decoded(row, _trigger)
+            wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
+            triggers.check(wanted, self.limits)
+            await self.trigger(trigger.workflow, wanted)
+            return
+        if row.kind == "change":
+            drafts = table_watch.events(_decoded(row, _change), self.limits.event_data)
+        else:
+            drafts = [_decoded(row, _event)]
+        for draft in drafts:
+            topic_types.check(draft, self.limits)
+        published = [topic_types.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
+        await publishing.publish(self.engines, *chain.from_iterable(published), key=row.key)
 
 
 def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:

@@ -39,6 +39,15 @@ SELECT count(*) FILTER (WHERE due_at <= now()),
   count(*) FILTER (WHERE due_at > now())
 FROM bellcast.outbox
 """
+DISCARD = """
+WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING 1) SELECT count(*) FROM deleted
+"""
+RETRY = """
+WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING *), restored AS (
+  INSERT INTO bellcast.outbox (key, kind, payload, written_at)
+  SELECT key, kind, payload, written_at FROM deleted ORDER BY id RETURNING 1
+) SELECT count(*) FROM restored
+"""
 
 
 @asynccontextmanager
@@ -198,31 +207,10 @@ async def read_status(connection: asyncpg.Connection) -> Status:
     )
 
 
-async def retry(connection: asyncpg.Connection, id: int | None) -> int:
-    """Put one or all refused rows back at the end of the outbox with their keys, and return their number."""
-    return await _count_moved(
-        connection,
-        "WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING *), restored AS ("
-        " INSERT INTO bellcast.outbox (key, kind, payload, written_at)"
-        " SELECT key, kind, payload, written_at FROM deleted ORDER BY id RETURNING 1"
-        ") SELECT count(*) FROM restored",
-        id,
-    )
-
-
-async def discard(connection: asyncpg.Connection, id: int | None) -> int:
-    """Delete one or all refused rows and return their number."""
-    return await _count_moved(
-        connection,
-        "WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING 1)"
-        " SELECT count(*) FROM deleted",
-        id,
-    )
-
-
-async def _count_moved(connection: asyncpg.Connection, statement: str, id: int | None) -> int:
+async def end_refusals(connection: asyncpg.Connection, id: int | None, *, is_retry: bool) -> int:
+    """Put one or all refused rows back at the end of the outbox with their keys, or delete them; return their number."""
     await check_installed(connection)
-    count = int(await connection.fetchval(statement, id))
+    count = int(await connection.fetchval(RETRY if is_retry else DISCARD, id))
     if id is not None and count == 0:
         raise NotFound(f"There is no refused row {id}.")
     return count
