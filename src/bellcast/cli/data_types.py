@@ -4,10 +4,9 @@ Schemas of objects."""
 import json
 import keyword
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -85,35 +84,35 @@ class TypedObject(NamedTuple):
     is_required: bool
 
 
-class Declarations(ABC):
+class Language(NamedTuple):
+    """How a language writes types. `literal` returns the type of these values, None if it has none, and `declare` the declaration
+    of an object with fields."""
+
+    scalars: Mapping[str, str]
+    anything: str
+    list_of: str
+    map_of: str
+    reserved: Iterable[str]
+    literal: Callable[[Sequence[Any]], str | None]
+    declare: Callable[[str, Sequence[FieldOfType]], str]
+
+
+class Declarations:
     """Turns schemas into code of a language. Objects get names; a name that is taken gets a number."""
 
-    scalars: ClassVar[Mapping[str, str]]
-    anything: ClassVar[str]
-    list_of: ClassVar[str]
-    map_of: ClassVar[str]
-    reserved: ClassVar[Iterable[str]]
-
-    def __init__(self) -> None:
+    def __init__(self, language: Language) -> None:
         self.declared: list[str] = []
-        self._names = set(self.reserved)
+        self._language = language
+        self._names = set(language.reserved)
         self._known: dict[str, str] = {}
-
-    @abstractmethod
-    def literal(self, values: Sequence[Any]) -> str | None:
-        """Return the type of these values; None if the language has none."""
-
-    @abstractmethod
-    def declare(self, name: str, fields: list[FieldOfType]) -> str:
-        """Return the declaration of an object with fields."""
 
     def subjects(self, schemas: Mapping[str, Any]) -> list[TypedObject]:
         """Return the types of the data of objects by key, in the order of their keys."""
         found = []
         for key, schema in sorted(schemas.items()):
-            is_object = isinstance(schema, Mapping) and "properties" in schema and schema.get("type") == "object"
             data, text = None, json.dumps(schema, sort_keys=True)
-            if is_object:  # equal schemas are declared once
+            if isinstance(schema, Mapping) and "properties" in schema and schema.get("type") == "object":
+                # Equal schemas are declared once.
                 data = self._known.get(text) or self.type_of(schema, _pascal(key) or "Data")
                 self._known[text] = data
             found.append(TypedObject(key, data, is_required=bool(data and schema.get("required"))))
@@ -122,27 +121,26 @@ class Declarations(ABC):
     def type_of(self, schema: Any, name: str) -> str:
         """Return the code of a schema's type. `name` is that of an object without one."""
         if not isinstance(schema, Mapping):
-            return self.anything
-        if "const" in schema or "enum" in schema:
-            values = [schema["const"]] if "const" in schema else schema["enum"]
-            if values and (literal := self.literal(values)) is not None:
-                return literal
-        for several in ("anyOf", "oneOf"):
-            if schema.get(several):
-                return self._union(self.type_of(one, name) for one in schema[several])
-        types = schema.get("type")
-        if types is None and "properties" in schema:
-            types = "object"
-        names = types if isinstance(types, list) else [types]
-        return self._union(self._of_type(schema, one, name) for one in names)
+            return self._language.anything
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        if values and (literal := self._language.literal(values)) is not None:
+            return literal
+        several = schema.get("anyOf") or schema.get("oneOf")
+        types = schema.get("type") or ("object" if "properties" in schema else None)
+        if several:
+            parts = [self.type_of(one, name) for one in several]
+        else:
+            parts = [self._of_type(schema, one, name) for one in (types if isinstance(types, list) else [types])]
+        anything = self._language.anything
+        return anything if anything in parts else " | ".join(dict.fromkeys(parts))
 
     def _of_type(self, schema: Mapping[str, Any], type: Any, name: str) -> str:
         if type == "array":
-            return self.list_of.format(self.type_of(schema.get("items"), f"{name}Item"))
+            return self._language.list_of.format(self.type_of(schema.get("items"), f"{name}Item"))
         if type != "object":
-            return self.scalars.get(type, self.anything)
+            return self._language.scalars.get(type, self._language.anything)
         if not schema.get("properties"):
-            return self.map_of.format(self.type_of(schema.get("additionalProperties"), f"{name}Value"))
+            return self._language.map_of.format(self.type_of(schema.get("additionalProperties"), f"{name}Value"))
         # Another subject may have the same name.
         number, own = 1, name
         while own in self._names:
@@ -154,12 +152,8 @@ class Declarations(ABC):
             (key, self.type_of(inner, own + _pascal(key)), key in required)
             for key, inner in schema["properties"].items()
         ]
-        self.declared.append(self.declare(own, fields))
+        self.declared.append(self._language.declare(own, fields))
         return own
-
-    def _union(self, types: Iterable[str]) -> str:
-        unique = list(dict.fromkeys(types))
-        return self.anything if self.anything in unique else " | ".join(unique)
 
 
 def _pascal(key: str) -> str:
@@ -172,6 +166,20 @@ def _pascal(key: str) -> str:
 
 def _python_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)
+
+
+def _python_literal(values: Sequence[Any]) -> str | None:
+    if not all(value is None or isinstance(value, str | bool | int) for value in values):
+        return None
+    return f"Literal[{', '.join(_python_text(one) if isinstance(one, str) else repr(one) for one in values)}]"
+
+
+def _typed_dict(name: str, fields: Sequence[FieldOfType]) -> str:
+    shown = [(key, type if is_required else f"NotRequired[{type}]") for key, type, is_required in fields]
+    if all(NAME.fullmatch(key) and not keyword.iskeyword(key) and not key.startswith("__") for key, _ in shown):
+        return "\n".join([f"class {name}(TypedDict):", *(f"    {key}: {type}" for key, type in shown)])
+    lines = [f"    {_python_text(key)}: {type}," for key, type in shown]
+    return "\n".join([f'{name} = TypedDict("{name}", {{', *lines, "})"])
 
 
 PYTHON_HEAD = '''\
@@ -197,85 +205,62 @@ class TriggerOptions(TypedDict, total=False):
 '''
 
 
-class PythonDeclarations(Declarations):
-    """Declares objects as TypedDict."""
-
-    scalars: ClassVar = {"string": "str", "number": "float", "integer": "int", "boolean": "bool", "null": "None"}
-    anything = "Any"
-    list_of = "list[{}]"
-    map_of = "dict[str, {}]"
-    reserved = (
+PYTHON = Language(
+    scalars={"string": "str", "number": "float", "integer": "int", "boolean": "bool", "null": "None"},
+    anything="Any",
+    list_of="list[{}]",
+    map_of="dict[str, {}]",
+    reserved=(
         *("Any", "Literal", "NotRequired", "TypedDict", "Unpack", "Mapping", "AsyncBellcast", "Bellcast", "Moment"),
         *("OtherContent", "Sent", "Target", "Triggered", "TriggerOptions", "TypedAsyncBellcast", "TypedBellcast"),
         *("None", "True", "False"),
-    )
-
-    def literal(self, values: Sequence[Any]) -> str | None:
-        if not all(value is None or isinstance(value, str | bool | int) for value in values):
-            return None
-        return f"Literal[{', '.join(_python_text(one) if isinstance(one, str) else repr(one) for one in values)}]"
-
-    def declare(self, name: str, fields: list[FieldOfType]) -> str:
-        shown = [(key, type if is_required else f"NotRequired[{type}]") for key, type, is_required in fields]
-        if all(NAME.fullmatch(key) and not keyword.iskeyword(key) and not key.startswith("__") for key, _ in shown):
-            return "\n".join([f"class {name}(TypedDict):", *(f"    {key}: {type}" for key, type in shown)])
-        lines = [f"    {_python_text(key)}: {type}," for key, type in shown]
-        return "\n".join([f'{name} = TypedDict("{name}", {{', *lines, "})"])
+    ),
+    literal=_python_literal,
+    declare=_typed_dict,
+)
 
 
 def python(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
     """Return the Python module of the schemas of workflows and types, by their keys; None is no schema."""
-    declarations = PythonDeclarations()
+    declarations = Declarations(PYTHON)
     of_types, of_workflows = declarations.subjects(types), declarations.subjects(workflows)
     triggers = [
         f"workflow: Literal[{_python_text(one.key)}], to: Target, {_python_data(one)}, **options: Unpack[TriggerOptions]"
         for one in of_workflows
     ]
+    content = "idempotency_key: str | None = None, {}**content: Unpack[OtherContent]"
     sends = [
         f"to: Target, title: str | None = None, *, type: Literal[{_python_text(one.key)}], {_python_data(one)}, "
-        "idempotency_key: str | None = None, **content: Unpack[OtherContent]"
+        + content.format("")
         for one in of_types
     ]
-    sends += [_PYTHON_PLAIN] if of_types else []
-    classes = []
-    for name, base, start in (
-        ("TypedBellcast", "Bellcast", "def"),
-        ("TypedAsyncBellcast", "AsyncBellcast", "async def"),
-    ):
-        body = [
-            text
-            for method, result, signatures in (("trigger", "Triggered", triggers), ("notify", "Sent", sends))
-            if signatures
-            for text in _python_method(start, method, result, signatures)
+    if of_types:  # and a notification without a type
+        sends.append("to: Target, title: str | None = None, *, " + content.format("data: Mapping[str, Any] = ..., "))
+    parts = [PYTHON_HEAD, *(f"{one}\n" for one in declarations.declared)]
+    for base, start in (("Bellcast", "def"), ("AsyncBellcast", "async def")):
+        methods = [
+            *_python_method(start, "trigger", "Triggered", triggers),
+            *_python_method(start, "notify", "Sent", sends),
         ]
         doc = f'    """{base}, whose triggers and sends have typed data."""\n'
-        classes.append("\n".join([f"class {name}({base}):", doc, *body]).rstrip())
-    return "\n\n".join([PYTHON_HEAD, *(f"{one}\n" for one in (*declarations.declared, *classes))])
-
-
-_PYTHON_PLAIN = (
-    "to: Target, title: str | None = None, *, idempotency_key: str | None = None, data: Mapping[str, Any] = ..., "
-    "**content: Unpack[OtherContent]"
-)
+        parts.append("\n".join([f"class Typed{base}({base}):", doc, *methods]).rstrip() + "\n")
+    return "\n\n".join(parts)
 
 
 def _python_data(subject: TypedObject) -> str:
     return f"data: {subject.data or 'Mapping[str, Any]'}" + ("" if subject.is_required else " = ...")
 
 
-def _python_method(start: str, name: str, result: str, signatures: Sequence[str]) -> list[str]:
-    """Return the code of a method with these signatures. One alone is no overload."""
-    call = f"{'await ' if start != 'def' else ''}super().{name}(*args, **kwargs)"
+def _python_method(start: str, name: str, result: str, signatures: Sequence[str]) -> Iterator[str]:
+    """Yield the code of a method with these signatures. One alone is no overload."""
     ignore = "  # type: ignore[override]  # accepts the known keys only"
-    if len(signatures) == 1:
-        signatures = [*signatures, signatures[0]]
-    lines = []
-    for number, signature in enumerate(signatures):
-        lines += [
-            "    @overload" + ("" if number else ignore),
-            f"    {start} {name}(self, {signature}) -> {result}: ...",
-        ]
-    return [*lines, f"    {start} {name}(self, *args: Any, **kwargs: Any) -> Any:", f"        return {call}", ""]
+    for number, signature in enumerate(signatures if len(signatures) != 1 else [*signatures, *signatures]):
+        yield "    @overload" + ("" if number else ignore)
+        yield f"    {start} {name}(self, {signature}) -> {result}: ..."
+    if signatures:
+        yield f"    {start} {name}(self, *args: Any, **kwargs: Any) -> Any:"
+        yield f"        return {'await ' if start != 'def' else ''}super().{name}(*args, **kwargs)"
+        yield ""
 
 
 # --- TypeScript
@@ -285,50 +270,43 @@ def _typescript_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-class TypeScriptDeclarations(Declarations):
-    """Declares objects as type aliases."""
+def _typescript_literal(values: Sequence[Any]) -> str | None:
+    if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
+        return None
+    return " | ".join(_typescript_text(one) if isinstance(one, str) else json.dumps(one) for one in values)
 
-    scalars: ClassVar = {
-        "string": "string",
-        "number": "number",
-        "integer": "number",
-        "boolean": "boolean",
-        "null": "null",
-    }
-    anything = "unknown"
-    list_of = "Array<{}>"
-    map_of = "Record<string, {}>"
-    reserved = ("Record", "Array")
 
-    def literal(self, values: Sequence[Any]) -> str | None:
-        if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
-            return None
-        return " | ".join(_typescript_text(one) if isinstance(one, str) else json.dumps(one) for one in values)
+def _type_alias(name: str, fields: Sequence[FieldOfType]) -> str:
+    lines = [
+        f"  {key if NAME.fullmatch(key) else _typescript_text(key)}{'' if is_required else '?'}: {type};"
+        for key, type, is_required in fields
+    ]
+    return "\n".join([f"export type {name} = {{", *lines, "};"])
 
-    def declare(self, name: str, fields: list[FieldOfType]) -> str:
-        names = [
-            (key if NAME.fullmatch(key) else _typescript_text(key)) + "?" * (not needed) for key, _, needed in fields
-        ]
-        lines = [f"  {shown}: {type};" for shown, (_, type, _) in zip(names, fields, strict=True)]
-        return "\n".join([f"export type {name} = {{", *lines, "};"])
+
+TYPESCRIPT = Language(
+    scalars={"string": "string", "boolean": "boolean", "null": "null"} | dict.fromkeys(("number", "integer"), "number"),
+    anything="unknown",
+    list_of="Array<{}>",
+    map_of="Record<string, {}>",
+    reserved=("Record", "Array"),
+    literal=_typescript_literal,
+    declare=_type_alias,
+)
 
 
 def typescript(workflows: Mapping[str, Any], types: Mapping[str, Any]) -> str:
     """Return the TypeScript module of the schemas of workflows and types, by their keys; None is no schema."""
-    declarations = TypeScriptDeclarations()
-    of_both = {"TypeData": declarations.subjects(types), "WorkflowData": declarations.subjects(workflows)}
-    interfaces = [
-        "\n".join(
-            [
-                f"  interface {name} {{",
-                *(f"    {_typescript_text(one.key)}: {one.data or 'Record<string, unknown>'};" for one in subjects),
-                "  }",
-            ]
-        )
-        for name, subjects in of_both.items()
-    ]
+    declarations = Declarations(TYPESCRIPT)
+    lines = ["declare module 'bellcast/server' {"]
+    for name, schemas in (("TypeData", types), ("WorkflowData", workflows)):
+        fields = [
+            f"    {_typescript_text(one.key)}: {one.data or 'Record<string, unknown>'};"
+            for one in declarations.subjects(schemas)
+        ]
+        lines += [f"  interface {name} {{", *fields, "  }"]
     head = "// Types of the data of workflows and notification types. Written by `bellcast types typescript`."
-    module = "\n".join(["declare module 'bellcast/server' {", *interfaces, "}"])
+    module = "\n".join([*lines, "}"])
     return "\n\n".join([head, "import 'bellcast/server';", *declarations.declared, module]) + "\n"
 
 
