@@ -43,8 +43,6 @@ PERMANENT = frozenset({400, 409, 413, 422})
 PASSING = frozenset({408, 425, 429})
 # Recipient records of one request.
 RECORDS_PER_REQUEST = 1_000
-# Number of recently written addresses that are not written again.
-KNOWN_ADDRESSES = 10_000
 # Payload field with e-mail addresses and phone numbers of recipients, which are written to their records before the
 # send.
 ADDRESSES = "addresses"
@@ -69,7 +67,6 @@ class Relay:
         self._table = table
         self._bell = bell
         self._on_refused = on_refused
-        self._addresses: dict[tuple[str | None, str], Mapping[str, Any]] = {}
 
     def run(self) -> Round:
         """Send all due rows in the order of their ids. Stops at the first failure that is not the fault of a row."""
@@ -118,7 +115,11 @@ class Relay:
                     self._attempt(send, [row], done)
 
     def _notify(self, batch: Sequence[Row], done: Round) -> None:
-        self._write_addresses(batch)
+        addresses: dict[str | None, dict[str, Mapping[str, Any]]] = {}
+        for row in batch:
+            addresses.setdefault(row.payload.get("tenant"), {}).update(row.payload.get(ADDRESSES) or {})
+        for tenant, records in addresses.items():
+            write_addresses(self._bell, tenant, records)
         results = [self._at_once(*one) for one in zip(batch, self._bulk(batch), strict=True)]
         for row, result in zip(batch, results, strict=True):
             if result.error is None:
@@ -170,20 +171,6 @@ class Relay:
                     continue
                 done.sent[row.key] = []
             self._table.delete([row.id])
-
-    def _write_addresses(self, batch: Sequence[Row]) -> None:
-        """Keep the addresses of the recipients' records current, for sends by e-mail and SMS."""
-        changed: dict[str | None, dict[str, Mapping[str, Any]]] = {}
-        for row in batch:
-            tenant = row.payload.get("tenant")
-            for recipient, record in (row.payload.get(ADDRESSES) or {}).items():
-                if self._addresses.get((tenant, recipient)) != record:
-                    changed.setdefault(tenant, {})[recipient] = record
-        for tenant, records in changed.items():
-            write_addresses(self._bell, tenant, records)
-            self._addresses |= {(tenant, recipient): record for recipient, record in records.items()}
-        while len(self._addresses) > KNOWN_ADDRESSES:
-            del self._addresses[next(iter(self._addresses))]
 
     def _refuse(self, row: Row, reason: str, done: Round) -> None:
         log.error("outbox_row_refused id=%s error=%s", row.id, reason)

@@ -45,15 +45,10 @@ class Command(BaseCommand):
                 if done.failure is not None:
                     raise CommandError(f"Rows are still due: {done.failure}")
             else:
-                stopped = stop_event()
-                # An error of the first round is one of the configuration. Later, the relay waits for the database.
-                wait = self._round(alias)
+                refused.exists()  # an error here is one of the configuration; later, the relay waits for the database
+                stopped, wait = stop_event(), 0.0
                 while not stopped.wait(wait):
-                    try:
-                        wait = self._round(alias)
-                    except DatabaseError as error:
-                        self.stderr.write(f"The database is unavailable: {error}")
-                        wait = POLL_INTERVAL
+                    wait = self._round(alias)
         except (BellcastError, DatabaseError) as error:
             raise CommandError(str(error)) from error
 
@@ -61,6 +56,9 @@ class Command(BaseCommand):
         """Send the due rows; return the seconds until the next round."""
         try:
             done = relaying.send_due(alias)
+        except DatabaseError as error:
+            self.stderr.write(f"The database is unavailable: {error}")
+            return POLL_INTERVAL
         finally:
             connections[alias].close()
         self._report(done)
