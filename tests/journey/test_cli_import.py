@@ -66,7 +66,7 @@ def test_one_refused_row_is_counted_in_the_singular(bellcast_server, project, tm
 def test_file_without_a_format_is_refused(project, tmp_path):
     assert "pass --format" in bellcast("import", str(tmp_path / "old"), **project).err
     missing = bellcast("import", str(tmp_path / "old.csv"), **project)
-    assert (missing.status, "cannot be read" in missing.err) == (1, True)
+    assert (missing.status, "cannot be used: No such file or directory" in missing.err) == (1, True)
 
 
 def test_file_that_breaks_off_is_named(project, tmp_path):

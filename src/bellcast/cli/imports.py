@@ -6,7 +6,7 @@ import json as json_text
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import datetime, tzinfo
 from io import TextIOWrapper
 from pathlib import Path, PurePath
@@ -247,7 +247,7 @@ def import_(
     mapped = Mapped(names, zone, drop_unknown)
     with (
         options.server(ctx) as client,
-        _opened(file) as stream,
+        nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream,
         console.progress("Importing") as show,
     ):
         size = 0 if file == "-" else Path(file).stat().st_size
@@ -330,11 +330,3 @@ class FileImport:
         if len(self.errors) < MAX_LISTED_ERRORS:
             self.errors.append({"line": line, "error": problem})
         console.note(f"line {line}: {console.plain(problem)}")
-
-
-def _opened(file: str) -> AbstractContextManager[BinaryIO]:
-    """Open a file, or standard input for `-`."""
-    try:
-        return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}", "check the path") from None

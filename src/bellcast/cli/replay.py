@@ -45,7 +45,15 @@ def replay(
         raise CommandError(f"expected ids, filters, or {ALL}", "see `bellcast replay --help`", 2)
     result = client.replays.start(ids or None, all=all, tenant=tenant, dry_run=dry_run, **given)
     if not dry_run:
-        result = _finished(client, result["id"], tenant)
+        id = result["id"]
+        try:
+            with console.progress("Replaying") as update:
+                while (result := client.replays.get(id, tenant=tenant))["state"] == "running":
+                    update(result["examined"], result["matched"])
+                    threading.Event().wait(POLL_INTERVAL_SECONDS)
+        except KeyboardInterrupt:
+            console.note(f"The replay {id} continues; cancel it in the console, or with DELETE /v1/replays/{id}.")
+            raise
     yield result
     if dry_run:
         matched = f"{result['matched']}" if result["exact"] else f"more than {result['matched']}"
@@ -57,19 +65,6 @@ def replay(
         console.done(
             f"Retried {result['retried']} of {result['examined']}", "" if result["state"] == "done" else result["state"]
         )
-
-
-def _finished(client: "options.Bellcast", id: str, tenant: str | None) -> dict[str, Any]:
-    """Wait for the end of a replay and show its progress."""
-    try:
-        with console.progress("Replaying") as update:
-            while (replay := client.replays.get(id, tenant=tenant))["state"] == "running":
-                update(replay["examined"], replay["matched"])
-                threading.Event().wait(POLL_INTERVAL_SECONDS)
-    except KeyboardInterrupt:
-        console.note(f"The replay {id} continues; cancel it in the console, or with DELETE /v1/replays/{id}.")
-        raise
-    return replay
 
 
 job = options.group(app, "job", "List, retry and delete jobs that failed several times in a row.")

@@ -95,32 +95,31 @@ class SseFollower:
         params = {"topic": list(topics)}
         with httpx.Client(base_url=self._client.sender.http.base_url, timeout=TIMEOUT, params=params) as http:
             while True:
+                headers = {"Authorization": f"Bearer {self.token()}", "Accept": "text/event-stream"}
+                if self.position is not None:
+                    headers["Last-Event-ID"] = self.position
                 try:
-                    yield from self._connection(http)
+                    with http.stream("GET", "/v1/stream", headers=headers) as response:
+                        if response.status_code != 200:
+                            raise error_of(response)
+                        for frame in frames(response.iter_raw()):
+                            self._delay = 0.0
+                            self.position = frame.id or self.position
+                            yield frame
+                            if frame.name == "close":
+                                self._close(**frame.fields)
                 except (httpx.TransportError, Unavailable):
                     self._on_disconnect("connection lost")
                 time.sleep(self._delay)  # noqa: TID251  a command at a terminal, without a clock port
                 self._delay = min(MAX_RECONNECT_DELAY, self._delay * 2 or MIN_RECONNECT_DELAY)
 
-    def _connection(self, http: httpx.Client) -> Iterator[SseFrame]:
-        headers = {"Authorization": f"Bearer {self.token()}", "Accept": "text/event-stream"}
-        if self.position is not None:
-            headers["Last-Event-ID"] = self.position
-        with http.stream("GET", "/v1/stream", headers=headers) as response:
-            if response.status_code != 200:
-                raise error_of(response)
-            for frame in frames(response.iter_raw()):
-                self._delay = 0.0
-                self.position = frame.id or self.position
-                yield frame
-                if frame.name == "close":
-                    reason = frame.fields["reason"]
-                    if not frame.fields["reconnect"]:
-                        hint = "run the command again for a new session"
-                        raise CommandError(f"the server ended the stream ({reason})", hint)
-                    self._delay = min(frame.fields.get("after", 0) / 1000, MAX_REQUESTED_DELAY)
-                    if reason != "expired":
-                        self._on_disconnect(f"the server closed the connection ({reason})")
+    def _close(self, *, reason: str, reconnect: bool, after: float = 0, **_: object) -> None:
+        """Wait before the next connection as the server says. Raises CommandError if it ends the stream."""
+        if not reconnect:
+            raise CommandError(f"the server ended the stream ({reason})", "run the command again for a new session")
+        self._delay = min(after / 1000, MAX_REQUESTED_DELAY)
+        if reason != "expired":
+            self._on_disconnect(f"the server closed the connection ({reason})")
 
 
 def error_of(response: httpx.Response) -> Exception:

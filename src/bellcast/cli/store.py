@@ -37,7 +37,9 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
     import asyncio
 
     from bellcast.cli import logs
+    from bellcast.kernel.clock import SystemClock
     from bellcast.kernel.db.migrations import sqlite as migrations
+    from bellcast.kernel.db.sqlite import SqliteEngine
     from bellcast.server import adapters
     from bellcast.settings import credentials
 
@@ -50,8 +52,14 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
         store = str(settings.store.path)
         before, after = version(settings.store.path), max(migrations.steps())
         credentials.prepare_folder(settings)
+
+        async def open_once() -> None:
+            engine = SqliteEngine(settings.store.path, SystemClock())
+            await engine.open()
+            await engine.close()
+
         with console.err().status(f"Migrating {store}"):
-            asyncio.run(_open(settings))
+            asyncio.run(open_once())
     else:
         adapters.need_postgres()
         from bellcast.kernel.db import postgres_copies
@@ -102,15 +110,6 @@ def version(path: Path) -> int:
             return migrations.version(connection)
     except sqlite3.Error as error:
         raise translated(error) from error
-
-
-async def _open(settings: "Settings") -> None:
-    from bellcast.kernel.clock import SystemClock
-    from bellcast.kernel.db.sqlite import SqliteEngine
-
-    engine = SqliteEngine(settings.store.path, SystemClock())
-    await engine.open()
-    await engine.close()
 
 
 BACKUP_EPILOG = """\

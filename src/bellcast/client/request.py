@@ -118,25 +118,21 @@ def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
     decoder = msgspec.json.Decoder(kind)
 
     def decode(response: HttpResponse) -> T:
+        content = b"null" if kind is NoneType else response.content
         try:
-            return _decode(decoder, b"null" if kind is NoneType else response.content)
+            return decoder.decode(content)
+        except msgspec.ValidationError as error:
+            # The response of a newer or older server may have new states, and may lack fields.
+            value = msgspec.json.decode(content)
+            known = getattr(kind, "__struct_encode_fields__", ())
+            if not isinstance(value, dict) or value.keys().isdisjoint(known):
+                raise Unreadable(response.status, kind.__name__) from error
+            fitted: T = _fit(kind, value)
+            return fitted
         except UNDECODABLE as error:
             raise Unreadable(response.status, kind.__name__) from error
 
     return decode
-
-
-def _decode(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
-    """Return the response. That of a newer or older server may have new states, and may lack fields."""
-    try:
-        return decoder.decode(content)
-    except msgspec.ValidationError:
-        value = msgspec.json.decode(content)
-        known = getattr(decoder.type, "__struct_encode_fields__", ())
-        if not isinstance(value, dict) or value.keys().isdisjoint(known):
-            raise
-        fitted: T = _fit(decoder.type, value)
-        return fitted
 
 
 def _fit(kind: Any, value: Any) -> Any:

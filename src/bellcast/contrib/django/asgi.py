@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,8 +111,11 @@ class _NotificationConnection:
                 text = message.get("text") or ""
                 if text == "ping":
                     await self._send({"type": "websocket.send", "text": "pong"})
-                elif _type_of(text) == "ping":
-                    await self._emit({"type": "pong"})
+                    continue
+                with suppress(ValueError, RecursionError):
+                    received = json.loads(text)
+                    if received == "ping" or (isinstance(received, dict) and received.get("type") == "ping"):
+                        await self._emit({"type": "pong"})
             following.cancel()
 
     async def _follow(self) -> None:
@@ -172,14 +176,6 @@ async def _lines(response: httpx.Response) -> AsyncIterator[str]:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line.decode()
-
-
-def _type_of(text: str) -> Any:
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return message.get("type") if isinstance(message, dict) else message
 
 
 def _headers(scope: Scope) -> dict[str, str]:

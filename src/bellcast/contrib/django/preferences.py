@@ -85,22 +85,15 @@ def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
         raise ValidationError(errors)
     patch = _patch(user, known)
     if patch:
-        if patch.get("quiet_hours"):
-            _keep_time_zone(user)
-        conf.client().preferences.change(identity.recipient_of(user), patch, tenant=identity.tenant_of(user))
+        bell, recipient, tenant = conf.client(), identity.recipient_of(user), identity.tenant_of(user)
+        # Quiet hours are in the recipient's time zone. Unless the record has one, it is Django's current one; with UTC or
+        # a fixed offset, which has no name, the tenant's applies.
+        zone = getattr(timezone.get_current_timezone(), "key", "UTC")
+        record = _record(user) if patch.get("quiet_hours") and zone != "UTC" else Recipient(key="", timezone=zone)
+        if record is None or record.timezone is None:
+            (bell.recipients.patch if record else bell.recipients.put)(recipient, tenant=tenant, timezone=zone)
+        bell.preferences.change(recipient, patch, tenant=tenant)
     return read(user)
-
-
-def _keep_time_zone(user: Any) -> None:
-    """Quiet hours are in the recipient's time zone. Unless the record has one, it is Django's current one; with UTC or
-    a fixed offset, which has no name, the tenant's applies."""
-    zone = getattr(timezone.get_current_timezone(), "key", "UTC")
-    if zone == "UTC":
-        return
-    record = _record(user)
-    if record is None or record.timezone is None:
-        store = conf.client().recipients.patch if record else conf.client().recipients.put
-        store(identity.recipient_of(user), tenant=identity.tenant_of(user), timezone=zone)
 
 
 def _time(value: Any) -> str | None:
