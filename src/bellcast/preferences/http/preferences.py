@@ -86,48 +86,49 @@ DEFAULTS = Resource(
 )
 
 
-@OWN.get(EffectivePreferences)
-async def read_own(call: ResourceCall[None]) -> Any:
-    """Read the recipient's own preferences.
+async def read(call: ResourceCall[None]) -> Any:
+    """Read the recipient's preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
     return await shown(call.ctx, call.tenant, *call.key)
 
 
-@OWN.put(Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example=EXAMPLE)
-async def replace_own(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
-    """Replace the recipient's own preferences."""
-    return await _write(call, merge=False), False
+async def replace(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
+    """Replace the recipient's preferences."""
+    return await change(call, merge=False), False
 
 
-@OWN.patch(
-    Preferences, EffectivePreferences, **WRITTEN, query=DryRunFlag, example={"types": {"booking": {"email": False}}}
-)
-async def change_own(call: ResourceCall[dict[str, Any]]) -> Any:
-    """Change the recipient's own preferences.
+async def change(call: ResourceCall[dict[str, Any]], *, merge: bool = True) -> Any:
+    """Change the recipient's preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
-    return await _write(call, merge=True)
+    (key,) = call.key
+    return await write(call.ctx, call.tenant, key, call.body, merge=merge, is_dry_run=call.is_dry_run)
 
 
-@OF_RECIPIENT.get(EffectivePreferences)
-async def read(call: ResourceCall[None]) -> Any:
-    """Read a recipient's preferences."""
-    return await shown(call.ctx, call.tenant, *call.key)
-
-
-@OF_RECIPIENT.put(Preferences, EffectivePreferences, **WRITTEN, example=EXAMPLE)
-async def replace(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
-    """Replace a recipient's preferences."""
-    return await _write(call, merge=False), False
-
-
-@OF_RECIPIENT.patch(Preferences, EffectivePreferences, **WRITTEN, query=DryRunQuery, example={"muted": {"*": True}})
-async def change(call: ResourceCall[dict[str, Any]]) -> Any:
-    """Change a recipient's preferences.
-
-    A merge patch (RFC 7396)."""
-    return await _write(call, merge=True)
+OPERATIONS = [
+    operation
+    for resource, suffix, query in ((OWN, "_own", DryRunFlag), (OF_RECIPIENT, "", DryRunQuery))
+    for operation in (
+        resource.get(EffectivePreferences, id=f"preferences.read{suffix}")(read),
+        resource.put(
+            Preferences,
+            EffectivePreferences,
+            **WRITTEN,
+            query=query,
+            example=EXAMPLE,
+            id=f"preferences.replace{suffix}",
+        )(replace),
+        resource.patch(
+            Preferences,
+            EffectivePreferences,
+            **WRITTEN,
+            query=query,
+            example={"types": {"booking": {"email": False}}},
+            id=f"preferences.change{suffix}",
+        )(change),
+    )
+]
 
 
 @DEFAULTS.get(PreferenceDefaults, response_headers=("ETag",))
@@ -190,11 +191,6 @@ async def _with_effective(
 
 def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
     return {**msgspec.to_builtins(preferences), "updated_at": times.to_rfc3339_or_null(updated_at)}
-
-
-async def _write(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
-    ctx, tenant, (key,), document = call.ctx, call.tenant, call.key, call.body
-    return await write(ctx, tenant, key, document, merge=merge, is_dry_run=call.is_dry_run)
 
 
 async def write(

@@ -12,7 +12,7 @@ from bellcast.inbox.http import inbox
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, NotFound
 from bellcast.kernel.field_limits import NULL, TEXT, Schema
-from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
 from bellcast.recipients.store.push_endpoints import PushEndpoints
@@ -124,68 +124,11 @@ class PushPublicKey(Struct, frozen=True):
     public_key: str
 
 
-@OWN.create(
-    REGISTRATION,
-    RegisteredEndpoint,
-    query=DryRunFlag,
-    response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
-    example=EXAMPLE,
-)
 async def register(call: ResourceCall[PushRegistration]) -> Any:
     """Register a push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted. A dry
     run returns an empty id unless this recipient already has the endpoint."""
-    return await _register(call)
-
-
-@OWN.get(PushEndpointList)
-async def page(call: ResourceCall[None]) -> PushEndpointList:
-    """List the recipient's push endpoints."""
-    return await _page(call)
-
-
-@OWN.get(PushPublicKey, "/key")
-async def public_key(call: ResourceCall[None]) -> PushPublicKey:
-    """Read the key that a browser's subscription needs."""
-    return PushPublicKey(call.ctx.push_key())
-
-
-@OWN.delete("/{id:str}", refusals=(NotFound,))
-async def delete(call: ResourceCall[None]) -> bool:
-    """Delete a push endpoint."""
-    return await _delete(call)
-
-
-@OF_RECIPIENT.act(
-    "", RegisteredEndpoint, body=REGISTRATION, status=201, refusals=(), example={"kind": "fcm", "token": "cVx3:APA91bH"}
-)
-async def register_for(call: ResourceCall[PushRegistration]) -> Any:
-    """Register a recipient's push endpoint.
-
-    A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
-    return await _register(call)
-
-
-@OF_RECIPIENT.get(PushEndpointList, refusals=())
-async def page_of(call: ResourceCall[None]) -> PushEndpointList:
-    """List a recipient's push endpoints."""
-    return await _page(call)
-
-
-@OF_RECIPIENT.get(PushPublicKey, "/key", refusals=())
-async def public_key_for(call: ResourceCall[None]) -> PushPublicKey:
-    """Read the key that a browser's subscription needs."""
-    return PushPublicKey(call.ctx.push_key())
-
-
-@OF_RECIPIENT.delete("/{id:str}")
-async def delete_of(call: ResourceCall[None]) -> bool:
-    """Delete a recipient's push endpoint."""
-    return await _delete(call)
-
-
-async def _register(call: ResourceCall[PushRegistration]) -> ASGIApp:
     engines, tenant, (recipient,), body = call.ctx.engines, call.tenant, call.key, call.body
     if call.is_dry_run:
         known = await PushEndpoints(engines.db).page(tenant, recipient)
@@ -204,7 +147,8 @@ async def _register(call: ResourceCall[PushRegistration]) -> ASGIApp:
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 
-async def _page(call: ResourceCall[None]) -> PushEndpointList:
+async def page(call: ResourceCall[None]) -> PushEndpointList:
+    """List the recipient's push endpoints."""
     found = await PushEndpoints(call.ctx.engines.db).page(call.tenant, *call.key)
     return PushEndpointList(
         [
@@ -220,6 +164,36 @@ async def _page(call: ResourceCall[None]) -> PushEndpointList:
     )
 
 
-async def _delete(call: ResourceCall[None]) -> bool:
+async def public_key(call: ResourceCall[None]) -> PushPublicKey:
+    """Read the key that a browser's subscription needs."""
+    return PushPublicKey(call.ctx.push_key())
+
+
+async def delete(call: ResourceCall[None]) -> bool:
+    """Delete a push endpoint."""
     endpoints = PushEndpoints(call.ctx.engines.db)
     return await endpoints.delete(call.tenant, call.key[0], request_body.path(call.request, "id"))
+
+
+REGISTERED = {200: RegisteredEndpoint, 201: RegisteredEndpoint}
+TOKEN = {"kind": "fcm", "token": "cVx3:APA91bH"}
+OPERATIONS = [
+    OWN.create(REGISTRATION, RegisteredEndpoint, query=DryRunFlag, response_types=REGISTERED, example=EXAMPLE)(
+        register
+    ),
+    OWN.get(PushEndpointList)(page),
+    OWN.get(PushPublicKey, "/key")(public_key),
+    OWN.delete("/{id:str}", refusals=(NotFound,))(delete),
+    OF_RECIPIENT.act(
+        "",
+        RegisteredEndpoint,
+        body=REGISTRATION,
+        status=201,
+        refusals=(),
+        example=TOKEN,
+        id="push_endpoints.register_for",
+    )(register),
+    OF_RECIPIENT.get(PushEndpointList, refusals=(), id="push_endpoints.page_of")(page),
+    OF_RECIPIENT.get(PushPublicKey, "/key", refusals=(), id="push_endpoints.public_key_for")(public_key),
+    OF_RECIPIENT.delete("/{id:str}", id="push_endpoints.delete_of")(delete),
+]
