@@ -256,7 +256,8 @@ def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -
         return diagnoses.finding("url_fails", check=check, url=shown(url), status=status)
     if status not in expected:
         return diagnoses.finding("url_unexpected", check=check, url=shown(url), status=status, variable=variable)
-    return FindingItem(check, "ok", f"{shown(url)} returns {status}")
+    remark = "" if status == 200 else ", as expected of a call without credentials"
+    return FindingItem(check, "ok", f"{shown(url)} returns {status}{remark}")
 
 
 def _check_jwks(url: str) -> FindingItem:

@@ -60,6 +60,7 @@ def test_each_url_is_judged_by_its_response(app, path, states):
     findings = list(local_checks.check_urls(Settings(access=access, server=ServerSettings(handler_url=app + path))))
     assert [finding.state for finding in findings] == states
     assert all(app + path in finding.what for finding in findings)
+    assert all("as expected" in finding.what for finding in findings if path == "/401" and finding.state == "ok")
 
 
 def test_unreachable_url_is_a_problem_that_names_its_setting():

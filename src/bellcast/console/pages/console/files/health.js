@@ -7,7 +7,7 @@ import { count, number } from './format.js';
 import { Failure, Loaded, Together, loadStyle, useEvery, useLoad } from './load.js';
 import './object-parts.js'; // the style of rows of two lines
 import { readiness } from './overview.js';
-import { Card, Copy, Heading, Icon, State, Tag, Time } from './parts.js';
+import { Copy, Heading, Icon, State, Tag, Time } from './parts.js';
 import { CONTENT } from './roles.js';
 import { Rows } from './rows.js';
 import { lines, readAll, withQuery } from './server.js';
@@ -18,7 +18,6 @@ await loadStyle('health.css');
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
 const KINDS = { problem: 'bad', warning: 'warn', ok: 'ok' };
-const ORDER = ['problem', 'warning', 'ok'];
 
 /** Enough of a node's id to recognise it. The rest is in its tooltip, and copied with it. */
 const ID_LENGTH = 8;
@@ -36,8 +35,8 @@ const columns = (page) => [
 export function Health({ page }) {
   const ready = useLoad(readiness), nodes = useLoad((signal) => readAll((after) => withQuery('/v1/nodes', { after }), 'nodes', signal));
   useEvery(REFRESH_MS, nodes.reload);
-  return html`<${Heading} title="Health" /><${Together}>
-    <${Loaded} of=${ready}>${(reason) => html`<section class=${`verdict ${reason ? 'bad' : 'ok'}`} aria-label="Readiness"><${Icon} name=${reason ? 'bad' : 'ok'} /><div><h2>${reason ? 'Not ready' : 'Ready'}</h2><p class="muted">${reason ?? 'The store is readable and writable, and the broker is connected.'}</p></div></section>`}<//>
+  return html`<${Heading} title="Health" note=${ready.value === null && html`<${State} of="Ready" kind="ok" />`} /><${Together}>
+    <${Loaded} of=${ready}>${(reason) => reason && html`<section class="verdict bad" aria-label="Readiness"><${Icon} name="bad" /><div><h2>Not ready</h2><p class="muted">${reason}</p></div></section>`}<//>
     <${Charts} page=${page} shown=${LOAD} connections=${nodes.value?.reduce((sum, one) => sum + one.connections, 0)} />
     <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" isTall columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
@@ -46,7 +45,7 @@ export function Health({ page }) {
 /** The name of the doctor's last result, which stays in the tab, and for how long the page opens without a new one. */
 const LAST = 'doctor', FRESH_MS = 300_000;
 
-/** The doctor: shows findings as they arrive, and sorts them by severity once all have arrived. */
+/** The doctor: shows problems and warnings as they arrive, and the checks that passed below them once all have arrived, so that nothing moves. */
 function Doctor() {
   const [state, setState] = useState(() => ({ ...JSON.parse(session.getItem(LAST)) ?? { findings: null }, isRunning: false, problem: null }));
   const abort = useRef(null);
@@ -59,7 +58,7 @@ function Doctor() {
         findings.push(one);
         setState({ findings: [...findings], isRunning: true, problem: null });
       });
-      const last = { findings: findings.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state)), at: new Date().toISOString() };
+      const last = { findings, at: new Date().toISOString() };
       session.setItem(LAST, JSON.stringify(last));
       setState({ ...last, isRunning: false, problem: null });
     } catch (problem) {
@@ -71,13 +70,13 @@ function Doctor() {
     return () => abort.current?.abort();
   }, []);
   const { findings, at, isRunning, problem } = state;
-  const [passed, failed] = [true, false].map((isPassed) => findings?.filter((one) => (one.state === 'ok') === isPassed) ?? []);
-  const [problems, warnings] = ORDER.map((kind) => findings?.filter((one) => one.state === kind).length);
-  const status = isRunning ? 'Checking…' : findings && !problem ? [problems > 0 && count(problems, 'problem'), warnings > 0 && count(warnings, 'warning'), problems + warnings > 0 ? count(findings.length, 'check') : `All ${findings.length} checks passed`].filter(Boolean).join(' · ') : '';
-  return html`<${Card} title="Doctor">${!findings && html`<p class="muted">Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem.</p>`}
-    <div class="actions"><button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button>${!findings && html`<span class="muted">or by terminal <code>bellcast doctor</code> <${Copy} what="the command" text="bellcast doctor" /></span>`}<p class="muted" role="status">${status}${at && html` · <${Time} at=${at} />`}</p></div>
-    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${passed.length > 0 && html`<details class="passed"><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
-    ${problem && html`<${Failure} problem=${problem} retry=${run} />`}<//>`;
+  const [passed, warnings, problems] = ['ok', 'warning', 'problem'].map((kind) => findings?.filter((one) => one.state === kind) ?? []);
+  const failed = findings?.filter((one) => one.state !== 'ok') ?? [], isDone = findings && !isRunning && !problem;
+  const result = [problems.length > 0 && count(problems.length, 'problem'), warnings.length > 0 && count(warnings.length, 'warning')].filter(Boolean).join(' · ') || 'No problem found';
+  return html`<section class="panel doctor"><header><h2>Doctor</h2><p class="muted" role="status">${isRunning && 'Checking…'}${isDone && html`<${State} of=${result} kind=${problems.length > 0 ? 'bad' : warnings.length > 0 ? 'warn' : 'ok'} /> · <${Time} at=${at} />`}</p>
+      <button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button></header>
+    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<details><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
+    ${problem && html`<${Failure} problem=${problem} retry=${run} />`}</section>`;
 }
 
 const Findings = ({ of }) => html`<ul class="findings">${of.map((one, index) => html`<li key=${index}><${State} of=${one.state} kind=${KINDS[one.state]} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`;
