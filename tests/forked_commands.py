@@ -47,9 +47,9 @@ MODULES = [
             "kernel.yaml_text",
             "live.http.asgi",
             "live.http.websocket_endpoint",
-            "live.native.wiring",
+            "live.native.sse_endpoint",
             "live.pusher.wiring",
-            "live.socketio.wiring",
+            "live.socketio.endpoint",
             "server.app",
             "server.run",
         )

@@ -151,9 +151,7 @@ async def events(call: ResourceCall[None]) -> EventPage:
         raise BadRequest("`after` is not an event's id: use `next` of a page, or an `id` from a page or a frame.")
     stream = topic_stream(tenant, *call.key)
     found = await call.ctx.engines.history.page(tenant, stream, params.after, params.limit)
-    shown = [
-        PastEvent(one.event.id or "", one.event.name, one.event.data, times.to_rfc3339(one.at)) for one in found.events
-    ]
+    shown = [PastEvent(one.id or "", one.name, one.data, times.to_rfc3339(at)) for one, at in found.events]
     return EventPage(shown, shown[-1].id if found.has_more else None, found.epoch, found.recovered)
 
 

@@ -254,7 +254,7 @@ async def test_unreadable_entry_of_the_log_is_not_recovered(start: Start) -> Non
     await append_unreadable_entry(node)
     assert (await node.history.missed("", [A], begin)).recovered is False
     assert [event.data for event in (await node.history.newest("", [A], 10)).events] == [1]
-    assert [one.event.data for one in (await node.history.page("", A, None, 10)).events] == [1]
+    assert [event.data for event, _ in (await node.history.page("", A, None, 10)).events] == [1]
     await node.publish("a", 2)
     await wait_until(lambda: node.data == [1, 2])
 

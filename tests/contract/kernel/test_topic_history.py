@@ -247,11 +247,11 @@ async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> No
     history = await create("*=1m/3")
     ids = [await add(history, "a", number) for number in range(5)]
     first = await history.page("", A, None, 2)
-    assert ([one.event.data for one in first.events], first.has_more, first.recovered) == ([2, 3], True, True)
-    second = await history.page("", A, first.events[-1].event.id, 2)
-    assert ([one.event.data for one in second.events], second.has_more, second.recovered) == ([4], False, True)
+    assert ([event.data for event, _ in first.events], first.has_more, first.recovered) == ([2, 3], True, True)
+    second = await history.page("", A, first.events[-1][0].id, 2)
+    assert ([event.data for event, _ in second.events], second.has_more, second.recovered) == ([4], False, True)
     late = await history.page("", A, ids[0], 10)
-    assert ([one.event.data for one in late.events], late.recovered) == ([2, 3, 4], False)
+    assert ([event.data for event, _ in late.events], late.recovered) == ([2, 3, 4], False)
     assert (await history.page("", A, "1.1", 10)).recovered is False
 
 

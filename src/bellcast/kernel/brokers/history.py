@@ -111,13 +111,6 @@ class KeepRules:
         return [stream for stream in streams if self.for_stream(stream) is not None]
 
 
-class KeptEvent(Struct, frozen=True):
-    """An event of the log; `at` is UTC milliseconds."""
-
-    event: LiveEvent
-    at: int
-
-
 class PastEvents(Struct, frozen=True):
     """Events of some streams, in log order, up to the event `end` of the log. `recovered` is true if these are all
     events after the given id. It is false, without events, if the id belongs to another log or an event after it has
@@ -129,9 +122,9 @@ class PastEvents(Struct, frozen=True):
 
 
 class HistoryPage(Struct, frozen=True):
-    """A page of one stream, oldest first; `epoch` identifies the log."""
+    """A page of one stream, oldest first, with the time of each event in UTC milliseconds; `epoch` identifies the log."""
 
-    events: tuple[KeptEvent, ...]
+    events: tuple[tuple[LiveEvent, int], ...]
     has_more: bool
     epoch: str | None
     recovered: bool

@@ -16,7 +16,6 @@ from bellcast.kernel.brokers.history import (
     HistoryPage,
     HistoryRule,
     KeepRules,
-    KeptEvent,
     PastEvents,
     TopicHistory,
 )
@@ -175,7 +174,7 @@ class MemoryHistory(TopicHistory):
         start = None if after is None else history.parse_event_id(after)
         known = start is not None and start.epoch == log.epoch and log.floor(stream) <= start.offset <= log.last
         found = list(islice(_after(entries, start.offset) if known and start is not None else entries, limit + 1))
-        events = tuple([KeptEvent(entry.event, entry.at) for entry in found[:limit]])
+        events = tuple([(entry.event, entry.at) for entry in found[:limit]])
         return HistoryPage(events, len(found) > limit, f"{log.epoch:x}", recovered=after is None or known)
 
     async def clear(self, tenant: str, stream: Stream | None) -> None:

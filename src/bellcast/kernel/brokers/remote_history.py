@@ -20,7 +20,6 @@ from bellcast.kernel.brokers.history import (
     HistoryPage,
     HistoryRule,
     KeepRules,
-    KeptEvent,
     PastEvents,
     TopicHistory,
 )
@@ -117,13 +116,8 @@ class RemoteHistory(TopicHistory):
         except LogUnsupported as failure:
             self._disable(failure)
             return await NO_HISTORY.page(tenant, stream, after, limit)
-        events = tuple(
-            [
-                KeptEvent(event, entry.at)
-                for entry in read.entries[:limit]
-                if (event := _event(entry, read.end.epoch)) is not None
-            ]
-        )
+        decoded = [(_event(entry, read.end.epoch), entry.at) for entry in read.entries[:limit]]
+        events = tuple([(event, at) for event, at in decoded if event is not None])
         is_known = start is not None and start.epoch == read.end.epoch and not read.incomplete
         has_more = bool(events) and len(read.entries) > limit
         return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)

@@ -6,7 +6,7 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 import asyncio
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
 
 from msgspec import Struct, field
@@ -110,7 +110,7 @@ class Dispatcher(Struct, eq=False):
     streams: Mapping[Stream, Set[Connection]]
     callbacks: HubCallbacks
     observers: Sequence[HubObserver]
-    held_connections: Set[Connection]
+    held_connections: Collection[Connection]
     writes: WriteLog
     encoded_total: Counter[tuple[str, str]] = field(default_factory=Counter)  # encoded events by protocol and transport
     _is_tick_busy: bool = False

@@ -10,14 +10,14 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Event, LiveEvent, Stream, topic_stream
 from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.guardians import Guardians
-from bellcast.live.cluster.members import Members
+from bellcast.live.cluster.members import Members, MembersEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
@@ -25,18 +25,7 @@ from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.subscriptions import ADDRESS, Subscriptions, address_stream
-from bellcast.live.types import (
-    MEMBERS,
-    GroupAnswer,
-    GroupUpdate,
-    Holdings,
-    HoldingsRequest,
-    NodeBeat,
-    NodeClaim,
-    NodeLeft,
-    NodeList,
-    Typing,
-)
+from bellcast.live.types import MEMBERS, GroupAnswer, GroupUpdate, Holdings, HoldingsRequest, Typing
 from bellcast.preferences.types import PreferencesChanged
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 from bellcast.topics.types import Member
@@ -48,45 +37,40 @@ class HistoryHolds(Struct, eq=False):
     """Holds back the stored events, and the event ids of inbox changes, of connections."""
 
     streams: Mapping[Stream, Set[Connection]]
-    connections: set[Connection] = set()
-    _incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
-    _unread: set[Connection] = set()  # those that `hold_followers` has not returned yet
+    # None: it replays. RESTARTING: its history could not be read. EVENTS_LOST: `hold_followers` has returned it.
+    connections: dict[Connection, CloseReason | None] = {}
 
     def hold(self, connection: Connection) -> None:
         """Do not send stored events to the connection while it replays them from the history."""
-        self.connections.add(connection)
+        self.connections.setdefault(connection, None)
 
     def release(self, connection: Connection) -> None:
-        if connection not in self._incomplete:
-            self.connections.discard(connection)
+        if self.connections.get(connection) is None:
+            self.remove(connection)
 
     def hold_unread(self, connection: Connection) -> None:
         """Send no stored events and no event ids to a connection for which the history could not be read, until
         `hold_followers` returns it. Connections whose dialect cannot resume are excluded."""
         if connection.dialect.can_resume and connection.phase is not Phase.CLOSED:
-            self.connections.add(connection)
-            self._incomplete.add(connection)
-            self._unread.add(connection)
+            self.connections[connection] = close_reasons.RESTARTING
 
     def hold_followers(self, streams: Iterable[Stream]) -> dict[Connection, CloseReason]:
         """Stop sending stored events and event ids to the followers of streams that have lost events until they are closed.
         Return these followers and those of `hold_unread`, each once, with the reasons for which to close them: the loss, for one
         that is both. Connections whose dialect cannot resume are excluded."""
-        ends = dict.fromkeys(self._unread, close_reasons.RESTARTING)
-        closing = self._incomplete - self._unread
-        found = {one for stream in streams for one in self.streams.get(stream, ()) if one not in closing}
+        unread, lost = close_reasons.RESTARTING, close_reasons.EVENTS_LOST
+        ends = {one: unread for one, reason in self.connections.items() if reason is unread}
+        found = {
+            one for stream in streams for one in self.streams.get(stream, ()) if self.connections.get(one) is not lost
+        }
         # A client may have a position behind the lost event, from which it would resume without it.
-        ends |= {one: close_reasons.EVENTS_LOST for one in found if one.dialect.can_resume}
-        self.connections.update(ends)
-        self._incomplete.update(ends)
-        self._unread.clear()
+        ends |= {one: lost for one in found if one.dialect.can_resume}
+        self.connections |= dict.fromkeys(ends, lost)
         return ends
 
     def remove(self, connection: Connection) -> None:
         """Forget a disconnected connection."""
-        self.connections.discard(connection)
-        self._incomplete.discard(connection)
-        self._unread.discard(connection)
+        self.connections.pop(connection, None)
 
 
 # The window is divided into this many steps; each closes a slice of the connections.
@@ -148,7 +132,7 @@ class Hub:
         is committed, and later events must still be sent."""
         try:
             match event:
-                case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+                case _ if isinstance(event, InboxEvent):
                     self.dispatcher.dispatch_change(event)
                 case LiveEvent() | Typing():
                     self.dispatcher.dispatch_live(event)
@@ -168,7 +152,7 @@ class Hub:
                     self.groups.receive(event)
                 case Holdings() | HoldingsRequest():
                     self.guardians.receive(event)
-                case NodeBeat() | NodeClaim() | NodeList() | NodeLeft():
+                case _ if isinstance(event, MembersEvent):
                     self.members.receive(event)
                 case _:
                     self.callbacks.receive(event)

@@ -2,6 +2,7 @@
 
 The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from msgspec import Struct
@@ -39,7 +40,6 @@ class Subscriptions(Struct, eq=False):
     observers: Sequence[HubObserver]
     presence_batcher: PresenceBatcher
     _carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
-    _names: dict[Stream, tuple[Stream, str]] = {}  # the texts of each followed topic: its stream and its name
 
     # --- changes
 
@@ -55,17 +55,13 @@ class Subscriptions(Struct, eq=False):
         if not grants or connection.phase is Phase.CLOSED:  # closed during authorization
             return
         principal = connection.principal
-        # Connections share the texts of their topics.
-        names = [
-            self._names.get(stream := Stream(topic_stream(principal.tenant, topic)), (stream, topic))
-            for topic in grants
-        ]
-        followed = {topic: grant for (_, topic), grant in zip(names, grants.values(), strict=True)}
+        # Interned: connections share the texts of their topics.
+        followed = {sys.intern(topic): grant for topic, grant in grants.items()}
         connection.grants = followed if connection.grants is None else connection.grants | followed
         self.callbacks.followed(connection, grants)
-        for stream, topic in names:
+        for topic in followed:
+            stream = Stream(sys.intern(topic_stream(principal.tenant, topic)))
             if self._follow(connection, stream):
-                self._names.setdefault(stream, (stream, topic))
                 self.presence_batcher.add_follower(stream, connection.id)
                 joined = self.presence.join(principal, topic, connection.id, member)
                 if joined is not None:
@@ -198,7 +194,6 @@ class Subscriptions(Struct, eq=False):
         for observer in self.observers:
             observer.subscription_count_changed(stream, count, -1, is_here=True)
         if not count:
-            self._names.pop(stream, None)
             self.groups.unfollow(stream)
             for inbox in self._carried_inboxes.pop(stream, ()):
                 self.groups.unfollow(inbox)

@@ -9,7 +9,7 @@ from bellcast import calls
 from bellcast.auth.origins import WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox
-from bellcast.inbox.types.positions import InboxState, Position, parse_position
+from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
@@ -98,7 +98,12 @@ class NativeHandshake:
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
             if opened_inbox.lost is not None:
-                _write_reset(connection, opened_inbox.lost.state, topics)
+                # Before the events of topics, as their positions contain the new one of the inbox. The position of the reset is one
+                # from which these events are sent again.
+                event_id = topics.start if topics.recovered else "" if topics.is_rewind else None
+                state = opened_inbox.lost.state
+                reset = connection.dialect.replay(InboxReset(state), state.position)
+                connection.write_tracked(connection.marked(reset, event_id))
             if topics.events:
                 await resume.send(self._live.hub, connection, topics, protocol.encode_rewound)
             if opened_inbox.resumed is None and not connection.is_stale:
@@ -156,11 +161,3 @@ class NativeHandshake:
         is_followed = resumed is not None or opened_inbox.lost is not None or topics.recovered or topics.is_rewind
         frame = connection.dialect.encode_frame(Payload("ready", fields))
         connection.write_tracked(frame if is_followed else connection.marked(frame))
-
-
-def _write_reset(connection: Connection, state: InboxState, topics: resume.TopicReplay) -> None:
-    """Send `reset` before the events of topics, as their positions contain the new one of the inbox. Its own position
-    is one from which these events are sent again."""
-    event_id = topics.start if topics.recovered else "" if topics.is_rewind else None
-    reset = connection.dialect.replay(InboxReset(state), state.position)
-    connection.write_tracked(connection.marked(reset, event_id))

@@ -13,14 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.inbox.types.inboxes import (
-    Action,
-    InboxBulkChanged,
-    InboxEvent,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-)
+from bellcast.inbox.types.inboxes import Action, InboxEvent
 from bellcast.inbox.types.notifications import View
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
@@ -45,14 +38,9 @@ class NativeDialect(Struct, frozen=True, eq=False):
     mark: PositionMark | None = None
 
     def encode(self, event: Event) -> bytes | None:
-        frame: Payload | None
-        match event:
-            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
-                frame = inbox_payloads.payload_of(event, event.inbox.position)
-            case LiveEvent():
-                frame = live_event(event)
-            case _:
-                frame = inbox_payloads.topic_payload(event)
+        if isinstance(event, InboxEvent):
+            return self.replay(event, event.inbox.position)
+        frame = live_event(event) if isinstance(event, LiveEvent) else inbox_payloads.topic_payload(event)
         return None if frame is None else self.encode_frame(frame)
 
     def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:

@@ -1,7 +1,8 @@
 """`GET /v1/stream`: the native dialect as an event stream.
 
 EventSource stops permanently on any status but 200, and does not expose the status to scripts. So only permanent errors
-are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2)."""
+are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2). `wire` creates the
+dialect."""
 
 import random
 from functools import partial
@@ -18,10 +19,14 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.framing import sse
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.handshake_request import Headers
+from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
 from bellcast.live.native import protocol
+from bellcast.live.native.app_callbacks import DisconnectCalls
+from bellcast.live.native.commands import Commands
 from bellcast.live.native.handshake import NativeHandshake
-from bellcast.live.wiring import LiveContext
+from bellcast.live.wiring import LiveContext, WiredDialect
 
+STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
 RETRY_MS = (1_500, 4_500)
 
@@ -70,14 +75,26 @@ class StreamEndpoint(Struct, eq=False):
             head = sse.response_head(
                 request.http_version, request.cors_headers(self.live.config.access.origins), request.id_line
             )
-            connection.write(head + _retry(connection))
+            retry = sse.retry(int(random.uniform(*RETRY_MS)))
+            connection.write(head + (sse.chunk(retry) if dialect is protocol.SSE_CHUNKED else retry))
             start = self.handshake.send_ready(connection, opened, request)
             await guarded_start(connection, start, partial(close_refused, connection))
 
 
-def _retry(connection: Connection) -> bytes:
-    field = sse.retry(int(random.uniform(*RETRY_MS)))
-    return sse.chunk(field) if connection.dialect is protocol.SSE_CHUNKED else field
+def wire(live: LiveContext) -> WiredDialect:
+    """Wire event streams and WebSockets, and the app's `disconnect` handler for all dialects."""
+    handshake = NativeHandshake(live, Commands(live))
+    disconnects = DisconnectCalls(live)
+    return WiredDialect(
+        paths={
+            STREAM_PATH: StreamEndpoint(live, handshake),
+            WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake),
+        },
+        stream_paths=frozenset((STREAM_PATH,)),
+        connected=disconnects.connected,
+        disconnected=disconnects.disconnected,
+        close=disconnects.close,
+    )
 
 
 async def _respond_error(error: BellcastError, cors: Headers, send: Send) -> None:

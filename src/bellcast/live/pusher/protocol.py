@@ -6,13 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.inbox.types.inboxes import (
-    InboxBulkChanged,
-    InboxEvent,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-)
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest
@@ -334,7 +328,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
                 joined = [self.encode_frame(member_added(event.topic, member)) for member in event.joined]
                 left = [self.encode_frame(member_removed(event.topic, member)) for member in event.left]
                 return b"".join(joined + left) or None
-            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+            case _ if isinstance(event, InboxEvent):
                 return self.replay(event, event.inbox.position)
             case _:
                 return None

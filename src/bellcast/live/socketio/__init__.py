@@ -24,7 +24,7 @@ class SocketIOConfig(Struct, frozen=True, kw_only=True):
 SOCKETIO = DialectPlugin(
     name="socketio",
     title="Socket.IO",
-    wiring="bellcast.live.socketio.wiring",
+    wiring="bellcast.live.socketio.endpoint",
     config=SocketIOConfig,
     sticky_sessions="with several machines, Socket.IO polling needs a load balancer with sticky sessions",
     settings={

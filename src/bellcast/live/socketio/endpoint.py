@@ -1,9 +1,10 @@
-"""`/socket.io/`: serves stock clients over GET, POST and WebSocket, and serves the client file."""
+"""`/socket.io/`: serves stock clients over GET, POST and WebSocket, and serves the client file. `wire` creates the dialect."""
 
 import asyncio
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,12 +21,17 @@ from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.http.takeover import EXTENSION
+from bellcast.live.native.commands import Commands
 from bellcast.live.socketio import SocketIOConfig, engine_session, engineio, long_polling
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio import EngineError
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
+from bellcast.live.socketio.events import EventDispatcher
+from bellcast.live.socketio.joined_topics import ConnectionTopics
+from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.wiring import LiveContext
+from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
+from bellcast.live.wiring import LiveContext, WiredDialect
 
 log = structlog.get_logger(__name__)
 
@@ -258,6 +264,23 @@ def _read(file: Path, name: str) -> bytes | None:
     if build.is_file():
         return build.read_bytes()
     return file.read_bytes() if ".esm." not in name and file.is_file() else None
+
+
+def wire(live: LiveContext) -> WiredDialect:
+    """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
+    settings: SocketIOConfig = live.settings["socketio"]
+    dispatcher = EventDispatcher(live, Commands(live), ConnectionTopics(live))
+    layer = SocketIOLayer(settings, NamespaceHandshake(live, dispatcher), dispatcher, live.spawn)
+    sessions = EngineSessions(layer, settings, live.engines.clock, live.hub.callbacks)
+    file = partial(serve_client_file, settings.client_file)
+    return WiredDialect(
+        paths={
+            settings.path: SocketIOEndpoint(sessions, live),
+            **{settings.path + name: file for name in CLIENT_FILES},
+        },
+        loops={"socketio sessions": sessions.run},
+        close_sessions=sessions.close,
+    )
 
 
 def _session_id(query: Mapping[str, str]) -> str:

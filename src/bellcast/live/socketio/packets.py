@@ -12,13 +12,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import (
-    InboxBulkChanged,
-    InboxEvent,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-)
+from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
@@ -263,7 +257,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         match event:
             case LiveEvent():
                 return self.event(event.name, event.data) if event.id is None else self.marked(event.name, event.data)
-            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+            case _ if isinstance(event, InboxEvent):
                 return self.replay(event, event.inbox.position)
             case _:
                 change = inbox_payloads.topic_payload(event)
