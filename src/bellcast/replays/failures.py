@@ -9,16 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListTotal
+from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListTotal
 from bellcast.kernel.ids import NEWEST
 from bellcast.replays.store import Replays
-from bellcast.replays.types import (
-    FAILURE_KINDS,
-    FailureGroup,
-    FailureKind,
-    FailureQuery,
-    StoredFailure,
-)
+from bellcast.replays.types import FailureFilter, FailureGroup, FailureKind, StoredFailure
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.types import WebhookDelivery
 
@@ -45,60 +39,6 @@ MIN_GROUPED_ROWS = 1_000
 MAX_CAUSES = 200
 
 
-class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Conditions on failures: each field that is set must be equal. `channel` and `provider` apply to messages,
-    `workflow` to runs, `job` to the kind of dead jobs. `since` (inclusive) and `until` (exclusive) filter by creation
-    time, in UTC milliseconds."""
-
-    kind: FailureKind | None = None
-    channel: str | None = None
-    provider: str | None = None
-    workflow: str | None = None
-    job: str | None = None
-    webhook: str | None = None
-    cause: str | None = None
-    since: int = 0
-    until: int | None = None
-
-    @property
-    def kinds(self) -> tuple[FailureKind, ...]:
-        """The kinds that the filter can match."""
-        wanted: dict[FailureKind, tuple[str | None, ...]] = {
-            "message": (self.channel, self.provider),
-            "run": (self.workflow,),
-            "job": (self.job, self.webhook),
-        }
-        named = {kind for kind, fields in wanted.items() if any(field is not None for field in fields)}
-        named |= {self.kind} if self.kind is not None else set()
-        return tuple(kind for kind in FAILURE_KINDS if named <= {kind})
-
-    @property
-    def compares_fields(self) -> bool:
-        """True if the filter has conditions other than kind and time."""
-        fields = (self.channel, self.provider, self.workflow, self.job, self.webhook, self.cause)
-        return any(field is not None for field in fields)
-
-    def matches(self, failure: StoredFailure) -> bool:
-        """True if the fields of a failure match. The query has already selected by kind and time."""
-        return (
-            self.channel in (None, failure.channel)
-            and self.provider in (None, failure.provider)
-            and self.workflow in (None, failure.workflow)
-            and self.job in (None, failure.job)
-            and (self.webhook is None or self.webhook == webhook_of(failure))
-            and (self.cause is None or self.cause == cause_of(failure.reason))
-        )
-
-
-class MatchedFailures(Struct, frozen=True):
-    """Matching failures by descending id. `before` continues the list; None at its end. `is_cut`: MAX_SCANNED_ROWS rows
-    were examined before the page was full."""
-
-    failures: list[StoredFailure]
-    before: str | None
-    is_cut: bool = False
-
-
 class CauseKey(Struct, frozen=True):
     """The fields that are equal in a group of failures. Except for the tenant, they are the fields of the filter."""
 
@@ -114,25 +54,20 @@ class CauseKey(Struct, frozen=True):
 
 async def page(
     db: Engine, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
-) -> MatchedFailures:
-    """Return at most `limit` failures, plus any others with the last one's id."""
+) -> ListPage[StoredFailure]:
+    """Return at most `limit` failures by descending id, plus any others with the last one's id."""
     found: list[StoredFailure] = []
-    scanned, last = 0, None
+    scanned = 0
     async for page in scan(db, tenants, wanted, before):
-        scanned, last = scanned + len(page), page[-1].id
+        scanned += len(page)
         # In a thread: comparing causes of a page takes milliseconds.
-        found += await asyncio.to_thread(list, filter(wanted.matches, page)) if wanted.compares_fields else page
+        found += await asyncio.to_thread(matching, page, wanted) if wanted.compares_fields else page
         if len(found) > limit:
             ends_at = found[limit - 1].id
-            return MatchedFailures([failure for failure in found if failure.id >= ends_at], ends_at)
+            return ListPage([failure for failure in found if failure.id >= ends_at], (ends_at,))
         if scanned >= MAX_SCANNED_ROWS:
-            return MatchedFailures(found, last, is_cut=True)
-    return MatchedFailures(found, None)
-
-
-async def count(db: Engine, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> int:
-    """Count the failures of the filter's kinds and times, up to the limit. Other fields are not compared."""
-    return await Replays(db).count_failures(_query(tenants, wanted, NEWEST, limit))
+            return ListPage(found, scanned_until=(page[-1].id,))
+    return ListPage(found)
 
 
 async def causes(
@@ -141,7 +76,7 @@ async def causes(
     """Group the failures by tenant and cause, the most frequent first. The total is not exact if older failures were not
     examined."""
     limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
-    groups, is_exact = await Replays(db).group_failures(_query(tenants, wanted, NEWEST, limit))
+    groups, is_exact = await Replays(db).group_failures(tenants, wanted, limit)
     # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
     return await asyncio.to_thread(_by_cause, groups, wanted, is_exact=is_exact)
 
@@ -155,22 +90,27 @@ async def scan(
 ) -> AsyncIterator[list[StoredFailure]]:
     """Yield non-empty pages of the failures of the filter's kinds and times, by descending id. Other fields are not
     compared."""
-    query = _query(tenants, wanted, before or NEWEST, batch)
-    while page := await Replays(db).failures(query):
+    last = before or NEWEST
+    while page := await Replays(db).failures(tenants, wanted, last, batch):
         yield page
         if len(page) < batch:
             break
-        query = msgspec.structs.replace(query, before=page[-1].id)
+        last = page[-1].id
 
 
-def _query(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int) -> FailureQuery:
-    return FailureQuery(
-        tenants=tenants,
-        kinds=wanted.kinds,
-        before=before,
-        created_since=wanted.since,
-        created_before=wanted.until,
-        limit=limit,
+def matching(failures: Sequence[StoredFailure], wanted: FailureFilter) -> list[StoredFailure]:
+    """Return the failures that match a filter, of those that a query has selected by kind and time."""
+    return [one for one in failures if _matches(one, wanted)]
+
+
+def _matches(failure: StoredFailure, wanted: FailureFilter) -> bool:
+    return (
+        wanted.channel in (None, failure.channel)
+        and wanted.provider in (None, failure.provider)
+        and wanted.workflow in (None, failure.workflow)
+        and wanted.job in (None, failure.job)
+        and (wanted.webhook is None or wanted.webhook == webhook_of(failure))
+        and (wanted.cause is None or wanted.cause == cause_of(failure.reason))
     )
 
 
@@ -179,8 +119,10 @@ def _by_cause(
 ) -> tuple[list[tuple[CauseKey, FailureGroup]], ListTotal]:
     """Combine the matching groups with the same cause."""
     groups: dict[CauseKey, FailureGroup] = {}
-    for group in filter(lambda one: wanted.matches(one.newest), same_reasons):
+    for group in same_reasons:
         one = group.newest
+        if not _matches(one, wanted):
+            continue
         fields = (one.tenant, one.kind, one.channel, one.provider, one.workflow, one.job)
         key = CauseKey(*fields, webhook_of(one), cause_of(one.reason))
         known = groups.get(key, FailureGroup(0, group.oldest_at, one))

@@ -20,10 +20,10 @@ from bellcast.kernel.jobs.types import kind_of
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.replays import failures, store
-from bellcast.replays.failures import CauseKey, FailureFilter, cause_of, webhook_of
+from bellcast.replays.failures import CauseKey, cause_of, webhook_of
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
 from bellcast.replays.store import Replays
-from bellcast.replays.types import FailureKind, StoredFailure
+from bellcast.replays.types import FailureFilter, FailureKind, StoredFailure
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing
@@ -197,17 +197,16 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     named, engines = tenants.tenants_of(request, query.tenant), context.of(request).engines
     before = list_parameters.failure_id(query.after)
     found = await failures.page(engines.db, named, query.wanted, before, query.limit)
-
-    has_next, total = found.before is not None, None
+    following, total = found.next or found.scanned_until, None
     if not query.after:
-        total = ListTotal(len(found.failures) + has_next, exact=not has_next)
-        if has_next and not query.wanted.compares_fields:
-            number = await failures.count(engines.db, named, query.wanted, MAX_COUNTED_ITEMS + 1)
+        total = ListTotal(len(found.items) + (following is not None), exact=following is None)
+        if following is not None and not query.wanted.compares_fields:
+            number = await Replays(engines.db).count_failures(named, query.wanted, MAX_COUNTED_ITEMS + 1)
             total = ListTotal(min(number, MAX_COUNTED_ITEMS), exact=number <= MAX_COUNTED_ITEMS)
     return FailurePage(
-        failures=[_failure(one) async for one in engines.pace.each(found.failures)],
-        next=None if found.is_cut else found.before,
-        scanned_until=found.before if found.is_cut else None,
+        failures=[_failure(one) async for one in engines.pace.each(found.items)],
+        next=None if found.next is None else found.next[0],
+        scanned_until=None if found.scanned_until is None else found.scanned_until[0],
         total=total,
     )
 

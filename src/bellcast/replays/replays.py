@@ -17,9 +17,8 @@ from bellcast.kernel.errors import Conflict
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays import failures as failure_lists
-from bellcast.replays.failures import FailureFilter
 from bellcast.replays.store import Replays
-from bellcast.replays.types import REPLAYS, FailureKind, ReplayStep, StoredFailure
+from bellcast.replays.types import REPLAYS, FailureFilter, FailureKind, StoredFailure
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import restarted
 
@@ -88,9 +87,9 @@ class ReplayRunner:
             found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
             return Replay(ids=found_ids, matched=len(found), is_exact=True, created_at=now), _effects(found)
         page = await failure_lists.page(self._db, (tenant,), wanted, None, MAX_SCANNED_ROWS)
-        is_exact = page.before is None
-        replay = Replay(wanted=wanted, matched=len(page.failures), is_exact=is_exact, created_at=now)
-        return replay, _effects(page.failures)
+        is_exact = page.next is None and page.scanned_until is None
+        replay = Replay(wanted=wanted, matched=len(page.items), is_exact=is_exact, created_at=now)
+        return replay, _effects(page.items)
 
     async def start(self, tenant: str, planned: Replay) -> tuple[str, Replay]:
         """Start a planned replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
@@ -164,16 +163,8 @@ class ReplayRunner:
 
         run_ids = [failure.id for failure in failures if failure.kind == "run"]
         runs = await Runs(self._db).find(run_ids) if run_ids else []
-        step = ReplayStep(
-            tenant=tenant,
-            key=id,
-            before=found.body,
-            after=after,
-            messages=[failure.id for failure in failures if failure.kind == "message"],
-            runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == tenant],
-            jobs=[failure.id for failure in failures if failure.kind == "job"],
-        )
-        if await Replays(self._db).retry(step, now):
+        restarts = [restarted(run) for run in runs if run.state == "failed" and run.tenant == tenant]
+        if await Replays(self._db).retry(restarts, failures, tenant, id, found.body, after, now):
             self._jobs.wake()
             if before is None:
                 log.info("replay_finished", replay=id, tenant=tenant or None)
@@ -188,7 +179,7 @@ class ReplayRunner:
             return await Replays(self._db).find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
         async for page in failure_lists.scan(self._db, (tenant,), replay.wanted, replay.before, REPLAY_BATCH_ROWS):
             is_last = len(page) < REPLAY_BATCH_ROWS
-            return list(filter(replay.wanted.matches, page)), None if is_last else page[-1].id
+            return failure_lists.matching(page, replay.wanted), None if is_last else page[-1].id
         return [], None
 
 

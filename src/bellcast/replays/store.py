@@ -1,7 +1,7 @@
 """Permanent failures, and the steps of replays that retry them."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bellcast.channels.store import messages
 from bellcast.channels.types import RETRYABLE_STATES
@@ -12,17 +12,12 @@ from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.types import Job, new_job_params
-from bellcast.replays.types import (
-    REPLAYS,
-    FailureGroup,
-    FailureKind,
-    FailureQuery,
-    ReplayStep,
-    StoredFailure,
-)
-from bellcast.workflows.store import runs
+from bellcast.replays.types import REPLAYS, FailureFilter, FailureGroup, FailureKind, StoredFailure
+from bellcast.workflows.store import runs as runs_store
+from bellcast.workflows.types.runs import StoredRun
 
 # Maximum rows decoded on the event loop, which takes 1 ms.
 MAX_INLINE_ROWS = 200
@@ -39,31 +34,36 @@ class Replays(StoreTable):
 
     page = pages(LIST)
 
-    async def failures(self, query: FailureQuery) -> list[StoredFailure]:
-        """Return failures by descending id: at most `limit`, plus any others with the last one's id."""
-        if len(query.tenants) > 1 or query.limit > MAX_INLINE_ROWS:
-            return await self._engine.read_in_background(_failures, query)
-        return await self._engine.read(_failures, query)
+    async def failures(
+        self, tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int
+    ) -> list[StoredFailure]:
+        """Return the failures of a filter's kinds and times by descending id: at most `limit` before an id, plus any others with the
+        last one's id. The tenant `*` is every tenant."""
+        is_long = len(tenants) > 1 or limit > MAX_INLINE_ROWS
+        read = self._engine.read_in_background if is_long else self._engine.read
+        return await read(_failures, tenants, wanted, before, limit)
 
     @read_in_background
-    def group_failures(self, query: FailureQuery) -> Script[tuple[list[FailureGroup], bool]]:
-        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state. Return whether they are
+    def group_failures(
+        self, tenants: Sequence[str], wanted: FailureFilter, limit: int
+    ) -> Script[tuple[list[FailureGroup], bool]]:
+        """Group the newest failures of a filter's kinds and times, in any order: at most `limit` of each tenant, kind and state. Return whether they are
         all."""
         groups: list[FailureGroup] = []
         is_exact = True
-        for kind, scope, params in _statements(query):
+        for kind, scope, params in _statements(tenants, wanted, NEWEST, limit):
             found = yield Statement(f"{kind}_causes{scope}", params, heavy=True)
             groups += (FailureGroup(number, oldest_at, _failure(kind, tuple(row))) for *row, number, oldest_at in found)
-            is_exact &= sum(row[-2] for row in found) < query.limit
+            is_exact &= sum(row[-2] for row in found) < limit
         return groups, is_exact
 
     @read_in_background
-    def count_failures(self, query: FailureQuery) -> Script[int]:
-        """Count the failures of a query, up to its limit."""
+    def count_failures(self, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> Script[int]:
+        """Count the failures of a filter's kinds and times, up to the limit."""
         number = 0
-        for kind, scope, params in _statements(query):
+        for kind, scope, params in _statements(tenants, wanted, NEWEST, limit):
             ((counted,),) = yield Statement(f"{LISTS[kind]}{scope}_total", params, heavy=True)
-            number = min(number + counted, query.limit)
+            number = min(number + counted, limit)
         return number
 
     @read
@@ -84,41 +84,54 @@ class Replays(StoreTable):
         for key in removed:
             yield from documents.delete({**name, "key": key})
 
-    @write(locks=lambda step, _: [(run.tenant, run.recipient) for run in step.runs])
-    def retry(self, step: ReplayStep, now: int) -> Script[bool]:
-        """Retry failures and write the progress of their replay, in one transaction. Failures that were resolved or
-        already retried do not change. Return False, and write nothing, if the replay changed since it was read."""
-        if not (yield from documents.hold(REPLAYS, step.tenant, step.key, step.before)):
+    @write(locks=lambda runs, *_: [(run.tenant, run.recipient) for run in runs])
+    def retry(
+        self,
+        runs: Sequence[StoredRun],
+        failures: Sequence[StoredFailure],
+        tenant: str,
+        id: str,
+        before: bytes,
+        after: Callable[[int], bytes],
+        now: int,
+    ) -> Script[bool]:
+        """Continue runs, each with the body of the retried run, and retry messages and dead jobs. Write the progress of their replay,
+        which `after` returns for the number of retries, in the same transaction. Failures that were resolved or already
+        retried do not change. Return False, and write nothing, if the replay is no longer `before`."""
+        if not (yield from documents.hold(REPLAYS, tenant, id, before)):
             return False
-        retried = len((yield from messages.requeue(step.tenant, step.messages, now)))
-        for run in step.runs:
-            retried += yield from runs.restart(run, now)
-        for id in step.jobs:
-            retried += len((yield Statement("job_revive", {"tenant": step.tenant, "id": id, "now": now})))
-        name = {"kind": REPLAYS, "tenant": step.tenant, "key": step.key}
-        yield from documents.put(name, step.after(retried), now)
+        failed = [one.id for one in failures if one.kind == "message"]
+        retried = len((yield from messages.requeue(tenant, failed, now)))
+        for run in runs:
+            retried += yield from runs_store.restart(run, now)
+        for one in failures:
+            if one.kind == "job":
+                retried += len((yield Statement("job_revive", {"tenant": tenant, "id": one.id, "now": now})))
+        yield from documents.put({"kind": REPLAYS, "tenant": tenant, "key": id}, after(retried), now)
         return True
 
 
-def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
+def _failures(tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int) -> Script[list[StoredFailure]]:
     found: list[StoredFailure] = []
-    for kind, scope, params in _statements(query):
+    for kind, scope, params in _statements(tenants, wanted, before, limit):
         found += [_failure(kind, row) for row in (yield Statement(f"{LISTS[kind]}{scope}", params))]
     found.sort(key=lambda failure: failure.id, reverse=True)
     # A dead job may have the id of its run: a page that ended between the two would omit one.
-    ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
+    ends_at = found[limit - 1].id if len(found) > limit else ""
     return [failure for failure in found if failure.id >= ends_at]
 
 
-def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, str, Params]]:
+def _statements(
+    tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int
+) -> Iterator[tuple[FailureKind, str, Params]]:
     """Return the kinds, ends of names and parameters of the statements that find the failures, each up to the limit."""
-    created_before = jobs.NEVER if query.created_before is None else query.created_before
-    times = {"since_ms": query.created_since, "before_ms": created_before, "after_id": query.before, "until_id": ""}
-    of_ids = ids.id_range(query.before, query.created_since, created_before)
+    until = jobs.NEVER if wanted.until is None else wanted.until
+    times = {"since_ms": wanted.since, "before_ms": until, "after_id": before, "until_id": ""}
+    of_ids = ids.id_range(before, wanted.since, until)
     of_times = {"after_id": of_ids["before"], "until_id": of_ids["since"]}
-    for kind, tenant in itertools.product(query.kinds, query.tenants):
+    for kind, tenant in itertools.product(wanted.kinds, tenants):
         scope = "" if tenant == EVERY_TENANT else "_of_tenant"
-        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else of_times)}
+        params: Params = {"tenant": tenant, "limit": limit, **(times if kind == "job" else of_times)}
         for state in RETRYABLE_STATES if kind == "message" else ("",):
             yield kind, scope, {**params, "state": state}
 

@@ -1,12 +1,8 @@
 """Permanent failures, and replays that retry them."""
 
-from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from msgspec import Struct
-
-from bellcast.kernel.ids import NEWEST
-from bellcast.workflows.types.runs import StoredRun
 
 FailureKind = Literal["message", "run", "job"]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
@@ -30,15 +26,38 @@ class StoredFailure(Struct, frozen=True, kw_only=True):
     payload: bytes = b""
 
 
-class FailureQuery(Struct, frozen=True, kw_only=True):
-    """A page of the failures of some tenants by descending id; `*` is every tenant."""
+class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Conditions on failures: each field that is set must be equal. `channel` and `provider` apply to messages,
+    `workflow` to runs, `job` to the kind of dead jobs. `since` (inclusive) and `until` (exclusive) filter by creation
+    time, in UTC milliseconds."""
 
-    tenants: Sequence[str]
-    kinds: Sequence[FailureKind] = FAILURE_KINDS
-    before: str = NEWEST
-    created_since: int = 0
-    created_before: int | None = None
-    limit: int = 100
+    kind: FailureKind | None = None
+    channel: str | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+    since: int = 0
+    until: int | None = None
+
+    @property
+    def kinds(self) -> tuple[FailureKind, ...]:
+        """The kinds that the filter can match."""
+        wanted: dict[FailureKind, tuple[str | None, ...]] = {
+            "message": (self.channel, self.provider),
+            "run": (self.workflow,),
+            "job": (self.job, self.webhook),
+        }
+        named = {kind for kind, fields in wanted.items() if any(field is not None for field in fields)}
+        named |= {self.kind} if self.kind is not None else set()
+        return tuple(kind for kind in FAILURE_KINDS if named <= {kind})
+
+    @property
+    def compares_fields(self) -> bool:
+        """True if the filter has conditions other than kind and time."""
+        fields = (self.channel, self.provider, self.workflow, self.job, self.webhook, self.cause)
+        return any(field is not None for field in fields)
 
 
 class FailureGroup(Struct, frozen=True):
@@ -48,19 +67,6 @@ class FailureGroup(Struct, frozen=True):
     number: int
     oldest_at: int
     newest: StoredFailure
-
-
-class ReplayStep(Struct, frozen=True, kw_only=True):
-    """Failures that one transaction retries: messages and dead jobs by id, and runs as read, each with the body of the
-    retried run. `before` is the replay as read; `after` returns its new body for the number of retried failures."""
-
-    tenant: str
-    key: str
-    before: bytes
-    after: Callable[[int], bytes]
-    messages: Sequence[str] = ()
-    runs: Sequence[StoredRun] = ()
-    jobs: Sequence[str] = ()
 
 
 # The kind of the documents.

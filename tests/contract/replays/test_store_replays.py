@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from bellcast.channels.types import MessageUpdate, NewMessage
 from bellcast.kernel.errors import Conflict
+from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import Job
 from bellcast.replays import replays as replay_batches
-from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
-from bellcast.replays.types import FailureQuery, ReplayStep
+from bellcast.replays.types import FailureFilter
 from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
 from bellcast.webhooks.webhooks import JOB_KIND
 from bellcast.workflows.types import runs
@@ -125,18 +125,18 @@ async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> No
     await app.store.messages.add([message(8)])
     await add_run(app, 4)
     await set_dead(app, id_of(5))
-    query = FailureQuery(tenants=("",), limit=3)
-    first = await app.store.replays.failures(query)
+    store = app.store.replays
+    first = await store.failures([""], FailureFilter(), NEWEST, 3)
     assert [(one.kind, one.id) for one in first] == [("job", id_of(5)), ("run", id_of(4)), ("message", id_of(3))]
     assert [(one.reason, one.provider, one.workflow, one.job) for one in first] == [
         ("KeyError: 'x'", None, None, "broken"),
         ("HTTP 502", None, "welcome", None),
         ("550 No such user", "env-email-1", None, None),
     ]
-    rest = await app.store.replays.failures(replace(query, before=first[-1].id))
+    rest = await store.failures([""], FailureFilter(), first[-1].id, 3)
     assert [one.id for one in rest] == [id_of(2), id_of(1)]
-    assert await app.store.replays.failures(replace(query, created_before=NOW)) == []
-    assert len(await app.store.replays.failures(replace(query, created_since=NOW, limit=9))) == 5
+    assert await store.failures([""], FailureFilter(until=NOW), NEWEST, 3) == []
+    assert len(await store.failures([""], FailureFilter(since=NOW), NEWEST, 9)) == 5
 
 
 async def test_failures_of_several_tenants_are_merged_and_counted(app: App) -> None:
@@ -146,21 +146,21 @@ async def test_failures_of_several_tenants_are_merged_and_counted(app: App) -> N
     await set_dead(app, id_of(5), tenant="globex")
     store = app.store.replays
 
-    async def found(*tenants: str, **query: Any) -> list[tuple[str, int]]:
-        page = await store.failures(FailureQuery(tenants=tenants, **query))
+    async def found(*tenants: str, before: str = NEWEST, limit: int = 100) -> list[tuple[str, int]]:
+        page = await store.failures(tenants, FailureFilter(), before, limit)
         return [(one.tenant, int(one.id[-1])) for one in page]
 
     assert await found("*") == [("acme", 6), ("globex", 5), ("", 4), ("globex", 3), ("acme", 2), ("", 1)]
     assert await found("*", before=id_of(5), limit=2) == [("", 4), ("globex", 3)]
     assert await found("acme", "globex") == [("acme", 6), ("globex", 5), ("globex", 3), ("acme", 2)]
     counts = [
-        await store.count_failures(FailureQuery(tenants=tenants, **query))
-        for tenants, query in (
-            (("*",), {}),
-            (("*",), {"limit": 4}),
-            (("acme", "globex"), {}),
-            (("globex",), {"kinds": ("run",)}),
-            (("*",), {"created_since": NOW + 1}),
+        await store.count_failures(tenants, wanted, limit)
+        for tenants, wanted, limit in (
+            (["*"], FailureFilter(), 100),
+            (["*"], FailureFilter(), 4),
+            (["acme", "globex"], FailureFilter(), 100),
+            (["globex"], FailureFilter(kind="run"), 100),
+            (["*"], FailureFilter(since=NOW + 1), 100),
         )
     ]
     assert counts == [6, 4, 4, 1, 0]
@@ -178,25 +178,23 @@ async def test_newest_failures_are_grouped_by_reason_with_their_number_and_times
         await set_dead_delivery(app, id_of(10 + int(webhook[1])), webhook)
     store = app.store.replays
 
-    async def grouped(*tenants: str, **query: Any) -> tuple[set[tuple[int, str, int]], bool]:
-        groups, is_exact = await store.group_failures(FailureQuery(tenants=tenants, **query))
+    async def grouped(tenant: str, limit: int = 100, **wanted: Any) -> tuple[set[tuple[int, str, int]], bool]:
+        groups, is_exact = await store.group_failures([tenant], FailureFilter(**wanted), limit)
         assert {group.oldest_at for group in groups} <= {NOW}
         return {(int(one.newest.id[-2:]), one.newest.tenant, one.number) for one in groups}, is_exact
 
     own = {(3, "", 2), (5, "", 1), (6, "", 1), (7, "", 1), (8, "", 1), (11, "", 1), (12, "", 1)}
     assert await grouped("") == (own, True)
     assert await grouped("*") == (own | {(4, "acme", 2)}, True)
-    assert await grouped("", kinds=("message",), limit=2) == ({(6, "", 1), (3, "", 1), (5, "", 1)}, False)
-    assert await grouped("", created_since=NOW + 1) == (set(), True)
+    assert await grouped("", 2, kind="message") == ({(6, "", 1), (3, "", 1), (5, "", 1)}, False)
+    assert await grouped("", since=NOW + 1) == (set(), True)
 
 
 async def test_page_of_failures_has_all_with_the_last_id(app: App) -> None:
     await add_run(app, 1)
     await set_dead(app, id_of(1))
-    assert {one.kind for one in await app.store.replays.failures(FailureQuery(tenants=("",), limit=1))} == {
-        "run",
-        "job",
-    }
+    page = await app.store.replays.failures([""], FailureFilter(), NEWEST, 1)
+    assert {one.kind for one in page} == {"run", "job"}
 
 
 async def test_failures_are_found_by_id_within_their_tenant(app: App) -> None:
@@ -212,8 +210,8 @@ async def test_failures_are_found_by_id_within_their_tenant(app: App) -> None:
 async def test_step_of_a_replay_that_changed_retries_nothing(app: App) -> None:
     (failed,) = await add_failed(app, 1)
     id = await start(app, FailureFilter())
-    step = ReplayStep(tenant="", key=id, before=b"{}", after=lambda _: b"{}", messages=[failed])
-    assert not await app.store.replays.retry(step, NOW)
+    failures = await app.store.replays.find("", [failed])
+    assert not await app.store.replays.retry([], failures, "", id, b"{}", lambda _: b"{}", NOW)
     assert await states(app, [failed]) == {failed: "failed"}
 
 
@@ -318,4 +316,5 @@ async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
     await set_dead(app, f"{id_of(1)}:hook")
     await set_dead(app, f"{id_of(2)}:hook")
     await app.store.maintenance.delete_messages(NOW + 1, 100)
-    assert [one.id for one in await app.store.replays.failures(FailureQuery(tenants=("",)))] == [f"{id_of(2)}:hook"]
+    page = await app.store.replays.failures([""], FailureFilter(), NEWEST, 100)
+    assert [one.id for one in page] == [f"{id_of(2)}:hook"]

@@ -15,7 +15,8 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.replays import failures
-from bellcast.replays.failures import FailureFilter
+from bellcast.replays.store import Replays
+from bellcast.replays.types import FailureFilter
 from bellcast.workflows.types import runs
 from tests.clock import FakeClock
 from tests.contract.app import wanted
@@ -85,7 +86,9 @@ async def test_charts_have_the_numbers_of_the_rows_of_thirty_days(store: Store, 
         if step > MINUTE_MS:  # of minutes, there are only two days
             numbers = total(point for _, point in points)
             since = points[0][0]
-            listed = await failures.count(store, list(activity.SHARES), FailureFilter(since=since), NOTIFICATIONS)
+            listed = await Replays(store).count_failures(
+                list(activity.SHARES), FailureFilter(since=since), NOTIFICATIONS
+            )
             assert numbers.failures == listed
             with closing(sqlite3.connect(database)) as connection:
                 counted = [connection.execute(COUNTED.format(rows), {"since": since}).fetchone()[0] for rows in ROWS]

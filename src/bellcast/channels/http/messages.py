@@ -28,8 +28,8 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import ReplayRunner
+from bellcast.replays.types import FailureFilter
 from bellcast.rest import audit, context, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
