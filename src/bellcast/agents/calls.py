@@ -25,6 +25,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
 from bellcast.live_feed import redact
+from bellcast.templates.masking import masked_text
 
 # Maximum bytes of a text: enough to recognize a message.
 MAX_TEXT = 2_048
@@ -49,11 +50,6 @@ ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 APP_OBJECTS = frozenset({"data", "actor", "values", "variables", "sample", "merged", "headers", "body", "query"})
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 SECRET = re.compile(r"password|secret|token|otp|card|authorization|cookie|credential|api_?key", re.IGNORECASE)
-# A word, which is an e-mail address if it has the second group. A search for addresses only would begin at each character of a word.
-WORD = re.compile(r"([\w.+-])[\w.+-]*+(?:@([\w-])[\w-]*(?:\.[\w-]+)*(\.\w+))?")
-PHONE = re.compile(
-    r"(?<!\w)(\+\d{1,2}|00\d|0\d{2}(?=[ /-]))[\d ()/-]{4,}(\d{2})(?!\w)|(?<!\w)(\d{2})\d{7,}(\d{2})(?!\w)"
-)
 # Categories that are not shown: control, format (bidirectional, zero width, tags), surrogates, private, unassigned.
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 # Variation selectors can carry hidden text.
@@ -61,13 +57,11 @@ SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def clean(text: str) -> str:
-    """Return a text without addresses and characters that are not shown, of at most MAX_TEXT bytes."""
+    """Return a text without addresses, phone numbers and characters that are not shown, of at most MAX_TEXT bytes."""
     visible = "".join(
         one for one in SELECTORS.sub("", text[: 2 * MAX_TEXT]) if one == "\n" or unicodedata.category(one) not in HIDDEN
     )
-    addressless = WORD.sub(lambda one: f"{one[1]}•••@{one[2]}•••{one[3]}" if one[2] else one[0], visible)
-    masked = PHONE.sub(lambda one: f"{one[1] or one[3]}•••{one[2] or one[4]}", addressless)
-    return masked.encode()[:MAX_TEXT].decode(errors="ignore")
+    return masked_text(visible).encode()[:MAX_TEXT].decode(errors="ignore")
 
 
 def mark(text: str) -> dict[str, Any]:

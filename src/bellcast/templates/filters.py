@@ -65,40 +65,6 @@ SCALARS = (str, int, float, type(None), Undefined)
 # Those with arguments that may be any value, because they only return them: a list that `map` makes, for example.
 DEFAULTS = frozenset({"d", "default"})
 NOT_JSON = "uses a value that is not text, a number, a list or an object: use a filter such as list"
-TESTS = [
-    "boolean",
-    "defined",
-    "divisibleby",
-    "eq",
-    "equalto",
-    "even",
-    "false",
-    "float",
-    "ge",
-    "gt",
-    "in",
-    "integer",
-    "iterable",
-    "le",
-    "lower",
-    "lt",
-    "mapping",
-    "ne",
-    "none",
-    "number",
-    "odd",
-    "sequence",
-    "string",
-    "true",
-    "undefined",
-    "upper",
-    "==",
-    "!=",
-    "<",
-    "<=",
-    ">",
-    ">=",
-]
 
 
 def check_json(value: Any) -> Any:

@@ -99,28 +99,23 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
     content wrote, before the variables are inserted: its colors decide whether the card can be dark."""
     rules, content = parted(content)
     look = style(brand)
-    dark, mark = "", NO_MARKS
-    if not rules.startswith(OLD_BLOCKS_HEAD):
-        dark, mark = _dark_rules(look["color"], look["text_color"], own_colors(written)), MARKS
+    dark = _dark_rules(look["color"], look["text_color"], own_colors(written))
     return f"""<!doctype html>
 <html lang="{escape(language)}">
 {_head(subject, rules + dark)}
-<body{mark["page"]} style="margin:0;padding:0;background:{look["background"]}">
-<table{mark["page"]} role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
+<body class="bc-page" style="margin:0;padding:0;background:{look["background"]}">
+<table class="bc-page" role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px">
-{_header(brand, look, mark["accent"])}<tr><td{mark["card"]} style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
+{_header(brand, look)}<tr><td class="bc-card" style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
 {content}
 </td></tr>
-{_footer(brand, look, links, mark["muted"])}</table>
+{_footer(brand, look, links)}</table>
 </td></tr></table>
 </body>
 </html>
 """
 
 
-# The attributes of the elements to which the rules of the dark color scheme apply.
-MARKS = {name: f' class="bc-{name}"' for name in ("page", "card", "accent", "muted")}
-NO_MARKS = dict.fromkeys(MARKS, "")
 # The colors of the base layout in the dark.
 DARK_PAGE, DARK_CARD, DARK_TEXT, DARK_MUTED, DARK_LINE = "#15171b", "#1f2329", "#e7e9ee", "#aab0bb", "#3a3f47"
 # The least contrast of texts (WCAG 2.2).
@@ -214,13 +209,11 @@ def _accent_in_the_dark(color: str) -> str:
 
 # The style rules of an e-mail made of blocks precede its sections.
 BLOCKS_HEAD, BLOCKS_HEAD_END = '<style data-blocks="2">', "</style>"
-# That of blocks stored before the base layout had a dark color scheme: their e-mails stay as they were.
-OLD_BLOCKS_HEAD = "<style data-blocks>"
 
 
 def parted(content: str) -> tuple[str, str]:
     """Return the style rules of HTML that is made of blocks, which belong into the head of a document, and the rest."""
-    if not content.startswith((BLOCKS_HEAD, OLD_BLOCKS_HEAD)):
+    if not content.startswith(BLOCKS_HEAD):
         return "", content
     rules, end, rest = content.partition(BLOCKS_HEAD_END)
     return rules + end, rest
@@ -247,7 +240,7 @@ def _head(subject: str, rules: str) -> str:
 {rules}</head>"""
 
 
-def _header(brand: Brand, look: dict[str, str], mark: str) -> str:
+def _header(brand: Brand, look: dict[str, str]) -> str:
     name = escape(brand.name or "")
     if brand.logo_url and brand.logo_url.startswith(("https://", "http://")):
         inner = (
@@ -255,21 +248,24 @@ def _header(brand: Brand, look: dict[str, str], mark: str) -> str:
         )
     elif name:
         rules = f"font-family:{look['font']};font-size:18px;font-weight:700;color:{look['color']}"
-        inner = f'<span{mark} style="{rules}">{name}</span>'
+        inner = f'<span class="bc-accent" style="{rules}">{name}</span>'
     else:
         return ""
     return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
 
 
-def _footer(brand: Brand, look: dict[str, str], links: dict[str, str], mark: str) -> str:
+def _footer(brand: Brand, look: dict[str, str], links: dict[str, str]) -> str:
     # The footer is on the background, which can be dark.
     muted = "#4b5563" if luminance(look["background"]) > 0.26 else "#d1d5db"
     rules = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
     lines = [escape(line) for line in (brand.footer, brand.address) if line]
-    anchors = [f'<a{mark} href="{escape(url)}" style="color:{muted}">{escape(text)}</a>' for text, url in links.items()]
+    anchors = [
+        f'<a class="bc-muted" href="{escape(url)}" style="color:{muted}">{escape(text)}</a>'
+        for text, url in links.items()
+    ]
     if anchors:
         lines.append(" &middot; ".join(anchors))
-    inner = "\n".join(f'<p{mark} style="{rules}">{line}</p>' for line in lines)
+    inner = "\n".join(f'<p class="bc-muted" style="{rules}">{line}</p>' for line in lines)
     return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 

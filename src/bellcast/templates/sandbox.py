@@ -100,7 +100,7 @@ class Environment(SandboxedEnvironment):
         }
         self.filters |= {LOOP: budget.charge_each, CHARGE: budget.charge}
         tests: dict[str, Any] = self.tests
-        self.tests = {name: filters.bounded(tests[name]) for name in filters.TESTS}
+        self.tests = {name: filters.bounded(test) for name, test in tests.items()}
         self.globals = {"range": filters.bounded_range}
         # Used by blocks, macros and `{% filter %}` to join their pieces.
         self.concat: Any = filters.concatenate

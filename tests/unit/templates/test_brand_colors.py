@@ -1,7 +1,6 @@
 """Texts on the color of any brand can be read: a contrast of at least 4.5:1 (WCAG 1.4.3)."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -103,14 +102,6 @@ def test_colors_are_read_once_for_all_recipients_of_a_template(monkeypatch: pyte
     shown = [page(source.replace("{{ recipient.name }}", name), Brand(), source) for name in ("Ann", "Ben")]
     assert [".bc-card{" in one for one in shown] == [False, False]
     assert len(read) == 1
-
-
-def test_email_of_blocks_stored_before_the_dark_scheme_keeps_its_bytes() -> None:
-    golden = Path(__file__).parent / "golden_blocks"
-    stored = (golden / "text.html").read_text(encoding="utf-8").strip().replace(html.BLOCKS_HEAD, "<style data-blocks>")
-    shown = page(stored, Brand(name="Harbour", footer="Since 1999"))
-    assert shown == (golden / "page-of-version-1.html").read_text(encoding="utf-8")
-    assert html.parted(stored)[1].startswith("<!--")
 
 
 def test_rules_of_the_dark_scheme_are_small_apply_only_in_it_and_count_for_the_size() -> None:
