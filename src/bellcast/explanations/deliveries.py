@@ -97,12 +97,13 @@ async def _last_run(
     found = (await Runs(ctx.engines.db).page(query)).items
     since = start if last is None else times.milliseconds(last.notification.created_at)
     open_or_failed = (one for one in found if one.state == "failed" or one.state not in runs.ENDED)
-    return next((one for one in open_or_failed if one.created_at > since or _has_sent(one, last)), None)
-
-
-def _has_sent(run: StoredRun, item: SentItem | None) -> bool:
-    steps = runs.decode(run.body).steps.values()
-    return item is not None and any(item.notification.id in (step.notification, step.decided) for step in steps)
+    for run in open_or_failed:
+        steps = () if last is None else runs.decode(run.body).steps.values()
+        if run.created_at > since or any(
+            last and last.notification.id in (one.notification, one.decided) for one in steps
+        ):
+            return run
+    return None
 
 
 async def _recent(

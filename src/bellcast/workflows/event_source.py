@@ -14,7 +14,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.field_limits import Limit, Schema
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
-from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.rendering import source_errors
 from bellcast.workflows import live_waits
 from bellcast.workflows.schedule_times import CONTENT
 
@@ -81,10 +81,7 @@ def _content_errors(source: EventSource) -> validation.FieldErrors:
 
 def _template_errors(path: str, value: Any) -> validation.FieldErrors:
     if isinstance(value, str):
-        try:
-            check_template(value, ROOTS)
-        except TemplateError as error:
-            yield FieldError(path, f"line {error.line}: {error.message}")
+        yield from source_errors(path, value, ROOTS, is_html=False)
     elif isinstance(value, Mapping):
         if value.keys() == {"var"}:
             yield from conditions.variable_errors(path, value["var"], frozenset(), ROOTS)

@@ -260,14 +260,29 @@ class RunExecutor(Struct, eq=False):
             if commit.run.state != execution.stored.state:
                 self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
-            execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+            execution.clear()
         await self._resume_activated(one.stored for one in changed if one.stored.id not in errors)
         return [errors.get(execution.stored.id) for execution in executions]
 
     async def _commit_of(self, execution: Execution, *, ignores_events: bool = False) -> RunCommit:
-        """Return the new state of a run with the effects of its steps."""
+        """Return the new state of a run with the effects of its steps. A run that became too large fails."""
         waits, now = run_steps.new_waits(execution), self.triggers.clock.now()
-        run, events = self._with_state(execution, now), tuple[WebhookEvent, ...]()
+        state = execution.state = execution.state.timed(now)
+        body = runs.encode(state)
+        if len(body) > runs.MAX_RUN:
+            state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")
+            execution.clear()
+            execution.call = execution.due_at = None
+            body = runs.encode(state)
+        run = msgspec.structs.replace(
+            execution.stored,
+            state=state.status,
+            reason=state.reason,
+            wakes_at=state.wakes_at,
+            ended_at=now if state.status in runs.ENDED else None,
+            body=body,
+        )
+        events: tuple[WebhookEvent, ...] = ()
         if run.state != execution.stored.state:
             events = await self.triggers.router.webhooks.events(run.tenant, f"run.{run.state}", [runs.as_change(run)])
         return RunCommit(
@@ -283,24 +298,6 @@ class RunExecutor(Struct, eq=False):
             has_waits=bool(execution.definition.live_waits),
             has_counters=execution.definition.has_counters,
             events=events,
-        )
-
-    def _with_state(self, execution: Execution, now: int) -> StoredRun:
-        """Return the stored run with the new state. A run that became too large fails."""
-        state = execution.state = execution.state.timed(now)
-        body = runs.encode(state)
-        if len(body) > runs.MAX_RUN:
-            state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")
-            execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
-            execution.call = execution.due_at = None
-            body = runs.encode(state)
-        return msgspec.structs.replace(
-            execution.stored,
-            state=state.status,
-            reason=state.reason,
-            wakes_at=state.wakes_at,
-            ended_at=now if state.status in runs.ENDED else None,
-            body=body,
         )
 
     def _committed(self, run: StoredRun, sends: Sequence[SendRequest]) -> None:

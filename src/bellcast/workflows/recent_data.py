@@ -186,7 +186,11 @@ async def effects(
     found = [None if before is None else await _kept_runs(db, tenant, key)]
     if (schema := await _schema(then, tenant, after)) is not None:
         found.append(await refused(tenant, of_workflow(db, tenant, key), schema, "triggers"))
-        found.append(await _refused_schedules(then, tenant, key, schema))
+        _, wrong = await _compared(tenant, _schedules(then, tenant, key), schema)
+        if wrong:
+            noun, (name, reason) = "schedule" if len(wrong) == 1 else "schedules", wrong[0]
+            text = f"Triggers of {len(wrong):,} {noun} would be refused: {name}, {reason}."
+            found.append(PublishEffect("triggers_refused", text, n=len(wrong)))
     channels = frozenset() if before is None else definitions.of_valid(before).channels
     for name in CHANNELS:
         if name in channels - after.channels:
@@ -219,16 +223,6 @@ async def _schema(planned: Engine, tenant: str, after: definitions.Definition) -
     found = await table.get(TYPES, tenant, after.type) or await table.get(TYPES, PROJECT, after.type)
     type = NO_TYPE if found is None else msgspec.json.decode(found.body, type=NotificationType)
     return type.data if type.data_check == "refuse" else None
-
-
-async def _refused_schedules(db: Engine, tenant: str, key: str, schema: Any) -> PublishEffect | None:
-    """Return the effect of a new schema on the active schedules of a workflow, each of which has its data."""
-    _, wrong = await _compared(tenant, _schedules(db, tenant, key), schema)
-    if not wrong:
-        return None
-    noun, (name, reason) = "schedule" if len(wrong) == 1 else "schedules", wrong[0]
-    text = f"Triggers of {len(wrong):,} {noun} would be refused: {name}, {reason}."
-    return PublishEffect("triggers_refused", text, n=len(wrong))
 
 
 async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:

@@ -66,6 +66,10 @@ class Execution(Struct, kw_only=True):
     due_at: int | None = None  # for the next step, if no call follows
     is_unchanged: bool = False  # there is nothing to commit
 
+    def clear(self) -> None:
+        """Forget the effects, which are written or will not be."""
+        self.sends, self.counters, self.triggers, self.watched = [], [], [], []
+
     def values(self) -> dict[str, Any]:
         """Return the variables of the run's templates."""
         return engine.values_of(self.state, self.context)
@@ -237,22 +241,18 @@ class RunSteps(Struct, eq=False):
         return StepOutcome(result=msgspec.json.decode(request.response))
 
 
-def _window(execution: Execution, step: Step) -> int:
-    """Return for how long a digest that opens now collects, in milliseconds."""
-    fields, context = step.fields, execution.context
-    if "cron" not in fields:
-        return engine.duration(step, "window", execution.state, context)
-    name = fields.get("timezone", "recipient")
-    zone = local_times.find_zone(context.zone if name == "recipient" else name)
-    return next(cron.after(fields["cron"], zone or local_times.UTC_ZONE, context.now)) - context.now
-
-
 def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[StepCounter | None, StepOutcome]:
     """Return a run that reaches a digest: it opens one, or adds itself and is merged. Also returns the counter (None:
     delete)."""
-    id, run, window = execution.stored.id, execution.state, _window(execution, step)
+    id, run, context = execution.stored.id, execution.state, execution.context
     # A time of the clock would be in the future of this execution, and the wait would not count.
-    now, mode = execution.context.now, step.fields.get("mode", "fixed")
+    now, mode = context.now, step.fields.get("mode", "fixed")
+    if "cron" in step.fields:
+        name = step.fields.get("timezone", "recipient")
+        zone = local_times.find_zone(context.zone if name == "recipient" else name)
+        window = next(cron.after(step.fields["cron"], zone or local_times.UTC_ZONE, now)) - now
+    else:
+        window = engine.duration(step, "window", run, context)
     most = engine.duration(step, "max_window", run, execution.context) if "max_window" in step.fields else None
     if counter.run == id:
         if counter.closes_at > now:

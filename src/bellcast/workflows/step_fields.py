@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.inbox.types import notifications
-from bellcast.kernel import local_times, times, validation
+from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
 from bellcast.templates import conditions
-from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.rendering import source_errors
 from bellcast.templates.types import CONTENT_ROOTS, InboxContent
 from bellcast.workflows import cron
 
@@ -121,11 +121,7 @@ def _template_text(path: str, value: Any, seen: SeenSteps) -> Errors:
     if not isinstance(value, str):
         yield FieldError(path, "must be text")
         return
-    yield from validation.encodable(path, value)
-    try:
-        check_template(value, CONTENT_ROOTS, is_html=path.endswith(".html"))
-    except TemplateError as error:
-        yield FieldError(path, f"line {error.line}: {error.message}")
+    yield from source_errors(path, value, CONTENT_ROOTS, is_html=path.endswith(".html"))
 
 
 def seconds(value: Any) -> float:

@@ -123,20 +123,6 @@ class Triggers(Struct, eq=False):
         elif type is not None:
             await self.router.catalog.check_data(tenant, type, data)
 
-    async def _waits(self, new: Sequence[StoredRun]) -> list[NewWait]:
-        """Return the waits of new runs of one workflow for live events."""
-        if not new:
-            return []
-        definition = await self.workflow_catalog.definition(new[0].owner, new[0].workflow, new[0].version)
-        if not definition.live_waits:
-            return []
-        state = runs.decode(new[0].body)
-        waits: list[NewWait] = []
-        for run in new:
-            await budget_of(run.tenant).wait()
-            waits += live_waits.of_new_run(definition, run, state)
-        return waits
-
     async def of_page(self, fanout: Fanout, position: str, keys: Sequence[str]) -> BegunPage:
         """Return a page of a fan-out: runs for these recipients, which start with their jobs."""
         now = self.clock.now()
@@ -164,10 +150,16 @@ class Triggers(Struct, eq=False):
             )
             for one in started
         )
-        waits, events = tuple(await self._waits(new)), tuple[WebhookEvent, ...]()
+        definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
+        waits, events = list[NewWait](), tuple[WebhookEvent, ...]()
+        if definition.live_waits:
+            state = runs.decode(fanout.body)
+            for run in new:
+                await budget_of(run.tenant).wait()
+                waits += live_waits.of_new_run(definition, run, state)
         if await self.router.webhooks.is_wanted(fanout.tenant, BEGUN):
             events = await self.router.webhooks.events(fanout.tenant, BEGUN, [runs.as_change(run) for run in new])
-        return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=new, waits=waits, events=events)
+        return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=new, waits=tuple(waits), events=events)
 
 
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:

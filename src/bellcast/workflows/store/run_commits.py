@@ -17,7 +17,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, PageCommand, RecipientKey
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.store import DeadJobEffect
@@ -27,12 +27,12 @@ from bellcast.workflows.types import runs as run_state
 from bellcast.workflows.types import step_counters
 from bellcast.workflows.types.runs import SCHEDULES, CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest
 
-# The columns of a run before its body.
-RUN_COLUMNS = (
-    *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
-    *("wakes_at", "created_at", "ended_at", "revision", "woken"),
+# Create a run from a row of the statements that read runs.
+stored_run = columns.reader(
+    StoredRun,
+    "id trigger tenant workflow owner version recipient state reason cancel_key wakes_at created_at ended_at revision woken body",
+    body=str.encode,
 )
-
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
@@ -108,13 +108,14 @@ def _rows_of(sends: Sequence[SendRequest]) -> int:
 def _insert(new: Sequence[tuple[StoredRun, int | None]], priority: int) -> Script[None]:
     """Add runs, each with the time when its job is due; None: it needs none."""
     for some in chunks(new, STATEMENT_ROWS):
-        yield Statement("run_insert", many=[new_run_params(run) for run, _ in some])
+        yield Statement("run_insert", many=[run_params(run) for run, _ in some])
         added = [job_params(run, due_at, priority) for run, due_at in some if due_at is not None]
         if added:
             yield Statement("job_add", many=added)
 
 
-def new_run_params(run: StoredRun) -> Params:
+def run_params(run: StoredRun) -> Params:
+    """Return the parameters of the statements that write runs."""
     return {**msgspec.structs.asdict(run), "body": run.body.decode()}
 
 
@@ -187,7 +188,7 @@ class CommitRuns(ListCommand[RunCommit, CommitResult]):
         current = [commit for commit, one in zip(commits, is_current, strict=True) if one]
         if not current:
             return [None] * len(commits)
-        yield Statement("run_save", many=[state_params(commit.run) for commit in current])
+        yield Statement("run_save", many=[run_params(commit.run) for commit in current])
         for commit in current:
             for update in commit.counters:
                 yield _counter_statement(update)
@@ -220,17 +221,6 @@ def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
         if is_current:
             versions.pop(run.id)  # a second commit of this run is not current
     return found
-
-
-def state_params(run: StoredRun) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "state": run.state,
-        "reason": run.reason,
-        "wakes_at": run.wakes_at,
-        "ended_at": run.ended_at,
-        "body": run.body.decode(),
-    }
 
 
 def _counter_statement(update: CounterUpdate) -> Statement:
@@ -315,15 +305,9 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
             ended_at=None,
             body=run_state.encode(state),
         )
-        yield Statement("run_save", many=[state_params(waiting)])
+        yield Statement("run_save", many=[run_params(waiting)])
         yield Statement("job_add", many=[job_params(waiting, changed.closes_at)])
         update = CounterUpdate(
             key=key, revision=revision, body=msgspec.json.encode(changed), run=changed.run, expires_at=expires_at
         )
         yield _counter_statement(update)
-
-
-def stored_run(row: Row) -> StoredRun:
-    """Create a run from the columns of the statements that read runs."""
-    *columns, body = row
-    return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())

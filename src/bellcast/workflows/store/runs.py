@@ -35,10 +35,13 @@ OUTLINES = KeysetList("run_outlines", ("id",), run_state.OutlinedRun._make, is_n
 
 def restart(run: StoredRun, now: int) -> Script[bool]:
     """Reopen a failed run with this body, and make it due. Return False if it has changed."""
-    if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
+    if not (yield Statement("run_write", run_commits.run_params(run))):
         return False
     yield Statement("job_add", many=[run_commits.job_params(run, now)])
     return True
+
+
+_waiting_run = columns.reader(WaitingRun, body=str.encode)
 
 
 class Runs(StoreTable):
@@ -212,11 +215,7 @@ class Runs(StoreTable):
     ) -> Script[list[WaitingRun]]:
         """Return runs that wait for an event, by id and step, after a run and step."""
         params = {"tenant": tenant, "name": name, "target": target, "run": after[0], "step": after[1], "limit": limit}
-        found = yield Statement("event_waits_open", params)
-        return [
-            WaitingRun(run, step, owner, workflow, version, recipient, body.encode())
-            for run, step, owner, workflow, version, recipient, body in found
-        ]
+        return list(map(_waiting_run, (yield Statement("event_waits_open", params))))
 
     @write()
     def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> Script[None]:
