@@ -166,7 +166,7 @@ class _Past:
         yield Statement("inbox_write_state", many=[head])
         # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
         of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % RUN_EVERY :: RUN_EVERY]}
-        yield Statement("run_insert", many=[run_commits.new_run_params(run) for run in of_runs.values()])
+        yield Statement("run_insert", many=[run_commits.run_params(run) for run in of_runs.values()])
         sent = [
             self._message(inbox, row, of_runs.get(row["id"]))
             for row in added[inbox.number % MESSAGE_EVERY :: MESSAGE_EVERY]
