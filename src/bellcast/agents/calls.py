@@ -6,14 +6,14 @@ import hmac
 import re
 import secrets
 import unicodedata
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.agents import documentation
 from bellcast.agents.tools import BY_NAME, TOOLS, Tool, ToolRequest
@@ -114,7 +114,7 @@ class Agents(Struct, eq=False):
     project: Project
     calls_per_minute: Callable[[], int]
     _taken: dict[tuple[str, int], deque[int]] = {}
-    _running: dict[str, int] = {}
+    _running: Counter[str] = field(default_factory=Counter)
 
     def tools(self, caller: Caller) -> list[Tool]:
         """Return the tools that the scopes of a caller permit."""
@@ -140,20 +140,6 @@ class Agents(Struct, eq=False):
             raise TooMany(f"This key may make {most} such calls in {period // 1000} s.", retry_after=wait)
         times.append(now)
 
-    @contextmanager
-    def _call_of(self, key: str) -> Iterator[None]:
-        """Count a call while it runs. Raises TooMany above MAX_CONCURRENT."""
-        running = self._running.get(key, 0)
-        if running >= MAX_CONCURRENT:
-            raise TooMany(f"This key may make {MAX_CONCURRENT} calls at once.", retry_after=1)
-        self._running[key] = running + 1
-        try:
-            yield
-        finally:
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
-
     async def call(
         self, caller: Caller, authorization: str, name: str, arguments: Mapping[str, Any]
     ) -> tuple[str, str]:
@@ -164,9 +150,16 @@ class Agents(Struct, eq=False):
                 raise NotFound("There is no such tool, or this key lacks its scope.")
             if unfit := list(data_schemas.errors_of("arguments", dict(arguments), tool.schema)):
                 raise Invalid.fields([one._replace(field=one.field.removeprefix("arguments.")) for one in unfit])
-            with self._call_of(caller.key or ""):
+            key = caller.key or ""
+            if self._running[key] >= MAX_CONCURRENT:
+                raise TooMany(f"This key may make {MAX_CONCURRENT} calls at once.", retry_after=1)
+            self._running[key] += 1
+            try:
                 async with asyncio.timeout(CALL_SECONDS):
                     return await self._answer(tool, caller, authorization, dict(arguments)), "ok"
+            finally:
+                self._running[key] -= 1
+                self._running += Counter()  # drops keys without calls
         except TimeoutError:
             refusal: BellcastError = Unavailable(f"The call took more than {CALL_SECONDS:.0f} s: ask for less.")
         except BellcastError as failure:

@@ -131,32 +131,28 @@ def _has(data: Any, names: Sequence[str]) -> bool:
 
 def of_source(template: types.Template) -> Iterator[Finding]:
     """Yield the problems of e-mails as they are written."""
-    for locale, parts in (("", template), *template.translations.items()):
-        mail = parts.email
-        if mail is not None and mail.html:
-            yield from (_placed(one, locale, None, one.line) for one in email_checks.of_html(mail.html))
-        for name, block in _blocks(mail.blocks or ()) if mail is not None else ():
-            for problem in _of_block(block):
-                yield _placed(problem, locale, name, problem.line if isinstance(block, types.HtmlBlock) else None)
+    for locale, name, block in _mail_parts(template):
+        for problem in _of_block(block):
+            yield _placed(problem, locale, name, problem.line if isinstance(block, types.HtmlBlock) else None)
 
 
 def of_code(template: types.Template) -> list[Finding]:
     """Return the places of e-mails that the data of a send can turn into HTML or URLs that run code."""
     return [
-        _placed(problem, locale, name, problem.line if is_html else None)
-        for locale, parts in (("", template), *template.translations.items())
-        if parts.email is not None
-        for name, is_html, source in _sources(parts.email)
+        _placed(problem, locale, name, problem.line if isinstance(block, types.HtmlBlock) else None)
+        for locale, name, block in _mail_parts(template)
+        for _, source in email_blocks.texts(block)
         for problem in email_checks.of_code(source)
     ]
 
 
-def _sources(mail: types.TemplateEmail) -> Iterator[tuple[str | None, bool, str]]:
-    """Yield the texts of an e-mail from which its HTML is made, with the names of their blocks, and whether they are HTML."""
-    if mail.html:
-        yield None, True, mail.html
-    for name, block in _blocks(mail.blocks or ()):
-        yield from ((name, isinstance(block, types.HtmlBlock), text) for _, text in email_blocks.texts(block))
+def _mail_parts(template: types.Template) -> Iterator[tuple[str, str | None, types.Block]]:
+    """Yield the languages, and the blocks of their e-mails with their names. HTML is a block without a name."""
+    for locale, parts in (("", template), *template.translations.items()):
+        if parts.email is not None and parts.email.html:
+            yield locale, None, types.HtmlBlock(html=parts.email.html)
+        for name, block in _blocks(parts.email.blocks or ()) if parts.email is not None else ():
+            yield locale, name, block
 
 
 def of_rendered(
