@@ -38,6 +38,7 @@ def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
     wait_until(lambda: len(owner.send("GET", failures)["failures"]) == len(tenants), lambda: "no run failed")
     earlier = {one["id"] for one in owner.send("GET", "/v1/replays?tenant=*")["replays"]}
     page = open_console("/failures?workflow=of-tenants")
+    expect(page.locator(".chunk .row")).to_have_count(1)
     page.get_by_role("button", name="Retry all…").click()
     dialog = page.get_by_role("dialog", name="Retry all failures")
     expect(dialog.get_by_role("button", name="Retry 3", exact=True)).to_be_visible()
@@ -52,6 +53,42 @@ def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
     expect(page.locator(".replays")).to_contain_text("globex")
     replays = owner.send("GET", "/v1/replays?tenant=*")["replays"]
     assert {one["tenant"] for one in replays if one["id"] not in earlier} == {"globex"}
+
+
+def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_together(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/at-two-tenants", {"type": "at-two-tenants", "steps": [step]})
+    for tenant in ("acme", "globex", "globex"):
+        owner.send("PUT", f"/v1/recipients/ann?tenant={tenant}", {"email": "ann@example.com"})
+        owner.send("POST", "/v1/workflows/at-two-tenants/trigger", {"to": "ann", "tenant": tenant, "data": {}})
+    failures = "/v1/failures?workflow=at-two-tenants&tenant=*"
+    wait_until(lambda: len(owner.send("GET", failures)["failures"]) == 3, lambda: "no run failed")
+    page = open_console("/failures?workflow=at-two-tenants")
+    row = page.locator(".chunk .row")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("globex+1")
+    expect(row.get_by_title("acme")).to_be_visible()
+    row.get_by_role("link").click()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("3 runs of at-two-tenants failed")
+    expect(row).to_have_attribute("data-open", "yes")
+    assert violations(page) == []
+    failed = page.locator(".pane .rows-of li")
+    expect(failed).to_have_text([re.compile("globex"), re.compile("globex"), re.compile("acme")])
+    page.get_by_role("button", name="Retry all", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_label("acme 1 failure")).to_be_checked()
+    page.get_by_role("button", name="Close", exact=True).click()
+    failed.nth(0).get_by_role("checkbox").check()
+    failed.nth(2).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Retry 2 selected").click()
+    dialog = page.get_by_role("dialog", name="Retry the selected failures")
+    expect(dialog.get_by_text("Continues 2 runs of at-two-tenants at the step that failed")).to_be_visible()
+    with page.expect_request(lambda one: one.method == "POST" and "tenant=acme" in one.url):
+        dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    expect(dialog).to_be_hidden()
+    newest = owner.send("GET", "/v1/replays?tenant=*&limit=2")["replays"]
+    assert {one["tenant"]: one["matched"] for one in newest} == {"acme": 1, "globex": 1}
 
 
 @pytest.mark.thorough

@@ -7,11 +7,12 @@ import { histogramOf } from './histogram.js';
 import { html, useEffect, useState } from './html.js';
 import { Loaded, Paged, Skeleton, refresh, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, failureOf } from './outcomes.js';
-import { FIELDS, causePath, failureText } from './overview.js';
+import { FIELDS, Tenants, causePath, failureText } from './overview.js';
 import { Card, Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { BASE, go, here, inTenant, shownTenant, tenantOf } from './router.js';
+import { BASE, go, here, inTenant, shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
+import { tenantName } from './tenant-names.js';
 
 /** A cause is red for this time after its newest failure. */
 const RECENT_MS = 3_600_000;
@@ -34,13 +35,22 @@ const MEANINGS = [
 ];
 const meaningOf = (cause) => MEANINGS.find(([pattern]) => pattern.test(cause))?.[1];
 
+/** Rows of the same cause in several tenants as one, the most frequent first. */
+function join(causes) {
+  const groups = Object.values(Object.groupBy(causes, causePath)).map((all) => ({
+    ...all[0], tenant: all.length > 1 ? '*' : all[0].tenant, tenants: all.flatMap((one) => one.tenant ?? []), count: all.reduce((sum, one) => sum + one.count, 0),
+    oldest_at: all.map((one) => one.oldest_at).sort()[0], newest: all.map((one) => one.newest).sort((one, other) => (one.created_at < other.created_at ? 1 : -1))[0],
+  }));
+  return groups.sort((one, other) => other.count - one.count);
+}
+
 export const failures = {
-  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows} isFirst=${page.query.has('retry')} tenant=${shownTenant() || undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
     { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, width: '5rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at }, { name: 'Since', kind: 'time', of: (one) => one.oldest_at },
+    { name: 'Tenant', of: (one) => one.tenants.length > 0 && one.tenants, show: (tenants) => html`<${Tenants} of=${tenants} />` }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',
   none: { text: 'No message, run or job has failed. Permanent failures appear here by their cause, with a button that retries them.', command: 'bellcast replay --all --dry-run' },
@@ -54,31 +64,31 @@ function filterOf(page, fields) {
 
 /** The failures of a cause: how many, and buttons that retry all or some. */
 export function Cause({ page }) {
-  const fields = Object.fromEntries(new URLSearchParams(page.key)), tenant = tenantOf(page);
+  const fields = Object.fromEntries(new URLSearchParams(page.key)), tenant = { tenant: page.query.get('tenant') ?? '' };
   const filter = filterOf(page, fields);
   const read = (after, signal) => get(withQuery('/v1/failures', { ...filter, ...tenant, after }), signal);
-  const group = useLoad(async (signal) => (await get(withQuery('/v1/failures/causes', { ...filter, ...tenant }), signal)).causes.find((one) => one.cause === fields.cause) ?? null, [page.href]);
+  const group = useLoad(async (signal) => join((await get(withQuery('/v1/failures/causes', { ...filter, ...tenant }), signal)).causes).find((one) => one.cause === fields.cause) ?? null, [page.href]);
   const found = useLoad((signal) => read('', signal), [page.href]);
-  const [selected, setSelected] = useState(new Set());
+  const [selected, setSelected] = useState(new Map());
   const mayRetry = page.may(BUILDERS);
-  const select = (id) => ({ currentTarget: { checked } }) => setSelected((last) => new Set(checked ? [...last, id] : [...last].filter((one) => one !== id)));
+  const select = (some) => ({ currentTarget: { checked } }) => setSelected((last) => new Map([...[...last].filter(([id]) => some.every((one) => one.id !== id)), ...(checked ? some.map((one) => [one.id, one.tenant ?? '']) : [])]));
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
   return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
-      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${one.kind === 'message' && meaningOf(fields.cause)}</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenant=${tenant.tenant} body=${{ filter }} /></div>`}`}</div></section>`}<//>
+      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${one.kind === 'message' && meaningOf(fields.cause)}</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenants=${tenant.tenant === '*' ? undefined : [tenant.tenant]} body=${{ filter }} /></div>`}`}</div></section>`}<//>
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
-    : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenant=${tenant.tenant} body=${{ ids: [...selected] }} />`}</div>`}
-      <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`${mayRetry && all.length > 1 && html`<label class="all"><input type="checkbox" class="check" checked=${all.every(({ id }) => selected.has(id))} onChange=${({ currentTarget: { checked } }) => setSelected(new Set(checked ? all.map(({ id }) => id) : []))} /> Select all ${number(all.length)}</label>`}<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select(one.id)} />`}
-        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${one.reason !== fields.cause && failureOf(one.reason)}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
+    : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</div>`}
+      <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`${mayRetry && all.length > 1 && html`<label class="all"><input type="checkbox" class="check" checked=${all.every(({ id }) => selected.has(id))} onChange=${select(all)} /> Select all ${number(all.length)}</label>`}<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select([one])} />`}
+        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[tenant.tenant === '*' && tenantName(one.tenant), one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 
 /** The tenants with the most failures whose retries one dialog starts: each is a request. */
 const MAX_TENANTS = 20;
 
-/** A button that shows how many failures would be retried, and the side effects, and starts on request. Without a `tenant`, those of all tenants. `isFirst` shows it at once. */
-function Retry({ word, title, tenant, body, isPrimary = false, isFirst = false, isDisabled = false }) {
+/** A button that shows how many failures would be retried, and the side effects, and starts on request. Without `tenants`, those of all tenants. `isFirst` shows it at once. */
+function Retry({ word, title, tenants, body, isPrimary = false, isFirst = false, isDisabled = false }) {
   const [isOpen, setOpen] = useState(isFirst);
   const close = () => setOpen(false);
-  return html`<button type="button" class=${isPrimary ? 'primary' : null} disabled=${isDisabled} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}>${tenant === undefined ? html`<${OfTenants} body=${body} close=${close} />` : html`<${Plan} tenants=${[tenant]} body=${body} close=${close} />`}<//>`}`;
+  return html`<button type="button" class=${isPrimary ? 'primary' : null} disabled=${isDisabled} onClick=${() => setOpen(true)}>${word}</button>${isOpen && html`<${Dialog} label=${title} close=${close}>${tenants === undefined ? html`<${OfTenants} body=${body} close=${close} />` : html`<${Plan} tenants=${tenants} body=${body} close=${close} />`}<//>`}`;
 }
 
 /** The tenants whose failures match, to choose from. */
@@ -92,7 +102,7 @@ function OfTenants({ body, close }) {
   const choose = (tenant) => ({ currentTarget: { checked } }) => setLeft(checked ? left.filter((one) => one !== tenant) : [...left, tenant]);
   return html`<${Loaded} of=${loaded}>${(found) => {
     const all = found.slice(0, MAX_TENANTS), chosen = all.map(([tenant]) => tenant).filter((one) => !left.includes(one));
-    return html`${all.length > 1 && html`<fieldset class="choices"><legend>Tenants</legend>${all.map(([tenant, amount]) => html`<label key=${tenant}><input type="checkbox" checked=${!left.includes(tenant)} onChange=${choose(tenant)} /><span>${tenant || 'Without a tenant'} <small>${count(amount, 'failure')}</small></span></label>`)}${found.length > all.length && html`<p class="muted">These ${MAX_TENANTS} have the most failures: retry the others afterwards.</p>`}</fieldset>`}<${Plan} key=${chosen.join()} tenants=${chosen} body=${body} close=${close} />`;
+    return html`${all.length > 1 && html`<fieldset class="choices"><legend>Tenants</legend>${all.map(([tenant, amount]) => html`<label key=${tenant}><input type="checkbox" checked=${!left.includes(tenant)} onChange=${choose(tenant)} /><span>${tenantName(tenant) || 'Without a tenant'} <small>${count(amount, 'failure')}</small></span></label>`)}${found.length > all.length && html`<p class="muted">These ${MAX_TENANTS} have the most failures: retry the others afterwards.</p>`}</fieldset>`}<${Plan} key=${chosen.join()} tenants=${chosen} body=${body} close=${close} />`;
   }}<//>`;
 }
 
@@ -126,7 +136,7 @@ function Plan({ tenants: given, body, close }) {
     return setProblem(`${failed.length < tenants.length ? `Not started for ${failed.map((one) => one || 'those without a tenant').join(', ')}: ` : ''}${results.find(({ status }) => status === 'rejected').reason.message}`);
   };
   const { matched, exact, effects = [] } = plan.value ?? {};
-  return html`${tenants.length === 1 && html`<p class="muted">${tenants[0] ? `Failures of ${tenants[0]}.` : 'Failures without a tenant.'}</p>`}<div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>${tenants.length === 0 ? 'Choose a tenant.' : 'No failures match now: they were retried or deleted.'}</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
+  return html`${tenants.length === 1 && html`<p class="muted">${tenants[0] ? `Failures of ${tenantName(tenants[0])}.` : 'Failures without a tenant.'}</p>`}<div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>${tenants.length === 0 ? 'Choose a tenant.' : 'No failures match now: they were retried or deleted.'}</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
       ${effects.some(({ kind }) => kind === 'message') && html`<p class="muted">Messages that arrived although the attempt failed will arrive twice. Those to addresses that do not exist will fail again.</p>`}${!exact && html`<p class="muted">These are the newest failures; the others are retried too.</p>`}`)}<//></div><p class="error" role="alert">${problem}</p>
     <div class="choice">${matched > 0 && html`<button type="button" class="primary" disabled=${isSending} onClick=${start}>Retry ${number(matched)}${exact ? '' : ' or more'}</button>`}<button type="button" onClick=${close}>Close</button></div>`;
 }

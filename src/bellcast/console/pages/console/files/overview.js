@@ -143,4 +143,5 @@ function Briefing({ page, reason, rows, isNew }) {
     ${rows.length > shown && html`<button type="button" class="quiet" aria-expanded=${isWhole} onClick=${() => setWhole(!isWhole)}>${isWhole ? 'Show fewer' : `Show ${rows.length - shown} more`}</button>`}`;
 }
 
-const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`} title=${first}>${tenantName(first)}</span>${others.length > 0 && html`<span class="muted" title=${others.map(tenantName).join(', ')}>+${others.length}</span>`}`;
+/** The first of several tenants, and how many more. */
+export const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`} title=${first}>${tenantName(first)}</span>${others.length > 0 && html`<span class="muted" title=${others.map(tenantName).join(', ')}>+${others.length}</span>`}`;
