@@ -134,7 +134,7 @@ def test_viewer_reads_workflows_templates_and_providers_only(
     for letter, title, row in (("w", "Workflows", "evil"), ("d", "Templates", "evil"), ("p", "Providers", "viewed")):
         press(page, f"g{letter}")
         expect(page.locator("h1")).to_have_text(title)
-        expect(page.locator(".row-link").get_by_text(row, exact=True).first).to_be_visible()
+        expect(page.locator(".row-title").get_by_text(row, exact=True).first).to_be_visible()
         expect(page.locator("#main :is([role=cell], td) :is(a, button)")).to_have_count(0)
         expect(page.locator("#main .heading :is(a, button)")).to_have_count(0)
         expect(page.get_by_role("columnheader", name=re.compile("Actions|Steps|Languages"))).to_have_count(0)
