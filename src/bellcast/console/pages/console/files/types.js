@@ -34,12 +34,12 @@ export const types = {
   path: '/v1/types', rows: 'types', isTall: true, filters: [KEY], link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Type', kind: 'title', lead: (one) => html`<${Sign} icon="types" tone=${toneOf(one.key)} />`, of: (one) => one.name ?? one.key, text: (one) => html`<code>${one.key}</code>` }, { name: 'Channels', of: (one) => one.channels?.length > 0 && one, show: (one) => html`<${ChannelMarks} of=${one} />`, width: '10rem' },
-    { name: 'Required', isLabeled: true, of: requiredOf, width: '9rem' }, { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
   ],
   none: { text: 'No type is described. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => one.channels?.length > 0 && html`<${Headline} kind="info" note=${limitsOf(one)}>By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}<//>`} facts=${(one) => [['Channels', one.channels?.length > 0 ? html`<${ChannelMarks} of=${one} />` : one.channels ? 'none' : 'those of the send'], 
+export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => one.channels?.length > 0 && html`<${Headline} note=${limitsOf(one)}>By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}<//>`} facts=${(one) => [['Channels', one.channels?.length > 0 ? html`<${ChannelMarks} of=${one} />` : one.channels ? 'none' : 'those of the send'], 
   ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${Uses} page=${page} of=${one} />` : 'nothing']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
