@@ -124,6 +124,30 @@ def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[
     expect(inspector.get_by_label("Name", exact=True)).to_have_count(0)
 
 
+def test_bell_step_shows_its_row_and_offers_the_built_in_icons(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("row-flow", [{**BELL, "title": "Booked by {{ data.client }}"}])
+    editor.step("bell").dblclick()
+    inspector = editor.page.locator(".inspector")
+    row, icon = inspector.locator(".bell-row"), inspector.get_by_label("Icon", exact=True)
+    expect(row.locator("b")).to_have_text("Booked by client")
+    bell = row.locator("path").get_attribute("d")
+    assert bell
+    inspector.get_by_role("button", name="calendar").click()
+    expect(icon).to_have_value("calendar")
+    expect(row.locator("path")).not_to_have_attribute("d", bell)
+    inspector.get_by_label("Body", exact=True).fill("At nine")
+    expect(row).to_contain_text("At nine")
+    icon.fill("🎉")
+    expect(row.locator(".avatar")).to_have_text("🎉")
+    assert violations(editor.page) == []
+    inspector.get_by_role("button", name="calendar").click()
+    inspector.get_by_role("button", name="calendar").click()
+    expect(icon).to_have_value("")
+    editor.expect_saved()
+    (step,) = owner.send("GET", "/v1/workflows/row-flow/draft")["values"]["steps"]
+    assert (step["body"], "icon" in step) == ("At nine", False)
+
+
 def test_buttons_of_a_bell_are_a_form(edit: Callable[..., Editor], owner: Console) -> None:
     accept = {"key": "accept", "label": "Accept", "call": "booking.accept", "style": "primary"}
     editor = edit("buttons-flow", [{**BELL, "actions": [accept]}, WAIT])

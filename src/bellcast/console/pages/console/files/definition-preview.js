@@ -1,17 +1,17 @@
 /**
  * What recipients see of a type, a schedule or an event source, beside the form that defines it.
  */
+import { BellRow } from './bell-row.js';
 import { html } from './html.js';
-import { To, isRequired, teaser } from './object-parts.js';
+import { To, isRequired } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Icon, Type } from './parts.js';
+import { Icon } from './parts.js';
 
 /** The notification, or the workflow that sends its own. */
 function Sent({ of: { notification, workflow, to } }) {
   const recipient = notification?.to ?? to;
   if (!notification) return html`<p>${workflow ? html`Starts the workflow <b>${workflow}</b>` : 'Starts a workflow'}${recipient && html` for <${To} of=${recipient} />`}.</p>`;
-  const { title, body, type } = notification;
-  return html`<p>To ${recipient ? html`<${To} of=${recipient} />` : 'the recipient'}</p><div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b>${title ? teaser(title) : 'Title'}</b>${body && html`<p>${teaser(body)}</p>`}<small class="muted">now ${type && html`<${Type} of=${type} />`}</small></div></div>`;
+  return html`<p>To ${recipient ? html`<${To} of=${recipient} />` : 'the recipient'}</p><${BellRow} of=${notification} />`;
 }
 
 /** The row of a type in the preferences of recipients. */

@@ -94,6 +94,7 @@ function Editor({ page, tenant, found }) {
   const [menu, setMenu] = useState(null);
   const [dialog, setDialog] = useState(null);
   const [announced, setAnnounced] = useState('');
+  const [isWarning, setWarning] = useState(false);
   const [zoom, setZoom] = useState(100);
   const [closed, setClosed] = useState(new Set());
   const root = useRef(null);
@@ -351,7 +352,7 @@ function Editor({ page, tenant, found }) {
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" aria-label="Discard" title="Discard the draft" onClick=${() => setDialog({ kind: 'discard' })}><span class="on-wide">Discard</span><${Icon} name="trash" /></button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" aria-label=${count(problems.length, 'problem')} onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length}<span class="on-wide">${problems.length === 1 ? ' problem' : ' problems'}</span></button>`}
-        ${findings.length > 0 && html`<button type="button" class="problem-count warning-count" aria-label=${count(findings.length, 'warning')} onClick=${() => act.correct(findings[0])}><${Icon} name="warn" /> ${findings.length}<span class="on-wide">${findings.length === 1 ? ' warning' : ' warnings'}</span></button>`}
+        ${findings.length > 0 && view === 'canvas' && html`<button type="button" class="problem-count warning-count" aria-label=${count(findings.length, 'warning')} aria-expanded=${String(isWarning)} onClick=${() => setWarning(!isWarning)}><${Icon} name="warn" /> ${findings.length}<span class="on-wide">${findings.length === 1 ? ' warning' : ' warnings'}</span></button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} title=${obstacleOf(draft)} aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}`}</div>
     </header>
     ${isNarrow && html`<p class="editor-note" role="note">On a small screen a workflow can be read. Open it on a wider one to edit it.</p>`}
@@ -362,7 +363,7 @@ function Editor({ page, tenant, found }) {
       ${view === 'yaml' ? html`<div class="yaml-place"><${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} /><${FieldHelp} schema=${schema} /></div>`
         : html`<div class="canvas">${!hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
-          <div class="problem-lists"><${ProblemList} title="Problems" of=${problems.map(({ field, message }) => ({ field, message }))} values=${values} choose=${act.correct} /><${ProblemList} title="Warnings" of=${findings} values=${values} choose=${act.correct} /></div>
+          <div class="problem-lists"><${ProblemList} title="Problems" of=${problems.map(({ field, message }) => ({ field, message }))} values=${values} choose=${act.correct} /><${ProblemList} title="Warnings" of=${isWarning ? findings : []} values=${values} choose=${act.correct} /></div>
           ${hasSteps && html`<div class="canvas-bar">${!isNarrow && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}</div>`}</div>`}
       ${isTesting && html`<${TestPanel} test=${test} schema=${schema} select=${showTested} selected=${selected} close=${closeTest} />`}
       ${view === 'canvas' && !isTesting && isInspecting && selected && html`<${Inspector} key=${selected} draft=${draft} path=${selected} schema=${schema} page=${page} isReadOnly=${!mayChange} close=${closeInspector} act=${act} more=${runs.isShown && html`<${StepRuns} runs=${runs} step=${keyOfPath(selected)} />`} />`}

@@ -1,6 +1,7 @@
 /**
  * The form of a step, made from the JSON Schema of workflows. Fields that it does not know stay as they are.
  */
+import { BellRow, IconChoice } from './bell-row.js';
 import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { count } from './format.js';
 import { loadStyle, useLoad } from './load.js';
@@ -42,7 +43,7 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
   const type = typeOf(step);
   return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => act.openActions(path, anchor)]}>
     ${WAYS[step.type] && !isReadOnly && html`<${Ways} step=${step} path=${path} draft=${shared.draft} />`}
-    ${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}
+    ${step.type === 'inbox' && !step.template && html`<${BellRow} of=${{ ...step, type: values.type }} />`}${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}
     <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
     ${more}<//>`;
 }
@@ -117,7 +118,7 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
   const warnings = errors.length > 0 ? [] : draft.findings.value.filter((one) => one.field === field || (name === 'actions' && one.field.startsWith(`${field}.`)));
   const canRefer = schema.anyOf?.some((one) => one.required?.includes('var')) ?? false;
   const isReference = canRefer && value?.var !== undefined;
-  const Widget = isReference ? Variable : widgets?.[schema['x-widget']] ?? WIDGETS[schema['x-widget']] ?? Text;
+  const Widget = isReference ? Variable : widgets?.[schema['x-widget']] ?? (name === 'icon' ? IconName : WIDGETS[schema['x-widget']]) ?? Text;
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : hint ? `${id}-hint` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
   const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget) || Widget === widgets?.[schema['x-widget']];
@@ -133,6 +134,9 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
 const orNothing = (text) => (text === '' ? undefined : text);
 
 const Text = ({ attributes, value, change, list }) => html`<input ...${attributes} list=${list} autoComplete="off" spellcheck=${false} value=${typeof value === 'string' || typeof value === 'number' ? value : value === undefined || value === null ? '' : JSON.stringify(value)} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
+
+/** The icon of a notification: a name, an emoji or the address of a picture. */
+const IconName = ({ attributes, value, change }) => html`<${Text} attributes=${attributes} value=${value} change=${change} />${!attributes.disabled && html`<${IconChoice} value=${value} choose=${change} />`}`;
 
 /** The key of a step changes when the field is left, with all references. */
 function Key({ attributes, value, draft, field }) {
