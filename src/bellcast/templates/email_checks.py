@@ -44,6 +44,8 @@ SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
 STYLED = re.compile(r"([a-zA-Z0-9]*)\[style\*=\"([^\"]{1,100})\"\]")
 STYLED_RULES = 20
 IMPORTANT = "!important"
+# The properties that decide about contrast.
+LOOKS = frozenset({"color", "background", "background-color", "font-size", "font-weight", "display"})
 LONGEST_EXCERPT = 60
 # Attributes with URLs that can run code.
 URLS = ("href", "xlink:href", "action", "formaction")
@@ -339,18 +341,15 @@ def _look(css: str | Sequence[Any]) -> dict[str, str]:
 
     look = {}
     for node in tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True):
-        if node.type == "declaration":
-            value = _text(node.value).strip().lower()
-            if node.lower_name == "background":
-                value = next((part for part in value.split() if _rgb(part) is not None), "")
-            if value:
-                name = "background-color" if node.lower_name == "background" else node.lower_name
-                look[name] = value + IMPORTANT * node.important
-    return {
-        name: look[name]
-        for name in ("color", "background-color", "font-size", "font-weight", "display")
-        if name in look
-    }
+        name = node.lower_name if node.type == "declaration" else ""
+        if name not in LOOKS:
+            continue
+        value = _text(node.value).strip().lower()
+        if name == "background":
+            name, value = "background-color", next((part for part in value.split() if _hex(part)), "")
+        if value:
+            look[name] = value + IMPORTANT * node.important
+    return look
 
 
 def _texts(
@@ -436,16 +435,11 @@ def _size(text: str | None, default: float, parent: float) -> float:
     return float(found[1]) * scale[found[2]]
 
 
-def _rgb(text: str) -> tuple[float, float, float] | None:
+def _hex(text: str | None) -> str | None:
+    """Return an opaque color as `#rrggbb`; None for others, because a transparent color shows another one."""
     import tinycss2.color3
 
-    found = tinycss2.color3.parse_color(text)
-    # A transparent color shows another one.
-    return (
-        None if found is None or isinstance(found, str) or found.alpha < 0.95 else (found.red, found.green, found.blue)
-    )
-
-
-def _hex(text: str | None) -> str | None:
-    found = None if text is None else _rgb(text)
-    return None if found is None else "#" + "".join(f"{round(255 * min(1.0, max(0.0, one))):02x}" for one in found)
+    found = tinycss2.color3.parse_color(text or "")
+    if found is None or isinstance(found, str) or found.alpha < 0.95:
+        return None
+    return "#" + "".join(f"{round(255 * min(1.0, max(0.0, one))):02x}" for one in found[:3])

@@ -1,5 +1,6 @@
 """An event source: which live events it matches, and their variables. Pure: no I/O, no clock."""
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -95,47 +96,26 @@ def _template_errors(path: str, value: Any) -> validation.FieldErrors:
 
 def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
     """Return the values of the placeholders; None if the topic does not match. A placeholder matches one part between
-    dots, as long as possible; at the end, it matches the rest. Takes linear time, whereas a regular expression would
-    try all combinations."""
+    dots, as long as possible; at the end, it matches the rest."""
     first, *rest = PLACEHOLDER.split(pattern)
     names, texts = rest[0::2], rest[1::2]
-    if not names:
-        return {} if topic == first else None
-    if not topic.startswith(first):
+
+    @functools.cache  # a regular expression would try all combinations of ends
+    def values_from(number: int, start: int) -> tuple[str, ...] | None:
+        if number == len(names):
+            return () if start == len(topic) else None
+        is_rest = number == len(names) - 1 and not texts[number]
+        part_end = len(topic) if is_rest else start + len(topic[start:].partition(".")[0])
+        for end in range(part_end, start, -1):
+            following = (
+                values_from(number + 1, end + len(texts[number])) if topic.startswith(texts[number], end) else None
+            )
+            if following is not None:
+                return (topic[start:end], *following)
         return None
-    # Computed from the end: for each placeholder, where it ends if it begins at a position, or None.
-    ends: list[list[int | None]] = []
-    for text in reversed(texts):
-        ends.insert(0, _ends(topic, text, ends[0] if ends else None))
-    position, values = len(first), {}
-    for name, text, of_positions in zip(names, texts, ends, strict=True):
-        end = of_positions[position]
-        if end is None:
-            return None
-        values[name] = topic[position:end]
-        position = end + len(text)
-    return values
 
-
-def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int | None]:
-    """Return for each position the last end of a placeholder that begins there and is followed by `text` and the
-    rest."""
-    size = len(topic)
-    if following is None and not text:
-        return [size] * size + [None]
-    ends: list[int | None] = [None] * (size + 1)
-    best: int | None = None
-    for position in range(size, -1, -1):
-        is_dot = topic[position : position + 1] == "."
-        if not is_dot:
-            ends[position] = best
-        after = position + len(text)
-        fits = topic.startswith(text, position) and (
-            after == size if following is None else after <= size and following[after] is not None
-        )
-        if is_dot or best is None:
-            best = position if fits else None
-    return ends
+    values = values_from(0, len(first)) if topic.startswith(first) else None
+    return None if values is None else dict(zip(names, values, strict=True))
 
 
 def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:

@@ -1,10 +1,14 @@
-"""Checks of a template where it applies, with the data of a send or with examples."""
+"""Checks of a template where it applies, with the data of a send or with examples, and of the texts that stand in the steps of a
+workflow: the variables that its triggers lack."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.channels.catalog import TEMPLATES, Catalog
 from bellcast.channels.previews import Previews, Subject
@@ -19,7 +23,8 @@ from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.email_checks import Finding, finding
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
-from bellcast.workflows import references, template_samples
+from bellcast.workflows import definitions, references, template_samples
+from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30
@@ -127,3 +132,50 @@ async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, v
 async def _stored(ctx: ApiContext, key: str, *owners: str) -> list[Template]:
     found = [await Documents(ctx.engines.db).get(TEMPLATES, one, key) for one in dict.fromkeys(owners)]
     return [msgspec.json.decode(one.body, type=Template) for one in found if one is not None]
+
+
+# --- texts of workflows
+
+
+class StepFinding(Struct, frozen=True):
+    """A variable that triggers do not have, or may leave out. `field` is the path of the text, such as `steps.1.subject`;
+    `code` is `unknown_variable` or `missing_variable`."""
+
+    field: str
+    code: str
+    message: str
+
+
+async def of_workflow(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, Any]) -> list[StepFinding]:
+    """Return what the author of a valid definition should see in its texts."""
+    definition = definitions.of_valid(value)
+    user = (WORKFLOWS, key, await template_samples.schema_of(ctx, tenant, definition))
+    last = await template_samples.last_data(ctx, tenant, [user])
+    contents = {step.key: step.content for step in definition.ordered if step.content is not None}
+
+    def of_texts() -> Iterator[StepFinding]:
+        declared = content_checks.DeclaredPaths(variables.schema_paths([user]))
+        for path, step, present in _steps("steps", value["steps"], frozenset()):
+            for field, text in contents[step["key"]].texts() if step["key"] in contents else ():
+                used = [
+                    replace(one, is_required=one.is_required and one.path not in present)
+                    for one in variables.used_in([(text, field == "email.html")])
+                ]
+                for one in (*content_checks.of_variables(used, declared), *content_checks.of_last_data(used, last)):
+                    yield StepFinding(f"{path}.{field.partition('.')[2]}", one.code, one.message)
+
+    return await in_thread(tenant, lambda: list(islice(of_texts(), content_checks.MAX_FINDINGS)))
+
+
+def _steps(
+    path: str, steps: Sequence[Mapping[str, Any]], present: frozenset[str]
+) -> Iterator[tuple[str, Mapping[str, Any], frozenset[str]]]:
+    """Yield all steps with their paths, and with the variables that conditions test before they run: an author knows that
+    these can be absent."""
+    for number, step in enumerate(steps):
+        here, own = f"{path}.{number}", present | {*variables.of_conditions(step.get("if"))}
+        yield here, step, own
+        for branch_number, branch in enumerate(step.get("branches", ())):
+            inner = own | {*variables.of_conditions(branch["if"])}
+            yield from _steps(f"{here}.branches.{branch_number}.steps", branch["steps"], inner)
+        yield from _steps(f"{here}.else", step.get("else", ()), own)

@@ -25,10 +25,10 @@ from bellcast.rest.managed import ManagedBy
 from bellcast.rest.objects import DraftInfo, PublishEffect, Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
-from bellcast.workflows import definitions, recent_data, references, text_checks, triggers, workflow_catalog
+from bellcast.workflows import definitions, recent_data, references, template_checks, triggers, workflow_catalog
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.text_checks import StepFinding
+from bellcast.workflows.template_checks import StepFinding
 from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types.run_details import Cancelled, StartedRun
 from bellcast.workflows.workflow_catalog import WORKFLOWS, CurrentVersion, WorkflowCatalog
@@ -265,7 +265,7 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
         planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
         effects = await recent_data.effects(ctx, ctx, tenant, key, value)
-        found = await text_checks.findings(ctx, tenant, key, value)
+        found = await template_checks.of_workflow(ctx, tenant, key, value)
         return await objects.described(self, ctx, tenant, planned.item) | {"effects": effects, "findings": found}
 
     async def put(
