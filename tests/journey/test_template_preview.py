@@ -346,17 +346,17 @@ async def test_type_with_a_template_needs_no_title(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "method", "path", "body"),
+    ("method", "path", "body"),
     [
-        ("templates.rendering", "PUT", "/v1/templates/a", TEMPLATE),
-        ("templates.rendering", "POST", "/v1/templates/a/preview", {"values": TEMPLATE}),
-        ("templates.rendering", "POST", "/v1/templates/a/html", {"values": TEMPLATE, "data": DATA}),
-        ("workflows.step_fields", "PUT", "/v1/workflows/a", {"steps": [{"key": "s", "type": "sms", "text": "Hi"}]}),
-        ("workflows.event_source", "PUT", "/v1/sources/a", {"event": "e", "notification": {"to": "x", "title": "Hi"}}),
+        ("PUT", "/v1/templates/a", TEMPLATE),
+        ("POST", "/v1/templates/a/preview", {"values": TEMPLATE}),
+        ("POST", "/v1/templates/a/html", {"values": TEMPLATE, "data": DATA}),
+        ("PUT", "/v1/workflows/a", {"steps": [{"key": "s", "type": "sms", "text": "Hi"}]}),
+        ("PUT", "/v1/sources/a", {"event": "e", "notification": {"to": "x", "title": "Hi"}}),
     ],
 )
 async def test_texts_are_compiled_outside_of_the_event_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, method: str, path: str, body: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: dict[str, Any]
 ) -> None:
     """The largest template takes seconds to compile, and no other request would be served in the meantime."""
     threads = set()
@@ -365,7 +365,7 @@ async def test_texts_are_compiled_outside_of_the_event_loop(
         threads.add(threading.current_thread())
         check_template(*args, **fields)
 
-    monkeypatch.setattr(f"bellcast.{module}.check_template", checked)
+    monkeypatch.setattr("bellcast.templates.rendering.check_template", checked)
     async with app(tmp_path) as (_, client):
         response = await client.request(method, path, json=body)
         assert response.is_success, response.text

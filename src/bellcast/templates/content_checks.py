@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.templates import email_blocks, email_checks, lengths, rendering, types
-from bellcast.templates.email_checks import Finding, finding
+from bellcast.templates.email_checks import Finding
 from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.variables import SchemaPaths, UsedVariable
@@ -43,7 +43,7 @@ def of_languages(template: types.Template, required: Sequence[str], default: str
             own = (template.translations.get(name) for name in types.locales_of(locale))
             if template.has(channel) and not any(parts is not None and getattr(parts, channel) for parts in own):
                 text = f"There is no text in {locale}: recipients get another language."
-                yield finding("error", "missing_translation", text, channel, locale)
+                yield Finding("error", "missing_translation", text, channel, locale)
 
 
 def of_stale(template: types.Template, earlier: Sequence[types.Template]) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def of_stale(template: types.Template, earlier: Sequence[types.Template]) -> Ite
                     break
                 if getattr(version, channel) not in (None, base):
                     text = "The text in the default language has changed since this translation."
-                    yield finding("warning", "translation_stale", text, channel, locale)
+                    yield Finding("warning", "translation_stale", text, channel, locale)
                     break
 
 
@@ -105,12 +105,12 @@ def of_variables(read: Iterable[UsedVariable], declared: DeclaredPaths) -> Itera
         found = declared.find(used.path)
         if found is None:
             text = f"No data schema declares {used.path}.{declared.hint(used.path)}"
-            yield finding("warning", "unknown_variable", text, None, None)
+            yield Finding("warning", "unknown_variable", text, None, None)
         elif used.is_required and not declared.required[found]:
             text = (
                 f"{used.path} may be absent, and the send would be refused: write {{{{ {used.path} | default('…') }}}}."
             )
-            yield finding("warning", "missing_variable", text, None, None)
+            yield Finding("warning", "missing_variable", text, None, None)
 
 
 def of_last_data(read: Iterable[UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def of_last_data(read: Iterable[UsedVariable], last: Mapping[str, Mapping[str, A
         lacking = next((name for name, data in last.items() if not _has(data, names)), None)
         if lacking is not None:
             text = f"The last run of {lacking} had no {used.path}, and would fail: write {{{{ {used.path} | default('…') }}}}, or send it."
-            yield finding("warning", "missing_variable", text, None, None)
+            yield Finding("warning", "missing_variable", text, None, None)
 
 
 def _has(data: Any, names: Sequence[str]) -> bool:
@@ -133,22 +133,23 @@ def of_source(template: types.Template) -> Iterator[Finding]:
     """Yield the problems of e-mails as they are written."""
     for locale, name, block in _mail_parts(template):
         for problem in _of_block(block):
-            yield _placed(problem, locale, name, problem.line if isinstance(block, types.HtmlBlock) else None)
+            line = problem.line if isinstance(block, types.HtmlBlock) else None
+            yield replace(problem, locale=locale, block=name, line=line)
 
 
 def of_code(template: types.Template) -> list[Finding]:
     """Return the places of e-mails that the data of a send can turn into HTML or URLs that run code."""
     return [
-        _placed(problem, locale, name, problem.line if isinstance(block, types.HtmlBlock) else None)
+        replace(problem, locale=locale, block=name, line=problem.line if isinstance(block, types.HtmlBlock) else None)
         for locale, name, block in _mail_parts(template)
         for _, source in email_blocks.texts(block)
         for problem in email_checks.of_code(source)
     ]
 
 
-def _mail_parts(template: types.Template) -> Iterator[tuple[str, str | None, types.Block]]:
+def _mail_parts(template: types.Template) -> Iterator[tuple[str | None, str | None, types.Block]]:
     """Yield the languages, and the blocks of their e-mails with their names. HTML is a block without a name."""
-    for locale, parts in (("", template), *template.translations.items()):
+    for locale, parts in ((None, template), *template.translations.items()):
         if parts.email is not None and parts.email.html:
             yield locale, None, types.HtmlBlock(html=parts.email.html)
         for name, block in _blocks(parts.email.blocks or ()) if parts.email is not None else ():
@@ -156,7 +157,7 @@ def _mail_parts(template: types.Template) -> Iterator[tuple[str, str | None, typ
 
 
 def of_rendered(
-    own: types.Parts, locale: str, rendered: Mapping[Channel, Any], layout: types.Template | None
+    own: types.Parts, locale: str | None, rendered: Mapping[Channel, Any], layout: types.Template | None
 ) -> list[Finding]:
     """Return the problems of rendered parts, which are those of one language. `layout` is the template around the e-mail."""
     found: list[Finding] = []
@@ -165,43 +166,44 @@ def of_rendered(
         found += _of_mail(mail, locale, *(str(shown.get(name) or "") for name in ("subject", "html", "text")))
         if shown.get("html") and not _has_unsubscribe(mail, locale, layout):
             text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
-            found.append(finding("warning", "unsubscribe_missing", text, "email", locale))
+            found.append(Finding("warning", "unsubscribe_missing", text, "email", locale))
     if own.sms is not None and "sms" in rendered:
         length = lengths.sms(str(rendered["sms"].get("text") or ""))
         if length.segments > 1:
             text = f"It is sent as {length.segments} messages: {length.characters} characters in {length.encoding}."
-            found.append(finding("warning" if length.segments > 2 else "info", "sms_segments", text, "sms", locale))
+            found.append(Finding("warning" if length.segments > 2 else "info", "sms_segments", text, "sms", locale))
     if own.push is not None and "push" in rendered:
         body = str(rendered["push"].get("body") or "")
         if len(body) > lengths.PUSH_CUT:
             text = f"Phones cut the text at about {lengths.PUSH_CUT} characters; it has {len(body)}."
-            found.append(finding("warning", "push_long", text, "push", locale))
+            found.append(Finding("warning", "push_long", text, "push", locale))
     return found
 
 
-def _of_mail(mail: types.TemplateEmail, locale: str, subject: str, html: str, text: str) -> Iterator[Finding]:
+def _of_mail(mail: types.TemplateEmail, locale: str | None, subject: str, html: str, text: str) -> Iterator[Finding]:
     size = len(html.encode(errors="replace"))
     if size > MAX_EMAIL_BYTES:
         message = f"The HTML has {size:,} bytes; Gmail cuts e-mails of more than {MAX_EMAIL_BYTES:,}."
-        yield finding("error", "size_clip", message, "email", locale)
+        yield Finding("error", "size_clip", message, "email", locale)
     if len(subject) > MAX_SUBJECT:
         message = f"The subject has {len(subject)} characters; mail programs show about {MAX_SUBJECT}, phones about 40."
-        yield finding("warning", "subject_long", message, "email", locale)
+        yield Finding("warning", "subject_long", message, "email", locale)
     if not html:
         return
     plain = to_text(html)
     if not (text or plain).strip():
         message = "There is no text, for those who do not see the HTML."
-        yield finding("warning", "text_missing", message, "email", locale)
+        yield Finding("warning", "text_missing", message, "email", locale)
     sections = to_text(mail.source) if mail.source else plain
     if "<img" in (mail.source or html) and len(sections.strip()) < LEAST_TEXT:
         message = "The e-mail consists of images: many mail programs show them only on request."
-        yield finding("warning", "image_only", message, "email", locale)
+        yield Finding("warning", "image_only", message, "email", locale)
     for problem, shown in email_checks.contrasts(html):
-        yield _placed(problem, locale, *_place(mail, shown))
+        block, line = _place(mail, shown)
+        yield replace(problem, locale=locale, block=block, line=line)
 
 
-def _has_unsubscribe(mail: types.TemplateEmail, locale: str, layout: types.Template | None) -> bool:
+def _has_unsubscribe(mail: types.TemplateEmail, locale: str | None, layout: types.Template | None) -> bool:
     if mail.layout == types.BASE_LAYOUT or (mail.layout is not None and layout is None):
         return True
     around = None if layout is None else rendering.layout_html(layout, types.locales_of(locale))
@@ -245,7 +247,3 @@ def _of_block(block: types.Block) -> Iterator[Finding]:
             text = block.text if isinstance(block, types.TextBlock) else block.empty or ""
             for found in LINK.finditer(blank(text)):
                 yield from email_checks.of_link(found[2], found[1])
-
-
-def _placed(one: Finding, locale: str, block: str | None, line: int | None) -> Finding:
-    return msgspec.structs.replace(one, locale=locale or None, block=block, line=line)

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from jinja2 import nodes
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.templates import html_tokens, rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
@@ -57,41 +57,18 @@ MARKS = "-+ \t\r\n"
 EXPRESSION = re.compile(rf"{BLANK}(\d+){BLANK}")
 
 
-class Finding(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Finding(Struct, frozen=True):
     """A problem of a template. Errors stop its publication. `block` is the key of a block, or its path such as
     `2.columns.0.blocks.1`; `clients` are the mail programs that it concerns."""
 
     severity: Severity
     code: str
-    channel: str | None
-    locale: str | None
-    block: str | None
-    line: int | None
     message: str
-    clients: tuple[str, ...] | None = None
-
-
-def finding(
-    severity: Severity,
-    code: str,
-    message: str,
-    channel: str | None = "email",
-    locale: str | None = None,
-    *,
-    line: int | None = None,
-    clients: tuple[str, ...] | None = None,
-) -> Finding:
-    """Return a finding, without its block."""
-    return Finding(
-        severity=severity,
-        code=code,
-        channel=channel,
-        locale=locale or None,
-        block=None,
-        line=line,
-        message=message,
-        clients=clients,
-    )
+    channel: str | None = "email"
+    locale: str | None = None
+    block: str | None = None
+    line: int | None = None
+    clients: tuple[str, ...] | UnsetType | None = UNSET
 
 
 @cache
@@ -116,33 +93,33 @@ def of_link(url: str, label: str, line: int | None = None) -> Iterator[Finding]:
     if url.startswith(BLANK):
         return
     if not url or url == "#":
-        yield finding("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line=line)
+        yield Finding("error", "link_invalid", f"The link “{label[:LONGEST_EXCERPT]}” leads nowhere.", line=line)
     elif not url.startswith("#") and not url.lower().startswith(EMAIL_SCHEMES):
         text = f"{shown} must begin with https://, mailto: or tel:, because an e-mail has no address of its own."
-        yield finding("error", "link_invalid", text, line=line)
+        yield Finding("error", "link_invalid", text, line=line)
     elif url.lower().startswith("http://"):
-        yield finding("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line=line)
+        yield Finding("warning", "link_insecure", f"{shown} is not encrypted: use https://.", line=line)
     elif url.lower().startswith(("http", "//")) and not (host := _host(url)):
-        yield finding("error", "link_invalid", f"{shown} names no server.", line=line)
+        yield Finding("error", "link_invalid", f"{shown} names no server.", line=line)
     elif url.lower().startswith("https://") and (named := HOST_IN_TEXT.match(label)) and BLANK not in host:
         expected = _host(named[0] if "://" in named[0] else f"https://{named[0]}")
         if expected.removeprefix("www.") != host.removeprefix("www."):
             text = f"The text names {expected}, the link leads to {host}: filters and readers take that for a fraud."
-            yield finding("warning", "link_mismatch", text, line=line)
+            yield Finding("warning", "link_mismatch", text, line=line)
 
 
 def of_image(src: str, alt: str | None, line: int | None = None) -> Iterator[Finding]:
     """Yield the problems of an image; `alt` is None if it is absent."""
     shown = src.strip()[:LONGEST_EXCERPT].replace(BLANK, "…")
     if alt is None:
-        yield finding(
+        yield Finding(
             "error",
             "image_alt",
             f'{shown or "The image"} has no description: add alt, or alt="" for decoration.',
             line=line,
         )
     if src.strip().lower().startswith("http://"):
-        yield finding(
+        yield Finding(
             "warning", "image_insecure", f"{shown} is not encrypted: mail programs do not show it.", line=line
         )
 
@@ -219,7 +196,7 @@ def _is_checked(expression: str) -> bool:
 
 def _can_run(what: str, advice: str, expression: str, line: int) -> Finding:
     shown = expression.strip(MARKS)[:100]
-    return finding("warning", "link_invalid", f"Write {advice}: {shown} can be {what} that runs code.", line=line)
+    return Finding("warning", "link_invalid", f"Write {advice}: {shown} can be {what} that runs code.", line=line)
 
 
 def _host(url: str) -> str:
@@ -247,7 +224,7 @@ def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[Finding]:
             else f"{', '.join(names[:3])}{f' and {len(names) - 3} others' * (len(names) > 3)}"
         )
         severity: Severity = "warning" if word in LAYOUT else "info"
-        yield finding(
+        yield Finding(
             severity, "css_unsupported", f"{word} is not supported by {shown}.", line=line + at - 1, clients=names
         )
 
@@ -310,7 +287,7 @@ def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
             found.add((color, ground, text))
             where = " in dark mode" if scheme == "dark" else ""
             message = f"“{text[:LONGEST_EXCERPT]}” has a contrast of {ratio:.1f}{where} ({color} on {ground}); at least {least:g} is readable."
-            yield finding("warning", "contrast", message), text
+            yield Finding("warning", "contrast", message), text
 
 
 def _rules(css: str | Sequence[Any], scheme: str | None = None) -> Iterator[StyleRule]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from bellcast.kernel.errors import Invalid
 from bellcast.templates import content_checks, html_tokens, rendering
-from bellcast.templates.email_checks import Finding, Severity, finding
+from bellcast.templates.email_checks import Finding, Severity
 from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import CONTENT_ROOTS, TemplateEmail
 
@@ -121,7 +121,7 @@ class _Cleaner:
 
     def report(self, code: str, message: str, line: int | None, severity: Severity = "warning") -> None:
         """Add a finding."""
-        self.findings.append(finding(severity, code, message, line=line))
+        self.findings.append(Finding(severity, code, message, line=line))
 
     def _protected(self, source: str) -> str:
         """Return the source with a placeholder for each tag of a template, also of one that is invalid."""

@@ -20,7 +20,7 @@ from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
 from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import content_checks, rendering, variables
-from bellcast.templates.email_checks import Finding, finding
+from bellcast.templates.email_checks import Finding
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
 from bellcast.workflows import definitions, references, template_samples
@@ -58,15 +58,15 @@ async def check(
     examples, found = await in_thread(tenant, written)
     layouts = await ctx[Catalog].layouts(tenant, template, None)
     values = examples if data is None else dict(data)
-    for locale in ["", *template.translations][:MAX_RENDERED]:
-        own = template.translations[locale] if locale else template
+    for locale in [None, *template.translations][:MAX_RENDERED]:
+        own = template if locale is None else template.translations[locale]
         base = msgspec.structs.replace(template, translations={})
-        alone = Template(translations={locale: own}) if locale else base
+        alone = base if locale is None else Template(translations={locale: own})
         subject = Subject(
             tenant=tenant,
             template=alone,
             recipient="",
-            locale=locale or None,
+            locale=locale,
             data=values,
             now=ctx.engines.clock.now(),
         )
@@ -76,13 +76,13 @@ async def check(
             # Examples may have another form than the data of sends.
             if data is not None:
                 text = "; ".join(error.message for error in refusal.errors)
-                found.append(finding("error", "template_error", text, None, locale))
+                found.append(Finding("error", "template_error", text, None, locale))
             continue
         layout = None if own.email is None else layouts.get(own.email.layout or "")
         found += await in_thread(tenant, content_checks.of_rendered, own, locale, rendered, layout)
         for path in missing if data is not None else ():
             text = f"{path} has no value in this data: the send would be refused."
-            found.append(finding("error", "missing_variable", text, None, None))
+            found.append(Finding("error", "missing_variable", text, None, None))
     return content_checks.sort(found)
 
 
