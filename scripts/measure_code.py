@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_375),
-    "modules": (0, 565),
+    "lines": (0, 90_318),
+    "modules": (0, 564),
     "classes": (0, 1_237),
-    "functions": (0, 5_744),
-    "private functions used once": (0, 669),
+    "functions": (0, 5_741),
+    "private functions used once": (0, 668),
     "functions that only pass their parameters on": (0, 22),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
