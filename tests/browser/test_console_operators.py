@@ -174,6 +174,20 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     expect(row).to_contain_text("active")
     expect(row).to_contain_text("encrypts")
     expect(row).not_to_contain_text(" 0 secrets")
+    expect(page.get_by_text("All secrets use the newest key.")).to_be_visible()
+    expect(page.get_by_role("button", name="Rotate", exact=True)).to_be_disabled()
+    step = page.get_by_text("Remove the old key once it has 0 secrets")
+    expect(step).to_be_hidden()
+    page.get_by_text("Change the key…").click()
+    expect(step).to_be_visible()
+    keys = [
+        {"id": "new", "is_current": True, "secrets": 1},
+        {"id": "old", "is_current": False, "secrets": 2},
+    ]
+    page.route("**/v1/secrets", lambda route: route.fulfill(json={"keys": keys, "unreadable": 0}))
+    page.reload()
+    expect(page.get_by_text("2 secrets use an older key.")).to_be_visible()
+    page.unroute("**/v1/secrets")
     rotate = page.get_by_role("button", name="Rotate all secrets")
     rotate.click()
     rotate.click()

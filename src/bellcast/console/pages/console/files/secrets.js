@@ -4,7 +4,7 @@
 import { html, useState } from './html.js';
 import { count } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
-import { Card, Confirm, Heading, State } from './parts.js';
+import { Confirm, Heading, State } from './parts.js';
 import { Rows } from './rows.js';
 import { get, lines } from './server.js';
 
@@ -25,10 +25,14 @@ export function EncryptionKeys() {
     found.reload();
   };
   const steps = [
-    ['Add the new key on all servers, and restart them', html`<p><code>BELLCAST_ENCRYPTION_KEY=old:…,new:…</code></p>`], ['Put it first, and restart them', html`<p><code>BELLCAST_ENCRYPTION_KEY=new:…,old:…</code></p>`],
-    ['Re-encrypt all secrets', html`<div class="actions"><${Confirm} isPrimary label="Rotate all secrets" word="Rotate" act=${rotate} /><span class="muted" role="status">${status}</span></div>`], ['Remove the old key once it has 0 secrets', html`<p class="muted">Keep it for older backups.</p>`],
+    ['Add the new key on all servers, and restart them', html`<code>BELLCAST_ENCRYPTION_KEY=old:…,new:…</code>`], ['Put it first, and restart them', html`<code>BELLCAST_ENCRYPTION_KEY=new:…,old:…</code>`],
+    ['Rotate', 'All secrets are encrypted with the new key.'], ['Remove the old key once it has 0 secrets', 'Keep it for older backups.'],
   ];
   return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`} /><${Together}>
-    <section class="resource"><div class="list"><${Loaded} of=${found}>${({ keys, unreadable }) => html`<${Rows} label="Keys" columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} />${unreadable > 0 && html`<p class="error">${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.</p>`}`}<//></div></section>
-    <${Card} title="Change the key"><ol class="numbered">${steps.map(([title, what]) => html`<li key=${title}><b>${title}</b>${what}</li>`)}</ol><//><//>`;
+    <section class="resource"><div class="list"><${Loaded} of=${found}>${({ keys, unreadable }) => {
+      const [newest, older] = [true, false].map((isCurrent) => keys.reduce((sum, one) => sum + (one.is_current === isCurrent ? one.secrets : 0), 0));
+      return html`<${Rows} label="Keys" columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} />${unreadable > 0 && html`<p class="error">${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.</p>`}
+      <div class="actions foot">${older > 0 ? html`<${Confirm} label="Rotate all secrets" word="Rotate" act=${rotate} />` : html`<button type="button" disabled>Rotate</button>`}<span class="muted" role="status">${status} ${older > 0 ? `${count(older, 'secret uses', 'secrets use')} an older key.` : newest > 0 ? 'All secrets use the newest key.' : 'No secret is stored.'}</span></div>`;
+    }}<//></div></section>
+    <details class="panel"><summary>Change the key…</summary><ol class="numbered">${steps.map(([title, what]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p></li>`)}</ol></details><//>`;
 }
