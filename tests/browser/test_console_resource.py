@@ -411,7 +411,7 @@ def test_channels_without_a_provider_are_named_above_the_providers(
     page = open_console("/providers")
     channels = page.get_by_role("list", name="Channels")
     expect(channels.get_by_role("listitem").filter(has_text="SMS")).to_contain_text("Only acme")
-    expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("No provider: simulated")
+    expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("Simulated")
     owner.send("DELETE", "/v1/providers/covering?tenant=acme")
 
 

@@ -71,8 +71,8 @@ function Coverage({ page }) {
   const found = useLoad((signal) => readAll((after) => withQuery('/v1/providers', { tenant: shownTenant() || '*', limit: 200, after }), 'providers', signal), [shownTenant()]);
   return html`<ul class="coverage" aria-label="Channels">${Object.keys(CHANNEL_NAMES).slice(1).map((channel) => {
     const all = (found.value ?? []).filter((one) => one.channel === channel && one.active), tenants = new Set(all.map(({ tenant }) => tenant));
-    const words = all.length === 0 ? 'No provider: simulated' : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].join(', ')}`;
-    return html`<li key=${channel} class=${found.value && all.length === 0 ? 'none' : null}><${ChannelSign} of=${channel} /><b>${CHANNEL_NAMES[channel]}</b>${found.value && (all.length === 0 && page.may(BUILDERS) ? html`<a class="plain" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}>${words}</a>` : html`<small>${words}</small>`)}</li>`;
+    const words = all.length === 0 ? html`<${State} of="Simulated" kind="info" />` : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].join(', ')}`;
+    return html`<li key=${channel} class=${found.value && all.length === 0 ? 'none' : null}><${ChannelSign} of=${channel} /><b>${CHANNEL_NAMES[channel]}</b>${found.value && (all.length === 0 && page.may(BUILDERS) ? html`<a class="plain" title="No provider: add one" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}>${words}</a>` : html`<small>${words}</small>`)}</li>`;
   })}</ul>`;
 }
 
@@ -107,7 +107,7 @@ export function Provider({ page }) {
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
-      ${mayChange && html`<${Card} title="Change"><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>`}`;
+      ${mayChange && html`<details class="panel" key=${tag}><summary>Edit this provider</summary><${Editor} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /></details>`}`;
   }}<//>`;
 }
 
