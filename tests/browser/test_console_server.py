@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter, change_filter, choose_tenant, wait_loaded
-from tests.browser.shop import wait_until
+from tests.browser.console import DESKTOP, HOSTILE, Console, add_filter, change_filter, choose_tenant, wait_loaded
+from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
@@ -456,6 +456,8 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     page.get_by_role("button", name="Add provider").click()
     expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
     page.unroute("**/v1/providers/mail/test")
+    expect(page.get_by_label("Sender", exact=True)).to_be_hidden()
+    page.get_by_text("Edit this provider").click()
     page.get_by_label("Sender", exact=True).fill("no address")
     page.get_by_label("Password").fill("hunter3")
     page.get_by_label("User").fill("bells")
@@ -476,6 +478,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     page.get_by_label("User").fill("bells")
     page.get_by_role("button", name="Save provider").click()
     expect(page.locator(".facts code").first).to_have_text("smtp://…@mail.example.com:2525")
+    expect(page.get_by_role("button", name="Save provider")).to_be_hidden()
     assert violations(page) == []
     assert "hunter" not in page.content()
     page.get_by_role("button", name="Pause").click()
@@ -486,14 +489,20 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
 
 
-def test_only_pusher_app_has_its_test_and_its_code_on_the_page(open_console: Callable[..., Page]) -> None:
-    page = open_console("/pusher-apps")
-    expect(page.locator("pre")).to_contain_text("new Pusher(")
+def test_only_pusher_app_opens_with_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
+    page = open_console("/pusher-apps", viewport=DESKTOP)
+    expect(page.locator(".pane pre")).to_contain_text("new Pusher(")
+    expect(page.locator(".pane pre .token-string").first).to_be_visible()
     page.get_by_role("button", name="Test connection").click()
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("h1")).to_have_text("Pusher apps")
+    expect(page.locator(".row-link")).to_have_count(1)
+    expect(page.locator(".pane")).to_have_count(0)
+    page.set_viewport_size(PHONE)
+    page.goto("/console/pusher-apps")
     page.locator(".row-link").click()
-    expect(page.locator(".pane pre")).to_be_visible()
-    expect(page.locator("pre")).to_have_count(1)
+    expect(page.locator("h1")).to_have_text("This project")
 
 
 @pytest.mark.thorough

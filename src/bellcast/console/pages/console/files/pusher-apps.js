@@ -1,6 +1,7 @@
 /**
  * Pusher apps: the project's and those in the store, their credentials, and the test of their connection.
  */
+import { Code } from './code.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
@@ -24,7 +25,7 @@ const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' :
 const newButton = (page) => mayIssue(page) && html`<a class="button primary" href=${withQuery(page.url('/pusher-apps'), { new: 'yes' })}><${Icon} name="plus" /> Add an app</a>`;
 
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp, alone: Use,
+  path: '/v1/pusher-apps', rows: 'apps', link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp, opensAlone: true,
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'App', kind: 'title', of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : one.tenant) }, { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '13rem' },
     { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in the settings', width: '14rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
@@ -51,16 +52,11 @@ export function PusherApp({ page }) {
     }} />`}<//>
       ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
       <${Facts} of=${[['State', html`<${State} of=${one.state} />`], ['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Tenant', one.tenant], ['Origins', one.origins.join(', ') || 'those of the settings'], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
-      <${Use} of=${one} />
+      <${Card} title="Connection"><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /><//>
+      <${Card} title="In your pages"><${PageCode} of=${one} /><//>
       ${isStored && html`<${Card} title="Name and origins"><${Form} isGuarded key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
         <${Field} label="Name of the app" name="new_name" defaultValue=${one.name} required maxlength="100" autocomplete="off" />${mayIssue(page) && html`<${Field} label="Origins of its pages" name="origins" defaultValue=${one.origins.join(', ')} ...${TECHNICAL} hint=${ORIGINS_HINT} />`}<//><//>`}`;
   }}<//>`;
-}
-
-/** How an app is used: the test of its connection, and the code of a page. */
-function Use({ of: one }) {
-  return html`<${Card} title="Connection"><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /><//>
-    <${Card} title="In your pages"><${PageCode} of=${one} /><//>`;
 }
 
 function NewApp({ page }) {
@@ -94,7 +90,7 @@ const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((b
 function PageCode({ of: { key } }) {
   const isSecure = location.protocol === 'https:', port = location.port || (isSecure ? 443 : 80);
   const code = `new Pusher('${key}', {\n  cluster: '',\n  wsHost: '${location.hostname}',\n  ${isSecure ? 'wssPort' : 'wsPort'}: ${port},\n  forceTLS: ${isSecure},\n  enabledTransports: ['${isSecure ? 'wss' : 'ws'}'],\n});`;
-  return html`<pre tabIndex="0"><code>${code}</code></pre><${Copy} what="the code" text=${code} />`;
+  return html`<div class="snippet"><${Code} label="Code of a page" text=${code} /><${Copy} what="the code" text=${code} /></div>`;
 }
 
 /** The environment variables that Laravel and other frameworks read. */

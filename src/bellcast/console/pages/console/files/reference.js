@@ -3,6 +3,7 @@
  * the URL names what is shown, so links, back and refresh work.
  */
 import { html, render, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { Code } from './code.js';
 import { requestSamples } from './code-samples.js';
 import { count, duration } from './format.js';
 import { Late, Skeleton } from './load.js';
@@ -245,24 +246,6 @@ function pretty(text) {
   } catch {
     return text;
   }
-}
-
-const TOKENS = /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\])*')(\s*:)?|\b(true|false|null|None|True|False|import|const|await|echo|print)\b|(?<![\w-])(-?\d+(?:\.\d+)?)\b/g;
-/** Longer texts stay without colours: each coloured word is an element. */
-const MAX_COLOURED = 40_000;
-
-/** Code that scrolls within itself, with strings, names, words and numbers in colours. */
-function Code({ label, text }) {
-  const parts = [];
-  let end = 0;
-  if (text.length <= MAX_COLOURED) {
-    for (const match of text.matchAll(TOKENS)) {
-      const [whole, string, colon, word, number] = match;
-      parts.push(text.slice(end, match.index), html`<span class=${colon ? 'token-name' : string ? 'token-string' : word ? 'token-word' : number && 'token-number'}>${whole}</span>`);
-      end = match.index + whole.length;
-    }
-  }
-  return html`<pre tabIndex="0" role="region" aria-label=${label}><code>${parts}${text.slice(end)}</code></pre>`;
 }
 
 async function json(path) {

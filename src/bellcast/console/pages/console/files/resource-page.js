@@ -6,7 +6,7 @@ import { FilterBar, Views, chosenRange, startOf } from './filters.js';
 import { dayName, dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
-import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
+import { go, goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
@@ -40,7 +40,7 @@ const POLL_MS = 15_000;
  * @property {any} [above] a component above the rows
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
- * @property {any} [alone] a component below the only row, `of` it, while no object is open
+ * @property {boolean} [opensAlone] the only row opens with the list, where there is room beside it
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
@@ -74,6 +74,11 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
   // The same key can exist in several tenants, an id cannot.
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
+  const hasOpened = useRef(false);
+  useLayoutEffect(() => {
+    if (resource.opensAlone && !hasOpened.current && !isOpen && list.count === 1 && matchMedia('(min-width: 1100px)').matches) go(link(list.chunks[0][0]));
+    hasOpened.current ||= isOpen || list.count > 0;
+  });
   const tools = resource.tools?.(page, list.count);
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
   const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
@@ -89,7 +94,6 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows" key=${isEmpty}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
-      ${resource.alone && !isOpen && list.count === 1 && html`<${resource.alone} of=${list.chunks[0][0]} />`}
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
   </div>`;
