@@ -192,6 +192,14 @@ def sign_out(page: Page) -> None:
     page.get_by_role("button", name="Sign out").click()
 
 
+def unfold_menu(page: Page) -> None:
+    """Unfold the groups of the menu that are folded at first."""
+    wait_loaded(page)
+    folded = page.locator("#menu [aria-expanded=false]")
+    while folded.count() > 0:
+        folded.first.click()
+
+
 def choose_tenant(page: Page, tenant: str) -> None:
     """Choose the tenant of all pages."""
     page.locator("button.tenant").click()

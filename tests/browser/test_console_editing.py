@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, choose_tenant, state_of_operator
+from tests.browser.console import DESKTOP, HOSTILE, Console, choose_tenant, state_of_operator, unfold_menu
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -435,8 +435,7 @@ def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Calla
 
 
 def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Console) -> None:
-    tall = {**DESKTOP, "height": 1200}  # in a lower window the menu folds the group of Audit
-    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=tall)
+    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
     page = context.new_page()
     questions: list[str] = []
 
@@ -447,6 +446,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     page.on("dialog", stay)
     page.goto("/console/webhooks")
     page.get_by_role("link", name="New webhook").first.click()
+    unfold_menu(page)
     url = page.get_by_label("URL")
     url.fill("https://app.example.com/hook")
     audit = page.get_by_role("link", name="Audit")

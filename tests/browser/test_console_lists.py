@@ -148,7 +148,7 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
 ) -> None:
     page = open_console("/live?recipient=nell")
     status = page.get_by_role("status").first
-    expect(status).to_have_text("Live")
+    expect(status).to_have_text("Connected")
     notify = [{"to": "nell", "title": f"Hello {number}", "type": f"kind-{number}"} for number in range(300)]
     with httpx.Client(base_url=owner.server.url, headers=owner.server.as_app()) as client:
         for body in notify[:150]:
@@ -172,7 +172,7 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/live?recipient=tina", viewport={"width": 1280, "height": 800})
-    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_role("status").first).to_have_text("Connected")
     for number in range(5):
         owner.send("POST", "/v1/notifications", {"to": "tina", "title": f"Lesson {number}"})
     row = page.locator(".feed .row").filter(has_text="Lesson 4")
@@ -187,7 +187,7 @@ def test_live_feed_has_kind_and_tenant_in_each_row_in_grey_where_they_repeat(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/live?recipient=teresa&kind=send", viewport={"width": 1280, "height": 800})
-    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_role("status").first).to_have_text("Connected")
     for tenant in ("acme", "acme", "globex"):
         owner.send("POST", f"/v1/notifications?tenant={tenant}", {"to": "teresa", "title": "Lesson"})
     colour, grey = "(one) => getComputedStyle(one).color", page.locator(".titles .muted").first
@@ -205,7 +205,7 @@ def test_live_feed_has_kind_and_tenant_in_each_row_in_grey_where_they_repeat(
 def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=hoda")
     status = page.get_by_role("status").first
-    expect(status).to_have_text("Live")
+    expect(status).to_have_text("Connected")
     owner.send("POST", "/v1/notifications", {"to": "hoda", "title": "First", "type": "first"})
     first, second = (page.get_by_role("button", name=f"{name} to hoda") for name in ("first", "second"))
     first.hover()
@@ -214,7 +214,7 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     expect(second).to_have_count(0)
     page.get_by_role("heading", name="Live").hover()
     expect(second).to_be_visible()
-    expect(status).to_have_text("Live")
+    expect(status).to_have_text("Connected")
 
 
 def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Callable[..., Page]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import Console, open_own_menu, state_of_operator, wait_loaded
+from tests.browser.console import Console, open_own_menu, state_of_operator, unfold_menu, wait_loaded
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -24,10 +24,6 @@ MENUS = {
     "viewer": ["Overview", *LISTS, *OBJECTS, "Providers"],
 }
 OF_THE_SERVER = {"Health": "/health", "Setup": "/setup", "Settings": "/settings"}
-
-
-# Low windows fold groups of the menu.
-TALL = {"width": 1440, "height": 1200}
 
 
 def press(page: Page, letters: str) -> None:
@@ -50,7 +46,8 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None, role: str
 ) -> None:
     state = state_of_operator(owner, chromium, f"bound-{role}", role, TENANTS)
-    page = open_console("/account", state=state, viewport=TALL)
+    page = open_console("/account", state=state)
+    unfold_menu(page)
     menu = page.locator("#menu a .title")
     expect(menu).to_have_text(MENUS[role])
     for number, title in enumerate(MENUS[role]):
@@ -96,15 +93,28 @@ def test_groups_of_the_menu_fold_and_stay_folded(open_console: Callable[..., Pag
     expect(menu.get_by_role("link", name="Messages")).to_be_visible()
 
 
-def test_menu_fits_a_low_window_at_first(open_console: Callable[..., Page]) -> None:
-    page = open_console("/settings", viewport={"width": 1280, "height": 800})
-    menu = page.get_by_role("navigation", name="Pages")
-    folded = [menu.get_by_role("button", name=name) for name in ("Access", "Now", "Content")]
-    assert [one.get_attribute("aria-expanded") for one in folded] == ["false"] * 3
-    expect(menu.get_by_role("link", name="Providers")).to_be_visible()  # beside the page that is shown
-    assert menu.evaluate("({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight")
-    page = open_console("/settings", viewport=TALL)
-    expect(page.locator("#menu [aria-expanded=false]")).to_have_count(0)
+def test_first_groups_of_the_menu_are_open_on_every_page_and_fit(open_console: Callable[..., Page]) -> None:
+    for path in ("/overview", "/live", "/settings"):
+        page = open_console(path.replace("/overview", "/"), viewport={"width": 1280, "height": 900})
+        menu = page.get_by_role("navigation", name="Pages")
+        expect(menu.locator("[aria-expanded=true]")).to_have_text(["Now", "Activity", "People", "Content"])
+        expect(menu.locator("[aria-expanded=false]")).to_have_text(["Configure", "Access"])
+        assert menu.evaluate("({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight"), path
+
+
+def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..., Page]) -> None:
+    page = open_console("/")
+    wait_loaded(page)
+    for typed, then in (("new ty", "New type"), ("theme: da", "Theme: dark"), ("retry", "Retry failures")):
+        page.keyboard.press("Control+k")
+        page.keyboard.type(typed)
+        expect(page.get_by_role("option", selected=True)).to_contain_text(then)
+        page.keyboard.press("Enter")
+        if then == "New type":
+            expect(page.locator("h1")).to_have_text(then)
+            wait_loaded(page)
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("h1")).to_have_text("Failures")
 
 
 @pytest.mark.thorough

@@ -183,7 +183,7 @@ def selected_hours(url: str) -> float:
 @pytest.mark.thorough
 def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=wanda")
-    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_role("status").first).to_have_text("Connected")
     expect(page.get_by_text("No event matches yet.")).to_be_visible()
     owner.send("POST", "/v1/notifications", {"to": "wanda", "title": HOSTILE, "type": "greeting"})
     page.get_by_role("button", name="greeting to wanda").click()
@@ -195,7 +195,7 @@ def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Calla
     page.get_by_role("button", name="Remove the filter Recipient").click()
     add_filter(page, "Kind", "refused")
     expect(page).to_have_url(re.compile("kind=refused"))
-    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_role("status").first).to_have_text("Connected")
     httpx.post(f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "a", HOSTILE: 1})
     page.get_by_role("button", name="POST /v1/notifications 422").first.click()
     expect(page.locator(".details").first).to_contain_text("is not a known field")
@@ -208,7 +208,7 @@ def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Calla
 @pytest.mark.thorough
 def test_opened_event_is_beside_the_list_on_a_wide_screen(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=wim&kind=send", viewport={"width": 1440, "height": 900})
-    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_role("status").first).to_have_text("Connected")
     for title in ("First", "Second"):
         owner.send("POST", "/v1/notifications", {"to": "wim", "title": title})
     rows = page.locator(".row-link")
@@ -240,7 +240,7 @@ def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[...
     change(set={"origins": other})
     try:
         page = open_console("/live?kind=refused&text=inbox")
-        expect(page.get_by_role("status").first).to_have_text("Live")
+        expect(page.get_by_role("status").first).to_have_text("Connected")
         # From a client that is not a browser: both would be allowed.
         assert status(f"{shop},https://evil.example.com") == 403
         page.get_by_role("button", name="GET /v1/inbox 403").first.click()

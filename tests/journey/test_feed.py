@@ -17,13 +17,15 @@ from websockets.sync.client import ClientConnection, connect
 from bellcast.console.cluster_feed import MAX_WATCHERS
 from bellcast.console.http import live_feed
 from bellcast.console.http.live_feed import REAUTHORIZE_MS
+from bellcast.console.live_feed import LiveFeed
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http import AsgiMessage
 from bellcast.live_feed import IS_WEBSOCKET, STATE, cut
 from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
 from tests.contract.kernel.test_broker import wait_until
 from tests.journey import rest as rests
-from tests.journey.operators import set_up, signed_in
+from tests.journey.channels_app import app
+from tests.journey.operators import PASSWORD, set_up, signed_in
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -342,6 +344,31 @@ async def test_watch_ends_when_the_role_of_its_operator_changes(tmp_path: Path) 
         await rest.send("alice")
         (ended,) = [one for one in events(iter((await response).text.splitlines())) if one["event"] == "end"]
         assert ended["code"] == "forbidden"
+
+
+async def test_checks_of_an_operator_and_pages_of_the_reference_are_no_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted: list[str] = []
+    monkeypatch.setattr(LiveFeed, "emit", lambda _, event: emitted.append(event.text))
+    monkeypatch.setattr(LiveFeed, "emit_later", lambda _, kind, tenant, make: emitted.append(make().text))
+    async with app(tmp_path) as (_, client):
+        operator = {"name": "dora", "role": "developer", "password": PASSWORD}
+        assert (await client.post("/v1/operators", json=operator)).status_code == 201
+        del client.headers["authorization"]
+        client.headers["origin"] = "http://bell"
+        assert (await client.post("/v1/session", json={"name": "dora", "password": PASSWORD})).status_code == 200
+        emitted.clear()
+        assert (await client.get("/docs")).status_code == 200
+        for path, body, status in (
+            ("/v1/replays", {"filter": {}, "dry_run": True}, 200),
+            ("/v1/notifications?dry_run=true", {"to": "alice", "title": "Hi"}, 200),
+            ("/v1/workflows/none/simulate", {"to": ["alice"]}, 404),
+        ):
+            assert (await client.post(path, json=body)).status_code == status
+        assert not any(text.startswith("dora") for text in emitted)
+        assert (await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})).status_code == 201
+        assert "dora: POST /v1/notifications" in emitted
 
 
 async def test_watch_that_cannot_be_audited_keeps_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ CHANGES = "audit_changes"
 # Key in a request's state: True if nothing is to be appended after a success, because the entry is committed together
 # with the change, or nothing is changed.
 IS_DONE = "audit_is_done"
+# Key in a request's state of a request that only checks, or that a page sends by itself.
+IS_CHECK = "audit_is_check"
 # Above the number of any entry, and within the integer range of both stores.
 MAX_NUMBER = 2**53
 
@@ -51,7 +53,10 @@ async def recorded(
     itself; their refusals are."""
     scope: Any = request.scope
     caller: Caller | None = scope["state"].get("caller")
-    if caller is None or not is_recorded:
+    if caller is None:
+        return await handler(request)
+    if not is_recorded:
+        scope["state"][IS_CHECK] = True
         return await handler(request)
     # Editors check what is typed with dry runs, twice a second.
     is_change = scope["method"] not in origins.SAFE_METHODS and b"dry_run=true" not in scope["query_string"]
@@ -109,7 +114,7 @@ def note_changes(request: ApiRequest, before: Mapping[str, Any], after: Mapping[
 
 def note_check(request: ApiRequest) -> None:
     """Record a request only if it is refused: it is a dry run."""
-    request.scope["state"][IS_DONE] = True
+    request.scope["state"].update({IS_DONE: True, IS_CHECK: True})
 
 
 async def record(request: ApiRequest, actor: str, outcome: str, *, action: str = "", target: str = "") -> None:

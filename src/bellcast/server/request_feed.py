@@ -125,7 +125,7 @@ SECRET_ROUTES = (
 )
 # Not listed: static files, the lists themselves, and probes of load balancers.
 UNLISTED_ROUTES = (
-    *("/console", "/favicon", "/apple-touch-icon", "/bellcast", "/v1/feed", "/v1/requests"),
+    *("/console", "/docs", "/favicon", "/apple-touch-icon", "/bellcast", "/v1/feed", "/v1/requests"),
     *("/healthz", "/readyz", "/metrics"),
 )
 # Maximum characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9

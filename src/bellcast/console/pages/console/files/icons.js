@@ -56,6 +56,8 @@ const PATHS = {
   more: 'M3.5 8h.2M8 8h.2M12.5 8h.2',
   chevron: 'm5 6.5 3 3 3-3',
   lock: 'M4 7.5h8v6H4ZM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5',
+  keyboard: 'M2 4.5h12v7H2zM4.5 7h.01M7 7h.01M9.5 7h.01M12 7h.01M5 9.5h6',
+  exit: 'M9 3H3.5v10H9M6.5 8H14M11.5 5.5 14 8l-2.5 2.5',
   back: 'M9.5 4 5.5 8l4 4',
   up: 'M8 13V3M4 7l4-4 4 4',
   download: 'M8 2.5V10M5 7.5 8 10.5l3-3M3 13.5h10',

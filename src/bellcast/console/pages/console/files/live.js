@@ -14,7 +14,7 @@ const KINDS = ['request', 'refused', 'send', 'publish', 'connect', 'disconnect',
 const ICONS = { request: 'requests', refused: 'bad', send: 'notifications', publish: 'live', connect: 'connections', disconnect: 'connections', subscribe: 'topics', call: 'sources', run: 'runs', attempt: 'messages', webhook: 'webhooks', settings: 'settings', operator: 'operators', warning: 'failures' };
 /** What a trace is about, the most telling kind first; its request comes last. */
 const TELLING = ['refused', 'warning', 'send', 'publish', 'run', 'webhook', 'attempt', 'settings', 'operator', 'call', 'subscribe', 'connect', 'disconnect', 'request'];
-const FILTERS = [{ name: 'kind', label: 'Kind', options: KINDS }, RECIPIENT, { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text', isSearch: true }];
+const FILTERS = [{ name: 'kind', label: 'Kind', options: KINDS }, RECIPIENT, { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Search the feed', isSearch: true }];
 /** More rows than an operator can read would slow the page down. */
 const MAX_ROWS = 250;
 const RECENT = 100;
@@ -153,7 +153,7 @@ export function Live({ page }) {
     setOpened(null);
     changed();
   };
-  return html`<${Heading} title="Live" note=${html`<span class=${`feed-state ${status === 'Live' ? 'ok' : isPaused || connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status}</span>${status === 'Live' && current.rate > 0 && html`<span class="muted" aria-hidden="true">${number(current.rate)}/s</span>`}`}><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
+  return html`<${Heading} title="Live" note=${html`<span class=${`feed-state ${status === 'Live' ? 'ok' : isPaused || connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status === 'Live' ? 'Connected' : status}</span>${status === 'Live' && current.rate > 0 && html`<span class="muted" aria-hidden="true">${number(current.rate)}/s</span>`}`}><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
     <div class="resource"><${FilterBar} filters=${FILTERS} query=${query} chosen=${null} rows=${current.rows.map(headOf)} /></div>
     ${connection.problem && html`<${Failure} problem=${connection.problem} retry=${refresh} />`}
     ${current.left > 0 && html`<p class="muted">${count(current.left, 'event was', 'events were')} omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}

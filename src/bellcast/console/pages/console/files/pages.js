@@ -18,7 +18,7 @@ const view = (module, name) => from(module, name, 'view');
 const list = (module, name) => from(module, name, 'list');
 
 /**
- * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object, `editor` the page that changes one and keeps its own place in the URL. `roles` may open the page. The API
+ * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object, `editor` the page that changes one and keeps its own place in the URL. `roles` may open the page; builders create its `noun` there. The API
  * refuses the requests of an `isOfServer` page to operators that are restricted to tenants.
  */
 export const PAGES = [
@@ -34,24 +34,24 @@ export const PAGES = [
   { path: '/mail', icon: 'mail', group: 'Activity', title: 'Mail', show: list('./messages.js', 'mails'), pane: view('./messages.js', 'Message'), roles: CONTENT, letter: 'v' },
   { path: '/runs', icon: 'runs', group: 'Activity', title: 'Workflow runs', show: list('./runs.js', 'runs'), pane: view('./runs.js', 'Run'), roles: ALL, letter: 'u' },
   { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: list('./failures.js', 'failures'), pane: view('./failures.js', 'Cause'), roles: ALL, letter: 'x' },
-  { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), pane: view('./suppressions.js', 'Suppression'), roles: CONTENT, letter: '0' },
-  { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), pane: view('./jobs.js', 'Job'), roles: CONTENT, letter: '1' },
-  { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r' },
-  { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 'f' },
-  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflow-page.js', 'Workflow'), edit: view('./workflow-editor.js', 'NewWorkflow'), editor: view('./workflow-editor.js', 'WorkflowEditor'), roles: ALL, letter: 'w' },
-  { path: '/templates', icon: 'templates', group: 'Content', title: 'Templates', show: list('./templates.js', 'templates'), detail: view('./template-page.js', 'Template'), edit: view('./template-editor.js', 'NewTemplate'), editor: view('./template-editor.js', 'TemplateEditor'), roles: ALL, letter: 'd' },
-  { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: view('./types.js', 'EditType'), roles: CONTENT, letter: '2' },
-  { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: view('./schedules.js', 'EditSchedule'), roles: CONTENT, letter: '3' },
-  { path: '/sources', icon: 'sources', group: 'Content', title: 'Event sources', show: list('./sources.js', 'sources'), pane: view('./sources.js', 'Source'), edit: view('./sources.js', 'EditSource'), roles: CONTENT, letter: '4' },
-  { path: '/preference-defaults', icon: 'preferences', group: 'Content', title: 'Preference defaults', show: view('./preference-defaults.js', 'PreferenceDefaults'), roles: CONTENT, letter: '5' },
+  { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), pane: view('./suppressions.js', 'Suppression'), roles: CONTENT },
+  { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), pane: view('./jobs.js', 'Job'), roles: CONTENT },
+  { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r', noun: 'recipient' },
+  { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 'f', noun: 'tenant' },
+  { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflow-page.js', 'Workflow'), edit: view('./workflow-editor.js', 'NewWorkflow'), editor: view('./workflow-editor.js', 'WorkflowEditor'), roles: ALL, letter: 'w', noun: 'workflow' },
+  { path: '/templates', icon: 'templates', group: 'Content', title: 'Templates', show: list('./templates.js', 'templates'), detail: view('./template-page.js', 'Template'), edit: view('./template-editor.js', 'NewTemplate'), editor: view('./template-editor.js', 'TemplateEditor'), roles: ALL, letter: 'd', noun: 'template' },
+  { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: view('./types.js', 'EditType'), roles: CONTENT, noun: 'type' },
+  { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: view('./schedules.js', 'EditSchedule'), roles: CONTENT, noun: 'schedule' },
+  { path: '/sources', icon: 'sources', group: 'Content', title: 'Event sources', show: list('./sources.js', 'sources'), pane: view('./sources.js', 'Source'), edit: view('./sources.js', 'EditSource'), roles: CONTENT, noun: 'event source' },
+  { path: '/preference-defaults', icon: 'preferences', group: 'Content', title: 'Preference defaults', show: view('./preference-defaults.js', 'PreferenceDefaults'), roles: CONTENT },
   { path: '/playground', icon: 'playground', group: 'Content', title: 'Playground', show: view('./playground.js', 'Playground'), roles: OWNERS, letter: 'y' },
   { path: '/setup', icon: 'setup', group: 'Configure', title: 'Setup', show: view('./setup.js', 'Setup'), detail: view('./setup.js', 'Troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
   { path: '/settings', icon: 'settings', group: 'Configure', title: 'Settings', show: view('./settings.js', 'Settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
-  { path: '/providers', icon: 'providers', group: 'Configure', title: 'Providers', show: list('./providers.js', 'providers'), pane: view('./providers.js', 'Provider'), roles: ALL, letter: 'p' },
-  { path: '/pusher-apps', icon: 'push', group: 'Configure', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true, letter: '7' },
-  { path: '/webhooks', icon: 'webhooks', group: 'Configure', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, letter: '6' },
-  { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), pane: view('./access.js', 'ApiKey'), roles: BUILDERS, letter: 'k' },
-  { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e' },
+  { path: '/providers', icon: 'providers', group: 'Configure', title: 'Providers', show: list('./providers.js', 'providers'), pane: view('./providers.js', 'Provider'), roles: ALL, letter: 'p', noun: 'provider' },
+  { path: '/pusher-apps', icon: 'push', group: 'Configure', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true },
+  { path: '/webhooks', icon: 'webhooks', group: 'Configure', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, noun: 'webhook' },
+  { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), pane: view('./access.js', 'ApiKey'), roles: BUILDERS, letter: 'k', noun: 'API key' },
+  { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e', noun: 'operator' },
   { path: '/secrets', icon: 'secrets', group: 'Access', title: 'Encryption keys', show: view('./secrets.js', 'EncryptionKeys'), roles: OWNERS, letter: 'j' },
   { path: '/audit', icon: 'audit', group: 'Access', title: 'Audit', show: list('./access.js', 'audit'), pane: view('./access.js', 'AuditEntry'), roles: OWNERS, letter: 'a' },
   // In the menu of the operator.

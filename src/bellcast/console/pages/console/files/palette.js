@@ -1,11 +1,13 @@
 /**
  * Keyboard dialogs: the palette, which opens pages and objects and runs actions of the page, and the list of shortcuts.
  */
+import { copyText } from './clipboard.js';
 import { Fragment, html, useEffect, useId, useRef, useSignal } from './html.js';
 import { Icon } from './parts.js';
+import { BUILDERS } from './roles.js';
 import { leave, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
-import { me, remember, remembered } from './session.js';
+import { THEMES, me, remember, remembered, setTheme } from './session.js';
 import { ownPages, pageUrl } from './shell.js';
 
 /** Objects are searched once the operator has stopped typing for this long. */
@@ -91,6 +93,15 @@ async function connectionsOf(text, signal) {
   }
 }
 
+const ACTIONS = [
+  ...THEMES.map((one) => [`Theme: ${one}`, '', () => setTheme(one)]),
+  ['Retry failures', '', () => leave(pageUrl('/failures'))],
+  ['Copy the link to this page', '', () => copyText(location.href)],
+];
+
+/** What the operator may create, and where. */
+const creations = () => (BUILDERS.includes(me.value.role) ? ownPages().filter(({ noun }) => noun) : []).map(({ noun, path, edit, icon }) => ({ icon, section: 'Actions', name: `New ${noun}`, url: withQuery(pageUrl(path), edit ? { edit: 'new' } : { new: 'yes' }) }));
+
 /** @param {{actions: () => [string, string, () => void][]}} of an action has a name, a key and what it does */
 export function Palette({ actions }) {
   const id = useId();
@@ -113,8 +124,9 @@ export function Palette({ actions }) {
   const matches = (name) => name.toLowerCase().includes(typed.toLowerCase());
   const options = opened.value === 0 ? [] : [
     ...(typed ? [] : remembered('recent', []).map((one) => ({ ...one, section: 'Recent' }))),
-    ...ownPages().filter((one) => matches(one.title)).map((one) => ({ icon: one.icon, section: 'Pages', name: one.title, keys: `g ${one.letter}`, url: pageUrl(one.path) })),
-    ...actions().filter(([name]) => matches(name)).map(([name, keys, act]) => ({ icon: 'chevron', section: 'Actions', name, keys, act })),
+    ...ownPages().filter((one) => matches(one.title)).map((one) => ({ icon: one.icon, section: 'Pages', name: one.title, keys: one.letter && `g ${one.letter}`, url: pageUrl(one.path) })),
+    ...[...actions(), ...ACTIONS].filter(([name]) => matches(name)).map(([name, keys, act]) => ({ icon: 'chevron', section: 'Actions', name, keys, act })),
+    ...(typed ? creations().filter(({ name }) => matches(name)) : []),
     ...found.value, // last: what arrives later moves no other option
   ];
   const current = Math.min(active.value, options.length - 1);
@@ -169,7 +181,7 @@ function keepFocus() {
 /** The list of keys. */
 export function ShortcutList() {
   const dialog = useRef(null);
-  const groups = Object.entries({ Everywhere: KEYS, ...Object.groupBy(ownPages().map((one) => [`g ${one.letter}`, one.title, one.group ?? 'Start']), ([, , group]) => group) });
+  const groups = Object.entries({ Everywhere: KEYS, ...Object.groupBy(ownPages().filter(({ letter }) => letter).map((one) => [`g ${one.letter}`, one.title, one.group ?? 'Start']), ([, , group]) => group) });
   const close = () => dialog.current.close();
   return html`<dialog id="keys" class="keys" aria-label="Shortcuts" ref=${dialog} onopendialog=${() => dialog.current.showModal()} onClose=${keepFocus} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <header><h2 tabIndex="-1" autofocus>Keyboard shortcuts</h2><button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>

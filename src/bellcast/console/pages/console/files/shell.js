@@ -4,7 +4,7 @@
 import { html, signal, useEffect, useRef, useState } from './html.js';
 import { hourOf, isBrowserUtc, number, zone } from './format.js';
 import { openLoads, refresh, refreshes } from './load.js';
-import { Icon, Popup } from './parts.js';
+import { Avatar, Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
@@ -19,9 +19,8 @@ const MAX_TENANTS = 200;
 /** What the mark gets for the tab icon. */
 const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
-/** Groups of the menu that are folded at first in a low window, until the others fit, and the heights of the style sheet in px. */
-const FOLDED_FIRST = ['Access', 'Configure', 'Now', 'Content'];
-const AROUND = 188, GROUP = 26, ENTRY = 25;
+/** Groups of the menu that are folded until the operator has folded one: the others fit a window of 900 px. */
+const FOLDED_FIRST = ['Configure', 'Access'];
 
 /** Whether the menu of a small screen is open. */
 export const isMenuOpen = signal(false);
@@ -68,14 +67,6 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
   </div>`;
 }
 
-/** The groups that are folded until the operator has folded one. @param {{group?: string}[]} pages */
-function foldedFirst(pages, shown) {
-  const folded = [];
-  const height = () => AROUND + GROUP * new Set(pages.flatMap(({ group }) => group ?? [])).size + ENTRY * pages.filter(({ group }) => !folded.includes(group)).length;
-  for (const group of FOLDED_FIRST) if (group !== shown?.group && height() > innerHeight) folded.push(group);
-  return folded;
-}
-
 function Menu({ place }) {
   useTabIcon();
   const shown = pageOf(localPath());
@@ -85,7 +76,7 @@ function Menu({ place }) {
   }, [shown]);
   const pages = ownPages().filter((one) => !one.isPersonal);
   const groups = [...new Set(pages.map((one) => one.group))];
-  const [folded, setFolded] = useState(() => remembered('folded', null) ?? foldedFirst(pages, shown));
+  const [folded, setFolded] = useState(() => remembered('folded', FOLDED_FIRST));
   const fold = (group) => {
     const next = folded.includes(group) ? folded.filter((one) => one !== group) : [...folded, group];
     remember('folded', next);
@@ -196,19 +187,19 @@ export const Option = ({ isChosen, choose, icon, children }) => html`<button typ
 function OwnMenu({ openKeys, signOut }) {
   const isUtc = zone.value === 'UTC';
   const isCurrent = localPath() === '/account';
-  return html`<${Popup} isStart hasText buttonClass="own" class="own-menu" label=${`${me.value.name}, ${me.value.role}`} button=${html`<span class="avatar tone-7" aria-hidden="true"><${Icon} name="account" /></span><span class="name">${me.value.name}</span><span class="muted">${me.value.role}</span>`}>
+  return html`<${Popup} isStart hasText buttonClass="own" class="own-menu" label=${`${me.value.name}, ${me.value.role}`} button=${html`<${Avatar} of=${me.value.name} /><span class="name">${me.value.name}</span><span class="muted">${me.value.role}</span>`}>
     ${(close) => html`<div class="options">
       <a class="option" href=${pageUrl('/account')} aria-current=${isCurrent ? 'page' : null} onClick=${close}><${Icon} name="account" /><span>Account</span></a>
       ${!isBrowserUtc && html`<${Option} icon="schedules" choose=${() => {
         close();
         setQuery({ tz: isUtc ? null : 'utc' }, { isQuiet: true });
       }}>${isUtc ? 'Show local times' : 'Show times in UTC'}<//>`}
-      <${Option} icon="keys" choose=${() => {
+      <${Option} icon="keyboard" choose=${() => {
         close();
         openKeys();
       }}>Keyboard shortcuts<//>
       <div class="segments themes" role="group" aria-label="Theme">${THEMES.map((one) => html`<button key=${one} type="button" aria-pressed=${String(theme.value === one)} onClick=${() => setTheme(one)}>${one[0].toUpperCase() + one.slice(1)}</button>`)}</div>
-      <${Option} icon="back" choose=${() => {
+      <${Option} icon="exit" choose=${() => {
         close();
         signOut();
       }}>Sign out<//></div>`}<//>`;
