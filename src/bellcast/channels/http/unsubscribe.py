@@ -68,7 +68,7 @@ async def _page(
     has_form: bool = False,
 ) -> ASGIApp:
     """Return a page with a text about each of these groups of types that is not empty."""
-    tenant, language = await link_pages.reader(request, link)
+    _, tenant, language = await link_pages.reader(request, link)
     texts, content = links.TEXTS[language], ""
     for name, types in named.items():
         if types:

@@ -154,10 +154,14 @@ async def json_or_form_text(request: ApiRequest) -> bytes:
 
 def form_fields(text: bytes) -> dict[str, str]:
     """Decode the fields of a form. Raises TooLarge if there are too many."""
-    if text.count(b"&") >= MAX_FORM_FIELDS:
-        raise TooLarge(f"A form has at most {MAX_FORM_FIELDS} fields.")
-    values = parse_qs(text.decode(errors="replace"), keep_blank_values=True)
-    return {name: given[-1] for name, given in values.items()}
+    return {name: values[-1] for name, values in form_values(text, MAX_FORM_FIELDS).items()}
+
+
+def form_values(text: bytes, max_fields: int) -> dict[str, list[str]]:
+    """Decode a form with repeated fields. Raises TooLarge if there are too many."""
+    if text.count(b"&") >= max_fields:
+        raise TooLarge(f"A form has at most {max_fields} fields.")
+    return parse_qs(text.decode(errors="replace"), keep_blank_values=True)
 
 
 def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None = None) -> T:

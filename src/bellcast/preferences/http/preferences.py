@@ -90,7 +90,7 @@ async def read(call: ResourceCall[None]) -> Any:
     """Read the recipient's preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
-    return await shown(call.ctx, call.tenant, *call.key)
+    return await _shown(call)
 
 
 async def replace(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
@@ -171,15 +171,16 @@ async def delete_defaults(call: ResourceCall[None]) -> bool:
     )
 
 
-async def shown(ctx: ApiContext, tenant: str, key: str) -> dict[str, Any]:
-    """Return a recipient's own preferences with their effect, as EffectivePreferences."""
+async def _shown(call: ResourceCall[None]) -> dict[str, Any]:
+    ctx, tenant, (key,) = call.ctx, call.tenant, call.key
     own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
-    return await _with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
+    return await with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
 
 
-async def _with_effective(
+async def with_effective(
     ctx: ApiContext, tenant: str, key: str, own: Preferences, updated_at: int | None
 ) -> dict[str, Any]:
+    """Return a recipient's own preferences with their effect, as EffectivePreferences. Times are UTC milliseconds."""
     defaults, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
@@ -215,7 +216,7 @@ async def write(
         preferences, now = apply(stored), ctx.engines.clock.now()
     else:
         preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply, link)
-    return await _with_effective(ctx, tenant, key, preferences, now)
+    return await with_effective(ctx, tenant, key, preferences, now)
 
 
 async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:

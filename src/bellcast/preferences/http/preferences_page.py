@@ -1,23 +1,33 @@
-"""The page behind a preferences link, with the element `<bellcast-preferences>`."""
+"""The page behind a preferences link: the element `<bellcast-preferences>`, or a form in browsers that run no scripts."""
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
+import msgspec
 from msgspec import Struct
 
-from bellcast.channels import links
+from bellcast.channels import catalog, decision_inputs, links
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.kernel import times
+from bellcast.inbox.types.notifications import GENERAL, NotificationType
+from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences import changes, decision
+from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
 from bellcast.preferences.http import preferences
 from bellcast.preferences.http.preferences import EffectivePreferences
-from bellcast.preferences.types import Preferences
+from bellcast.preferences.store import OwnPreferencesTable
+from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, decode, merge_patch
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients import changes as recipient_changes
 from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientFields
@@ -25,7 +35,177 @@ from bellcast.rest import context
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 
-# Shows the element in place of the text that it cannot be loaded.
+FREQUENCIES = get_args(Frequency)
+# The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
+ALL_TYPES = "\x00"
+ALL_ROW = (ALL_TYPES, NotificationType())
+NO_CELL = "<div class=cell></div>"
+
+
+def _is_on(layers: Layers, type: str, channel: Any, rules: NotificationType) -> bool:
+    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
+    layers = msgspec.structs.replace(layers, rules=rules)
+    return decision.switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
+
+
+def apply_form(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, NotificationType]) -> Preferences:
+    """Apply the form. Only fields that differ from the displayed form (`was`) are written: the others may have been
+    changed since, or be defaults of the tenant or project."""
+    switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
+    ticked = set(fields.get("on", []))
+    patch: dict[str, Any] = {"channels": {}, "types": {}, "digest": {}, "muted": {}}
+    for type, type_rules in (ALL_ROW, *rules.items()):
+        for channel in CHANNELS:
+            if type_rules.requires(channel) or (value := _switch_value(type, channel)) not in switched:
+                continue
+            target = patch["channels"] if type == ALL_TYPES else patch["types"].setdefault(type, {})
+            target[channel] = value in ticked
+        frequency = _value(fields, digest := _digest_field(type))
+        if type != ALL_TYPES and frequency in FREQUENCIES and _differs(fields, digest):
+            patch["digest"][type] = frequency
+    if _differs(fields, "digest_at") and _is_time(at := _value(fields, "digest_at")):
+        patch["digest_at"] = at
+    start, end = _value(fields, "start"), _value(fields, "end")
+    if "quiet" not in fields:
+        patch |= {"quiet_hours": False} if _differs(fields, "quiet") else {}
+    elif _differs(fields, "quiet", "start", "end") and _is_time(start) and _is_time(end):
+        patch["quiet_hours"] = {"start": start, "end": end}
+    if _differs(fields, "muted"):
+        patch["muted"][EVERY_TYPE] = True if "muted" in fields else None
+    merged = merge_patch(msgspec.to_builtins(before), patch)
+    return msgspec.convert(merged, Preferences)
+
+
+def _value(fields: dict[str, list[str]], name: str) -> str:
+    return fields.get(name, [""])[0]
+
+
+def _differs(fields: dict[str, list[str]], *names: str) -> bool:
+    """Return whether a field differs from the displayed form. A box that is not checked has no value."""
+    return any(_value(fields, name) != _value(fields, f"was_{name}") for name in names)
+
+
+def _switch_value(type: str, channel: str) -> str:
+    """Return the value of a switch in the form. Browsers change line breaks in forms, so types are quoted."""
+    return f"{channel}:{'' if type == ALL_TYPES else quote(type)}"
+
+
+def _digest_field(type: str) -> str:
+    """Return the name of the field with the frequency of a type."""
+    return f"digest.{quote(type)}"
+
+
+def _is_time(text: str) -> bool:
+    try:
+        local_times.parse_time(text)
+    except ValueError:
+        return False
+    return True
+
+
+def form_html(
+    rules: Mapping[str, NotificationType],
+    names: dict[str, str],
+    layers: Layers,
+    channels: Sequence[Channel],
+    now: int,
+    zone: ZoneInfo,
+    texts: Mapping[str, str],
+) -> str:
+    """Return the form for the effective preferences. `names` are the displayed names of the types, `zone` is the
+    recipient's, and `texts` are of the recipient's language (`channels/link_texts.json`)."""
+    head = "".join(f"<span>{texts[channel]}</span>" for channel in channels)
+    rows = [ALL_ROW, *rules.items()]
+    if len(rules) == 1 and all(_is_on(layers, ALL_TYPES, channel, ALL_ROW[1]) for channel in channels):
+        del rows[0]  # the row of all types is not needed to switch a channel on
+        names = {type: texts["all"] if name == texts["others"] else name for type, name in names.items()}
+    lines = []
+    for type, type_rules in rows:
+        name = escape(texts["all"] if type == ALL_TYPES else names[type])
+        own = msgspec.structs.replace(layers, rules=type_rules)
+        had = [channel for channel in channels if decision.has_channel(type, channel, own)]
+        cells = "".join(
+            _cell(name, type, channel, type_rules, layers, texts) if channel in had else NO_CELL for channel in channels
+        )
+        required = ", ".join(texts[channel] for channel in had if type_rules.requires(channel))
+        hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
+        lines.append(f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>')
+    body = "\n".join(lines)
+    quiet = next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
+    hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
+    digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
+    digest = (
+        f"<label class=fields>{texts['digest_at']} {_time('digest_at', digest_at)}</label>\n"
+        if "email" in channels
+        else ""
+    )
+    is_muted, until = decision.is_muted(layers.recipient, EVERY_TYPE, now), layers.recipient.muted.get(EVERY_TYPE, True)
+    end = texts["until_off"]
+    if is_muted and until is not True:
+        end = texts["until"].format(time=escape(local_times.describe(times.milliseconds(until), zone)))
+    # Without autocompletion: on a reload, Firefox would show the old input in the new form.
+    return f"""<form method="post" autocomplete="off">
+<div class=card>
+<div class=part>
+<label class=line><span><b>{texts["mute"]}</b><span class=hint>{texts["mute_hint"]} {end}.</span></span>{_switch_box("muted", is_on=is_muted)}</label>
+</div>
+<div class=part>
+<h2>{texts["types"]}</h2>
+<div class="type head" aria-hidden=true><span></span>{head}</div>
+{body}
+{digest}</div>
+<div class=part>
+<label class=line><span><b>{texts["quiet"]}</b><span class=hint>{texts["quiet_hint"]}</span></span>{_switch_box("quiet", is_on=isinstance(quiet, QuietHours))}</label>
+<div class=fields><label>{texts["from"]} {_time("start", hours.start)}</label><label>{texts["to"]} {_time("end", hours.end)}</label></div>
+</div>
+</div>
+<button>{texts["save"]}</button>
+</form>"""
+
+
+def _cell(
+    name: str, type: str, channel: Channel, rules: NotificationType, layers: Layers, texts: Mapping[str, str]
+) -> str:
+    is_required = rules.requires(channel)
+    is_on = is_required or _is_on(layers, type, channel, rules)
+    state = " checked disabled" if is_required else " checked" if is_on else ""
+    value = _switch_value(type, channel)
+    was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
+    label = f"{name}: {texts[channel]}" + (f" ({texts['required']})" if is_required else "")
+    box = f'<input type=checkbox class=switch name=on value="{value}" aria-label="{label}"{state}>'
+    has_digest = channel == "email" and type != ALL_TYPES and not is_required  # no digest applies to required e-mails
+    often = ""
+    if has_digest:
+        chosen = next(
+            (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant"
+        )
+        options = "".join(
+            f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
+        )
+        field = _digest_field(type)
+        often = f'<select name="{field}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(field, chosen)}'
+    return f"<div class=cell>{box}{was}{often}</div>"
+
+
+def _switch_box(name: str, *, is_on: bool) -> str:
+    return f"<input type=checkbox class=switch name={name}{' checked' if is_on else ''}>{_was(name, 'on') if is_on else ''}"
+
+
+def _time(name: str, value: str) -> str:
+    return f'<input type=time name={name} value="{escape(value)}" required>{_was(name, value)}'
+
+
+def _was(name: str, value: str) -> str:
+    """Return a field with the displayed value of another field."""
+    return f'<input type=hidden name="was_{escape(name)}" value="{escape(value)}">'
+
+
+# Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
+# general fields.
+MAX_FORM_FIELDS = 2 * catalog.MAX_TYPES * 2 * (len(CHANNELS) + 1) + 100
+
+
+# Shows the element in place of the form.
 SCRIPT = (Path(link_pages.__file__).parent / "preferences.js").read_text(encoding="utf-8")
 
 
@@ -70,16 +250,13 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
     ctx, grant = context.of(request), await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
+    own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
+    stored = decode(own.document)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
-        document = await preferences.shown(ctx, grant.tenant, grant.recipient)
+        document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, stored, own.updated_at)
         return responses.json(document, headers=link_pages.HEADERS)
-    tenant, language = await link_pages.reader(request, grant)
-    brand, texts = tenant.brand, links.TEXTS[language]
-    title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
-    head = f"{link_pages.logo(brand) * bool(brand.logo_url)}<h1>{link_pages.mark(brand)}{title}</h1>"
-    content = f"<main>\n{head}<script>{SCRIPT}</script><p class=unloaded>{texts['unloaded']}</p>\n</main>"
-    return link_pages.page(title, content, language, brand, script=SCRIPT)
+    return await _page(request, grant, stored, await ctx[Catalog].types(grant.tenant), is_saved=False)
 
 
 @operation(
@@ -101,3 +278,49 @@ async def change(request: ApiRequest) -> ASGIApp:
     place = context.of(request), grant.tenant, grant.recipient
     changed = await preferences.write(*place, document, merge=True, is_dry_run=False, link=grant)
     return responses.json(changed, headers=link_pages.HEADERS)
+
+
+@link_pages.link_page("POST", "/preferences/{token:str}", Invalid)
+async def save(request: ApiRequest) -> ASGIApp:
+    """Save the form of the preferences page.
+
+    Only changed fields are written."""
+    ctx, grant = context.of(request), await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
+    if request_body.media_type(request) != request_body.FORM:
+        raise Invalid.of("", f"expected {request_body.FORM}")
+    text = await request_body.raw(request, ctx.limits.request)
+    fields = request_body.form_values(text, MAX_FORM_FIELDS)
+    types = await ctx[Catalog].types(grant.tenant)
+
+    def change(before: bytes | None) -> Preferences:
+        return apply_form(decode(before), fields, types)
+
+    changed, _ = await changes.change_preferences(ctx.engines, grant.tenant, grant.recipient, change, grant)
+    return await _page(request, grant, changed, types, is_saved=True)
+
+
+async def _page(
+    request: ApiRequest,
+    grant: PreferencesGrant,
+    own: Preferences,
+    types: Mapping[str, NotificationType],
+    *,
+    is_saved: bool,
+) -> ASGIApp:
+    ctx = context.of(request)
+    defaults, project = await ctx[Catalog].preferences(grant.tenant)
+    layers = Layers(recipient=own, tenant=defaults, project=project)
+    profile, tenant, language = await link_pages.reader(request, grant)
+    brand, texts = tenant.brand, links.TEXTS[language]
+    names = {type: one.name_of(type) for type, one in types.items()}
+    if names[GENERAL] == catalog.OTHERS:
+        names[GENERAL] = texts["others"]
+    zone = decision_inputs.zone_of(profile, tenant)
+    offered = await ctx[ProviderDirectory].offered_channels(grant.tenant, grant.recipient, types.values())
+    form = form_html(types, names, layers, offered, ctx.engines.clock.now(), zone, texts)
+    title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
+    saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
+    script = f"<script>{SCRIPT}</script>"
+    head = f"{link_pages.logo(brand) * bool(brand.logo_url)}<h1>{link_pages.mark(brand)}{title}</h1>"
+    content = f"<main>\n{head}{script}{saved}{form}\n</main>"
+    return link_pages.page(title, content, language, brand, script=SCRIPT)

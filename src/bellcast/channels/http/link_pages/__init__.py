@@ -1,5 +1,5 @@
 """Pages behind the links in e-mails, for recipients without a login: in the recipient's language, with the tenant's brand.
-Only the page of preferences needs scripts."""
+They need no scripts, so that they work in the browsers of all mail programs."""
 
 import functools
 from collections.abc import Callable
@@ -82,15 +82,15 @@ async def preferences_path(request: ApiRequest, link: RecipientOfLink) -> str | 
     return links.preferences_url("..", ctx.project, grant) if await _is_accepted(ctx, grant) else None
 
 
-async def reader(request: ApiRequest, link: RecipientOfLink) -> tuple[TenantSettings, str]:
-    """Return the settings of the tenant of a link, and the language of its page: the recipient's locale, else what the
-    browser accepts, else the tenant's."""
+async def reader(request: ApiRequest, link: RecipientOfLink) -> tuple[Profile, TenantSettings, str]:
+    """Return the recipient of a link, the settings of its tenant, and the language of its page: the recipient's locale, else
+    what the browser accepts, else the tenant's."""
     ctx = context.of(request)
     profiles = await Recipients(ctx.engines.db).profiles(link.tenant, [link.recipient])
     profile = profiles.get(link.recipient) or Profile(key=link.recipient)
     tenant = await ctx[Catalog].tenant(link.tenant)
     locales = [*locales_of(profile.locale), *_browser_locales(request), *locales_of(tenant.locale)]
-    return tenant, links.language(locales)
+    return profile, tenant, links.language(locales)
 
 
 def _browser_locales(request: ApiRequest) -> list[str]:

@@ -1,4 +1,4 @@
-// The element in place of the text that is shown if it cannot be loaded.
+// The element in place of the form, which is shown if the element cannot be loaded.
 const { classList } = document.documentElement;
 const element = document.createElement('bellcast-preferences');
 element.setAttribute('session', ''); // the source is instead of a session
