@@ -99,6 +99,22 @@ async def test_time_of_the_last_write_is_read_and_listed_and_a_write_ignores_it(
     assert times[1] < (await rest.app.get(BOOKING)).json()["updated_at"]
 
 
+async def test_tag_of_a_write_is_the_condition_of_the_next(rest):
+    for path, texts in (
+        ("/v1/types/tagged", [{"name": "One"}, {"name": "Two"}]),
+        ("/v1/templates/tagged", [{"inbox": {"title": "One"}}, {"inbox": {"title": "Two"}}]),
+        (
+            "/v1/templates/tagged?tenant=acme",
+            [{"translations": {"de": {"inbox": {"title": one}}}} for one in ("Eins", "Zwei")],
+        ),
+    ):
+        written = await rest.app.put(path, json=texts[0])
+        assert written.status_code == 201, written.text
+        matched = {"if-match": written.headers["etag"]}
+        assert (await rest.app.put(path, json=texts[1], headers=matched)).status_code == 200
+        assert (await rest.app.put(path, json=texts[0], headers=matched)).status_code == 412
+
+
 async def test_version_whose_layout_was_deleted_is_not_made_current(rest):
     await rest.app.put("/v1/templates/frame", json={"email": {"subject": "x", "html": "<div>{{ content }}</div>"}})
     await rest.app.put(BOOKING, json={"email": {"subject": "x", "text": "y", "layout": "frame"}})

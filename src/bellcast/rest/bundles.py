@@ -197,8 +197,8 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
         """Write objects from files.
 
         At most 1,000 and 8 MiB, all of them or none. `values: null` deletes an object, unless others use it. An object that is not
-        the one of `if_match` refuses all (412), as does one of another source (409). With `dry_run`, the response is what
-        would change."""
+        the one of `if_match` refuses all (412), as does one of another source (409). Without `if_match`, an object is replaced
+        even if it was changed since (drift), or belongs to no source. With `dry_run`, the response is what would change."""
         return await _write(request, by_plural)
 
     return [read_bundle, write_bundle, unlock]

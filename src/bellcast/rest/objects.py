@@ -363,7 +363,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    + ("Changed content becomes its next version. " * kind.is_versioned) +
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
-                   response_types={200: written, 201: written},
+                   response_types={200: written, 201: written}, response_headers=("ETag",),
                    refusals=(Conflict, PreconditionFailed), example=kind.example),
         declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n" + ("Unless other objects use it (409). " * bool(kind.find_uses)) + f"With `?tenant=`, {override}", "manage",
                    query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
@@ -465,7 +465,11 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     written, is_new = await kind.put(ctx, tenant, key, value, before, by, is_conditional=is_conditional)
     audit.note_changes(request, {} if before is None else kind.item(before, tenant), kind.item(written, tenant))
     changed(kind, ctx)
-    return responses.json(await described(kind, ctx, tenant, kind.item(written, tenant)), 201 if is_new else 200)
+    shown = kind.item(written, tenant)
+    # An override that is merged is read, and replaced on a condition, with the project's fields.
+    applying = None if kind.merge is None else await find(kind, ctx, tenant, key)
+    headers = tagged(shown if applying is None else kind.item(*applying))
+    return responses.json(await described(kind, ctx, tenant, shown), 201 if is_new else 200, headers=headers)
 
 
 def read_adds(kind: Kind[Any]) -> set[str]:
@@ -562,9 +566,10 @@ async def _find_page(ctx: ApiContext, kind: str, query: ListQuery, text: str | N
     return await (table.search(wanted) if text else table.owned(wanted))
 
 
-def tagged(content: object, shown: object) -> dict[str, str]:
-    """Return the headers of a response with an object. Its ETag also changes with fields that a write ignores."""
-    return {"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"}
+def tagged(*values: object) -> dict[str, str]:
+    """Return the headers of a response with an object: what a write replaces, and what is shown of it. With both, its ETag also
+    changes with fields that a write ignores."""
+    return {"etag": entity_tags.tag_of(*values), "cache-control": "no-store"}
 
 
 def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant: str) -> tuple[Document, str] | None:
