@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_318),
+    "lines": (0, 90_559),
     "modules": (0, 564),
     "classes": (0, 1_237),
-    "functions": (0, 5_741),
-    "private functions used once": (0, 668),
-    "functions that only pass their parameters on": (0, 22),
+    "functions": (0, 5_757),
+    "private functions used once": (0, 670),
+    "functions that only pass their parameters on": (0, 23),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
