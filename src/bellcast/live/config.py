@@ -7,21 +7,18 @@ from msgspec import Struct, field
 
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.limits import Limits
-from bellcast.recipients.types import SubscriptionGrant
 
 # Starts a background task. The server owns it, logs its failure and cancels it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class LiveConfig(Struct, frozen=True, kw_only=True):
-    """Durations in seconds. `grants` holds the subscriptions that authorize followed topics in this process: topic
-    authorization adds them, and the reconciler checks that they still exist."""
+    """Durations in seconds."""
 
     limits: Limits
     default_connections: int = 0  # if the limits have none; 0: unlimited
     heartbeat: float = 25
     access: AccessConfig = field(default_factory=AccessConfig)
-    grants: set[SubscriptionGrant] = field(default_factory=set)
 
     @property
     def max_connections(self) -> int:

@@ -13,7 +13,6 @@ from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
-from bellcast.recipients.types import SubscriptionGrant
 
 # Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
@@ -56,7 +55,6 @@ async def authorize_topics(
             granted[topic] = grants[topic]
         else:
             refused.append(TopicRefused(topic, Forbidden.code, permissions.refusal_of(principal, topic)))
-    _watch_grants(principal, granted, config)
     if excess:
         message = (
             f"A request names at most {bound} topics: this one and the {len(excess) - 1} after it were not checked."
@@ -68,20 +66,9 @@ async def authorize_topics(
 async def regrant_topics(
     db: Engine, principal: Principal, grants: Mapping[str, Grant], config: LiveConfig
 ) -> dict[str, Grant]:
-    """Return the followed topics that a new session of the same recipient still grants, each with its new grant.
-
-    Changes nothing but the watched subscriptions."""
+    """Return the followed topics that a new session of the same recipient still grants, each with its new grant."""
     granted: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
-    granted |= await _grants(db, principal, [topic for topic in grants if topic not in granted], config)
-    _watch_grants(principal, granted, config)
-    return granted
-
-
-def _watch_grants(principal: Principal, grants: Mapping[str, Grant], config: LiveConfig) -> None:
-    """Let the reconciler check the subscriptions that granted topics."""
-    for topic, grant in grants.items():
-        if grant is Grant.SUBSCRIPTION:
-            config.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
+    return granted | await _grants(db, principal, [topic for topic in grants if topic not in granted], config)
 
 
 async def _grants(db: Engine, principal: Principal, topics: Sequence[str], config: LiveConfig) -> dict[str, Grant]:

@@ -112,7 +112,7 @@ class LiveEdge:
             parts.rates.share(self.hub.members)
         self.survey = ConnectionSurvey(self.hub, parts.broker, spawn)
         self.feed = ClusterFeed(parts.feed, parts.broker, clock, self.hub.members, spawn)
-        self.reconciler = Reconciler(engines, self.hub, config, spawn)
+        self.reconciler = Reconciler(engines, self.hub, spawn)
         live = LiveContext(
             engines=engines,
             hub=self.hub,

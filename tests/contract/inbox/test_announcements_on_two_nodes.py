@@ -50,8 +50,7 @@ class Node:
             receive=self._receive,
         )
         self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
-        config: Any = SimpleNamespace(limits=Limits(), grants=set())
-        self.reconciler = Reconciler(cast(Any, engines), self.hub, config, self._spawn)
+        self.reconciler = Reconciler(cast(Any, engines), self.hub, self._spawn)
         self.broker.listen(self.hub.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 

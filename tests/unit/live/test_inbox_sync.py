@@ -44,12 +44,11 @@ class Process:
         self._started: list[Coroutine[Any, Any, None]] = []
         self.broker = RecordingBroker()
         engines = SimpleNamespace(db=fake_stores.db(self), broker=self.broker, clock=FakeClock())
-        config = SimpleNamespace(limits=Limits(), grants=set())
         callbacks = HubCallbacks(
             fill_gap=lambda connection: self._started.append(resume.catch_up(engines.db, connection, Limits()))
         )
         self.hub = new_hub(callbacks)
-        self._sync = Reconciler(cast(Any, engines), self.hub, cast(Any, config), self._started.append)
+        self._sync = Reconciler(cast(Any, engines), self.hub, self._started.append)
         self.broker.listen(self.hub.dispatch)
 
     async def announce(self) -> None:

@@ -12,14 +12,15 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth import keys
+from bellcast.auth.permissions import Grant
 from bellcast.auth.store import Keys
 from bellcast.engines import Engines
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxStatus
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_stream
-from bellcast.live.config import LiveConfig, Spawn
+from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream
+from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
@@ -39,16 +40,13 @@ Check = Callable[[], Coroutine[Any, Any, None]]
 class Reconciler(Struct, eq=False):
     engines: Engines
     hub: Hub
-    config: LiveConfig
     spawn: Spawn
-    # Grants that were unused in the last round. A connection that was just authorized may not follow its topic yet.
-    _unused: set[SubscriptionGrant] = set()
     _materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     async def run(self) -> None:
         """Check until cancelled; while the store is unavailable, checks are skipped."""
         while True:
-            checks = self._checks(self.hub, self.config.grants)
+            checks = self._checks(self.hub)
             for check in checks:
                 await check()
                 await self.engines.clock.sleep(INTERVAL_SECONDS / len(checks))
@@ -63,24 +61,23 @@ class Reconciler(Struct, eq=False):
                 await check()
 
         if ANNOUNCEMENTS in streams:  # the subscription was interrupted
-            checks = self._checks(self.hub, self.config.grants)
+            checks = self._checks(self.hub)
         else:
-            connections = {one for stream in streams for one in self.hub.subscriptions.connections_on(stream)}
-            followed = {
-                SubscriptionGrant(one.principal.tenant, one.principal.recipient or "", topic)
-                for one in connections
-                for topic in self.hub.subscriptions.topics(one)
-            }
-            checks = self._checks(connections, followed & self.config.grants)
+            checks = self._checks({one for stream in streams for one in self.hub.subscriptions.connections_on(stream)})
         if checks:
             self.spawn(check_all())
 
-    def _checks(self, connections: Iterable[Connection], grants: Iterable[SubscriptionGrant]) -> list[Check]:
-        """Return the checks of connections and grants, of CHECK_BATCH_ROWS each."""
+    def _checks(self, connections: Iterable[Connection]) -> list[Check]:
+        """Return the checks of connections, and of the subscriptions that grant their topics, of CHECK_BATCH_ROWS each."""
         by_inbox: Group = {}
+        grants: set[SubscriptionGrant] = set()
         for connection in connections:
             if connection.inbox and connection.phase is not Phase.CLOSED:
                 by_inbox.setdefault(connection.inbox, []).append(connection)
+                principal = connection.principal
+                for topic, grant in (connection.grants or {}).items():
+                    if grant is Grant.SUBSCRIPTION:
+                        grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
         inboxes, all_grants, size = list(by_inbox.items()), list(grants), CHECK_BATCH_ROWS
         return [
             *(partial(self._check_inboxes, dict(inboxes[at : at + size])) for at in range(0, len(inboxes), size)),
@@ -125,36 +122,17 @@ class Reconciler(Struct, eq=False):
 
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
         """Unfollow topics that only an ended subscription had granted."""
-        used = [grant for grant in grants if self._is_followed(grant)]
         try:
-            valid = (
-                await StoredSubscriptions(self.engines.db).grants_in_force(used)
-                if used
-                else frozenset[SubscriptionGrant]()
-            )
+            valid = await StoredSubscriptions(self.engines.db).grants_in_force(grants)
         except BellcastError as failure:
             self.hub.reconciler_checks["failed"] += 1
             log.warning("reconcile_postponed", reason=failure.detail)
             return
         self.hub.reconciler_checks["ok"] += 1
-        for grant in used:
+        for grant in grants:
             if grant not in valid:
                 self.hub.reconciled["unsubscription"] += 1
                 self.hub.dispatch(SubscriptionEnded(*grant))
-
-    def _is_followed(self, grant: SubscriptionGrant) -> bool:
-        """True if a connection uses the grant. Discards a grant that two rounds found unused."""
-        stream = topic_stream(grant.tenant, grant.topic)
-        connections = self.hub.subscriptions.connections_on(inbox_stream(grant.tenant, grant.recipient))
-        if any(stream in one.streams for one in connections):
-            self._unused.discard(grant)
-            return True
-        if grant in self._unused:
-            self._unused.discard(grant)
-            self.config.grants.discard(grant)
-        else:
-            self._unused.add(grant)
-        return False
 
     # --- announcements
 
