@@ -1,24 +1,18 @@
 """Serves the browser client from the package, for a `<script type="module">` on any page: the build, or its sources; and the mark of
 Bellcast: `favicon.svg` for browsers, and the pictures that `scripts/icons.py` makes of it."""
 
-import re
-from functools import cache
 from pathlib import Path
-
-from msgspec import Struct
 
 import bellcast
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body, served_file
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.served_file import ServedFile
 from bellcast.rest.operations import public_file
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
 # Without a build, as in a checkout, the sources are served; browsers run them unbuilt.
 FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
-# Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
-NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
+ICONS = Path(__file__).parent / "icons"
 ENTRY, MODULE, PUSH_WORKER, LOADER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js", "/bellcast-load.js"
 # Paths of the connection check: its script, and the server's response, which only contains data of the token's owner.
 CHECK, CHECK_RESULT = "/bellcast/check.js", "/v1/check"
@@ -27,24 +21,6 @@ CHECK, CHECK_RESULT = "/bellcast/check.js", "/v1/check"
 PUBLIC_PATHS = frozenset({ENTRY, MODULE.replace(":path", ""), PUSH_WORKER, LOADER, CHECK, CHECK_RESULT})
 # Pages of all origins load these files.
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
-
-
-class Files(Struct, eq=False):
-    """Cache of the files read so far, by name. A file is read again when its modification time changes."""
-
-    _served: dict[str, tuple[int, ServedFile]] = {}
-
-    def read(self, name: str) -> ServedFile | None:
-        """Return the current file. None if it does not exist."""
-        file = FOLDER / name
-        try:
-            written = file.stat().st_mtime_ns
-            cached = self._served.get(name)
-            if cached is None or cached[0] != written:
-                cached = self._served[name] = (written, served_file.read(file))
-        except OSError:
-            return None
-        return cached[1]
 
 
 @public_file(ENTRY, "text/javascript", NotFound)
@@ -81,29 +57,22 @@ async def loader(request: ApiRequest) -> ASGIApp:
 @public_file("/favicon.svg", "image/svg+xml", id="icons.svg")
 async def svg(request: ApiRequest) -> ASGIApp:
     """The mark of the server's pages, as a vector graphic."""
-    return _icon("favicon.svg").respond(request, {})
+    return served_file.read_all(ICONS)["favicon.svg"].respond(request, {})
 
 
 @public_file("/favicon.ico", "image/x-icon", id="icons.ico")
 async def ico(request: ApiRequest) -> ASGIApp:
     """The mark of the server's pages, in 16 and 32 pixels."""
-    return _icon("favicon.ico").respond(request, {})
+    return served_file.read_all(ICONS)["favicon.ico"].respond(request, {})
 
 
 @public_file("/apple-touch-icon.png", "image/png", id="icons.touch")
 async def touch(request: ApiRequest) -> ASGIApp:
     """The mark for the home screens of phones, 180 pixels."""
-    return _icon("apple-touch-icon.png").respond(request, {})
-
-
-@cache
-def _icon(name: str) -> ServedFile:
-    return served_file.read(Path(__file__).parent / "icons" / name)
+    return served_file.read_all(ICONS)["apple-touch-icon.png"].respond(request, {})
 
 
 def _file(request: ApiRequest, name: str) -> ASGIApp:
-    files: Files = request.scope["state"]["files"]
-    result = files.read(name) if NAME.fullmatch(name) else None
-    if result is None:
+    if (found := served_file.read_all(FOLDER).get(name)) is None:
         raise NotFound("The browser client has no such file.")
-    return result.respond(request, HEADERS)
+    return found.respond(request, HEADERS)

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,9 @@ def of(body: bytes, media_type: str, built: Mapping[str, bytes] | None = None) -
     return ServedFile(body, etag, media_type, built or {"gzip": gzip.compress(body, 9, mtime=0)})
 
 
-def read_all(folder: Path) -> dict[str, ServedFile]:
-    """Read the modules and style sheets of a folder, by name; none if it does not exist."""
-    return {file.name: read(file) for file in sorted(folder.glob("*")) if file.suffix in TYPES}
+@cache
+def read_all(folder: Path) -> Mapping[str, ServedFile]:
+    """Read and compress the files of a folder of the package once, by their paths in it: they change only with the package. None if
+    it does not exist."""
+    files = (file for file in sorted(folder.rglob("*")) if file.suffix in TYPES)
+    return {file.relative_to(folder).as_posix(): read(file) for file in files}
