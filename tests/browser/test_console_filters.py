@@ -49,6 +49,29 @@ def test_chip_of_a_label_with_a_verb_has_no_other_verb(open_console: Callable[..
     expect(used_filter(page, "Created", "last 7 days")).to_be_visible()
 
 
+def test_filters_of_a_view_are_chips_only_with_others(open_console: Callable[..., Page], run: str) -> None:
+    page = open_console("/runs")
+    view = page.get_by_role("button", name="Failed", exact=True)
+    view.click()
+    expect(view).to_have_attribute("aria-pressed", "true")
+    expect(used_filter(page, "State", "failed")).to_have_count(0)
+    page.get_by_role("button", name="Add a filter").click()
+    options = page.locator(".chooser .option")
+    expect(options).to_have_text(["Workflow", "Recipient", "Channel", "Provider", "State", "Step", "Time"])
+    assert violations(page) == []
+    looks = "all => all.map((one) => getComputedStyle(one).backgroundColor)"
+    first, second = options.evaluate_all(looks)[:2]
+    assert first != second  # Enter chooses it
+    page.keyboard.press("ArrowDown")
+    expect(options.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_label("Recipient", exact=True).fill("fay")
+    page.keyboard.press("Enter")
+    expect(used_filter(page, "Recipient", "fay")).to_be_visible()
+    expect(used_filter(page, "State", "failed")).to_be_visible()
+    expect(view).to_have_attribute("aria-pressed", "false")
+
+
 def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/messages")
     add_filter(page, "Workflow", "mailing")

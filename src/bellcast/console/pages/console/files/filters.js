@@ -1,16 +1,17 @@
 /**
- * The filters of a list as chips, in its URL and applied at once, with suggestions; and views, which are filters with a name.
+ * The filters of a list as chips, in its URL and applied at once; and views, which are filters with a name.
  */
-import { html, useEffect, useSignal } from './html.js';
+import { html, signal, useEffect, useSignal } from './html.js';
 import { timeSpan } from './format.js';
 import { Field, Form, Icon, Popup } from './parts.js';
 import { setQuery, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 import { remember, remembered } from './session.js';
-import { Option } from './shell.js';
 
-const MAX_SUGGESTED = 20;
-const TYPING_MS = 200;
+/** Maximum values that are suggested. */
+export const MAX_SUGGESTED = 20;
+/** What is typed is applied after a pause of this length. */
+export const TYPING_MS = 200;
 
 /** Time ranges in minutes, by their name in the URL. */
 const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 };
@@ -35,25 +36,26 @@ export function chosenRange(query) {
 }
 
 /** "Channel is", or a label that has a verb, such as "Key begins with". */
-const beginOf = ({ label }) => (/ with$/.test(label) ? label : `${label} is`);
-const wordOf = (filter, value) => filter.words?.[value] ?? value;
+export const beginOf = ({ label }) => (/ with$/.test(label) ? label : `${label} is`);
+export const wordOf = (filter, value) => filter.words?.[value] ?? value;
 
-/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[]}} of `rows` are the loaded ones, whose values are suggested */
-export function FilterBar({ filters, query, chosen, rows }) {
-  const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch);
-  const free = filters.filter((one) => !query[one.name] && !one.isSearch && !one.isHidden);
+/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, whose values are suggested; the filters of the `view` that is shown are no chips */
+export function FilterBar({ filters, query, chosen, rows, view = {} }) {
+  const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch && !view[name]);
+  const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
   const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
   const search = filters.find(({ isSearch }) => isSearch);
+  useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
   return html`<div class="filters" role="search" aria-label="Filters">
     ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}
     ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText label=${`${beginOf(one)} ${wordOf(one, query[one.name])}`} button=${html`<span class="muted">${beginOf(one)}</span> ${wordOf(one, query[one.name])}`}>
-      ${(close) => html`<${Chooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
+      ${(close) => html`<${LateChooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
       }} />`}<//><button type="button" class="quiet" aria-label=${`Remove the filter ${one.label}`} onClick=${() => apply(one.name, null)}><${Icon} name="close" /></button></span>`)}
     ${chosen && html`<span class="filter"><span class="fixed"><span class="muted">Time</span> ${timeSpan(chosen.from, chosen.to)}</span><button type="button" class="quiet" aria-label="Show all times" onClick=${() => setQuery({ from: null, to: null })}><${Icon} name="close" /></button></span>`}
     ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" button=${html`<${Icon} name="plus" /> Filter`}>
-      ${(close) => html`<${Chooser} filters=${free} rows=${rows} apply=${(name, value) => {
+      ${(close) => html`<${LateChooser} filters=${free} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
       }} />`}<//>`}
@@ -77,58 +79,12 @@ function Search({ filter, value }) {
   }}><${Icon} name="search" /><input type="search" aria-label=${filter.label} placeholder=${filter.label} autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>`;
 }
 
-/** Choose a filter, then its value. */
-function Chooser({ filters, initial = null, rows, apply }) {
-  const field = useSignal(initial), text = useSignal(''), suggested = useSignal([]);
-  const filter = field.value, typed = text.value.trim();
-  useEffect(() => {
-    suggested.value = [];
-    if (!filter?.suggest) return undefined;
-    const abort = new AbortController();
-    const timer = setTimeout(async () => {
-      try {
-        suggested.value = await filter.suggest(typed, abort.signal);
-      } catch {
-        // Any text is accepted.
-      }
-    }, typed ? TYPING_MS : 0);
-    return () => {
-      clearTimeout(timer);
-      abort.abort();
-    };
-  }, [filter, typed]);
-  const matches = (value) => value.toLowerCase().includes(typed.toLowerCase());
-  const own = filter && !filter.options ? rows.map((one) => (filter.of ?? ((row) => row[filter.name]))(one)).flat().filter((one) => typeof one === 'string' && one) : [];
-  const values = filter ? (filter.options ?? [...new Set([...own, ...suggested.value])].sort()).filter((one) => matches(wordOf(filter, one))) : [];
-  const options = filter
-    ? [...(typed && !filter.options && !values.includes(typed) ? [typed] : []), ...values].slice(0, MAX_SUGGESTED)
-    : filters.filter(({ label }) => matches(label));
-  const choose = (one) => {
-    if (one === undefined) return;
-    if (filter) apply(filter.name, one);
-    else {
-      field.value = one;
-      text.value = '';
-    }
-  };
-  const move = (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const stops = [...event.currentTarget.querySelectorAll('input, .option')];
-    stops[(stops.indexOf(document.activeElement) + step + stops.length) % stops.length].focus();
-  };
-  return html`<div class="chooser" onKeyDown=${move}><form onSubmit=${(event) => {
-    event.preventDefault();
-    // With a text that begins nothing, the text itself.
-    choose(filter && !filter.options && typed ? typed : options[0]);
-  }}><input aria-label=${filter?.label ?? 'Filter by'} placeholder=${filter ? `${beginOf(filter)} …` : 'Filter by …'} autocomplete="off" value=${text.value} ref=${(one) => one?.focus()} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
-    <div class="options">${options.map((one) => html`<${Option} key=${one.name ?? one} choose=${() => choose(one)}>${filter ? wordOf(filter, one) : one.label}<//>`)}
-    ${filter && options.length === 0 && html`<p class="muted">Type a value.</p>`}</div></div>`;
-}
+/** The menu of a filter, of which the module is loaded before it is needed. */
+const chooser = signal(null);
+const LateChooser = (props) => chooser.value && html`<${chooser.value} ...${props} />`;
 
-/** Filters with names: those of the list, and those that the operator saved in this browser. */
-export function Views({ list, views = [], filters, query, chosen }) {
+/** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
+export function Filters({ list, views = [], filters, query, chosen, rows }) {
   const saved = useSignal(remembered(`views${list}`, []));
   const store = (all) => {
     saved.value = all;
@@ -136,15 +92,15 @@ export function Views({ list, views = [], filters, query, chosen }) {
   };
   const names = filters.map(({ name }) => name);
   const used = Object.fromEntries(names.filter((name) => query[name]).map((name) => [name, query[name]]));
-  const isShown = (filter) => !chosen && JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort());
-  const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const all = [['All', {}], ...views, ...saved.value];
-  const isNew = Object.keys(used).length > 0 && !all.some(([, filter]) => isShown(filter));
-  if (all.length === 1 && !isNew) return null;
-  return html`<div class="views" role="group" aria-label="Views">${all.map(([name, filter]) => html`<span key=${name}><button type="button" aria-pressed=${String(isShown(filter))} onClick=${() => show(filter)}>${name}</button>${isShown(filter) && saved.value.some(([one]) => one === name)
-    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${name}`} onClick=${() => store(saved.value.filter(([one]) => one !== name))}><${Icon} name="close" /></button>`}</span>`)}
+  const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
+  const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
+  const isNew = Object.keys(used).length > 0 && !shown;
+  return html`${(all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
+    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}
     ${isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {
       store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
       close();
-    }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`;
+    }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`}
+    ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} view=${shown?.[1]} />`}`;
 }

@@ -2,7 +2,7 @@
  * The page of a resource: its rows, and beside them the object that is open. A resource declares its path, columns, filters and actions.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { FilterBar, Views, chosenRange, startOf } from './filters.js';
+import { Filters, chosenRange, startOf } from './filters.js';
 import { dayName, dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
@@ -88,8 +88,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
-      <${Views} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} />
-      ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />`}
+      <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows" key=${isEmpty}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
