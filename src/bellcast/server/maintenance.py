@@ -33,7 +33,8 @@ SWEEP_SECONDS = 600
 # detected.
 HEAD_SECONDS = 3600
 
-MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
+# Deletes or changes at most `limit` rows; returns their number, some with the events of their changes.
+MaintenanceStep = Callable[..., Awaitable[int | tuple[int, list[Event]]]]
 
 
 async def expire(engines: Engines) -> None:
@@ -42,7 +43,7 @@ async def expire(engines: Engines) -> None:
     due = await Maintenance(engines.db).next_expiry()
     if due is not None and due <= now:
         for step in (Maintenance(engines.db).expire, Maintenance(engines.db).wake):
-            await _attempt(step.__name__, _repeat(engines, partial(step, now, MAINTENANCE_BATCH_ROWS)))
+            await _attempt(step.__name__, _repeat(engines, partial(step, now)))
 
 
 async def sweep(engines: Engines, store: StoreSettings, run_retention: float) -> None:
@@ -58,33 +59,24 @@ async def sweep(engines: Engines, store: StoreSettings, run_retention: float) ->
             await _attempt("retire_tenant", _retire_older(engines, now, days * times.DAY_MS, tenant=tenant))
     if store.retention:
         await _attempt("retire", _retire_older(engines, now, int(store.retention * 1000), but=tuple(own)))
-    forget = partial(
-        Maintenance(engines.db).delete_forgotten,
-        now,
-        tombstones_before=now - int(store.tombstones * 1000) if store.tombstones else 0,
-        keys_before=now - IDEMPOTENCY_MS,
-        limit=MAINTENANCE_BATCH_ROWS,
-    )
-    await _attempt("forget", _repeat(engines, forget))
-    if run_retention:
-        older_than = now - int(run_retention * 1000)
-        delete = partial(Maintenance(engines.db).delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
-        await _attempt("delete_messages", _repeat(engines, delete))
-    for plural in DRAFTED:
-        expire_drafts = partial(Documents(engines.db).expire, draft_kind(plural), now - DRAFT_MS)
-        await _attempt("drafts", _sweep(expire_drafts))
-    expire_confirmations = partial(Documents(engines.db).expire, CONFIRMATIONS, now - times.DAY_MS)
-    await _attempt("confirmations", _sweep(expire_confirmations))
-    await _attempt("joined_topics", _sweep(partial(JoinedTopics(engines.db).sweep, now)))
+    maintenance, documents, operators = Maintenance(engines.db), Documents(engines.db), Operators(engines.db)
+    forgotten = {
+        "tombstones_before": now - int(store.tombstones * 1000) if store.tombstones else 0,
+        "keys_before": now - IDEMPOTENCY_MS,
+    }
     before = {"sessions_before": now - SESSION_MS, "failures_before": now - FAILURES_MS, "audit_before": now - AUDIT_MS}
-    await _attempt("operators", _sweep(partial(Operators(engines.db).sweep, **before)))
-    Maintenance(engines.db).clear_log()
-
-
-async def _sweep(step: Callable[..., Awaitable[int]]) -> None:
-    """Repeat a step until it deletes fewer rows than its limit."""
-    while await step(limit=MAINTENANCE_BATCH_ROWS) >= MAINTENANCE_BATCH_ROWS:
-        pass
+    steps: list[tuple[str, MaintenanceStep]] = [
+        ("forget", partial(maintenance.delete_forgotten, now, **forgotten)),
+        *(("drafts", partial(documents.expire, draft_kind(plural), now - DRAFT_MS)) for plural in DRAFTED),
+        ("confirmations", partial(documents.expire, CONFIRMATIONS, now - times.DAY_MS)),
+        ("joined_topics", partial(JoinedTopics(engines.db).sweep, now)),
+        ("operators", partial(operators.sweep, **before)),
+    ]
+    if run_retention:
+        steps.append(("delete_messages", partial(maintenance.delete_messages, now - int(run_retention * 1000))))
+    for name, step in steps:
+        await _attempt(name, _repeat(engines, step))
+    maintenance.clear_log()
 
 
 async def log_audit_head(engines: Engines) -> None:
@@ -135,5 +127,6 @@ async def _repeat(engines: Engines, step: MaintenanceStep) -> None:
     """Repeat a bounded step until it finds less than a full batch."""
     done = MAINTENANCE_BATCH_ROWS
     while done >= MAINTENANCE_BATCH_ROWS:
-        done, events = await step()
+        result = await step(limit=MAINTENANCE_BATCH_ROWS)
+        done, events = (result, []) if isinstance(result, int) else result
         await engines.broker.publish(*events)
