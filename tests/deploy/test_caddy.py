@@ -205,7 +205,7 @@ def test_page_of_the_same_site_is_accepted(caddy, through_caddy, server):
 def test_default_timeouts_exceed_two_heartbeats():
     timeouts = [int(seconds) for seconds in re.findall(r"_timeout (\d+)s", FILE.read_text(encoding="utf-8"))]
     assert len(timeouts) == 2
-    assert min(timeouts) >= 2 * load({}, {}).native.heartbeat
+    assert min(timeouts) >= 2 * load({}, {}).server.heartbeat
 
 
 def test_bulk_request_passes_up_to_the_limit_of_the_server(through_caddy, server):

@@ -35,7 +35,6 @@ PANELS = {
     "client": "Server connection",
     "access": "Access",
     "oidc": "Identity provider of operators",
-    "native": "Native dialect",
     "channels": "E-mail and text messages",
     "limits": "Limits",
 }

@@ -46,7 +46,7 @@ TestClockOption = Annotated[
 ]
 # Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
-GROUPS = ("server", "store", "access", "oidc", "native", "channels", options.DIALECT_GROUPS, "limits")
+GROUPS = ("server", "store", "access", "oidc", "channels", options.DIALECT_GROUPS, "limits")
 
 app = typer.Typer()
 

@@ -82,7 +82,7 @@ class LiveEdge:
         config = LiveConfig(
             limits=settings.limits,
             default_connections=default_connections(),
-            heartbeat=settings.native.heartbeat,
+            heartbeat=settings.server.heartbeat,
             access=settings.access,
         )
         self._clock, self._log = clock, log
@@ -90,7 +90,7 @@ class LiveEdge:
         self._spawn, self._reload_settings = spawn, reload_settings
         self._drain_window = settings.server.drain
         silence_limits: dict[str, SilenceLimit] = {}
-        self._heartbeats = HeartbeatWheel(clock, settings.native.heartbeat, silence_limits)
+        self._heartbeats = HeartbeatWheel(clock, settings.server.heartbeat, silence_limits)
         callbacks = HubCallbacks(
             added=self._on_added,
             disconnected=self._on_disconnected,

@@ -45,6 +45,7 @@ class ServerSettings(Struct, kw_only=True):
     workers: int = 1
     drain: float = 10.0
     keep_alive: float = 5.0
+    heartbeat: float = 25.0
     trusted_proxies: tuple[str, ...] = ()
     handlers: str | None = None
     handler_url: str | None = None
@@ -109,12 +110,6 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
     secret: Secret | None = None
 
 
-class NativeSettings(Struct, frozen=True, kw_only=True):
-    """Settings of the native dialect."""
-
-    heartbeat: float = 25.0
-
-
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings. `project` None means the credentials of the data folder."""
 
@@ -127,7 +122,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     oidc: OidcConfig = OidcConfig()
     limits: Limits = msgspec.field(default_factory=Limits)
     channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)
-    native: NativeSettings = NativeSettings()
     dialects: Mapping[str, Any] = msgspec.field(
         default_factory=lambda: {one.name: one.config() for one in DIALECTS if one.config}
     )

@@ -81,6 +81,10 @@ ROWS: Mapping[str, Rows] = {
             setting_values.positive_duration,
             "Idle time after which an HTTP connection is closed. It must exceed that of a load balancer (AWS: 60).",
         ),
+        "HEARTBEAT": (
+            setting_values.positive_duration,
+            "Idle time after which a heartbeat is sent. Many proxies close idle connections after 60 s.",
+        ),
         "TRUSTED_PROXIES": (
             parsers.networks,
             "Proxies that are trusted to set X-Forwarded-For and X-Forwarded-Proto. Other clients could forge these headers.",
@@ -203,12 +207,6 @@ ROWS: Mapping[str, Rows] = {
         "OIDC_ROLE_MAP": (
             parsers.role_map,
             "Roles of operators by group; if several match, the most powerful one applies. Users without a role are refused.",
-        ),
-    },
-    "native": {
-        "HEARTBEAT": (
-            setting_values.positive_duration,
-            "Idle time after which a heartbeat is sent. Many proxies close idle connections after 60 s.",
         ),
     },
     **{one.name: one.settings for one in DIALECTS if one.config},

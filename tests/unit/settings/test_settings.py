@@ -17,7 +17,7 @@ from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.operators.types import OidcConfig
 from bellcast.settings import credentials, table
-from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings
+from bellcast.settings.groups import ClientSettings, ServerSettings, Settings, StoreSettings
 
 CREDENTIALS = "7:public-key:the secret: with a colon"
 
@@ -53,7 +53,6 @@ def test_empty_environment_yields_the_defaults() -> None:
         client=ClientSettings(url=None, secret=None),
         access=AccessConfig(presence_topics=("presence-*",), anonymous=False),
         limits=Limits(),
-        native=NativeSettings(heartbeat=25),
     )
 
 
@@ -79,7 +78,7 @@ def test_flags_are_accepted_as_the_command_line_parses_them() -> None:
     assert loaded.store.data == Path("here")
     assert loaded.server.no_jobs is True
     assert loaded.access.public_topics == ("a", "b")
-    assert (loaded.limits.key, loaded.native.heartbeat) == (9, 2.5)
+    assert (loaded.limits.key, loaded.server.heartbeat) == (9, 2.5)
     assert settings.load({"no_jobs": False}, {"BELLCAST_NO_JOBS": "on"}).server.no_jobs is False
 
 
@@ -137,7 +136,7 @@ def test_unrelated_variables_are_ignored() -> None:
         ("ANONYMOUS", "allow", "access.anonymous", True),
         ("ANONYMOUS", "deny", "access.anonymous", False),
         ("ANONYMOUS", "1", "access.anonymous", True),
-        ("HEARTBEAT", "1m", "native.heartbeat", 60),
+        ("HEARTBEAT", "1m", "server.heartbeat", 60),
         ("LIMIT_BULK_ITEMS", "0", "limits.bulk_items", 0),
     ],
 )
@@ -443,7 +442,6 @@ def test_every_setting_has_one_table_row_with_a_description() -> None:
         "access": AccessConfig,
         "limits": Limits,
         "channels": ChannelConfig,
-        "native": NativeSettings,
     }
     groups |= {"oidc": OidcConfig, "pusher": PusherConfig, "socketio": SocketIOConfig}
     places = [f"{name}.{field.name}" for name, group in groups.items() for field in msgspec.structs.fields(group)]
