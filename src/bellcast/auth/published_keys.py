@@ -1,7 +1,7 @@
 """The public keys that an issuer publishes (RFC 7517), for signatures by RS256 and ES256."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct, field
@@ -33,14 +33,6 @@ class JwksDocument(Struct, frozen=True):
     keys: list[dict[str, Any]]
 
 
-class PublicKey(NamedTuple):
-    """A public key and its algorithm."""
-
-    kid: object
-    algorithm: str
-    key: "jwt.PyJWK"
-
-
 class PublishedKeys(Struct, eq=False):
     """Caches the issuer's keys and fetches them when they are stale or a kid is unknown, with one request at a time.
     `source` and `subject` name the URL and the tokens in errors."""
@@ -51,7 +43,7 @@ class PublishedKeys(Struct, eq=False):
     source: str
     subject: str
     _refreshing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _keys: list[PublicKey] = field(default_factory=list)
+    _keys: "list[jwt.PyJWK]" = field(default_factory=list)
     _fetched_at: int = -MAX_STALE_MS
     _next_refresh_at: int = 0
     _failure: Unavailable | None = None
@@ -87,12 +79,12 @@ class PublishedKeys(Struct, eq=False):
 
     def _find(self, token: Jwt) -> "jwt.PyJWK | None":
         """Return the key with the token's kid; without a kid, the only key of its algorithm."""
-        candidates = [key for key in self._keys if key.algorithm == token.header.alg]
+        candidates = [key for key in self._keys if key.algorithm_name == token.header.alg]
         if token.header.kid is None:
-            return candidates[0].key if len(candidates) == 1 else None
-        return next((key.key for key in candidates if key.kid == token.header.kid), None)
+            return candidates[0] if len(candidates) == 1 else None
+        return next((key for key in candidates if key.key_id == token.header.kid), None)
 
-    async def _fetch(self) -> list[PublicKey]:
+    async def _fetch(self) -> "list[jwt.PyJWK]":
         response = await self.http.request("GET", self.url, headers={"accept": "application/json"})
         if response.status != 200:
             raise Unavailable(f"{self.source} returned {response.status}, expected 200.")
@@ -103,7 +95,7 @@ class PublishedKeys(Struct, eq=False):
         return [key for key in map(_usable, published.keys) if key is not None]
 
 
-def _usable(published: dict[str, Any]) -> PublicKey | None:
+def _usable(published: dict[str, Any]) -> "jwt.PyJWK | None":
     """Return the key if it can verify RS256 or ES256. The key's type determines the algorithm, never the token."""
     algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
     if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
@@ -118,4 +110,4 @@ def _usable(published: dict[str, Any]) -> PublicKey | None:
         return None
     if algorithm == "RS256" and key.key.key_size < MIN_RSA_BITS:
         return None
-    return PublicKey(published.get("kid"), algorithm, key)
+    return key

@@ -15,7 +15,7 @@ from bellcast.live.dialects import DIALECTS
 from bellcast.live_feed import Feed, FeedEvent, ServedRequest, cut, is_refusal, redact
 from bellcast.rest.audit import SECRET_ACTOR
 from bellcast.server.middleware import REQUEST_ID
-from bellcast.server.openapi import FieldProblem
+from bellcast.server.openapi import Problem
 
 # Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may
 # be a hundred times as long.
@@ -169,22 +169,16 @@ def served(request: LoggedRequest, now: int) -> ServedRequest:
     )
 
 
-class ProblemReason(Struct, frozen=True):
-    """What a problem document says about its request. The error bodies of other dialects have neither."""
-
-    detail: str | None = None
-    errors: tuple[FieldProblem, ...] = ()
-
-
 def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
-    """Return the detail and the wrong fields of an error body."""
+    """Return the detail and the wrong fields of an error body; neither of one in the form of another dialect."""
     try:
-        problem = msgspec.json.decode(body, type=ProblemReason)
+        problem = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:
         return None, ()
-    detail = None if problem.detail is None else cut(problem.detail, MAX_LISTED)
     wrong = problem.errors[:MAX_LISTED_ERRORS]
-    return detail, tuple(FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in wrong)
+    return cut(problem.detail, MAX_LISTED), tuple(
+        FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in wrong
+    )
 
 
 # Fields of the event of a request, besides those of all events.
