@@ -70,11 +70,6 @@ def cors_headers(
     return [(b"access-control-allow-origin", b"*"), READABLE, *([vary] if origins else [])]
 
 
-def is_of_console(path: str) -> bool:
-    """True if no page of another origin may read responses of this path."""
-    return CONSOLE_PATH.fullmatch(path) is not None
-
-
 def preflight_headers(origin: str | None, origins: Collection[str]) -> HeaderPairs:
     """Return the CORS headers of the response to a preflight (OPTIONS)."""
     return [

@@ -125,7 +125,18 @@ def token(
         claims["since"] = arguments.epoch_seconds("since", since)
 
     def signed(credentials: Credentials) -> SessionToken | None:
-        return _sign(credentials, sub, seconds, claims) if credentials.can_sign else None
+        """Return a JWT (HS256 under the project secret). Without the project's public key it has no `kid`, which the server
+        does not require. Raises InvalidArgument if the server would refuse the token."""
+        if not credentials.can_sign:
+            return None
+        server_rules.check_session(sub, claims)
+        now = time.time()  # noqa: TID251  outside the server there is no Clock port
+        header = {"alg": "HS256", "typ": "JWT", **({"kid": credentials.key} if credentials.key else {})}
+        content = f"{_part(header)}.{_part({'sub': sub, 'iat': now, 'exp': now + seconds, **claims})}"
+        digest = hmac.digest(credentials.secret.encode(), content.encode(), "sha256")
+        text = f"{content}.{_base64(digest)}"
+        server_rules.check_token_length(text, claims)
+        return SessionToken(text, datetime.fromtimestamp(now + seconds, UTC))
 
     def issued(response: HttpResponse) -> SessionToken:
         read = reads(IssuedToken)(response)
@@ -142,21 +153,6 @@ def revoke(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 
 def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpRequest[Recipient]:
     return call(method, path("recipients", key=key), Recipient, arguments.fields("", record, _RECORD), tenant=tenant)
-
-
-def _sign(credentials: Credentials, recipient: str, ttl: float, claims: Mapping[str, Any]) -> SessionToken:
-    """Return a token, a JWT (HS256 under the project secret), for one recipient, valid for `ttl` seconds from now.
-
-    Without the project's public key it has no `kid`, which the server does not require. Raises InvalidArgument if the
-    server would refuse the token."""
-    server_rules.check_session(recipient, claims)
-    now = time.time()  # noqa: TID251  outside the server there is no Clock port
-    header = {"alg": "HS256", "typ": "JWT", **({"kid": credentials.key} if credentials.key else {})}
-    signed = f"{_part(header)}.{_part({'sub': recipient, 'iat': now, 'exp': now + ttl, **claims})}"
-    digest = hmac.digest(credentials.secret.encode(), signed.encode(), "sha256")
-    token = f"{signed}.{_base64(digest)}"
-    server_rules.check_token_length(token, claims)
-    return SessionToken(token, datetime.fromtimestamp(now + ttl, UTC))
 
 
 def _part(value: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import functools
 import importlib.util
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bellcast.engines import Engines
 from bellcast.kernel.brokers import history
@@ -117,33 +117,21 @@ def topic_history(
 
     if not isinstance(broker, RemoteBroker):
         return NO_HISTORY
-    return RemoteHistory(_topic_log(broker.transport, project, lambda: limits.history, rules), broker, clock, rules)
-
-
-def _topic_log(
-    transport: "PubSubTransport",
-    project: Project,
-    limit_bytes: Callable[[], int],
-    rules: Callable[[], Sequence[HistoryRule]],
-) -> "TopicLog":
-    from bellcast.kernel.brokers.nats import NatsTransport
-
-    if isinstance(transport, NatsTransport):
+    transport: Any = broker.transport
+    log: TopicLog
+    if config.broker.startswith(NATS):
         from bellcast.kernel.brokers.nats_log import NatsLog
 
-        return NatsLog(transport, limit_bytes, history.KeepRules(rules))
-    if importlib.util.find_spec("redis") is not None:
-        from bellcast.kernel.brokers.redis import RedisTransport
+        log = NatsLog(transport, lambda: limits.history, history.KeepRules(rules))
+    elif config.broker.startswith(REDIS):
         from bellcast.kernel.brokers.redis_log import RedisLog
 
-        if isinstance(transport, RedisTransport):
-            return RedisLog(transport, limit_bytes)
-    from bellcast.kernel.brokers.postgres import PostgresTransport
-    from bellcast.kernel.brokers.postgres_log import PostgresLog
+        log = RedisLog(transport, lambda: limits.history)
+    else:
+        from bellcast.kernel.brokers.postgres_log import PostgresLog
 
-    if not isinstance(transport, PostgresTransport):
-        raise TypeError(f"{type(transport).__name__} has no log")
-    return PostgresLog(transport, project.id, limit_bytes)
+        log = PostgresLog(transport, project.id, lambda: limits.history)
+    return RemoteHistory(log, broker, clock, rules)
 
 
 def external_writes(

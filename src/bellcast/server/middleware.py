@@ -139,7 +139,7 @@ def path_as_sent(scope: dict[str, Any]) -> str:
 
 def _cors_origin(values: Mapping[bytes, bytes], path: str) -> str | None:
     """Return the origin of the page; None on paths whose responses no cross-origin page may read."""
-    return None if origins.is_of_console(path) else _text(values.get(b"origin"))
+    return None if origins.CONSOLE_PATH.fullmatch(path) else _text(values.get(b"origin"))
 
 
 def _text(value: bytes | None) -> str | None:

@@ -126,16 +126,6 @@ def issue_token(request: Incoming) -> dict[str, Any]:
 LONGEST_TOKEN = timedelta(hours=1)
 
 
-def describe_session(user: Any, expires_at: Any) -> dict[str, Any]:
-    """Return the response that Bellcast expects from the URL in its setting SESSION_URL."""
-    return {
-        "recipient": identity.recipient_of(user),
-        "tenant": identity.tenant_of(user),
-        "roles": identity.roles_of(user),
-        "expires_at": expires_at.isoformat(),
-    }
-
-
 def to_row(notification: Notification) -> dict[str, Any]:
     """Return the JSON object of a notification. Absent texts are empty."""
     expires_at = notification.expires_at

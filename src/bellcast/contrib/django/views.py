@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from bellcast import Callbacks
 from bellcast.client import arguments
 from bellcast.client.credentials import find_credentials
-from bellcast.contrib.django import actions, conf, datetimes
+from bellcast.contrib.django import actions, conf, datetimes, identity
 from bellcast.contrib.django.actions import Handler, Incoming
 
 
@@ -105,7 +105,14 @@ def session_view(request: HttpRequest) -> HttpResponse:
         return _not_allowed(request, "GET")
     if not request.user.is_authenticated:
         return JsonResponse({"detail": "Authentication credentials were not provided."}, status=401)
-    return JsonResponse(actions.describe_session(request.user, session_end(request)))
+    user = request.user
+    session = {
+        "recipient": identity.recipient_of(user),
+        "tenant": identity.tenant_of(user),
+        "roles": identity.roles_of(user),
+        "expires_at": session_end(request).isoformat(),
+    }
+    return JsonResponse(session)
 
 
 @csrf_exempt
