@@ -54,18 +54,15 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
     yield bell
     bell.close()
     # The next test starts with empty inboxes.
-    real = _bellcast_fake_server.sync_client
-    tenants = call("GET", "/v1/tenants", dict[str, Any])
-    while listed := real.sender.send(tenants)["tenants"]:
-        for tenant in listed:
-            real.sender.send(call("DELETE", path("tenants", tenant["key"]), NoneType))
-    announcements = call("GET", "/v1/announcements", dict[str, Any])
-    while listed := real.sender.send(announcements)["announcements"]:
-        for announcement in listed:
-            real.recall(announcement["id"])
-    while recipients := real.recipients.list().recipients:
-        for recipient in recipients:
-            real.recipients.delete(recipient.key)
+    send = _bellcast_fake_server.sync_client.sender.send
+    for kind, key, deleted in (
+        ("tenants", "key", "tenants"),
+        ("announcements", "id", "notifications"),
+        ("recipients", "key", "recipients"),
+    ):
+        while listed := send(call("GET", path(kind), dict[str, Any]))[kind]:
+            for one in listed:
+                send(call("DELETE", path(deleted, one[key]), NoneType))
 
 
 @pytest.fixture(autouse=True)

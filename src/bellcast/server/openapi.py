@@ -220,8 +220,9 @@ class _Schemas:
             for one in (*_inputs(endpoint.operation), *endpoint.operation.response_types.values())
         ]
         types = [Problem, *(one for one in used if one is not None and not isinstance(one, str))]
-        schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
-        _convert_patterns(self.components)
+        schema, components = msgspec.json.schema_components(types, ref_template=REF)
+        # In Python `$` also matches before a final line break, and JSON Schema has no `\Z`.
+        self.components = msgspec.json.decode(msgspec.json.encode(components).replace(rb"\\Z", b"$"))
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
         self.limits = limits
         # Responses that contain the fields of a request are not limited: the limits may have been higher.
@@ -274,20 +275,6 @@ class _Schemas:
         for name, field in schema["properties"].items():
             bound = {} if "pattern" in str(field) else tenant if name == "tenant" else ANY_TEXT
             yield name, _restrict(field, bound), name in schema["required"]
-
-
-def _convert_patterns(schema: Any) -> None:
-    """Replace Python's `\\Z` in patterns. In Python `$` also matches before a final line break, and JSON Schema has no
-    `\\Z`."""
-    if isinstance(schema, list):
-        for one in schema:
-            _convert_patterns(one)
-    elif isinstance(schema, dict):
-        for name, value in schema.items():
-            if name == "pattern" and isinstance(value, str):
-                schema[name] = value.replace("\\Z", "$")
-            else:
-                _convert_patterns(value)
 
 
 def _inputs(operation: Operation) -> list[Any]:
