@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bellcast.cli import console, options
+from bellcast.kernel.errors import SettingsError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.console.types.diagnoses import FindingItem
@@ -70,7 +71,6 @@ def _run_checks(
     from bellcast.cli import server_checks
     from bellcast.console.types import diagnoses
     from bellcast.console.types.diagnoses import FindingItem
-    from bellcast.kernel.errors import SettingsError
     from bellcast.server import local_checks
 
     try:

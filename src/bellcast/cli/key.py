@@ -1,6 +1,10 @@
 """`bellcast key` and `token`: API keys of a running server, and session tokens signed locally."""
 
+import math
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from types import NoneType
 from typing import Annotated, Any
 
@@ -140,8 +144,6 @@ def token(
     ] = None,
 ) -> Iterator[Any]:
     """Print a session token for a browser or another client."""
-    import time
-
     from bellcast.auth import tokens
     from bellcast.kernel import times
     from bellcast.settings import existing_project
@@ -184,15 +186,11 @@ def token(
     print(signed)
 
 
-def _epoch_seconds(time: str) -> float:
-    import math
-    from contextlib import suppress
-    from datetime import datetime
-
+def _epoch_seconds(text: str) -> float:
     with suppress(ValueError):
-        if math.isfinite(seconds := float(time)):
+        if math.isfinite(seconds := float(text)):
             return seconds
     with suppress(ValueError):
-        if (moment := datetime.fromisoformat(time)).tzinfo is not None:
+        if (moment := datetime.fromisoformat(text)).tzinfo is not None:
             return moment.timestamp()
     raise typer.BadParameter("expected epoch seconds or a time such as 2026-01-31T12:00:00Z", param_hint="--since")

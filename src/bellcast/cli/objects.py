@@ -12,6 +12,7 @@ import typer
 
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
+from bellcast.kernel.errors import BadRequest
 
 if TYPE_CHECKING:  # imported when a command runs, not for --help
     from bellcast.client.request import HttpRequest
@@ -167,7 +168,6 @@ def read_text(file: Path, hint: str = "FILE") -> str:
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:
     """Return the key and the body of an object in a file as JSON or YAML."""
-    from bellcast.kernel.errors import BadRequest
     from bellcast.kernel.yaml_text import YamlText
 
     text = read_text(file)

@@ -6,8 +6,10 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -117,8 +119,6 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
 
 def _test_clock(value: str | None) -> "TestClock | None":
     """Return the test clock at a time: an RFC 3339 text, or now."""
-    from datetime import datetime
-
     from bellcast.kernel import times
     from bellcast.kernel.clock import SystemClock, TestClock
 
@@ -215,8 +215,6 @@ def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[st
 @contextlib.contextmanager
 def _listen_errors(settings: "Settings") -> Iterator[None]:
     """Explain why the server cannot listen."""
-    from urllib.parse import urlsplit
-
     from bellcast.settings import credentials
 
     try:

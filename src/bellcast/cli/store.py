@@ -11,7 +11,7 @@ import typer
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import request
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
@@ -218,7 +218,6 @@ def checked_version(file: Path) -> int:
 def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any]:
     import asyncio
 
-    from bellcast.kernel.errors import Conflict
     from bellcast.server import adapters
 
     adapters.need_postgres()
