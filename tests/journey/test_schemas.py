@@ -12,10 +12,10 @@ from tests.journey.rest import refused
 async def test_schema_of_workflows_has_every_field_with_label_and_control(rest):
     schema = (await rest.app.get("/v1/schemas/workflow")).json()
     assert schema["$defs"].keys() - {"step"} == STEP_TYPES.keys()
-    for type, (fields, required) in STEP_TYPES.items():
+    for type, fields in STEP_TYPES.items():
         step = schema["$defs"][type]
         assert step["properties"].keys() == {"key", "type", "if", "note", *fields}
-        assert step["required"] == ["key", "type", *required]
+        assert step["required"] == ["key", "type", *(name for name, field in fields.items() if field.is_required)]
         shown = [one for name, one in step["properties"].items() if name != "type"]
         assert all(one["x-label"] and one["x-widget"] for one in shown)
 

@@ -177,15 +177,14 @@ def _step_errors(path: str, step: Any, seen: SeenSteps, depth: int) -> Errors:
         return
     if "if" in step:
         yield from conditions.errors_of(f"{path}.if", step["if"], seen)
-    known, required = STEP_TYPES[kind]
+    known = STEP_TYPES[kind]
     yield from unknown_fields(path, step, {"key", "type", "if", "note", *known})
     yield from _note_errors(f"{path}.note", step)
-    for name in required:
-        if name not in step:
-            yield FieldError(f"{path}.{name}", "is missing")
     for name, field in known.items():
         if name in step:
             yield from field.rule(f"{path}.{name}", step[name], seen)
+        elif field.is_required:
+            yield FieldError(f"{path}.{name}", "is missing")
     yield from _combination_errors(path, kind, step, seen)
     if isinstance(step.get("key"), str):
         seen[step["key"]] = kind

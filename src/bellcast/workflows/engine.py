@@ -203,7 +203,7 @@ def _delay_end(step: Step, run: RunState, context: RunContext) -> int:
 def duration(step: Step, field: str, run: RunState, context: RunContext) -> int:
     """Return a duration of a step in milliseconds. Raises InvalidValue."""
     value = resolved(step.fields[field], run, context)
-    most = STEP_TYPES[step.type][0][field].most
+    most = STEP_TYPES[step.type][field].most
     try:
         found = seconds(value)
     except ValueError as error:

@@ -77,6 +77,7 @@ class Field(Struct, frozen=True):
     label: str = ""
     schema: Mapping[str, Any] = TEXT
     can_be_reference: bool = False
+    is_required: bool = False
     most: float = 0
 
 
@@ -214,7 +215,7 @@ def _choice(*values: str, label: str = "") -> Field:
     return Field(rule, "select", label, {"enum": list(values)})
 
 
-def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Field:
+def _span(most: float, label: str = "", *, can_be_negative: bool = False, is_required: bool = False) -> Field:
     """Return the field of a duration."""
 
     def check(path: str, value: Any, seen: SeenSteps) -> Errors:
@@ -231,7 +232,8 @@ def _span(most: float, label: str = "", *, can_be_negative: bool = False) -> Fie
             )
 
     rule = _or_reference(check)
-    return Field(rule, "duration", label, {"type": ["string", "number"]}, can_be_reference=True, most=most)
+    schema = {"type": ["string", "number"]}
+    return Field(rule, "duration", label, schema, can_be_reference=True, is_required=is_required, most=most)
 
 
 # Fields of a channel's part that are not templates of one line.
@@ -271,124 +273,99 @@ LABELS = {
     "python": "Python function",
     "stop": "Stop",
 }
-# By type: its fields, and the required ones.
-STEP_TYPES: dict[str, tuple[dict[str, Field], tuple[str, ...]]] = {
+# By type: its fields.
+STEP_TYPES: dict[str, dict[str, Field]] = {
     **{
-        channel: (
-            {
-                "template": Field(_text, "template-key"),
-                **{
-                    name: PART_FIELDS.get(name, Field(_template_text, "template"))
-                    for name in PARTS[channel].__struct_fields__
-                },
+        channel: {
+            "template": Field(_text, "template-key"),
+            **{
+                name: PART_FIELDS.get(name, Field(_template_text, "template"))
+                for name in PARTS[channel].__struct_fields__
             },
-            (),
-        )
+        }
         for channel in CHANNELS
     },
-    "delay": (
-        {
-            "for": _span(times.MAX_AHEAD_SECONDS),
-            "until": Field(
-                _or_reference(
-                    _must(
-                        'a time such as 2030-01-31T12:00:00Z, or {"var": "data.starts_at"}',
-                        lambda value: isinstance(value, str),
-                    )
-                ),
-                "moment",
-                can_be_reference=True,
-            ),
-            "offset": _span(times.MAX_AHEAD_SECONDS, "Before or after", can_be_negative=True),
-        },
-        (),
-    ),
-    "digest": (
-        {
-            "window": _span(times.MAX_AHEAD_SECONDS, "Collect for"),
-            "cron": Field(
+    "delay": {
+        "for": _span(times.MAX_AHEAD_SECONDS),
+        "until": Field(
+            _or_reference(
                 _must(
-                    "five fields of cron, such as 0 8 * * 1-5",
-                    lambda value: isinstance(value, str) and cron.is_cron(value),
-                ),
-                "cron",
-                "Until the times",
+                    'a time such as 2030-01-31T12:00:00Z, or {"var": "data.starts_at"}',
+                    lambda value: isinstance(value, str),
+                )
             ),
-            "timezone": Field(
-                _must(
-                    'an IANA time zone such as Europe/Vienna, or "recipient"',
-                    lambda value: value == "recipient" or (isinstance(value, str) and local_times.is_zone(value)),
-                ),
-                "timezone",
-                "Time zone",
+            "moment",
+            can_be_reference=True,
+        ),
+        "offset": _span(times.MAX_AHEAD_SECONDS, "Before or after", can_be_negative=True),
+    },
+    "digest": {
+        "window": _span(times.MAX_AHEAD_SECONDS, "Collect for"),
+        "cron": Field(
+            _must(
+                "five fields of cron, such as 0 8 * * 1-5",
+                lambda value: isinstance(value, str) and cron.is_cron(value),
             ),
-            "by": GROUP,
-            "mode": _choice("fixed", "sliding", "repeats"),
-            "max_window": _span(times.MAX_AHEAD_SECONDS, "At most"),
-        },
-        (),
-    ),
-    "throttle": (
-        {
-            "limit": Field(
-                _must(f"a whole number from 1 to {MAX_THROTTLE}", lambda n: type(n) is int and 1 <= n <= MAX_THROTTLE),
-                "integer",
-                "Runs",
-                {"type": "integer", "minimum": 1, "maximum": MAX_THROTTLE},
+            "cron",
+            "Until the times",
+        ),
+        "timezone": Field(
+            _must(
+                'an IANA time zone such as Europe/Vienna, or "recipient"',
+                lambda value: value == "recipient" or (isinstance(value, str) and local_times.is_zone(value)),
             ),
-            "window": _span(times.MAX_AHEAD_SECONDS, "Per"),
-            "by": GROUP,
-        },
-        ("window",),
-    ),
-    "branch": (
-        {
-            "branches": Field(
-                _must(
-                    'a list of {"if": condition, "steps": [...]}',
-                    lambda value: isinstance(value, list) and value != [],
-                ),
-                "branches",
-                schema={"type": "array"},
-            ),
-            "else": Field(lambda *_: iter(()), "branches", schema={"type": "array"}),
-        },
-        ("branches",),
-    ),
-    "wait_for": (
-        {
-            "event": Field(_text, "event"),
-            "step": Field(_text, "sending-step", "Of the step"),
-            "topic": Field(_template_text, "template"),
-            "match": Field(conditions.errors_of, "condition", "That matches", OBJECT),
-            "timeout": _span(MAX_WAIT_SECONDS, "At most"),
-            "on_match": _choice("stop", "continue", label="When it happens"),
-            "on_timeout": _choice("stop", "continue", label="When it does not"),
-        },
-        ("event",),
-    ),
-    "trigger": (
-        {
-            "workflow": Field(_text, "workflow-key"),
-            "to": Field(_to, "recipients", "Recipients", ANY, can_be_reference=True),
-            "data": Field(_object, "json", schema=OBJECT),
-        },
-        ("workflow", "to"),
-    ),
-    "http": (
-        {
-            "url": Field(_required_template, "template", "URL"),
-            "method": _choice(*METHODS),
-            "headers": Field(_headers, "json", schema=OBJECT),
-            "body": Field(_body, "json", schema=ANY),
-            "timeout": _span(MAX_HTTP_SECONDS),
-            "on_error": ON_ERROR,
-        },
-        ("url",),
-    ),
-    "python": (
-        {"function": Field(_text, "text"), "timeout": _span(MAX_FUNCTION_SECONDS), "on_error": ON_ERROR},
-        ("function",),
-    ),
-    "stop": ({}, ()),
+            "timezone",
+            "Time zone",
+        ),
+        "by": GROUP,
+        "mode": _choice("fixed", "sliding", "repeats"),
+        "max_window": _span(times.MAX_AHEAD_SECONDS, "At most"),
+    },
+    "throttle": {
+        "limit": Field(
+            _must(f"a whole number from 1 to {MAX_THROTTLE}", lambda n: type(n) is int and 1 <= n <= MAX_THROTTLE),
+            "integer",
+            "Runs",
+            {"type": "integer", "minimum": 1, "maximum": MAX_THROTTLE},
+        ),
+        "window": _span(times.MAX_AHEAD_SECONDS, "Per", is_required=True),
+        "by": GROUP,
+    },
+    "branch": {
+        "branches": Field(
+            _must('a list of {"if": condition, "steps": [...]}', lambda value: isinstance(value, list) and value != []),
+            "branches",
+            schema={"type": "array"},
+            is_required=True,
+        ),
+        "else": Field(lambda *_: iter(()), "branches", schema={"type": "array"}),
+    },
+    "wait_for": {
+        "event": Field(_text, "event", is_required=True),
+        "step": Field(_text, "sending-step", "Of the step"),
+        "topic": Field(_template_text, "template"),
+        "match": Field(conditions.errors_of, "condition", "That matches", OBJECT),
+        "timeout": _span(MAX_WAIT_SECONDS, "At most"),
+        "on_match": _choice("stop", "continue", label="When it happens"),
+        "on_timeout": _choice("stop", "continue", label="When it does not"),
+    },
+    "trigger": {
+        "workflow": Field(_text, "workflow-key", is_required=True),
+        "to": Field(_to, "recipients", "Recipients", ANY, can_be_reference=True, is_required=True),
+        "data": Field(_object, "json", schema=OBJECT),
+    },
+    "http": {
+        "url": Field(_required_template, "template", "URL", is_required=True),
+        "method": _choice(*METHODS),
+        "headers": Field(_headers, "json", schema=OBJECT),
+        "body": Field(_body, "json", schema=ANY),
+        "timeout": _span(MAX_HTTP_SECONDS),
+        "on_error": ON_ERROR,
+    },
+    "python": {
+        "function": Field(_text, "text", is_required=True),
+        "timeout": _span(MAX_FUNCTION_SECONDS),
+        "on_error": ON_ERROR,
+    },
+    "stop": {},
 }

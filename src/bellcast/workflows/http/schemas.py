@@ -90,7 +90,7 @@ def workflow() -> JsonSchema:
 
 
 def _step(type: str) -> JsonSchema:
-    fields, required = STEP_TYPES[type]
+    fields = STEP_TYPES[type]
     shown: JsonSchema = {
         "key": KEY,
         "type": {"const": type},
@@ -112,7 +112,7 @@ def _step(type: str) -> JsonSchema:
     return {
         "title": LABELS[type],
         "type": "object",
-        "required": ["key", "type", *required],
+        "required": ["key", "type", *(name for name, field in fields.items() if field.is_required)],
         "additionalProperties": False,
         "properties": shown,
     }
