@@ -89,7 +89,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
         ],
     ),
     "own colors": (
-        html.own_colors,
+        lambda text: html.has_own_colors(text, "#4f56d9", "#111827"),
         [
             "{{" * SIZE,
             "{%" + "%" * SIZE,

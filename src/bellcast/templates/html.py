@@ -1,7 +1,7 @@
 """HTML of e-mails: the base layout, and conversion between text and HTML."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, lru_cache
 from html import escape
 from typing import Annotated, Literal, TypeAlias
@@ -99,7 +99,8 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
     content wrote, before the variables are inserted: its colors decide whether the card can be dark."""
     rules, content = parted(content)
     look = style(brand)
-    dark = _dark_rules(look["color"], look["text_color"], own_colors(written))
+    colors = look["color"], look["text_color"]
+    dark = _dark_rules(*colors, is_card_dark=not has_own_colors(written, *colors))
     return f"""<!doctype html>
 <html lang="{escape(language)}">
 {_head(subject, rules + dark)}
@@ -120,7 +121,7 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
 DARK_PAGE, DARK_CARD, DARK_TEXT, DARK_MUTED, DARK_LINE = "#15171b", "#1f2329", "#e7e9ee", "#aab0bb", "#3a3f47"
 # The least contrast of texts (WCAG 2.2).
 READABLE = 4.5
-# The tags of a template. Those with a color of the brand become words such as `brand-color`, others `BLANK`.
+# The tags of a template. Those with a color of the brand become that color, others `BLANK`.
 TEMPLATE_TAG = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}")
 BRAND_TAG = re.compile(r"\{\{-?\s*brand\.style\.(\w+)\s*-?\}\}")
 BLANK = "\ufffc"
@@ -133,18 +134,16 @@ NEUTRAL = frozenset({"", "inherit", "none", "transparent"})
 
 
 @lru_cache(1000)
-def _dark_rules(color: str, text_color: str, own: frozenset[tuple[str, str]]) -> str:
+def _dark_rules(color: str, text_color: str, *, is_card_dark: bool) -> str:
     """Return the style rules of a dark color scheme. A card whose content has colors of its own stays light, because their
     contrast is that with white."""
-    brand = {("background", "brand-color"), ("a", "brand-color"), ("div", "brand-text_color")}
-    brand |= {("background", color.lower()), ("a", color), ("div", text_color)}
     accent = _accent_in_the_dark(color)
     rules = [
         f".bc-page{{background:{DARK_PAGE}!important}}",
         f".bc-accent{{color:{accent}!important}}",
         f".bc-muted{{color:{DARK_MUTED}!important}}",
     ]
-    if own <= brand:
+    if is_card_dark:
         rules += [
             f".bc-card{{background:{DARK_CARD}!important;color:{DARK_TEXT}!important}}",
             # Blocks have the colors of the brand on their elements.
@@ -159,39 +158,36 @@ def _dark_rules(color: str, text_color: str, own: frozenset[tuple[str, str]]) ->
 
 # Cached by the text of a template, as all its recipients have the same.
 @lru_cache(100)
-def own_colors(written: str) -> frozenset[tuple[str, str]]:
-    """Return the colors that HTML sets, with what they are for: the background, or the text of the elements whose colors the
-    rules of the dark scheme replace (`div`, `a`), or others."""
-    found = {("unescaped", tag) for tag in TEMPLATE_TAG.findall(written) if UNESCAPED.search(tag)}
-    html = TEMPLATE_TAG.sub(_without_variables, written)
-    for token in html_tokens.tokens(html):
-        if isinstance(token, StartTag):
-            found.update(_colors_of(token))
+def has_own_colors(written: str, color: str, text_color: str) -> bool:
+    """Return whether HTML sets colors that the rules of the dark scheme neither replace nor are those of the brand."""
+    if any(UNESCAPED.search(tag) for tag in TEMPLATE_TAG.findall(written)):
+        return True
+    html = TEMPLATE_TAG.sub(
+        lambda tag: BLANK * tag[0].startswith("{{"),
+        BRAND_TAG.sub(lambda tag: {"color": color, "text_color": text_color}.get(tag[1], "brand"), written),
+    )
     values = (value for sheet in SHEET.findall(html) for _, value in COLORING.findall(sheet))
-    found.update(("sheet", value) for value in values if _plain(value) not in NEUTRAL)
-    return frozenset(found)
+    return any(_plain(value) not in NEUTRAL for value in values) or any(
+        isinstance(token, StartTag) and _has_own_color(token, color, text_color) for token in html_tokens.tokens(html)
+    )
 
 
-def _without_variables(tag: re.Match[str]) -> str:
-    found = BRAND_TAG.fullmatch(tag[0])
-    return BLANK * tag[0].startswith("{{") if found is None else f"brand-{found[1]}"
-
-
-def _colors_of(tag: StartTag) -> Iterator[tuple[str, str]]:
+def _has_own_color(tag: StartTag, brand_color: str, text_color: str) -> bool:
     rules = tag.attributes.get("style", "")
-    if UNKNOWN_STYLE.search(rules):
-        yield "style", BLANK
     own = {"background": tag.attributes.get("bgcolor", ""), "color": tag.attributes.get("color", "")}
     own |= {name.lower().removesuffix("-color"): value for name, value in COLORING.findall(rules)}
     color, background = own["color"], _plain(own["background"])
     is_replaced = (
         f";color:{color};" in rules if tag.name == "div" else tag.name == "a" and "transparent;color:" in rules
     )
+    if UNKNOWN_STYLE.search(rules):
+        return True
     if background not in NEUTRAL:
         # The contrast of a text with the background of its own element is the same in both schemes, unless it is replaced.
-        yield "text" if is_replaced else "background", background
-    elif _plain(color) not in NEUTRAL:
-        yield tag.name if is_replaced else "text", color
+        return is_replaced or background != brand_color.lower()
+    return _plain(color) not in NEUTRAL and not (
+        is_replaced and color == (text_color if tag.name == "div" else brand_color)
+    )
 
 
 def _plain(value: str) -> str:
