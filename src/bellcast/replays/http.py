@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
@@ -23,7 +22,7 @@ from bellcast.replays import failures, store
 from bellcast.replays.failures import CauseKey, cause_of, webhook_of
 from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
 from bellcast.replays.store import Replays
-from bellcast.replays.types import FailureFilter, FailureKind, StoredFailure
+from bellcast.replays.types import FailureFields, FailureFilter, FailureKind, StoredFailure
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing
@@ -91,27 +90,17 @@ async def delete(call: ResourceCall[None]) -> bool:
     return await Jobs(call.ctx.engines.db).delete_dead(call.tenant, *call.key)
 
 
-FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
-
-
-class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReplayFilter(FailureFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which failures to retry: those that match all fields that are set. An empty filter matches all. Times refer to
     the creation of a failure."""
 
-    kind: FailureKind | None = None
-    channel: ExternalChannel | None = None
-    provider: str | None = None
-    workflow: str | None = None
-    job: str | None = None
-    webhook: str | None = None
-    cause: str | None = None
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
 
     @property
     def wanted(self) -> FailureFilter:
         """The filter with times in UTC milliseconds."""
-        fields = {name: getattr(self, name) for name in FIELDS}
+        fields = {name: getattr(self, name) for name in FailureFields.__struct_fields__}
         since = 0 if self.start is None else max(0, times.milliseconds(self.start))
         until = None if self.end is None else max(0, times.milliseconds(self.end))
         return FailureFilter(**fields, since=since, until=until)
@@ -370,7 +359,8 @@ def _filter(replay: Replay) -> dict[str, Any] | None:
     """Return the filter of a replay as it is in requests."""
     if replay.wanted is None:
         return None
-    fields = {name: value for name in FIELDS if (value := getattr(replay.wanted, name)) is not None}
+    names = FailureFields.__struct_fields__
+    fields = {name: value for name in names if (value := getattr(replay.wanted, name)) is not None}
     if replay.wanted.since:
         fields["from"] = times.to_rfc3339(replay.wanted.since)
     return fields | {"to": times.to_rfc3339_or_null(replay.wanted.until)}

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
+from bellcast.channels.types import ExternalChannel
+
 FailureKind = Literal["message", "run", "job"]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
@@ -26,18 +28,23 @@ class StoredFailure(Struct, frozen=True, kw_only=True):
     payload: bytes = b""
 
 
-class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FailureFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conditions on failures: each field that is set must be equal. `channel` and `provider` apply to messages,
-    `workflow` to runs, `job` to the kind of dead jobs. `since` (inclusive) and `until` (exclusive) filter by creation
-    time, in UTC milliseconds."""
+    `workflow` to runs, `job` to the kind of dead jobs."""
 
     kind: FailureKind | None = None
-    channel: str | None = None
+    channel: ExternalChannel | None = None
     provider: str | None = None
     workflow: str | None = None
     job: str | None = None
     webhook: str | None = None
     cause: str | None = None
+
+
+class FailureFilter(FailureFields, frozen=True, kw_only=True):
+    """Conditions on failures, and the range of their creation times in UTC milliseconds: `since` (inclusive) to `until`
+    (exclusive)."""
+
     since: int = 0
     until: int | None = None
 
@@ -56,8 +63,7 @@ class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def compares_fields(self) -> bool:
         """True if the filter has conditions other than kind and time."""
-        fields = (self.channel, self.provider, self.workflow, self.job, self.webhook, self.cause)
-        return any(field is not None for field in fields)
+        return any(getattr(self, name) is not None for name in FailureFields.__struct_fields__ if name != "kind")
 
 
 class FailureGroup(Struct, frozen=True):

@@ -194,11 +194,9 @@ class Schedules(Struct, eq=False):
     async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
         """Commit a validated trigger, or a schedule if it has `send_at`; return the response. Raises NotFound, Conflict,
         Invalid and IdempotencyMismatch."""
-        engines, tenant = self.engines(), draft.tenant or DEFAULT_TENANT
+        tenant = draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
-            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
-            engines.router.messages_added()
-            return started
+            return await self.triggers.start(workflow, draft)
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
         validation.check(self.time_errors(draft))
