@@ -375,6 +375,26 @@ def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Pag
     assert violations(page) == []
 
 
+def test_settings_name_the_section_that_is_read(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings", viewport=DESKTOP)
+    current = page.get_by_role("navigation", name="Groups").locator("[aria-current]")
+    expect(current).to_contain_text("Access")
+    page.get_by_role("link", name="Limits").click()
+    expect(current).to_contain_text("Limits")
+    row = page.locator(".setting", has_text="limit_frame").first.bounding_box()
+    assert row is not None
+    assert row["height"] <= 48
+    page.set_viewport_size(PHONE)
+    section = page.get_by_role("combobox", name="Section")
+    section.select_option("store")
+    title = page.get_by_role("heading", name="Retention")
+    wait_until(lambda: title.evaluate("(title) => title.getBoundingClientRect().top") < 200, lambda: "not scrolled")
+    expect(section).to_have_value("store")
+    assert section.evaluate("(one) => one.getBoundingClientRect().bottom") < title.evaluate(
+        "(title) => title.getBoundingClientRect().top"
+    )
+
+
 def test_settings_that_another_operator_saved_keep_what_was_entered(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

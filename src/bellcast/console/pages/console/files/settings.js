@@ -2,7 +2,7 @@
  * Settings: values with their meaning, unit and source; changes are saved together, and the history restores earlier ones.
  */
 import { BrandFields } from './brand.js';
-import { html, useState } from './html.js';
+import { html, useEffect, useState } from './html.js';
 import { count } from './format.js';
 import { Loaded, Paged, Skeleton, loadStyle, refresh, useLoad } from './load.js';
 import { Card, Confirm, Empty, Heading, Icon, Tag, Time, prose } from './parts.js';
@@ -30,11 +30,26 @@ const choicesOf = (one) => (one.name === 'access_log' ? ['errors', 'all', 'off']
 /** The unit of a number: the first words of its description, such as characters; a duration without one is in seconds. */
 function unitOf({ expects, description }, value) {
   if (/^a duration/.test(expects)) return /^\d+$/.test(value) ? 'seconds' : '';
-  return /^a whole number/.test(expects) ? /^((?:\w+ )?\w+)(?= (?:of|named|in|per|followed|from|replayed)\b)/.exec(description)?.[1].toLowerCase() ?? '' : '';
+  return /^a whole number/.test(expects) ? /^((?:\w+ )?(?!named)\w+)(?= (?:of|named|in|per|followed|from|replayed)\b)/.exec(description)?.[1].toLowerCase() ?? '' : '';
 }
 
 /** The expected form of a value, unless its control makes it clear. */
 const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)/.test(one.expects) ? '' : ` Expects ${one.expects}.`);
+
+/** The part of the window, below its bars, in which the section that is read begins. */
+const READ = '-100px 0px -65% 0px';
+
+/** The first of these sections that is being read. */
+function useSection(names) {
+  const [seen, setSeen] = useState({});
+  const key = names.join();
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => setSeen((last) => ({ ...last, ...Object.fromEntries(entries.map((one) => [one.target.id, one.isIntersecting])) })), { rootMargin: READ });
+    for (const name of names) observer.observe(document.getElementById(name));
+    return () => observer.disconnect();
+  }, [key]);
+  return names.find((name) => seen[name]) ?? names[0];
+}
 
 export function Settings({ page }) {
   const found = useLoad((signal) => get('/v1/settings', signal));
@@ -54,6 +69,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
   const changed = settings.filter((one) => mayChange(one) && entered[one.name] !== undefined && entered[one.name].trim() !== one.value);
   const isShown = (one) => (SHOWN[show] ?? SHOWN.all)(one) && [one.name, labelOf(one), one.description].some((part) => part.toLowerCase().includes(text));
   const groups = Object.entries(GROUPS).map(([group, title]) => [group, title, settings.filter((one) => one.group === group && isShown(one))]).filter(([, , all]) => all.length > 0);
+  const section = useSection(groups.map(([group]) => group)), showSection = (group) => document.getElementById(group).scrollIntoView();
   const save = async (event) => {
     event.preventDefault();
     setSaving(true);
@@ -71,10 +87,10 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
   };
   return html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a setting" placeholder="Find a setting" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
       <${Segments} label="Show" options=${Object.keys(SHOWN).map((one) => [one, html`${one[0].toUpperCase() + one.slice(1)} <span class="muted">${settings.filter(SHOWN[one]).length}</span>`])} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>
-    <div class="settings"><nav class="index" aria-label="Groups">${groups.map(([group, title, all]) => html`<a key=${group} href=${`#${group}`} onClick=${(event) => {
+    <div class="settings"><nav class="index" aria-label="Groups">${groups.map(([group, title, all]) => html`<a key=${group} href=${`#${group}`} aria-current=${group === section ? 'true' : null} onClick=${(event) => {
     event.preventDefault();
-    document.getElementById(group).scrollIntoView();
-  }}>${title}<span class="muted">${all.length}</span></a>`)}</nav>
+    showSection(group);
+  }}>${title}<span class="muted">${all.length}</span></a>`)}${groups.length > 1 && html`<select aria-label="Section" value=${section} onChange=${({ currentTarget }) => showSection(currentTarget.value)}>${groups.map(([group, title, all]) => html`<option key=${group} value=${group} selected=${group === section}>${title} (${all.length})</option>`)}</select>`}</nav>
     <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
       ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
@@ -90,8 +106,9 @@ function Setting({ one, isMarked, value, isLocked, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, isMarked, value, isLocked, change }} />`;
   const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
-  return html`<div class="setting" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
-      <small class="muted" id=${`${id}-hint`}>${prose(one.description)}${expected(one)}</small></div>
+  const isRow = one.group === 'limits'; // a number, of which its name says enough
+  return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
+      <small class="muted" id=${`${id}-hint`} title=${isRow ? one.description.replaceAll('`', '') : null}>${prose(one.description)}${expected(one)}</small></div>
     <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
       ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}</small>`}</div></div>`;
 }
