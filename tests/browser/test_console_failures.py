@@ -1,6 +1,7 @@
 """Workflows, failed runs, messages and jobs, and their retry in the console's pages."""
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
+
+FOUR = {"value": 4, "exact": True}
 
 
 def test_reason_of_a_run_is_shown_in_full_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
@@ -92,6 +95,18 @@ def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_togeth
 
 
 @pytest.mark.thorough
+def test_numbers_of_failures_of_a_day_agree(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    page.route("**/v1/failures?*", lambda route: route.fulfill(json={"failures": [], "next": None, "total": FOUR}))
+    series = {"step": "1m", "metrics": ["failures"], "points": [[int(time.time() - 3600) * 1000, 7]]}
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.goto("/console/failures")
+    # The statistics count more than what can be retried, so the list is counted.
+    expect(page.get_by_role("region", name="Failures over time")).to_contain_text("4 failures in the last 24 hours")
+    expect(page.get_by_role("link", name="Failures")).to_contain_text("4")
+    expect(page.locator(".total")).to_contain_text(re.compile(r"^\d+ in all$"))
+
+
 def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/greeting", {"type": "greeting", "steps": [step]})

@@ -44,8 +44,16 @@ function join(causes) {
   return groups.sort((one, other) => other.count - one.count);
 }
 
+const Bars = histogramOf('failures', 'failure', 'bad');
+/** The bars above the list, with the number of failures that are listed: the statistics also count requests that failed, and what was retried since. */
+function OverTime(props) {
+  const { range, chosen } = props, tenant = shownTenant() || '*';
+  const found = useLoad((signal) => get(withQuery('/v1/failures', { tenant, limit: 1, from: startOf(range || '24h'), ...chosen }), signal), [tenant, range, chosen]);
+  return html`<${Bars} counted=${found.isLoading && !found.value ? null : found.value?.total?.value} ...${props} />`;
+}
+
 export const failures = {
-  histogram: histogramOf('failures', 'failure', 'bad'), path: '/v1/failures/causes', rows: 'causes', join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: OverTime, path: '/v1/failures/causes', rows: 'causes', join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [

@@ -33,8 +33,8 @@ function barsOf(points, { begin, length, count }) {
   return bars;
 }
 
-/** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; without rows it is not shown, and while nothing was counted it keeps its room */
-export function Histogram({ page, metric, noun, kind = 'accent', part, range, chosen, isHidden }) {
+/** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, counted?: number | null, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; `counted` is the number if it is not the sum, null while it is read; without rows it is not shown, and while nothing was counted it keeps its room */
+export function Histogram({ page, metric, noun, kind = 'accent', part, counted, range, chosen, isHidden }) {
   const tenants = shownTenant() ? [shownTenant()] : page.me.tenants;
   const period = chosen ? { from: Date.parse(chosen.from), to: Date.parse(chosen.to) } : { from: Date.parse(startOf(range || '24h')), to: Date.now() };
   const { length, begin, count, step } = intervalsOf(period, tenants !== null);
@@ -53,9 +53,9 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, range, ch
   const spanOf = (first, last) => timeSpan(at(first), at(last + 1));
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
-  const total = found.value === undefined ? '' : `${amount(sum, noun)}${tenants ? ' counted' : ''} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
+  const total = found.value === undefined || counted === null ? '' : `${amount(counted ?? sum, noun)}${tenants && counted === undefined ? ' counted' : ''} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
   const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : '';
-  return html`<section class=${`histogram ${kind}`} hidden=${isHidden} style=${sum === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
+  return html`<section class=${`histogram ${kind}`} hidden=${isHidden} style=${(counted || sum) === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
       setPointed(intervalAt(event));
       drag(event);
