@@ -465,6 +465,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     page.get_by_label("Every event").check()
     page.get_by_role("button", name="Create webhook").click()
     page.get_by_role("link", name="Open the webhook").click()  # without a question: nothing is lost
+    page.get_by_text("Edit URL and events").click()
     page.get_by_label("URL").fill("https://app.example.com/other")
     page.remove_listener("dialog", stay)
     page.once("dialog", lambda dialog: dialog.accept())

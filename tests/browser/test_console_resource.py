@@ -253,7 +253,9 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_label("URL").fill("https://app.example.com/hook")
     page.get_by_role("button", name="Create webhook").click()
     expect(page.get_by_role("alert")).to_have_text("Choose at least one event.")
-    messages, of_runs = (page.locator("details").filter(has_text=name) for name in ("Messages", "Workflow runs"))
+    messages, of_runs = (
+        page.locator(".event-groups details").filter(has_text=name) for name in ("Messages", "Workflow runs")
+    )
     messages.locator("summary").press("Enter")
     page.get_by_label("message.failed A message failed permanently").check()
     expect(messages.locator("summary")).to_have_text(re.compile("Messages 1 of"))
@@ -272,6 +274,9 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
+    edit = page.get_by_text("Edit URL and events")
+    expect(page.get_by_label("URL")).to_be_hidden()
+    edit.click()
     expect(messages.get_by_label("message.failed")).to_be_hidden()
     messages.locator("summary").click()
     of_runs.locator("summary").click()
@@ -283,11 +288,18 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_role("button", name="Save").click()
     expect(page.locator("h1")).to_have_text("https://app.example.com/other")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["run.failed"]
+    edit.click()
     page.get_by_label("Every event").check()
     expect(of_runs.locator("summary")).to_have_text("Workflow runs all")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).to_contain_text("Eventsevery event")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]
+    page.get_by_role("button", name="More for this webhook").click()
+    for _ in range(2):
+        page.get_by_role("button", name="Rotate secret").click()
+    expect(page.locator(".notice code")).not_to_have_text(secret)
+    expect(page.get_by_role("button", name="Rotate secret")).to_be_hidden()
+    page.get_by_role("button", name="More for this webhook").click()
     for _ in range(2):
         page.get_by_role("button", name="Delete this webhook").click()
     expect(page.locator("h1")).to_have_text("Webhooks")
@@ -386,7 +398,7 @@ def test_attempts_of_a_webhook_are_shown_whenever_they_arrive_and_end_with_the_f
     page.clock.install()
     page.goto(f"/console/webhooks/{made['id']}")
     # The page does not wait for the feed.
-    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    expect(page.get_by_text("Edit URL and events")).to_be_visible()
     for number in (1, 2):
         page.clock.run_for(1_000)
         detail = {"webhook": made["id"], "event": "e1", "attempt": number, "error": None if number == 2 else "HTTP 503"}

@@ -8,7 +8,7 @@ import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, refreshes, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { Headline, Sign, stated } from './object-parts.js';
-import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
+import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, Popup, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { follow, get, path, request, withQuery } from './server.js';
 
@@ -93,11 +93,13 @@ export function Webhook({ page }) {
     await request('DELETE', apiPath(page, KIND));
     go(listUrl(page));
   };
-  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button>
-      <${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} />`}<//>
+  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button><span class="acting"><${Popup} label="More for this webhook" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options"><${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => {
+        setSecret(await request('POST', apiPath(page, KIND, '/rotate')));
+        close();
+      }} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} /></div>`}<//></span>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     ${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card} title="URL and events"><${Form} isGuarded key=${value.url + value.events} button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>`}<${Attempts} key=${value.id} page=${page} one=${value} /><//>`}<//>`;
+    <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card}><details key=${value.url + value.events}><summary>Edit URL and events</summary><${Form} isGuarded button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//></details><//>`}<${Attempts} key=${value.id} page=${page} one=${value} /><//>`}<//>`;
 }
 
 /** How it is accepted, in a sentence. */
@@ -108,7 +110,7 @@ const HEADLINES = {
 };
 
 /** Attempts that are shown as squares, and as rows. */
-const MAX_ATTEMPTS = 60, FEW = 5;
+const MAX_ATTEMPTS = 60, FEW = 20;
 
 /** The feed begins with at most this number of attempts that the server has in memory, of all webhooks. It is closed after them, or once it is silent. */
 const MAX_RECENT = 200, SILENT_MS = 5000;
