@@ -172,8 +172,8 @@ class Resource:
         of_deletion = {"query": TenantQuery, "response_types": {204: None}}
 
         def respond(_: ResourceCall[Any], item: Any) -> ASGIApp:
-            self._answer(item or None)
-            return responses.empty()
+            answer = self._answer(item or None)
+            return answer if callable(item) else responses.empty()
 
         return self._declare("DELETE", self.item_path + suffix, None, respond, of_deletion, promise)
 

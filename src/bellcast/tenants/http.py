@@ -11,14 +11,13 @@ from bellcast.auth.store import ApiKey, Keys
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired, PreconditionFailed
+from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, PasswordRequired, PreconditionFailed
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, KEY, LINK_LIFETIME, Limit, ValueRule
-from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
+from bellcast.kernel.http import entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Listing, Resource, ResourceCall, listing
 from bellcast.rest.tenants import BOUND, TenantQuery, key
 from bellcast.tenants import erasure, store
@@ -138,27 +137,18 @@ def _content(tenant: Tenant) -> dict[str, Any]:
     return {"name": tenant.name, "settings": tenant.settings}
 
 
-@operation(
-    "DELETE",
-    "/v1/tenants/{key:str}",
-    tag="Tenants",
-    required_scope="manage",
-    roles=("owner",),
-    is_sensitive=True,
-    response_types={204: None, 202: Tenant},
-    refusals=(NotFound,),
-)
-async def erase(request: ApiRequest) -> ASGIApp:
+@TENANTS.delete(roles=("owner",), is_sensitive=True, response_types={204: None, 202: Tenant})
+async def erase(call: ResourceCall[None]) -> Any:
     """Erase a tenant.
 
     Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
     end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
     `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
-    ctx = context.of(request)
-    left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, key(request))
-    await editor_access.end_all(ctx, key(request))
+    ctx, (erased,) = call.ctx, call.key
+    left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, erased)
+    await editor_access.end_all(ctx, erased)
     await ctx.refresh_dialects()
-    return responses.empty() if left is None else responses.json(left, 202)
+    return True if left is None else responses.json(left, 202)
 
 
 def _check_change(request: ApiRequest, after: dict[str, Any], tenant: Tenant | None) -> None:

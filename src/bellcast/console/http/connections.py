@@ -11,7 +11,7 @@ from msgspec import Struct
 from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -21,7 +21,7 @@ from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import ObjectsQuery, listing
+from bellcast.rest.resource import ObjectsQuery, Resource, ResourceCall, listing
 from bellcast.rest.tenants import TenantQuery
 
 
@@ -96,6 +96,15 @@ class ConnectionsQuery(ObjectsQuery, frozen=True, kw_only=True):
         )
 
 
+CONNECTIONS = Resource(
+    "connections",
+    "/{id:str}",
+    tag="Live",
+    unknown="No open connection of this tenant has this id.",
+    tenant_of=lambda request: "",  # a request may be about several
+)
+
+
 class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     """Whether the client of a closed connection may reconnect."""
 
@@ -132,26 +141,16 @@ async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     return ConnectionPage(shown, following, total)
 
 
-@operation(
-    "DELETE",
-    "/v1/connections/{id:str}",
-    tag="Live",
-    required_scope="manage",
-    roles=ONE_BY_ONE,
-    bound_by="list",
-    query=CloseQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def close(request: ApiRequest) -> ASGIApp:
+@CONNECTIONS.delete(query=CloseQuery, roles=ONE_BY_ONE, bound_by="list")
+async def close(call: ResourceCall[None]) -> bool:
     """Close a connection on any node.
 
     Its client reconnects, unless `reconnect` is false. The recipient's session stays valid."""
-    query, id = request_body.query(request, CloseQuery), request_body.path(request, "id")
-    for tenant in _tenants(request, query):
-        if await context.of(request)[ConnectionSurvey].close(tenant, id, reconnect=query.reconnect):
-            return responses.empty()
-    raise NotFound("No open connection of this tenant has this id.")
+    query, (id,) = request_body.query(call.request, CloseQuery), call.key
+    for tenant in _tenants(call.request, query):
+        if await call.ctx[ConnectionSurvey].close(tenant, id, reconnect=query.reconnect):
+            return True
+    return False
 
 
 def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:

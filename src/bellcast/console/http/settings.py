@@ -9,12 +9,11 @@ from msgspec import Meta, Struct
 
 from bellcast.documents.store import WriteScript
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
-from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import list_parameters, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, guards
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.resource import Resource, ResourceCall, listing
 from bellcast.settings.database import DatabaseSettings, SettingItem, SettingsChangeItem
 
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -107,26 +106,23 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
     return responses.item(RevisionItem, changed)
 
 
-@operation(
-    "GET",
+@listing(
     "/v1/settings/history",
+    RevisionPage,
+    query=HistoryQuery,
     tag="Console",
     required_scope="configure",
     bound_by="refused",
-    query=HistoryQuery,
-    is_exported=True,
-    response_types={200: RevisionPage},
     refusals=(BadRequest,),
 )
-async def history(request: ApiRequest) -> ASGIApp:
+async def history(request: ApiRequest, query: HistoryQuery) -> RevisionPage:
     """List revisions of the settings, newest first."""
-    query = request_body.query(request, HistoryQuery)
     before = list_parameters.revision(query.after)
     found = await context.of(request)[DatabaseSettings].history(
         before, query.limit + 1, since=query.created_since, until=query.created_before
     )
     shown, following = list_parameters.split(found, query.limit, lambda one: str(one.revision))
-    return responses.json(RevisionPage([responses.item(RevisionItem, one) for one in shown], following))
+    return RevisionPage([responses.item(RevisionItem, one) for one in shown], following)
 
 
 @SETTINGS.act(

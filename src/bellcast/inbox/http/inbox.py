@@ -159,7 +159,8 @@ PATCH = request_body.Shape(Patch)
 SELECTION = request_body.Shape(Selection)
 SNOOZE = request_body.Shape(SnoozeRequest)
 own_operation = functools.partial(operation, tag="Inbox", required_scope="recipient")
-INBOX = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
+INBOX = Resource("inbox", tag="Inbox", required_scope="recipient", query=None, refusals=())
+ONE = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
 async def _if_changed(request: ApiRequest, read: Callable[[Inbox], Awaitable[views.InboxListing | Counts]]) -> ASGIApp:
@@ -223,13 +224,13 @@ async def counts(request: ApiRequest) -> ASGIApp:
     return await _if_changed(request, lambda inbox: inboxes.unread_by_type(inbox.number, query))
 
 
-@INBOX.get(Notification)
+@ONE.get(Notification)
 async def read(call: ResourceCall[None]) -> Notification:
     """Read one notification."""
     return await views.get(call.ctx.engines, await inbox_of(call.request), *call.key)
 
 
-@INBOX.patch(PATCH, Notification, example={"read": True})
+@ONE.patch(PATCH, Notification, example={"read": True})
 async def change(call: ResourceCall[Patch]) -> Notification:
     """Change one notification.
 
@@ -241,7 +242,7 @@ async def change(call: ResourceCall[Patch]) -> Notification:
     return await marks.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)
 
 
-@INBOX.delete()
+@ONE.delete()
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete one notification."""
     await marks.delete(call.ctx.engines, await inbox_of(call.request), *call.key)
@@ -269,90 +270,72 @@ def outcome(marked: Marked) -> Outcome:
     return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
 
 
-@own_operation(
-    "POST",
-    "/v1/inbox/snooze",
+@INBOX.act(
+    "/snooze",
+    Outcome,
+    body=SNOOZE,
     query=DryRunFlag,
-    body=SnoozeRequest,
-    response_types={200: Outcome},
     example={"ids": ["01890a5d-ac96-774b-bcce-b302099a8057"], "for": "3h"},
 )
-async def snooze(request: ApiRequest) -> ASGIApp:
+async def snooze(call: ResourceCall[SnoozeRequest]) -> Outcome:
     """Snooze notifications.
 
     Until the given time, at most 366 days ahead, they are only in the view `snoozed` and not counted. Then they return
     to the top of the inbox, unread and unseen. `unarchive` returns them immediately. `"until": "back"` snoozes them until
     `POST /v1/inbox/back`, at most 30 days."""
-    ctx = context.of(request)
-    params = await request_body.body(request, SNOOZE)
+    ctx, params = call.ctx, call.body
     chosen = marks.parse_selection(params.ids, everything=False, limits=ctx.limits)
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
-    if request_body.is_dry_run(request):
-        inbox = await inbox_of(request)
-        return responses.json(outcome(await marks.plan_snooze(ctx.engines, inbox, chosen or (), until)))
+    if call.is_dry_run:
+        return outcome(await marks.plan_snooze(ctx.engines, await inbox_of(call.request), chosen or (), until))
     until_back = params.until == validation.UNTIL_BACK
     marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
-    return responses.json(outcome(await _mark(request, marking)))
+    return outcome(await _mark(call.request, marking))
 
 
-@own_operation("POST", "/v1/inbox/back", response_types={200: Outcome})
-async def back(request: ApiRequest) -> ASGIApp:
+@INBOX.act("/back", Outcome)
+async def back(call: ResourceCall[None]) -> Outcome:
     """Return notifications that were snoozed with `"until": "back"`.
 
     Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
     unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
     and in a tab that was hidden for 15 minutes."""
-    inbox = await inbox_of(request)
-    return responses.json(outcome(await marks.wake_until_back(context.of(request).engines, inbox)))
+    return outcome(await marks.wake_until_back(call.ctx.engines, await inbox_of(call.request)))
 
 
-@own_operation(
-    "POST",
-    "/v1/inbox/{id:str}/actions/{key:str}",
-    query=DryRunFlag,
-    response_types={200: Notification},
-    refusals=(NotFound, Conflict, Forbidden, HandlerFailed),
-)
-async def take_action(request: ApiRequest) -> ASGIApp:
+@ONE.act("/actions/{key:str}", Notification, query=DryRunFlag, refusals=(NotFound, Conflict, Forbidden, HandlerFailed))
+async def take_action(call: ResourceCall[None]) -> Notification:
     """Take an action of a notification.
 
     Marks the notification acted and read. An action with `call` then calls the app's handler of that name, at most
     once, with `{"notification", "action"}`. Repeating the same action changes nothing; a different action is a 409. A
     dry run does not call the handler."""
-    ctx, principal = context.of(request), guards.session(request)
-    backend = ctx[calls.CallBackend]
-    inbox = await inbox_of(request)
-    id, key = request_body.path(request, "id"), request_body.path(request, "key")
-    if request_body.is_dry_run(request):
-        return responses.json(await actions.plan(ctx.engines, backend, inbox, id, key))
-    return responses.json(await actions.take(ctx.engines, backend, principal, inbox, id, key))
+    engines, backend, principal = call.ctx.engines, call.ctx[calls.CallBackend], guards.session(call.request)
+    inbox, (id,), key = await inbox_of(call.request), call.key, request_body.path(call.request, "key")
+    if call.is_dry_run:
+        return await actions.plan(engines, backend, inbox, id, key)
+    return await actions.take(engines, backend, principal, inbox, id, key)
 
 
 def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
     """Create the operation of one bulk action."""
 
-    async def act(request: ApiRequest) -> ASGIApp:
-        ctx = context.of(request)
-        params = await request_body.body(request, SELECTION)
-        chosen = marks.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
+    async def act(call: ResourceCall[Selection]) -> ActionOutcome:
+        params = call.body
+        chosen = marks.parse_selection(params.ids, everything=params.all, limits=call.ctx.limits)
         if params.of is not None and chosen is not None:
             raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
         of = params.of or SelectionFilter()
         if params.of == SelectionFilter():
             raise Invalid.of("of", "must have type, view or tag")
-        marked = await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
+        marking = Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag)
+        marked = await _mark(call.request, marking)
         ids = marked.ids if marked.changed else ()
-        return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))
+        return ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids)
 
     act.__name__, act.__doc__ = f"mark_{word}", summary
-    return own_operation(
-        "POST",
-        f"/v1/inbox/{word}",
-        body=Selection,
-        response_types={200: ActionOutcome},
-        example={"all": True},
-    )(act)
+    return INBOX.act(f"/{word}", ActionOutcome, body=SELECTION, example={"all": True})(act)
 
 
 ACTIONS = [

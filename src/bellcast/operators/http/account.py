@@ -2,7 +2,7 @@
 
 import functools
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -25,6 +25,7 @@ from bellcast.operators.types import EMAIL_CODE_MS, SCOPES_OF_ROLE, Operator, Ro
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates import html
 from bellcast.templates.types import Brand
 
@@ -38,6 +39,7 @@ public_operation = functools.partial(
     operation, tag="Console", required_scope=None, response_headers=("Set-Cookie",), refusals=(NotFound, Forbidden)
 )
 own_operation = functools.partial(operation, tag="Console", required_scope="operator")
+ME = Resource("me", tag="Console", required_scope="operator", query=None, refusals=())
 
 
 class SetupState(Struct, frozen=True):
@@ -156,20 +158,15 @@ async def set_up(request: ApiRequest) -> ASGIApp:
     return signed_in_response(request, signed_in, 201)
 
 
-@operation(
-    "POST",
-    "/v1/setup-codes",
-    tag="Console",
-    required_scope="admin",
-    response_types={201: SetupCode},
-    refusals=(NotFound, Conflict),
+@Resource("setup-codes", tag="Console", required_scope="admin", query=None).create(
+    None, SetupCode, refusals=(NotFound, Conflict)
 )
-async def make_setup_code(request: ApiRequest) -> ASGIApp:
+async def make_setup_code(call: ResourceCall[None]) -> SetupCode:
     """Create a code for the first set-up.
 
     Needs the project secret or a key with all scopes. Only possible while the console has no owner."""
-    check_grant(guards.caller(request), "owner")
-    return responses.json(SetupCode(await sessions(request).make_setup_code()), 201)
+    check_grant(guards.caller(call.request), "owner")
+    return SetupCode(await sessions(call.request).make_setup_code())
 
 
 @public_operation("POST", "/v1/session", body=SignInRequest, response_types={200: Account})
@@ -199,11 +196,10 @@ async def sign_out(request: ApiRequest) -> ASGIApp:
     return responses.empty(204, {"set-cookie": cookie, "cache-control": "no-store"})
 
 
-@own_operation("GET", "/v1/me", response_types={200: Account})
-async def me(request: ApiRequest) -> ASGIApp:
+@ME.get(Account)
+async def me(call: ResourceCall[None]) -> Account:
     """Read the signed-in operator."""
-    session = await sessions(request).session(guards.browser_request(request))
-    return responses.json(account_of(request, session.operator))
+    return account_of(call.request, await own(call.request))
 
 
 @own_operation(
@@ -265,27 +261,21 @@ async def confirm_mfa(request: ApiRequest) -> ASGIApp:
     return responses.json(RecoveryCodes(codes), 200, NO_STORE)
 
 
-@own_operation(
-    "POST",
-    "/v1/me/mfa/recovery-codes",
-    is_sensitive=True,
-    response_types={201: RecoveryCodes},
-    refusals=(Conflict,),
-)
-async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
+@ME.act("/mfa/recovery-codes", RecoveryCodes, status=201, is_sensitive=True, refusals=(Conflict,))
+async def replace_recovery_codes(call: ResourceCall[None]) -> Any:
     """Replace the recovery codes.
 
     The old ones no longer work."""
-    return responses.json(
-        RecoveryCodes(await sessions(request).second_factors.replace_recovery_codes(await own(request))), 201, NO_STORE
-    )
+    operator = await own(call.request)
+    codes = await sessions(call.request).second_factors.replace_recovery_codes(operator)
+    return responses.json(RecoveryCodes(codes), 201, NO_STORE)
 
 
-@own_operation("DELETE", "/v1/me/mfa", is_sensitive=True, response_types={204: None})
-async def end_mfa(request: ApiRequest) -> ASGIApp:
+@ME.delete("/mfa", is_sensitive=True)
+async def end_mfa(call: ResourceCall[None]) -> bool:
     """Remove the authenticator app and the recovery codes."""
-    await Operators(context.of(request).engines.db).end_mfa((await own(request)).id, with_passkeys=False)
-    return responses.empty()
+    await Operators(call.ctx.engines.db).end_mfa((await own(call.request)).id, with_passkeys=False)
+    return True
 
 
 def sessions(request: ApiRequest) -> ConsoleSessions:
@@ -347,22 +337,14 @@ class AccountChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     code: Annotated[str | None, Limit(20)] = None
 
 
-@own_operation(
-    "PATCH",
-    "/v1/me",
-    body=AccountChange,
-    response_types={200: Account},
-    refusals=(Conflict,),
-    example={"email": "ann@example.com"},
-    id="own_email.change",
-)
-async def change_email(request: ApiRequest) -> ASGIApp:
+@ME.patch(AccountChange, Account, refusals=(Conflict,), example={"email": "ann@example.com"}, id="own_email.change")
+async def change_email(call: ResourceCall[AccountChange]) -> Any:
     """Change or confirm your e-mail.
 
     With `email`, six digits are sent there. They are valid for 10 minutes and 5 attempts; send them as `code` to confirm the
     address. Tests of templates can then be sent to it. If no provider delivers e-mail, nothing is sent, and `code` in the
     response is the code."""
-    body, console = await request_body.body(request, CHANGE), sessions(request)
+    request, body, console = call.request, call.body, sessions(call.request)
     code: str | UnsetType = UNSET
     operator = await own(request)
     if body.code is not None:
@@ -380,7 +362,7 @@ async def change_email(request: ApiRequest) -> ASGIApp:
     else:
         raise Invalid.of("email", "is required, or the code that was sent to it")
     account = msgspec.structs.replace(account_of(request, await own(request)), code=code)
-    return responses.json(account, 200, {"cache-control": "no-store"})
+    return responses.json(account, 200, NO_STORE)
 
 
 async def _send_code(request: ApiRequest, address: str, code: str) -> bool:
@@ -394,6 +376,3 @@ async def _send_code(request: ApiRequest, address: str, code: str) -> bool:
         message_id=id, to=address, to_name=None, subject=SUBJECT, text=text, html=page, at=times.to_rfc3339(now)
     )
     return await ctx[ProviderDirectory].send_email(DEFAULT_TENANT, mail)
-
-
-CHANGE = request_body.Shape(AccountChange)

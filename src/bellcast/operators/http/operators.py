@@ -22,11 +22,12 @@ from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.resource import Resource, ResourceCall, listing
 from bellcast.rest.tenants import BOUND
 
 # The scope of owners, of the project secret, and of keys with it.
 admin_operation = functools.partial(operation, tag="Console", required_scope="admin")
+admin_list = functools.partial(listing, tag="Console", required_scope="admin")
 UNKNOWN = "No operator has this id."
 # Maximum entries that one request verifies: 5,000 take 0.1 s.
 MAX_VERIFIED = 5_000
@@ -92,17 +93,10 @@ class OperatorList(Struct, frozen=True):
     next: str | None = None
 
 
-@admin_operation(
-    "GET",
-    "/v1/operators",
-    query=OperatorsQuery,
-    bound_by="refused",
-    is_exported=True,
-    response_types={200: OperatorList},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+@admin_list("/v1/operators", OperatorList, query=OperatorsQuery, bound_by="refused")
+async def page(request: ApiRequest, query: OperatorsQuery) -> OperatorList:
     """List the operators of the console."""
-    query, engines = request_body.query(request, OperatorsQuery), context.of(request).engines
+    engines = context.of(request).engines
     operators = Operators(engines.db)
     tenant = query.one_tenant
     found = [
@@ -115,7 +109,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     sessions = await operators.count_sessions(engines.clock.now() - IDLE_MS)
     items = [console_session.item(one) for one in found[: query.limit]]
     shown = [ListedOperator(**structs.asdict(one), sessions=sessions.get(one.id, 0)) for one in items]
-    return responses.json(OperatorList(shown, shown[-1].name if len(found) > query.limit else None))
+    return OperatorList(shown, shown[-1].name if len(found) > query.limit else None)
 
 
 @OPERATORS.create(OPERATOR, OperatorItem, refusals=(NotFound, Conflict))
@@ -244,15 +238,12 @@ class AuditVerification(Struct, frozen=True, kw_only=True):
     is_complete: bool
 
 
-@admin_operation(
-    "GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage}, refusals=(BadRequest,)
-)
-async def audit_page(request: ApiRequest) -> ASGIApp:
+@admin_list("/v1/audit", AuditPage, query=AuditQuery, bound_by=None, refusals=(BadRequest,))
+async def audit_page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     """List the entries of the audit log, newest first.
 
     The log contains operators' requests that change something, sign-ins, each access to content by the role support,
     changes to keys and operators made with API keys, and refused attempts."""
-    query = request_body.query(request, AuditQuery)
     before = list_parameters.item_id(query.after)
     wanted = ListQuery(
         tenants=[query.one_tenant] if query.one_tenant else None,
@@ -263,7 +254,7 @@ async def audit_page(request: ApiRequest) -> ASGIApp:
     )
     found = await Operators(context.of(request).engines.db).audit(wanted)
     following = None if found.next is None else found.next[0]
-    return responses.json(AuditPage([_shown(one) for one in found.items], following, found.total))
+    return AuditPage([_shown(one) for one in found.items], following, found.total)
 
 
 @admin_operation("GET", "/v1/audit/verification", query=AuditVerificationQuery, response_types={200: AuditVerification})

@@ -1,6 +1,5 @@
 """Operators' passkeys, and sign-in with a passkey."""
 
-import functools
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,15 +11,15 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators import passkeys
 from bellcast.operators.http import account as console_session
-from bellcast.operators.http.account import NO_STORE, own_operation, public_operation
+from bellcast.operators.http.account import ME, NO_STORE, public_operation
 from bellcast.operators.passkeys import PasskeyOptions, Passkeys
 from bellcast.operators.store import Operators
-from bellcast.operators.types import Operator
 from bellcast.rest import audit, context, guards
+from bellcast.rest.resource import ResourceCall
 
 # The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown passkey"
-sensitive = functools.partial(own_operation, is_sensitive=True, refusals=(Conflict, NotFound))
+SENSITIVE: dict[str, Any] = {"is_sensitive": True, "refusals": (Conflict, NotFound)}
 
 
 class PasskeyCreation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +35,10 @@ class PasskeySignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     ceremony: str
     credential: dict[str, Any]
+
+
+SIGN_IN = request_body.Shape(PasskeySignIn)
+CREATION = request_body.Shape(PasskeyCreation, None, {"ceremony": "x", "credential": {}, "name": "x"})
 
 
 class PasskeyItem(Struct, frozen=True, kw_only=True):
@@ -82,49 +85,44 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     return console_session.signed_in_response(request, signed_in, 200)
 
 
-@own_operation("GET", "/v1/me/passkeys", response_types={200: PasskeyList})
-async def page(request: ApiRequest) -> ASGIApp:
+@ME.get(PasskeyList, "/passkeys")
+async def page(call: ResourceCall[None]) -> Any:
     """List the passkeys of the signed-in operator."""
-    operator = await console_session.own(request)
-    found = await Operators(context.of(request).engines.db).passkeys(operator.id)
+    operator = await console_session.own(call.request)
+    found = await Operators(call.ctx.engines.db).passkeys(operator.id)
     return responses.json(PasskeyList([responses.item(PasskeyItem, one) for one in found]), 200, NO_STORE)
 
 
-@sensitive("POST", "/v1/me/passkey-options", response_types={200: PasskeyOptions})
-async def begin(request: ApiRequest) -> ASGIApp:
+@ME.act("/passkey-options", PasskeyOptions, **SENSITIVE)
+async def begin(call: ResourceCall[None]) -> Any:
     """Begin to create a passkey."""
-    begun = await _passkeys(request).begin_creation(guards.browser_request(request), await console_session.own(request))
+    operator = await console_session.own(call.request)
+    begun = await _passkeys(call.request).begin_creation(guards.browser_request(call.request), operator)
     return responses.json(begun, 200, NO_STORE)
 
 
-@sensitive("POST", "/v1/me/passkeys", body=PasskeyCreation, response_types={201: PasskeyItem})
-async def create(request: ApiRequest) -> ASGIApp:
+@ME.act("/passkeys", PasskeyItem, body=CREATION, status=201, **SENSITIVE)
+async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
     """Add the passkey that the browser created.
 
     Afterwards, the password alone is not enough to sign in."""
-    params = await request_body.body(request, CREATION)
-    operator: Operator = await console_session.own(request)
+    request, params = call.request, call.body
+    operator = await console_session.own(request)
     browser = guards.browser_request(request)
     added = await _passkeys(request).create(browser, operator, params.ceremony, params.credential, params.name)
     audit.note_change(request, "passkey", None, added.name)
-    return responses.json(responses.item(PasskeyItem, added), 201)
+    return responses.item(PasskeyItem, added)
 
 
-@sensitive("DELETE", "/v1/me/passkeys/{id:str}", response_types={204: None})
-async def delete(request: ApiRequest) -> ASGIApp:
+@ME.delete("/passkeys/{id:str}", **SENSITIVE)
+async def delete(call: ResourceCall[None]) -> bool:
     """Delete a passkey of the signed-in operator."""
-    operator = await console_session.own(request)
-    store = Operators(context.of(request).engines.db)
-    if not await store.delete_passkey(operator.id, request_body.path(request, "id")):
+    operator = await console_session.own(call.request)
+    if not await Operators(call.ctx.engines.db).delete_passkey(operator.id, request_body.path(call.request, "id")):
         raise NotFound("You have no passkey with this id.")
-    return responses.empty()
+    return True
 
 
 def _passkeys(request: ApiRequest) -> Passkeys:
     console_session.sessions(request)  # without the console there are no passkeys
     return context.of(request)[Passkeys]
-
-
-VALID = {"ceremony": "x", "credential": {}}
-SIGN_IN = request_body.Shape(PasskeySignIn)
-CREATION = request_body.Shape(PasskeyCreation, None, {**VALID, "name": "x"})
