@@ -277,7 +277,7 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     row = page.get_by_role("row").filter(has_text="Marked")
     expect(row.get_by_role("img")).to_have_accessible_name("Inbox, required; Push, off by default")
     row.get_by_role("link", name="Marked").click()
-    shown = page.get_by_role("region", name="State")
+    shown = page.get_by_role("region", name="Summary")
     expect(shown).to_contain_text("By InboxPush: off until a recipient turns it on. Recipients cannot turn off Inbox.")
 
 
