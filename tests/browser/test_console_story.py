@@ -61,9 +61,10 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
     page = open_console(f"/notifications/{notification}?full=yes")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("dave got no e-mail")
-    expect(outcome.get_by_role("button", name="Retry the message")).to_be_visible()
+    expect(outcome.get_by_role("button", name="Retry the message")).not_to_have_class(re.compile("primary"))
     address = outcome.get_by_role("link", name="Correct the recipient's address")
     expect(address).to_have_attribute("href", "/console/recipients/dave?focus=address")
+    expect(address).to_have_class("button primary")  # another attempt would be refused too
     lane = page.get_by_role("region", name="E-mail")
     expect(lane.locator("li.bad").first).to_contain_text("refused it permanently")
     expect(lane.locator("blockquote").first).to_contain_text("5.7.1 Message refused by policy")
@@ -79,6 +80,40 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
         address.click()
         expect(page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")).to_be_focused()
         page.locator("h1").focus()
+
+
+def test_message_that_was_refused_permanently_asks_for_another_address(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    notification = send_mail(owner, "dave", "failed")
+    message = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["id"]
+    page = open_console(f"/messages/{message}?full=yes")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_contain_text("refused it permanently")
+    expect(outcome).to_contain_text("554 5.7.1 Message refused by policy")
+    expect(outcome.get_by_role("link", name="Correct the address")).to_have_class("button primary")
+    expect(outcome.get_by_role("button", name="Retry the message")).to_be_visible()
+    head = page.locator(".mail-head")
+    expect(head.locator("dd")).to_have_text(["dave@example.com", "Your booking is confirmed"])
+    frame = page.locator("iframe[title=E-mail]")
+    short = frame.evaluate("(frame) => frame.offsetHeight")
+    owner.send("PUT", "/v1/recipients/longy", {"email": "longy@example.com"})
+    body = {"to": "longy", "title": "x", "channels": ["email"], "email": {"subject": "Long", "text": "A line.\n" * 30}}
+    sent = owner.send("POST", "/v1/notifications", body)["notifications"][0]["id"]
+    message = owner.send("GET", f"/v1/messages?notification={sent}")["messages"][0]["id"]
+    page.goto(f"/console/messages/{message}?full=yes")
+    expect(head.locator("dd").last).to_have_text("Long")
+    assert frame.evaluate("(frame) => frame.offsetHeight") > short + 100
+
+
+def test_channel_that_rules_did_not_send_is_no_failure(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/nora", {"name": "Nora"})
+    body = {"to": "nora", "title": "Hello", "channels": ["inbox", "push"]}
+    notification = owner.send("POST", "/v1/notifications", body)["notifications"][0]["id"]
+    page = open_console(f"/notifications/{notification}")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.get_by_role("heading")).to_have_text("In the inbox; no push message: no device registered")
+    expect(outcome).to_have_class("verdict warn")
 
 
 def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..., Page], owner: Console) -> None:

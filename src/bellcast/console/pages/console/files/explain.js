@@ -18,22 +18,38 @@ const VERDICTS = {
   not_delivered: ['bad', 'Nothing was delivered'], partly_delivered: ['bad', 'Delivered only in part'], unknown_recipient: ['bad', 'There is no such recipient'],
 };
 
+/** What a recipient without an address for a channel lacks. */
+const LACKS = { email: 'no address', sms: 'no phone number', push: 'no device registered', chat: 'no address' };
+const AND = new Intl.ListFormat('en'), OR = new Intl.ListFormat('en', { type: 'disjunction' });
+
+/** What arrived, and what rules did not send. */
+function inPart(channels) {
+  const arrived = channels.filter((one) => outcomeOf(one)[0] === 'ok').map(({ channel }) => (channel === 'inbox' ? 'inbox' : MESSAGE_NAMES[channel]));
+  const skipped = channels.filter(({ outcome }) => outcome === 'skip');
+  const lack = skipped.length === 1 && skipped[0].rule === 'no_address' && LACKS[skipped[0].channel];
+  return `${arrived.join() === 'inbox' ? 'In the inbox' : `Delivered by ${AND.format(arrived)}`}; no ${OR.format(skipped.map(({ channel }) => MESSAGE_NAMES[channel]))}${lack ? `: ${lack}` : ''}`;
+}
+
 /** The outcome as a headline, a sentence for each channel that needs one, and the buttons where it can be changed. */
 export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const isOnly = of.channels.length === 1;
   const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
-  const [kind, general] = VERDICTS[of.verdict];
+  const [severity, general] = VERDICTS[of.verdict];
   const unsent = page.may(CONTENT) ? unsentOf(of) : [];
   // A channel that is skipped needs another fix before a provider.
   const actions = of.actions.filter(({ method, path: target }) => method !== 'PUT' || !target.startsWith('/v1/providers/') || of.channels.some((one) => target.endsWith(`/${one.channel}`) && one.outcome !== 'skip'));
   // Nothing left the server: that comes before channels that were skipped.
   const simulated = of.channels.find((one) => one.state === 'simulated');
   const isStored = simulated && of.channels.every((one) => outcomeOf(one)[0] !== 'bad');
-  const headline = isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
-  return html`<section class=${`verdict ${isStored ? 'info' : kind}`} aria-label="Outcome"><${Icon} name=${isStored ? 'info' : kind} /><div>
+  // Rules decided what was not sent: no attempt and no run failed.
+  const isByRules = severity === 'bad' && of.channels.some(({ outcome }) => outcome === 'skip') && of.channels.every((one) => outcomeOf(one)[0] !== 'bad') && !of.actions.some(({ path: target }) => target.startsWith('/v1/runs/'));
+  const kind = isStored ? 'info' : isByRules ? 'warn' : severity;
+  const cure = actions.find(isCure);
+  const headline = isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
-    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
+    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} cure=${cure} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
 
@@ -151,13 +167,16 @@ const focusAddress = (event) => {
   field?.focus();
 };
 
+/** True for a request that corrects the address. Another attempt fails without it. */
+const isCure = ({ method, path: target }) => method === 'PATCH' && /^\/v1\/recipients\/[^/]+$/.test(target);
+
 /** A suggested request as a button. What can be undone is done at once, with Undo; the rest is confirmed, or is a link to its page. */
-function Fix({ page, action, channels, recipient, type, tenant, messages }) {
+function Fix({ page, action, cure, channels, recipient, type, tenant, messages }) {
   const [undo, setUndo] = useState(null);
-  const link = (word, target, query = tenant, more = {}) => html`<a class="button" href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
+  const link = (word, target, query = tenant, more = {}) => html`<a class=${action === cure ? 'button primary' : 'button'} href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
   const toAddress = (word) => link(word, path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
   const { method, path: target } = action;
-  if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} />`;
+  if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} isPrimary=${!cure} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
   if (target.endsWith('/preferences') && stopped && ['muted', 'channel', type && 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
     const url = withQuery(target, tenant);

@@ -12,7 +12,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { Segments } from './segments.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
-import { Phone, Steps, chapters } from './story.js';
+import { MailFrame, MailHead, Phone, Steps, chapters } from './story.js';
 
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
@@ -72,12 +72,15 @@ export function Message({ page }) {
     const mayRetry = page.may(CONTENT) && ['failed', 'bounced'].includes(one.state);
     const mayRelease = page.may(CONTENT) && one.state === 'simulated' && !one.reason;
     const mayFree = page.may(BUILDERS) && ['bounced', 'suppressed'].includes(one.state);
-    const isBounced = one.state === 'bounced' && one.recipient !== null; // the address is wrong
+    const isRefused = one.state === 'failed' && one.attempts.at(-1)?.outcome === 'permanent';
+    // Another attempt fails with this address too.
+    const mayCorrect = page.may(BUILDERS) && one.recipient !== null && (mayFree || (isRefused && one.channel !== 'push'));
+    const isCured = mayCorrect && one.state !== 'suppressed';
     const start = Date.parse(one.created_at);
     const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at }))], start, [one]);
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
-      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${one.reason}</p>`}
-        ${(mayRetry || mayRelease || mayFree) && html`<div class="fixes">${mayFree && one.recipient && html`<a class=${isBounced ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isBounced} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isBounced} />`}
+      <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${isRefused ? `${one.attempts.at(-1).provider} refused it permanently` : HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${isRefused && one.attempts.at(-1).code} ${one.reason}</p>`}
+        ${(mayRetry || mayRelease || mayFree || mayCorrect) && html`<div class="fixes">${mayCorrect && html`<a class=${isCured ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isCured} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isCured} />`}
           ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Send now" word="Send now" act=${async () => {
       await request('POST', url('/release'));
       page.reload();
@@ -95,14 +98,14 @@ export function Message({ page }) {
 /** The HTML and text parts of an e-mail. The HTML is in a frame without scripts, and its policy blocks all loading. */
 function Mail({ one, page }) {
   const [form, setForm] = useState(one.content.html ? 'HTML' : 'Text');
-  const url = (name, look) => withQuery(path`/v1/messages/${one.id}/${name}`, { ...tenantOf(page), ...look });
+  const raw = withQuery(path`/v1/messages/${one.id}/raw`, tenantOf(page));
   const shown = {
-    HTML: () => html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${url('html', { scheme: 'light' })}`}></iframe><p class="muted">Images of other servers are not loaded.</p>`,
-    Text: () => html`<pre tabIndex="0">${one.content.text ?? ''}</pre>`,
-    Source: () => html`<${Source} url=${url('raw')} />`,
+    HTML: () => html`<${MailHead} of=${one} /><${MailFrame} message=${one} tenant=${tenantOf(page)} /><p class="muted">Images of other servers are not loaded.</p>`,
+    Text: () => html`<${MailHead} of=${one} /><pre tabIndex="0">${one.content.text ?? ''}</pre>`,
+    Source: () => html`<${Source} url=${raw} />`,
   };
   return html`<${Card} title="E-mail"><div class="choice"><${Segments} label="Form" options=${Object.keys(shown).filter((name) => name !== 'HTML' || one.content.html)} value=${form} choose=${setForm} />
-    <a class="button quiet" href=${`${ROOT}${url('raw')}`} download=${`${one.id}.eml`}><${Icon} name="download" /> Download .eml</a></div>${shown[form]()}<//>`;
+    <a class="button quiet" href=${`${ROOT}${raw}`} download=${`${one.id}.eml`}><${Icon} name="download" /> Download .eml</a></div>${shown[form]()}<//>`;
 }
 
 function Source({ url }) {

@@ -7,10 +7,10 @@ import { CHANNEL_NAMES, outcomeOf, reasonOf } from './outcomes.js';
 import { Copy, Icon, Time, Type } from './parts.js';
 import { Segments } from './segments.js';
 import { ROOT, path, withQuery } from './server.js';
+import { typeOf } from './workflow-model.js';
 
 /** A silence of this length is shown. */
 const GAP_MS = 1000;
-const ICONS = { inbox: 'notifications', email: 'mail', sms: 'messages', push: 'live', chat: 'announcements' };
 const ATTEMPTS = {
   accepted: (provider) => ['ok', `${provider} accepted it`], temporary: (provider) => ['warn', `${provider} could not take it now`], permanent: (provider) => ['bad', `${provider} refused it permanently`],
 };
@@ -58,7 +58,7 @@ export function Story({ one, entries, channels, messages, messageUrl }) {
   const text = () => lanes.map(({ name, steps }) => [name && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
   return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
     <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
-      ${name && html`<h3><${Icon} name=${ICONS[name]} /> ${CHANNEL_NAMES[name]}${outcome && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
+      ${name && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
       <${Steps} of=${steps} />
       ${sent.map((message) => html`<p key=${message.id} class="to"><a href=${messageUrl(message.id)} dir="auto">${message.to}</a></p>`)}
     </section>`)}</div></section>`;
@@ -73,6 +73,20 @@ export function Seen({ one, messages, tenant }) {
   return html`<section class="seen panel"><h2>As the recipient sees it</h2>${views.length > 1 && html`<${Segments} label="Channel" options=${views.map(([name], index) => [index, name])} value=${shown} choose=${setShown} />`}${views[shown][1]}</section>`;
 }
 
-const Mail = ({ message, tenant }) => html`<div class="mail"><p dir="auto"><b>${message.content.subject || '(no subject)'}</b><br /><small>to ${message.to}</small></p>${message.content.html
-  ? html`<iframe sandbox="" title="E-mail" src=${`${ROOT}${withQuery(path`/v1/messages/${message.id}/html`, { ...tenant, scheme: 'light' })}`}></iframe>` : html`<pre tabIndex="0">${message.content.text ?? ''}</pre>`}</div>`;
+/** Pixels of a frame: what every e-mail has around its text, and a line of it. */
+const AROUND = 280, LINE = 26;
+/** Characters of a line of an e-mail. */
+const LINE_LENGTH = 36;
+
+/** An e-mail in a frame without scripts and without an origin: its height cannot be read, so it follows from the length of the text. */
+export function MailFrame({ message: { id, content: { text = '' } }, tenant }) {
+  const [letter] = text.split('\n-- \n');
+  const lines = letter.split('\n').reduce((sum, line) => sum + Math.ceil(line.length / LINE_LENGTH), 0);
+  return html`<iframe sandbox="" title="E-mail" style=${{ height: `min(70vh, ${AROUND + lines * LINE}px)` }} src=${`${ROOT}${withQuery(path`/v1/messages/${id}/html`, { ...tenant, scheme: 'light' })}`}></iframe>`;
+}
+
+/** To whom an e-mail was sent, and its subject. */
+export const MailHead = ({ of: { to, content: { subject, to_name: name } } }) => html`<dl class="mail-head"><dt>To</dt><dd dir="auto">${name ? html`${name} <small>${to}</small>` : to}</dd><dt>Subject</dt><dd dir="auto"><b>${subject || '(no subject)'}</b></dd></dl>`;
+
+const Mail = ({ message, tenant }) => html`<${MailHead} of=${message} />${message.content.html ? html`<${MailFrame} message=${message} tenant=${tenant} />` : html`<pre tabIndex="0">${message.content.text ?? ''}</pre>`}`;
 export const Phone = ({ content }) => html`<div class="phone">${content.title && html`<b dir="auto">${content.title}</b>`}<p dir="auto">${content.body ?? content.text ?? ''}</p></div>`;
