@@ -105,9 +105,6 @@ class KeepRules:
 
     def kept_streams(self, streams: Iterable[Stream]) -> list[Stream]:
         """Return the streams whose events are kept."""
-        rules = self.all()
-        if rules and rules[0].pattern == EVERYTHING:  # as by default
-            return list(streams) if rules[0].duration_ms else []
         return [stream for stream in streams if self.for_stream(stream) is not None]
 
 

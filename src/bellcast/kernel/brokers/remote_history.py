@@ -111,29 +111,23 @@ class RemoteHistory(TopicHistory):
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         start = None if after is None else history.parse_event_id(after)
         streams = self._rules.kept_streams([stream])
-        try:
+        with self._unless_unsupported():
             read = await self._log.read("page", tenant, streams, start, limit + 1, self._clock.now())
-        except LogUnsupported as failure:
-            self._disable(failure)
-            return await NO_HISTORY.page(tenant, stream, after, limit)
-        decoded = [(_event(entry, read.end.epoch), entry.at) for entry in read.entries[:limit]]
-        events = tuple([(event, at) for event, at in decoded if event is not None])
-        is_known = start is not None and start.epoch == read.end.epoch and not read.incomplete
-        has_more = bool(events) and len(read.entries) > limit
-        return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)
+            decoded = [(_event(entry, read.end.epoch), entry.at) for entry in read.entries[:limit]]
+            events = tuple([(event, at) for event, at in decoded if event is not None])
+            is_known = start is not None and start.epoch == read.end.epoch and not read.incomplete
+            has_more = bool(events) and len(read.entries) > limit
+            return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)
+        return await NO_HISTORY.page(tenant, stream, after, limit)
 
     async def clear(self, tenant: str, stream: Stream | None) -> None:
-        try:
+        with self._unless_unsupported():  # else there are no events
             await self._log.clear(tenant, stream, self._clock.now())
-        except LogUnsupported as failure:  # there are no events
-            self._disable(failure)
 
     async def count_logs(self) -> int | None:
         if self._is_supported:
-            try:
+            with self._unless_unsupported():
                 return await self._log.count_logs()
-            except LogUnsupported as failure:
-                self._disable(failure)
         return None
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
@@ -144,16 +138,15 @@ class RemoteHistory(TopicHistory):
             await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
             used, self._used = self._used if self._is_supported else set(), set()
             try:
-                if self._is_supported and not self._has_swept:  # processes that have ended may have left events
-                    used |= set(await self._log.tenants())
-                for tenant in used:
-                    if await self._log.sweep(tenant, self._clock.now()):
-                        self._used.add(tenant)
-                self._has_swept = True
+                with self._unless_unsupported():
+                    if self._is_supported and not self._has_swept:  # processes that have ended may have left events
+                        used |= set(await self._log.tenants())
+                    for tenant in used:
+                        if await self._log.sweep(tenant, self._clock.now()):
+                            self._used.add(tenant)
+                    self._has_swept = True
             except Unavailable:
                 self._used |= used
-            except LogUnsupported as failure:
-                self._disable(failure)
             # Drop the delivered positions of tenants whose streams this process no longer follows
             followed = {_tenant(stream) for stream in self._broker.followed}
             for tenant in self._delivered.keys() - followed:
@@ -176,22 +169,24 @@ class RemoteHistory(TopicHistory):
     async def _append(self, tenant: str, entries: Sequence[NewEntry]) -> Sequence[EventId | Exception | None]:
         self._used.add(tenant)
         try:
-            return await self._log.append(tenant, entries, self._clock.now())
-        except LogUnsupported as failure:
-            self._disable(failure)
-        except LogFull:
-            pass  # the events are delivered only
+            with self._unless_unsupported(), contextlib.suppress(LogFull):
+                return await self._log.append(tenant, entries, self._clock.now())
         except Unavailable:
             raise
         except Exception:
             log.exception("event_append_failed")
             raise
-        return [None] * len(entries)
+        return [None] * len(entries)  # the events are delivered only
 
-    def _disable(self, failure: LogUnsupported) -> None:
-        if self._is_supported:  # concurrent calls fail too
-            log.warning("topic_history_unsupported", reason=str(failure))
-        self._is_supported = False
+    @contextlib.contextmanager
+    def _unless_unsupported(self) -> Iterator[None]:
+        """Keep nothing from now on if the engine cannot store a log."""
+        try:
+            yield
+        except LogUnsupported as failure:
+            if self._is_supported:  # concurrent calls fail too
+                log.warning("topic_history_unsupported", reason=str(failure))
+            self._is_supported = False
 
     # --- read
 
@@ -200,26 +195,23 @@ class RemoteHistory(TopicHistory):
     ) -> PastEvents:
         if not self._is_supported:
             return PastEvents()
-        try:
-            with self._following(streams) as kept:
-                while True:
-                    await self._wait_received(kept)
-                    interruptions = self._interruptions
-                    with self._collected.collecting(kept) as collected:
-                        read = await self._log.read(kind, tenant, kept, after, limit, self._clock.now())
-                        if self._may_be_in_flight(tenant, read):
-                            await self._broker.fence()
-                            if interruptions == self._interruptions and self._may_be_in_flight(tenant, read):
-                                self._delivered[tenant] = read.end
-                    if interruptions != self._interruptions:
-                        continue
-                    self._log.begin(kept, read.end)
-                    if kind == "missed":
-                        return _missed(read, kept, after, collected)
-                    return _newest(read, collected, limit)
-        except LogUnsupported as failure:
-            self._disable(failure)
-            return PastEvents()
+        with self._unless_unsupported(), self._following(streams) as kept:
+            while True:
+                await self._wait_received(kept)
+                interruptions = self._interruptions
+                with self._collected.collecting(kept) as collected:
+                    read = await self._log.read(kind, tenant, kept, after, limit, self._clock.now())
+                    if self._may_be_in_flight(tenant, read):
+                        await self._broker.fence()
+                        if interruptions == self._interruptions and self._may_be_in_flight(tenant, read):
+                            self._delivered[tenant] = read.end
+                if interruptions != self._interruptions:
+                    continue
+                self._log.begin(kept, read.end)
+                if kind == "missed":
+                    return _missed(read, kept, after, collected)
+                return _newest(read, collected, limit)
+        return PastEvents()
 
     @contextlib.contextmanager
     def _following(self, streams: Collection[Stream]) -> Iterator[Sequence[Stream]]:
@@ -382,13 +374,11 @@ class RemoteHistory(TopicHistory):
         """Return the events of streams after an id, and the streams that have lost some."""
         if after is None:
             return [], streams
-        try:
+        with self._unless_unsupported():
             read = await self._log.read("missed", tenant, streams, after, 0, self._clock.now())
-        except LogUnsupported as failure:
-            self._disable(failure)
-            return [], streams
-        events = _events(read)
-        return events, read.incomplete if len(events) == len(read.entries) else streams
+            events = _events(read)
+            return events, read.incomplete if len(events) == len(read.entries) else streams
+        return [], streams
 
     def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Collection[Stream]) -> None:
         held, self._held, self._gaps, self._holes = self._held, [], set(), {}

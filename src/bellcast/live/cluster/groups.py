@@ -28,11 +28,13 @@ PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
 class Peer(Struct):
-    """A node of a group: `number` is that of its last state. `is_new`: it has begun to follow at the same time as this node."""
+    """A node of a group: `number` is that of its last state. `is_new`: it has begun to follow at the same time as this node.
+    `is_silent`: it has sent nothing since this node's first question."""
 
     number: int = 0
     count: int = 0
     is_new: bool = False
+    is_silent: bool = False
     members: dict[str, Member] = {}
 
     def apply(self, state: GroupState) -> tuple[int, Sequence[Member]] | None:
@@ -82,14 +84,12 @@ MAX_FULL_MEMBERS = 20
 
 
 class StreamGroup(Struct):
-    """The other nodes of a group. `first_number` is that of this node's question to all, `silent` are the nodes that have
-    sent nothing since."""
+    """The other nodes of a group. `first_number` is that of this node's first question."""
 
     number: int  # of this node's last state
     peers: dict[str, Peer] = {}
     left: dict[str, int] = {}  # the numbers of leave messages: the answer of another node may be older
     first_number: int = 0
-    silent: tuple[str, ...] = ()
     known: asyncio.Event | None = None
 
 
@@ -229,7 +229,8 @@ class Groups:
         for stream in streams:
             if stream in self.followed:
                 group = self._groups.setdefault(stream, self._group(stream))
-                group.silent = tuple(group.peers)
+                for peer in group.peers.values():
+                    peer.is_silent = True
                 self._plan(stream, GroupStep.ASK, delay)
                 self._wake()
 
@@ -248,29 +249,22 @@ class Groups:
         """Return answers, changes and questions."""
         changed, self._changed = self._changed, {}
         for stream, recipients in changed.items():
-            if stream in self._groups:
-                self._send_change(stream, self._groups[stream], recipients)
-        if self._members.is_settled:
-            self._take_steps()
-        if self._queue and self._queue[0][0] < self._clock.now() + ANSWER_MS:
-            self._wake()
-        messages, self._outgoing = self._outgoing, []
-        return messages
-
-    def _send_change(self, stream: Stream, group: StreamGroup, recipients: Set[str]) -> None:
-        previous, group.number = group.number, next(self._numbers)
-        self._outgoing.append(GroupUpdate(stream, self._state(stream, group, recipients, previous)))
-        if self.is_known(stream):
-            self._plan(stream, GroupStep.CHECK)
-
-    def _take_steps(self) -> None:
+            if (group := self._groups.get(stream)) is not None:
+                previous, group.number = group.number, next(self._numbers)
+                self._outgoing.append(GroupUpdate(stream, self._state(stream, group, recipients, previous)))
+                if self.is_known(stream):
+                    self._plan(stream, GroupStep.CHECK)
         now, taken = self._clock.now(), 0
-        while self._queue and self._queue[0][0] <= now and taken < MAX_BATCH_STEPS:
+        while self._members.is_settled and self._queue and self._queue[0][0] <= now and taken < MAX_BATCH_STEPS:
             due, stream = heappop(self._queue)
             planned_at, step = self._steps.get(stream, (0, GroupStep.ASK))
             if planned_at == due:
                 self._take_step(stream, step)
                 taken += step is not GroupStep.SETTLE
+        if self._queue and self._queue[0][0] < self._clock.now() + ANSWER_MS:
+            self._wake()
+        messages, self._outgoing = self._outgoing, []
+        return messages
 
     def _take_step(self, stream: Stream, step: GroupStep) -> None:
         del self._steps[stream]
@@ -290,7 +284,7 @@ class Groups:
     def _send_question(self, stream: Stream, group: StreamGroup, step: GroupStep) -> None:
         """Send the state, when it is checked of many members none: a node that has another number asks itself."""
         state = self._state(stream, group, frozenset(), group.number if step >= GroupStep.CHECK else None)
-        known = {id: peer.number for id, peer in group.peers.items() if id not in group.silent}
+        known = {id: peer.number for id, peer in group.peers.items() if not peer.is_silent}
         self._outgoing.append(GroupUpdate(stream, state, 1 if step is GroupStep.ASK else 2, known))
 
     def _send_left(self, stream: Stream) -> None:
@@ -300,7 +294,7 @@ class Groups:
     def _settle(self, stream: Stream, group: StreamGroup) -> None:
         """The others are known: those that sent their state since the question."""
         self._plan(stream, GroupStep.CHECK)
-        for node in group.silent:
+        for node in [node for node, peer in group.peers.items() if peer.is_silent]:
             self._remove(stream, group, node)
         self._end_if_alone(stream, group)
         if group.known is not None:
@@ -376,7 +370,7 @@ class Groups:
         if state.number <= group.left.get(state.node, 0):
             return
         peer = group.peers.setdefault(state.node, Peer())
-        group.silent = tuple([id for id in group.silent if id != state.node])
+        peer.is_silent = False
         delta = peer.apply(state)
         if delta is None:
             if self.is_known(stream):
