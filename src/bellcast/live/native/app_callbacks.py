@@ -119,9 +119,10 @@ async def call(live: LiveContext, connection: Connection, name: str, data: Any) 
         context.close_if_requested()
 
 
-async def connect(live: LiveContext, connection: Connection, handshake: calls.ConnectRequest) -> NativeCallContext:
+async def connect(
+    live: LiveContext, context: NativeCallContext, connection: Connection, handshake: calls.ConnectRequest
+) -> None:
     """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
-    context = NativeCallContext(live.engines, live.hub, connection)
     call = Call(context, calls.CONNECT, connection=connection.id, handshake=handshake, **caller(connection))
     try:
         await live.app.dispatch(call)
@@ -134,7 +135,6 @@ async def connect(live: LiveContext, connection: Connection, handshake: calls.Co
             raise Unavailable(detail, retry_after=1)
         raise close_reasons.RejectedByApp(detail)
     accept(connection, call)
-    return context
 
 
 def caller(connection: Connection) -> dict[str, Any]:

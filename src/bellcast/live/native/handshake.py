@@ -31,7 +31,7 @@ class OpenedInbox(Struct, frozen=True):
     missed: Changes | None
     resumed: Position | None  # None if it cannot resume
     lost: Inbox | None  # the inbox, if the client sent a position from which it cannot resume
-    context: NativeCallContext | None  # result of the `connect` handler; None if the app has none
+    context: NativeCallContext  # of the `connect` handler, if the app has one
     event_id: str | None  # the last live event that the client received
     rewind: int  # past events requested of each topic
 
@@ -61,10 +61,10 @@ class NativeHandshake:
         await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
-        context, rewind = None, request.rewind
+        context, rewind = NativeCallContext(self._live.engines, self._live.hub, connection), request.rewind
         if self._live.app.has(calls.CONNECT):
             with self._live.admission.waiting_for_app(request.address):
-                context = await app_callbacks.connect(self._live, connection, request.for_app())
+                await app_callbacks.connect(self._live, context, connection, request.for_app())
         requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._live.admission.admit(connection, position)
@@ -87,7 +87,8 @@ class NativeHandshake:
         if refused:
             self._live.hub.callbacks.topics_refused(connection, refused)
         async with self.listener.knowing_members(connection.principal, granted):
-            topics = await self._follow(connection, opened_inbox, granted)
+            topics, joined = await opened_inbox.context.read_topics(granted, opened_inbox.event_id, opened_inbox.rewind)
+            self._live.hub.subscriptions.follow(connection, {**granted, **joined})
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
             if opened_inbox.lost is not None:
@@ -101,25 +102,11 @@ class NativeHandshake:
                 await resume.send(self._live.hub, connection, topics, protocol.encode_rewound)
             if opened_inbox.resumed is None and not connection.is_stale:
                 connection.go_live()  # nothing has changed since the state in `ready`
-        if opened_inbox.context is not None:
-            opened_inbox.context.send_pending()
+        opened_inbox.context.send_pending()
         at_ready()
         if connection.phase is not Phase.LIVE:
             start = opened_inbox.resumed or Position(connection.epoch, connection.revision)
             await resume.replay(self._live.engines.db, connection, opened_inbox.missed, start, self._live.config.limits)
-
-    async def _follow(
-        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
-    ) -> resume.TopicReplay:
-        """Read what the client missed of its topics, and follow them and those that the app joined."""
-        context, event_id, rewind = opened_inbox.context, opened_inbox.event_id, opened_inbox.rewind
-        if context is None:
-            topics = await resume.read(self._live.hub, connection, granted, event_id, rewind)
-        else:
-            topics, joined = await context.read_topics(granted, event_id, rewind)
-            granted = {**granted, **joined}
-        self._live.hub.subscriptions.follow(connection, granted)
-        return topics
 
     def _write_ready(
         self,

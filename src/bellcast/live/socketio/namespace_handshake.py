@@ -10,7 +10,7 @@ from bellcast import calls
 from bellcast.auth import link_tokens
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import Changes, Inbox
+from bellcast.inbox.types.inboxes import Inbox
 from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel import patterns
 from bellcast.kernel.brokers import history
@@ -130,7 +130,15 @@ class NamespaceHandshake:
         self._live.hub.subscriptions.follow(connection, {**granted, **joined})
         is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
         if pid is not None and point is not None and missed is not None and is_complete:
-            await self._resume(connection, pid, point.position, missed, topics, granted)
+            # Replay missed events before the reply: clients deliver them before they emit `connect`
+            connection.revision, connection.place = point.position.revision, point.position.text
+            await resume.send(self._live.hub, connection, topics)
+            await resume.replay(self._live.engines.db, connection, missed, point.position, self._live.config.limits)
+            # If the replay has closed the connection, these have no receiver
+            self._reply(connection, link_tokens.sign(self._live.project, PURPOSE, pid))
+            state = missed.state
+            exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
+            self._ready(connection, tuple(granted), resumed=True, counters=exact)
         else:
             self._go_live(connection, inbox, granted, lost="pid" in auth)
         context.send_pending()
@@ -213,26 +221,6 @@ class NamespaceHandshake:
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
-
-    async def _resume(
-        self,
-        connection: NamespaceConnection,
-        pid: Pid,
-        position: Position,
-        missed: Changes,
-        topics: resume.TopicReplay,
-        granted: dict[str, Grant],
-    ) -> None:
-        """Replay missed events before the reply: clients deliver them before they emit `connect`."""
-        connection.revision, connection.place = position.revision, position.text
-        await resume.send(self._live.hub, connection, topics)
-        await resume.replay(self._live.engines.db, connection, missed, position, self._live.config.limits)
-        if connection.phase is Phase.CLOSED:
-            return
-        self._reply(connection, link_tokens.sign(self._live.project, PURPOSE, pid))
-        state = missed.state
-        exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
-        self._ready(connection, tuple(granted), resumed=True, counters=exact)
 
     def _go_live(
         self, connection: NamespaceConnection, inbox: Inbox | None, granted: dict[str, Grant], *, lost: bool
