@@ -48,7 +48,7 @@ MODULES = [
             "live.http.asgi",
             "live.http.websocket_endpoint",
             "live.native.sse_endpoint",
-            "live.pusher.wiring",
+            "live.pusher.handshake",
             "live.socketio.endpoint",
             "server.app",
             "server.run",

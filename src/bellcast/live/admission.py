@@ -16,7 +16,7 @@ import structlog
 from bellcast.auth.authenticator import Authenticator
 from bellcast.engines import Engines
 from bellcast.inbox import views
-from bellcast.inbox.types.inboxes import Inbox, OpenInbox, SessionRevoked
+from bellcast.inbox.types.inboxes import Inbox, OpenInbox, ResumeFrom, SessionRevoked
 from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
@@ -199,7 +199,7 @@ class Admission:
                 self._hub.end(connection, close_reasons.TOO_MANY.with_delay(delay * 1000))
 
     async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
-        since = resume.since(position, self._limits)
+        since = None if position is None else ResumeFrom(position, self._limits.replay or resume.NO_LIMIT)
         principal, opened = await views.enter(self._engines, connection.principal, since, self._authenticator.renewed)
         inbox = opened.inbox
         connection.principal = principal.with_name(inbox.name)

@@ -17,7 +17,7 @@ from bellcast.live.hub.heartbeats import TICKS_PER_INTERVAL, HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.live.pusher.wiring import PONG_TIMEOUT
+from bellcast.live.pusher.handshake import PONG_TIMEOUT
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 

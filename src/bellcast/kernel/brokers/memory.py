@@ -1,7 +1,7 @@
 """Broker and topic history for a single process: events are delivered by function call and kept in memory."""
 
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, islice, takewhile
 from operator import attrgetter
@@ -135,22 +135,21 @@ class MemoryHistory(TopicHistory):
     ) -> None:
         self._clock = clock
         self._rules = KeepRules(rules)
-        self._limit_bytes = limit_bytes
-        self._logs: dict[str, TenantLog] = {}
+        self._logs: defaultdict[str, TenantLog] = defaultdict(lambda: TenantLog(limit_bytes))
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         found: list[LiveEvent] = []
         for event in events:
             rule, now = self._rules.for_event(event), self._clock.now()
-            kept = event if rule is None else self._log(event.tenant).append(event.stream, event, rule, now)
+            kept = event if rule is None else self._logs[event.tenant].append(event.stream, event, rule, now)
             found.append(kept)
         return tuple(found)
 
     def end(self, tenant: str) -> str | None:
-        return self._log(tenant).end
+        return self._logs[tenant].end
 
     async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
-        log, start = self._log(tenant), history.parse_event_id(after)
+        log, start = self._logs[tenant], history.parse_event_id(after)
         if start is None or start.epoch != log.epoch or start.offset > log.last:
             return PastEvents(end=log.end)
         now, kept = self._clock.now(), self._rules.kept_streams(streams)
@@ -160,12 +159,12 @@ class MemoryHistory(TopicHistory):
         return PastEvents(_in_order(parts), recovered=True, end=log.end)
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
-        log, now = self._log(tenant), self._clock.now()
+        log, now = self._logs[tenant], self._clock.now()
         parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
         return PastEvents(_in_order(parts), end=log.end)
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
-        log = self._log(tenant)
+        log = self._logs[tenant]
         entries = log.entries(stream, self._clock.now())
         start = None if after is None else history.parse_event_id(after)
         known = start is not None and start.epoch == log.epoch and log.floor(stream) <= start.offset <= log.last
@@ -185,12 +184,6 @@ class MemoryHistory(TopicHistory):
             await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
             for log in list(self._logs.values()):
                 log.sweep(self._clock.now())
-
-    def _log(self, tenant: str) -> TenantLog:
-        log = self._logs.get(tenant)
-        if log is None:
-            log = self._logs[tenant] = TenantLog(self._limit_bytes)
-        return log
 
 
 def _after(entries: Sequence[LogEntry], offset: int) -> list[LogEntry]:

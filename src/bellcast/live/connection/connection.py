@@ -313,11 +313,6 @@ class Connection(asyncio.Protocol):
         self.write = self._write_during_replay
         self._set_high_water(REPLAY_BUFFER_BYTES)
 
-    @property
-    def max_unpaced(self) -> int:
-        """The number of bytes of a replay that may be written without waiting for the reader."""
-        return min(REPLAY_BUFFER_BYTES, self.max_unsent or REPLAY_BUFFER_BYTES)
-
     async def wait_writable(self) -> None:
         """Wait until the reader has room for more of the replay."""
         while self.writable_waiter is not None:

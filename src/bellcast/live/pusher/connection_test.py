@@ -8,7 +8,6 @@ import hashlib
 import os
 import secrets
 import ssl
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,14 +23,13 @@ from bellcast.kernel.outbound.connection_steps import TIMEOUT_SECONDS, Connectio
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.outbound.port import Http
+from bellcast.live.framing import websocket
 from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.types import PusherApp, PusherConfig
 
 CHANNEL = "private-bellcast-test"
 EVENT = "bellcast-test"
-# RFC 6455, 5.2: the opcodes of text and close frames, the mask bit, and the sizes with an extended length.
-TEXT, CLOSE, MASKED, LENGTH_16, LENGTH_64 = 1, 8, 0x80, 126, 127
 # Maximum frame size; events of the test are far smaller.
 MAX_FRAME = 65_536
 FIXES = {
@@ -172,11 +170,7 @@ class PusherTest(Struct):
     async def _subscribe(self) -> str:
         auth = pusher_signatures.sign(self._project, pusher_signatures.channel_string(self._socket_id, CHANNEL))
         command = {"event": "pusher:subscribe", "data": {"channel": CHANNEL, "auth": auth}}
-        payload, mask = msgspec.json.encode(command), os.urandom(4)  # clients must mask their frames
-        size = len(payload)
-        length = bytes((MASKED | size,)) if size < LENGTH_16 else struct.pack("!BH", MASKED | LENGTH_16, size)
-        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-        self._connected[1].write(bytes((0x80 | TEXT,)) + length + mask + masked)
+        self._connected[1].write(websocket.client_frame(websocket.TEXT_OPCODE, msgspec.json.encode(command)))
         await self._until("pusher_internal:subscription_succeeded")
         return f"Subscribed to {CHANNEL}."
 
@@ -202,16 +196,14 @@ class PusherTest(Struct):
         while True:
             first, second = await reader.readexactly(2)
             size = second & 0x7F
-            if size == LENGTH_16:
-                (size,) = struct.unpack("!H", await reader.readexactly(2))
-            elif size == LENGTH_64:
-                (size,) = struct.unpack("!Q", await reader.readexactly(8))
+            if size >= websocket.TWO_BYTES_FOLLOW:
+                size = int.from_bytes(await reader.readexactly(2 if size == websocket.TWO_BYTES_FOLLOW else 8))
             if size > MAX_FRAME:
                 raise StepFailed("A frame is too large.")
             payload = await reader.readexactly(size)
-            if first & 0x0F == CLOSE:
+            if first & 0x0F == websocket.CLOSE_OPCODE:
                 raise StepFailed(f"Closed: {payload[2:].decode(errors='replace')}")
-            if first & 0x0F != TEXT:
+            if first & 0x0F != websocket.TEXT_OPCODE:
                 continue
             frame: dict[str, Any] = msgspec.json.decode(payload)
             if frame["event"] == "pusher:error":

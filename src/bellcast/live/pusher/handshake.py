@@ -1,4 +1,4 @@
-"""The Pusher handshake: assigns a socket id. Users are identified later, by signing in."""
+"""The Pusher handshake: assigns a socket id. Users are identified later, by signing in. `wire` creates the dialect."""
 
 import asyncio
 import secrets
@@ -14,12 +14,16 @@ from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi
 from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.apps import ConnectedApps
+from bellcast.live.pusher.apps import ConnectedApps, PusherAppDirectory
 from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.connection_test import ConnectionTests
+from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherApp, PusherConfig
-from bellcast.live.wiring import LiveContext
+from bellcast.live.pusher.webhooks import PusherWebhooks
+from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.topics.types import is_private
 
 log = structlog.get_logger(__name__)
@@ -27,6 +31,8 @@ log = structlog.get_logger(__name__)
 PATH = "/app/"
 # Two numbers of this range form an unguessable id, and JavaScript represents each exactly.
 ID_RANGE = 2**48
+# Pong timeout of the protocol, in seconds.
+PONG_TIMEOUT = 30.0
 
 
 class PusherHandshake:
@@ -145,3 +151,31 @@ class PusherHandshake:
         self._apps.discard(connection)
         self._channels.disconnected(connection)
         self._users.disconnected(connection)
+
+
+def wire(live: LiveContext) -> WiredDialect:
+    """Wire the apps, the WebSocket endpoint, the webhooks and the observer of the hub."""
+    engines, hub, clock = live.engines, live.hub, live.real_clock
+    config: PusherConfig = live.settings["pusher"]
+    directory = PusherAppDirectory(engines.db, clock, live.encryption, live.project, live.announce)
+    webhooks = PusherWebhooks(live)
+    apps = ConnectedApps(live.project, directory, engines.clock, hub.end)
+    users = PusherUsers(live, apps)
+    presence_cache = PresenceCache()
+    channels = PusherChannels(live, apps, webhooks, users, presence_cache)
+    handshake = PusherHandshake(live, apps, channels, users)
+    hub.observers.append(PusherObserver(hub, config, apps, webhooks, users, presence_cache))
+    return WiredDialect(
+        paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake)},
+        services={
+            PusherConfig: config,
+            PusherAppDirectory: directory,
+            ConnectionTests: ConnectionTests(directory, config, live.http, live.clients, clock, live.public_url),
+        },
+        loops={"pusher users": users.run},
+        silence_limit=lambda: (config.activity_timeout, PONG_TIMEOUT),
+        disconnected=handshake.disconnected,
+        reload=directory.reload,
+        numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in directory.all())},
+        close=webhooks.close,
+    )

@@ -19,7 +19,7 @@ def aliases(value: str) -> NameList:
 PUSHER = DialectPlugin(
     name="pusher",
     title="Pusher Channels",
-    wiring="bellcast.live.pusher.wiring",
+    wiring="bellcast.live.pusher.handshake",
     http="bellcast.live.pusher.http",
     encrypted_fields={"pusher-apps": ("secret", "previous")},
     config=PusherConfig,

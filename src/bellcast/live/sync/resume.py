@@ -22,7 +22,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
-    ResumeFrom,
 )
 from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.brokers import history
@@ -32,7 +31,7 @@ from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import NO_MARK, Connection, Phase
+from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import InboxReset
@@ -51,11 +50,6 @@ MAX_REWIND = 100
 Encoder: TypeAlias = Callable[[Dialect], Callable[[LiveEvent], bytes | None]]
 AS_LIVE: Encoder = attrgetter("encode")
 EventWithId: TypeAlias = tuple[LiveEvent, str | None]
-
-
-def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
-    """Return the query for changes since a position."""
-    return None if position is None else ResumeFrom(position, limits.replay or NO_LIMIT)
 
 
 async def changes_since(db: Engine, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
@@ -260,7 +254,7 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
         *earlier, last = replay.events
         events = [*((event, "") for event in earlier), (last, end)]
     frames = [frame for event, id in events if (frame := _frame(connection, event, id, encoder)) is not None]
-    if sum(map(len, frames)) <= connection.max_unpaced:
+    if sum(map(len, frames)) <= min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         for frame in frames:
             connection.write_replay(frame)
         return
