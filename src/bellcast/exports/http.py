@@ -12,14 +12,14 @@ from bellcast.channels.types import Message, SuppressedAddress
 from bellcast.exports import store
 from bellcast.exports.store import RECIPIENT_TABLES, Exports
 from bellcast.inbox.types.notifications import Notification
-from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences.http.preferences import StoredPreferences
 from bellcast.recipients.http.recipients import key
 from bellcast.recipients.types import Recipient, Subscription
-from bellcast.rest import context, tenants
-from bellcast.rest.operations import operation
+from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.tenants.http import TENANTS
+from bellcast.tenants.types import Tenant
 from bellcast.workflows.http import runs
 from bellcast.workflows.types.run_details import RunDetails
 
@@ -52,39 +52,25 @@ class Export(Struct, frozen=True, kw_only=True):
     suppressions: list[SuppressedAddress]
 
 
-@operation(
-    "GET",
-    "/v1/recipients/{key:str}/export",
+@Resource(
+    "recipients",
+    "/{key:str}/export",
+    lambda request: (key(request),),
     tag="Recipients",
-    required_scope="read",
-    query=tenants.TenantQuery,
-    response_types={200: Export},
-    refusals=(NotFound,),
-)
-async def export(request: ApiRequest) -> ASGIApp:
+    unknown="No recipient has this key.",
+).get(Export)
+async def export(call: ResourceCall[None]) -> Any:
     """Export a recipient.
 
     All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. It does not
     contain live events that are kept for a short time, responses under idempotency keys, the audit log, or requests
     that name several recipients, such as schedules."""
-    db, tenant = context.of(request).engines.db, tenants.single_tenant(request)
-    result = await Exports(db).recipient(tenant, key(request))
-    if result is None:
-        raise NotFound("No recipient has this key.")
-    return _stream(_chunks(_items(request, result)))
+    result = await Exports(call.ctx.engines.db).recipient(call.tenant, *call.key)
+    return result and _stream(_chunks(_items(call.request, result)))
 
 
-@operation(
-    "GET",
-    "/v1/tenants/{key:str}/export",
-    tag="Tenants",
-    required_scope="read",
-    bound_by="path",
-    roles=("owner", "developer"),
-    response_types={200: NDJSON},
-    refusals=(NotFound,),
-)
-async def export_tenant(request: ApiRequest) -> ASGIApp:
+@TENANTS.get(Tenant, "/export", bound_by="path", roles=("owner", "developer"), response_types={200: NDJSON})
+async def export_tenant(call: ResourceCall[None]) -> Any:
     """Export a tenant.
 
     All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`, then the
@@ -94,11 +80,8 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`. The last
     recipients are those without a record: their `recipient` has only the `key`. Providers, webhooks and apps are left
     out, because they have secrets."""
-    tenant = tenants.key(request)
-    result = await Exports(context.of(request).engines.db).tenant(tenant)
-    if result is None:
-        raise NotFound("No tenant has this key.")
-    return _stream(_lines(_items(request, result)), NDJSON)
+    result = await Exports(call.ctx.engines.db).tenant(*call.key)
+    return result and _stream(_lines(_items(call.request, result)), NDJSON)
 
 
 async def _items(request: ApiRequest, pairs: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:

@@ -48,7 +48,7 @@ from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, ObjectsQuery, Resource, ResourceCall
+from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 
 MAIL = "message/rfc822"
 # In place of a provider's URL in files, and characters that no variable's name has.
@@ -128,33 +128,32 @@ async def read(call: ResourceCall[None]) -> Any:
     return responses.json(shown, headers={"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"})
 
 
-@operation(
-    "PUT",
-    "/v1/providers/{key:str}",
-    tag="Objects",
-    required_scope="manage",
+async def _sent(request: ApiRequest) -> Any:
+    return request_body.plain_json(await request_body.json_text(request))
+
+
+@PROVIDERS.put(
+    ProviderFields,
+    ProviderObject,
+    reads=_sent,
     is_sensitive=True,
-    query=DryRunQuery,
-    body=ProviderFields,
     headers=objects.CONDITIONS,
-    response_types={200: ProviderObject, 201: ProviderObject},
     refusals=(Conflict, PreconditionFailed),
     example={"channel": "sms", "url": "twilio://SID:TOKEN@default?from=%2B12025550123", "rate": 10},
 )
-async def write(request: ApiRequest) -> ASGIApp:
+async def write(call: ResourceCall[Any]) -> tuple[ProviderObject, bool]:
     """Write a provider.
 
     Its URL is stored encrypted. If you send back the masked URL of a read, the stored URL does not change. `…@` keeps
     the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
     the project's: `?tenant=`, or `tenant` in the body, names the tenant."""
-    ctx, key = context.of(request), _writable_key(request)
-    sent = request_body.plain_json(await request_body.json_text(request))
-    tenant, value = definition_body.split(request, sent, READ_ADDS)
+    request, ctx, key = call.request, call.ctx, _writable_key(call.request)
+    tenant, value = definition_body.split(request, call.body, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     await Documents(ctx.engines.db).check_count(PROVIDERS.name, tenant, key)
     replaces = await _condition(ctx, request, tenant, key)
-    if request_body.is_dry_run(request):
-        return responses.json(await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)))
+    if call.is_dry_run:
+        return await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)), False
     await managed.check(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)
     written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields, replaces)
@@ -163,7 +162,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     if before is not None and before.fields.url == written.fields.url != fields.url:
         # Only a secret in the URL was changed, and it is masked in both.
         audit.note_change(request, "url", None, "changed")
-    return responses.json(await _shown(ctx, written), 201 if is_new else 200)
+    return await _shown(ctx, written), is_new
 
 
 @PROVIDERS.delete(

@@ -22,18 +22,16 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
 from bellcast.kernel.field_limits import TENANT_NAME
-from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
-from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.types import FailureFilter
-from bellcast.rest import audit, context, tenants, viewers
+from bellcast.rest import audit, tenants, viewers
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
+from bellcast.rest.resource import Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
@@ -186,33 +184,28 @@ async def release(call: ResourceCall[None]) -> Retried:
     return Retried(1)
 
 
-@operation(
-    "POST",
-    "/v1/messages/retry",
-    tag="Messages",
-    required_scope="manage",
-    query=DryRunQuery,
+@Resource("messages", "/retry", tag="Messages").act(
+    "",
+    Retried,
     body=RetryRequest,
     is_body_optional=True,
-    response_types={200: Retried, 202: Retried},
+    status=202,
     refusals=(Conflict,),
     example={"channel": "email", "since": "2026-06-10T12:00:00Z"},
 )
-async def retry_many(request: ApiRequest) -> ASGIApp:
+async def retry_many(call: ResourceCall[RetryRequest]) -> Retried:
     """Retry failed messages.
 
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
     but more messages may be retried."""
-    replays = context.of(request)[ReplayRunner]
-    body = await request_body.body(request, RETRY, is_optional=True)
-    tenant = tenants.single_tenant(request, body.tenant)
+    replays, body = call.ctx[ReplayRunner], call.body
+    tenant = tenants.single_tenant(call.request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)
     plan, _ = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
-    is_dry_run = request_body.is_dry_run(request)
-    if plan.matched and not is_dry_run:
+    if plan.matched and not call.is_dry_run:
         await replays.start(tenant, plan)
-    return responses.json(Retried(plan.matched), 200 if is_dry_run else 202)
+    return Retried(plan.matched)
 
 
 async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
@@ -236,6 +229,3 @@ def item(message: StoredMessage) -> Message:
     """Return a message as clients see it."""
     content: dict[str, Any] = msgspec.json.decode(message.content)
     return responses.item(Message, message, to=message.address, content=content)
-
-
-RETRY = request_body.Shape(RetryRequest)
