@@ -304,7 +304,8 @@ class BackgroundCompiler:
     async def compile(self, body: bytes, *, has_html: bool = True) -> None:
         """Compile the large texts of an object, given as JSON. With `has_html`, those named `html` or `compiled` are HTML. Texts that
         cannot be compiled raise their errors when they are rendered."""
-        if len(body) <= MAX_INLINE_CHARACTERS or not _not_compiled(body, has_html=has_html):
+        texts = [] if len(body) <= MAX_INLINE_CHARACTERS else _not_compiled(body, has_html=has_html)
+        if not texts:
             return
 
         def compile_all() -> None:
@@ -314,9 +315,7 @@ class BackgroundCompiler:
                     text.roots()
 
         async with self._lock:
-            # Others that waited for the same object find its texts compiled.
-            if texts := _not_compiled(body, has_html=has_html):
-                await asyncio.to_thread(compile_all)
+            await asyncio.to_thread(compile_all)  # those that waited for the same object find its texts compiled
 
 
 def _not_compiled(body: bytes, *, has_html: bool) -> list[TemplateText]:
