@@ -86,6 +86,9 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     page.goto("/console/tenants/maple")
     expect(today).to_contain_text(re.compile(r"\d of 5,000 recipients"))
     expect(today).not_to_contain_text("at least")
+    page.locator(".numbers").get_by_role("link", name="1 recipient", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/recipients\?tenant=maple$"))
+    expect(page.locator(".row-link")).to_have_text(["tessa"])
 
 
 def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Page], owner: Console) -> None:

@@ -43,9 +43,9 @@ export async function readiness(signal) {
 }
 
 const nounOf = (kind, value) => (kind === 'tombstones' ? 'recent deletions' : kind.replaceAll('_', ' ')).slice(0, value === 1 ? -1 : undefined);
-/** The numbers of stored rows, followed by others. */
-export const StoredRows = ({ of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others }).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
-  .map(([kind, value]) => html`<li key=${kind}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></li>`)}</ul>`;
+/** The numbers of stored rows, followed by others, with links to their lists. */
+export const StoredRows = ({ page, tenant, of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others }).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
+  .map(([kind, value]) => html`<li key=${kind}><a href=${kind === 'tombstones' ? null : withQuery(page.url(`/${kind === 'subscriptions' ? 'topics' : kind}`), { tenant })}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></a></li>`)}</ul>`;
 
 /** The number of open connections, or undefined before the numbers are read. */
 export const connectionsIn = (stats) => stats?.connections.reduce((sum, group) => sum + group.count, 0);
@@ -121,7 +121,7 @@ export function Overview({ page }) {
     <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
     ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
     : html`<ul class="shares">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`} class=${dialectOf(one)}><${Dialect} of=${one} /><progress aria-hidden="true" max=${connectionsIn(value)} value=${one.count} /><b>${number(one.count)}</b></li>`)}</ul>`}<//>
-      <${Card} title="Stored"><${StoredRows} of=${value} /><//>`}<//></div>`}<//>`;
+      <${Card} title="Stored"><${StoredRows} page=${page} of=${value} /><//>`}<//></div>`}<//>`;
 }
 
 /** What a server that has sent nothing needs first. */

@@ -8,7 +8,7 @@ import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, useLoad } from './load.js';
 import { connectionsIn, StoredRows } from './overview.js';
-import { Avatar, Card, Facts, Field, Form, Heading, Id, Json, Moment, Opening, State } from './parts.js';
+import { Avatar, Card, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
 
@@ -45,13 +45,11 @@ export const tenants = {
   none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
 };
 
-const ABOUT = [['Notifications', '/notifications'], ['Recipients', '/recipients'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections'], ['Topics', '/topics'], ['Live', '/live']];
-
 export function Tenant({ page }) {
   const found = useLoad((signal) => getTagged(path`/v1/tenants/${page.key}`, signal), [page.key]);
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
-  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`} /><${Together}><${Tabs} page=${page} of=${[
+  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
     page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`],
@@ -73,10 +71,9 @@ function Tabs({ page, of }) {
     ${of.map(([id, name, content]) => html`<section key=${id} id=${`part-${id}`} aria-label=${name} hidden=${id !== shown}>${content}</section>`)}</div>`;
 }
 
-/** What the tenant stores and sends, with links to its lists. */
+/** What the tenant stores, with links to its lists, and what it sends. */
 function Usage({ page, one, listed, stats }) {
-  return html`<nav class="links" aria-label="About this tenant">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: one.key })}>${name}</a>`)}</nav>
-    <${Card}><${Loaded} of=${stats}>${(value) => html`<${StoredRows} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
+  return html`<${Card}><${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
     return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, 'at least $1') ?? 'not counted'}</b>${hasBudget(one) ? html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>` : html` <small>Nodes report once a minute, and count their 100 busiest tenants.</small>`}</p>`;
   }}<//><//>
