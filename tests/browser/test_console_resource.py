@@ -49,6 +49,39 @@ def test_object_opens_beside_its_list_and_the_keys_move_on(open_console: Callabl
     expect(used_filter(page, "Type", "listed")).to_be_visible()
 
 
+def test_buttons_open_the_next_object_and_close_it_at_the_same_places(open_console: Callable[..., Page]) -> None:
+    page = open_console("/notifications?type=listed", viewport=DESKTOP)
+    page.locator(".row-link").first.click()
+    title, following = page.locator("h1"), page.get_by_role("button", name="Next", exact=True)
+    expect(title).to_have_text("globex 2")
+    following.click()
+    expect(title).to_have_text("globex 1")
+    page.keyboard.press("Enter")  # the button keeps the focus
+    expect(title).to_have_text("globex 0")
+    expect(following).to_be_focused()
+    page.get_by_role("button", name="Previous", exact=True).click()
+    expect(title).to_have_text("globex 1")
+    assert violations(page) == []
+    close = page.get_by_role("button", name="Close, back to Notifications").bounding_box()
+    assert close["x"] > page.get_by_role("button", name="Use the whole page").bounding_box()["x"]
+    box = title.bounding_box()
+    assert box["y"] < close["y"] + close["height"] / 2 < box["y"] + box["height"]  # in the line of the title
+    page.set_viewport_size(PHONE)
+    following.click()
+    expect(title).to_have_text("globex 0")
+
+
+def test_whole_pages_of_objects_lead_back_to_their_list(open_console: Callable[..., Page]) -> None:
+    page = open_console("/tenants/acme", viewport=PHONE)
+    page.get_by_role("link", name="Back to Tenants").click()
+    expect(page.locator("h1")).to_have_text("Tenants")
+    page.set_viewport_size(DESKTOP)
+    page.go_back()
+    link = page.get_by_role("link", name="Back to Tenants")
+    assert link.bounding_box()["x"] < page.locator("h1").bounding_box()["x"]
+    assert violations(page) == []
+
+
 def test_object_takes_the_place_of_its_list_on_a_phone(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications?type=listed", viewport=PHONE)
     page.locator(".row-link").last.click()

@@ -5,11 +5,12 @@ import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef
 import { isBrowserUtc, zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
-import { Empty, Heading } from './parts.js';
+import { Empty, Heading, Icon } from './parts.js';
 import { pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, arrival, go, goBack, here, leave, localPath, mayEnd } from './router.js';
 import { ResourcePage } from './resource-page.js';
+import { moveInRows } from './rows.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
 import { SIGNED_IN, applyTheme, me } from './session.js';
 import { local } from './storage.js';
@@ -134,7 +135,7 @@ function Page() {
   if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. There is no page ${local} in the console.`}><p><a class="button primary" href=${pageUrl('/')}>Go to the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
   const refusal = refusalOf(page, me.value, isObject);
   if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button" href=${pageUrl('/')}>Go to the start page</a><//>`;
-  return html`<${Outdated} /><${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
+  return html`<${Outdated} />${source === page.detail && html`<a class="quiet back-link" aria-label=${`Back to ${page.title}`} href=${pageUrl(page.path)}><${Icon} name="back" /><span>${page.title}</span></a>`}<${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
 }
 
 /** What a page gets: the operator, the URL, and how to move. */
@@ -221,7 +222,7 @@ document.addEventListener('keydown', (event) => {
     chordUntil = 0;
     const page = ownPages().find((one) => one.letter === event.key);
     if (page) leave(pageUrl(page.path));
-  } else if (event.key === 'j' || event.key === 'k') moveInRows(event.key === 'j' ? 1 : -1);
+  } else if (event.key === 'j' || event.key === 'k') move(event.key === 'j' ? 1 : -1);
   else if (event.key === 'g') chordUntil = event.timeStamp + CHORD_MS;
   else if (event.key === 'r') refresh();
   else if (event.key === '?') openKeys();
@@ -241,12 +242,8 @@ function escape() {
   else goBack(pageUrl(page.path));
 }
 
-function moveInRows(step) {
-  const rows = document.querySelector('.table[data-keys]');
-  if (rows) {
-    rows.dispatchEvent(new CustomEvent('move', { detail: step }));
-    return;
-  }
+function move(step) {
+  if (moveInRows(step)) return;
   const links = [...document.querySelectorAll('#main .row-link')];
   links[Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1)]?.focus();
 }

@@ -7,7 +7,7 @@ import { dayName, dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
 import { go, goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
-import { Rows } from './rows.js';
+import { Rows, moveInRows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
 import { Option } from './shell.js';
@@ -94,7 +94,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       <div class="rows" key=${isEmpty}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
-    ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
+    ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
   </div>`;
 }
 
@@ -245,16 +245,17 @@ function NoMatch({ page, resource, query, text = 'Nothing matches these filters.
 }
 
 /** The object that is open, beside the list or alone. */
-function Pane({ page, isFull, kept, children }) {
+function Pane({ page, isFull, kept, hasOthers, children }) {
   const place = useRef(null);
   const close = () => (page.query.has('new') ? leave : goBack)(withQuery(page.url(page.list), { ...kept, tenant: shownTenant() }));
   useEffect(() => {
     place.current.scrollTop = 0;
     // The keys go on in a list that is still beside it.
-    if (!document.activeElement?.closest('.row')?.checkVisibility()) (place.current.querySelector('[autofocus]') ?? place.current).focus();
+    if (!document.activeElement?.closest('.row, .pane-bar')?.checkVisibility()) (place.current.querySelector('[autofocus]') ?? place.current).focus();
   }, [page.path, page.query.has('new')]);
   return html`<section class="pane" data-path=${page.path} data-new=${page.query.get('new')} ref=${place} tabIndex="-1" aria-label="Opened"><div class="pane-bar">
-    <button type="button" class="quiet" aria-label=${`Close, back to ${page.title}`} title="Close (Esc)" onClick=${close}><${Icon} name="back" /> <span class="pane-back">${page.title}</span></button>
+    <button type="button" class="quiet close" aria-label=${`Close, back to ${page.title}`} title="Close (Esc)" onClick=${close}><${Icon} name="back" /><span>${page.title}</span><${Icon} name="close" /></button>
+    ${hasOthers && [['Previous', 'k'], ['Next', 'j']].map(([word, key]) => html`<button key=${key} type="button" class=${`quiet ${key}`} aria-label=${word} title=${`${word} (${key})`} onClick=${() => moveInRows(key === 'j' ? 1 : -1)}><${Icon} name="chevron" /></button>`)}
     <button type="button" class="quiet expand" aria-pressed=${String(isFull)} aria-label="Use the whole page" title="Use the whole page" onClick=${() => setQuery({ full: isFull ? null : 'yes' }, { isQuiet: true })}><${Icon} name="expand" /></button></div>${children}</section>`;
 }
 

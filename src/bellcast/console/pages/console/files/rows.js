@@ -24,6 +24,9 @@ const isEmpty = (value) => value === null || value === undefined || value === ''
 const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
 const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 
+/** Move to another row of the table, if there is one. */
+export const moveInRows = (step) => document.querySelector('.table[data-keys]')?.dispatchEvent(new CustomEvent('move', { detail: step }));
+
 /**
  * @param {object} table
  * @param {string} table.label
@@ -56,6 +59,7 @@ export function Rows({ label, columns: all, chunks, group, isDense, isTall, link
   useLayoutEffect(() => {
     if (!target) return;
     settled.current = target.index;
+    if (document.activeElement?.closest('.pane-bar')) return;
     place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus();
   }, [target]);
   const template = columns.map(widthOf).join(' ');
