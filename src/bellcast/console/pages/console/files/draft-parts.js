@@ -14,6 +14,7 @@ import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { stepPathOf, templatesOf, valueAt } from './workflow-model.js';
 import { toYaml, valuesOf } from './yaml.js';
+import { TenantField } from './tenant-field.js';
 
 export { DraftYaml } from './draft-yaml.js';
 
@@ -110,7 +111,6 @@ export function SaveState({ draft, isReadOnly }) {
 /** The page that names a new object. */
 export function NewObject({ page, kind, hint, steps, more }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
-  const own = page.me.tenants;
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
   const create = async ({ key, tenant: of = '', starter }) => {
     if (!of.trim()) await prepare(kind, key.trim());
@@ -118,7 +118,7 @@ export function NewObject({ page, kind, hint, steps, more }) {
   };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
     <div class="naming"><${Form} button="Continue" send=${create}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
-    <${Field} label="Tenant" name="tenant" autoComplete="off" placeholder="all" ...${own ? { options: own, defaultValue: tenant || own[0] } : { defaultValue: tenant }} /></div>${more}<//>
+    <${TenantField} of=${tenant} placeholder="all" /></div>${more}<//>
     <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${text}</span></li>`)}</ol></div>`;
 }
 

@@ -14,6 +14,7 @@ import { getTagged, putYaml, withQuery } from './server.js';
 import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf, yamlOf } from './yaml.js';
 import { CommentNote, YamlEditor } from './yaml-editor.js';
+import { TenantField } from './tenant-field.js';
 
 /** @typedef {{name: string, path: string, starter: object, note: string, form: string[], fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `fields` can be written */
 
@@ -139,7 +140,7 @@ function Editor({ page, kind, read }) {
     return now;
   };
 
-  const tenants = page.me.tenants, comments = commentsOf(text, values ?? {});
+  const comments = commentsOf(text, values ?? {});
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><${Segments} label="View" options=${['Form', 'YAML']} value=${isYaml ? 'YAML' : 'Form'} choose=${(view) => (view === 'Form' ? showForm() : setQuery({ view: 'yaml' }, { isQuiet: true }))} /><//>
@@ -149,7 +150,7 @@ function Editor({ page, kind, read }) {
     page.go(back());
   }} />`}>
       ${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="Names it in the API: letters, digits and _ . -" />
-        <${Field} label="Tenant" name="tenant" defaultValue=${own || tenants?.[0] || ''} options=${tenants} autocomplete="off" placeholder="all" /></div>`}
+        <${TenantField} of=${own} placeholder="all" /></div>`}
       ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
         <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}<//></div><//>
     ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;

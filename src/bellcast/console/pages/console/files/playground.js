@@ -6,11 +6,11 @@ import { samples } from './code-samples.js';
 import { count, parsed, secondOf } from './format.js';
 import { loadStyle } from './load.js';
 import { Card, Copy, Field, Form, Heading, Json, State } from './parts.js';
-import { shownTenant } from './router.js';
 import { Segments } from './segments.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { PLAYGROUND_TOPIC } from './setup.js';
 import { DIALECTS } from './stock-clients.js';
+import { TenantField } from './tenant-field.js';
 
 await loadStyle('playground.css');
 
@@ -36,7 +36,7 @@ export function Playground({ page }) {
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
     <section class="panel play" aria-label="Connect and send"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}>
       <${Step} number="1">Choose whom<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
-      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} ...${TECHNICAL} required=${false} placeholder="none" /></div><${Step} number="2">Connect<//><//>
+      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${TenantField} /></div><${Step} number="2">Connect<//><//>
       <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} /></section>
     <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
 }

@@ -9,6 +9,7 @@ import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Sta
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
+import { TenantField } from './tenant-field.js';
 
 /** Timeout of the browser's own attempt. */
 const BROWSER_MS = 10_000;
@@ -75,7 +76,7 @@ function NewApp({ page }) {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
     setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     refresh();
-  }}><${Field} label="App name" name="name" required autofocus maxlength="100" autocomplete="off" /><${Field} label="Tenant" name="tenant" ...${TECHNICAL} hint="Its connections and events belong to this tenant. Empty: the default tenant, shared with the project." />
+  }}><${Field} label="App name" name="name" required autofocus maxlength="100" autocomplete="off" /><${TenantField} of="" hint="Its connections and events belong to this tenant. Empty: the default tenant, shared with the project." />
     <${Field} label="Origins" name="origins" ...${TECHNICAL} placeholder="https://app.example.com" hint=${ORIGINS_HINT} />
     <details><summary>Move an app from another server</summary><p class="muted">Empty fields are generated.</p><${Field} label="App id" name="id" ...${TECHNICAL} /><${Field} label="App key" name="key" ...${TECHNICAL} /><${Field} label="App secret" name="secret" type="password" ...${TECHNICAL} autocomplete="new-password" />
     <${PusherTest} word="Test these values" tested=${values} /></details><//></div>`;

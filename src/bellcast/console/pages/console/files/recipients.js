@@ -16,6 +16,7 @@ import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, exchange, get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
+import { TenantField } from './tenant-field.js';
 
 /** The fields of a recipient, beside its key. */
 const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Language', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
@@ -60,7 +61,6 @@ export const recipients = {
 };
 
 function NewRecipient({ page }) {
-  const own = page.me.tenants;
   const create = async ({ key, tenant, ...fields }) => {
     const values = Object.fromEntries(Object.entries(fields).filter(([, value]) => value.trim()).map(([name, value]) => [name, value.trim()]));
     try {
@@ -74,7 +74,7 @@ function NewRecipient({ page }) {
   };
   return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create" send=${create} more=${cancel(page)}>
     <div class="two-up"><${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
-    <${Field} label="Tenant" name="tenant" autocomplete="off" ...${own ? { options: own, defaultValue: shownTenant() || own[0] } : { defaultValue: shownTenant(), placeholder: 'none' }} /></div>
+    <${TenantField} /></div>
     <div class="two-up"><${Profile} /></div><//>`;
 }
 

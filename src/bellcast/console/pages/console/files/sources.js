@@ -9,9 +9,9 @@ import { parsed, toneOf } from './format.js';
 import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
 import { Card, Field, Form, Time, Type } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { path, request, withQuery } from './server.js';
+import { TenantField } from './tenant-field.js';
 
 const KIND = {
   name: 'source', path: '/sources', starter: { event: '', topic: 'orders', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
@@ -92,6 +92,6 @@ function Try({ page, one }) {
     setResult(null);
     const address = entries[place].trim(), of = one.tenant || tenant.trim();
     setResult({ address, made: await tried(one, { [place]: address, name: one.event, data: parsed(data), ...(of && { tenant: of }) }) });
-  }}><div class="columns"><${Field} label=${one.topic ? 'Topic' : 'Recipient'} name=${place} required defaultValue=${one.topic?.includes('{') === false ? one.topic : ''} placeholder=${one.topic ?? 'alice'} autocomplete="off" spellcheck=${false} />${!one.tenant && html`<${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" />`}</div>
+  }}><div class="columns"><${Field} label=${one.topic ? 'Topic' : 'Recipient'} name=${place} required defaultValue=${one.topic?.includes('{') === false ? one.topic : ''} placeholder=${one.topic ?? 'alice'} autocomplete="off" spellcheck=${false} />${!one.tenant && html`<${TenantField} />`}</div>
     <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result.address}. <${Made} page=${page} made=${result.made} /> <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p><//>`;
 }

@@ -10,6 +10,7 @@ import { refresh, useLoad } from './load.js';
 import { Confirm, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
+import { TenantField } from './tenant-field.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 /** What the reports of providers mean, and what to do; other reasons were entered. */
@@ -55,5 +56,5 @@ function NewSuppression({ page }) {
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
   }}><${Field} label="Channel" name="channel" options=${CHANNELS} words=${CHANNEL_NAMES} /><${Field} label="Address" name="address" required autofocus autocomplete="off" />
-    <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant() || page.me.tenants?.[0] || ''} options=${page.me.tenants} placeholder="none" autocomplete="off" hint="The tenant that sends nothing to it." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="Shown beside the address. Empty: manual." /><//>`;
+    <${TenantField} hint="The tenant that sends nothing to it." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="Shown beside the address. Empty: manual." /><//>`;
 }

@@ -11,6 +11,7 @@ import { Headline, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, Popup, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { follow, get, path, request, withQuery } from './server.js';
+import { TenantField } from './tenant-field.js';
 
 await loadStyle('webhooks.css');
 
@@ -79,7 +80,7 @@ function NewWebhook({ page }) {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />
-    <${Field} label="Tenant" name="tenant" defaultValue=${shownTenant()} placeholder="none" autocomplete="off" hint="Whose events are sent; * for those of all tenants." /><${Events} /><//><//>`;
+    <${TenantField} hint="Whose events are sent; * for those of all tenants." /><${Events} /><//><//>`;
 }
 
 export function Webhook({ page }) {
