@@ -167,6 +167,25 @@ def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[.
     expect(page.locator(".notice code")).to_contain_text("bc_")
 
 
+def test_operator_changes_the_password_in_a_form_that_opens(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    page = open_console("/account", state=state_of_operator(owner, chromium, "changer", "viewer"))
+    field = page.get_by_label("New password")
+    expect(page.get_by_role("heading", name="Password")).to_be_visible()
+    expect(field).to_have_count(0)
+    page.get_by_role("button", name="Change the password…").click()
+    expect(page.get_by_label("Current password")).to_be_focused()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Change the password…").click()
+    page.get_by_label("Current password").fill(PASSWORD)
+    field.fill("another horse battery")
+    assert violations(page) == []
+    page.get_by_role("button", name="Change password", exact=True).click()
+    expect(page.get_by_text("The password was changed.")).to_be_visible()
+    expect(field).to_have_count(0)
+
+
 def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/hook", "events": ["message.sent"]})
     page = open_console("/secrets")

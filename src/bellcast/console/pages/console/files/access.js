@@ -6,8 +6,8 @@ import { CallerAvatar } from './caller.js';
 import { MfaSetup, RecoveryCodes } from './enrolment.js';
 import { CREATED, RANGE } from './filters.js';
 import { count, number, toneOf } from './format.js';
-import { html, useState } from './html.js';
-import { Loaded, Together, refresh, useLoad } from './load.js';
+import { html, useEffect, useRef, useState } from './html.js';
+import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { cancel } from './new-object.js';
 import { Sign, stated } from './object-parts.js';
@@ -17,6 +17,8 @@ import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
+
+await loadStyle('account.css');
 
 const SCOPES = {
   send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',
@@ -208,21 +210,30 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="narrow">
-    <${Card} title="E-mail"><${OwnEmail} /><//>
-    ${page.me.is_external ? html`<p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p>` : html`
-      <${Card} title="Change the password"><${Form} button="Change password" send=${async (values, form) => {
+  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="panel narrow account">
+    <${Row} title="E-mail" about="Tests of templates and workflows are sent to it.">${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${() => html`<${OwnEmail} />`}<//>`}<//>
+    ${page.me.is_external ? html`<${Row} title="Sign-in"><p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p><//>` : html`
+      <${Row} title="Password" about="Your other sessions end when you change it."><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
     await request('PUT', '/v1/me/password', values);
-    form.reset();
+    close();
     setResult('The password was changed.');
-  }}><${Field} label="Current password" name="current" type="password" required autocomplete="current-password" /><${Field} label="New password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters. Your other sessions end." /><//><p role="status">${result}</p><//>
-      <${Passkeys} changed=${changed} />
-      <${Card} title="Authenticator app">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>`
-    : html`<p>With an app on your phone, a stolen password alone is not enough to sign in.</p><${MfaSetup} done=${changed} />`}<//>
-      ${page.me.has_mfa && html`<${Recovery} />`}`}</div><//>`;
+  }}><${Field} label="Current password" name="current" type="password" required autocomplete="current-password" /><${Field} label="New password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//>`}<//><p class="muted" role="status">${result}</p><//>
+      <${Row} title="Passkeys" about="One signs you in with your fingerprint, face or PIN, without name and password. Afterwards, the password alone is not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
+      <${Row} title="Authenticator app" about="With an app on your phone, a stolen password alone is not enough to sign in.">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>` : html`<${MfaSetup} done=${changed} />`}<//>
+      ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones."><${Recovery} /><//>`}`}</div><//>`;
+}
+
+/** A part of the account: its name and purpose, and beside them its value. */
+const Row = ({ title, about, children }) => html`<section aria-label=${title}><div><h2>${title}</h2>${about && html`<p class="muted">${about}</p>`}</div><div>${children}</div></section>`;
+
+/** A button that shows a form in its place, with the focus. */
+function Folded({ word, children }) {
+  const [isOpen, setOpen] = useState(false), place = useRef(null);
+  useEffect(() => { if (isOpen) place.current.querySelector('input')?.focus(); }, [isOpen]);
+  return html`<div ref=${place}>${isOpen ? children(() => setOpen(false)) : html`<button type="button" onClick=${() => setOpen(true)}>${word}</button>`}</div>`;
 }
 
 function Recovery() {
   const [codes, setCodes] = useState(null);
-  return html`<${Card} title="Recovery codes"><p>They replace a lost app or passkey. New codes invalidate your current ones.</p>${codes ? html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${() => setCodes(null)} /></div>` : html`<${Form} button="New recovery codes" send=${async () => setCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes)} />`}<//>`;
+  return codes ? html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${() => setCodes(null)} /></div>` : html`<${Form} isSecondary button="New recovery codes" send=${async () => setCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes)} />`;
 }

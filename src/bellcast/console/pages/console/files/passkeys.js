@@ -3,7 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { Loaded, useLoad } from './load.js';
-import { Card, Confirm, Field, Form, Time } from './parts.js';
+import { Confirm, Field, Form, Time } from './parts.js';
 import { get, path, request } from './server.js';
 
 /** Browsers before 2025 lack WebAuthn's JSON methods; passkeys require a host name, not an IP address. */
@@ -35,17 +35,17 @@ function textOf(problem) {
   return problem.message;
 }
 
-/** The passkeys on the account page; `changed` is called after a change. */
-export function Passkeys({ changed }) {
+/** The passkeys on the account page; `changed` is called after a change, and `children` shows the form of another one. */
+export function Passkeys({ changed, children }) {
   const found = useLoad((signal) => get('/v1/me/passkeys', signal));
   const remove = async (one) => {
     await request('DELETE', path`/v1/me/passkeys/${one.id}`);
     await changed();
   };
-  return html`<${Card} title="Passkeys"><p>A passkey signs you in with your fingerprint, face or PIN, without name and password. Afterwards, the password alone is not enough.</p><div class="steps"><${Loaded} of=${found}>${({ passkeys }) => html`
+  return html`<div class="steps"><${Loaded} of=${found}>${({ passkeys }) => html`
     ${passkeys.length > 0 && html`<ul class="passkeys">${passkeys.map((one) => html`<li key=${one.id}><span><b>${one.name}</b><br /><small class="muted">Added <${Time} at=${one.created_at} />, last used ${one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'}</small></span>
       <${Confirm} isDanger label=${`Delete the passkey ${one.name}`} word="Delete" act=${() => remove(one)} /></li>`)}</ul>`}
-    ${hasPasskeys() ? html`<${AddPasskey} done=${changed} />` : html`<p class="muted">This browser cannot add a passkey here: it needs a recent version, and an address with a host name.</p>`}`}<//></div><//>`;
+    ${hasPasskeys() ? html`<div key=${passkeys.length}>${children(html`<${AddPasskey} done=${changed} />`)}</div>` : html`<p class="muted">This browser cannot add a passkey here: it needs a recent version, and an address with a host name.</p>`}`}<//></div>`;
 }
 
 /** A form that adds a passkey and then calls `done`. */
