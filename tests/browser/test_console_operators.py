@@ -252,12 +252,14 @@ def test_keys_show_their_scopes_and_last_use_on_a_phone(open_console: Callable[.
     assert scopes.evaluate("(one) => one.scrollWidth <= one.clientWidth")
 
 
-def test_account_is_one_narrow_column(open_console: Callable[..., Page]) -> None:
+def test_account_is_one_list_of_rows(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
-    panels = page.locator(".narrow > .panel")
-    expect(panels.first).to_be_visible()
-    boxes = panels.evaluate_all("(all) => all.map((one) => [one.offsetLeft, one.offsetWidth])")
-    assert {tuple(box) for box in boxes} == {(boxes[0][0], 560)}
+    rows = page.locator(".account > section")
+    expect(rows.first).to_be_visible()
+    edges = rows.evaluate_all("(all) => all.map((one) => [...one.children].map((part) => part.offsetLeft))")
+    assert len(edges) >= 4
+    assert {tuple(left) for left in edges} == {tuple(edges[0])}, "names and values begin at the same places"
+    assert page.locator(".account").evaluate("(one) => one.offsetWidth") > 800
 
 
 def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(
