@@ -376,3 +376,20 @@ def test_history_of_the_settings_continues_after_the_first_page(
     expect(past.get_by_role("listitem")).to_have_count(20)
     past.get_by_role("button", name="Load more").click()
     expect(past.get_by_text(f"Revision {first + 1} by")).to_be_visible()
+
+
+def test_topics_have_a_mark_while_they_are_live_and_bars_that_can_be_seen(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    names = {"busy": (40, 180), "quiet": (0, 2)}
+    found = [
+        {"topic": name, "tenant": None, "followers": followers, "present": 0, "subscribers": subscribers}
+        for name, (followers, subscribers) in names.items()
+    ]
+    page.route("**/v1/topics?*", lambda route: route.fulfill(json={"topics": found, "next": None}))
+    page.goto("/console/topics")
+    busy, quiet = (page.get_by_role("row", name=name) for name in names)
+    expect(busy.locator(".dot.ok")).to_be_visible()
+    expect(busy.locator(".share")).to_have_count(2)
+    expect(quiet.locator(".dot:not(.ok)")).to_be_visible()
+    expect(quiet.locator(".share")).to_have_count(0)
+    expect(quiet.get_by_role("link", name="quiet", exact=True)).to_be_visible()

@@ -30,7 +30,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows, unless it is 0
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows, unless that is too short
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {((row: any) => string) | null} [table.group] the heading of a row, which is shown above the first row that has it
  * @param {boolean} [table.isDense] rows of one short line
@@ -104,9 +104,12 @@ function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
     const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = second.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) > 0 && html`<span class="share" style=${{ '--part': share(row) / most.get(column) }}></span>`}${isEmpty(value) ? '' : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) * SHARES >= most.get(column) && html`<span class="share" style=${{ '--part': share(row) / most.get(column) }}></span>`}${isEmpty(value) ? '' : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
+
+/** A bar of less than this part of the longest one, 4 of 64 px, is left out. */
+const SHARES = 16;
 
 /** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
 const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));

@@ -4,14 +4,14 @@
 import { html, useState } from './html.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, useLoad } from './load.js';
-import { Card, Confirm, Dialect, Field, Form, Heading, Icon, Json, Person, State, Time } from './parts.js';
+import { Card, Confirm, Field, Form, Heading, Icon, Json, Person, State, Time, dialectName, dialectOf } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
 
 /** Maximum connections on the page of a topic. */
-const FEW = 20;
+const FEW = 12;
 const MANY = 50;
 /** Events in a response. */
 const MAX_EVENTS = 1000;
@@ -19,6 +19,8 @@ const MAX_EVENTS = 1000;
 /** What a name that begins with a reserved word means. */
 const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'presence-': 'with presence' };
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
+/** A dialect in one word: the transport of the native one, the name of others. */
+const shortName = (one) => dialectName(one).replace(/^Native over | over .*/, '');
 const Live = () => html`<${State} of="live" kind="ok" />`;
 
 /** By tenant; those that are live come first. */
@@ -28,7 +30,7 @@ export const topics = {
   path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: () => !shownTenant() && ((one) => (one.tenant ? tenantName(one.tenant) : 'No tenant')), order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.followers > 0 && 'live', show: Live, width: '3.5rem' }, { name: 'Topic', kind: 'title', of: (one) => one.topic, text: (one) => aboutOf(one.topic) },
+    { name: 'Topic', kind: 'title', of: (one) => html`<span class=${one.followers > 0 ? 'dot ok' : 'dot'} aria-hidden="true"></span>${one.topic}`, text: (one) => aboutOf(one.topic) },
     { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: '8.5rem' }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: '6rem' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: '8.5rem' },
   ],
   none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
@@ -48,7 +50,7 @@ export function Topic({ page }) {
   return html`<${Heading} title=${page.key} note=${html`${connected.value?.connections.length > 0 && html`<${Live} />`}<span class="muted">${[tenant.tenant, aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
     <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} />`}<//>
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
-      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<${Dialect} of=${one} /><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
       ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${nothing.length > 0 && html`<p class="muted">This topic has ${nothing.join(', ')}.${stored.value?.events.length === 0 && html` The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.`}</p>`}</div>
