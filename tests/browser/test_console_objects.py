@@ -250,10 +250,11 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     row = page.get_by_role("row").filter(has_text="Preferred")
     expect(row.get_by_text("Required")).to_be_visible()  # and no button: recipients cannot turn it off
     row.get_by_role("button", name="Preferred by SMS: On").click()
-    page.get_by_role("button", name="Off", exact=True).click()
+    page.get_by_role("button", name="Off until the recipient turns it on").click()
     page.get_by_role("button", name="Every type by Chat: On").click()
-    page.get_by_role("button", name="Only urgent ones").click()
-    expect(row).to_contain_text("By Inbox, E-mail, Push, Chat")
+    page.get_by_role("button", name="Urgent only urgent notifications").click()
+    expect(row.get_by_role("button", name="Preferred by SMS: Off, set here")).to_be_visible()
+    expect(row.get_by_role("button", name="Preferred by Chat: Urgent", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert violations(page) == []
     owner.send("PATCH", "/v1/preference-defaults?tenant=defaulted", {"channels": {"push": False}})
@@ -287,11 +288,22 @@ def test_owner_changes_preference_defaults_beside_another_operator(
 def test_preference_defaults_mark_channels_that_a_type_does_not_have(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    owner.send("PUT", "/v1/types/two-ways", {"name": "Two ways", "channels": ["inbox", "email"], "required": True})
+    channels = ["inbox", "email"]
+    owner.send("PUT", "/v1/types/two-ways", {"name": "Two ways", "channels": channels, "required": channels})
     page = open_console("/preference-defaults")
     row = page.get_by_role("row").filter(has_text="Two ways")
-    expect(row).to_contain_text("By Inbox, E-mail")
-    expect(row.locator("td")).to_have_text(["Required", "Required", "–", "–", "–"])
+    expect(row.get_by_role("rowheader")).to_contain_text("two-ways")
+    expect(row.locator("td")).to_have_text(["Required", "Required", "", "", ""])
+    added = row.get_by_role("button", name="Two ways by SMS: Not a channel of the type")
+    expect(added.locator(".icon")).to_have_css("opacity", "0")
+    added.hover()
+    expect(added.locator(".icon")).to_have_css("opacity", "1")
+    added.click()
+    page.get_by_role("button", name="On until the recipient turns it off").click()
+    expect(row.get_by_role("button", name="Two ways by SMS: On, set here")).to_have_text("On")
+    for cell in row.get_by_role("cell").all()[:2]:
+        expect(cell.locator("[title='Required: recipients cannot turn it off']")).to_be_visible()
+    assert violations(page) == []
 
 
 def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], owner: Console) -> None:

@@ -20,6 +20,9 @@ const EVERY = '*';
 const CHANNELS = Object.keys(CHANNEL_NAMES);
 const WORDS = { on: 'On', off: 'Off', urgent: 'Urgent', required: 'Required' };
 const KINDS = { on: 'ok', off: 'info', urgent: 'warn', required: 'lock' };
+/** What each state means, in the menu of a cell and above the channels. */
+const MEANINGS = { on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'recipients cannot turn it off' };
+const LEGEND = Object.entries(MEANINGS).map(([state, meaning]) => `${WORDS[state]}: ${meaning}.`).join('\n');
 const OTHER = 'Not a channel of the type';
 const FREQUENCIES = { instant: 'Immediately', hourly: 'Every hour', daily: 'Every day', weekly: 'Every week, on Monday' };
 const OFF = 'Turn them off here';
@@ -87,38 +90,39 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
   const rows = [{ type: EVERY, name: 'Every type', channels: Object.fromEntries(CHANNELS.map((channel) => [channel, {}])) }, ...effective];
   /** The channels of a type; others are used only by sends that name them. */
   const ownOf = (channels) => CHANNELS.filter((channel) => channels[channel] && channels[channel].available !== false);
-  const summary = ({ type, channels }) => {
-    const on = ownOf(channels).filter((channel) => stateOf(type, channel, channels[channel]) !== 'off').map((channel) => CHANNEL_NAMES[channel]);
-    if (type === EVERY) return on.length === CHANNELS.length ? 'No channel is off for all' : 'What is off here is off for every type';
-    return on.length === CHANNELS.length ? 'Every channel is on' : on.length === 0 ? 'Not delivered' : `By ${on.join(', ')}`;
-  };
   const cell = ({ type, name, channels }, channel) => {
     const state = stateOf(type, channel, channels[channel]), isSet = setHere(type, channel) !== undefined;
     const isOther = !isSet && !ownOf(channels).includes(channel);
-    const shown = isOther ? html`<span class="muted">–</span>` : html`<span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
-    if (!mayChange || state === 'required') return html`<span class="slot" title=${isOther ? OTHER : state === 'required' ? 'The type requires it: recipients cannot turn it off.' : null}>${shown}</span>`;
+    const shown = isOther ? html`<${Icon} name="plus" />` : state === 'on' ? html`<span class="on-dot"></span><span class="hidden">On</span>` : html`<span class=${`state ${state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
+    if (!mayChange || state === 'required') return !isOther && html`<span class="slot" title=${`${WORDS[state]}: ${MEANINGS[state]}`}>${shown}</span>`;
     const label = `${name} by ${CHANNEL_NAMES[channel]}: ${isOther ? OTHER : WORDS[state]}${isSet ? ', set here' : ''}`;
-    return html`<${Popup} isStart=${CHANNELS.indexOf(channel) < 3} label=${label} buttonClass=${changes[`${type} ${channel}`] === undefined ? isSet ? 'slot here' : 'slot' : 'slot here changed'} button=${shown}>${(close) => {
+    return html`<${Popup} isStart=${CHANNELS.indexOf(channel) < 3} label=${label} buttonClass=${['slot', isOther && 'other', isSet && 'here', changes[`${type} ${channel}`] !== undefined && 'here changed'].filter(Boolean).join(' ')} button=${shown}>${(close) => {
       const option = (value, icon, text) => html`<${Option} icon=${icon} isChosen=${(setHere(type, channel) ?? null) === value} choose=${() => {
         close();
         choose(type, [channel], value);
       }}>${text}<//>`;
-      return html`<div class="options">${Object.entries(VALUES).map(([word, value]) => option(value, KINDS[word], word === 'urgent' ? 'Only urgent ones' : WORDS[word]))}${option(null, 'undo', type === EVERY ? 'Not set here' : 'Not set here: as every type')}</div>`;
+      return html`<div class="options">${Object.entries(VALUES).map(([word, value]) => option(value, KINDS[word], html`${WORDS[word]} <small>${MEANINGS[word]}</small>`))}${option(null, 'undo', type === EVERY ? 'Not set here' : 'Not set here: as every type')}</div>`;
     }}<//>`;
   };
-  const title = ({ type, name, channels }) => html`<span class="matrix-title"><b>${name}</b>${mayChange && html`<${Popup} isStart label=${`All channels of ${name}`} buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options">${[[true, 'ok', 'Turn on all channels'], [false, 'info', 'Turn off all channels'], [null, 'undo', 'Set nothing here']].map(([value, icon, text]) => html`<${Option} icon=${icon} choose=${() => {
+  const isUndelivered = ({ type, channels }) => ownOf(channels).every((channel) => stateOf(type, channel, channels[channel]) === 'off');
+  /** What is off for every type is off for each of them, and some names are those of their types. */
+  const noteOf = (one) => (one.type === EVERY ? 'Off here is off for each type' : html`${one.type !== one.name && html`<code>${one.type}</code>`}${isUndelivered(one) && html`<span class="bad">not delivered</span>`}`);
+  const title = (one) => {
+    const { type, name, channels } = one;
+    return html`<span class="matrix-title"><span dir="auto">${name}</span><small>${noteOf(one)}</small>${mayChange && html`<${Popup} isStart label=${`All channels of ${name}`} buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options">${[[true, 'ok', 'Turn on all channels'], [false, 'info', 'Turn off all channels'], [null, 'undo', 'Set nothing here']].map(([value, icon, text]) => html`<${Option} icon=${icon} choose=${() => {
     close();
     choose(type, CHANNELS.filter((channel) => channels[channel] && !channels[channel].required), value);
-  }}>${text}<//>`)}</div>`}<//>`}</span><small>${summary({ type, channels })}</small>`;
+  }}>${text}<//>`)}</div>`}<//>`}</span>`;
+  };
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
     ${tenant && !isOwn && html`<p class="muted">${tenant} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
-    <ul class="members legend-of-states" aria-label="Legend">${Object.keys(WORDS).map((state) => html`<li key=${state} class="muted"><span class=${`state ${state === 'on' ? 'ok' : state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} />${WORDS[state]}</span> ${{ on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'by the type, cannot be turned off' }[state]}</li>`)}<li class="muted"><span class="slot here">Outlined</span> set here</li><li class="muted">– not a channel of the type</li></ul>
-    <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} />
+    <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} hint=${LEGEND} />
       ${effective.length <= 1 && html`<${Empty} icon="types" text="No type is declared. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
       ${(number > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || number === 0}>Save ${count(number, 'change')}</button><button type="button" onClick=${() => {
     setChanges({});
     setProblem('');
   }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
+    <p class="muted set-here"><span class="slot here">Outlined</span> set here</p>
     ${mayChange && html`<${Card} title="When messages are delivered"><${Delivery} key=${JSON.stringify([own.quiet_hours, own.digest_at, own.digest])} ...${{ own, below, types: effective, url, tag, reload }} /><//>`}
     <${Card}><details><summary>As YAML</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>
       <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${holder ? `Set for ${holder}.` : 'Set for the project.'}</p><//>`;
