@@ -6,7 +6,6 @@ Public-key signatures (published_keys.py) use PyJWT."""
 import binascii
 import hmac
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -26,8 +25,6 @@ MAX_TTL_SECONDS = 30 * 86_400
 PADDING = (b"", b"===", b"==", b"=")
 # Maps base64url to base64, and maps characters that exist only in base64 to one that strict decoding rejects.
 URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
-# Cached headers: tokens of one signer have identical headers.
-MAX_CACHED_HEADERS = 64
 
 
 class Header(Struct, frozen=True):
@@ -104,18 +101,13 @@ def parse(token: str, subject: str = "session token", max_length: int = MAX_LENG
     try:
         signed, _, signature = token.encode("ascii").rpartition(b".")
         head, _, body = signed.partition(b".")
-        header = _header(head)
+        header = _header_decoder.decode(_decode(head))
         jwt = Jwt(header, signed, _decode(body), _decode(signature))
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Unauthenticated(f"The {subject} is malformed: its parts are not base64url JSON.") from None
     if header.crit is not UNSET:
         raise Unauthenticated(f"The {subject} requires extensions (crit) that are not supported.")
     return jwt
-
-
-@lru_cache(MAX_CACHED_HEADERS)
-def _header(head: bytes) -> Header:
-    return _header_decoder.decode(_decode(head))
 
 
 def _digest(project: Project, signed: bytes) -> bytes:

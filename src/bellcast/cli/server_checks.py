@@ -1,7 +1,7 @@
 """Checks of `bellcast doctor` through the server's URL, including proxies in between."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -67,12 +67,12 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
                 token = client.token(TEST_RECIPIENT, ttl=300)
                 try:
                     events, heartbeat = _sse(http, token)
-                    connections = [(events, hold_event_stream), (_websocket(http, token), hold_websocket)]
-                    yield from (finding for finding, _ in connections)
+                    connections = (events, _websocket(http, token))
+                    yield from connections
                     yield from check_proxies(settings, http, token, remote.credentials(settings).secret)
                     if waits_for_heartbeat:
                         progress(f"Waiting up to {heartbeat + LATE_S:.0f} s for a heartbeat; --quick skips this")
-                        transports = {finding.check: hold for finding, hold in connections if finding.state == "ok"}
+                        transports = [finding.check for finding in connections if finding.state == "ok"]
                         yield from check_idle(effective.url(settings), token, transports, heartbeat)
                 finally:
                     client.recipients.delete(TEST_RECIPIENT)
@@ -125,9 +125,8 @@ def _websocket(http: httpx.Client, token: str) -> FindingItem:
 # Tolerated delay of a heartbeat in seconds.
 LATE_S = 10.0
 LOCAL = ("localhost", "127.0.0.1", "::1")
-HEARTBEAT = b'"type":"heartbeat"'
-
-HoldConnection = Callable[[httpx.Client, str, float], float | None]
+# The bytes of a heartbeat by transport.
+HEARTBEATS = {"SSE": b"event: heartbeat\n", "WebSocket": b'"type":"heartbeat"'}
 
 
 def is_direct(url: str, response: httpx.Response) -> bool:
@@ -135,48 +134,36 @@ def is_direct(url: str, response: httpx.Response) -> bool:
     return urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(response.headers)
 
 
-def check_idle(
-    url: str, token: str, transports: Mapping[str, HoldConnection], heartbeat: float
-) -> Iterator[FindingItem]:
+def check_idle(url: str, token: str, transports: Sequence[str], heartbeat: float) -> Iterator[FindingItem]:
     """Keep a connection of each transport open until its first heartbeat, concurrently."""
-    timeout = heartbeat + LATE_S
     with (
         ThreadPoolExecutor(len(transports) or 1) as threads,
-        httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=timeout)) as http,
+        httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=heartbeat + LATE_S)) as http,
     ):
-        futures = {name: threads.submit(hold, http, token, timeout) for name, hold in transports.items()}
-        closed = {name: after for name, future in futures.items() if (after := future.result()) is not None}
+        lifetimes = zip(transports, threads.map(lambda one: _lifetime(http, token, one), transports), strict=True)
+        closed = [f"{name} after {seconds:.1f} s" for name, seconds in lifetimes if seconds is not None]
     if closed:
-        connections = " and ".join(f"{name} after {after:.1f} s" for name, after in closed.items())
-        yield diagnoses.finding("idle_closed", connections=connections)
+        yield diagnoses.finding("idle_closed", connections=" and ".join(closed))
     elif transports:
         yield FindingItem("idle", "ok", f"{' and '.join(transports)} stay open until the server's heartbeat")
 
 
-def hold_event_stream(http: httpx.Client, token: str, timeout: float) -> float | None:
-    """Return the event stream's lifetime in seconds if it ends before the first heartbeat."""
-    started = time.monotonic()
+def _lifetime(http: httpx.Client, token: str, transport: str) -> float | None:
+    """Return the lifetime in seconds of a connection that ends before its first heartbeat, which is searched in the raw bytes."""
+    started, received = time.monotonic(), b""
+    is_websocket = transport == "WebSocket"
+    headers = sse_follower.upgrade(token) if is_websocket else {"Authorization": f"Bearer {token}"}
     try:
-        with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as response:
-            if any(frame.name == "heartbeat" for frame in sse_follower.frames(response.iter_raw())):
-                return None
-    except httpx.TransportError:
-        pass
-    return time.monotonic() - started
-
-
-def hold_websocket(http: httpx.Client, token: str, timeout: float) -> float | None:
-    """Like `hold_event_stream`, over a WebSocket. Searches the raw bytes instead of parsing frames."""
-    started = time.monotonic()
-    received = b""
-    try:
-        with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as response:
+        with http.stream("GET", "/v1/ws" if is_websocket else "/v1/stream", headers=headers) as response:
             network = response.extensions["network_stream"]
-            while HEARTBEAT not in received and (data := network.read(65_536, timeout=timeout)):
-                received += data
+            frames = iter(lambda: network.read(65_536, timeout=http.timeout.read), b"")
+            for chunk in frames if is_websocket else response.iter_raw():
+                received += chunk
+                if HEARTBEATS[transport] in received:
+                    return None
     except (httpx.TransportError, httpcore.NetworkError, httpcore.TimeoutException):
         pass
-    return None if HEARTBEAT in received else time.monotonic() - started
+    return time.monotonic() - started
 
 
 # An origin that is never declared.
