@@ -11,10 +11,8 @@ from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import once
@@ -181,11 +179,7 @@ def _posting(one: OutgoingSend) -> Callable[[], None]:
 
 @cache
 def _instance(path: str) -> Backend:
-    try:
-        backend: Any = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(f"BELLCAST['BACKEND']: {error}") from error
-    made: Backend = backend()
+    made: Backend = conf.imported("BACKEND", path)()
     return made
 
 

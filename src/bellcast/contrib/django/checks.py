@@ -1,7 +1,8 @@
 """System checks: `python manage.py check`, and with `--database default` also the outbox."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +11,6 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError
 from bellcast.client.credentials import find_credentials
@@ -31,7 +31,7 @@ def check_setting(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:
         configuration = conf.current()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="bellcast.E004")]
-    return [*_server(configuration), *_callables(configuration), *_pages(configuration)]
+    return [*_server(configuration), *_values(configuration), *_pages(configuration)]
 
 
 def _server(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
@@ -55,34 +55,26 @@ def _server(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
                 id="bellcast.E002",
             )
     try:
-        import_string(configuration.backend_path)
-    except ImportError as error:
-        yield checks.Error(f"BELLCAST['BACKEND'] cannot be imported: {error}", id="bellcast.E003")
+        conf.imported("BACKEND", configuration.backend_path)
+    except ImproperlyConfigured as error:
+        yield checks.Error(str(error), id="bellcast.E003")
 
 
-def _callables(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
-    for name in conf.CALLABLES:
+def _values(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+    uses: list[Callable[[], object]] = [
+        *(partial(configuration.callable, name) for name in conf.CALLABLES),
+        *(partial(configuration.choice, name) for name in conf.CHOICES),
+        configuration.handlers,
+    ]
+    for use in uses:
         try:
-            conf.callable_of(name, configuration.values[name])
+            use()
         except ImproperlyConfigured as error:
             yield checks.Error(str(error), id="bellcast.E004")
-    handlers = configuration.values["HANDLERS"]
-    if isinstance(handlers, str):
-        try:
-            handlers = import_string(handlers)
-        except ImportError as error:
-            yield checks.Error(f"BELLCAST['HANDLERS']: {error}", id="bellcast.E004")
-    if not (handlers is None or isinstance(handlers, Mapping | str) or hasattr(handlers, "dispatch")):
-        yield checks.Error("BELLCAST['HANDLERS'] must be bellcast.Handlers or their path.", id="bellcast.E004")
     events = configuration.values["SECURITY_EVENTS"]
     if not isinstance(events, bool) and (isinstance(events, str) or not set(events) <= conf.SECURITY_EVENTS):
         known = ", ".join(sorted(conf.SECURITY_EVENTS))
         yield checks.Error(f"BELLCAST['SECURITY_EVENTS'] must be True, or a list of {known}.", id="bellcast.E004")
-    for name in conf.CHOICES:
-        if configuration.values[name] not in conf.CHOICES[name]:
-            yield checks.Error(
-                f"BELLCAST[{name!r}] must be one of {', '.join(conf.CHOICES[name])}.", id="bellcast.E004"
-            )
 
 
 def _pages(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:

@@ -1,7 +1,7 @@
 """The setting `BELLCAST`, and the client that it configures."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -125,7 +125,22 @@ class Configuration:
 
     def call(self, name: str, *args: Any) -> Any:
         """Call the callable of a setting."""
-        return callable_of(name, self.values[name])(*args)
+        return self.callable(name)(*args)
+
+    def callable(self, name: str) -> Callable[..., Any]:
+        """Return the callable of a setting. Raises ImproperlyConfigured."""
+        if not callable(one := imported(name, self.values[name])):
+            raise ImproperlyConfigured(
+                f"BELLCAST[{name!r}] must be a callable or the path of one, got {self.values[name]!r}."
+            )
+        return one  # type: ignore[no-any-return]  # Django has no types
+
+    def handlers(self) -> Any:
+        """Return the handlers of calls, or None. Raises ImproperlyConfigured."""
+        handlers = imported("HANDLERS", self.values["HANDLERS"])
+        if not (handlers is None or isinstance(handlers, Mapping) or hasattr(handlers, "dispatch")):
+            raise ImproperlyConfigured("BELLCAST['HANDLERS'] must be bellcast.Handlers or their path.")
+        return handlers
 
     @property
     def backend_path(self) -> str:
@@ -146,15 +161,12 @@ def current() -> Configuration:
     return Configuration(known | dict(given))
 
 
-def callable_of(name: str, value: Any) -> Callable[..., Any]:
-    """Return the callable itself, or import it by its dotted path. Raises ImproperlyConfigured."""
+def imported(name: str, value: Any) -> Any:
+    """Return the value of a setting, or import it by its dotted path. Raises ImproperlyConfigured."""
     try:
-        found = import_string(value) if isinstance(value, str) else value
+        return import_string(value) if isinstance(value, str) else value
     except ImportError as error:
         raise ImproperlyConfigured(f"BELLCAST[{name!r}]: {error}") from error
-    if not callable(found):
-        raise ImproperlyConfigured(f"BELLCAST[{name!r}] must be a callable or the path of one, got {value!r}.")
-    return found  # type: ignore[no-any-return]  # Django has no types
 
 
 def client() -> Bellcast:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from bellcast import Callbacks
@@ -120,13 +119,9 @@ def answer_calls(request: HttpRequest) -> HttpResponse:
     """Handle a signed call with the handlers of the setting HANDLERS."""
     if request.method != "POST":
         return _not_allowed(request, "POST")
-    values = conf.current().values
-    if values["HANDLERS"] is None:
+    handlers = conf.current().handlers()
+    if handlers is None:
         return JsonResponse({"detail": "No handlers are configured."}, status=404)
-    try:
-        handlers = import_string(values["HANDLERS"]) if isinstance(values["HANDLERS"], str) else values["HANDLERS"]
-    except ImportError as error:
-        raise ImproperlyConfigured(f"BELLCAST['HANDLERS']: {error}") from error
-    callbacks = Callbacks(handlers, find_credentials(values["SECRET"]).secret)
+    callbacks = Callbacks(handlers, find_credentials(conf.current().values["SECRET"]).secret)
     status, body = callbacks.answer(request.headers, request.body)
     return JsonResponse(body, status=status)
