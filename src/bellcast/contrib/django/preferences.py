@@ -83,8 +83,8 @@ def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
             errors[name] = ["Must be a valid boolean."]
     if errors:
         raise ValidationError(errors)
-    patch = _patch(user, known)
-    if patch:
+    if known:
+        patch = _patch(_document(user), known)
         bell, recipient, tenant = conf.client(), identity.recipient_of(user), identity.tenant_of(user)
         # Quiet hours are in the recipient's time zone. Unless the record has one, it is Django's current one; with UTC or
         # a fixed offset, which has no name, the tenant's applies.
@@ -105,8 +105,9 @@ def _time(value: Any) -> str | None:
     return f"{parts[0]}:{parts[1]}" if hours < 24 and minutes < 60 else None
 
 
-def _patch(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _patch(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the merge patch of Bellcast's document."""
+    current = {**_fields(document), **changes}
     channels: dict[str, Any] = {MAIN[name]: value for name, value in changes.items() if name in MAIN}
     types: dict[str, dict[str, Any]] = {}
     for prefix, channel in CHANNELS.items():
@@ -114,25 +115,14 @@ def _patch(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
             if (value := changes.get(f"{prefix}_{name}")) is not None:
                 types.setdefault(type, {})[channel] = value
     if changes.keys() & {"sms_enabled", "sms_urgent_only"}:
-        current = _fields(_document(user))
-        is_on = changes.get("sms_enabled", current["sms_enabled"])
-        is_urgent = changes.get("sms_urgent_only", current["sms_urgent_only"])
-        channels["sms"] = (URGENT if is_urgent else True) if is_on else False
+        channels["sms"] = (URGENT if current["sms_urgent_only"] else True) if current["sms_enabled"] else False
     patch: dict[str, Any] = {name: part for name, part in (("channels", channels), ("types", types)) if part}
     if changes.keys() & TIMES.keys():
-        patch["quiet_hours"] = _quiet_hours(user, changes)
+        start, end = (_time(current[name]) for name in TIMES)
+        if (start is None) != (end is None):
+            missing = "quiet_hours_start" if start is None else "quiet_hours_end"
+            raise ValidationError({missing: ["Required with the other time."]})
+        # False in place of inherited ones
+        without = False if document["inherited"].get("quiet_hours") else None
+        patch["quiet_hours"] = without if start is None else {"start": start, "end": end}
     return patch
-
-
-def _quiet_hours(user: Any, changes: Mapping[str, Any]) -> dict[str, str] | bool | None:
-    """Return the user's quiet hours; None without any, and False in place of inherited ones."""
-    document = _document(user)
-    current = _fields(document)
-    times = {key: _time(changes.get(name, current[name])) for name, key in TIMES.items()}
-    start, end = times["start"], times["end"]
-    if start is None and end is None:
-        return False if document["inherited"].get("quiet_hours") else None
-    if start is None or end is None:
-        missing = "quiet_hours_start" if start is None else "quiet_hours_end"
-        raise ValidationError({missing: ["Required with the other time."]})
-    return {"start": start, "end": end}
