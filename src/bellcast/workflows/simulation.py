@@ -232,7 +232,6 @@ class RunSimulation:
         }
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         self._zone = decision_inputs.zone_of(profile, page.settings)
-        self._places = dict(_places(definition.steps))
         self._counters: dict[CounterKey, step_counters.StepCounter] = {}
 
     async def simulate(self) -> SimulatedRun:
@@ -374,8 +373,7 @@ class RunSimulation:
 
     def _conditions(self, step: Step, new: StepState, execution: Execution) -> list[SimulatedCondition]:
         """Return the conditions that were evaluated for a step. Those of steps in branches that were not chosen were not."""
-        parent, branch = self._places[step.key]
-        if parent is not None and execution.state.step(parent).result != branch:
+        if new.state == "skipped" and new.reason == "branch":
             return []
         found: list[tuple[Mapping[str, Any], bool]] = []
         if step.condition is not None:
@@ -429,16 +427,3 @@ def _content(request: SendRequest) -> dict[str, Any] | None:
         return None
     part: dict[str, Any] = msgspec.json.decode(request.messages[0].content)
     return {name: value for name, value in part.items() if name not in ADDED}
-
-
-def _places(
-    steps: tuple[Step, ...], parent: str | None = None, branch: int | str | None = None
-) -> list[tuple[str, tuple[str | None, int | str | None]]]:
-    """Return the step and the branch that each step is in."""
-    found: list[tuple[str, tuple[str | None, int | str | None]]] = []
-    for step in steps:
-        found.append((step.key, (parent, branch)))
-        for number, one in enumerate(step.branches):
-            found += _places(one.steps, step.key, number)
-        found += _places(step.otherwise, step.key, "else")
-    return found
