@@ -18,12 +18,13 @@ from bellcast.live.hub import survey
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.recipients import changes
 from bellcast.recipients.http import recipients
+from bellcast.recipients.http.recipients import PageQuery
 from bellcast.recipients.store import subscriptions
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, ObjectsQuery, Resource, ResourceCall
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.topics import publishing, types
 from bellcast.topics.types import EventPage, ListedTopic, PastEvent, Presence, SubscriptionPage
@@ -108,10 +109,10 @@ async def unsubscribe(call: ResourceCall[None]) -> bool:
     return True
 
 
-@TOPICS.get(SubscriptionPage, "/subscriptions", query=ObjectsQuery, refusals=())
+@TOPICS.get(SubscriptionPage, "/subscriptions", query=PageQuery, refusals=())
 async def page(call: ResourceCall[None]) -> SubscriptionPage:
     """List the subscriptions of a topic, by recipient."""
-    query, db = request_body.query(call.request, ObjectsQuery), call.ctx.engines.db
+    query, db = request_body.query(call.request, PageQuery), call.ctx.engines.db
     result = await StoredSubscriptions(db).page(call.tenant, call.key[0], query.after, query.limit + 1)
     return SubscriptionPage(*list_parameters.split(result, query.limit, lambda one: one.recipient))
 

@@ -19,9 +19,10 @@ from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter
 from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.recipients.http.recipients import PageQuery
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import ObjectsQuery, Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall, listing
 from bellcast.rest.tenants import TenantQuery
 
 
@@ -69,7 +70,7 @@ class ConnectionPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
-class ConnectionsQuery(ObjectsQuery, frozen=True, kw_only=True):
+class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
     """A page of connections, with filters that can be combined. The tenant `*` means all tenants. `from` and `to` are about
     the start of open connections, and the end of closed ones."""
 

@@ -5,14 +5,15 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, to_builtins
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListPage, containing
-from bellcast.kernel.errors import BellcastError, Forbidden, PreconditionFailed
+from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
 from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body, responses
+from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.times import Moment
 from bellcast.recipients import changes
@@ -22,7 +23,8 @@ from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, ObjectsQuery, Resource, ResourceCall, SearchedText
+from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, SearchedText
+from bellcast.rest.tenants import TenantQuery
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 # Fields in the audit log. Values that may identify a person are omitted.
@@ -31,7 +33,22 @@ AUDITED = ("roles", *RECORD_FIELDS)
 IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 
 
-class SearchQuery(ObjectsQuery, frozen=True, kw_only=True):
+class PageQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of a list, ordered by key."""
+
+    limit: AppListLimit = 100
+    after: str | None = None
+    before: str | None = None  # alias of the cursor, as in the inbox
+
+    def __post_init__(self) -> None:
+        """Raises Invalid if both names of the cursor are used."""
+        if self.before is not None:
+            if self.after is not None:
+                raise Invalid.of("before", "is another name of `after`: use one of them")
+            force_setattr(self, "after", self.before)
+
+
+class SearchQuery(PageQuery, frozen=True, kw_only=True):
     """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `text` is a part of their keys, names
     or e-mail addresses; the case of letters is ignored (on SQLite: of ASCII letters). `from` and `to` filter by creation
     time. The tenant `*` means all tenants, ordered by their keys."""
