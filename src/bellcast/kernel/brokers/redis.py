@@ -22,7 +22,7 @@ from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import SEPARATOR, Stream
 
-# Channels per write and, without a cluster, per command: less than a megabyte.
+# Channels per write, each with a command of its own, as a cluster requires: less than a megabyte.
 CHANNELS = 1_000
 # A Redis that does not respond to a command within this time (seconds) is unreachable.
 COMMAND_TIMEOUT = 5.0
@@ -172,18 +172,15 @@ class Shard:
         await self._command(self._prefix + b"UNSUBSCRIBE", channels)
 
     async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:
-        channels_per_command, listening = CHANNELS if self._prefix == PLAIN else 1, self._listening
+        listening = self._listening
         if listening is None:
             raise Unavailable("The connection to Redis was lost.")
-        commands = [
-            (command, *channels[at : at + channels_per_command]) for at in range(0, len(channels), channels_per_command)
-        ]
-        commands_per_write = CHANNELS // channels_per_command
+        commands = [(command, channel) for channel in channels]
         try:
-            for at in range(0, len(commands), commands_per_write):
+            for at in range(0, len(commands), CHANNELS):
                 # A Redis that hangs reads nothing: once the buffers are full, a write would wait forever.
                 async with asyncio.timeout(COMMAND_TIMEOUT):
-                    await listening.send_packed_command(listening.pack_commands(commands[at : at + commands_per_write]))
+                    await listening.send_packed_command(listening.pack_commands(commands[at : at + CHANNELS]))
         except TimeoutError:
             raise Unavailable("Redis does not respond.") from None
         except exceptions.RedisError as failure:

@@ -131,8 +131,17 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
         raise UpgradeRequired("This path accepts WebSocket only.")
     if fields.get(b"sec-websocket-version", b"").strip(SPACES) != b"13":
         raise UpgradeRequired("Sec-WebSocket-Version must be 13.")
-    if fault := _request_error(method, http_version, fields):
-        raise BadRequest(fault)
+    if method != "GET" or http_version != "1.1":
+        raise BadRequest("A WebSocket handshake is an HTTP/1.1 GET.")
+    if not _lists(fields, b"connection", b"upgrade"):
+        raise BadRequest("Connection: Upgrade is missing; a proxy on the way may have removed it.")
+    if not fields.get(b"host"):
+        raise BadRequest("Host is missing.")
+    if fields[b"host"].count(b","):
+        raise BadRequest("Send exactly one Host header.")
+    # Bellcast would read the bytes after the head as frames, a proxy as a body: request smuggling.
+    if b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(SPACES) != b"0":
+        raise BadRequest("A WebSocket handshake has no body.")
     key = fields.get(b"sec-websocket-key", b"").strip(SPACES)
     try:
         size = len(binascii.a2b_base64(key, strict_mode=True))
@@ -147,21 +156,6 @@ def response(key: bytes, extra: HeaderFields = (), own_line: bytes = b"") -> byt
     """Encode the 101 response to a handshake's key, with `extra` headers and an encoded header line."""
     accepted = binascii.b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
     return _SWITCHING % (accepted, (lines(extra) if extra else b"") + own_line)
-
-
-def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
-    if method != "GET" or http_version != "1.1":
-        return "A WebSocket handshake is an HTTP/1.1 GET."
-    if not _lists(fields, b"connection", b"upgrade"):
-        return "Connection: Upgrade is missing; a proxy on the way may have removed it."
-    if not fields.get(b"host"):
-        return "Host is missing."
-    if fields[b"host"].count(b","):
-        return "Send exactly one Host header."
-    # Bellcast would read the bytes after the head as frames, a proxy as a body: request smuggling.
-    if b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(SPACES) != b"0":
-        return "A WebSocket handshake has no body."
-    return None
 
 
 def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:

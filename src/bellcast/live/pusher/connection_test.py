@@ -17,7 +17,6 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import TIMEOUT_SECONDS, ConnectionStep, StepFailed, TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
@@ -103,14 +102,10 @@ class PusherTest(Struct):
             raise StepFailed("Pusher is switched off.")
         if not self.app.enabled:
             raise StepFailed("This app is disabled.")
-        return f"App id {self._project.id}, key {self._project.key}."
+        return f"App id {self.app.credentials.id}, key {self.app.credentials.key}."
 
     async def _check_url(self) -> str:
         return self.base.rstrip("/")  # of the settings or the request, which have checked it
-
-    @property
-    def _project(self) -> Project:
-        return self.app.credentials
 
     @property
     def _url(self) -> SplitResult:
@@ -126,21 +121,21 @@ class PusherTest(Struct):
         return f"Connected to port {self._server[1]}{' with TLS' if context else ''}."
 
     async def _call(self) -> str:
-        status, text = await self._signed("GET", f"/apps/{self._project.id}/channels/{CHANNEL}", b"")
+        status, text = await self._signed("GET", f"/apps/{self.app.credentials.id}/channels/{CHANNEL}", b"")
         if status != 200:
             raise StepFailed(f"HTTP {status}: {text[:200]}")
         return "The signature was accepted."
 
     async def _signed(self, method: str, path: str, body: bytes) -> tuple[int, str]:
         fields = {
-            "auth_key": self._project.key,
+            "auth_key": self.app.credentials.key,
             "auth_timestamp": str(self.clock.now() // 1000),
             "auth_version": "1.0",
         }
         if body:
             fields["body_md5"] = hashlib.md5(body, usedforsecurity=False).hexdigest()
         query = "&".join(f"{name}={fields[name]}" for name in sorted(fields))
-        fields["auth_signature"] = pusher_signatures.digest(self._project, f"{method}\n{path}\n{query}".encode())
+        fields["auth_signature"] = pusher_signatures.digest(self.app.credentials, f"{method}\n{path}\n{query}".encode())
         url = f"{self.base.rstrip('/')}{path}?{urlencode(fields)}"
         headers = {"content-type": "application/json"}
         response = await self.http.request(method, url, headers=headers, body=body, timeout=TIMEOUT_SECONDS)
@@ -149,7 +144,7 @@ class PusherTest(Struct):
     async def _open(self) -> str:
         """Upgrade the connection (RFC 6455, 4.1). Raises StepFailed."""
         reader, writer = self._connected
-        host, path = self._url.netloc, f"{self._url.path.rstrip('/')}/app/{self._project.key}"
+        host, path = self._url.netloc, f"{self._url.path.rstrip('/')}/app/{self.app.credentials.key}"
         lines = [
             f"GET {path}?protocol=7&client=bellcast&version=1 HTTP/1.1",
             f"Host: {host}",
@@ -168,7 +163,7 @@ class PusherTest(Struct):
         return f"Pusher connected, socket {self._socket_id}."
 
     async def _subscribe(self) -> str:
-        auth = pusher_signatures.sign(self._project, pusher_signatures.channel_string(self._socket_id, CHANNEL))
+        auth = pusher_signatures.sign(self.app.credentials, pusher_signatures.channel_string(self._socket_id, CHANNEL))
         command = {"event": "pusher:subscribe", "data": {"channel": CHANNEL, "auth": auth}}
         self._connected[1].write(websocket.client_frame(websocket.TEXT_OPCODE, msgspec.json.encode(command)))
         await self._until("pusher_internal:subscription_succeeded")
@@ -177,7 +172,7 @@ class PusherTest(Struct):
     async def _receive_event(self) -> str:
         nonce = secrets.token_hex(8)
         body = msgspec.json.encode({"name": EVENT, "channels": [CHANNEL], "data": nonce})
-        status, text = await self._signed("POST", f"/apps/{self._project.id}/events", body)
+        status, text = await self._signed("POST", f"/apps/{self.app.credentials.id}/events", body)
         if status != 200:
             raise StepFailed(f"HTTP {status}: {text[:200]}")
         while (await self._until(EVENT))["data"] != nonce:
