@@ -13,7 +13,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.kernel.token_bucket import TokenBucket
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
@@ -68,7 +68,7 @@ class PusherChannels:
         self._users = users
         self._presence_cache = presence_cache
         self._config: PusherConfig = live.settings["pusher"]
-        self._rate_limiters: dict[Connection, TokenBucket] = {}
+        self._rates = TokenBuckets()  # of client events, by connection
 
     # --- subscriptions
 
@@ -210,11 +210,8 @@ class PusherChannels:
         limit = self._live.config.limits.event_data
         if limit and len(protocol.text(command.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
-        limiter = self._rate_limiters.get(connection)
-        if limiter is None:
-            limiter = self._rate_limiters[connection] = TokenBucket(self._config.client_events_per_second, 0)
-        if limiter.take(int(asyncio.get_running_loop().time() * 1000)):
-            limit = self._config.client_events_per_second
+        limit, now = self._config.client_events_per_second, int(asyncio.get_running_loop().time() * 1000)
+        if self._rates.take(connection.id, limit, now):
             connection.send_frame(protocol.error(f"At most {limit} client events per second.", TOO_FAST))
             return
         principal, member = connection.principal, None
@@ -282,9 +279,6 @@ class PusherChannels:
                 self._live.hub.end(connection, call_context.close_reason)
             else:
                 call_context.close_if_requested()
-
-    def disconnected(self, connection: Connection) -> None:
-        self._rate_limiters.pop(connection, None)
 
 
 def _is_same(event: LiveEvent, last: LastEvent) -> bool:

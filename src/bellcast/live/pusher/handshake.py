@@ -10,7 +10,7 @@ from bellcast.auth import origins
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
-from bellcast.live.connection.connection import Connection, OnReady, Phase
+from bellcast.live.connection.connection import Connection, OnReady
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi
 from bellcast.live.http.handshake_request import HandshakeRequest
@@ -48,7 +48,6 @@ class PusherHandshake:
         self._users = users
         self.limits = live.config.limits
         self._queue = InboundQueue(self._handle, live.spawn, self.limits.frame, self.limits.frames_per_second)
-        self._deadlines: dict[Connection, asyncio.TimerHandle] = {}  # for authorization
         self.listener = self
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
@@ -84,7 +83,7 @@ class PusherHandshake:
                 self._users.remember_browser(connection, request)
                 if self._config.authorized_within:
                     loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
-                    self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
+                    loop.call_later(seconds, self._check_authorized, connection.id)  # by its id, as it may end before
             except BaseException as error:  # refused, perhaps before the connection was registered
                 self._apps.discard(connection)
                 if isinstance(error, calls.Refused):
@@ -108,12 +107,11 @@ class PusherHandshake:
             return protocol.DISABLED
         return protocol.unsupported_version(request.parameter_values.get("protocol"))
 
-    def _check_authorized(self, connection: Connection) -> None:
-        self._deadlines.pop(connection, None)
-        is_authorized = connection.principal.recipient is not None or any(
-            map(is_private, self._live.hub.subscriptions.topics(connection))
-        )
-        if connection.phase is not Phase.CLOSED and not is_authorized:
+    def _check_authorized(self, id: str) -> None:
+        connection = self._live.hub.find(id)
+        if connection is None or connection.principal.recipient is not None:
+            return
+        if not any(map(is_private, self._live.hub.subscriptions.topics(connection))):
             self._live.hub.end(connection, protocol.UNAUTHORIZED)
 
     # --- client commands
@@ -146,10 +144,7 @@ class PusherHandshake:
             connection.send_frame(protocol.error(BellcastError().detail))
 
     def disconnected(self, connection: Connection) -> None:
-        if (deadline := self._deadlines.pop(connection, None)) is not None:
-            deadline.cancel()
         self._apps.discard(connection)
-        self._channels.disconnected(connection)
         self._users.disconnected(connection)
 
 
