@@ -92,7 +92,7 @@ class RunExecutor(Struct, eq=False):
     def _next(self, execution: Execution, job: Job) -> PageOutcome:
         """Return when a run is due again, or its call."""
         if execution.call is None:
-            return execution.due_at
+            return execution.state.wakes_at
         line = self.calls.line(execution.call, execution.stored.owner)
         if not self.calls.serves(line):
             return Again(self.triggers.clock.now(), line=line)
@@ -272,7 +272,7 @@ class RunExecutor(Struct, eq=False):
         if len(body) > runs.MAX_RUN:
             state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")
             execution.clear()
-            execution.call = execution.due_at = None
+            execution.call = None
             body = runs.encode(state)
         run = msgspec.structs.replace(
             execution.stored,
@@ -288,7 +288,7 @@ class RunExecutor(Struct, eq=False):
         return RunCommit(
             run=run,
             now=now,
-            due_at=execution.due_at if execution.call is None else now,
+            due_at=state.wakes_at if execution.call is None else now,
             ignores_events=ignores_events or execution.state.status != "waiting",
             sends=tuple(execution.sends),
             counters=tuple(execution.counters),

@@ -63,7 +63,6 @@ class Execution(Struct, kw_only=True):
     watched: list[str] = []
     waits: Mapping[str, StoredWait] = {}
     call: Step | None = None  # set after the commit
-    due_at: int | None = None  # for the next step, if no call follows
     is_unchanged: bool = False  # there is nothing to commit
 
     def clear(self) -> None:
@@ -93,7 +92,7 @@ class RunSteps(Struct, eq=False):
             # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses afterwards.
             state = execution.state
             if state.status == "waiting" and _waits_on(execution):
-                execution.due_at, execution.is_unchanged = state.wakes_at, True
+                execution.is_unchanged = True
             else:
                 execution.state = msgspec.structs.replace(state, status="paused")
             return False
@@ -106,7 +105,6 @@ class RunSteps(Struct, eq=False):
             log.exception("step_failed", run=stored.id)
             execution.state, step = crash.run, None
         if step is None:
-            execution.due_at = execution.state.wakes_at
             return False
         if step.type in step_calls.TYPES:
             execution.call = step
