@@ -10,7 +10,7 @@ from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection.inbound_queue import CONTROL_FRAMES_PER_SECOND, limited
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi
-from bellcast.live.http.takeover import EXTENSION, ReadTimeout
+from bellcast.live.http.takeover import EXTENSION
 from bellcast.live_feed import IS_WEBSOCKET, STATE
 
 # Maximum message size; clients only send control frames.
@@ -48,7 +48,8 @@ async def serve(
 
 
 class TakenWebSocket(asyncio.Protocol):
-    """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is disconnected."""
+    """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read answers no ping, and is
+    disconnected."""
 
     def __init__(self, scope: Scope, key: bytes, send: Send) -> None:
         self._scope = scope
@@ -63,7 +64,6 @@ class TakenWebSocket(asyncio.Protocol):
         self._is_closing = False
         self._has_received = True
         self._ping_timer: asyncio.TimerHandle | None = None
-        self._read_timeout: ReadTimeout | None = None
 
     # --- for the application
 
@@ -134,22 +134,13 @@ class TakenWebSocket(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_writable.clear()
-        if self._transport is not None:
-            self._read_timeout = ReadTimeout(self._transport)
 
     def resume_writing(self) -> None:
         self._is_writable.set()
-        self._stop_read_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
         self._is_writable.set()
         self._has_ended.set()
-        self._stop_read_timeout()
         if self._ping_timer is not None:
             self._ping_timer.cancel()
-
-    def _stop_read_timeout(self) -> None:
-        if self._read_timeout is not None:
-            self._read_timeout.cancel()
-            self._read_timeout = None
