@@ -172,7 +172,6 @@ class Renderer:
 
     def __init__(self, variables: Variables, *, is_strict: bool = True) -> None:
         self.variables = variables
-        self._values = variables.values
         self._is_strict = is_strict
         self.missing: list[str] = []
         self._seconds_left = budget.MAX_SECONDS
@@ -191,7 +190,7 @@ class Renderer:
             raise TemplateError(STOPPED)
         compiled = text_of(source, is_html=is_html).template
         form = formats.Format(locale or self.variables.locale, self.variables.zone)
-        values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
+        values = self.variables.values if content is None else {**self.variables.values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
             try:
                 rendered = self._render_once(compiled, values, form)

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import contents
-from bellcast.channels.types import State
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.validation import storable
@@ -25,8 +24,6 @@ from bellcast.workflows.types.runs import RunState, StepFacts, StepResult
 
 # Types of steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
-# Message states that imply an event of a message.
-SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
 MAX_RESULT = 64 * 1024
 
 
@@ -267,7 +264,7 @@ def _has_happened(step: Step, context: RunContext) -> bool:
     if event in INBOX_EVENTS:
         is_seen = event == "seen" and facts.read_at is not None
         return is_seen or getattr(facts, f"{event}_at") is not None
-    return any(state in SHOWS[event] for state in facts.messages)
+    return event in facts.messages
 
 
 def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:
