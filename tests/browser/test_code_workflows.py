@@ -18,7 +18,7 @@ def test_workflow_in_code_offers_no_change(open_console: Callable[..., Page]) ->
     page = open_console("/workflows/booking-created")
     expect(page.get_by_text("Defined in code: change it there.")).to_be_visible()
     main = page.get_by_role("main")
-    expect(main.get_by_role("button", name="Show what would be sent")).to_be_visible()
+    expect(main.get_by_role("button", name="Trigger…")).to_be_visible()
     expect(main.get_by_role("link", name="Edit")).to_have_count(0)
     for name in ("Switch off booking-created", "Delete booking-created"):
         expect(main.get_by_role("button", name=name)).to_have_count(0)

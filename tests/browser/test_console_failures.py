@@ -132,6 +132,7 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
 ) -> None:
     owner.send("PUT", "/v1/workflows/simple", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
     page = open_console("/workflows/simple")
+    page.get_by_role("button", name="Trigger…").click()
     suggested = page.locator(".suggested button").first
     suggested.click()
     expect(page.get_by_role("combobox", name="Recipient")).to_have_value(suggested.inner_text())
@@ -199,13 +200,14 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     page.get_by_role("button", name="Changes of version 2").click()
     expect(page.locator(".diff .ok")).to_contain_text("title: After")
     expect(page.locator(".diff .bad")).to_contain_text("title: Before")
+    page.get_by_role("button", name="Trigger…").click()
     page.get_by_role("combobox", name="Recipient").fill("rudi")
     page.get_by_label("Data as JSON").fill("{name}")
     page.get_by_role("button", name="Show what would be sent").click()
     expect(page.get_by_role("alert").filter(has_text="The data is not valid JSON: ")).to_be_visible()
     page.get_by_label("Data as JSON").fill("{}")
     page.get_by_role("button", name="Show what would be sent").click()
-    expect(page.locator(".panel .rows-of li").filter(has_text="Inbox")).to_contain_text("in the inbox")
+    expect(page.locator(".drawer .rows-of li").filter(has_text="Inbox")).to_contain_text("in the inbox")
     assert violations(page) == []
     owner.send("PUT", "/v1/recipients/rudi", {"name": "Rudi"})
     page.get_by_role("button", name="Trigger", exact=True).click()
@@ -285,4 +287,5 @@ def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page],
     width = card.bounding_box()["width"]
     page.set_viewport_size({"width": 820, "height": 844})
     wait_until(lambda: card.bounding_box()["width"] > width, lambda: "the picture stays small")
+    page.get_by_role("button", name="Trigger…").click()
     expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 101'))

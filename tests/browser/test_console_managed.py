@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from tests.browser.console import DESKTOP, Console, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
@@ -93,21 +93,26 @@ def test_developer_cannot_unlock(owner: Console, open_console: Callable[..., Pag
     expect(page.get_by_role("button", name="Unlock shared")).to_have_count(0)
 
 
+def panel_of(page: Page) -> Locator:
+    return page.locator("details").filter(has_text="bellcast pull")
+
+
 @pytest.mark.usefixtures("pushed")
 def test_steps_into_git_name_the_source_of_an_object_and_say_what_a_push_locks(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
     owner.send("PUT", "/v1/templates/free", TEMPLATE)
     page = open_console("/templates/shared")
-    panel = page.get_by_role("region", name="Git")
-    expect(panel.get_by_role("heading")).to_have_text("Git In git: shop @ 1a2b3c4, locked")
+    panel = panel_of(page)
+    expect(panel.locator("summary")).to_have_text("Git In git: shop @ 1a2b3c4, locked")
+    panel.locator("summary").click()
     expect(panel.locator("li b")).to_have_text(["Pull", "Commit", "Push"])
     commands = panel.locator("pre")
     expect(commands.first).to_contain_text("BELLCAST_SECRET=… bellcast pull --url")
     expect(commands.nth(1)).to_contain_text("git init && git add .")
     expect(panel).to_contain_text("until an owner presses “Unlock”")
     page = open_console("/templates/free")
-    expect(page.get_by_role("region", name="Git").get_by_role("heading")).to_have_text("Git Not in git")
+    expect(panel_of(page).locator("summary")).to_have_text("Git Not in git")
 
 
 def test_button_that_copies_is_inside_of_its_box(owner: Console, open_console: Callable[..., Page]) -> None:
@@ -115,6 +120,7 @@ def test_button_that_copies_is_inside_of_its_box(owner: Console, open_console: C
     page = open_console("/templates/free")
     inside = """one => { const [box, button] = ["pre", "button"].map(name => one.querySelector(name).getBoundingClientRect());
         return box.top < button.top && button.bottom < box.bottom && button.right < box.right; }"""
+    panel_of(page).locator("summary").click()
     boxes = page.locator(".git .snippet")
     expect(boxes).to_have_count(3)
     assert [box.evaluate(inside) for box in boxes.all()] == [True, True, True]

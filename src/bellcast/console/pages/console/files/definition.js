@@ -58,8 +58,8 @@ function Git({ of }) {
     ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
     ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other-server.example.com'],
   ];
-  return html`<section class="panel" aria-label="Git"><h2>Git <span class="tag">${gitState(of)}</span></h2><ol class="numbered git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} what=${`the command: ${title}`} text=${command} /></li>`)}</ol>
-    <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p></section>`;
+  return html`<details class="panel"><summary>Git <span class="tag">${gitState(of)}</span></summary><ol class="numbered git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} what=${`the command: ${title}`} text=${command} /></li>`)}</ol>
+    <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p></details>`;
 }
 
 /** The definition as YAML; `isInFiles`: with the way into git. */

@@ -2,6 +2,7 @@
  * A workflow: its flow with what its runs did, the versions with their differences, and triggers.
  */
 import { Yaml } from './definition.js';
+import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
@@ -32,9 +33,9 @@ export function Workflow({ page }) {
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${More} ...${{ page, one, url, tenant }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}><${Trigger} key=${one.version} ...${{ page, one, url, tenant }} /><//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${More} ...${{ page, one, url, tenant }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
-        <div><${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//>${page.may(BUILDERS) && html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} />`}</div></div>
+        <${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//></div>
       <${Yaml} of=${one} isInFiles /><//>`;
   }}<//>`;
 }
@@ -66,7 +67,7 @@ function Steps({ page, one, tenant }) {
 function Trigger({ page, one, url, tenant }) {
   const read = (key, signal) => get(withQuery(path`/v1/templates/${key}`, tenant), signal).catch(() => null);
   const templates = useLoad((signal) => Promise.all([...new Set(templatesOf(one.steps))].map((key) => read(key, signal))), [one.key, one.version]);
-  return html`<${Card} title="Trigger"><${Loaded} of=${templates}>${(found) => html`<${TriggerForm} ...${{ page, one, url, tenant }} example=${JSON.stringify(dataOf(one, found), null, 2)} />`}<//><//>`;
+  return html`<${Loaded} of=${templates}>${(found) => html`<${TriggerForm} ...${{ page, one, url, tenant }} example=${JSON.stringify(dataOf(one, found), null, 2)} />`}<//>`;
 }
 
 /** What a trigger would send now, as a simulation, and a button that triggers the workflow. */

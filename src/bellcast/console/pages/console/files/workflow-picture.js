@@ -6,8 +6,8 @@ import { loadStyle } from './load.js';
 import { Flow } from './workflow-canvas.js';
 import { flowWidth, valueAt } from './workflow-model.js';
 
-/** The space at the sides of a flow, in px, and the zoom in percent that is tried before the flow becomes a list. */
-const SIDES_PX = 80, SMALL = 80;
+/** The space at the sides of a flow, in px. */
+const SIDES_PX = 80;
 
 await loadStyle('workflow-editor.css');
 
@@ -28,6 +28,5 @@ export function Picture({ values, select, edit, copy, ...shown }) {
     fold: (path, isFolding) => setClosed((last) => new Set(isFolding ? [...last, path] : [...last].filter((one) => one !== path))),
     copy: (path) => copy(valueAt(values, path)),
   };
-  const width = flowWidth(values.steps), zoom = width > room ? SMALL : 100, isStacked = width * zoom / 100 > room;
-  return html`<div class="flow-place" ref=${place}><${Flow} canvas=${{ values, isReadOnly: true, problems: [], zoom: isStacked ? 100 : zoom, isStacked, closed, ...shown }} act=${act} /></div>`;
+  return html`<div class="flow-place" ref=${place}><${Flow} canvas=${{ values, isReadOnly: true, problems: [], zoom: 100, isStacked: flowWidth(values.steps) > room, closed, ...shown }} act=${act} /></div>`;
 }
