@@ -243,6 +243,13 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
     assert tops[0] is not None
     assert tops[1] is not None
     assert abs(tops[0]["y"] - tops[1]["y"]) < 1
+    lists = page.get_by_role("navigation", name="About this recipient").get_by_role("link")
+    expect(lists).to_have_text(["0 notifications", "0 messages", "0 workflow runs", "0 connections", "Live"])
+    owner.send("POST", "/v1/notifications", {"to": "wilma", "title": "Hello"})
+    page.reload()
+    expect(lists.first).to_have_text("1 notification")
+    expect(lists.first).to_have_attribute("href", "/console/notifications?recipient=wilma")
+    expect(page.locator(".inbox li")).to_contain_text("Hellounseen")
 
 
 @pytest.mark.parametrize("width", [1280, 820, 390])

@@ -55,7 +55,14 @@ def check(page: Page) -> None:
     assert page.evaluate(icons) == ["/favicon.svg"]
 
 
-@pytest.mark.parametrize(("path", "name", "source"), [("/check", "Copy", "#line"), ("/theme", "Copy the CSS", "#css")])
+@pytest.mark.parametrize(
+    ("path", "name", "source"),
+    [
+        ("/check", "Copy", "#line"),
+        ("/theme", "Copy the CSS", "#css"),
+        ("/", "Copy the element", ".code:last-of-type pre"),
+    ],
+)
 def test_text_is_copied_over_plain_http(
     chromium: Browser, bellcast_server: ServerProcess, path: str, name: str, source: str
 ) -> None:

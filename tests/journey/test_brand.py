@@ -48,6 +48,11 @@ async def test_brand_of_the_default_tenant_is_a_setting_of_emails_and_pages(tmp_
         page = (await client.get(link.replace(link.partition("/preferences")[0], ""))).text
         for part in ("--ground: light-dark(#101820", "--text: light-dark(#222a35", "--radius: 0px", "Georgia", "Shop"):
             assert part in page
+        # A link that is not valid does not say which tenant sent it.
+        invalid = await client.get("/u/AAAA", headers={"accept": "text/html"})
+        assert invalid.status_code == 404
+        for part in ("--ground: light-dark(#101820", "<span>Shop</span>"):
+            assert part in invalid.text
         # Dark mode lightens an almost black color enough for black texts on it.
         await put(client, "/v1/tenants/ink", {"settings": {"brand": {"color": "#0b1020"}}})
         await client.put("/v1/recipients/alice?tenant=ink", json={})

@@ -34,7 +34,7 @@ export class EmptyState {
     if (which === this.shown) return;
     this.shown = which;
     this.element.dataset.state = which && SLOTS[/** @type {'none'} */ (which)] === 'none' ? 'none' : which;
-    this.element.replaceChildren(...(which === 'loading' ? Array.from({ length: 5 }, skeleton) : which ? this.#page(which) : []));
+    this.element.replaceChildren(...(which === 'loading' ? Array.from({ length: 4 }, skeleton) : which ? this.#page(which) : []));
   }
 
   /** @param {Exclude<EmptyStateKind, '' | 'loading'>} which */

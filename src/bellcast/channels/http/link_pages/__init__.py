@@ -15,6 +15,7 @@ from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import Profile, RecipientOfLink
@@ -52,7 +53,9 @@ def link_page(method: Method, path: str, *refusals: type[BellcastError]) -> Call
                     raise
                 language = links.language(_browser_locales(request))
                 texts = links.TEXTS[language]
-                return message(texts["invalid"], f"<p>{texts['invalid_hint']}</p>", language, Brand(), 404)
+                # The link does not say reliably which tenant sent it.
+                project = await context.of(request)[Catalog].tenant(DEFAULT_TENANT)
+                return message(texts["invalid"], f"<p>{texts['invalid_hint']}</p>", language, project.brand, 404)
 
         return declare(handle)
 

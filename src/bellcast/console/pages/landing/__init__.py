@@ -234,7 +234,7 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str
     base = "" if has_slash else f"{place.rpartition('/')[2]}/"
     server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
     trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
-    script = f'<script type="module" src="{escape(base)}bellcast.js"></script><script type="module">{_SCRIPT}</script>'
+    client = f'<script type="module" src="{escape(base)}bellcast.js"></script>' if is_trial else ""
     filled = Template(_PAGE).substitute(
         style=_STYLE,
         version=escape(__version__),
@@ -246,6 +246,6 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str
         curl_url=escape(f"{server}/v1/notifications"),
         script_url=escape(f"{server}/bellcast.js"),
         server_url=escape(server),
-        script=script if is_trial else "",
+        script=f'{client}<script type="module">{_SCRIPT}</script>',
     )
     return filled.encode()

@@ -1,7 +1,8 @@
+// Only a page that was opened on the machine of the server has the form.
 const form = document.querySelector('form');
-const button = form.querySelector('button');
-const result = form.querySelector('.result');
-const server = new URL(form.baseURI);
+const button = form?.querySelector('button');
+const result = form?.querySelector('.result');
+const server = new URL(document.baseURI);
 if (!server.pathname.endsWith('/')) server.pathname += '/';
 
 async function post(body) {
@@ -20,7 +21,7 @@ const bell = document.createElement('bellcast-bell');
 bell.setAttribute('server', server.href);
 bell.getToken = async () => (await post({})).token;
 
-form.addEventListener('submit', async (event) => {
+form?.addEventListener('submit', async (event) => {
   event.preventDefault();
   button.disabled = true;
   try {
@@ -33,3 +34,11 @@ form.addEventListener('submit', async (event) => {
     button.disabled = false;
   }
 });
+
+const { copyText } = await import(new URL('bellcast/check.js', server).href);
+for (const copy of document.querySelectorAll('.code button')) {
+  copy.hidden = false;
+  copy.addEventListener('click', () => {
+    copy.textContent = copyText(copy.previousElementSibling.textContent) ? 'Copied' : 'Not copied';
+  });
+}

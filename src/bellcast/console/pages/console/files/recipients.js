@@ -5,12 +5,12 @@
 import { inboxState } from './activity.js';
 import { Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
-import { number } from './format.js';
+import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
 import { cancel } from './new-object.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Time } from './parts.js';
+import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
@@ -78,7 +78,8 @@ function NewRecipient({ page }) {
     <div class="two-up"><${Profile} /></div><//>`;
 }
 
-const ABOUT = [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']];
+/** The lists with what a recipient has, and what one row of them is. */
+const LISTS = [['notifications', 'notification'], ['messages', 'message'], ['runs', 'workflow run'], ['connections', 'connection']];
 
 export function Recipient({ page }) {
   const tenant = tenantOf(page);
@@ -95,14 +96,21 @@ export function Recipient({ page }) {
   return html`<${Heading} title=${one.name || one.key} note=${html`<${Avatar} of=${one.key} name=${one.name || one.key} />${one.name && html`<${Id} of=${one.key} />`}`}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
     ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${url()} found=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
-    <nav class="links" aria-label="About this recipient">${ABOUT.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { recipient: one.key, ...tenant })}>${name}</a>`)}</nav>
+    <${Counts} page=${page} of=${{ recipient: one.key, ...tenant }} />
     <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
-        <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//></div>
-      <div><${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//>
+        <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
         <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
-        <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//></div></div></div>
+        <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//></div>
+      <div><${Card} title="Preferences"><${Preferences} page=${page} url=${url('/preferences')} /><//></div></div></div>
     ${page.may(OWNERS) && html`<${Erasure} page=${page} recipient=${one.key} url=${url()} />`}
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
+}
+
+/** Links to what the recipient has, with their numbers. They appear together, so that none moves. */
+function Counts({ page, of }) {
+  const read = (name, signal) => get(withQuery(`/v1/${name}`, { ...of, limit: 1 }), signal).then(({ total }) => total);
+  const found = useLoad((signal) => Promise.all(LISTS.map(([name]) => read(name, signal))), [JSON.stringify(of)]);
+  return html`<nav class="links counts" aria-label="About this recipient">${found.value?.map(({ value, exact }, index) => html`<a key=${index} href=${withQuery(page.url(`/${LISTS[index][0]}`), of)}>${exact ? count(value, LISTS[index][1]) : `${number(value)}+ ${LISTS[index][1]}s`}</a>`)}${found.value && html`<a href=${withQuery(page.url('/live'), of)}>Live</a>`}</nav>`;
 }
 
 const profileOf = (one) => Object.fromEntries(FIELDS.map(([, name]) => [name, one[name] ?? null]));
@@ -156,7 +164,7 @@ function Inbox({ page, tenant }) {
   const all = { recipient: page.key, ...tenant };
   const last = useLoad((signal) => get(withQuery('/v1/notifications', { ...all, limit: FEW }), signal), [page.path, tenant]);
   return html`<${Loaded} of=${last}>${({ notifications, next }) => (notifications.length === 0 ? html`<${Empty} text="Nothing has been sent yet." command=${`bellcast notify ${page.key} "Hello"`} />` : html`
-    <ul class="rows-of inbox">${notifications.map((one) => html`<li key=${one.id}><a class="plain" href=${inTenant(page, path`/notifications/${one.id}`, one)} dir="auto">${one.title}</a><span class="muted">${inboxState(one)}</span><${Time} at=${one.created_at} />
+    <ul class="rows-of inbox">${notifications.map((one) => html`<li key=${one.id}><a class="plain" href=${inTenant(page, path`/notifications/${one.id}`, one)} dir="auto">${one.title}</a><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} />
       <a class="button small" href=${withQuery(page.path, { ...tenant, notification: one.id })} aria-label=${`Why? ${one.title}`}>Why?</a></li>`)}</ul>
     ${next && html`<a href=${withQuery(page.url('/notifications'), all)}>All notifications</a>`}`)}<//>`;
 }
