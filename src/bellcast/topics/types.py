@@ -122,13 +122,10 @@ def address_errors(draft: EventDraft) -> validation.FieldErrors:
 
 def events(draft: EventDraft, tenant: str) -> list[LiveEvent]:
     """Return one event for each topic, or one for the recipient."""
-    if draft.recipient is not None:
-        return [
-            LiveEvent(tenant, draft.name, draft.data, recipient=draft.recipient, sender=draft.sender, keep=draft.keep)
-        ]
-    topics = dict.fromkeys([draft.topic] if draft.topic is not None else draft.topics or ())
+    topics = [draft.topic] if draft.topics is None else list(dict.fromkeys(draft.topics))
     return [
-        LiveEvent(tenant, draft.name, draft.data, topic=topic, sender=draft.sender, keep=draft.keep) for topic in topics
+        LiveEvent(tenant, draft.name, draft.data, topic, draft.recipient, sender=draft.sender, keep=draft.keep)
+        for topic in topics
     ]
 
 

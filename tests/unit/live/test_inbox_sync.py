@@ -108,11 +108,11 @@ async def test_announcement_is_published_while_the_state_of_another_process_is_u
     connect(process.hub)
     process.hub.members.note("other")
     process.hub.groups.mark_suspect([inbox_stream("", "alice")])
-    assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == {"alice"}
+    assert process.hub.groups.is_followed_elsewhere(inbox_stream("", "alice"))
     await process.announce()
     assert process.broker.published == [added(1)]
     process.hub.members.receive(NodeLeft("other"))
-    assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == set()
+    assert not process.hub.groups.is_followed_elsewhere(inbox_stream("", "alice"))
 
 
 async def test_announcement_that_another_process_added_is_read_from_the_store() -> None:

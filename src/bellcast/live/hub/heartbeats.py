@@ -61,9 +61,7 @@ class HeartbeatWheel:
     def schedule(self, connection: Connection) -> None:
         """Schedule the next check: a full interval after the last write, or at the session's expiry."""
         tick = connection.owner.tick
-        ticks = connection.last_sent_tick + TICKS_PER_INTERVAL - tick
-        if connection.dialect.protocol in self._silence_limits:
-            ticks = min(ticks, *self._silence_limit(connection))
+        ticks = min(connection.last_sent_tick + TICKS_PER_INTERVAL - tick, *self._silence_limit(connection))
         ends = connection.principal.expires_at
         if ends is not None:
             ticks = min(ticks, self._ticks_until(ends))

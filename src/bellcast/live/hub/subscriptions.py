@@ -3,7 +3,7 @@
 The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
 
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -135,12 +135,6 @@ class Subscriptions(Struct, eq=False):
             if tenant in (EVERY_TENANT, owner):
                 found.setdefault(owner, set()).update((name,) if kind == "inbox" else self._recipients_of(name))
         return [(owner, sorted(keys)) for owner, keys in sorted(found.items()) if keys]
-
-    def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
-        """Return the recipients whose inbox, which this node follows, another node follows, directly or through a topic that
-        carries it. Followers of the last 50 ms may be missing (`members.BATCH_MS`)."""
-        inboxes = inbox_stream(tenant, "")
-        return {one for one in recipients if self.groups.is_followed_elsewhere(Stream(inboxes + one))}
 
     def _recipients_of(self, topic: str) -> list[str]:
         """Return the recipients of the inboxes that a topic carries."""

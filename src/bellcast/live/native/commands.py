@@ -1,7 +1,7 @@
 """Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -121,8 +121,6 @@ class Commands:
     def knowing_members(self, principal: Principal, topics: Collection[str]) -> AbstractAsyncContextManager[None]:
         """Know the members on other nodes, of topics with presence, before a connection follows. Read missed events within:
         those of the wait for the members would be lost after it."""
-        if not topics:
-            return nullcontext()
         presence = self._live.hub.presence
         return self._live.hub.groups.observing(
             [topic_stream(principal.tenant, topic) for topic in topics if presence.tracks(topic)]

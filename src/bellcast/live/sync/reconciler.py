@@ -163,9 +163,9 @@ class Reconciler(Struct, eq=False):
         another process follows the inbox."""
         inboxes = self.hub.subscriptions
         async for batch in Sends(self.engines.db).materialize(tenant, recipients, self.engines.clock.now()):
-            elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in batch.events])
             for event in batch.events:
-                if event.inbox.recipient in elsewhere:
+                # Followers of the last 50 ms may be unknown (`members.BATCH_MS`).
+                if self.hub.groups.is_followed_elsewhere(inbox_stream(tenant, event.inbox.recipient)):
                     await self.engines.broker.publish(event)
                     continue
                 try:
