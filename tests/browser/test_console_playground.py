@@ -66,6 +66,11 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     page.get_by_role("button", name="Send", exact=True).click()
     expect(panes.filter(has_text="onerror=")).to_have_count(4)
     expect(panes.filter(has_text=re.compile(r"notification.*\+\d+ ms"))).to_have_count(4)
+    expect(page.locator(".pane .bell-row")).to_have_count(4)
+    times = page.get_by_role("list", name="Time from the send to each client").locator("b")
+    expect(times).to_have_text([re.compile(r"^\d+ ms$")] * 4)
+    stored = page.get_by_role("status").filter(has_text="Stored as").get_by_role("link")
+    expect(stored).to_have_attribute("href", re.compile("^/console/notifications/[0-9a-f-]{36}"))
     page.get_by_role("button", name="Publish").click()
     expect(panes.filter(has_text="lead.assigned")).to_have_count(4)
     panes.filter(has_text="EventSource").locator("summary").first.click()
@@ -81,8 +86,14 @@ def test_form_that_sends_is_within_a_screen_of_the_first_frames_on_a_phone(page:
     page.get_by_role("button", name="Connect").click()
     panes = page.locator(".pane")
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
+    expect(page.get_by_role("region", name="SSE")).to_be_visible()
+    page.get_by_role("group", name="Client").get_by_role("button", name="Pusher").click()
     expect(page.get_by_role("button", name="protocol events")).to_be_attached()
     assert page.locator(".panes").bounding_box()["height"] < 900
+    for name in ("SSE", "WebSocket", "Socket.IO"):
+        expect(page.get_by_role("region", name=name, exact=True)).to_be_hidden()
+    expect(page.get_by_role("region", name="Pusher")).to_be_visible()
+    assert violations(page) == []
 
 
 @pytest.mark.thorough

@@ -243,6 +243,16 @@ class TestReference:
             for target in targets:
                 assert (await rest.anonymous.get(target)).status_code == 200
 
+    async def test_errors_are_listed_in_groups_with_an_index(self, rest):
+        page = (await rest.anonymous.get("/errors")).text
+        groups = ["rest", "close", "browser", "clients"]
+        assert re.findall(r'<a href="#(\w+)"', page) == re.findall(r'<h2 id="(\w+)"', page) == groups
+        lists = page.split("<h2 ")[1:]
+        assert [one.count("<li>") for one in lists] == [
+            int(count) for count in re.findall(r"<small>(\d+)</small>", page)
+        ]
+        assert all('href="/errors/invalid"' not in one for one in lists[1:])
+
     async def test_unknown_error_is_a_404(self, rest):
         assert refused(await rest.anonymous.get("/errors/nonsense"), 404, "not_found")
         assert (await rest.anonymous.get("/errors")).text.count("<li>") == len(errors.every()) + len(

@@ -32,6 +32,8 @@ ORIGINS = {
     "browser": "The browser client reports it as `error.code` of a `Refused`; the server does not send it.",
     "clients": "The clients report it; the server does not send it.",
 }
+# The groups of the page with all errors: those of requests, and the codes of each origin.
+GROUPS = {"rest": "REST", "close": "Live connections", "browser": "Browser client", "clients": "Clients and templates"}
 
 
 class ErrorText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,16 +58,21 @@ def texts() -> dict[str, dict[str, ErrorText]]:
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: responses.HTML})
 async def all_errors(request: ApiRequest) -> ASGIApp:
     """All errors as HTML."""
-    cards = [
-        (one.code, one.title, f"{one.status} {one.code}", _meaning(one))
-        for one in sorted(errors.every(), key=lambda one: (one.status, one.code))
-    ]
-    cards += [(code, one.title, _label(code, one), one.meaning) for code, one in texts()["reasons"].items()]
-    shown = "".join(
-        f'<li><a href="{_base(request)}errors/{code}">{escape(title)}</a><code>{label}</code><p>{_prose(meaning)}</p></li>'
-        for code, title, label, meaning in cards
-    )
-    return _page(request, "Errors", f'<h1>Errors</h1><ul class="errors">{shown}</ul>')
+    groups = {name: list[tuple[str, str, str, str]]() for name in GROUPS}
+    for one in sorted(errors.every(), key=lambda one: (one.status, one.code)):
+        groups["rest"].append((one.code, one.title, f"{one.status} {one.code}", _meaning(one)))
+    for code, text in texts()["reasons"].items():
+        groups[text.origin].append((code, text.title, _label(code, text), text.meaning))
+    index, lists = "", ""
+    for name, cards in groups.items():
+        title, shown = GROUPS[name], ""
+        for code, headline, label, meaning in cards:
+            link = f'<a href="{_base(request)}errors/{code}">{escape(headline)}</a>'
+            shown += f"<li>{link}<code>{label}</code><p>{_prose(meaning)}</p></li>"
+        index += f'<a href="#{name}">{title} <small>{len(cards)}</small></a>'
+        lists += f'<h2 id="{name}">{title}</h2><ul class="errors">{shown}</ul>'
+    main = f'<h1>Errors</h1><div class="indexed"><div class="index">{index}</div><div>{lists}</div></div>'
+    return _page(request, "Errors", main)
 
 
 @public_file("/errors/{code:str}", responses.HTML, NotFound, is_cached=False, any_query=False)

@@ -5,9 +5,9 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { samples } from './code-samples.js';
 import { count, parsed, secondOf } from './format.js';
 import { loadStyle } from './load.js';
-import { Card, Copy, Field, Form, Heading, Json, State } from './parts.js';
+import { Card, Copy, Field, Form, Heading, Icon, Json, State } from './parts.js';
 import { Segments } from './segments.js';
-import { ROOT, get, request, withQuery } from './server.js';
+import { ROOT, get, path, request, withQuery } from './server.js';
 import { PLAYGROUND_TOPIC } from './setup.js';
 import { DIALECTS } from './stock-clients.js';
 import { TenantField } from './tenant-field.js';
@@ -16,6 +16,8 @@ await loadStyle('playground.css');
 
 /** Frames of Pusher's protocol, which a pane hides at first. */
 const isOfProtocol = ({ event }) => /^pusher(_internal)?:/.test(event);
+/** Frames that no send causes. */
+const ASIDE = /^(ready|counts|reset|presence|preferences|error|pusher)/;
 /** Frames that arrive later after a send are not its result. */
 const MAX_LATENCY_MS = 5000;
 /** Maximum frames per pane. */
@@ -27,6 +29,13 @@ export function Playground({ page }) {
   const [target, setTarget] = useState(null);
   const [draft, setDraft] = useState({ title: 'Hello', body: '', name: 'lead.assigned', data: '{"lead": 7}' });
   const sentAt = useRef(-Infinity);
+  const [arrived, setArrived] = useState({});
+  const [shown, setShown] = useState(DIALECTS[0][0]);
+  const begin = () => {
+    sentAt.current = performance.now();
+    setArrived({});
+  };
+  const arrive = (name, latency) => setArrived((last) => (name in last ? last : { ...last, [name]: latency }));
   const connect = async ({ recipient, topic, tenant }) => {
     const granted = { recipient, topics: [topic], publish: [topic], ttl: TTL, ...(tenant && { tenant }) };
     const [{ token }, { apps }] = await Promise.all([request('POST', '/v1/tokens', granted), get(withQuery('/v1/pusher-apps', { tenant }))]);
@@ -37,15 +46,19 @@ export function Playground({ page }) {
     <section class="panel play" aria-label="Connect and send"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}>
       <${Step} number="1">Choose whom<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
       <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${TenantField} /></div><${Step} number="2">Connect<//><//>
-      <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} sentAt=${sentAt} /></section>
-    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
+      <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} begin=${begin} page=${page} /></section>
+    <${Compare} of=${arrived} /><${Segments} label="Client" options=${DIALECTS.map(([name]) => name)} value=${shown} choose=${setShown} />
+    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} arrive=${arrive} isShown=${one[0] === shown} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
 }
 
 /** The heading of a step. */
 const Step = ({ number, children }) => html`<h2 class="play-step"><span>${number}</span>${children}</h2>`;
 
+/** How long the last send took to each client, as bars of the longest time. */
+const Compare = ({ of }) => html`<ul class="compare" aria-label="Time from the send to each client">${DIALECTS.map(([name, kind]) => html`<li key=${name}><span class=${`dialect ${kind}`}>${name}</span> <b>${name in of ? `${of[name]} ms` : '–'}</b><i class=${kind} style=${{ width: `${100 * (of[name] ?? 0) / Math.max(1, ...Object.values(of))}%` }}></i></li>`)}</ul>`;
+
 /** A connection's frames, newest first, with the time since the last send; empty before there is a target. */
-function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt }) {
+function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt, arrive, isShown }) {
   const [word, setWord] = useState('waiting');
   const [frames, setFrames] = useState([]);
   const [isWhole, setWhole] = useState(false);
@@ -56,7 +69,10 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
     const show = (next) => isOpen && setWord(next);
     const receive = (event, data) => {
       number.current += 1;
-      if (isOpen) setFrames((last) => [{ id: number.current, event, data, at: new Date(), latency: Math.round(performance.now() - sentAt.current) }, ...last].slice(0, MAX_FRAMES));
+      const latency = Math.round(performance.now() - sentAt.current);
+      if (!isOpen) return;
+      if (latency < MAX_LATENCY_MS && !ASIDE.test(event)) arrive(name, latency);
+      setFrames((last) => [{ id: number.current, event, data, at: new Date(), latency }, ...last].slice(0, MAX_FRAMES));
     };
     const failed = (text) => {
       show('error');
@@ -74,30 +90,33 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
   }, []);
   const hidden = frames.filter(isOfProtocol).length;
   const coming = [[expected[0], 'after you connect'], [expected[1], 'after you send'], [expected[2] ?? event, 'after you publish']];
-  return html`<section class="panel pane" aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
+  return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
     <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, when]) => html`<li key=${when} class="coming"><b>${frame}</b><small class="muted">${when}</small></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
       ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }
 
-/** A frame on two lines, which expands to its full data. */
+/** A frame on two lines, which expands to its full data. A notification is shown as the bell shows it. */
 function Frame({ event, data, at, latency }) {
   const time = html`<small class="muted">${latency < MAX_LATENCY_MS ? `+${latency} ms` : secondOf(at)}</small>`;
+  // Socket.IO has a list of values, and Pusher the notification itself.
+  const [first] = [data].flat(), item = /^notification\b/.test(event) && (first?.notification ?? first);
+  if (item?.title) return html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${item.title}</b>${item.body && html`<p dir="auto">${item.body}</p>`}</div></div><details><summary><b>${event}</b> ${time}</summary><${Json} of=${data} /></details>`;
   return data === undefined ? html`<b>${event}</b> ${time}` : html`<details><summary><b>${event}</b><code>${time} ${typeof data === 'string' ? data : JSON.stringify(data)}</code></summary><${Json} of=${data} /></details>`;
 }
 
-/** Two forms that send once the recipient is connected; `type` receives what is typed, and `sentAt` when it was sent. */
-function Composer({ recipient, topic, tenant, isReady, type, sentAt }) {
+/** Two forms that send once the recipient is connected; `type` receives what is typed, and `begin` is called before a send. */
+function Composer({ recipient, topic, tenant, isReady, type, begin, page }) {
   const inTenant = tenant && { tenant };
   const [sent, setSent] = useState('');
-  const post = (path, body) => {
-    sentAt.current = performance.now();
-    return request('POST', path, { ...body, ...inTenant });
+  const post = (address, body) => {
+    begin();
+    return request('POST', address, { ...body, ...inTenant });
   };
   const notify = async ({ title, body }) => {
     const { notifications } = await post('/v1/notifications', { to: recipient, title, ...(body && { body }) });
-    setSent(`Stored as ${notifications[0].id}.`);
+    setSent(notifications[0].id);
   };
-  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="3">Send, and compare what arrives<//><p role="status" class="muted">${sent || (!isReady && 'Possible once you are connected.')}</p></div>
+  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="3">Send, and compare what arrives<//><p role="status" class="muted">${sent ? html`Stored as <a href=${withQuery(page.url(path`/notifications/${sent}`), { tenant })}>${sent}</a>` : !isReady && 'Possible once you are connected.'}</p></div>
     <${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" placeholder="none" /><//>
     <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//></fieldset>`;
 }
