@@ -135,6 +135,37 @@ def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..
     assert area["bottom"] - box["bottom"] == pytest.approx(0, abs=1)
 
 
+def test_outlier_leaves_the_other_numbers_of_a_chart_visible_and_a_time_is_read_in_all(
+    open_console: Callable[..., Page],
+) -> None:
+    page = open_console("/account")
+    step = 900_000
+    latest = time.time_ns() // 1_000_000 // step * step
+
+    def answer(route: Route) -> None:
+        metrics = parse_qs(urlsplit(route.request.url).query)["metrics"][0].split(",")
+        numbers = {"sends": [100] * 191 + [5000], "deliveries": [20] * 96 + [30] * 96}
+        points = [
+            [latest - (191 - index) * step, *(numbers.get(one, [0] * 192)[index] for one in metrics)]
+            for index in range(192)
+        ]
+        route.fulfill(json={"step": "15m", "metrics": metrics, "points": points})
+
+    page.route("**/v1/stats/series*", answer)
+    page.goto("/console/?range=24h")
+    sends, deliveries = (page.locator(".chart").filter(has_text=title) for title in ("Sends", "Deliveries"))
+    expect(sends.locator(".peak")).to_have_text("▲ 5,000")
+    expect(deliveries.locator(".peak")).to_have_text("max 30")
+    box = sends.get_by_role("img").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    expect(sends.locator(".axis b")).to_have_text(re.compile(r"^\d\d:\d\d · 100 · 100 before$"))
+    expect(deliveries.locator(".axis b")).to_have_text(re.compile(r"^\d\d:\d\d · 30 · 20 before$"))
+    expect(deliveries.locator(".cursor")).to_be_attached()
+    page.mouse.move(2, 2)
+    expect(page.locator(".cursor")).to_have_count(0)
+
+
 @pytest.mark.thorough
 def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")

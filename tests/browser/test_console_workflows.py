@@ -99,11 +99,12 @@ def test_overview_shows_the_most_important_rows_and_then_the_others(open_console
     expect(page.locator(".briefing li")).to_have_count(sum(map(int, counts)))
     expect(page.locator(".briefing li.info")).to_have_count(1)  # simulated messages are counted too
     note = rows.first.locator(".note").bounding_box()
-    assert note["y"] > rows.first.get_by_role("link").bounding_box()["y"]
+    assert note["y"] > rows.first.locator(".row-link").bounding_box()["y"]
+    expect(rows.first.get_by_role("link", name="Retry 10…")).to_have_css("opacity", "1")  # without a pointer above it
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     wait_loaded(page)
     # At the same moment: charts that are still drawn move what is below them.
-    gap = """() => document.querySelector('.overview-numbers .panel').getBoundingClientRect().top
+    gap = """() => document.querySelector('.overview-charts + .panel').getBoundingClientRect().top
       - document.querySelector('.overview-charts').getBoundingClientRect().bottom"""
     assert page.evaluate(gap) <= 16  # no hole between them
 

@@ -2,7 +2,7 @@
  * Charts of the Overview: a time range compared with the previous one, each with its numbers as a table. A selected range opens the list behind
  * the numbers.
  */
-import { html, useState } from './html.js';
+import { html, signal, useState } from './html.js';
 import { dayOf, dayTime, duration, hourOf } from './format.js';
 import { Loaded, useLoad } from './load.js';
 import { Empty } from './parts.js';
@@ -18,6 +18,11 @@ const HEIGHT = 72;
 const LEAST_MS = 100;
 /** A shorter drag is a click. */
 const MIN_DRAG_PX = 4;
+/** A highest value of more than this many times the usual ones would flatten all others. Below MANY, it does not. */
+const OUTLIER = 3, USUAL = 0.98, MANY = 9;
+
+/** The time under the pointer, in all charts. */
+const pointedAt = signal(null);
 
 // Each range is compared with the one before it. `name` follows "Last".
 const RANGES = {
@@ -144,33 +149,33 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   const [newer, other] = [today, before].map((part) => (part.length === 0 ? '–' : one.show(one.headline(part.map(([, value]) => value)))));
   // The average of the current interval is that of a part of it.
   const headline = current === undefined ? newer : one.show(current);
-  const top = highest([...today, ...before].map(([, value]) => value));
+  const values = points.map(([, value]) => value).sort((first, second) => first - second), top = highest(values);
+  const usual = values[Math.floor(values.length * USUAL) - 1], isCut = usual > MANY && top > OUTLIER * usual, peak = isCut ? usual : top;
   // A flat line at zero is at the bottom. A duration is charted up to a round number above its highest value.
-  const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(top || 1));
-  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(top / step) + 1) * step) : top || 1;
-  const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - value / scale * (HEIGHT - 4) - 2];
+  const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(peak || 1));
+  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(peak / step) + 1) * step) : peak || 1;
+  const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - Math.min(value / scale, 1) * (HEIGHT - 4) - 2];
   // The current interval has not ended: a fall to it would be taken for one of the numbers.
   const ended = today.filter(([at]) => at < end - stepMs);
-  const [pointed, setPointed] = useState(null);
+  const pointed = pointedAt.value && today.find(([at]) => at === pointedAt.value);
   const between = ({ anchor, focus }) => [begin + Math.min(anchor, focus) * stepMs, begin + (Math.max(anchor, focus) + 1) * stepMs];
   const { selection, intervalAt, drag, attributes } = useSelection(last, open && ((first, end_) => open(begin + first * stepMs, begin + (end_ + 1) * stepMs)), (part) => Math.round(part * last));
   const point = (event) => {
-    const at = begin + intervalAt(event) * stepMs;
-    if (today.length > 0) setPointed(today.reduce((best, other_) => (Math.abs(other_[0] - at) < Math.abs(best[0] - at) ? other_ : best)));
+    pointedAt.value = begin + intervalAt(event) * stepMs;
     if (open) drag(event);
   };
   const selected = selection.isShown && between(selection).map(dayTime).join(' to ');
-  const readout = selected || (pointed ? `${when(pointed[0])}: ${one.show(pointed[1])}` : before.length === 0 ? about : `${about} · ${other} before`);
-  const [cursor] = pointed ? place(pointed) : [];
+  const readout = selected || (before.length === 0 ? about : `${about} · ${other} before`);
+  const [cursor] = pointed ? place(pointed) : [], earlier = pointed && before.find(([at]) => at === pointed[0]);
   const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
   return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
-    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true">${isDuration ? '0 to' : 'max'} ${one.show(isDuration ? scale : top)}</span>`}</div>
-    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setPointed(null)} ...${open && attributes}>
+    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true">${isCut ? '▲' : isDuration ? '0 to' : 'max'} ${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
+    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => { pointedAt.value = null; }} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
       <path class="before" d=${line(before, place, stepMs)} />${one.headline !== newest && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />
       ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>
     <p class="hidden" role="status">${selected && `${selected}. Enter opens it.`}</p>
-    <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(begin + Math.round(part * last) * stepMs)}</span>`)}</p>
+    <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(begin + Math.round(part * last) * stepMs)}</span>`)}${pointed && html`<b style=${{ left: `${cursor / WIDTH * 100}%`, translate: `${-cursor / WIDTH * 100}%` }}>${when(pointed[0])} · ${one.show(pointed[1])}${earlier && html`<small> · ${one.show(earlier[1])} before</small>`}</b>`}</p>
     <${Table} one=${one} today=${today} before=${before} when=${when} /></section>`;
 }
 

@@ -6,7 +6,7 @@ import { html, useState } from './html.js';
 import { count, number, toneOf } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { SetUpProvider, failureOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Dialect, dialectOf, Empty, Heading, Icon, Time } from './parts.js';
+import { Card, Heading, Icon, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
@@ -118,10 +118,7 @@ export function Overview({ page }) {
     <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} page=${page} reason=${reason} rows=${rows} isNew=${isNew} />`}<//>`}<//></section>
     ${isNew ? page.mayOpen('/setup') && html`<${NewServer} page=${page} />` : html`
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} connections=${connectionsIn(stats.value)} /></div>
-    <div class="overview-numbers"><${Loaded} of=${stats}>${(value) => html`<${Card} title="Connections">${value.connections.length === 0
-    ? html`<${Empty} text="No page is connected. Connections appear here by protocol." command=${'<bellcast-bell server="…" token="…"></bellcast-bell>'} />`
-    : html`<ul class="shares">${value.connections.map((one) => html`<li key=${`${one.protocol}${one.transport}`} class=${dialectOf(one)}><${Dialect} of=${one} /><progress aria-hidden="true" max=${connectionsIn(value)} value=${one.count} /><b>${number(one.count)}</b></li>`)}</ul>`}<//>
-      <${Card} title="Stored"><${StoredRows} page=${page} of=${value} /><//>`}<//></div>`}<//>`;
+    <${Loaded} of=${stats}>${(value) => html`<${Card} title="Stored"><${StoredRows} page=${page} of=${value} /><//>`}<//>`}<//>`;
 }
 
 /** What a server that has sent nothing needs first. */
