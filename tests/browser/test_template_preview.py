@@ -98,6 +98,7 @@ def test_test_message_suggests_the_recipients_of_the_last_sends(
     expect(page.frame_locator("iframe").get_by_text("Hello Ann Lind")).to_be_visible()
     options = page.locator("#template-recipients option")
     assert options.evaluate_all("options => options.map((one) => one.value)") == ["alice"]
+    page.get_by_role("button", name="Test…").click()
     assert page.get_by_label("To recipient").get_attribute("list") == "template-recipients"
     assert violations(page) == []
 

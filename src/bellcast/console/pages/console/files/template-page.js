@@ -2,12 +2,13 @@
  * A template as its recipients see it, by channel, language and version, with its versions and a test message.
  */
 import { Uses, Yaml } from './definition.js';
+import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { parsed } from './format.js';
 import { html, useMemo, useState } from './html.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Field, Form, Heading, Opening, State } from './parts.js';
+import { Card, Confirm, Field, Form, Heading, Icon, Opening, Popup, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, tenantOf } from './router.js';
 import { Segments } from './segments.js';
@@ -32,14 +33,14 @@ export function Template({ page }) {
       await request('DELETE', url());
       go(withQuery(page.url('/templates'), tenant));
     };
-    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} />${isOwn && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<span class="acting"><${Popup} label=${`More for ${one.key}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options"><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} /></div>`}<//></span>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;
   }}<//>`;
 }
 
-/** The preview of a version, beside all versions and a test message. Without the right to change it, the preview is the e-mail of the current version. */
+/** The preview of a version, beside all versions. Without the right to change it, the preview is the e-mail of the current version. */
 function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const [version, setVersion] = useState(null);
   const earlier = useLoad(async (signal) => (version && version !== one.version ? get(url('', { version }), signal) : null), [version, one.version]);
@@ -54,19 +55,18 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const preview = usePreview({ path: url, values, shown, locale, recipient, mayRender: mayChange });
   // Keys that the server masks belong to no recipient.
   const recipients = [...new Set(shown.samples.map((one) => one.recipient))].filter((key) => key && !key.includes('•'));
+  const tools = html`<${Segments} label="Channel" options=${channels.map((name) => [name, CHANNELS[name]])} value=${channel} choose=${setChannel} />${languages.length > 1 && html`<${Segments} label="Language" options=${languages.map((name) => [name, name || 'Default', languageName(name)])} value=${locale} choose=${setLocale} />`}`;
+  const tested = mayChange ? PARTS.filter((name) => name !== 'inbox' && one[name]) : [];
+  const more = html`<${Field} label="As this recipient sees it" placeholder="Key of a recipient" list="template-recipients" autocomplete="off" spellcheck=${false} defaultValue=${recipient} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`;
   return html`<div class="template-page"><datalist id="template-recipients">${recipients.map((key) => html`<option key=${key} value=${key} />`)}</datalist><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
-      <div class="parts-bar"><${Segments} label="Channel" options=${channels.map((name) => [name, CHANNELS[name]])} value=${channel} choose=${setChannel} />${languages.length > 1 && html`<${Segments} label="Language" options=${languages.map((name) => [name, name || 'Default', languageName(name)])} value=${locale} choose=${setLocale} />`}
-        ${mayChange && html`<input class="as-recipient" aria-label="As this recipient sees it" placeholder="As a recipient: key" list="template-recipients" autocomplete="off" spellcheck=${false} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`}</div>
-      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key }} /></section>
-    <div>${mayChange && html`<${Test} ...${{ page, one, url, tenant, shown }} />`}<${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div></div>`;
+      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…"><${Test} ...${{ page, channels: tested, url, tenant, shown }} /><//>` }} /></section>
+    <${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
-function Test({ page, one, url, tenant, shown: { data } }) {
+function Test({ page, channels, url, tenant, shown: { data } }) {
   const [message, setMessage] = useState(null);
-  const channels = PARTS.filter((name) => name !== 'inbox' && one[name]);
-  if (channels.length === 0) return html`<${Card} title="Test message"><p class="muted">The template is for the inbox only.</p><//>`;
-  return html`<${Card} title="Test message"><${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
+  return html`<${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
       <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
-    <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
+    <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p>`;
 }

@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { count, relativeTime } from './format.js';
 import { loadStyle, useLoad } from './load.js';
-import { Icon } from './parts.js';
+import { Icon, Popup } from './parts.js';
 import { sampleOf, unmasked } from './sample-data.js';
 import { Segments } from './segments.js';
 import { ROOT, request, withQuery } from './server.js';
@@ -63,6 +63,8 @@ export function usePreview({ path, values, shown: { data, isReady }, locale, rec
 }
 
 const DEVICES = [['desktop', 'Desktop'], ['phone', 'Phone'], ['text', 'Text']];
+/** The width of the page up to which the preview begins with a phone. */
+const PHONE_PX = 640;
 /** Pixels of a mail program's window, and of a phone with its frame. */
 const DEVICE_WIDTHS = { desktop: 700, phone: 391 };
 
@@ -88,9 +90,9 @@ const SCHEMES = [['light', 'Light'], ['dark', 'Dark'], ['inverted', 'Inverted']]
 /** Whether the base layout has no dark card around an e-mail. */
 const staysLight = (source) => source.includes('class="bc-card"') && !source.includes('.bc-card{');
 
-/** A template as its recipients see it, in one channel, with the data that is `shown`. Operators that only read see the e-mail of the `published` template. */
-export function Preview({ channel, locale, preview, problems: known, path, shown, isOpen, embedded, tenant, template, published = null }) {
-  const [device, setDevice] = useState('desktop');
+/** A template as its recipients see it, in one channel, with the data that is `shown`. Operators that only read see the e-mail of the `published` template. `tools` begin its bar, `end` is at its end, and `more` is in the menu there. */
+export function Preview({ channel, locale, preview, problems: known, path, shown, isOpen, embedded, tenant, template, published = null, tools, more, end }) {
+  const [device, setDevice] = useState(innerWidth <= PHONE_PX ? 'phone' : 'desktop');
   const [look, setLook] = useState({ scheme: 'light', images: 'off' });
   const { parts, wanted } = preview;
   const problems = [...new Map([...known, ...preview.problems].map((one) => [`${one.field} ${one.message}`, one])).values()];
@@ -102,10 +104,11 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
   useEffect(() => { if (channel === 'email' && part?.html && isOpen) form.current?.submit(); }, [wanted, channel, device === 'text', isOpen, look]);
   if (!isOpen) return null;
   const isDark = look.scheme === 'dark' || look.scheme === 'inverted';
+  const images = channel === 'email' && device !== 'text' && html`<label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Load images</label>`;
   return html`<aside class="preview" aria-label="Preview">
-    <div class="preview-bar"><h2>Preview</h2>${channel === 'email' && html`<${Segments} label="Device" options=${DEVICES.slice(0, published ? 2 : 3)} value=${device} choose=${setDevice} />
-      ${device !== 'text' && html`<${Segments} label="Color scheme" options=${SCHEMES} value=${look.scheme} choose=${(scheme) => setLook({ ...look, scheme })} />
-      <label class="toggle"><input type="checkbox" checked=${look.images === 'on'} onChange=${(event) => setLook({ ...look, images: event.currentTarget.checked ? 'on' : 'off' })} /> Load images</label>`}`}</div>
+    <div class="preview-bar"><h2>Preview</h2>${tools}${channel === 'email' && html`<${Segments} label="Device" options=${DEVICES.slice(0, published ? 2 : 3)} value=${device} choose=${setDevice} />
+      ${device !== 'text' && html`<${Segments} label="Color scheme" options=${SCHEMES} value=${look.scheme} choose=${(scheme) => setLook({ ...look, scheme })} />`}`}
+      ${more || end ? html`<div class="bar-end acting">${end}${more && html`<${Popup} label="More for the preview" button=${html`<${Icon} name="more" />`}>${() => html`<div class="preview-more">${images}${more}</div>`}<//>`}</div>` : images}</div>
     ${problems.length > 0 && html`<div role="status" aria-label="Problems"><ul class="problems">${problems.slice(0, 8).map((one) => html`<li key=${one.field + one.message}><${Icon} name="failures" /> <span>${one.field && html`<code>${one.field}</code> `}${one.message}</span></li>`)}</ul></div>`}
     ${parts?.missing?.length > 0 && html`<p class="note warn"><${Icon} name="failures" /> Without a value: ${parts.missing.join(', ')}. A send would be refused.</p>`}
     ${(parts?.warnings ?? []).map((one) => html`<p key=${one} class="note warn"><${Icon} name="failures" /> ${one}</p>`)}
