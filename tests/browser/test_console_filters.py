@@ -72,6 +72,26 @@ def test_filters_of_a_view_are_chips_only_with_others(open_console: Callable[...
     expect(view).to_have_attribute("aria-pressed", "false")
 
 
+def test_recipients_and_tenants_are_found_by_name(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/t-71", {"name": "Northern Lights"})
+    owner.send("PUT", "/v1/recipients/r-4711?tenant=t-71", {"name": "Nora Nordin"})
+    page = open_console("/messages")
+    page.locator("button.tenant").click()
+    page.get_by_label("Find a tenant").fill("north")
+    expect(page.locator(".tenants .option")).to_have_text(["NLNorthern Lightst-71"])
+    assert violations(page) == []
+    page.get_by_label("Find a tenant").press("Enter")
+    expect(page).to_have_url(re.compile("tenant=t-71"))
+    expect(page.locator("button.tenant")).to_have_text("NLTenant: Northern Lights")
+    page.get_by_role("button", name="Add a filter").click()
+    page.get_by_role("button", name="Recipient", exact=True).click()
+    page.get_by_label("Recipient", exact=True).fill("nordin")
+    option = page.get_by_role("button", name="Nora Nordin r-4711")
+    assert violations(page) == []
+    option.click()
+    expect(used_filter(page, "Recipient", "r-4711")).to_be_visible()
+
+
 def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/messages")
     add_filter(page, "Workflow", "mailing")

@@ -88,7 +88,8 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     expect(today).not_to_contain_text("at least")
     page.locator(".numbers").get_by_role("link", name="1 recipient", exact=True).click()
     expect(page).to_have_url(re.compile(r"/recipients\?tenant=maple$"))
-    expect(page.locator(".row-link")).to_have_text(["tessa"])
+    expect(page.locator(".row-link")).to_have_text(["Tessa of maple"])
+    expect(page.locator(".preview")).to_have_text(["tessa"])
 
 
 def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Page], owner: Console) -> None:
@@ -149,7 +150,7 @@ def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     page = open_console("/notifications?recipient=tessa")
     expect(page.get_by_text("The recipient was searched without a tenant")).to_be_visible()
     page.locator("button.tenant").click()
-    expect(page.get_by_role("button", name="maple", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Maple maple", exact=True)).to_be_visible()
     page.keyboard.press("Escape")
     choose_tenant(page, "larch")
     expect(page.get_by_role("link", name="Hello")).to_be_visible()

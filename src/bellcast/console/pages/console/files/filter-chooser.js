@@ -3,6 +3,7 @@
  */
 import { MAX_SUGGESTED, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { html, useEffect, useSignal } from './html.js';
+import { Avatar } from './parts.js';
 import { Option } from './shell.js';
 
 /** The icons of filters, by their names; the others have that of their list. */
@@ -28,9 +29,10 @@ export function Chooser({ filters, initial = null, rows, apply }) {
       abort.abort();
     };
   }, [filter, typed]);
+  const names = Object.fromEntries(suggested.value.map(({ key, name }) => [key, name])), nameOf = (one) => names[one] || wordOf(filter, one);
   const matches = (value) => value.toLowerCase().includes(typed.toLowerCase());
   const own = filter && !filter.options ? rows.map((one) => (filter.of ?? ((row) => row[filter.name]))(one)).flat().filter((one) => typeof one === 'string' && one) : [];
-  const values = filter ? (filter.options ?? [...new Set([...own, ...suggested.value])].sort()).filter((one) => matches(wordOf(filter, one)) && one !== typed) : [];
+  const values = filter ? (filter.options ?? [...new Set([...own, ...Object.keys(names)])].sort()).filter((one) => one !== typed && (matches(wordOf(filter, one)) || matches(nameOf(one)) || one in names)) : [];
   // The first option is the one that Enter chooses.
   const options = filter ? [...(typed && (!filter.options || filter.options.includes(typed)) ? [typed] : []), ...values].slice(0, MAX_SUGGESTED) : filters.filter(({ label }) => matches(label));
   const choose = (one) => {
@@ -53,6 +55,6 @@ export function Chooser({ filters, initial = null, rows, apply }) {
     event.preventDefault();
     choose(options[0]);
   }}><input aria-label=${filter?.label ?? 'Filter by'} placeholder=${filter ? `${beginOf(filter)} …` : 'Filter by …'} autocomplete="off" value=${text.value} ref=${(one) => one?.focus()} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
-    <div class="options">${options.map((one) => html`<${Option} key=${one.name ?? one} icon=${!filter && (ICONS[one.name] ?? `${one.name}s`)} choose=${() => choose(one)}>${filter ? wordOf(filter, one) : one.label}<//>`)}
+    <div class="options">${options.map((one) => (filter ? html`<button key=${one} type="button" class="option" onClick=${() => choose(one)}>${filter.name === 'recipient' && html`<${Avatar} of=${one} name=${nameOf(one)} />`}<span>${nameOf(one)}</span>${names[one] && names[one] !== one && html`<small>${one}</small>`}</button>` : html`<${Option} key=${one.name} icon=${ICONS[one.name] ?? `${one.name}s`} choose=${() => choose(one)}>${one.label}<//>`))}
     ${filter && options.length === 0 && html`<p class="muted">Type a value.</p>`}</div></div>`;
 }

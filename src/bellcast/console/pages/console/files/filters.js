@@ -6,7 +6,7 @@ import { timeSpan } from './format.js';
 import { Field, Form, Icon, Popup } from './parts.js';
 import { setQuery, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
-import { remember, remembered } from './session.js';
+import { me, remember, remembered } from './session.js';
 
 /** Maximum values that are suggested. */
 export const MAX_SUGGESTED = 20;
@@ -23,11 +23,11 @@ export const CREATED = { ...RANGE, label: 'Created' };
 /** The search in a list of objects. */
 export const KEY = { name: 'text', label: 'Key contains', isSearch: true };
 export const CHANNEL = { name: 'channel', label: 'Channel', options: ['email', 'sms', 'push', 'chat'] };
-const keysOf = (path, rows, parameter) => async (text, signal) => (await get(withQuery(path, { tenant: shownTenant() || '*', limit: MAX_SUGGESTED, ...(parameter && { [parameter]: text }) }), signal))[rows].map((one) => one.key);
-export const RECIPIENT = { name: 'recipient', label: 'Recipient', suggest: keysOf('/v1/recipients', 'recipients', 'search') };
-export const WORKFLOW = { name: 'workflow', label: 'Workflow', suggest: keysOf('/v1/workflows', 'workflows', 'text') };
-export const PROVIDER = { name: 'provider', label: 'Provider', suggest: keysOf('/v1/providers', 'providers') };
-export const TYPE = { name: 'type', label: 'Type', suggest: keysOf('/v1/types', 'types', 'text') };
+const rowsOf = (path, rows, parameter) => async (text, signal) => (await get(withQuery(path, { tenant: shownTenant() || '*', limit: MAX_SUGGESTED, ...(parameter && { [parameter]: text }) }), signal))[rows];
+export const RECIPIENT = { name: 'recipient', label: 'Recipient', suggest: (...typed) => rowsOf('/v1/recipients', 'recipients', me.value.role === 'viewer' ? 'search' : 'text')(...typed) };
+export const WORKFLOW = { name: 'workflow', label: 'Workflow', suggest: rowsOf('/v1/workflows', 'workflows', 'text') };
+export const PROVIDER = { name: 'provider', label: 'Provider', suggest: rowsOf('/v1/providers', 'providers') };
+export const TYPE = { name: 'type', label: 'Type', suggest: rowsOf('/v1/types', 'types', 'text') };
 
 /** The range in the URL's `from` and `to`, as set by a chart; null if there is none. */
 export function chosenRange(query) {

@@ -50,7 +50,7 @@ export const recipients = {
   },
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} />`, of: (one) => one.key, text: (one) => one.name },
+    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name || one.key} />`, of: (one) => one.name || one.key, text: (one) => one.name && one.key },
     { name: 'E-mail', of: (one) => one.email, width: '14rem' },
     { name: 'Language', of: (one) => one.locale, width: '5rem' },
     { name: 'Unread', kind: 'number', of: (one) => number(one.unread), share: (one) => one.unread, width: '7.5rem' },

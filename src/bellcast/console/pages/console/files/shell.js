@@ -3,19 +3,18 @@
  */
 import { html, signal, useEffect, useRef, useState } from './html.js';
 import { hourOf, isBrowserUtc, number, zone } from './format.js';
-import { openLoads, refresh, refreshes } from './load.js';
+import { Loaded, openLoads, refresh, refreshes, useLoad } from './load.js';
 import { Avatar, Icon, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
 import { ROOT, get, whenReached, withQuery } from './server.js';
 import { THEMES, me, remember, remembered, setTheme, theme } from './session.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** The counts of the menu are read again after this time. */
 const COUNTS_MS = 30_000;
 const DAY_MS = 86_400_000;
-/** Tenants in the switcher: as many as one response can contain. */
-const MAX_TENANTS = 200;
 /** What the mark gets for the tab icon. */
 const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
@@ -135,9 +134,8 @@ function useTabIcon() {
 
 /** Choose the tenant of all pages. */
 function TenantSwitcher() {
-  const tenants = useRef(null);
-  const shown = shownTenant();
-  const label = shown || (me.value.tenants?.length === 1 ? me.value.tenants[0] : 'All tenants');
+  const shown = shownTenant(), tenant = shown || (me.value.tenants?.length === 1 && me.value.tenants[0]);
+  useLoad(() => readTenantNames([tenant]), [tenant]);
   const choose = (close, key) => {
     close();
     // An object belongs to one tenant, so its list is shown instead.
@@ -149,36 +147,14 @@ function TenantSwitcher() {
     else url.searchParams.delete('tenant');
     leave(url);
   };
-  return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" label="Whose rows are shown" button=${html`<span class="avatar tone-0" aria-hidden="true"><${Icon} name="tenants" /></span><span class="name"><span class="hidden">Tenant: </span>${label}</span><${Icon} name="chevron" />`}>
-    ${(close) => html`<${TenantList} known=${tenants} shown=${shown} choose=${(key) => choose(close, key)} />`}<//>`;
+  return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" label="Whose rows are shown" button=${html`<${Avatar} ...${tenant ? { of: tenant, name: tenantName(tenant) } : { of: '', icon: 'tenants' }} /><span class="name"><span class="hidden">Tenant: </span>${tenant ? tenantName(tenant) : 'All tenants'}</span><${Icon} name="chevron" />`}>
+    ${(close) => html`<${TenantMenu} shown=${shown} choose=${(key) => choose(close, key)} />`}<//>`;
 }
 
-function TenantList({ known, shown, choose }) {
-  const found = useRef(signal(known.current ?? me.value.tenants ?? [])).current;
-  const text = useRef(signal('')).current;
-  useEffect(() => {
-    const abort = new AbortController();
-    const read = async () => {
-      try {
-        const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS, prefix: text.value }), abort.signal);
-        found.value = tenants.map((one) => one.key);
-        if (!text.value) known.current = found.value;
-      } catch {
-        // The tenants that are known remain.
-      }
-    };
-    if (!me.value.tenants) read();
-    return () => abort.abort();
-  }, [text.value]);
-  const typed = text.value.trim();
-  const keys = found.value.filter((key) => key.startsWith(typed));
-  return html`<form onSubmit=${(event) => {
-    event.preventDefault();
-    if (typed) choose(keys[0] ?? typed);
-  }}><input aria-label="Find a tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
-    <div class="options">${!typed && html`<${Option} isChosen=${shown === ''} choose=${() => choose('')}>All tenants<//>`}
-    ${keys.map((key) => html`<${Option} key=${key} isChosen=${key === shown} choose=${() => choose(key)}>${key}<//>`)}
-    ${typed && keys.length === 0 && html`<p class="muted">No tenant begins with this.</p>`}</div>`;
+/** The menu of tenants, of which the module is loaded when it is opened. */
+function TenantMenu(props) {
+  const found = useLoad(() => import('./tenant-menu.js'), []);
+  return html`<${Loaded} of=${found}>${({ TenantList }) => html`<${TenantList} ...${props} />`}<//>`;
 }
 
 /** One of several values to choose from. */

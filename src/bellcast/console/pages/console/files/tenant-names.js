@@ -9,14 +9,20 @@ const MAX_TENANTS = 200;
 /** By key; null without a name. */
 const names = new Map();
 
+/** Read the tenants whose keys begin with a text, and keep their names. */
+export async function readTenants(prefix, signal) {
+  const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS, prefix }), signal);
+  for (const { key, name } of tenants) names.set(key, name);
+  return tenants.map(({ key }) => key);
+}
+
 /** Read the names of the tenants of rows, with one request for all that are not known. */
 export async function readTenantNames(keys, signal) {
   const unknown = keys.filter((key) => key && !names.has(key));
   if (unknown.length === 0) return;
   try {
-    const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS }), signal);
-    for (const key of unknown) names.set(key, null);
-    for (const { key, name } of tenants) names.set(key, name);
+    await readTenants('', signal);
+    for (const key of unknown) names.set(key, names.get(key) ?? null);
   } catch {
     // The keys are shown.
   }

@@ -1,0 +1,41 @@
+/**
+ * The menu of tenants, by their names and keys.
+ */
+import { html, useEffect, useRef, useSignal } from './html.js';
+import { Avatar, Icon } from './parts.js';
+import { me } from './session.js';
+import { Option } from './shell.js';
+import { readTenants, tenantName } from './tenant-names.js';
+
+/** The tenants of the last opening. */
+let known = [];
+
+/** @param {{shown: string, choose: (key: string) => void}} of an empty key is that of all tenants */
+export function TenantList({ shown, choose }) {
+  const found = useSignal(me.value.tenants ?? known), text = useSignal(''), input = useRef(null);
+  const typed = text.value.trim();
+  useEffect(() => input.current.focus(), []);
+  useEffect(() => {
+    const abort = new AbortController();
+    const read = async () => {
+      try {
+        const keys = await readTenants(typed, abort.signal);
+        if (!me.value.tenants) known = [...new Set([...known, ...keys])].sort();
+        found.value = [...(me.value.tenants ?? known)];
+      } catch {
+        // The tenants that are known remain.
+      }
+    };
+    read();
+    return () => abort.abort();
+  }, [typed]);
+  const isNamed = (key) => tenantName(key).toLowerCase().includes(typed.toLowerCase());
+  const begun = found.value.filter((key) => key.startsWith(typed)), keys = [...begun, ...found.value.filter((key) => !begun.includes(key) && isNamed(key))];
+  return html`<form onSubmit=${(event) => {
+    event.preventDefault();
+    if (typed) choose(found.value.includes(typed) ? typed : keys[0] ?? typed);
+  }}><input aria-label="Find a tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} ref=${input} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
+    <div class="options">${!typed && html`<${Option} icon="tenants" isChosen=${shown === ''} choose=${() => choose('')}>All tenants<//>`}
+    ${keys.map((key) => html`<button key=${key} type="button" class="option" aria-current=${key === shown ? 'true' : null} onClick=${() => choose(key)}><${Avatar} of=${key} name=${tenantName(key)} /><span>${tenantName(key)}</span>${tenantName(key) !== key && html`<small>${key}</small>`}${key === shown && html`<${Icon} name="check" />`}</button>`)}
+    ${typed && keys.length === 0 && html`<p class="muted">No tenant has this key or name.</p>`}</div>`;
+}
