@@ -99,6 +99,24 @@ def test_gallery_shows_live_panels_that_are_legible_in_both_schemes(theme):
         one.locator(".face").evaluate("(face) => face.replaceChildren()")
 
 
+def test_colours_stay_beside_the_themes_and_change_the_chosen_one(theme):
+    def accent(preset):
+        return (
+            tile(theme, preset).locator(".face").evaluate("(face) => face.style.getPropertyValue('--bellcast-accent')")
+        )
+
+    before = accent("Graphite")
+    tile(theme, "Graphite").click()
+    tile(theme, "High contrast").scroll_into_view_if_needed()
+    expect(theme.get_by_label("accent, light")).to_be_in_viewport()
+    theme.get_by_label("accent, light").fill("#008800")
+    assert accent("Graphite").startswith("light-dark(#008800,")
+    tile(theme, "Paper").click()
+    assert accent("Graphite") == before
+    sizes = theme.get_by_role("region", name="Colours and sizes")
+    assert sizes.evaluate("(place) => place.scrollWidth <= place.clientWidth")
+
+
 def test_theme_is_applied_with_undo(theme):
     theme.get_by_label("accent, light").fill("#008800")
     tile(theme, "Terminal").click()

@@ -85,6 +85,9 @@ function dress(element, theme) {
   for (const [name, value] of Object.entries(theme)) element.style.setProperty(`--bellcast-${name}`, textOf(value));
 }
 
+/** The size of the panel in a tile is that of the tile. @param {string} name @param {object} theme */
+const dressTile = (name, theme) => dress(document.querySelector(`[name=preset][value="${name}"]`).closest('.tile').firstElementChild, { ...theme, width: SIZES.width, height: '430px' });
+
 /** The relative luminance of a colour (WCAG 2). @param {string} color */
 function luminance(color) {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
@@ -108,6 +111,7 @@ function show() {
   const link = new URLSearchParams({ theme: preset });
   const base = valuesOf(preset);
   dress(preview, values);
+  dressTile(preset, values);
   for (const [name, value] of Object.entries(values)) {
     const text = textOf(value);
     if (text !== textOf(DEFAULTS[name])) lines.push(`  --bellcast-${name}: ${text};`);
@@ -130,6 +134,7 @@ function show() {
 /** Apply a theme, and offer the values before it. @param {string} name */
 function choose(name) {
   const before = { preset, values };
+  dressTile(preset, valuesOf(preset));
   [preset, values] = [name, valuesOf(name)];
   document.activeElement?.matches('.controls input') && document.activeElement.blur();
   show();
