@@ -74,6 +74,26 @@ def test_user_of_a_type_is_a_link_with_its_tenant(open_console: Callable[..., Pa
     expect(page.get_by_role("heading", name="user", exact=True)).to_be_visible()
 
 
+@pytest.mark.parametrize("kind", ["workflows", "templates", "types"])
+def test_editor_of_an_object_of_a_tenant_leads_back_to_all_tenants(
+    open_console: Callable[..., Page], owner: Console, kind: str
+) -> None:
+    objects: dict[str, dict[str, Any]] = {
+        "workflows": {"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]},
+        "templates": {"sms": {"text": "Hello"}},
+        "types": {"name": "Kept"},
+    }
+    owner.send("PUT", f"/v1/{kind}/kept?tenant=acme", objects[kind])
+    page = open_console(f"/{kind}/kept?tenant=acme&scope=all")
+    chosen = page.get_by_role("button", name="All tenants")
+    page.locator(".heading :is(a, button)").get_by_text("Edit", exact=True).click()
+    expect(page).to_have_url(re.compile("edit=yes"))
+    expect(chosen).to_be_visible()
+    page.get_by_role("link", name=re.compile("^Back to")).click()
+    expect(page).to_have_url(re.compile(rf"/{kind}/kept\?tenant=acme&scope=all$"))
+    expect(chosen).to_be_visible()
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["desktop", "phone"])
 def test_rows_far_from_the_screen_leave_the_document_and_return(

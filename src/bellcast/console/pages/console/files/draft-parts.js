@@ -9,7 +9,7 @@ import { count, relativeTime } from './format.js';
 import { loadStyle } from './load.js';
 import { Field, Form, Heading, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { BASE, go } from './router.js';
+import { BASE, go, objectTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { stepPathOf, templatesOf, valueAt } from './workflow-model.js';
@@ -114,7 +114,7 @@ export function NewObject({ page, kind, hint, steps, more }) {
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
   const create = async ({ key, tenant: of = '', starter }) => {
     if (!of.trim()) await prepare(kind, key.trim());
-    go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', tenant: of.trim(), starter }));
+    go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', ...objectTenant({ tenant: of.trim() }), starter }));
   };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
     <div class="naming"><${Form} button="Continue" send=${create}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />

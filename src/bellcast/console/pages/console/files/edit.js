@@ -8,7 +8,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Together, useLoad } from './load.js';
 import { Confirm, Field, Form, Heading, Icon, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { setQuery, tenantOf } from './router.js';
+import { objectTenant, scopeOf, setQuery, tenantOf } from './router.js';
 import { Segments } from './segments.js';
 import { getTagged, putYaml, withQuery } from './server.js';
 import { commentsOf } from './workflow-model.js';
@@ -21,7 +21,7 @@ import { TenantField } from './tenant-field.js';
 /** A link to the editor of an object, or of a tenant's override of it. */
 export function EditLink({ page, one, word = 'Edit', isPrimary = false }) {
   const { tenant } = tenantOf(page);
-  return page.may(BUILDERS) && html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.path, { edit: 'yes', tenant })}>${(one.tenant ?? '') === tenant ? word : `Override for ${tenant}`}</a>`;
+  return page.may(BUILDERS) && html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.path, { edit: 'yes', ...scopeOf(page) })}>${(one.tenant ?? '') === tenant ? word : `Override for ${tenant}`}</a>`;
 }
 
 /** The button of a list that opens the editor of a new object. */
@@ -81,7 +81,7 @@ function Editor({ page, kind, read }) {
     const { key, tenant } = Object.fromEntries(new FormData(place.current.querySelector('form')));
     return { key: key.trim(), tenant: tenant.trim() };
   };
-  const back = (key = page.key, tenant = own) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), { tenant });
+  const back = (key = page.key, of = scopeOf(page)) => withQuery(page.url(key === null ? kind.path : `${kind.path}/${encodeURIComponent(key)}`), of);
   const put = ({ key, tenant }, query, condition = conditionOf(tag.current)) => putYaml(target(kind, key, { tenant, ...query }), text, condition);
 
   /** Let the server check the text, and show what would change, from `now` on. */
@@ -105,7 +105,7 @@ function Editor({ page, kind, read }) {
     const { key, tenant } = chosen();
     await put({ key, tenant });
     draft.clear();
-    page.go(back(key, tenant));
+    page.go(back(key, isNew ? objectTenant({ tenant }) : undefined));
   });
 
   /** Send a write request, and show the reason if it is refused. If the object has changed in the meantime, compare the text with the current version. */
@@ -120,7 +120,7 @@ function Editor({ page, kind, read }) {
         const { key, tenant } = chosen();
         setReview(null);
         setProblem({ errors: [], message: `A ${kind.name} with the key ${key} exists.` });
-        setNotice(html`<a href=${back(key, tenant)}>Open ${key}</a>`);
+        setNotice(html`<a href=${back(key, objectTenant({ tenant }))}>Open ${key}</a>`);
       } else await check(await readAgain());
     }
   };

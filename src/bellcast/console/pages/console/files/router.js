@@ -72,6 +72,9 @@ export function shownTenant(query = here.value.searchParams) {
 /** The tenant of the object in the URL, as a parameter. Lists of all tenants have `*`, which single objects do not. */
 export const tenantOf = ({ query }) => ({ tenant: query.get('tenant')?.replace(/^\*$/, '') ?? '' });
 
+/** The same with whether its list is of all tenants, for links that stay with the object. */
+export const scopeOf = (page) => ({ ...tenantOf(page), scope: page.query.get('scope') });
+
 /** The tenant of a row in its URL. A list of all tenants stays one. */
 export function objectTenant(one) {
   const shown = shownTenant();
@@ -79,7 +82,7 @@ export function objectTenant(one) {
 }
 
 /** The URL of a page with the tenant of `row` or, without a row, the tenant of this page. */
-export const inTenant = (page, target, row) => withQuery(page.url(target), row ? { tenant: row.tenant ?? '', scope: objectTenant(row).scope } : { ...tenantOf(page), scope: page.query.get('scope') });
+export const inTenant = (page, target, row) => withQuery(page.url(target), row ? { tenant: row.tenant ?? '', scope: objectTenant(row).scope } : scopeOf(page));
 
 /** Go back to where an object was opened, or to the URL of its list. */
 export function goBack(list) {

@@ -11,7 +11,7 @@ import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
 import { Empty, Field, Icon, Popup } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
-import { go, here, setQuery } from './router.js';
+import { go, here, scopeOf, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
 import { Segments } from './segments.js';
 import { withQuery } from './server.js';
@@ -107,10 +107,10 @@ function Editor({ page, tenant, found }) {
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
   const hasChannel = (one) => languages.some((tag) => at(values, placeOf(tag, one)));
   const columns = [locale, ...(beside !== null ? [beside] : [])];
-  const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), { tenant });
+  const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), scopeOf(page));
   // A step whose template this is leads here, and back.
   const workflow = page.query.get('workflow');
-  const toStep = workflow && withQuery(page.url(`/workflows/${encodeURIComponent(workflow)}`), { tenant, edit: 'yes', step: page.query.get('step') });
+  const toStep = workflow && withQuery(page.url(`/workflows/${encodeURIComponent(workflow)}`), { ...scopeOf(page), edit: 'yes', step: page.query.get('step') });
   const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
   const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
   const tools = { insert, variables: variablesOf(values, data), problems, focused, say, isReadOnly: !mayEdit };

@@ -1,7 +1,7 @@
 /**
  * A template as its recipients see it, by channel, language and version, with its versions and a test message.
  */
-import { Uses, Yaml } from './definition.js';
+import { Uses, Yaml, listUrl } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { parsed } from './format.js';
@@ -10,7 +10,7 @@ import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { Card, Confirm, Field, Form, Heading, Icon, Opening, Popup, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { go, tenantOf } from './router.js';
+import { go, scopeOf, tenantOf } from './router.js';
 import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
@@ -24,14 +24,14 @@ export function Template({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
-  const editor = withQuery(page.path, { ...tenant, edit: 'yes' });
+  const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
     const remove = async () => {
       await request('DELETE', url());
-      go(withQuery(page.url('/templates'), tenant));
+      go(listUrl(page));
     };
     return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<span class="acting"><${Popup} label=${`More for ${one.key}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options"><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} /></div>`}<//></span>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />

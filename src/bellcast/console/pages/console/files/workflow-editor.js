@@ -8,7 +8,7 @@ import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { Field, Form, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { go, setQuery } from './router.js';
+import { go, scopeOf, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
 import { session } from './storage.js';
 import { Flow } from './workflow-canvas.js';
@@ -340,7 +340,7 @@ function Editor({ page, tenant, found }) {
   const runs = useRunCounts(page, tenant, values, view === 'canvas' && canHaveRuns);
   const tested = isTesting ? statesOf(test) : undefined;
   const canvas = { values, schema, selected, isReadOnly: !mayChange, problems, states: tested?.states ?? null, lane: tested?.lane, zoom: isNarrow ? 100 : zoom, isStacked: isNarrow, closed, runs: runs.isShown && !isTesting ? runs : null };
-  const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), { tenant });
+  const back = withQuery(page.url(draft.isNew.value ? '/workflows' : `/workflows/${encodeURIComponent(page.key)}`), scopeOf(page));
   return html`<div class=${`workflow-editor ${isTesting ? 'testing' : isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
     <header class="editor-bar">
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>

@@ -6,6 +6,7 @@ import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } fr
 import { count } from './format.js';
 import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
+import { scopeOf } from './router.js';
 import { sampleOf, variablesOf } from './sample-data.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { Segments } from './segments.js';
@@ -248,7 +249,7 @@ const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draf
   const found = list.value?.[plural] ?? [];
   const isOfStep = stepPathOf(field) !== null;
   return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
-    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { tenant: draft.tenant, ...(isOfStep && !isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
+    ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { ...scopeOf(page), ...(isOfStep && !isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
     ${plural === 'templates' && isOfStep && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
 };
 
@@ -264,7 +265,7 @@ function AsTemplate({ path: place, values, draft, page }) {
       await exchange('PUT', withQuery(path`/v1/templates/${template}/draft`, { tenant }), { type: 'application/json', body: JSON.stringify({ values: { [type]: part }, base: null }), headers: { 'if-none-match': '*' } });
       draft.change(withValue(draft.values.value, place, { key, type, template, ...(condition && { if: condition }), ...(note && { note }) }));
       await draft.write();
-      page.go(withQuery(page.url(path`/templates/${template}`), { edit: 'yes', channel: type, tenant, ...cameFrom(page, key) }));
+      page.go(withQuery(page.url(path`/templates/${template}`), { edit: 'yes', channel: type, ...scopeOf(page), ...cameFrom(page, key) }));
     } catch (failed) {
       setProblem(failed.status === 412 ? `The template ${template} exists.` : failed.message);
     }

@@ -1,7 +1,7 @@
 /**
  * A workflow: its flow with what its runs did, the versions with their differences, and triggers.
  */
-import { Yaml } from './definition.js';
+import { Yaml, listUrl } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { number, parsed } from './format.js';
@@ -11,7 +11,7 @@ import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
 import { Card, Confirm, Copy, Field, Form, Heading, Icon, Moment, Opening, Popup, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { go, tenantOf } from './router.js';
+import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { DraftOnly, Versions } from './versions.js';
@@ -27,7 +27,7 @@ export function Workflow({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
   const found = useLoad((signal) => get(url(), signal), [url()]);
-  const editor = withQuery(page.path, { ...tenant, edit: 'yes' });
+  const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`<${Opening} page=${page} of=${found}>${(one) => {
@@ -49,7 +49,7 @@ function More({ page, one, url, tenant }) {
   };
   const remove = async () => {
     await request('DELETE', url());
-    go(withQuery(page.url('/workflows'), tenant));
+    go(listUrl(page));
   };
   return html`<span class="acting"><${Popup} label=${`More for ${one.key}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options"><${Confirm} label=${`${word} ${one.key}`} word=${word} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}</div>`}<//></span>`;
 }
@@ -59,7 +59,7 @@ function Steps({ page, one, tenant }) {
   const schema = useLoad((signal) => get('/v1/schemas/workflow', signal), []);
   const [selected, setSelected] = useState(null);
   const runs = useRunCounts(page, tenant, one, page.may(CONTENT));
-  const editor = withQuery(page.path, { tenant, edit: 'yes' });
+  const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   return html`<${Loaded} of=${schema}>${(value) => html`<${Picture} ...${{ values: valuesOf(one), schema: value, selected, runs: runs.isShown ? runs : null }} select=${setSelected} edit=${() => go(editor)} copy=${() => {}} />`}<//><${RunsBar} runs=${runs} />`;
 }
 

@@ -4,6 +4,7 @@
 import { html, useEffect, useState } from './html.js';
 import { Loaded, Skeleton, useLoad } from './load.js';
 import { Icon, State } from './parts.js';
+import { scopeOf } from './router.js';
 import { explainRun } from './run-outcome.js';
 import { shownOf } from './run-picture.js';
 import { get, path as urlPath, withQuery } from './server.js';
@@ -40,9 +41,9 @@ export function Recorded({ page, tenant, copy }) {
   return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${({ run, schema, version, values }) => {
     const recorded = { values: { value: values }, problems: { value: [] }, findings: { value: [] }, tenant };
     return html`<div class=${`workflow-editor ${selected ? 'inspecting' : ''}`}>
-      <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), { tenant }) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), { tenant })} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
+      <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), scopeOf(page)) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), scopeOf(page))} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
         <span class="save-state">Version ${version}${run && `, for ${run.recipient}`}</span>${run && html`<${State} of=${run.state} />`}
-        <div class="editor-tools"><a class="button" href=${withQuery(page.path, { tenant, edit: 'yes' })}>Edit the workflow</a></div></header>
+        <div class="editor-tools"><a class="button" href=${withQuery(page.path, { ...scopeOf(page), edit: 'yes' })}>Edit the workflow</a></div></header>
       <div class="editor-main"><${Picture} ...${{ values, schema, selected, ...(run && shownOf(run)), copy }} select=${setSelected} edit=${setSelected} />${selected && html`<${Inspector} key=${selected} draft=${recorded} path=${selected} schema=${schema} page=${page} isReadOnly=${true} close=${() => setSelected(null)} act=${{ edit: setSelected }} />`}</div></div>`;
   }}<//>`;
 }
