@@ -158,7 +158,7 @@ def test_theme_is_downloaded_and_shared_by_a_link(theme):
 @pytest.mark.thorough
 def test_preset_uses_the_variables_of_its_design_system(theme):
     tile(theme, "Bootstrap").click()
-    accent = "var(--bs-primary, light-dark(#0d6efd, #6ea8fe))"
+    accent = "var(--bs-link-hover-color, light-dark(#0a58ca, #8bb9fe))"
     expect(theme.locator("#css")).to_contain_text(f"--bellcast-accent: {accent};")
 
 
