@@ -341,6 +341,7 @@ def test_source_of_a_tenant_sends_on_a_test_event(
     expect(page.get_by_role("row").filter(has_text="tried")).to_contain_text(f"order.tried {place}")
     page.get_by_role("link", name="tried", exact=True).click()
     expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends “Tried”")
+    expect(page.locator(".pane .bell-row b")).to_have_text("Tried")
     expect(page.get_by_label("Tenant", exact=True)).to_have_count(0)
     page.get_by_label(address, exact=True).fill("shop.rita" if topic == "shop.{id}" else topic or "bob")
     page.get_by_label("Data as JSON").fill('{"customer": "rita"}')

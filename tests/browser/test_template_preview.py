@@ -191,6 +191,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     expect(card).to_contain_text("olive@example.com")
     card.get_by_role("button", name="Remove the e-mail").click()
     card.get_by_role("button", name="Remove the e-mail").click()
+    card.get_by_role("button", name="Add an address…").click()
     expect(card.get_by_label("Address")).to_be_visible()
     assert violations(page) == []
 

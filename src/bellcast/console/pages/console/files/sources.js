@@ -1,6 +1,7 @@
 /**
  * Event sources: events of topics or recipients that send notifications or trigger workflows.
  */
+import { BellRow } from './bell-row.js';
 import { html, useState } from './html.js';
 import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
@@ -45,7 +46,7 @@ export const sources = {
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />`}>An event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
-  facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`<${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+  facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
 
 /** An example of the data that a source reads from its events. */
 const exampleOf = (one) => sampleOf(JSON.parse(JSON.stringify(one).replaceAll('event.data.', 'data.')));
