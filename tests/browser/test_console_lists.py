@@ -235,6 +235,10 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     page.get_by_role("heading", name="Live").hover()
     expect(second).to_be_visible()
     expect(status).to_have_text("Connected")
+    place = page.locator(".feed .chunk .row").first.bounding_box()
+    assert place is not None
+    page.mouse.click(place["x"] + place["width"] - 4, place["y"] + 4)  # all of the row opens it
+    expect(page.get_by_role("complementary", name="Opened event")).to_be_visible()
 
 
 def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Callable[..., Page]) -> None:

@@ -103,6 +103,13 @@ def test_first_groups_of_the_menu_are_open_on_every_page_and_fit(open_console: C
         assert menu.evaluate("(one) => one.scrollHeight <= one.clientHeight + 24"), path
 
 
+def test_group_that_is_unfolded_comes_into_view(open_console: Callable[..., Page]) -> None:
+    page = open_console("/", viewport={"width": 1280, "height": 800})
+    menu = page.get_by_role("navigation", name="Pages")
+    menu.get_by_role("button", name="Configure").click()
+    expect(menu.get_by_role("link", name="Webhooks")).to_be_in_viewport(ratio=1)
+
+
 def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..., Page]) -> None:
     page = open_console("/")
     wait_loaded(page)

@@ -76,13 +76,14 @@ function Menu({ place }) {
   const pages = ownPages().filter((one) => !one.isPersonal);
   const groups = [...new Set(pages.map((one) => one.group))];
   const [folded, setFolded] = useState(() => remembered('folded', FOLDED_FIRST));
-  const fold = (group) => {
+  const fold = (group, place) => {
     const next = folded.includes(group) ? folded.filter((one) => one !== group) : [...folded, group];
     remember('folded', next);
     setFolded(next);
+    setTimeout(() => place.scrollIntoView({ block: 'nearest' }));
   };
   return html`<nav id="menu" ref=${place} aria-label="Pages">${groups.map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
-    ${group && html`<button type="button" class="group" aria-expanded=${String(!folded.includes(group))} onClick=${() => fold(group)}>${group}<${Icon} name="chevron" /></button>`}
+    ${group && html`<button type="button" class="group" aria-expanded=${String(!folded.includes(group))} onClick=${({ currentTarget }) => fold(group, currentTarget.parentElement)}>${group}<${Icon} name="chevron" /></button>`}
     ${pages.filter((one) => one.group === group && (one === shown || !folded.includes(group))).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one === shown ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
     && html`<span class=${`count${one.path === '/failures' ? ' bad' : ''}`} aria-hidden="true">${short(counts.value[one.path])}</span>`}</a>`)}
   </div>`)}</nav>`;

@@ -15,20 +15,17 @@ export function TenantList({ shown, choose }) {
   const found = useSignal(me.value.tenants ?? known), text = useSignal(''), input = useRef(null);
   const typed = text.value.trim();
   useEffect(() => input.current.focus(), []);
-  useEffect(() => {
+  const read = (prefix) => {
     const abort = new AbortController();
-    const read = async () => {
-      try {
-        const keys = await readTenants(typed, abort.signal);
-        if (!me.value.tenants) known = [...new Set([...known, ...keys])].sort();
-        found.value = [...(me.value.tenants ?? known)];
-      } catch {
-        // The tenants that are known remain.
-      }
-    };
-    read();
+    readTenants(prefix, abort.signal).then((keys) => {
+      if (!me.value.tenants) known = [...new Set([...known, ...keys])].sort();
+      found.value = [...(me.value.tenants ?? known)];
+    }, () => {}); // the tenants that are known remain
     return () => abort.abort();
-  }, [typed]);
+  };
+  // A name is found among the first tenants, so typing does not end their read.
+  useEffect(() => read(''), []);
+  useEffect(() => (typed ? read(typed) : undefined), [typed]);
   const isNamed = (key) => tenantName(key).toLowerCase().includes(typed.toLowerCase());
   const begun = found.value.filter((key) => key.startsWith(typed)), keys = [...begun, ...found.value.filter((key) => !begun.includes(key) && isNamed(key))];
   return html`<form onSubmit=${(event) => {
