@@ -14,6 +14,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
+from bellcast.live.sync.resume import INLINE_CHANGES
 from tests import fake_stores
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
@@ -49,7 +50,7 @@ def positions(connection: FakeConnection) -> list[str]:
 
 
 LIMITS = Limits()
-MANY = tuple(map(change, range(1, 22)))
+MANY = tuple(map(change, range(1, INLINE_CHANGES + 2)))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ async def test_last_position_is_that_of_the_state() -> None:
     assert (positions(connection), connection.revision) == (["1-9"], 9)
 
 
-@pytest.mark.parametrize("rows", [MANY[:2], MANY], ids=["few", "many"])
+@pytest.mark.parametrize("rows", [MANY[:INLINE_CHANGES], MANY], ids=["inline", "paced"])
 async def test_replay_sends_every_row_once_in_order(rows: Any) -> None:
     connection = opening()
     await resume.replay(store(), connection, changes(*rows), Position(1, 0), LIMITS)
@@ -129,7 +130,7 @@ async def test_replay_sends_every_row_once_in_order(rows: Any) -> None:
     assert (connection.phase, connection.write) == (Phase.LIVE, connection.fake.write)
 
 
-@pytest.mark.parametrize("rows", [MANY[:1], MANY], ids=["one", "many"])
+@pytest.mark.parametrize("rows", [MANY[:1], MANY], ids=["inline", "paced"])
 async def test_change_between_the_snapshot_and_its_replay_is_read_from_the_store(rows: Any) -> None:
     connection = opening()
     connection.owner.dispatch(added(len(rows) + 1))
@@ -171,9 +172,10 @@ async def test_replay_waits_for_a_slow_reader_and_stays_bounded() -> None:
     assert connection.phase is Phase.CLOSED
 
 
-async def test_connection_that_its_own_replay_closes_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = opening()
-    monkeypatch.setattr(connection.fake, "write", lambda _: connection.owner.end(connection, TOO_SLOW))
+async def test_connection_that_its_own_replay_closes_stays_closed() -> None:
+    connection = opening(max_unsent=500)
+    connection.fake.is_buffering = True
+    connection.fake.buffered = 450
     await resume.replay(store(), connection, changes(change(1)), Position(1, 0), LIMITS)
     assert (connection.phase, connection.close_reason) == (Phase.CLOSED, TOO_SLOW)
 

@@ -73,7 +73,7 @@ def test_oldest_writes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.connections for one in log.find("a", "", "n", None)] == [3 + 4 + 5]
 
 
-@pytest.mark.parametrize("number", [2, 21], ids=["few", "many"])
+@pytest.mark.parametrize("number", [2, resume.INLINE_CHANGES + 1], ids=["inline", "paced"])
 async def test_replay_writes_new_notifications_once(number: int) -> None:
     hub = new_hub()
     connection = connect(hub, phase=Phase.OPENING)

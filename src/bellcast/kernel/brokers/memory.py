@@ -152,6 +152,8 @@ class MemoryHistory(TopicHistory):
         log, start = self._logs[tenant], history.parse_event_id(after)
         if start is None or start.epoch != log.epoch or start.offset > log.last:
             return PastEvents(end=log.end)
+        if start.offset == log.last:  # as after most reconnections
+            return PastEvents(recovered=True, end=log.end)
         now, kept = self._clock.now(), self._rules.kept_streams(streams)
         parts = [_after(log.entries(stream, now), start.offset) for stream in kept]
         if max(map(log.floor, kept), default=0) > start.offset:
@@ -159,6 +161,8 @@ class MemoryHistory(TopicHistory):
         return PastEvents(_in_order(parts), recovered=True, end=log.end)
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        if not count:  # as for most connections
+            return PastEvents(end=self._logs[tenant].end)
         log, now = self._logs[tenant], self._clock.now()
         parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
         return PastEvents(_in_order(parts), end=log.end)

@@ -23,6 +23,8 @@ from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 
+NOTHING: topic_access.Authorized = ({}, ())
+
 
 class OpenedInbox(Struct, frozen=True):
     """An admitted connection's inbox and its resume position."""
@@ -81,9 +83,11 @@ class NativeHandshake:
         at_ready: OnReady = lambda: None,
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
-        granted, refused = await topic_access.authorize_topics(
-            self._live.engines.db, connection.principal, request.topics, 0, self._live.config
-        )
+        granted, refused = NOTHING
+        if requested := request.topics:
+            granted, refused = await topic_access.authorize_topics(
+                self._live.engines.db, connection.principal, requested, 0, self._live.config
+            )
         if refused:
             self._live.hub.callbacks.topics_refused(connection, refused)
         async with self.listener.knowing_members(connection.principal, granted):

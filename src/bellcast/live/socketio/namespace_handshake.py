@@ -217,7 +217,11 @@ class NamespaceHandshake:
         requested = [topic for topic in principal.topics if "*" not in topic]
         names = [*map(patterns.role_topic, roles), *requested]
         limit = self._live.config.limits.topics_per_connection
-        granted, _ = await topic_access.authorize_topics(self._live.engines.db, principal, names, 0, self._live.config)
+        granted, _ = (
+            await topic_access.authorize_topics(self._live.engines.db, principal, names, 0, self._live.config)
+            if names
+            else ({}, ())
+        )
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))

@@ -39,6 +39,8 @@ from bellcast.live.inbox_payloads import InboxReset
 log = structlog.get_logger(__name__)
 
 NO_LIMIT = 1_000_000
+# Maximum changes that are encoded and sent without pacing. After most reconnects there are fewer.
+INLINE_CHANGES = 20
 
 # A frame, the client's position after it, and its event.
 EncodedChange: TypeAlias = tuple[bytes, str, InboxEvent]
@@ -80,6 +82,8 @@ async def replay(db: Engine, connection: Connection, first: Changes | None, star
     if connection.phase is Phase.CLOSED:
         return
     try:
+        if first is not None and _replay_inline(connection, first, start):
+            return
         if connection.phase is not Phase.REPLAYING:
             connection.transition(Phase.REPLAYING)
         await _replay(db, connection, first, start, limits)
@@ -93,6 +97,22 @@ async def replay(db: Engine, connection: Connection, first: Changes | None, star
         connection.go_live()
 
 
+def _replay_inline(connection: Connection, changes: Changes, start: Position) -> bool:
+    """Send a few changes without pacing; False, with nothing sent, if there are more or the connection is stale."""
+    if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
+        return False
+    pieces = list(_encoded_changes(connection, changes, start))
+    if sum([len(piece) for piece, _, _ in pieces]) > min(
+        REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES
+    ):
+        return False
+    for piece, connection.place, event in pieces:  # separately: long polling needs one message each
+        _write(connection, piece, event)
+    connection.place = None
+    connection.revision = max(connection.revision, changes.state.revision)
+    return True
+
+
 def _write(connection: Connection, piece: bytes, event: InboxEvent) -> None:
     connection.write_replay(connection.marked(piece))
     if isinstance(event, NotificationAdded):
@@ -104,6 +124,11 @@ def _encoded_changes(connection: Connection, changes: Changes, start: Position) 
     know. Rows of one action share a revision, which is complete only after the last of them. The last row completes the
     replay, so its position is that of the state."""
     state = changes.state
+    if len(changes.rows) == 1:  # as after most reconnects: no position within the replay is needed
+        row, is_new = changes.rows[0], _is_new(changes.rows[0], start)
+        if is_new or row.revision > start.known_revision(row.first_revision):
+            yield _encoded(connection, row, state, state.position, is_new=is_new)
+        return
     created = sorted([row for row in changes.rows if _is_new(row, start)], key=attrgetter("first_revision", "id"))
     unknown = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
     changed = [row for row in unknown if not _is_new(row, start)]
