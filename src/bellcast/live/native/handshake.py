@@ -1,6 +1,7 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from msgspec import Struct
@@ -90,9 +91,11 @@ class NativeHandshake:
             )
         if refused:
             self._live.hub.callbacks.topics_refused(connection, refused)
-        async with self.listener.knowing_members(connection.principal, granted):
+        # Most connections name no topics, and need no members.
+        knowing = self.listener.knowing_members(connection.principal, granted) if granted else nullcontext()
+        async with knowing:
             topics, joined = await opened_inbox.context.read_topics(granted, opened_inbox.event_id, opened_inbox.rewind)
-            self._live.hub.subscriptions.follow(connection, {**granted, **joined})
+            self._live.hub.subscriptions.follow(connection, {**granted, **joined} if joined else granted)
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
             if opened_inbox.lost is not None:
