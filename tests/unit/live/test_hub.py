@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxBulkChanged
@@ -12,7 +13,7 @@ from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig
-from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, REVOKED, TOO_SLOW
+from bellcast.live.connection.close_reasons import EVENTS_LOST, RECONNECT, RESTARTING, REVOKED, TOO_SLOW, CloseReason
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
@@ -151,7 +152,7 @@ def test_followers_of_lost_events_are_returned_once_and_held_until_they_disconne
     returned = [hub.history_holds.hold_followers(streams) for streams in lost]
     assert returned == [
         {first: EVENTS_LOST, unread: RESTARTING},
-        {second: EVENTS_LOST},
+        {second: EVENTS_LOST, unread: EVENTS_LOST},
         {},
     ]
     hub.history_holds.release(first)
@@ -167,6 +168,30 @@ def test_follower_of_a_lost_event_whose_history_could_not_be_read_is_closed_for_
     hub.history_holds.hold_unread(unread)
     assert hub.history_holds.hold_followers(unread.streams) == {unread: EVENTS_LOST}
     assert hub.history_holds.hold_followers(unread.streams) == {}
+
+
+@pytest.mark.parametrize("is_lost_first", [True, False])
+@pytest.mark.parametrize("end", [RESTARTING, RECONNECT])
+async def test_follower_of_a_lost_event_loses_its_event_id_whatever_closes_it(
+    is_lost_first: bool, end: CloseReason
+) -> None:
+    hub = new_hub()
+    connection = connect(hub)
+    for is_lost in (is_lost_first, not is_lost_first):
+        if not is_lost:
+            hub.history_holds.hold_unread(connection)
+        hub.history_holds.hold_followers(connection.streams if is_lost else ())
+    hub.end(connection, end.with_delay(100))
+    assert connection.close_reason == replace(end, after=100, event_id="")
+
+
+async def test_connection_whose_history_could_not_be_read_keeps_its_event_id() -> None:
+    hub = new_hub()
+    connection = connect(hub)
+    hub.history_holds.hold_unread(connection)
+    for reason in hub.history_holds.hold_followers(()).values():
+        hub.end(connection, reason)
+    assert connection.close_reason == RESTARTING
 
 
 def test_unfollow_ignores_topics_that_are_not_followed() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import InboxEvent
@@ -37,7 +38,7 @@ class HistoryHolds(Struct, eq=False):
     """Holds back the stored events, and the event ids of inbox changes, of connections."""
 
     streams: Mapping[Stream, Set[Connection]]
-    # None: it replays. RESTARTING: its history could not be read. EVENTS_LOST: `hold_followers` has returned it.
+    # None: it replays. UNAVAILABLE: its history could not be read. The others: `hold_followers` has returned it.
     connections: dict[Connection, CloseReason | None] = {}
 
     def hold(self, connection: Connection) -> None:
@@ -52,20 +53,19 @@ class HistoryHolds(Struct, eq=False):
         """Send no stored events and no event ids to a connection for which the history could not be read, until
         `hold_followers` returns it. Connections whose dialect cannot resume are excluded."""
         if connection.dialect.can_resume and connection.phase is not Phase.CLOSED:
-            self.connections[connection] = close_reasons.RESTARTING
+            self.connections[connection] = self.connections.get(connection) or close_reasons.UNAVAILABLE
 
     def hold_followers(self, streams: Iterable[Stream]) -> dict[Connection, CloseReason]:
         """Stop sending stored events and event ids to the followers of streams that have lost events until they are closed.
         Return these followers and those of `hold_unread`, each once, with the reasons for which to close them: the loss, for one
-        that is both. Connections whose dialect cannot resume are excluded."""
-        unread, lost = close_reasons.RESTARTING, close_reasons.EVENTS_LOST
-        ends = {one: unread for one, reason in self.connections.items() if reason is unread}
+        that is both, also if it was returned before. Connections whose dialect cannot resume are excluded."""
+        unread, lost = close_reasons.UNAVAILABLE, close_reasons.EVENTS_LOST
+        ends = {one: close_reasons.RESTARTING for one, reason in self.connections.items() if reason is unread}
         found = {
             one for stream in streams for one in self.streams.get(stream, ()) if self.connections.get(one) is not lost
         }
-        # A client may have a position behind the lost event, from which it would resume without it.
         ends |= {one: lost for one in found if one.dialect.can_resume}
-        self.connections |= dict.fromkeys(ends, lost)
+        self.connections |= ends
         return ends
 
     def remove(self, connection: Connection) -> None:
@@ -204,6 +204,9 @@ class Hub:
     def end(self, connection: Connection, end: CloseReason) -> None:
         if connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
             self.callbacks.refused(connection, end)
+        if end.reconnect and self._held_connections.get(connection) is close_reasons.EVENTS_LOST:
+            # The client may have a position behind the lost event, from which it would resume without it.
+            end = replace(end, event_id="")
         connection.close(end)
         self.on_disconnected(connection)
 
