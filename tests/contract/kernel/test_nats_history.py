@@ -393,6 +393,27 @@ async def test_missing_event_behind_later_ones_is_reported_by_stream(
     assert (node.lost, reconnects(node)) == ([A], 0)
 
 
+@pytest.mark.parametrize("later", [[], [4]])
+@pytest.mark.parametrize("missing", [True, False], ids=["missing", "complete"])
+async def test_client_with_a_position_behind_a_missing_event_is_not_recovered_before_the_next_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch, missing: bool, later: list[int]
+) -> None:
+    node, other = await start(), await start()
+    await node.follow(A, B)
+    for topic, number in (("a", 1), ("b", 2)):
+        await other.publish(topic, number)
+    await wait_until(lambda: node.data == [1, 2])
+    if missing:
+        lose_messages(node.transport, monkeypatch)
+        await other.publish("a", "lost")
+    position = (await other.publish("b", 3)).id or ""
+    await wait_until(lambda: node.data == [1, 2, 3])
+    for number in later:
+        await other.publish("b", number)
+    assert await data(node.history, position, A, B) == (([], False) if missing else (later, True))
+    assert (node.lost, reconnects(node)) == ([], 0)
+
+
 @pytest.mark.parametrize("missing", [True, False], ids=["missing", "complete"])
 async def test_missing_event_behind_a_later_one_is_reported_after_another_connection_too(
     start: Start, monkeypatch: pytest.MonkeyPatch, missing: bool

@@ -8,6 +8,7 @@ import random
 import re
 import secrets
 import ssl
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -208,6 +209,12 @@ class NatsTransport:
             sid = self._subscriptions.get(stream, 0)
             if sid in self._followed and not self._followed[sid][1]:
                 self._followed[sid] = (stream, b"%x" % end.epoch, end.offset)
+
+    def received(self, stream: Stream, epoch: int) -> int:
+        """Return the sequence of the newest event of a followed stream that has arrived on this connection, or of the end of the
+        log when it began; as if all had arrived, if that is unknown."""
+        _, known, last = self._followed.get(self._subscriptions.get(stream, 0), (stream, b"", 0))
+        return last if known == b"%x" % epoch else sys.maxsize
 
     def _fail(self, failure: BaseException) -> None:
         """Fail what waits for the server."""

@@ -259,10 +259,14 @@ class NatsLog(TopicLog):
             # JetStream answers the requests of a connection in order, and after the events that it has published before.
             last = await self._get(stream, last_by_subj=everything)
             end = _sequence(last[0]) if last else await self._bound(stream, "last_seq")
-        read = streams if start != end and (kind != "newest" or limit) else ()
-        found = await asyncio.gather(*(self._messages(stream, one, start, end) for one in read))
+        starts = dict.fromkeys(streams, start)
+        if start is not None and kind == "missed":
+            # What was published up to `end` has arrived here. What has not is missing, also before the client's id.
+            starts = {one: min(start, self._transport.received(one, stream.epoch)) for one in streams}
+        read = [one for one in streams if not start == starts[one] == end and (kind != "newest" or limit)]
+        found = await asyncio.gather(*(self._messages(stream, one, starts[one], end) for one in read))
         begin = 0
-        if read and start is not None:  # later: the messages may have expired
+        if read and start not in (None, end):  # later: the messages may have expired
             first = [] if self._is_cluster else await self._get(stream, seq=1, next_by_subj=everything)
             begin = _sequence(first[0]) if first else await self._bound(stream, "first_seq")
         stream.last = max(stream.last, end)
@@ -275,7 +279,12 @@ class NatsLog(TopicLog):
             is_cut = len(messages) > most or any(
                 not message.payload or _time(message) <= oldest for message in messages
             )
-            if is_cut or start is None or not begin - 1 <= start <= end:
+            if (
+                is_cut
+                or start is None
+                or not begin - 1 <= start <= end
+                or (messages and _sequence(messages[0]) <= start)
+            ):
                 incomplete.append(one)
                 if kind == "missed":
                     continue
@@ -288,6 +297,9 @@ class NatsLog(TopicLog):
                 if _sequence(message) <= end
             ]
             entries += some if kind == "missed" else some[-limit:] if kind == "newest" else some[:limit]
+        if kind == "missed":
+            quiet = [one for one, messages in zip(read, found, strict=True) if not messages]
+            self._transport.advance(dict.fromkeys(quiet, EventId(stream.epoch, end)))
         entries.sort(key=lambda entry: entry.offset)
         return LogRead(EventId(stream.epoch, end), entries, list(streams) if start is None else incomplete)
 
