@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter
+from tests.browser.console import HOSTILE, Console, add_filter, excess_width
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -246,43 +246,70 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     owner.send("PUT", "/v1/types/preferred", {"name": "Preferred", "required": ["inbox"]})
+    path = "/v1/preference-defaults?tenant=defaulted"
     page = open_console("/preference-defaults?tenant=defaulted", viewport=PHONE)
     row = page.get_by_role("row").filter(has_text="Preferred")
-    expect(row.get_by_text("Required")).to_be_visible()  # and no button: recipients cannot turn it off
+    expect(row.get_by_text("Always on")).to_be_visible()  # and no button: recipients cannot turn it off
     row.get_by_role("button", name="Preferred by SMS: On").click()
     page.get_by_role("button", name="Off until the recipient turns it on").click()
     page.get_by_role("button", name="Every type by Chat: On").click()
     page.get_by_role("button", name="Urgent only urgent notifications").click()
     expect(row.get_by_role("button", name="Preferred by SMS: Off, set here")).to_be_visible()
-    expect(row.get_by_role("button", name="Preferred by Chat: Urgent", exact=True)).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(row.get_by_role("button", name="Preferred by Chat: Urgent from every type")).to_be_visible()
+    assert excess_width(page) == 0
     assert violations(page) == []
-    owner.send("PATCH", "/v1/preference-defaults?tenant=defaulted", {"channels": {"push": False}})
+    owner.send("PATCH", path, {"channels": {"push": False}})
     page.get_by_role("button", name="Save 2 changes").click()
     expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
-    expect(row.get_by_role("button", name="Preferred by Push: Off")).to_be_visible()
-    assert "types" not in owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
+    expect(row.get_by_role("button", name="Preferred by Push: Off from every type")).to_be_visible()
+    assert "types" not in owner.send("GET", path)
     page.get_by_role("button", name="Save 2 changes").click()
     expect(page.get_by_role("button", name="Save 2 changes")).to_have_count(0)
-    saved = owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
+    saved = owner.send("GET", path)
     assert (saved["channels"], saved["types"]) == (
         {"push": False, "chat": "urgent"},
         {"preferred": {"sms": False}},
     )
-    page.get_by_label("Quiet from").fill("22:00")
-    page.get_by_label("E-mails: Preferred").select_option("Every day")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("alert").filter(has_text="Quiet until must be")).to_be_visible()
-    page.get_by_label("Quiet until").fill("07:00")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("quiet_hours:")).to_be_attached()
-    delivery = owner.send("GET", "/v1/preference-defaults?tenant=defaulted")
-    hours, digest = {"start": "22:00", "end": "07:00"}, {"preferred": "daily"}
-    assert (delivery["quiet_hours"], delivery["digest"], delivery["types"]) == (hours, digest, saved["types"])
-    page.get_by_role("button", name="All channels of Preferred").click()
+    row.get_by_role("button", name="All channels of Preferred").click()
     page.get_by_role("button", name="Set nothing here").click()
     page.get_by_role("button", name="Save 1 change").click()
     expect(row.get_by_role("button", name="Preferred by SMS: On", exact=True)).to_be_visible()
+
+
+def test_preference_defaults_save_channels_frequencies_and_times_at_once(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/timed", {"name": "Timed"})
+    project = {"types": {"timed": {"push": False}}, "digest": {"timed": "hourly"}}
+    owner.send("PUT", "/v1/preference-defaults", project)
+    page = open_console("/preference-defaults?tenant=timely")
+    row = page.get_by_role("row").filter(has_text="Timed")
+    expect(row.get_by_role("button", name="Timed by Push: Off from the project")).to_be_visible()
+    row.get_by_role("button", name="Timed by E-mail: On").click()
+    page.get_by_role("button", name="Off until the recipient turns it on").click()
+    row.get_by_role("button", name="E-mails of Timed: Hourly from the project").click()
+    page.get_by_role("button", name="Daily together, every day").click()
+    page.get_by_role("button", name="Quiet hours: Off").click()
+    page.get_by_role("button", name="On between two times").click()
+    page.get_by_label("Quiet from").fill("21:30")
+    page.get_by_label("Time of daily and weekly e-mails").fill("06:45")
+    page.get_by_role("button", name="Set here 1").click()  # and what was chosen stays
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert violations(page) == []
+    page.get_by_role("button", name="Save 4 changes").click()
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    names = ("types", "digest", "quiet_hours", "digest_at")
+    saved = owner.send("GET", "/v1/preference-defaults?tenant=timely")
+    assert {name: saved[name] for name in names} == {
+        "types": {"timed": {"email": False}},
+        "digest": {"timed": "daily"},
+        "quiet_hours": {"start": "21:30", "end": "07:00"},
+        "digest_at": "06:45",
+    }
+    page.get_by_role("button", name="Not set here").click()
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_label("Time of daily and weekly e-mails")).to_have_value("06:45")
+    owner.send("PUT", "/v1/preference-defaults", {})
 
 
 def test_preference_defaults_mark_channels_that_a_type_does_not_have(
@@ -293,8 +320,8 @@ def test_preference_defaults_mark_channels_that_a_type_does_not_have(
     page = open_console("/preference-defaults")
     row = page.get_by_role("row").filter(has_text="Two ways")
     expect(row.get_by_role("rowheader")).to_contain_text("two-ways")
-    expect(row.locator("td")).to_have_text(["Required", "Required", "", "", ""])
-    added = row.get_by_role("button", name="Two ways by SMS: Not a channel of the type")
+    expect(row.locator("td[data-label]")).to_have_text(["Always on", "Always on", "–", "–", "–", "Immediately"])
+    added = row.get_by_role("button", name="Two ways by SMS: not a channel of the type")
     expect(added.locator(".icon")).to_have_css("opacity", "0")
     added.hover()
     expect(added.locator(".icon")).to_have_css("opacity", "1")
@@ -302,8 +329,17 @@ def test_preference_defaults_mark_channels_that_a_type_does_not_have(
     page.get_by_role("button", name="On until the recipient turns it off").click()
     expect(row.get_by_role("button", name="Two ways by SMS: On, set here")).to_have_text("On")
     for cell in row.get_by_role("cell").all()[:2]:
-        expect(cell.locator("[title='Required: recipients cannot turn it off']")).to_be_visible()
+        expect(cell.locator("[title='Recipients cannot turn it off']")).to_be_visible()
     assert violations(page) == []
+
+
+def test_settings_stay_changed_while_others_are_searched(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings")
+    page.get_by_label("limit_tags").fill("8")
+    page.get_by_label("Find a setting").press_sequentially("jwks issuer")
+    expect(page.get_by_label("Find a setting")).to_have_value("jwks issuer")
+    expect(page.locator(".setting")).to_have_count(1)
+    expect(page.get_by_role("button", name="Save 1 change")).to_be_visible()
 
 
 def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], owner: Console) -> None:

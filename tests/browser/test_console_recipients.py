@@ -260,7 +260,7 @@ def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], o
     for path in ("/recipients/fritz", "/preference-defaults"):
         page.goto(f"/console{path}")
         expect(page.get_by_role("rowheader", name="Overdue invoices")).to_be_visible()
-        cut = page.locator(".scroll.types").evaluate("place => place.scrollWidth - place.clientWidth")
+        cut = page.locator(".scroll.types, .defaults-place").evaluate("place => place.scrollWidth - place.clientWidth")
         assert cut == 0, path
     owner.send("DELETE", "/v1/types/overdue-invoices")
 

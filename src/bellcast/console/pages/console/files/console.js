@@ -122,6 +122,9 @@ function switchZone() {
 
 effect(() => { zone.value = here.value.searchParams.get('tz') === 'utc' ? 'UTC' : undefined; });
 
+/** Parts of the query that a page reads while it stays. */
+const FILTERS = ['range', 'find', 'show'];
+
 /** The page of the URL. */
 function Page() {
   const local = localPath();
@@ -129,8 +132,8 @@ function Page() {
   const isObject = page !== undefined && local !== page.path;
   const source = page && (isObject && page.editor && here.value.searchParams.has('edit') ? page.editor : isObject && page.detail ? page.detail : here.value.searchParams.has('edit') && page.edit ? page.edit : page.show);
   // A list stays while its objects open and close beside it.
-  // An editor keeps its text while the query has another view of it, and a form while a chart has another time range.
-  const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : here.value.search.replace(/[?&]range=\w+/, ''));
+  // An editor keeps its text while the query has another view of it, and a form while its rows are filtered or a chart has another time range.
+  const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : [...here.value.searchParams].filter(([name]) => !FILTERS.includes(name)));
   useArrival(view, page);
   if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. There is no page ${local} in the console.`}><p><a class="button primary" href=${pageUrl('/')}>Go to the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
   const refusal = refusalOf(page, me.value, isObject);

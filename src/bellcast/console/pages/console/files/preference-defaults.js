@@ -1,79 +1,89 @@
 /**
- * Preference defaults: what recipients get before they choose, for the project or a tenant, as a matrix of types and channels.
+ * Preference defaults: what recipients get before they choose, for the project or a tenant, as a table of types and channels.
  */
 import { html, useState } from './html.js';
 import { count } from './format.js';
-import { Loaded, useLoad } from './load.js';
+import { Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { CONFLICT, Card, Choices, Empty, Field, Form, Heading, Icon, Moment, Popup, matching } from './parts.js';
-import { Matrix } from './preferences.js';
+import { CONFLICT, Empty, Heading, Icon, Moment, Popup, matching } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { shownTenant } from './router.js';
+import { setQuery, shownTenant } from './router.js';
+import { Segments } from './segments.js';
 import { getTagged, sendIf, withQuery } from './server.js';
 import { Option } from './shell.js';
-import { TimeField } from './time-field.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
+import { TimeInput } from './time-field.js';
 import { toYaml } from './yaml.js';
+
+await loadStyle('preference-defaults.css');
 
 /** The row of the switches that hold for all types. */
 const EVERY = '*';
 const CHANNELS = Object.keys(CHANNEL_NAMES);
-const WORDS = { on: 'On', off: 'Off', urgent: 'Urgent', required: 'Required' };
-const KINDS = { on: 'ok', off: 'info', urgent: 'warn', required: 'lock' };
-/** What each state means, in the menu of a cell and above the channels. */
-const MEANINGS = { on: 'until the recipient turns it off', off: 'until the recipient turns it on', urgent: 'only urgent notifications', required: 'recipients cannot turn it off' };
-const LEGEND = Object.entries(MEANINGS).map(([state, meaning]) => `${WORDS[state]}: ${meaning}.`).join('\n');
-const OTHER = 'Not a channel of the type';
-const FREQUENCIES = { instant: 'Immediately', hourly: 'Every hour', daily: 'Every day', weekly: 'Every week, on Monday' };
-const OFF = 'Turn them off here';
-/** When daily and weekly e-mails are sent if no document says so. */
-const DIGEST_AT = '08:00';
-const VALUES = { on: true, off: false, urgent: 'urgent' };
+/** The values of a switch, with their words and what they mean. */
+const SWITCHES = [[true, 'On', 'until the recipient turns it off'], [false, 'Off', 'until the recipient turns it on'], ['urgent', 'Urgent', 'only urgent notifications']];
+const FREQUENCIES = [['instant', 'Immediately', 'each on its own'], ['hourly', 'Hourly', 'together, every hour'], ['daily', 'Daily', 'together, every day'], ['weekly', 'Weekly', 'together, every Monday']];
+/** What the server does if no document says so. */
+const DIGEST_AT = '08:00', QUIET_HOURS = { start: '22:00', end: '07:00' };
+const HOURS = [[QUIET_HOURS, 'On', 'between two times'], [false, 'Off', 'also if others are set elsewhere']];
+
+const wordOf = (options, value) => options.find(([one]) => one === value)[1];
+/** A value of a document, such as at `types`, `news`, `email`. */
+const at = (document, path) => path.reduce((part, name) => part?.[name], document);
+const switchPath = (type, channel) => (type === EVERY ? ['channels', channel] : ['types', type, channel]);
+/** The channels of a type; others are used only by sends that name them. */
+const channelsOf = ({ channels }) => CHANNELS.filter((channel) => channels[channel].available !== false);
 
 export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const url = withQuery('/v1/preference-defaults', { tenant });
-  const defaults = useLoad((signal) => getTagged(url, signal), [tenant]);
-  return html`<${Heading} title="Preference defaults" /><p class="muted">What a recipient gets before it chooses${tenant ? `, in ${tenant}` : ', in all tenants without their own'}. Recipients can change all but what is required.</p>
-    <${Loaded} of=${defaults}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag }} of=${value} reload=${defaults.reload} />`}<//>`;
+  const defaults = useLoad(async (signal) => (await Promise.all([getTagged(url, signal), readTenantNames([tenant], signal)]))[0], [tenant]);
+  return html`<${Heading} title="Preference defaults" note=${html`<span class="muted">What recipients get before they choose${tenant ? `, in ${tenantName(tenant)}` : ', in all tenants without their own'}</span>`} />
+    <${Loaded} of=${defaults} skeleton=${html`<${Skeleton} rows="9" />`}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag }} of=${value} reload=${defaults.reload} />`}<//>`;
 }
 
-function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, tenant: holder, inherited, managed, ...values }, reload }) {
+function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changedAt, tenant: holder, inherited, managed, ...values }, reload }) {
+  /** What was changed and is not saved, by path; null removes a value. */
   const [changes, setChanges] = useState({});
   const [problem, setProblem] = useState('');
   const [isSaving, setSaving] = useState(false);
   const isOwn = (holder ?? '') === tenant;
   const own = isOwn ? values : {}, below = isOwn ? inherited ?? {} : values;
   const mayChange = page.may(BUILDERS) && !isLocked({ managed });
-  const kept = (document, type, channel) => (type === EVERY ? document.channels?.[channel] : document.types?.[type]?.[channel]);
-  /** What is set here for a cell: undefined if nothing is. */
-  const setHere = (type, channel) => {
-    const changed = changes[`${type} ${channel}`];
-    return changed === undefined ? kept(own, type, channel) : changed ?? undefined;
+  /** What is set here: undefined if nothing is. */
+  const here = (path) => {
+    const changed = changes[JSON.stringify(path)];
+    return changed === undefined ? at(own, path) : changed ?? undefined;
   };
-  const valueOf = (type, channel, status) => setHere(type, channel) ?? kept(below, type, channel) ?? (status?.by === 'type' ? status.on : true);
-  const stateOf = (type, channel, status) => {
-    if (status?.required) return 'required';
-    const all = type === EVERY ? [valueOf(EVERY, channel)] : [valueOf(EVERY, channel), valueOf(type, channel, status)];
-    return all.includes(false) ? 'off' : all.includes('urgent') ? 'urgent' : 'on';
-  };
-  const choose = (type, channels, value) => {
+  const choose = (paths, value) => {
     const next = { ...changes };
-    for (const channel of channels) {
-      if ((kept(own, type, channel) ?? null) === value) delete next[`${type} ${channel}`];
-      else next[`${type} ${channel}`] = value;
+    for (const path of paths) {
+      if (JSON.stringify(at(own, path) ?? null) === JSON.stringify(value)) delete next[JSON.stringify(path)];
+      else next[JSON.stringify(path)] = value;
     }
     setChanges(next);
     setProblem('');
   };
-  // Only the cells that were changed are sent: once they are shown on what another operator saved, they can be saved again.
+  /** A value with its origin: `here`, the project, or what the server does without one. */
+  const valueOf = (path, initial, origin = '') => {
+    const set = here(path), lower = at(below, path);
+    return set !== undefined ? { value: set, origin: 'here' } : lower !== undefined ? { value: lower, origin: 'the project' } : { value: initial, origin };
+  };
+  const switchOf = (type, channel, { on, by } = {}) => {
+    const all = valueOf(switchPath(EVERY, channel), true);
+    if (type === EVERY) return all;
+    const one = by === 'type' ? valueOf(switchPath(type, channel), on, 'the type') : valueOf(switchPath(type, channel), true);
+    const isLimited = all.value !== true && one.value !== false && all.value !== one.value;
+    return isLimited ? { value: all.value, origin: 'every type' } : one;
+  };
+  // Only what was changed is sent: once it is shown on what another operator saved, it can be saved again.
   const save = async (event) => {
     event.preventDefault();
-    const patch = { channels: {}, types: {} };
-    for (const [cell, value] of Object.entries(changes)) {
-      const end = cell.lastIndexOf(' '), type = cell.slice(0, end), channel = cell.slice(end + 1);
-      if (type === EVERY) patch.channels[channel] = value;
-      else (patch.types[type] ??= {})[channel] = value;
+    const patch = {};
+    for (const [key, value] of Object.entries(changes)) {
+      const path = JSON.parse(key), last = path.pop();
+      path.reduce((part, name) => (part[name] ??= {}), patch)[last] = value;
     }
     setSaving(true);
     try {
@@ -86,62 +96,70 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: at, ten
     }
     setSaving(false);
   };
-  const number = Object.keys(changes).length;
+  const shared = { mayChange, changes, here, choose };
   const rows = [{ type: EVERY, name: 'Every type', channels: Object.fromEntries(CHANNELS.map((channel) => [channel, {}])) }, ...effective];
-  /** The channels of a type; others are used only by sends that name them. */
-  const ownOf = (channels) => CHANNELS.filter((channel) => channels[channel] && channels[channel].available !== false);
-  const cell = ({ type, name, channels }, channel) => {
-    const state = stateOf(type, channel, channels[channel]), isSet = setHere(type, channel) !== undefined;
-    const isOther = !isSet && !ownOf(channels).includes(channel);
-    const shown = isOther ? html`<${Icon} name="plus" />` : state === 'on' ? html`<span class="on-dot"></span><span class="hidden">On</span>` : html`<span class=${`state ${state === 'urgent' ? 'warn' : 'info'}`}><${Icon} name=${KINDS[state]} /><span class="state-word">${WORDS[state]}</span></span>`;
-    if (!mayChange || state === 'required') return !isOther && html`<span class="slot" title=${`${WORDS[state]}: ${MEANINGS[state]}`}>${shown}</span>`;
-    const label = `${name} by ${CHANNEL_NAMES[channel]}: ${isOther ? OTHER : WORDS[state]}${isSet ? ', set here' : ''}`;
-    return html`<${Popup} isStart=${CHANNELS.indexOf(channel) < 3} label=${label} buttonClass=${['slot', isOther && 'other', isSet && 'here', changes[`${type} ${channel}`] !== undefined && 'here changed'].filter(Boolean).join(' ')} button=${shown}>${(close) => {
-      const option = (value, icon, text) => html`<${Option} icon=${icon} isChosen=${(setHere(type, channel) ?? null) === value} choose=${() => {
-        close();
-        choose(type, [channel], value);
-      }}>${text}<//>`;
-      return html`<div class="options">${Object.entries(VALUES).map(([word, value]) => option(value, KINDS[word], html`${WORDS[word]} <small>${MEANINGS[word]}</small>`))}${option(null, 'undo', type === EVERY ? 'Not set here' : 'Not set here: as every type')}</div>`;
-    }}<//>`;
+  const pathsOf = ({ type }) => [...CHANNELS.map((channel) => switchPath(type, channel)), ['digest', type]];
+  const isSet = (one) => pathsOf(one).some((path) => here(path) !== undefined);
+  const show = page.query.get('show') === 'set' ? 'set' : 'all', text = (page.query.get('find') ?? '').toLowerCase();
+  const shown = rows.filter((one) => (show === 'all' || isSet(one)) && `${one.name} ${one.type}`.toLowerCase().includes(text));
+  const cell = (one, channel) => {
+    const { type, name, channels } = one, status = channels[channel], path = switchPath(type, channel);
+    const isOther = here(path) === undefined && !channelsOf(one).includes(channel);
+    if (status.required) return !isOther && html`<span class="fixed-value" title="Recipients cannot turn it off"><${Icon} name="lock" />Always on</span>`;
+    const { value, origin } = switchOf(type, channel, status);
+    return html`<${Choice} ...${shared} label=${`${name} by ${CHANNEL_NAMES[channel]}`} path=${path} options=${SWITCHES} ...${isOther ? { word: '–', origin: 'not a channel of the type' } : { value, origin }} />`;
   };
-  const isUndelivered = ({ type, channels }) => ownOf(channels).every((channel) => stateOf(type, channel, channels[channel]) === 'off');
-  /** What is off for every type is off for each of them, and some names are those of their types. */
-  const noteOf = (one) => (one.type === EVERY ? 'Off here is off for each type' : html`${one.type !== one.name && html`<code>${one.type}</code>`}${isUndelivered(one) && html`<span class="bad">not delivered</span>`}`);
-  const title = (one) => {
-    const { type, name, channels } = one;
-    return html`<span class="matrix-title"><span dir="auto">${name}</span><small>${noteOf(one)}</small>${mayChange && html`<${Popup} isStart label=${`All channels of ${name}`} buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options">${[[true, 'ok', 'Turn on all channels'], [false, 'info', 'Turn off all channels'], [null, 'undo', 'Set nothing here']].map(([value, icon, text]) => html`<${Option} icon=${icon} choose=${() => {
-    close();
-    choose(type, CHANNELS.filter((channel) => channels[channel] && !channels[channel].required), value);
-  }}>${text}<//>`)}</div>`}<//>`}</span>`;
+  const frequency = (one) => {
+    const { type, name, channels: { email } } = one, path = ['digest', type];
+    if (type === EVERY || (here(path) === undefined && !channelsOf(one).includes('email'))) return null;
+    if (email.required) return html`<span class="fixed-value" title="Required e-mails do not wait">Immediately</span>`;
+    return html`<${Choice} ...${shared} label=${`E-mails of ${name}`} path=${path} options=${FREQUENCIES} ...${valueOf(path, 'instant')} />`;
   };
+  const isUndelivered = (one) => channelsOf(one).every((channel) => !one.channels[channel].required && switchOf(one.type, channel, one.channels[channel]).value === false);
+  const number = Object.keys(changes).length;
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
-    ${tenant && !isOwn && html`<p class="muted">${tenant} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
-    <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}><${Matrix} effective=${rows} cell=${cell} title=${title} hint=${LEGEND} />
+    ${tenant && !isOwn && html`<p class="muted">${tenantName(tenant)} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
+    <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}>
+      <div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a type" placeholder="Find a type" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
+        <${Segments} label="Show" options=${[['all', html`All <span class="muted">${rows.length - 1}</span>`], ['set', html`Set here <span class="muted">${rows.filter(isSet).length}</span>`]]} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>
+      <div class="defaults-place"><table><thead><tr><th scope="col">Type</th>${CHANNELS.map((channel) => html`<th key=${channel} scope="col">${CHANNEL_NAMES[channel]}</th>`)}<th scope="col">E-mail frequency</th><th><span class="hidden">Actions</span></th></tr></thead>
+        <tbody>${shown.map((one) => html`<tr key=${one.type} class=${one.type === EVERY ? 'every' : null}><th scope="row"><span dir="auto">${one.name}</span>${isUndelivered(one) ? html`<small class="bad">Not delivered: every channel is off</small>` : html`<small>${one.type === EVERY ? 'What is off here is off for each type' : one.type}</small>`}</th>
+          ${CHANNELS.map((channel) => html`<td key=${channel} data-label=${CHANNEL_NAMES[channel]}>${cell(one, channel)}</td>`)}<td data-label=${one.type === EVERY ? null : 'Frequency'}>${frequency(one)}</td><td class="row-menu">${mayChange && html`<${RowMenu} ...${{ one, choose, pathsOf }} />`}</td></tr>`)}</tbody></table></div>
+      ${shown.length === 0 && html`<${Empty} icon="preferences" text=${text ? 'No type matches.' : 'Nothing is set here. What is chosen in a row is set here; everything else stays as it is.'} />`}
       ${effective.length <= 1 && html`<${Empty} icon="types" text="No type is declared. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
+      <${Delivery} ...${shared} quiet=${valueOf(['quiet_hours'], false, 'default')} digest=${valueOf(['digest_at'], DIGEST_AT, 'default')} />
       ${(number > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || number === 0}>Save ${count(number, 'change')}</button><button type="button" onClick=${() => {
     setChanges({});
     setProblem('');
   }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
-    <p class="muted set-here"><span class="slot here">Outlined</span> set here</p>
-    ${mayChange && html`<${Card} title="When messages are delivered"><${Delivery} key=${JSON.stringify([own.quiet_hours, own.digest_at, own.digest])} ...${{ own, below, types: effective, url, tag, reload }} /><//>`}
-    <${Card}><details><summary>As YAML</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>
-      <p class="muted">${at && html`Changed <${Moment} at=${at} />. `}${holder ? `Set for ${holder}.` : 'Set for the project.'}</p><//>`;
+    <details class="defaults-file"><summary>As YAML${changedAt && html`<span class="muted">Changed <${Moment} at=${changedAt} /></span>`}</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>`;
 }
 
-/** Quiet hours, and how often e-mails of a type are sent. The fields have their names in the API. */
-function Delivery({ own, below, types, url, tag, reload }) {
-  const save = async (entered, _, isMine) => {
-    const start = entered['quiet_hours.start'], end = entered['quiet_hours.end'];
-    const values = { quiet_hours: entered.none ? false : start || end ? { start, end } : null, digest_at: entered.digest_at || null };
-    const digest = Object.fromEntries(types.map(({ type }) => [type, entered[`digest.${type}`] || null]));
-    const isChanged = (before) => ([name, value]) => JSON.stringify(value) !== JSON.stringify(before?.[name] ?? null);
-    const changed = (all, before) => Object.fromEntries(Object.entries(all).filter(isChanged(before)));
-    await sendIf('PATCH', url, { ...changed(values, own), digest: changed(digest, own.digest) }, matching(tag, isMine));
-    reload();
-  };
-  const hours = own.quiet_hours, others = below.quiet_hours;
-  return html`<${Form} isGuarded button="Save" send=${save}><div class="columns"><${TimeField} label="Quiet from" name="quiet_hours.start" defaultValue=${hours?.start ?? ''} hint="In the time zone of each recipient. Urgent messages do not wait." /><${TimeField} label="Quiet until" name="quiet_hours.end" defaultValue=${hours?.end ?? ''} hint=${others ? `Not set here: from ${others.start} to ${others.end}.` : 'Not set here: none.'} /></div>
-    ${others && html`<${Choices} label="Quiet hours of the project" name="none" options=${[OFF]} selected=${hours === false ? [OFF] : []} />`}
-    <div class="columns">${types.map(({ type, name }) => html`<${Field} key=${type} label=${`E-mails: ${name}`} name=${`digest.${type}`} options=${['', ...Object.keys(FREQUENCIES)]} words=${{ ...FREQUENCIES, '': `Not set here: ${FREQUENCIES[below.digest?.[type] ?? 'instant'].toLowerCase()}` }} defaultValue=${own.digest?.[type] ?? ''} />`)}
-      <${TimeField} label="Time of daily and weekly e-mails" name="digest_at" defaultValue=${own.digest_at ?? ''} hint=${`Not set here: ${below.digest_at ?? DIGEST_AT}.`} /></div><//>`;
+/** A menu that shows its value: what is set here, or in grey what applies otherwise, with its origin unless that is the server. */
+function Choice({ mayChange, changes, here, choose, label, path, options, value, word = wordOf(options, value), origin }) {
+  const set = here(path), isChanged = changes[JSON.stringify(path)] !== undefined;
+  const text = html`<span class=${`value-word${typeof value === 'boolean' || value === 'urgent' ? ` is-${value}` : ''}`}>${word}</span>`, note = !['', 'here', 'default'].includes(origin) && value !== undefined && value !== true && html` <small>from ${origin}</small>`;
+  if (!mayChange) return html`<span class=${`fixed-value${set === undefined ? '' : ' here'}`}>${text}${note}</span>`;
+  return html`<${Popup} isStart label=${`${label}: ${value === undefined ? origin : word}${note ? ` from ${origin}` : ''}${set !== undefined ? ', set here' : ''}`} buttonClass=${['choice-menu', value === undefined && 'other', set !== undefined && 'here', isChanged && 'changed'].filter(Boolean).join(' ')} button=${html`${text}<${Icon} name="chevron" />${note}`}>${(close) => html`<div class="options">${[...options, [null, 'Not set here', 'as it is without these defaults']].map(([one, name, meaning]) => html`<${Option} isChosen=${(set ?? null) === one || (typeof set === 'object' && typeof one === 'object' && one !== null)} choose=${() => {
+    close();
+    choose([path], one);
+  }}>${name} <small>${meaning}</small><//>`)}</div>`}<//>`;
+}
+
+/** What is chosen for all channels of a type at once. */
+const RowMenu = ({ one: { type, name, channels }, choose, pathsOf }) => html`<${Popup} label=${`All channels of ${name}`} buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options">${[[true, 'ok', 'Turn on all channels'], [false, 'info', 'Turn off all channels'], [null, 'undo', 'Set nothing here']].map(([value, icon, text]) => html`<${Option} icon=${icon} choose=${() => {
+  close();
+  choose(value === null ? pathsOf({ type }) : CHANNELS.filter((channel) => !channels[channel].required).map((channel) => switchPath(type, channel)), value);
+}}>${text}<//>`)}</div>`}<//>`;
+
+/** When messages wait: quiet hours, and the time of daily and weekly e-mails. */
+function Delivery({ quiet, digest, ...shared }) {
+  const { mayChange, choose, changes } = shared;
+  const set = (part) => (time) => choose([['quiet_hours']], { ...quiet.value, [part]: time });
+  const time = (label, value, change, isSet) => html`<${TimeInput} aria-label=${label} disabled=${!mayChange} data-here=${isSet ? '' : null} value=${value} change=${change} />`;
+  return html`<section class="delivery" aria-label="Times"><h2>Times</h2>
+    <div data-changed=${changes['["quiet_hours"]'] === undefined ? null : ''}><div><b>Quiet hours</b><small>Messages wait until they end, except urgent ones. In the time zone of each recipient.</small></div>
+      <div class="times-of"><${Choice} ...${shared} label="Quiet hours" path=${['quiet_hours']} options=${HOURS} value=${quiet.value !== false} word=${quiet.value ? 'On' : 'Off'} origin=${quiet.origin} />${quiet.value && html`${time('Quiet from', quiet.value.start, set('start'), quiet.origin === 'here')}<span class="muted">to</span>${time('Quiet until', quiet.value.end, set('end'), quiet.origin === 'here')}`}</div></div>
+    <div data-changed=${changes['["digest_at"]'] === undefined ? null : ''}><div><b>Daily and weekly e-mails</b><small>Sent at this time, weekly ones on Monday. In the time zone of each recipient.</small></div>
+      <div class="times-of">${time('Time of daily and weekly e-mails', digest.value, (at) => choose([['digest_at']], at), digest.origin === 'here')}<span class="muted">${digest.origin !== 'here' ? (digest.origin === 'default' ? 'default' : `from ${digest.origin}`) : mayChange && html`<button type="button" class="quiet" onClick=${() => choose([['digest_at']], null)}><${Icon} name="undo" />Not set here</button>`}</span></div></div></section>`;
 }

@@ -26,10 +26,10 @@ function offOf(effective) {
   return off.length > 0 && `${off.map(([, name]) => name).join(', ')} ${off.length > 1 ? 'are' : 'is'} off`;
 }
 
-/** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel, `title` the type; `hint` explains the cells. */
-export const Matrix = ({ effective, cell, title = titleOf, hint }) => html`<div class="scroll types" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
-  <thead><tr><th scope="col">Type</th>${Object.entries(CHANNEL_NAMES).map(([key, name]) => html`<th key=${key} scope="col" title=${hint}>${name}</th>`)}</tr></thead>
-  <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type === '*' ? null : one.type}>${title(one)}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
+/** The effective preferences as a table of types and channels. `cell` shows what a type has for a channel. */
+const Matrix = ({ effective, cell }) => html`<div class="scroll types" tabIndex="0" role="region" aria-label="Types and channels"><table class="matrix">
+  <thead><tr><th scope="col">Type</th>${Object.entries(CHANNEL_NAMES).map(([key, name]) => html`<th key=${key} scope="col">${name}</th>`)}</tr></thead>
+  <tbody>${effective.map((one) => html`<tr key=${one.type}><th scope="row" title=${one.type}>${titleOf(one)}</th>${Object.keys(CHANNEL_NAMES).map((channel) => html`<td key=${channel}>${one.channels[channel] ? cell(one, channel) : '–'}</td>`)}</tr>`)}</tbody></table></div>`;
 
 export function Preferences({ page, url }) {
   const found = useLoad((signal) => get(url, signal), [url]);
