@@ -34,6 +34,7 @@ UNEXPRESSED = {
     "PATCH /v1/notifications/{id}": "the keys of actions are different",
     "GET /v1/announcements": "`state` is for a recipient",
     "GET /v1/explain": "one of several parameters",
+    "GET /v1/recipients": "`keys` excludes other filters, and names tenants if all are listed",
     "GET /v1/stats/series": "steps of a tenant differ, a range has at most 2,000 steps",
     "GET /v1/templates/{key}/html": "JSON in a parameter",
     "POST /v1/push-endpoints": "a URL outside of private networks, a key on its curve",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bellcast.recipients.http.recipients import MAX_KEYS
 from bellcast.recipients.types import RecipientFields, SessionsRevoked, SubscriptionEnded
 from tests.journey.rest import fields, refused
 
@@ -178,6 +179,26 @@ class TestRecipients:
         assert [one["key"] for one in matches["recipients"]] == ["u-1"]
         assert len((await rest.app.get("/v1/recipients?text=")).json()["recipients"]) == 2
         assert refused(await rest.app.get("/v1/recipients", params={"text": "x" * 101}), 422, "invalid")
+
+    async def test_recipients_of_given_keys_are_read_in_one_page(self, rest):
+        for key in ("bob", "alice", "carol"):
+            await rest.app.put(f"/v1/recipients/{key}", json={"name": key.title()})
+        query = "/v1/recipients?keys=carol&keys=alice&keys=unknown&keys=alice"
+        found = (await rest.app.get(query)).json()
+        assert ([one["name"] for one in found["recipients"]], found["next"]) == (["Alice", "Carol"], None)
+        for another in ("prefix=a", "search=a", "text=a", "after=a", "from=2030-01-31T12:00:00Z"):
+            assert refused(await rest.app.get(f"{query}&{another}"), 422, "invalid")
+        many = {"keys": [f"u-{number}" for number in range(MAX_KEYS + 1)]}
+        assert refused(await rest.app.get("/v1/recipients", params=many), 422, "invalid")
+        assert (await rest.app.get("/v1/recipients", params={"keys": many["keys"][1:]})).json()["recipients"] == []
+
+    async def test_recipients_of_given_keys_are_read_in_several_tenants(self, rest):
+        for tenant in ("", "acme", "a/b"):
+            await rest.app.put("/v1/recipients/al/ice".replace("l/", "l%2F"), params={"tenant": tenant}, json={})
+        keys = ["/al/ice", "acme/al/ice", "a%2Fb/al/ice", "globex/al/ice"]
+        found = await rest.app.get("/v1/recipients", params={"tenant": "*", "keys": keys})
+        assert [one["tenant"] for one in found.json()["recipients"]] == [None, "a/b", "acme"]
+        assert refused(await rest.app.get("/v1/recipients?tenant=*&keys=alice"), 422, "invalid")
 
     @pytest.mark.parametrize("key", ["alice@example.com", "a/b", "a b", "ключ", "100%", "a?b#c", "..", "auth0|5f7c"])
     async def test_recipient_key_is_preserved_in_a_path(self, rest, key):

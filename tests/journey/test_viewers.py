@@ -119,8 +119,9 @@ async def test_viewer_opens_no_object_and_exports_no_list(filled: Rest) -> None:
 
 async def test_viewer_finds_recipients_by_key_only(filled: Rest) -> None:
     viewer = await operators.signed_in(filled, "vera", "viewer")
-    keys = [one["key"] for one in (await viewer.get("/v1/recipients?tenant=acme&prefix=ali")).json()["recipients"]]
-    assert keys == ["alice"]
+    for query in ("prefix=ali", "keys=alice"):
+        (found,) = (await viewer.get(f"/v1/recipients?tenant=acme&{query}")).json()["recipients"]
+        assert (found["key"], found["name"]) == ("alice", None)
     assert refused(await viewer.get("/v1/recipients?tenant=acme&text=alice@"), 403, "forbidden")
 
 
@@ -132,3 +133,5 @@ async def test_bound_viewer_lists_its_tenants_only(filled: Rest) -> None:
         )
         if name != "tenants":
             assert refused(await viewer.get(f"/v1/{name}?tenant=acme"), 403, "forbidden")
+    of_keys = "/v1/recipients?tenant=*&keys=acme/alice&keys=globex/alice"
+    assert (await viewer.get(of_keys)).json()["recipients"] == []

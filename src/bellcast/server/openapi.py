@@ -144,6 +144,7 @@ PARAMETERS = {
     "priority": "Only of this priority.",
     "since": "Only items created at this time or later.",
     "prefix": "Beginning of the key or the name.",
+    "keys": "Only those with these keys; for the tenant `*`, each with its tenant: `acme/alice`.",
     "protocol": f"Only connections of this protocol: {PROTOCOLS}.",
     "node": "Only of this node.",
     "reconnect": "Whether the client may reconnect.",

@@ -87,6 +87,19 @@ async def test_records_are_listed_by_key_and_prefix(app: App) -> None:
     assert [recipient.key for recipient in await app.store.recipients.after("", "alan", 2)] == ["alice", "bob"]
 
 
+async def test_records_of_given_keys_are_read_in_several_tenants(app: App) -> None:
+    for tenant, key in (("", "bob"), ("acme", "bob"), ("acme", "alice"), ("globex", "bob")):
+        await app.store.recipients.put(tenant, key, RecipientFields(name=f"{key} of {tenant}"), app.now, replace=True)
+    wanted = [("acme", "bob"), ("", "bob"), ("acme", "alice"), ("acme", "alice"), ("globex", "alice")]
+    found = await app.store.recipients.of_keys(wanted)
+    assert [(one.tenant, one.name) for one in found] == [
+        (None, "bob of "),
+        ("acme", "alice of acme"),
+        ("acme", "bob of acme"),
+    ]
+    assert await app.store.recipients.of_keys([]) == []
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

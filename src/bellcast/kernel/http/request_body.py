@@ -288,7 +288,11 @@ def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
 @lru_cache(maxsize=100)
 def _repeatable(type: Any) -> frozenset[str]:
     """Return the parameters that may be given several times: the fields that are lists."""
-    return frozenset(field.encode_name for field in structs.fields(type) if get_origin(field.type) is list)
+    return frozenset(
+        field.encode_name
+        for field in structs.fields(type)
+        if any(get_origin(part) is list for part in validation_errors.parts(field.type))
+    )
 
 
 def single(name: str, values: list[str]) -> str:

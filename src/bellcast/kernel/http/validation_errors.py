@@ -158,7 +158,7 @@ class _Search(NamedTuple):
             yield from chain([next(inner, FieldError(place, _message(type, refusal, value)))], inner)
 
     def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
-        for part in _parts(type):
+        for part in parts(type):
             if isinstance(value, dict) and hasattr(part, "__struct_fields__"):
                 config = part.__struct_config__
                 if config.tag is None or config.tag == value.get(config.tag_field):  # of a union, the wanted struct
@@ -173,13 +173,13 @@ class _Search(NamedTuple):
                     yield from chain(self._in_value(key_type, name, place), self._in_value(value_type, one, place))
 
 
-def _parts(type: Any) -> Iterator[Any]:
+def parts(type: Any) -> Iterator[Any]:
     """Yield the members of a union, without annotations."""
     if get_origin(type) is Annotated:
-        yield from _parts(get_args(type)[0])
+        yield from parts(get_args(type)[0])
     elif get_origin(type) in (Union, UnionType):
         for part in get_args(type):
-            yield from _parts(part)
+            yield from parts(part)
     else:
         yield type
 
@@ -195,10 +195,10 @@ def unknown(name: str, known: Collection[str], suggestions: Suggestions, kind: s
 
 
 def _message(type: Any, refusal: Exception, value: Any) -> str:
-    parts = list(_parts(type))
-    choices = [str(one) for part in parts if get_origin(part) is Literal for one in get_args(part)]
+    members = list(parts(type))
+    choices = [str(one) for part in members if get_origin(part) is Literal for one in get_args(part)]
     if choices:
         return f"must be one of: {', '.join(choices)}"
     # The id of a user, which many databases number.
-    hint = f'; write "{value}"' if value.__class__ is int and str in parts and len(parts) > 2 else ""
+    hint = f'; write "{value}"' if value.__class__ is int and str in members and len(members) > 2 else ""
     return field_error(refusal).message + hint

@@ -1,20 +1,22 @@
 """Recipients: their fields, their stored data, and revocation of their sessions."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 from msgspec.structs import force_setattr, replace
 
 from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListPage, containing
-from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, PreconditionFailed
+from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
-from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, request_body, responses
+from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.times import Moment
 from bellcast.recipients import changes
 from bellcast.recipients.store import recipients as store
@@ -31,6 +33,10 @@ EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "ro
 AUDITED = ("roles", *RECORD_FIELDS)
 # The fields that are neither content nor personal.
 IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
+
+
+# A page of names: a request has at most 100 parameters.
+MAX_KEYS = 90
 
 
 class PageQuery(TenantQuery, frozen=True, kw_only=True):
@@ -51,8 +57,11 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
     """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `text` is a part of their keys, names
     or e-mail addresses; the case of letters is ignored (on SQLite: of ASCII letters). `from` and `to` filter by creation
-    time. The tenant `*` means all tenants, ordered by their keys."""
+    time. The tenant `*` means all tenants, ordered by their keys. `keys`, repeated, are those of the
+    recipients to read, in one page and without other filters; of all tenants, each is `tenant/key`, with the tenant
+    percent-encoded."""
 
+    keys: Annotated[list[str], Meta(max_length=MAX_KEYS)] = msgspec.field(default_factory=list)
     search: str | None = None
     prefix: str | None = None
     text: SearchedText | None = None
@@ -78,9 +87,22 @@ async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     query = listing.query
     if query.text and guards.caller(listing.request).role == "viewer":
         raise Forbidden("Viewers do not search names and addresses: use `prefix`, which compares keys.")
+    if query.keys:
+        return ListPage(await Recipients(listing.ctx.engines.db).of_keys(_owners(query, listing.list_query.tenants)))
     prefix, filters = query.prefix or query.search or "", containing(query.text)
     wanted = replace(listing.list_query, prefix=prefix, filters=filters)
     return await Recipients(listing.ctx.engines.db).page(wanted)
+
+
+def _owners(query: SearchQuery, tenants: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Return the tenants and keys of the recipients of `keys`, of those tenants that are listed. Raises Invalid."""
+    if any((query.prefix, query.search, query.text, query.after, query.start, query.end)):
+        raise Invalid.of("keys", "cannot be combined with other filters")
+    try:
+        owners = [list_parameters.key(query.tenant or DEFAULT_TENANT, one) for one in query.keys]
+    except BadRequest:
+        raise Invalid.of("keys", "must be `tenant/key` each for the tenant `*`") from None
+    return [(tenant, key) for tenant, key in owners if tenants is None or tenant in tenants]
 
 
 @RECIPIENTS.get(Recipient)

@@ -118,6 +118,12 @@ class Recipients(StoreTable):
         return (yield from LIST.page(query)).items
 
     @read
+    def of_keys(self, owners: Sequence[tuple[str, str]]) -> Script[list[Recipient]]:
+        """Return those recipients, given by their tenants and keys, that exist, in this order."""
+        found = yield Statement("recipients_of_keys", {"owners": columns.to_json(list(set(owners)))})
+        return sorted(map(recipient, found), key=lambda one: (one.tenant or "", one.key))
+
+    @read
     def profiles(self, tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
         """Return the profiles of existing recipients, by key."""
         found = yield Statement("profiles_find", {"tenant": tenant, "keys": columns.to_json(keys)})

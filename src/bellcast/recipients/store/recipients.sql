@@ -33,6 +33,16 @@ tenant, key, roles, created_at, unread, unseen, {{recipient_record}}
 -- A recipient's record.
 SELECT {{recipient_columns}} FROM recipients WHERE tenant = :tenant AND key = :key
 
+-- name: recipients_of_keys @sqlite
+-- Those of some recipients that exist: each is its tenant and key.
+SELECT {{recipient_columns}} FROM recipients WHERE (tenant, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:owners))
+
+-- name: recipients_of_keys @postgres
+-- Those of some recipients that exist: each is its tenant and key.
+SELECT r.* FROM json_array_elements(:owners::json) o CROSS JOIN LATERAL (
+  SELECT {{recipient_columns}} FROM recipients WHERE tenant = o.value ->> 0 AND key = o.value ->> 1 OFFSET 0
+) r
+
 -- list: recipients
 -- Recipients by key.
 SELECT {{recipient_columns}}

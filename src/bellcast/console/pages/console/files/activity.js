@@ -7,8 +7,9 @@ import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { histogramOf } from './histogram.js';
 import { To } from './object-parts.js';
+import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Person, Type } from './parts.js';
+import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
@@ -17,12 +18,12 @@ const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
 
 export const notifications = {
-  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
+  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', readMore: readNames, link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [
     { name: 'State', kind: 'state', of: inboxState }, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
-    { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Recipient', kind: 'person', of: (one) => one.recipient }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Type', kind: 'type', of: (one) => one.type }, RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"', tools: (page) => page.mayOpen('/playground') && html`<a class="button primary" href=${page.url('/playground')}><${Icon} name="playground" /> Send one in the playground</a>` },
 };
@@ -73,7 +74,7 @@ function Opened({ page, one, tenant, url }) {
       ${isUnwritten(one.timeline) && html`<p class="muted">No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p>`}
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[
-    ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
   ]} />
     ${page.may(BUILDERS) && one.in_inbox && html`<${Correction} one=${one} url=${url} />`}

@@ -5,12 +5,16 @@ import { count, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
-import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, Person, State, dialectName } from './parts.js';
+import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, State, dialectName } from './parts.js';
+import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 
 await loadStyle('connections.css');
+
+/** Why a connection was closed. */
+const closingOf = ({ reason, code }) => (reason ? `${reason} (${code})` : `code ${code}`);
 
 const isClosed = (page) => page.query.get('state') === 'closed';
 
@@ -20,11 +24,11 @@ const close = async (one) => {
 };
 
 export const connections = {
-  path: '/v1/connections', rows: 'connections', link: (one) => path`/connections/${one.id}`, isNewestFirst: true, above: Protocols,
+  path: '/v1/connections', rows: 'connections', readMore: readNames, link: (one) => path`/connections/${one.id}`, isNewestFirst: true, above: Protocols,
   filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
   views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Recently closed', { state: 'closed' }]],
   columns: (page) => [
-    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} ...${one.recipient ? { of: one.recipient } : { of: '', icon: 'account', tone: 'grey' }} />`, of: (one) => one.recipient ?? 'anonymous', text: (one) => (isClosed(page) ? `${one.reason ?? ''} (${one.code})`.trim() : [one.origin, one.address].filter(Boolean).join(', ')) },
+    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} ...${one.recipient ? { of: one.recipient, name: nameOf(one) } : { of: '', icon: 'account', tone: 'grey' }} />`, of: (one) => nameOf(one) ?? 'anonymous', text: (one) => [nameOf(one) !== one.recipient && one.recipient, ...(isClosed(page) ? [closingOf(one)] : [one.origin, one.address])].filter(Boolean).join(', ') },
     { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, { name: 'Topics', of: (one) => one.topics.join(', '), width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     isClosed(page) ? { name: 'Closed', kind: 'time', of: (one) => one.closed_at } : { name: 'Since', kind: 'time', of: (one) => one.connected_at },
   ],
@@ -44,12 +48,12 @@ export function Connection({ page }) {
   return html`<${Loaded} of=${found} isPage skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
     if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
     const { tenant: own } = one, of = own === null ? {} : { tenant: own };
-    return html`<${Heading} title=${one.recipient ?? 'Anonymous'} note=${one.closed_at ? html`<${State} of="closed" kind="info" />` : html`<${State} of="connected" />`}>
+    return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'} note=${one.closed_at ? html`<${State} of="closed" kind="info" />` : html`<${State} of="connected" />`}>
         ${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url('/live'), { connection: one.id, tenant: own })}>Trace</a>`}
         ${!one.closed_at && page.may(CONTENT) && html`<${Confirm} label=${`Close the connection ${one.id}`} word="Close the connection" act=${() => close(one)} />`}<//>
       <${Facts} of=${[
-        ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`], ['Reason', one.closed_at && `${one.reason ?? 'none'} (${one.code})`],
-        ['Recipient', one.recipient ? html`<${Person} name=${one.recipient} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
+        ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`], ['Reason', one.closed_at && closingOf(one)],
+        ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
         ['Tenant', own], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
       ${one.topics.length > 0 && html`<${Card} title=${`Follows ${count(one.topics.length, 'topic')}`}><ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul><//>`}`;

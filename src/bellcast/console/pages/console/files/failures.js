@@ -9,6 +9,7 @@ import { Loaded, Paged, Skeleton, refresh, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, failureOf } from './outcomes.js';
 import { FIELDS, Tenants, causePath, failureText } from './overview.js';
 import { Card, Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
+import { nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { BASE, go, here, inTenant, shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -74,7 +75,11 @@ function filterOf(page, fields) {
 export function Cause({ page }) {
   const fields = Object.fromEntries(new URLSearchParams(page.key)), tenant = { tenant: page.query.get('tenant') ?? '' };
   const filter = filterOf(page, fields);
-  const read = (after, signal) => get(withQuery('/v1/failures', { ...filter, ...tenant, after }), signal);
+  const read = async (after, signal) => {
+    const found = await get(withQuery('/v1/failures', { ...filter, ...tenant, after }), signal);
+    await readNames(found.failures);
+    return found;
+  };
   const group = useLoad(async (signal) => join((await get(withQuery('/v1/failures/causes', { ...filter, ...tenant }), signal)).causes).find((one) => one.cause === fields.cause) ?? null, [page.href]);
   const found = useLoad((signal) => read('', signal), [page.href]);
   const [selected, setSelected] = useState(new Map());
@@ -86,7 +91,7 @@ export function Cause({ page }) {
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
     : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</div>`}
       <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`${mayRetry && all.length > 1 && html`<label class="all"><input type="checkbox" class="check" checked=${all.every(({ id }) => selected.has(id))} onChange=${select(all)} /> Select all ${number(all.length)}</label>`}<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select([one])} />`}
-        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" href=${inTenant(page, linkOf(one), one)}>${one.recipient ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[tenant.tenant === '*' && tenantName(one.tenant), one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
+        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" title=${one.recipient} href=${inTenant(page, linkOf(one), one)}>${nameOf(one) ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[nameOf(one) !== one.recipient && one.recipient, tenant.tenant === '*' && tenantName(one.tenant), one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 
 /** The tenants with the most failures whose retries one dialog starts: each is a request. */

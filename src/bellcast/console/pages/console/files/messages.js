@@ -7,7 +7,8 @@ import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { Channel, Lines } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Opening, Person, State, Time } from './parts.js';
+import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
+import { Named, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { Segments } from './segments.js';
@@ -17,7 +18,7 @@ import { MailFrame, MailHead, Phone, Steps, chapters } from './story.js';
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
-const OF_ALL = { path: '/v1/messages', rows: 'messages', isNewestFirst: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
+const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore: readNames, isNewestFirst: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
 const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
 /** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
 function beginningOf({ content: { subject = '', title, body, text = '' } }) {
@@ -25,10 +26,12 @@ function beginningOf({ content: { subject = '', title, body, text = '' } }) {
   return ([title, body].filter(Boolean).join(': ') || own).replace(/https?:\S+/g, '').trim().replace(/([^\s.:,;!?])\s*\n\s*\n/g, '$1. ').replace(/\s+/g, ' ');
 }
 
+const personOf = (one) => one.content.to_name || nameOf(one) || one.to;
+
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'To', kind: 'title', of: (one) => one.recipient || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'To', kind: 'title', of: (one) => nameOf(one) || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6rem' }, { name: 'Provider', of: (one) => one.provider, width: '7rem' }, TENANT, CREATED,
   ],
   none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
@@ -39,8 +42,8 @@ export const mails = {
   ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
   isTall: true,
   columns: [
-    { name: 'E-mail', kind: 'title', lead: (one) => html`<${Avatar} of=${one.recipient ?? one.to} name=${one.content.to_name || one.recipient || one.to} />`, of: (one) => one.content.subject || '(no subject)', text: beginningOf },
-    { name: 'To', of: (one) => html`<${Lines} of=${one.content.to_name || one.recipient || one.to} note=${(one.content.to_name || one.recipient) && one.to} />`, show: (to) => to, width: '14rem' },
+    { name: 'E-mail', kind: 'title', lead: (one) => html`<${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} />`, of: (one) => one.content.subject || '(no subject)', text: beginningOf },
+    { name: 'To', of: (one) => html`<${Lines} of=${personOf(one)} note=${personOf(one) !== one.to && one.to} />`, show: (to) => to, width: '14rem' },
     { name: 'Outcome', of: (one) => html`<${Lines} isKept of=${html`<${State} of=${one.state} />`} note=${one.reason ?? (one.provider && `through ${one.provider}`)} />`, show: (outcome) => outcome, width: '12rem' }, TENANT, CREATED,
   ],
   none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
@@ -88,7 +91,7 @@ export function Message({ page }) {
       <div class="story-columns"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'The message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
         ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
       <${Facts} of=${[
-    ['Id', html`<${Id} of=${one.id} />`], ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Id', html`<${Id} of=${one.id} />`], ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Notification', one.notification && html`<a href=${inTenant(page, path`/notifications/${one.notification}`)}>${one.notification}</a>`], ['Run', one.run && html`<a href=${inTenant(page, path`/runs/${one.run}`)}>${one.run}</a>`],
     ['Created', html`<${Moment} at=${one.created_at} />`], ['Due', one.due_at && html`<${Time} at=${one.due_at} />`],
   ]} />`;

@@ -9,7 +9,8 @@ import { histogramOf } from './histogram.js';
 import { html } from './html.js';
 import { Refusal } from './live.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
-import { Card, Copy, Empty, Facts, Heading, Id, Json, Moment, Person } from './parts.js';
+import { Card, Copy, Empty, Facts, Heading, Id, Json, Moment } from './parts.js';
+import { Named, nameOf, readNames } from './recipient-names.js';
 import { ROOT, get, path, withQuery } from './server.js';
 
 await loadStyle('requests.css');
@@ -30,19 +31,22 @@ const TONES = { 4: 'warn', 5: 'bad' };
 const Status = ({ of: { status } }) => html`<span class=${`chip status ${TONES[Math.floor(status / 100)] ?? 'tone-grey'}`}>${status}</span>`;
 
 /** Why a request was refused, or what it sent: the beginning of its body. */
-function aboutOf({ code, errors, detail, body }) {
+function aboutOf({ code, errors, detail, body, tenant }) {
   if (code) return errors.map(({ field, message }) => `${field} ${message}`).join('; ') || detail || code.replaceAll('_', ' ');
   const what = ['title', 'workflow', 'name', 'topic', 'key'].map((field) => body?.[field]).find((value) => typeof value === 'string');
-  return [what, typeof body?.to === 'string' && `to ${body.to}`].filter(Boolean).join(' ');
+  return [what, typeof body?.to === 'string' && `to ${nameOf({ tenant, recipient: body.to })}`].filter(Boolean).join(' ');
 }
 
+/** The recipient that called, and the one to whom it sent. */
+const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typeof body?.to === 'string' && body.to].filter(Boolean).map((one) => ({ tenant, recipient: one }));
+
 export const requests = {
-  path: '/v1/requests', rows: 'requests', link: (one) => path`/requests/${one.id}`, isNewestFirst: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
+  path: '/v1/requests', rows: 'requests', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
   filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
     { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> ${one.path}`, text: aboutOf },
-    { name: 'By', kind: 'person', of: (one) => (one.key ?? one.operator ?? one.recipient) && one, show: (one) => html`<${Caller} name=${one.operator ?? one.recipient} keyName=${one.key} />`, width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'By', kind: 'person', of: (one) => (one.key ?? one.operator ?? one.recipient) && one, show: (one) => (one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : html`<${Named} of=${one} />`), width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), share: ({ ms }) => Math.sqrt(ms), width: '9.5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at, show: (at) => html`<time dateTime=${at} title=${fullTime(at)}>${secondOf(at)}</time>`, width: '4.5rem' },
   ],
   note: 'The list has the last 2,000 requests and 500 refusals of this node, from memory. The bars count those of all nodes.',
@@ -75,7 +79,7 @@ function Found({ page, one }) {
   const command = commandOf(one);
   const to = !one.code && typeof one.body?.to === 'string' && one.body.to;
   return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} /><span class="muted">${duration(one.ms)}</span>`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
-    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', (one.key || one.operator) && html`<${Caller} name=${one.operator} keyName=${one.key} />`], ['Recipient', one.recipient && html`<${Person} name=${one.recipient} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['To', to && html`<${Person} name=${to} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
+    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', (one.key || one.operator) && html`<${Caller} name=${one.operator} keyName=${one.key} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <p class="links"><a href=${same({ route: one.route ?? one.path })}>Requests of this route</a>${one.key && html`<a href=${same({ key: one.key })}>Requests with this key</a>`}<a href=${same({ status: String(one.status) })}>Requests with status ${one.status}</a></p>
     ${command && html`<details><summary>Repeat by terminal</summary><div class="snippet"><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the command" text=${command} /></div></details>`}
     <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`;

@@ -33,6 +33,7 @@ const POLL_MS = 15_000;
  * @property {(rows: any[], page: any) => ((row: any) => string) | null} [groupOf] the headings of the groups, by the first rows, if they are not days
  * @property {boolean} [isDense] rows of one short line
  * @property {boolean} [isTall] rows of two lines, with a sign before them
+ * @property {(rows: any[]) => Promise<void>} [readMore] reads what the rows lack, such as names, before they are shown
  * @property {(rows: any[]) => any[]} [join] combines rows of several tenants
  * @property {(one: any, other: any) => number} [order] the order of the rows, if all of them are loaded
  * @property {(row: any, page: any) => any} [actions] the menu of a row
@@ -114,8 +115,9 @@ function useRows(page, resource, parameters, key) {
   const url = (more) => withQuery(resource.path, { ...latest.current, ...more });
   const read = async (more, signal) => {
     const found = await get(url(more), signal);
-    if (!shownTenant()) await readTenantNames(found[resource.rows].map(({ tenant }) => tenant), signal);
-    return resource.join ? { ...found, [resource.rows]: resource.join(found[resource.rows]) } : found;
+    const rows = found[resource.rows];
+    await Promise.all([!shownTenant() && readTenantNames(rows.map(({ tenant }) => tenant), signal), resource.readMore?.(rows)]);
+    return resource.join ? { ...found, [resource.rows]: resource.join(rows) } : found;
   };
   const first = useLoad(async (signal) => (latest.current === null ? { [resource.rows]: [] } : read({}, signal)), [key, resource.path]);
   const [state, setState] = useState({ of: null });

@@ -3,7 +3,7 @@
  * through all of them. A column that is empty in all rows is left out.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Icon, Person, Popup, State, Time, Type } from './parts.js';
+import { Icon, Popup, State, Time, Type } from './parts.js';
 
 /** Rows within this distance of the screen stay. */
 const MARGIN = '1200px 0px';
@@ -13,7 +13,6 @@ const KINDS = {
   state: { width: '6.75rem', show: (value) => html`<${State} of=${value} />` },
   title: { width: 'minmax(10rem, 1fr)', show: null },
   type: { width: '8.5rem', show: (value) => html`<${Type} of=${value} />` },
-  person: { width: '11rem', show: (value) => html`<${Person} name=${value} />` },
   time: { width: '6.5rem', show: (value) => html`<${Time} at=${value} />` },
   number: { width: '6rem', show: (value) => value },
 };

@@ -7,7 +7,8 @@ import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, Person, State, Tag, Time } from './parts.js';
+import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
@@ -43,14 +44,14 @@ const reasonOf = ({ reason }) => {
 };
 
 export const runs = {
-  histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
+  histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', readMore: readNames, link: (one) => path`/runs/${one.id}`, isNewestFirst: true, single: ['recipient', 'trigger'],
   filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] },
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) ?? waitOf(one), isWrapped: true },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
-    { name: 'Recipient', kind: 'person', of: (one) => one.recipient, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
+    RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Channel and provider filter by the messages that a run sent.',
   none: { text: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
@@ -83,8 +84,8 @@ export function Run({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/runs/${page.key}` + more, tenant);
   const found = useLoad(async (signal) => {
     const one = await get(url(), signal);
-    const person = page.may(CONTENT) ? get(withQuery(path`/v1/recipients/${one.recipient}`, tenant), signal).catch(() => null) : null;
-    return { ...one, why: await explainRun(one, tenant, signal), person: await person };
+    const [why] = await Promise.all([explainRun(one, tenant, signal), readNames([one])]);
+    return { ...one, why };
   }, [url()]);
   const [view, setView] = useState('Steps');
   useOpened(found.value);
@@ -98,13 +99,13 @@ export function Run({ page }) {
     const [kind, headline] = outcomeOf(one, outcomes), simulated = Object.values(Object.groupBy(one.why.channels.filter(({ state }) => state === 'simulated'), ({ channel }) => channel)).map(([first]) => first);
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed', mayCorrect = mayRetry && missingOf(one.reason);
     const variable = mayCorrect && mayCorrect[0].startsWith('data.') && mayCorrect[0];
-    return html`<${Heading} title=${`${one.person?.name || one.recipient} · ${one.workflow}`} />
+    return html`<${Heading} title=${`${nameOf(one)} · ${one.workflow}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${failureOf(one.reason)}</p>`}${one.state === 'waiting' && one.wakes_at && html`<p class="muted">Until <${Moment} at=${one.wakes_at} /></p>`}${variable && html`<p class="muted">A retry fails again until the text has a default for ${variable}: a run keeps its data. ${page.may(BUILDERS) && html`<a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, to: one.recipient })}>Start again with other data</a>`}</p>`}
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
         ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel" act=${act('DELETE', '')} />`}</div>`}</div></section>
       <section class="panel run-view" aria-label=${view}><${Segments} label="View" options=${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean)} value=${view} choose=${setView} />
         ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`)}</section>
-      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Person} name=${one.recipient} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />`;
   }}<//>`;
 }

@@ -3,11 +3,14 @@
  */
 import { html, useState } from './html.js';
 import { duration, fullTime } from './format.js';
+import { loadStyle } from './load.js';
 import { CHANNEL_NAMES, outcomeOf, reasonOf } from './outcomes.js';
 import { Copy, Icon, Time, Type } from './parts.js';
 import { Segments } from './segments.js';
 import { ROOT, path, withQuery } from './server.js';
 import { typeOf } from './workflow-model.js';
+
+await loadStyle('story.css');
 
 /** A silence of this length is shown. */
 const GAP_MS = 1000;
