@@ -104,6 +104,38 @@ def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Pa
     expect(page.locator(".share")).to_have_count(1)  # none for zero
 
 
+def test_list_of_tenants_shows_their_states_and_limits(open_console: Callable[..., Page], owner: Console) -> None:
+    limits = {"sends_per_day": 5, "sends_per_second": 0, "retention_days": 30}
+    owner.send("PUT", "/v1/tenants/yew-limited", {"settings": limits})
+    owner.send("PUT", "/v1/tenants/yew-new", {})
+    page = open_console("/tenants?prefix=yew", viewport=DESKTOP)
+    limited = page.get_by_role("row", name="yew-limited")
+    expect(limited).to_contain_text("0of 5")
+    expect(limited).to_contain_text("5 sends a dayany number a second, kept 30 days")
+    expect(page.get_by_role("row", name="yew-new")).to_contain_text("idle")
+    assert violations(page) == []
+    state = "async (row) => (await import('/console/tenants.js')).tenants.columns.find(({ name }) => name === 'State').of(row)"
+    for sent, word in ((3, "active"), (4, "daily limit near"), (5, "daily limit reached")):
+        assert page.evaluate(state, {"settings": limits, "sends_today": sent})[0] == word
+
+
+def test_tenant_is_created_in_the_console_unless_its_key_is_used(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/tenants/hazel", {"name": "Hazel"})
+    page = open_console("/tenants", viewport=DESKTOP)
+    page.get_by_role("link", name="New tenant").click()
+    page.get_by_label("Key", exact=True).fill("hazel")
+    page.get_by_label("Name").fill("Hazel Street")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("alert").filter(has_text="Key exists already")).to_be_visible()
+    assert owner.send("GET", "/v1/tenants/hazel")["name"] == "Hazel"
+    page.get_by_label("Key", exact=True).fill("hazel-street")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", level=1, name="Hazel Street")).to_be_visible()
+    assert owner.send("GET", "/v1/tenants/hazel-street")["name"] == "Hazel Street"
+
+
 def test_tenant_says_that_it_has_reached_its_daily_limit(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/poplar", {"settings": {"sends_per_day": 1}})
     owner.send("POST", "/v1/notifications?tenant=poplar", {"to": "tessa", "title": "Hello"})

@@ -1,12 +1,22 @@
 /**
- * The form of a new object beside its list: the style of its fields, and the way back without it.
+ * The form of a new object beside its list: the style of its fields, the way back without it, and its request.
  */
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { shownTenant } from './router.js';
-import { withQuery } from './server.js';
+import { Problem, exchange, withQuery } from './server.js';
 
 await loadStyle('new-object.css');
 
 /** The second button of the form. */
 export const cancel = (page) => html`<a class="button" href=${withQuery(page.url(page.list), { tenant: shownTenant() })}>Cancel</a>`;
+
+/** Create an object whose key was entered, unless another one has it. */
+export async function createObject(url, values, noun) {
+  try {
+    await exchange('PUT', url, { type: 'application/json', body: JSON.stringify(values), headers: { 'if-none-match': '*' } });
+  } catch (problem) {
+    if (problem.status === 412) throw new Problem(412, { errors: [{ field: 'key', message: `exists already: choose another, or open this ${noun}` }] }, null);
+    throw problem;
+  }
+}

@@ -8,13 +8,13 @@ import { CREATED } from './filters.js';
 import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
-import { cancel } from './new-object.js';
+import { cancel, createObject } from './new-object.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
-import { Problem, ROOT, exchange, get, path, request, withQuery } from './server.js';
+import { Problem, ROOT, get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { TenantField } from './tenant-field.js';
 
@@ -63,12 +63,7 @@ export const recipients = {
 function NewRecipient({ page }) {
   const create = async ({ key, tenant, ...fields }) => {
     const values = Object.fromEntries(Object.entries(fields).filter(([, value]) => value.trim()).map(([name, value]) => [name, value.trim()]));
-    try {
-      await exchange('PUT', withQuery(path`/v1/recipients/${key.trim()}`, { tenant }), { type: 'application/json', body: JSON.stringify(values), headers: { 'if-none-match': '*' } });
-    } catch (problem) {
-      if (problem.status === 412) throw new Problem(412, { errors: [{ field: 'key', message: 'exists already: choose another, or open this recipient' }] }, null);
-      throw problem;
-    }
+    await createObject(withQuery(path`/v1/recipients/${key.trim()}`, { tenant }), values, 'recipient');
     refresh();
     go(inTenant(page, path`/recipients/${key.trim()}`, { tenant }));
   };

@@ -6,7 +6,9 @@ import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
-import { Loaded, Together, loadStyle, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
+import { cancel, createObject } from './new-object.js';
+import { Lines } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
 import { Avatar, Card, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
@@ -22,6 +24,8 @@ const LIMITS = [
   ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.', '1'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`, USUAL],
 ];
 
+/** From this part of its daily limit on, a tenant is near it. */
+const NEARLY = 0.8;
 const hasBudget = (one) => one.settings.sends_per_day > 0;
 /** Today's sends as text: a lower bound unless the tenant has a daily limit; null if it was not counted. */
 function sentToday(one) {
@@ -29,21 +33,58 @@ function sentToday(one) {
   return one.sends_today ? `${number(one.sends_today)}+` : one.sends_today === 0 ? '0' : null;
 }
 
-function unusualStateOf(one) {
-  if (one.erasing_since) return 'being deleted';
-  return hasBudget(one) && one.sends_today >= one.settings.sends_per_day ? 'daily limit reached' : null;
+/** What a tenant does today: whether it sends, and how much of its daily limit is left. */
+function stateOf(one) {
+  const part = hasBudget(one) ? (one.sends_today ?? 0) / one.settings.sends_per_day : 0;
+  if (one.erasing_since) return ['being deleted', 'wait'];
+  if (part >= 1) return ['daily limit reached', 'bad'];
+  if (part >= NEARLY) return ['daily limit near', 'warn'];
+  return one.sends_today ? ['active', 'ok'] : ['idle', 'open'];
 }
 
+/** Today's sends, and their part of the daily limit. */
+const sent = (one) => (hasBudget(one)
+  ? html`<${Lines} isKept of=${sentToday(one)} note=${html`of ${number(one.settings.sends_per_day)}<progress aria-label="Of the daily limit" class=${stateOf(one)[1]} max=${one.settings.sends_per_day} value=${one.sends_today ?? 0}></progress>`} />`
+  : sentToday(one) ?? html`<span title="not counted">–</span>`);
+
+/** The limits of a tenant in words; the first has the first line. */
+function limitsOf({ settings }) {
+  const sends = (name) => settings[name] !== undefined && (settings[name] > 0 ? count(settings[name], 'send') : 'any number');
+  const [first, ...others] = [
+    sends('sends_per_day') && `${sends('sends_per_day')} a day`, sends('sends_per_second') && `${sends('sends_per_second')} a second`,
+    settings.weight !== undefined && `weight ${settings.weight}`, settings.retention_days !== undefined && (settings.retention_days > 0 ? `kept ${count(settings.retention_days, 'day')}` : 'kept forever'),
+  ].filter(Boolean);
+  return first ? html`<${Lines} of=${first} note=${others.join(', ')} />` : html`<span class="muted">server’s limits</span>`;
+}
+
+const newButton = (page) => page.may(BUILDERS) && page.me.tenants === null && html`<a class="button primary" href=${withQuery(page.url('/tenants'), { new: 'yes' })}><${Icon} name="plus" /> New tenant</a>`;
+
 export const tenants = {
-  path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true,
+  path: '/v1/tenants', rows: 'tenants', isTall: true, link: (one) => path`/tenants/${one.key}`, isOfServer: true, tools: newButton, create: NewTenant,
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
+  views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => one.name && one.key }, { name: 'State', of: unusualStateOf, show: (word) => html`<${State} of=${word} kind="warn" />`, width: '11rem' },
-    { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), share: (one) => one.recipients, width: '8.5rem' }, { name: 'Sent today', kind: 'number', of: (one) => sentToday(one) ?? html`<span title="not counted">–</span>`, share: (one) => one.sends_today ?? 0, width: '8.5rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => one.name && one.key },
+    { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
+    { name: 'Sent today', kind: 'number', of: sent, share: (one) => (hasBudget(one) ? 0 : one.sends_today ?? 0), width: '9rem' },
+    { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), share: (one) => one.recipients, width: '9rem' },
+    { name: 'Limits', of: limitsOf, show: (limits) => limits, width: '10rem' },
+    { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Sent today counts from midnight UTC; + means at least as many.',
-  none: { text: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme' },
+  none: { text: 'No tenant exists. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
 };
+
+function NewTenant({ page }) {
+  const create = async ({ key, name }) => {
+    await createObject(path`/v1/tenants/${key.trim()}`, { name: name.trim() || null }, 'tenant');
+    refresh();
+    page.go(page.url(path`/tenants/${key.trim()}`));
+  };
+  return html`<${Heading} title="New tenant" /><p class="muted">Tenants are created by the first send to them too. Create one here to set its brand and limits before.</p><${Form} isGuarded button="Create" send=${create} more=${cancel(page)}>
+    <${Field} label="Key" name="key" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the customer in your app." />
+    <${Field} label="Name" name="name" maxlength="500" autocomplete="off" hint="Shown in the console, and in e-mails without a brand." /><//>`;
+}
 
 export function Tenant({ page }) {
   const found = useLoad((signal) => getTagged(path`/v1/tenants/${page.key}`, signal), [page.key]);
