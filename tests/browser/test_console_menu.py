@@ -170,7 +170,8 @@ def test_viewer_reads_workflows_templates_and_providers_only(
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("access log", ["Setting access_log"]),
+        ("access log", ["Setting Calls and log: Request log"]),
+        ("retention: mess", ["Setting Retention: Messages and runs"]),
         ("named-", [f"{kind} named-one" for kind in ("Type", "Schedule", "Event source", "Provider")]),
         ("hooks.example/named", ["Webhook https://hooks.example/named"]),
         ("olive", ["Operator olive@example.com"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter, excess_width
+from tests.browser.console import HOSTILE, Console, add_filter, excess_width, wait_loaded
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -340,6 +340,27 @@ def test_settings_stay_changed_while_others_are_searched(open_console: Callable[
     expect(page.get_by_label("Find a setting")).to_have_value("jwks issuer")
     expect(page.locator(".setting")).to_have_count(1)
     expect(page.get_by_role("button", name="Save 1 change")).to_be_visible()
+
+
+def test_settings_have_labels_in_words_and_are_reset_to_their_default(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"pusher_watchlists": "off"}})
+    page = open_console("/settings?show=changed")
+    watchlists = page.get_by_role("checkbox", name="Watchlists pusher_watchlists")
+    expect(watchlists).not_to_be_checked()
+    page.get_by_role("button", name="Reset Watchlists").click()
+    expect(watchlists).to_be_checked()
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(watchlists).to_have_count(0)
+    page.goto("/console/settings")
+    wait_loaded(page)
+    labels = page.locator(".setting :is(label, b):has(> code)").evaluate_all(
+        "all => all.map((one) => [one.firstChild.textContent.trim(), one.querySelector('code').textContent])"
+    )
+    assert len(labels) == len(owner.send("GET", "/v1/settings")["settings"])
+    assert [name for label, name in labels if label == name] == []
 
 
 def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], owner: Console) -> None:

@@ -410,8 +410,8 @@ def test_settings_name_the_section_that_is_read(open_console: Callable[..., Page
     page = open_console("/settings", viewport=DESKTOP)
     current = page.get_by_role("navigation", name="Groups").locator("[aria-current]")
     expect(current).to_contain_text("Access")
-    page.get_by_role("link", name="Limits").click()
-    expect(current).to_contain_text("Limits")
+    page.get_by_role("link", name="Connection limits").click()
+    expect(current).to_contain_text("Connection limits")
     row = page.locator(".setting", has_text="limit_frame").first.bounding_box()
     assert row is not None
     assert row["height"] <= 48

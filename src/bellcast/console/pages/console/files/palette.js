@@ -31,7 +31,7 @@ async function readOnce(url, rows) {
   return (await lists.get(url))[rows];
 }
 
-const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.name?.replaceAll('_', ' '), one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
+const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
 const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal))[rows] });
 /** By the beginning of their keys, which finds each of many, and by a part of their names and addresses. */
 async function people(text, signal) {
@@ -53,7 +53,7 @@ const SOURCES = [
   { ...definitions('/providers', 'providers'), noun: 'Provider' },
   { ...definitions('/webhooks', 'webhooks'), noun: 'Webhook' },
   { ...definitions('/operators', 'operators', { limit: MAX_DEFINITIONS }), noun: 'Operator', isOfAll: true },
-  { ...definitions('/settings', 'settings', {}), noun: 'Setting', isOfAll: true, queryOf: ({ name }) => ({ find: name }) },
+  { list: '/settings', search: async (text) => (await import('./setting-names.js')).findSettings(await readOnce('/v1/settings', 'settings'), text), noun: 'Setting', isOfAll: true, queryOf: ({ name }) => ({ find: name }) },
   { ...byId('/notifications'), noun: 'Notification' },
   { ...byId('/messages'), noun: 'Message' },
   { ...byId('/runs'), noun: 'Run' },

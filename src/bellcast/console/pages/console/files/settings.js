@@ -10,18 +10,17 @@ import { OWNERS } from './roles.js';
 import { setQuery } from './router.js';
 import { Segments } from './segments.js';
 import { get, request, withQuery } from './server.js';
+import { SECTIONS, fullLabelOf, labelOf } from './setting-names.js';
 
 await loadStyle('settings.css');
 
-const GROUPS = { access: 'Access', pusher: 'Pusher', server: 'Calls and log', store: 'Retention', channels: 'Messages', limits: 'Limits' };
 const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here' };
 const SHOWN = { all: () => true, changed: (one) => one.source !== 'default', locked: (one) => one.locked };
-const ACRONYMS = { jwks: 'JWKS', jwt: 'JWT', url: 'URL', ttl: 'lifetime', p95: 'p95', ids: 'ids' };
 
-/** The name of a setting in words, without the prefix of its group. */
-function labelOf({ name, group }) {
-  const words = name.replace(group === 'limits' ? /^limit_/ : group === 'pusher' ? /^pusher_/ : '', '').split('_').map((word) => ACRONYMS[word] ?? word).join(' ');
-  return words[0].toUpperCase() + words.slice(1);
+/** The settings of each section. One that no section names is in that of its group. */
+function sectionsOf(settings) {
+  const named = new Set(SECTIONS.flatMap(([, , labels]) => Object.keys(labels)));
+  return SECTIONS.map(([id, title, labels]) => [id, title, [...Object.keys(labels).map((name) => settings.find((one) => one.name === name)), ...settings.filter(({ name, group }) => group === id && !named.has(name))].filter(Boolean)]);
 }
 
 /** The choices of a setting with few values; null for others. */
@@ -30,11 +29,11 @@ const choicesOf = (one) => (one.name === 'access_log' ? ['errors', 'all', 'off']
 /** The unit of a number: the first words of its description, such as characters; a duration without one is in seconds. */
 function unitOf({ expects, description }, value) {
   if (/^a duration/.test(expects)) return /^\d+$/.test(value) ? 'seconds' : '';
-  return /^a whole number/.test(expects) ? /^((?:\w+ )?(?!named)\w+)(?= (?:of|named|in|per|followed|from|replayed)\b)/.exec(description)?.[1].toLowerCase() ?? '' : '';
+  return /^a whole number/.test(expects) ? /^((?:\w+ )?(?!named)\w+)(?= (?:of|named|in|per|followed|from|replayed)\b)/.exec(description)?.[1].replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()) ?? '' : '';
 }
 
 /** The expected form of a value, unless its control makes it clear. */
-const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)/.test(one.expects) ? '' : ` Expects ${one.expects}.`);
+const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)|^an http/.test(one.expects) ? '' : one.expects === 'a comma-separated list' ? ' Separated by commas.' : ` Expects ${one.expects}.`);
 
 /** The part of the window, below its bars, in which the section that is read begins. */
 const READ = '-100px 0px -65% 0px';
@@ -68,7 +67,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
   const mayChange = (one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
   const changed = settings.filter((one) => mayChange(one) && entered[one.name] !== undefined && entered[one.name].trim() !== one.value);
   const isShown = (one) => (SHOWN[show] ?? SHOWN.all)(one) && [one.name, labelOf(one), one.description].some((part) => part.toLowerCase().includes(text));
-  const groups = Object.entries(GROUPS).map(([group, title]) => [group, title, settings.filter((one) => one.group === group && isShown(one))]).filter(([, , all]) => all.length > 0);
+  const groups = sectionsOf(settings).map(([group, title, all]) => [group, title, all.filter(isShown)]).filter(([, , all]) => all.length > 0);
   const section = useSection(groups.map(([group]) => group)), showSection = (group) => document.getElementById(group).scrollIntoView();
   const save = async (event) => {
     event.preventDefault();
@@ -96,7 +95,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
     setProblem('');
-  }}>Discard</button><span class="muted">${changed.map((one) => (one.name === 'brand' ? 'Brand' : `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`)).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
+  }}>Discard</button><span class="muted">${changed.map((one) => (one.name === 'brand' ? labelOf(one) : `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`)).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
 }
 
 /** Whether only owners change the settings of a group. */
@@ -109,14 +108,14 @@ function Setting({ one, isMarked, value, isLocked, change }) {
   const isRow = one.group === 'limits'; // a number, of which its name says enough
   return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
       <small class="muted" id=${`${id}-hint`} title=${isRow ? one.description.replaceAll('`', '') : null}>${prose(one.description)}${expected(one)}</small></div>
-    <div><div class="unit">${choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || 'none'} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
-      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}</small>`}</div></div>`;
+    <div><div class="unit">${choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || (/^an http/.test(one.expects) ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
+      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}${!isLocked && value !== one.default && html` <button type="button" class="copy" aria-label=${`Reset ${labelOf(one)}`} onClick=${() => change(one.default)}>Reset</button>`}</small>`}</div></div>`;
 }
 
 /** The brand of the default tenant: JSON, as fields. */
 function BrandSetting({ one, isMarked, value, isLocked, change }) {
   const brand = brandOf(value);
-  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>Brand <code>brand</code>${isMarked && html`<small>owners only</small>`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>${labelOf(one)} <code>brand</code>${isMarked && html`<small>owners only</small>`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
     <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(Object.keys(next).length === 0 ? one.default : JSON.stringify(next))} /></div>`;
 }
 
@@ -144,5 +143,5 @@ function History({ response }) {
     await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });
     refresh();
   }} />`}</div>
-    ${one.changes.map((change) => html`<p key=${change.name}><code>${change.name}</code>: ${differenceOf(change)}</p>`)}</li>`)}</ol>`}<//>`;
+    ${one.changes.map((change) => html`<p key=${change.name}>${fullLabelOf(change)} <code>${change.name}</code>: ${differenceOf(change)}</p>`)}</li>`)}</ol>`}<//>`;
 }
