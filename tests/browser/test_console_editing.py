@@ -215,6 +215,54 @@ def test_preview_shows_an_audience_in_words(
     expect(page.get_by_role("complementary", name="Preview")).to_contain_text(words)
 
 
+@pytest.mark.parametrize(
+    ("kind", "to", "shown", "text"),
+    [
+        ("schedules", {"topic": "news"}, "Followers of a topic", "news"),
+        ("schedules", ["ann", "ben"], "Recipients", "ann, ben"),
+        ("schedules", {"tenant": "acme"}, "A whole tenant", "acme"),
+        ("schedules", {"topic": "news", "tenant": "acme"}, "Other, as JSON", '{"topic":"news","tenant":"acme"}'),
+        ("sources", {"var": "event.data.customer"}, "A variable", "event.data.customer"),
+        ("sources", "{{ event.data.customer | default('a', true) }}", "Recipients", None),
+    ],
+)
+def test_form_shows_to_whom_an_object_sends(
+    open_console: Callable[..., Page], owner: Console, kind: str, to: Any, shown: str, text: str | None
+) -> None:
+    when = {"cron": "0 9 * * *"} if kind == "schedules" else {"event": "digest.due"}
+    owner.send("PUT", f"/v1/{kind}/to-whom", {**when, "notification": {"to": to, "title": "News"}})
+    page = open_console(f"/{kind}/to-whom?edit=yes")
+    expect(page.get_by_label("Kind of To").locator("option:checked")).to_have_text(shown)
+    expect(page.get_by_label("To", exact=True)).to_have_value(text or to)
+
+
+def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callable[..., Page], owner: Console) -> None:
+    for key in ("suggested-one", "suggested-two"):
+        owner.send("PUT", f"/v1/recipients/{key}", {"name": "Sue"})
+    owner.send("PUT", "/v1/schedules/to-some", {"cron": "0 9 * * *", "notification": {"to": "x", "title": "News"}})
+    page = open_console("/schedules/to-some?edit=yes")
+    to, kind, options = page.get_by_label("To", exact=True), page.get_by_label("Kind of To"), page.locator("datalist")
+    to.fill("suggested")
+    expect(options.locator("[value='suggested-two']")).to_be_attached()
+    to.fill("suggested-one, sugg")
+    expect(options.locator("[value='suggested-one, suggested-two']")).to_be_attached()
+    to.fill("suggested-one, suggested-two, ")
+    expect(to).to_have_value("suggested-one, suggested-two, ")
+    view = page.get_by_role("group", name="View")
+    text = page.get_by_label("Definition as YAML")
+    for choose, stored in (
+        (lambda: None, "to:\n    - suggested-one\n    - suggested-two"),
+        (lambda: kind.select_option("Everyone"), "to:\n    all: true"),
+        (lambda: (kind.select_option("Recipients with a role"), to.fill("admin")), "to:\n    role: admin"),
+        (lambda: (kind.select_option("Other, as JSON"), to.fill('{"topic": "a", "tenant": "b"}')), "tenant: b"),
+    ):
+        choose()
+        view.get_by_role("button", name="YAML").click()
+        expect(text).to_have_value(re.compile(stored))
+        view.get_by_role("button", name="Form").click()
+    assert violations(page) == []
+
+
 def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_console: Callable[..., Page]) -> None:
     page = open_console("/types?edit=new&view=yaml")
     expect(page.get_by_text("Comments are not stored.")).to_be_visible()

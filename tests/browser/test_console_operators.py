@@ -193,24 +193,31 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     expect(row).to_contain_text("active")
     expect(row).to_contain_text("encrypts")
     expect(row).not_to_contain_text(" 0 secrets")
-    expect(page.get_by_text("All secrets use the newest key.")).to_be_visible()
-    expect(page.get_by_role("button", name="Rotate", exact=True)).to_be_disabled()
-    step = page.get_by_text("Remove the old key once it has 0 secrets")
-    expect(step).to_be_hidden()
-    page.get_by_text("Change the key…").click()
-    expect(step).to_be_visible()
+    expect(page.get_by_role("heading", name="encrypted with the current key")).to_be_visible()
+    expect(page.get_by_role("button", name="Re-encrypt")).to_have_count(0)
+    change = page.get_by_role("listitem").locator("b")
+    expect(change).to_have_text(["Set the same key on all servers", "Re-encrypt all secrets"])
+    assert violations(page) == []
     keys = [
         {"id": "new", "is_current": True, "secrets": 1},
         {"id": "old", "is_current": False, "secrets": 2},
     ]
     page.route("**/v1/secrets", lambda route: route.fulfill(json={"keys": keys, "unreadable": 0}))
     page.reload()
-    expect(page.get_by_text("2 secrets use an older key.")).to_be_visible()
+    expect(page.get_by_role("heading", name="2 secrets use an older key")).to_be_visible()
+    expect(change).to_have_count(4)  # a list of keys, which servers read in steps
+    assert violations(page) == []
+    rotate = page.get_by_role("button", name="Re-encrypt all secrets")
     page.unroute("**/v1/secrets")
-    rotate = page.get_by_role("button", name="Rotate all secrets")
     rotate.click()
     rotate.click()
     expect(page.get_by_role("status").filter(has_text="re-encrypted.")).to_be_visible()
+    expect(rotate).to_have_count(0)
+    keys = [{"id": "encryption.json 1", "is_current": True, "secrets": 1}]
+    page.route("**/v1/secrets", lambda route: route.fulfill(json={"keys": keys, "unreadable": 3}))
+    page.reload()
+    expect(page.get_by_role("heading", name="3 secrets cannot be decrypted")).to_be_visible()
+    expect(change).to_have_text(["Generate a new key", "Restart the servers"])
 
 
 def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:

@@ -542,7 +542,9 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
 
 def test_only_pusher_app_opens_with_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
     page = open_console("/pusher-apps", viewport=DESKTOP)
-    expect(page.locator(".pane pre")).to_contain_text("new Pusher(")
+    expect(page.locator(".pane pre").first).to_contain_text("new Pusher(")
+    expect(page.locator(".pane pre").last).to_contain_text("PUSHER_APP_SECRET=…")
+    expect(page.get_by_role("heading", name="Clients can connect")).to_be_visible()
     expect(page.locator(".pane pre .token-string").first).to_be_visible()
     page.get_by_role("button", name="Test connection").click()
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
@@ -575,7 +577,7 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     disable.click()
     disable.click()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
-    expect(page.locator(".facts")).to_contain_text("disabled")
+    expect(page.get_by_role("heading", name="Disabled: its clients are refused")).to_be_visible()
     page.get_by_label("Name of the app").fill("Leads of the south")
     page.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
     page.get_by_role("button", name="Save").click()

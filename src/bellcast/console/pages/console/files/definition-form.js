@@ -4,6 +4,7 @@
 import { html, useRef, useState } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
+import { RecipientsField } from './recipients-field.js';
 import { Segments } from './segments.js';
 import { get } from './server.js';
 import { TimeInput } from './time-field.js';
@@ -121,4 +122,4 @@ function Once({ attributes, at = '', change }) {
   return html`<input ...${attributes} aria-label="Date and time" type=${isLocal ? 'datetime-local' : 'text'} required value=${isLocal ? at.slice(0, 16) : at} onInput=${({ currentTarget: { value } }) => change(isLocal && value ? `${value}:00` : value)} />`;
 }
 
-const WIDGETS = { channels: Channels, times: Times };
+const WIDGETS = { channels: Channels, times: Times, recipients: RecipientsField };

@@ -81,7 +81,7 @@ export function Empty({ icon, text, command, isFolded, isPage, children }) {
   ${command && (isFolded ? html`<details><summary>By terminal</summary><${Snippet} of=${line} /></details>` : html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><${Snippet} of=${line} />`)}
 </div>`;
 }
-const Snippet = ({ of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${of} /></div>`;
+export const Snippet = ({ of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${of} /></div>`;
 
 /** A text in which a setting with its value can be copied. */
 export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));

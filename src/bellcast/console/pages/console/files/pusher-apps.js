@@ -2,10 +2,12 @@
  * Pusher apps: the project's and those in the store, their credentials, and the test of their connection.
  */
 import { Code } from './code.js';
+import { toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
-import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, State, withSettings } from './parts.js';
+import { Headline, Sign, stated } from './object-parts.js';
+import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Snippet, State, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -23,15 +25,21 @@ const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empt
 /** A secret can sign in any user, so only owners see secrets and decide where they are accepted. */
 const mayIssue = (page) => page.may(OWNERS);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
-const newButton = (page) => mayIssue(page) && html`<a class="button primary" href=${withQuery(page.url('/pusher-apps'), { new: 'yes' })}><${Icon} name="plus" /> Add an app</a>`;
+const newButton = (page) => mayIssue(page) && html`<a class="button primary" href=${withQuery(page.url('/pusher-apps'), { new: 'yes' })}><${Icon} name="plus" /> New app</a>`;
+
+/** From which pages clients connect. */
+const originsOf = (one) => one.origins.join(', ') || 'the origins that the settings allow';
+/** What a state means for the clients of an app. */
+const HEADLINES = { active: ['ok', 'Clients can connect'], disabled: ['wait', 'Disabled: its clients are refused until it is enabled'], overridden: ['warn', 'Not used: the app of this project has the same id or key'] };
 
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp, opensAlone: true,
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp, opensAlone: true,
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'App', kind: 'title', of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : one.tenant) }, { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '13rem' },
-    { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in the settings', width: '14rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : `id ${one.id}`) }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
+    { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '12rem' }, { name: 'Pages', of: (one) => one.origins.join(', ') || 'as in the settings', width: '14rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Credentials for Pusher’s clients and SDKs. Add an app for each application or tenant of its own.',
+  note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
   none: { text: 'There is no app.' },
 };
 
@@ -52,9 +60,11 @@ export function PusherApp({ page }) {
       go(page.url('/pusher-apps'));
     }} />`}<//>
       ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
-      <${Facts} of=${[['State', html`<${State} of=${one.state} />`], ['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Tenant', one.tenant], ['Origins', one.origins.join(', ') || 'those of the settings'], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
-      <${Card} title="Connection"><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /><//>
-      <${Card} title="In your pages"><${PageCode} of=${one} /><//>
+      <${Headline} kind=${HEADLINES[one.state]?.[0]} note=${one.state === 'active' && `With its key, from ${originsOf(one)}.`}>${HEADLINES[one.state]?.[1] ?? one.state}<//>
+      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Secret', one.source === 'project' ? html`<code>bellcast env</code> prints it` : 'shown when it was created'], ['Tenant', one.tenant], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
+      <${Card} title="Connect your app"><ol class="numbered"><li><b>In your pages</b><p class="muted">pusher-js connects to this server.</p><${PageCode} of=${one} /></li>
+        <li><b>On your server</b><p class="muted">Laravel and other frameworks read these variables.</p><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></li>
+        <li><b>Test the connection</b><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /></li></ol><//>
       ${isStored && html`<${Card} title="Name and origins"><${Form} isGuarded key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
         <${Field} label="Name of the app" name="new_name" defaultValue=${one.name} required maxlength="100" autocomplete="off" />${mayIssue(page) && html`<${Field} label="Origins of its pages" name="origins" defaultValue=${one.origins.join(', ')} ...${TECHNICAL} hint=${ORIGINS_HINT} />`}<//><//>`}`;
   }}<//>`;
@@ -63,7 +73,7 @@ export function PusherApp({ page }) {
 function NewApp({ page }) {
   const [made, setMade] = useState(null);
   const form = useRef(null);
-  if (made) return html`<${Heading} title="App created" /><${Credentials} of=${made} />`;
+  if (made) return html`<${Heading} title="App created" /><${Credentials} of=${made} /><p><a class="button primary" href=${page.url(path`/pusher-apps/${made.id}`)}>Connect your app</a></p>`;
   /** The values of the form, of which those that are needed are generated. */
   const values = () => {
     const { elements } = form.current;
@@ -95,14 +105,15 @@ function PageCode({ of: { key } }) {
 }
 
 /** The environment variables that Laravel and other frameworks read. */
-function Credentials({ of: app, note }) {
+function environmentOf({ id, key, secret }) {
   const isSecure = location.protocol === 'https:';
-  const lines = [
-    `PUSHER_APP_ID=${app.id}`, `PUSHER_APP_KEY=${app.key}`, `PUSHER_APP_SECRET=${app.secret}`,
+  return [
+    `PUSHER_APP_ID=${id}`, `PUSHER_APP_KEY=${key}`, `PUSHER_APP_SECRET=${secret}`,
     `PUSHER_HOST=${location.hostname}`, `PUSHER_PORT=${location.port || (isSecure ? 443 : 80)}`, `PUSHER_SCHEME=${isSecure ? 'https' : 'http'}`,
-  ];
-  return html`<div class="notice" aria-live="polite"><p><b>Copy the secret of ${nameOf(app)} now: it is not shown again.</b> ${note}</p><${Id} of=${app.secret} /><pre tabIndex="0"><code>${lines.join('\n')}</code></pre></div>`;
+  ].join('\n');
 }
+
+const Credentials = ({ of: app, note }) => html`<div class="notice" aria-live="polite"><p><b>Copy the secret of ${nameOf(app)} now: it is not shown again.</b> ${note}</p><${Id} of=${app.secret} /><${Snippet} of=${environmentOf(app)} /></div>`;
 
 const STEP_NAMES = { syntax: 'URL', dns: 'DNS', tcp: 'TCP connection', tls: 'Encryption', auth: 'Sign-in', send: 'Message', enabled: 'Switched on', url: 'Public URL', connect: 'Connection', signed_call: 'Signed call', websocket: 'WebSocket', subscription: 'Subscription', event: 'Event' };
 

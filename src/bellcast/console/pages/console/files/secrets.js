@@ -1,17 +1,43 @@
 /**
- * Encryption keys: how many stored secrets are encrypted with each, and their rotation.
+ * Encryption keys: how many stored secrets are encrypted with each, and how to change the key.
  */
 import { html, useState } from './html.js';
-import { count } from './format.js';
-import { Loaded, Together, useLoad } from './load.js';
-import { Confirm, Heading, State } from './parts.js';
+import { count, number } from './format.js';
+import { Loaded, Skeleton, Together, useLoad } from './load.js';
+import { Headline, Sign } from './object-parts.js';
+import { Card, Confirm, Heading, Snippet, State, inTerminal } from './parts.js';
 import { Rows } from './rows.js';
 import { get, lines } from './server.js';
 
+/** Where a key is, by its id: the file's keys are numbered. */
+const FILE = 'encryption.json';
+const OF_CREDENTIALS = ['project secret', 'second secret'];
+const placeOf = ({ id }) => (id.startsWith(FILE) ? 'in the data folder' : OF_CREDENTIALS.includes(id) ? 'of the credentials' : 'in BELLCAST_ENCRYPTION_KEY');
+/** What each key is for, and what comes next. */
+const useOf = (one) => (one.is_current ? 'encrypts new secrets' : one.secrets > 0 ? 'needed until all secrets are re-encrypted' : OF_CREDENTIALS.includes(one.id) ? 'for secrets of older versions' : 'only for older backups');
+
 const COLUMNS = [
-  { name: 'State', kind: 'state', of: (one) => html`<${State} of=${one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'} />`, show: (one) => one },
-  { name: 'Key', kind: 'title', of: (one) => html`<code>${one.id}</code>`, text: (one) => (one.is_current ? 'encrypts new secrets' : one.secrets > 0 ? 'decrypts older secrets' : '') }, { name: 'Secrets', kind: 'number', of: (one) => one.secrets },
+  { name: 'Key', kind: 'title', lead: (one) => html`<${Sign} icon="keys" tone=${one.is_current ? 1 : 'grey'} />`, of: (one) => one.id, text: placeOf },
+  { name: 'State', of: (one) => html`<${State} of=${one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'} kind=${one.is_current ? 'ok' : one.secrets > 0 ? 'warn' : 'open'} />`, show: (one) => one, width: '8rem' },
+  { name: 'Use', of: useOf, width: '18rem' },
+  { name: 'Secrets', kind: 'number', of: (one) => number(one.secrets), share: (one) => one.secrets, width: '9rem' },
 ];
+
+/** Changing a key that the server generates, one of the credentials, and those that are set. */
+const OF_FILE = [
+  ['Generate a new key', 'The file keeps the previous one for older backups. Servers with a data folder of their own need a copy of it.', 'bellcast encryption rotate'],
+  ['Restart the servers', 'At its next start, a server encrypts all stored secrets with the new key.'],
+];
+const ENCRYPT = ['Re-encrypt all secrets', 'With the button that then appears on this page, or in a terminal.', 'bellcast secrets rotate'];
+const OF_PROJECT = [['Set the same key on all servers', 'Restart them together: a server without the key cannot read what the others write.', 'BELLCAST_ENCRYPTION_KEY=1:…'], ENCRYPT];
+const OF_LIST = [
+  ['Add the new key after the old one', 'Restart all servers, so that each can read what the others write.', 'BELLCAST_ENCRYPTION_KEY=old:…,new:…'],
+  ['Put the new key first', 'Restart all servers: they encrypt with it from now on.', 'BELLCAST_ENCRYPTION_KEY=new:…,old:…'],
+  ENCRYPT,
+  ['Remove the old key', 'Once it has no secrets. Keep it in a safe place for older backups.', 'BELLCAST_ENCRYPTION_KEY=new:…'],
+];
+
+const stepsOf = ({ id }) => (id.startsWith(FILE) ? OF_FILE : OF_CREDENTIALS.includes(id) ? OF_PROJECT : OF_LIST);
 
 export function EncryptionKeys() {
   const found = useLoad((signal) => get('/v1/secrets', signal));
@@ -24,15 +50,19 @@ export function EncryptionKeys() {
     });
     found.reload();
   };
-  const steps = [
-    ['Add the new key on all servers, and restart them', html`<code>BELLCAST_ENCRYPTION_KEY=old:…,new:…</code>`], ['Put it first, and restart them', html`<code>BELLCAST_ENCRYPTION_KEY=new:…,old:…</code>`],
-    ['Rotate', 'All secrets are encrypted with the new key.'], ['Remove the old key once it has 0 secrets', 'Keep it for older backups.'],
-  ];
-  return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`} /><${Together}>
-    <section class="resource"><div class="list"><${Loaded} of=${found}>${({ keys, unreadable }) => {
-      const [newest, older] = [true, false].map((isCurrent) => keys.reduce((sum, one) => sum + (one.is_current === isCurrent ? one.secrets : 0), 0));
-      return html`<${Rows} label="Keys" columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} />${unreadable > 0 && html`<p class="error">${count(unreadable, 'secret')} cannot be decrypted: the encryption key is missing.</p>`}
-      <div class="actions foot">${older > 0 ? html`<${Confirm} label="Rotate all secrets" word="Rotate" act=${rotate} />` : html`<button type="button" disabled>Rotate</button>`}<span class="muted" role="status">${status} ${older > 0 ? `${count(older, 'secret uses', 'secrets use')} an older key.` : newest > 0 ? 'All secrets use the newest key.' : 'No secret is stored.'}</span></div>`;
-    }}<//></div></section>
-    <details class="panel"><summary>Change the key…</summary><ol class="numbered">${steps.map(([title, what]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p></li>`)}</ol></details><//>`;
+  return html`<${Together}><${Loaded} of=${found} isPage skeleton=${html`<${Heading} title="Encryption keys" /><${Skeleton} />`}>${({ keys, unreadable }) => {
+    const total = keys.reduce((sum, one) => sum + one.secrets, 0), current = keys.find((one) => one.is_current), older = total - current.secrets;
+    return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<//>
+      <${Summary} ...${{ total, older, unreadable, current }} /><p role="status" class="muted">${status}</p>
+      <section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} /></div></section>
+      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${inTerminal(line)} />`}</li>`)}</ol><//>`;
+  }}<//><//>`;
+}
+
+/** Whether all secrets can be read, and with which key. */
+function Summary({ total, older, unreadable, current }) {
+  if (unreadable > 0) return html`<${Headline} kind="bad" note="The key that encrypted them is missing: add it to BELLCAST_ENCRYPTION_KEY on all servers. Until then, their providers, webhooks and apps do not work.">${count(unreadable, 'secret')} cannot be decrypted<//>`;
+  if (older > 0) return html`<${Headline} kind="warn" note="Re-encrypt all, so that the older key is not needed any longer.">${count(older, 'secret uses', 'secrets use')} an older key<//>`;
+  if (total === 0) return html`<${Headline} kind="info" note="The URLs of providers and the secrets of webhooks and apps are encrypted when they are saved.">No secret is stored yet<//>`;
+  return html`<${Headline} kind="ok" note=${html`New ones are encrypted with it too: <code>${current.id}</code>.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
 }
