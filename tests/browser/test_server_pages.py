@@ -79,6 +79,56 @@ def test_text_is_copied_over_plain_http(
     context.close()
 
 
+def test_public_pages_have_one_header_and_ground(chromium: Browser, bellcast_server: ServerProcess) -> None:
+    context = chromium.new_context(base_url=bellcast_server.url, viewport=DESKTOP)
+    page, looks = context.new_page(), set[str]()
+    link = httpx.post(f"{bellcast_server.url}/v1/mailbox-link", headers=bellcast_server.as_app()).json()["url"]
+    for path in (
+        "/",
+        "/errors",
+        "/errors/invalid",
+        "/nowhere",
+        "/check",
+        "/theme",
+        f"/mailbox/{link.rpartition('/')[2]}",
+    ):
+        page.goto(path)
+        style = (
+            "const {backgroundColor, fontSize} = getComputedStyle(document.body); return [backgroundColor, fontSize]"
+        )
+        header = page.get_by_role("navigation", name="Bellcast").inner_text()
+        looks.add(f"{header} {page.evaluate(f'(() => {{{style}}})()')}")
+        current = page.locator(".site [aria-current=page]").all_inner_texts()
+        expected = {
+            "/errors": ["Errors"],
+            "/errors/invalid": ["Errors"],
+            "/check": ["Test a page"],
+            "/theme": ["Theme"],
+        }
+        assert current == expected.get(path, [])
+    assert len(looks) == 1, looks
+    context.close()
+
+
+def test_errors_are_searched_and_the_section_in_view_is_marked(
+    chromium: Browser, bellcast_server: ServerProcess
+) -> None:
+    context = chromium.new_context(base_url=bellcast_server.url, viewport=DESKTOP)
+    page = context.new_page()
+    page.goto("/errors")
+    current = page.locator(".index [aria-current]")
+    expect(current).to_contain_text("REST")
+    page.get_by_role("link", name=re.compile("^Clients and templates")).click()
+    expect(current).to_contain_text("Clients and templates")
+    rows = page.locator(".errors li:visible")
+    page.get_by_role("searchbox", name="Search errors").fill("429 TOO_many")
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("heading", level=2)).to_have_text(["REST"])
+    page.get_by_role("searchbox").fill("no such code")
+    expect(page.get_by_text("No error matches.")).to_be_visible()
+    context.close()
+
+
 @pytest.mark.thorough
 def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext, request: pytest.FixtureRequest) -> None:
     page = context.new_page()

@@ -544,7 +544,7 @@ async def test_page_cannot_be_framed_and_runs_no_foreign_script(rest: Rest) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/console/console.js", "/console/console.css", "/check/page.css", "/bellcast/check.js"]
+    "path", ["/console/console.js", "/console/console.css", "/check/page.js", "/bellcast/check.js"]
 )
 async def test_files_of_the_console_are_compressed_and_revalidated(rest: Rest, path: str) -> None:
     plain = await rest.anonymous.get(path, headers={"accept-encoding": "identity"})

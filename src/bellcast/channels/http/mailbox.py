@@ -12,11 +12,13 @@ from msgspec import Struct
 from bellcast.auth import keys, link_tokens
 from bellcast.auth.store import Keys
 from bellcast.channels import email
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import StoredMessage
+from bellcast.console.pages import shell
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
@@ -131,26 +133,20 @@ async def show(request: ApiRequest) -> ASGIApp:
             " aria-current=true" if opened is not None and one.id == opened.id else "",
         )
         items += (
-            f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(one))}</span>'
-            f"<span class=meta>{CHANNELS[one.channel]} to {escape(one.address)}</span><time>{_time(one)}</time></a>"
+            f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(one))}</span><time>{_time(one, "%b, %H:%M")}</time>'
+            f"<span class=meta>{CHANNELS[one.channel]} to {escape(one.address)}</span></a>"
         )
     more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
     back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
-    page = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex">
-<title>Mailbox · Bellcast</title>
-<link rel="icon" href="../favicon.svg" type="image/svg+xml">
-<style>{STYLE}</style>
-<body class="{"open" if is_chosen else "closed"}">
-<nav aria-label="Messages"><h1><img src="../favicon.svg" alt="">Mailbox</h1>
-<ul>{items}</ul>{more}</nav>
-<main>{back}{body}</main>
-</html>
-"""
-    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
+    brand = (await ctx[Catalog].tenant(grant.tenant)).brand
+    owner = f"<small>{escape(name)}</small>" if (name := brand.name or grant.tenant) else ""
+    main = (
+        f'<div class="mailbox {"open" if is_chosen else "closed"}"><nav aria-label="Messages"><h1>Mailbox {owner}</h1>'
+        f"<ul>{items}</ul>{more}</nav>\n<main>{back}{body}</main></div>"
+    )
+    robots = '<meta name="robots" content="noindex">\n'
+    page = shell.page("Mailbox", main, base="../", style=STYLE, head=robots, has_landing=ctx.has_landing)
+    return responses.complete(200, page, responses.HTML, HEADERS)
 
 
 EMPTY = """<div class=empty><h2>No messages yet</h2>
@@ -179,6 +175,7 @@ def _title(message: StoredMessage) -> str:
     return email.one_line(str(title).strip().split("\n")[0])[:120]
 
 
-def _time(message: StoredMessage) -> str:
+def _time(message: StoredMessage, rest: str = "%b %Y, %H:%M UTC") -> str:
+    """Return the time of a message as the console writes it: the day, and this format."""
     moment: datetime = times.to_rfc3339(message.due_at)
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    return f"{moment.day} {moment:{rest}}"

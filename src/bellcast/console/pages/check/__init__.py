@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import cache
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
-from bellcast.console.pages import browser_files
+from bellcast.console.pages import browser_files, shell
 from bellcast.console.types import diagnoses
 from bellcast.inbox.http import inbox
 from bellcast.kernel import times
@@ -37,15 +36,11 @@ TESTS_PER_SECOND = 1
 TEST = "test"
 TEST_EVENT = "bellcast.test"
 _FOLDER = Path(__file__).parent
-_PAGE = Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
+_PAGE, _STYLE = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
 SCRIPT = "check.js"
 # The groups of problems that a check finds.
 GROUPS = ("The page", "The way to the server")
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "cache-control": "no-cache",
-}
+HEADERS = {"content-security-policy": shell.policy(_STYLE, connects="'self'"), "cache-control": "no-cache"}
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
@@ -86,12 +81,14 @@ async def show(request: ApiRequest) -> ASGIApp:
         raise NotFound
     scope: Any = request.scope
     base = escape(scope["state"]["root_path"]) + "/"
-    return responses.complete(200, _PAGE.substitute(base=base).encode(), responses.HTML, HEADERS)
+    script = f'<script type="module" src="{base}check/page.js"></script>\n'
+    page = shell.page("Test this page’s bell", _PAGE, base=base, current="check", style=_STYLE, head=script)
+    return responses.complete(200, page, responses.HTML, HEADERS)
 
 
 @public_file("/check/{name:str}", "text/javascript", NotFound)
 async def asset(request: ApiRequest) -> ASGIApp:
-    """A module or the style sheet of the page `/check`."""
+    """A module of the page `/check`."""
     return _file(request, request_body.path(request, "name"), {})
 
 

@@ -1,5 +1,4 @@
-"""A page for each error, and the page of unknown paths. They load no scripts and no external resources, so they work offline
-and under any content security policy. Their texts, the usual causes and the remedies of each error, and of codes that are not
+"""A page for each error, and the page of unknown paths. They need no scripts and load nothing, so they work offline. Their texts, the usual causes and the remedies of each error, and of codes that are not
 HTTP errors, are in `texts.toml`."""
 
 import re
@@ -12,18 +11,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from bellcast.console.pages import shell
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest import context
 from bellcast.rest.operations import operation, public_file
 
 NAMES = re.compile("`([^`]+)`")
-STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "cache-control": "no-cache",
-}
+STYLE, SCRIPT = (Path(__file__).with_name(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 UNKNOWN_PATH = "This path does not exist{} All paths are listed at /docs."
 
 # Where a code that is not an error occurs, by its short name in the file.
@@ -58,21 +55,25 @@ def texts() -> dict[str, dict[str, ErrorText]]:
 @operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: responses.HTML})
 async def all_errors(request: ApiRequest) -> ASGIApp:
     """All errors as HTML."""
-    groups = {name: list[tuple[str, str, str, str]]() for name in GROUPS}
+    groups = {name: list[tuple[str, str, str, ErrorText]]() for name in GROUPS}
     for one in sorted(errors.every(), key=lambda one: (one.status, one.code)):
-        groups["rest"].append((one.code, one.title, f"{one.status} {one.code}", _meaning(one)))
+        groups["rest"].append((one.code, one.title, f"{one.status} {one.code}", texts()["errors"][one.code]))
     for code, text in texts()["reasons"].items():
-        groups[text.origin].append((code, text.title, _label(code, text), text.meaning))
+        groups[text.origin].append((code, text.title, _label(code, text), text))
     index, lists = "", ""
-    for name, cards in groups.items():
+    for name, rows in groups.items():
         title, shown = GROUPS[name], ""
-        for code, headline, label, meaning in cards:
+        for code, headline, label, text in rows:
             link = f'<a href="{_base(request)}errors/{code}">{escape(headline)}</a>'
-            shown += f"<li>{link}<code>{label}</code><p>{_prose(meaning)}</p></li>"
-        index += f'<a href="#{name}">{title} <small>{len(cards)}</small></a>'
-        lists += f'<h2 id="{name}">{title}</h2><ul class="errors">{shown}</ul>'
-    main = f'<h1>Errors</h1><div class="indexed"><div class="index">{index}</div><div>{lists}</div></div>'
-    return _page(request, "Errors", main)
+            shown += f"<li><code>{label}</code>{link}<p>{_prose(text.remedies[0])}</p></li>"
+        index += f'<a href="#{name}">{title} <small>{len(rows)}</small></a>'
+        lists += f'<section><h2 id="{name}">{title}</h2><ul class="errors">{shown}</ul></section>'
+    search = '<input type="search" aria-label="Search errors" placeholder="Search errors">'
+    main = (
+        '<h1>Errors</h1><p class="lead">What each code means, and what to do first.</p>'
+        f'<div class="index">{search}{index}</div>{lists}<p class="none" role="status" hidden>No error matches.</p>'
+    )
+    return _page(request, "Errors", main, "list", script=SCRIPT)
 
 
 @public_file("/errors/{code:str}", responses.HTML, NotFound, is_cached=False, any_query=False)
@@ -100,7 +101,7 @@ async def error(request: ApiRequest) -> ASGIApp:
         f'<p class="badge"><code>{label}</code></p><h1>{escape(title)}</h1><p class="lead">{_prose(meaning)}</p>{lead}'
         f"<h2>What was wrong</h2>{_bullets(text.causes)}<h2>What to do</h2>{_bullets(text.remedies)}{rest}"
     )
-    return _page(request, title, main)
+    return _page(request, title, main, "one")
 
 
 def unknown_path(request: ApiRequest, versioned: str) -> ASGIApp:
@@ -109,20 +110,29 @@ def unknown_path(request: ApiRequest, versioned: str) -> ASGIApp:
         return responses.problem(NotFound(UNKNOWN_PATH.format(f"; did you mean {versioned}?" if versioned else ".")))
     base = _base(request)
     links = {"": "Start page", "console": "Console", "docs": "API reference"}
-    listed = "".join(f'<a class="button" href="{base}{path}">{text}</a>' for path, text in links.items())
-    main = '<p class="badge"><code>404 not_found</code></p><h1>Page not found</h1><p class="lead">This server has no page with this path.</p>'
-    return _page(request, "Page not found", f'<div class="gone">{main}<p class="buttons">{listed}</p></div>', 404)
-
-
-def _page(request: ApiRequest, title: str, main: str, status: int = 200) -> ASGIApp:
-    base = _base(request)
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{escape(title)} · Bellcast</title><link rel="icon" href="{base}favicon.svg" type="image/svg+xml"><style>{STYLE}</style>'
-        f'</head><body><nav><a href="{base}"><img src="{base}favicon.svg" alt="">Bellcast</a>'
-        f'<a href="{base}docs">API reference</a><a href="{base}errors">Errors</a></nav><main>{main}</main></body></html>'
+    listed = "".join(
+        f'<a class="button{"" if path else " primary"}" href="{base}{path}">{text}</a>' for path, text in links.items()
     )
-    return responses.complete(status, page.encode(), responses.HTML, HEADERS)
+    path = escape(request.scope["path"])
+    main = (
+        '<p class="badge"><code>404 not_found</code></p><h1>Page not found</h1>'
+        f'<p class="lead">This server has no page at <code>{path}</code>.</p><p class="buttons">{listed}</p>'
+    )
+    return _page(request, "Page not found", main, "gone", status=404)
+
+
+def _page(request: ApiRequest, title: str, main: str, kind: str, *, status: int = 200, script: str = "") -> ASGIApp:
+    page = shell.page(
+        title,
+        f'<main class="{kind}">{main}</main>',
+        base=_base(request),
+        current="" if kind == "gone" else "errors",
+        style=STYLE,
+        script=script,
+        has_landing=context.of(request).has_landing,
+    )
+    headers = {"content-security-policy": shell.policy(STYLE, script), "cache-control": "no-cache"}
+    return responses.complete(status, page, responses.HTML, headers)
 
 
 def _base(request: ApiRequest) -> str:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bellcast import __version__
 from bellcast.auth import origins, tokens
+from bellcast.console.pages import shell
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import ip_addresses, times, validation
@@ -46,25 +47,18 @@ _THEME, _THEME_STYLE, _THEME_SCRIPT = (
 )
 
 
-CONSOLE_LINK = '<a class="button" href="{base}console">Open the console</a>'
-SETUP_LINK = '<a class="button" href="{base}console/setup">Set up the console</a>'
-
-
-def _policy(script: str, style: str, connects: str) -> str:
-    return (
-        f"default-src 'none'; script-src 'self' {responses.inline_source(script)}; style-src {responses.inline_source(style)}; "
-        f"connect-src {connects}; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+CONSOLE_LINK = '<a class="button primary" href="{base}console">Open the console</a>'
+SETUP_LINK = '<a class="button primary" href="{base}console/setup">Set up the console</a>'
 
 
 HEADERS = {
-    "content-security-policy": _policy(_SCRIPT, _STYLE, "'self'"),
+    "content-security-policy": shell.policy(_STYLE, _SCRIPT, "'self'"),
     "cache-control": "no-store",
     "vary": "Accept",
 }
-THEME = _THEME.replace("$style", _THEME_STYLE).replace("$script", _THEME_SCRIPT).encode()
+THEME = shell.page("Theme the bell", _THEME, base="", current="theme", style=_THEME_STYLE, script=_THEME_SCRIPT)
 THEME_HEADERS = {
-    "content-security-policy": _policy(_THEME_SCRIPT, _THEME_STYLE, "'none'"),
+    "content-security-policy": shell.policy(_THEME_STYLE, _THEME_SCRIPT),
     "cache-control": "no-cache",
 }
 
@@ -234,9 +228,8 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str
     base = "" if has_slash else f"{place.rpartition('/')[2]}/"
     server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
     trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
-    client = f'<script type="module" src="{escape(base)}bellcast.js"></script>' if is_trial else ""
-    filled = Template(_PAGE).substitute(
-        style=_STYLE,
+    client = f'<script type="module" src="{escape(base)}bellcast.js"></script>\n' if is_trial else ""
+    main = Template(_PAGE).substitute(
         version=escape(__version__),
         ready="no" if reason else "yes",
         state=escape(f"Not ready: {reason}") if reason else "It works",
@@ -246,6 +239,5 @@ def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str
         curl_url=escape(f"{server}/v1/notifications"),
         script_url=escape(f"{server}/bellcast.js"),
         server_url=escape(server),
-        script=f'{client}<script type="module">{_SCRIPT}</script>',
     )
-    return filled.encode()
+    return shell.page("", main, base=escape(base), style=_STYLE, head=client, script=_SCRIPT)

@@ -1,0 +1,50 @@
+"""The frame of the server's public pages: one header with their links, and one style sheet before that of the page."""
+
+from html import escape
+from pathlib import Path
+
+from bellcast.kernel.http import responses
+
+_STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+# The pages in the header, by their path. Those of the landing page are turned off with it.
+_LINKS = {"docs": "API reference", "errors": "Errors", "check": "Test a page", "theme": "Theme"}
+_OF_LANDING = {"check", "theme"}
+
+
+def page(
+    title: str,
+    main: str,
+    *,
+    base: str,
+    current: str = "",
+    style: str = "",
+    head: str = "",
+    script: str = "",
+    has_landing: bool = True,
+) -> bytes:
+    """Return a page with this HTML, and an inline module. `base` is the path of the server with a trailing slash, or relative, in HTML;
+    `current` is the path that the header marks."""
+    links = "".join(
+        f'<a href="{base}{path}"{" aria-current=page" if path == current else ""}>{text}</a>'
+        for path, text in _LINKS.items()
+        if has_landing or path not in _OF_LANDING
+    )
+    module = f'<script type="module">{script}</script>' if script else ""
+    whole = f"{escape(title)} · Bellcast" if title else "Bellcast"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{whole}</title>\n'
+        f'<link rel="icon" href="{base}favicon.svg" type="image/svg+xml">\n'
+        f'<link rel="apple-touch-icon" href="{base}apple-touch-icon.png">\n<style>{_STYLE}{style}</style>\n{head}</head>\n'
+        f'<body>\n<nav class="site" aria-label="Bellcast"><div><a href="{base or "./"}"><img src="{base}favicon.svg" alt="">'
+        f"<b>Bellcast</b></a>{links}</div></nav>\n{main}\n{module}</body>\n</html>\n"
+    ).encode()
+
+
+def policy(style: str = "", script: str = "", connects: str = "'none'") -> str:
+    """Return the Content-Security-Policy of a page with this style sheet and inline module."""
+    allowed = f"'self' {responses.inline_source(script)}" if script else "'self'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {responses.inline_source(_STYLE + style)}; "
+        f"connect-src {connects}; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
