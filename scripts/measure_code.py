@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_168),
-    "modules": (0, 563),
+    "lines": (0, 90_214),
+    "modules": (0, 564),
     "classes": (0, 1_234),
-    "functions": (0, 5_735),
-    "private functions used once": (0, 664),
+    "functions": (0, 5_736),
+    "private functions used once": (0, 665),
     "functions that only pass their parameters on": (0, 23),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
