@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from bellcast.cli import main, options, serve
 from bellcast.kernel.db import sqlite_connection
@@ -60,6 +60,9 @@ MODULES = [
     "httpx",
     "importlib.readers",
     "importlib.resources.readers",
+    "rich._emoji_codes",
+    "rich.markdown",
+    "rich.status",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
 ]
@@ -202,7 +205,7 @@ def _fork(requests: socket.socket, statuses: dict[int, int]) -> bool:
     if pid == 0:
         requests.detach()  # _prepare() closes its descriptor
         _prepare(json.loads(request), streams)
-        main()
+        _run()
     statuses[pid] = status
     for stream in streams:
         os.close(stream)
@@ -235,6 +238,22 @@ def _prepare(request: dict, streams: list[int]) -> None:
     os.chdir(request["folder"])
     sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["bellcast", *request["args"]]
+
+
+def _run() -> NoReturn:
+    """Run the command to its end, and exit as Python does but without freeing its memory: that copies the memory which is shared
+    with the parent, 53 of the 60 ms of CPU time of `bellcast --version`."""
+    try:
+        main()
+    except SystemExit as end:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        with suppress(OSError, ValueError):  # Python reports output that cannot be written, and closed files
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if end.code is None or isinstance(end.code, int):
+                os._exit(end.code or 0)
+        raise
 
 
 def _import() -> None:
