@@ -312,6 +312,29 @@ def test_preference_defaults_save_channels_frequencies_and_times_at_once(
     owner.send("PUT", "/v1/preference-defaults", {})
 
 
+def test_preference_defaults_are_changed_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/types/keyed", {"name": "Keyed", "required": ["email"]})
+    page = open_console("/preference-defaults?find=keyed&show=all")
+    page.get_by_label("Find a type").fill("")
+    every, general = (
+        page.get_by_role("button", name=f"{one} by E-mail") for one in ("Every type", "Other notifications")
+    )
+    page.get_by_role("button", name="Every type by Inbox").focus()
+    page.keyboard.press("ArrowRight")
+    expect(every).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(general).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Not set here")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Other notifications by E-mail: Off, set here")).to_be_focused()
+    expect(page.get_by_role("button", name="Save 1 change")).to_be_visible()
+    page.keyboard.press("ArrowUp")
+    expect(every).to_be_focused()
+
+
 def test_preference_defaults_mark_channels_that_a_type_does_not_have(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -246,7 +246,7 @@ export function Popup({ button, label, hasText = false, class: name = '', button
     const { left, right } = panel.current.getBoundingClientRect();
     if (isOpen && (left < MARGIN || right > innerWidth - MARGIN)) Object.assign(panel.current.style, { left: `${MARGIN}px`, right: `${MARGIN}px`, marginInline: left < MARGIN ? '0 auto' : 'auto 0' });
   }, [isOpen]);
-  useEffect(() => { if (isOpen) panel.current.querySelector('input, [aria-current], button:not(:disabled), a')?.focus(); }, [isOpen]);
+  useEffect(() => { if (isOpen) (panel.current.querySelector('input, [aria-current]') ?? panel.current.querySelector('button:not(:disabled), a'))?.focus(); }, [isOpen]);
   // A press of Escape closes the panel only, not the object below it.
   const escape = (event) => {
     if (event.key !== 'Escape' || !isOpen) return;

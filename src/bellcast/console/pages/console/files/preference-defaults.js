@@ -120,9 +120,9 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
     ${tenant && !isOwn && html`<p class="muted">${tenantName(tenant)} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
     <form class="defaults" data-unsaved=${number > 0 ? '' : null} onSubmit=${save}>
-      <div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a type" placeholder="Find a type" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
-        <${Segments} label="Show" options=${[['all', html`All <span class="muted">${rows.length - 1}</span>`], ['set', html`Set here <span class="muted">${rows.filter(isSet).length}</span>`]]} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>
-      <div class="defaults-place"><table><thead><tr><th scope="col">Type</th>${CHANNELS.map((channel) => html`<th key=${channel} scope="col">${CHANNEL_NAMES[channel]}</th>`)}<th scope="col">E-mail frequency</th><th><span class="hidden">Actions</span></th></tr></thead>
+      ${effective.length > 1 && html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a type" placeholder="Find a type" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
+        <${Segments} label="Show" options=${[['all', html`All <span class="muted">${rows.length - 1}</span>`], ['set', html`Set here <span class="muted">${rows.filter(isSet).length}</span>`]]} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}
+      <div class="defaults-place"><table onKeyDown=${moveByArrow}><thead><tr><th scope="col">Type</th>${CHANNELS.map((channel) => html`<th key=${channel} scope="col">${CHANNEL_NAMES[channel]}</th>`)}<th scope="col">E-mail frequency</th><th><span class="hidden">Actions</span></th></tr></thead>
         <tbody>${shown.map((one) => html`<tr key=${one.type} class=${one.type === EVERY ? 'every' : null}><th scope="row"><span dir="auto">${one.name}</span>${isUndelivered(one) ? html`<small class="bad">Not delivered: every channel is off</small>` : html`<small>${one.type === EVERY ? 'What is off here is off for each type' : one.type}</small>`}</th>
           ${CHANNELS.map((channel) => html`<td key=${channel} data-label=${CHANNEL_NAMES[channel]}>${cell(one, channel)}</td>`)}<td data-label=${one.type === EVERY ? null : 'Frequency'}>${frequency(one)}</td><td class="row-menu">${mayChange && html`<${RowMenu} ...${{ one, choose, pathsOf }} />`}</td></tr>`)}</tbody></table></div>
       ${shown.length === 0 && html`<${Empty} icon="preferences" text=${text ? 'No type matches.' : 'Nothing is set here. What is chosen in a row is set here; everything else stays as it is.'} />`}
@@ -133,6 +133,19 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
     setProblem('');
   }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
     <details class="defaults-file"><summary>As YAML${changedAt && html`<span class="muted">Changed <${Moment} at=${changedAt} /></span>`}</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>`;
+}
+
+/** Arrow keys move between the menus of the table, and between the options of an open one. */
+function moveByArrow(event) {
+  const down = { ArrowDown: 1, ArrowUp: -1 }[event.key] ?? 0, right = { ArrowRight: 1, ArrowLeft: -1 }[event.key] ?? 0;
+  const { target } = event, cell = target.closest('td');
+  if ((!down && !right) || !cell) return;
+  const isOption = target.matches('.option'), row = cell.parentElement;
+  const all = isOption ? [...target.parentElement.children] : right ? [...row.querySelectorAll('.choice-menu')] : [...row.parentElement.rows].map((one) => (one === row ? target : one.cells[cell.cellIndex].querySelector('.choice-menu'))).filter(Boolean);
+  if (isOption && right) return;
+  event.preventDefault();
+  const next = all.indexOf(target) + down + right;
+  all[isOption ? (next + all.length) % all.length : next]?.focus();
 }
 
 /** A menu that shows its value: what is set here, or in grey what applies otherwise, with its origin unless that is the server. */

@@ -36,7 +36,7 @@ export const pusherApps = {
   path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp, opensAlone: true,
   columns: [
     { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : `id ${one.id}`) }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
-    { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '12rem' }, { name: 'Pages', of: (one) => one.origins.join(', ') || 'as in the settings', width: '14rem' },
+    { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '12rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'origins of the settings', width: '14rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',

@@ -15,6 +15,8 @@ import { SECTIONS, fullLabelOf, labelOf } from './setting-names.js';
 await loadStyle('settings.css');
 
 const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here' };
+/** What is said if no setting is changed or locked. */
+const NONE = { changed: 'Nothing is changed. All settings have their defaults.', locked: 'Nothing is locked. No option, variable or file sets a setting, so all can be changed here.' };
 const SHOWN = { all: () => true, changed: (one) => one.source !== 'default', locked: (one) => one.locked };
 
 /** The settings of each section. One that no section names is in that of its group. */
@@ -90,7 +92,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     event.preventDefault();
     showSection(group);
   }}>${title}<span class="muted">${all.length}</span></a>`)}${groups.length > 1 && html`<select aria-label="Section" value=${section} onChange=${({ currentTarget }) => showSection(currentTarget.value)}>${groups.map(([group, title, all]) => html`<option key=${group} value=${group} selected=${group === section}>${title} (${all.length})</option>`)}</select>`}</nav>
-    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text="No setting matches." />`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
+    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text=${text ? 'No setting matches.' : NONE[show]}><button type="button" onClick=${() => setQuery({ find: null, show: null }, { isQuiet: true })}>Show all settings</button><//>`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
       ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
