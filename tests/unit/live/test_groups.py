@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 from benchmarks.node_network import NetworkNode
@@ -11,6 +12,7 @@ from bellcast.kernel.events import Stream, inbox_stream, node_stream, topic_stre
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
 from bellcast.live.cluster.guardians import Holder
+from bellcast.live.cluster.members import BATCH_MS
 from bellcast.live.types import MEMBERS, GroupAnswer, GroupState, GroupUpdate, Holdings
 from bellcast.topics.types import Member
 from tests.unit.live.fakes import FakeConnection, connect
@@ -187,6 +189,13 @@ async def test_group_at_rest_sends_nothing(cluster: Cluster) -> None:
     assert set(cluster.published) == {"beat", "members"}
 
 
+async def test_single_node_sends_nothing_about_its_streams(cluster: Cluster) -> None:
+    (node,) = await cluster.start(1)
+    follow(node, "one").connection_lost(None)
+    await cluster.pass_seconds(70)
+    assert set(cluster.published) == {"claim", "members"}
+
+
 async def test_node_alone_on_a_stream_keeps_nothing_about_it(cluster: Cluster) -> None:
     first, second = await cluster.start(2)
     for number in range(10):
@@ -289,8 +298,14 @@ async def test_returning_node_asks_at_a_bounded_rate(cluster: Cluster) -> None:
     await cluster.pass_seconds(5)
     cluster.published.clear()
     await first.set_cut(False)
+    sent = [0]
+    for _ in range(100):
+        cluster.fake_clock.advance(BATCH_MS / 1000)
+        await cluster.settle()
+        sent.append(cluster.published["group"])
+    assert max(later - earlier for earlier, later in pairwise(sent)) == groups.MAX_BATCH_STEPS
     await cluster.pass_seconds(20)
-    assert cluster.published["group"] <= 3 * 1_010
+    assert 1_000 <= cluster.published["group"] <= 3 * 1_010
     assert len(second.hub.groups) == 0
 
 

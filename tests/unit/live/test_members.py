@@ -92,13 +92,18 @@ async def test_new_node_is_known_to_all_at_once(cluster: Cluster) -> None:
     assert cluster.is_complete()
 
 
-async def test_killed_keeper_is_replaced_within_8_seconds_and_no_live_node_is_dead(cluster: Cluster) -> None:
-    keeper, second, *_ = await cluster.start(6)
-    await keeper.kill()
+@pytest.mark.parametrize("number", [1, 8], ids=["alone", "with the next ones"])
+async def test_killed_keeper_is_replaced_within_8_seconds_and_no_live_node_is_dead(
+    cluster: Cluster, number: int
+) -> None:
+    nodes = await cluster.start(12)
+    killed, left = nodes[:number], nodes[number:]
+    for node in killed:
+        await node.kill()
     await cluster.pass_seconds(8)
-    assert cluster.keepers == [second]
+    assert cluster.keepers == left[:1]
     await cluster.pass_seconds(30)
-    assert {id for _, id in cluster.dropped} == {keeper.id}
+    assert {id for _, id in cluster.dropped} == {node.id for node in killed}
     assert cluster.is_complete()
 
 
@@ -165,11 +170,32 @@ async def test_two_keepers_become_one(cluster: Cluster) -> None:
     assert cluster.is_complete()
 
 
-async def test_suspended_keeper_drops_none_when_it_continues(cluster: Cluster) -> None:
+async def test_new_keeper_waits_for_nodes_that_were_busy_as_it_was(cluster: Cluster) -> None:
+    keeper, second, *others = await cluster.start(5)
+    await keeper.kill()
+    await cluster.pass_seconds(5.5)
+    for node in (second, *others):
+        node.suspend()
+    await cluster.pass_seconds(4.25)  # the last list is as old as the timeout of a node
+    second.resume()
+    await cluster.pass_seconds(0.75)
+    assert second.hub.members.is_keeper
+    for node in others:
+        node.resume()
+    await cluster.pass_seconds(20)
+    assert {id for _, id in cluster.dropped} == {keeper.id}
+    assert cluster.keepers == [second]
+
+
+@pytest.mark.parametrize("is_turn_first", [True, False], ids=["before the messages", "after them"])
+async def test_suspended_keeper_drops_none_when_it_continues(cluster: Cluster, is_turn_first: bool) -> None:
     keeper, *_ = await cluster.start(3)
     keeper.suspend()
     await cluster.pass_seconds(30)
     assert {id for _, id in cluster.dropped} == {keeper.id}
+    if is_turn_first:
+        keeper.clock.runs.set()
+        await cluster.settle()
     keeper.resume()
     await cluster.pass_seconds(20)
     assert cluster.is_complete()
