@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -319,13 +320,14 @@ def test_watched_user_is_online_on_any_node(three: Cluster) -> None:
 
 
 @pytest.mark.thorough
-def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> None:
-    one, two, _ = three.nodes
+@pytest.mark.parametrize("seconds", [1, 0.3, 0], ids=["one after the other", "soon after", "at the same time"])
+def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver, seconds: float) -> None:
     channel = f"presence-sent{time.monotonic_ns()}"
-    with bare(one) as here, bare(two) as there:
-        here.subscribe(channel, member("kim"))
-        assert everywhere(three, channel, {"kim": 1})
+    with bare(three.nodes[0]) as here, bare(three.nodes[1]) as there, ThreadPoolExecutor() as together:
+        subscribing = together.submit(here.subscribe, channel, member("kim"))
+        time.sleep(seconds)
         there.subscribe(channel, member("kim"))
+        subscribing.result()
         assert everywhere(three, channel, {"kim": 2})
     expected = ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
     assert sorted(webhooks_until(app, channel, expected)) == expected

@@ -40,7 +40,7 @@ def receivers(nodes: Iterable[NetworkNode]) -> int:
 @contextmanager
 def losing(node: NetworkNode, stream: Stream) -> Iterator[None]:
     """Lose the messages of a stream to a node."""
-    followed = node.followed.pop(stream)
+    followed = node.followed.pop(stream, 0)
     yield
     node.followed[stream] += followed
 
@@ -120,6 +120,112 @@ async def test_follower_that_received_no_answer_knows_the_others_after_the_check
     await cluster.pass_seconds(5)
     for node in (first, second):
         assert {one.recipient for one in node.hub.presence.members("", "room")} == {"bob", "carol"}
+
+
+def present(node: NetworkNode) -> set[str]:
+    return {one.recipient for one in node.hub.presence.members("", "room")}
+
+
+async def test_node_that_does_not_know_the_others_answers_for_itself_only(cluster: Cluster) -> None:
+    first, second, third = await cluster.start(3)
+    follow(third, "three", "carol")
+    await cluster.pass_seconds(70)
+    with losing(first, node_stream(first.id)):
+        follow(first, "one", "alice")
+        for _ in range(2):
+            cluster.fake_clock.advance(BATCH_MS / 1000)
+            await cluster.settle()
+        follow(second, "two", "bob")
+        await cluster.pass_seconds(1.5)
+    assert present(second) == {"alice", "bob", "carol"}
+
+
+async def test_node_counts_before_itself_those_that_came_earlier_or_have_a_lower_id(cluster: Cluster) -> None:
+    first, second, third = await cluster.start(3)
+    before: dict[str, int] = {}
+    for node in (first, second, third):
+        groups_of = node.hub.groups
+        groups_of.known.append(lambda _, id=node.id, of=groups_of: before.setdefault(id, of.count_before(INBOX)))
+    for node in (first, second):
+        connect(node.hub, node.id)
+    await cluster.pass_seconds(2)
+    assert [node.hub.groups.count_before(INBOX) for node in (first, second)] == [1, 1]
+    connect(third.hub, third.id)
+    await cluster.pass_seconds(2)
+    assert before == {first.id: 0, second.id: 1, third.id: 2}
+
+
+async def test_connection_of_a_lower_id_counts_the_node_that_was_known_before_it(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    before: list[int] = []
+    first.hub.groups.known.append(lambda _: before.append(first.hub.groups.count_before(INBOX)))
+    connect(second.hub, "earlier")
+    await cluster.pass_seconds(0.5)
+    first.observe("alice")
+    await cluster.pass_seconds(0.5)
+    assert second.hub.groups.is_known(INBOX)
+    connect(first.hub, "later")
+    await cluster.pass_seconds(1)
+    assert before == [1]
+
+
+async def test_change_before_another_first_question_is_in_it(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    follow(second, "two", "bob")
+    await cluster.pass_seconds(70)
+    with losing(first, node_stream(first.id)), losing(first, ROOM):
+        follow(first, "one", "alice")
+        cluster.fake_clock.advance(BATCH_MS / 1000)
+        await cluster.settle()
+        assert present(second) == {"alice", "bob"}
+        first.hub.groups.mark_suspect([ROOM])
+        follow(first, "three", "carol")
+        await cluster.pass_seconds(1)
+    assert present(second) == {"alice", "bob", "carol"}
+
+
+async def test_answer_does_not_bring_back_a_dead_node(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    follow(first, "one", "alice")
+    follow(second, "two", "bob")
+    await cluster.pass_seconds(10)
+    first.hub.groups.mark_suspect([ROOM])
+    of_dead = GroupState("dead", 5, None, 1, (Member("carol", connections=1),))
+    of_second = GroupState(second.id, 0, None, 0)
+    first.hub.groups.receive(GroupAnswer(first.id, 1_000, ROOM, (of_second, of_dead), is_whole=True))
+    assert present(first) == {"alice", "bob"}
+
+
+async def test_answer_to_an_earlier_question_removes_no_node(cluster: Cluster) -> None:
+    first, second, third = await cluster.start(3)
+    for node, recipient in ((first, "alice"), (second, "bob"), (third, "carol")):
+        follow(node, recipient, recipient)
+    await cluster.pass_seconds(70)
+    with losing(first, node_stream(first.id)):
+        first.hub.groups.mark_suspect([ROOM])
+        cluster.fake_clock.advance(BATCH_MS / 1000)
+        await cluster.settle()
+        of_second = GroupState(second.id, 0, None, 0)
+        first.hub.groups.receive(GroupAnswer(first.id, 0, ROOM, (of_second,), is_whole=True))
+    assert present(first) == {"alice", "bob", "carol"}
+
+
+async def test_change_of_a_node_that_regarded_itself_as_alone_is_sent_after_a_late_answer(cluster: Cluster) -> None:
+    first, second = await cluster.start(2)
+    follow(first, "one", "alice")
+    await cluster.pass_seconds(70)
+    with losing(second, node_stream(second.id)):
+        follow(second, "two", "bob")
+        await cluster.pass_seconds(1)
+        with losing(first, ROOM):
+            await cluster.pass_seconds(5)
+        follow(second, "three", "carol")
+        await cluster.pass_seconds(1)
+    assert (present(first), present(second)) == ({"alice", "bob"}, {"bob", "carol"})
+    of_first = GroupState(first.id, 1, None, 1, (Member("alice", connections=1),))
+    second.hub.groups.receive(GroupAnswer(second.id, 1_000, ROOM, (of_first,), is_whole=True))
+    await cluster.pass_seconds(5)
+    assert present(first) == present(second) == {"alice", "bob", "carol"}
 
 
 async def test_two_lost_leave_messages_are_repaired_by_the_third(cluster: Cluster) -> None:
@@ -336,6 +442,38 @@ async def test_guardian_reports_the_ends_of_a_killed_node_once(cluster: Cluster,
         await node.kill()
     await cluster.pass_seconds(40)
     assert sorted(reported) == [(nodes[1 + dying].id, "a"), (nodes[1 + dying].id, "c")]
+
+
+async def test_guardian_that_missed_a_message_reports_all(cluster: Cluster) -> None:
+    holding, guardian, _ = await cluster.start(3)
+    reported = held(cluster)
+    for name, stream in (("a", "none"), ("b", node_stream(guardian.id)), ("c", "none")):
+        with losing(guardian, Stream(stream)):
+            holding.hub.guardians.hold("end", name)
+            await cluster.pass_seconds(1)
+    await holding.kill()
+    await cluster.pass_seconds(20)
+    assert sorted(reported) == [(guardian.id, name) for name in "abc"]
+
+
+async def test_end_of_which_a_guardian_does_not_know_the_report_is_not_reported_later(cluster: Cluster) -> None:
+    _, dying, first, second, _ = await cluster.start(5)
+    reported = held(cluster)
+    reporting = first.hub.guardians.holders["end"]
+
+    def end(name: str, payload: bytes) -> None:
+        reporting.end(name, payload)
+        first.hub.guardians.release("end", name)
+
+    first.hub.guardians.holders["end"] = reporting._replace(end=end)
+    dying.hub.guardians.hold("end", "a")
+    await cluster.pass_seconds(3)
+    with losing(second, node_stream(second.id)):
+        await dying.kill()
+        await cluster.pass_seconds(20)
+    await first.kill()
+    await cluster.pass_seconds(20)
+    assert reported == [(first.id, "a")]
 
 
 async def test_new_guardian_replaces_the_previous_one(cluster: Cluster) -> None:

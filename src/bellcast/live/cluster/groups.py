@@ -267,7 +267,6 @@ class Groups:
         return messages
 
     def _take_step(self, stream: Stream, step: GroupStep) -> None:
-        del self._steps[stream]
         group = self._group(stream)
         if stream not in self.followed:
             self._send_left(stream)
@@ -280,6 +279,8 @@ class Groups:
             self._send_question(stream, group, step)
         if step < GroupStep.SETTLE or (step is GroupStep.CHECK and (group.peers or stream not in self.followed)):
             self._plan(stream, GroupStep(step + 1))
+        else:
+            del self._steps[stream]
 
     def _send_question(self, stream: Stream, group: StreamGroup, step: GroupStep) -> None:
         """Send the state, when it is checked of many members none: a node that has another number asks itself."""
@@ -301,7 +302,10 @@ class Groups:
             group.known.set()
         for known in self.known:
             known(stream)
-        for peer in group.peers.values():
+        new = [(id, peer) for id, peer in group.peers.items() if peer.is_new]
+        if new and not any(peer.count and id < self._members.id for id, peer in new):
+            self.changed(stream)  # so that they count this node from now on, whichever id is lower
+        for _, peer in new:
             peer.is_new = False
 
     def _answer(self, stream: Stream, group: StreamGroup, question: GroupUpdate) -> None:
