@@ -6,7 +6,7 @@ For HTTP/1.1, wrap each event with `chunk` and end the body with `LAST_CHUNK`; f
 import re
 from typing import Final
 
-from bellcast.live.framing import HeaderFields, head
+from bellcast.live.framing import HeaderFields, head, lines
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -14,23 +14,24 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
+_HEAD = head(
+    b"200 OK",
+    (
+        (b"Content-Type", b"text/event-stream"),
+        # no-transform: proxies that compress also buffer.
+        (b"Cache-Control", b"no-store, no-transform"),
+        (b"X-Accel-Buffering", b"no"),
+        # The HTTP server has released the socket, so no second request can be served.
+        (b"Connection", b"close"),
+    ),
+).removesuffix(b"\r\n")
+
+
 def response_head(http_version: str, origin_headers: HeaderFields = (), own_line: bytes = b"") -> bytes:
     """Encode the head of an event stream, chunked for HTTP/1.1. `own_line` is a header line that differs between
     responses."""
-    shared = head(
-        b"200 OK",
-        (
-            (b"Content-Type", b"text/event-stream"),
-            # no-transform: proxies that compress also buffer.
-            (b"Cache-Control", b"no-store, no-transform"),
-            (b"X-Accel-Buffering", b"no"),
-            # The HTTP server has released the socket, so no second request can be served.
-            (b"Connection", b"close"),
-            *([(b"Transfer-Encoding", b"chunked")] if http_version == "1.1" else []),
-            *origin_headers,
-        ),
-    )
-    return shared.removesuffix(b"\r\n") + own_line + b"\r\n"
+    chunked = b"Transfer-Encoding: chunked\r\n" if http_version == "1.1" else b""
+    return b"%b%b%b%b\r\n" % (_HEAD, chunked, lines(origin_headers), own_line)
 
 
 def event(name: str, data: bytes) -> bytes:
