@@ -312,6 +312,27 @@ def test_preference_defaults_save_channels_frequencies_and_times_at_once(
     owner.send("PUT", "/v1/preference-defaults", {})
 
 
+def test_preference_defaults_of_many_types_are_shown_in_parts_and_found(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+
+    def add_types(route: Route) -> None:
+        response = route.fetch()
+        found = response.json()
+        many = [{**found["effective"][0], "type": f"many-{number}", "name": f"Many {number}"} for number in range(150)]
+        route.fulfill(response=response, json={**found, "effective": many})
+
+    page.route("**/v1/preference-defaults*", add_types)
+    page.goto("/console/preference-defaults")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(100)
+    page.get_by_role("button", name="Show more types").click()
+    expect(rows).to_have_count(151)
+    expect(page.get_by_role("button", name="Show more types")).to_have_count(0)
+    page.get_by_label("Find a type").fill("many-149")
+    expect(rows).to_have_count(1)
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_preference_defaults_are_changed_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/keyed", {"name": "Keyed", "required": ["email"]})
     page = open_console("/preference-defaults?find=keyed&show=all")

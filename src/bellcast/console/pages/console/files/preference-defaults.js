@@ -18,6 +18,8 @@ import { toYaml } from './yaml.js';
 
 await loadStyle('preference-defaults.css');
 
+/** Rows at first, and with each press of the button below them: each has several menus. */
+const FEW = 100;
 /** The row of the switches that hold for all types. */
 const EVERY = '*';
 const CHANNELS = Object.keys(CHANNEL_NAMES);
@@ -48,6 +50,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
   const [changes, setChanges] = useState({});
   const [problem, setProblem] = useState('');
   const [isSaving, setSaving] = useState(false);
+  const [most, setMost] = useState(FEW);
   const isOwn = (holder ?? '') === tenant;
   const own = isOwn ? values : {}, below = isOwn ? inherited ?? {} : values;
   const mayChange = page.may(BUILDERS) && !isLocked({ managed });
@@ -123,8 +126,8 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
       ${effective.length > 1 && html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a type" placeholder="Find a type" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
         <${Segments} label="Show" options=${[['all', html`All <span class="muted">${rows.length - 1}</span>`], ['set', html`Set here <span class="muted">${rows.filter(isSet).length}</span>`]]} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}
       <div class="defaults-place"><table onKeyDown=${moveByArrow}><thead><tr><th scope="col">Type</th>${CHANNELS.map((channel) => html`<th key=${channel} scope="col">${CHANNEL_NAMES[channel]}</th>`)}<th scope="col">E-mail frequency</th><th><span class="hidden">Actions</span></th></tr></thead>
-        <tbody>${shown.map((one) => html`<tr key=${one.type} class=${one.type === EVERY ? 'every' : null}><th scope="row"><span dir="auto">${one.name}</span>${isUndelivered(one) ? html`<small class="bad">Not delivered: every channel is off</small>` : html`<small>${one.type === EVERY ? 'What is off here is off for each type' : one.type}</small>`}</th>
-          ${CHANNELS.map((channel) => html`<td key=${channel} data-label=${CHANNEL_NAMES[channel]}>${cell(one, channel)}</td>`)}<td data-label=${one.type === EVERY ? null : 'Frequency'}>${frequency(one)}</td><td class="row-menu">${mayChange && html`<${RowMenu} ...${{ one, choose, pathsOf }} />`}</td></tr>`)}</tbody></table></div>
+        <tbody>${shown.slice(0, most).map((one) => html`<tr key=${one.type} class=${one.type === EVERY ? 'every' : null}><th scope="row"><span dir="auto">${one.name}</span>${isUndelivered(one) ? html`<small class="bad">Not delivered: every channel is off</small>` : html`<small>${one.type === EVERY ? 'What is off here is off for each type' : one.type}</small>`}</th>
+          ${CHANNELS.map((channel) => html`<td key=${channel} data-label=${CHANNEL_NAMES[channel]}>${cell(one, channel)}</td>`)}<td data-label=${one.type === EVERY ? null : 'Frequency'}>${frequency(one)}</td><td class="row-menu">${mayChange && html`<${RowMenu} ...${{ one, choose, pathsOf }} />`}</td></tr>`)}</tbody></table></div>${shown.length > most && html`<p><button type="button" onClick=${() => setMost(most + FEW)}>Show more types</button></p>`}
       ${shown.length === 0 && html`<${Empty} icon="preferences" text=${text ? 'No type matches.' : 'Nothing is set here. What is chosen in a row is set here; everything else stays as it is.'} />`}
       ${effective.length <= 1 && html`<${Empty} icon="types" text="No type is declared. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
       <${Delivery} ...${shared} quiet=${valueOf(['quiet_hours'], false, 'default')} digest=${valueOf(['digest_at'], DIGEST_AT, 'default')} />
