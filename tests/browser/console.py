@@ -208,10 +208,22 @@ def choose_tenant(page: Page, tenant: str) -> None:
 
 
 def act_on_row(page: Page, name: str, action: str) -> None:
-    """Choose an action from the menu of a row, and confirm it."""
+    """Choose an action from the menu of a row."""
     page.get_by_role("button", name=f"Actions of {name}", exact=True).click()
-    for _ in range(2):
-        page.get_by_role("button", name=action, exact=True).click()
+    page.get_by_role("button", name=action, exact=True).click()
+
+
+def open_more(page: Page) -> None:
+    """Open the menu of the object that is shown."""
+    page.locator("#main").get_by_role("button", name="More for").click()
+
+
+def confirm(button: Locator) -> None:
+    """Press a button, and answer its question with yes."""
+    button.click()
+    dialog = button.page.get_by_role("dialog").filter(visible=True)
+    dialog.locator("button[type=submit]").click()
+    expect(dialog).to_have_count(0)
 
 
 def add_filter(page: Page, label: str, value: str) -> None:

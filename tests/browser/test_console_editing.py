@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, choose_tenant, state_of_operator, unfold_menu
+from tests.browser.console import (
+    DESKTOP,
+    HOSTILE,
+    Console,
+    choose_tenant,
+    confirm,
+    open_more,
+    state_of_operator,
+    unfold_menu,
+)
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -310,6 +319,7 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
     made = owner.send("GET", "/v1/schedules/planned")
     assert (made["cron"], made["timezone"]) == ("30 7 * * 5", "Europe/Vienna")
     assert made["notification"] == {"to": "alice", "title": "Your week"}
+    open_more(page)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused: it sends nothing until it is resumed")).to_be_visible()
     page.get_by_role("button", name="Edit").click()
@@ -477,8 +487,7 @@ def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Calla
     page.get_by_role("link", name="Back").click()
     page.goto("/console/types/kept?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Unsaved"))
-    for _ in range(2):
-        page.get_by_role("button", name="Discard the changes").click()
+    confirm(page.get_by_role("button", name="Discard the changes"))
     page.goto("/console/types/kept?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
 
@@ -514,7 +523,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     page.get_by_label("Every event").check()
     page.get_by_role("button", name="Create webhook").click()
     page.get_by_role("link", name="Open the webhook").click()  # without a question: nothing is lost
-    page.get_by_text("Edit URL and events").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("URL").fill("https://app.example.com/other")
     page.remove_listener("dialog", stay)
     page.once("dialog", lambda dialog: dialog.accept())
@@ -540,7 +549,7 @@ def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser,
     context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
     page = context.new_page()
     page.goto(f"/console/notifications/{owner.notification}")
-    page.get_by_text("Correct this notification").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Title").fill("A text that took a while")
     with page.expect_event("dialog") as question:
         page.evaluate("setTimeout(() => document.querySelector('a[href*=recipients]').click())")
@@ -579,9 +588,8 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     assert keys[keys.index("welcome") :][:3] == ["welcome", "welcome", "welcome-later"]  # below what it replaces
     assert owner.send("GET", "/v1/templates/welcome")["sms"] == {"text": "Hello"}
     page.goto("/console/templates/welcome?tenant=acme")
-    page.get_by_role("button", name="More for welcome").click()
-    for _ in range(2):
-        page.get_by_role("button", name="Delete welcome").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete welcome"))
     expect(page.locator("h1")).to_have_text("Templates")
 
 

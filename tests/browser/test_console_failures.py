@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console
+from tests.browser.console import Console, confirm, open_more
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
@@ -183,9 +183,8 @@ def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(
         - lane.parentElement.previousElementSibling.getBoundingClientRect().bottom)"""
     expect(page.locator(".stacked .flow-lane")).to_have_count(2)
     assert page.locator(".flow-lane").first.evaluate(gap) <= 0
-    page.get_by_role("button", name="More for laned").click()
-    for _ in range(2):
-        page.get_by_role("button", name="Switch off laned").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Switch off laned"))
     expect(page.get_by_role("main").get_by_text("inactive")).to_be_visible()
     assert owner.send("GET", "/v1/workflows/laned")["active"] is False
 
@@ -216,8 +215,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("Completed")
     page.go_back()
     restore = page.get_by_role("button", name="Make current: version 1")
-    restore.click()
-    restore.click()
+    confirm(restore)
     expect(page.get_by_role("treeitem", name="bell")).to_have_accessible_name(re.compile("Before"))
     assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
 
@@ -269,8 +267,7 @@ def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..
     expect(outcome).to_contain_text("Given up after 10 attempts")
     expect(outcome).to_contain_text(error.strip())
     assert violations(page) == []
-    for _ in range(2):  # the second click confirms
-        outcome.get_by_role("button", name="Retry schedule").click()
+    confirm(outcome.get_by_role("button", name="Retry schedule"))
     expect(page).to_have_url(re.compile("/jobs$"))
     assert [url.rpartition("/v1")[2] for url in retried] == ["/jobs/schedule%20%20weekly/retry"]
 

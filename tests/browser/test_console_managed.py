@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.browser.console import DESKTOP, Console, state_of_operator
+from tests.browser.console import DESKTOP, Console, confirm, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -78,8 +78,7 @@ def test_owner_unlocks_an_object_and_can_write_it(owner: Console, open_console: 
     page = open_console("/types/shared", viewport=DESKTOP)
     expect(page.get_by_role("button", name="Edit")).to_have_count(0)
     unlock = page.get_by_role("button", name="Unlock shared")
-    unlock.click()
-    unlock.click()
+    confirm(unlock)
     expect(page.get_by_role("note").filter(has_text="as drift")).to_be_visible()
     expect(page.get_by_role("button", name="Edit")).to_be_visible()
     owner.send("PUT", "/v1/types/shared", {"name": "By hand"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter, excess_width, wait_loaded
+from tests.browser.console import HOSTILE, Console, add_filter, confirm, excess_width, open_more, wait_loaded
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -22,8 +22,8 @@ def test_owner_filters_notifications_and_recalls_one(open_console: Callable[...,
     add_filter(page, "Time", "last hour")
     expect(page).to_have_url(re.compile("type=mistake.*range=1h"))
     page.locator(".row-link").click()
-    page.get_by_role("button", name="Recall this notification").click()
-    page.get_by_role("button", name="Recall this notification").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Recall this notification"))
     expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
     page.goto("/console/notifications?type=mistake")
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
@@ -49,16 +49,16 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download .eml").click()
     assert download.value.suggested_filename == f"{owner.message}.eml"
-    for _ in range(2):
-        page.get_by_role("button", name="Send now").click()
-    expect(page.get_by_text("No provider delivers email messages")).to_be_visible()
+    page.get_by_role("button", name="Send now").click()
+    page.get_by_role("dialog").get_by_role("button", name="Send now").click()
+    expect(page.get_by_role("alert")).to_contain_text("No provider delivers email messages")
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
 
 
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:
     sent = owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Tuseday", "type": "corrected"})
     page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
-    page.get_by_text("Correct this notification").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Title").fill("Tuesday")
     page.get_by_role("button", name="Correct in every inbox").click()
     expect(page.locator("h1")).to_have_text("Tuesday")

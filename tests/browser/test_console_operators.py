@@ -6,7 +6,16 @@ from collections.abc import Callable
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, PASSWORD, Console, choose_tenant, code_now, sign_out, state_of_operator
+from tests.browser.console import (
+    DESKTOP,
+    PASSWORD,
+    Console,
+    choose_tenant,
+    code_now,
+    confirm,
+    sign_out,
+    state_of_operator,
+)
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
@@ -86,7 +95,7 @@ def test_support_retries_one_failure_at_a_time(
 
 
 @pytest.mark.thorough
-def test_created_key_is_shown_once_and_revoked_after_a_second_click(
+def test_created_key_is_shown_once_and_revoked_after_a_question(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/keys?new=yes", viewport=DESKTOP)
@@ -101,10 +110,7 @@ def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     revoke = page.get_by_role("button", name="Revoke shop")
     expect(revoke).to_be_visible()
     assert key not in page.content()
-    revoke.click()
-    expect(revoke).to_have_text("Revoke: sure?")
-    revoke.click()
-    expect(revoke).to_have_count(0)
+    confirm(revoke)
     assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 401
 
 
@@ -209,8 +215,7 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     assert violations(page) == []
     rotate = page.get_by_role("button", name="Re-encrypt all secrets")
     page.unroute("**/v1/secrets")
-    rotate.click()
-    rotate.click()
+    confirm(rotate)
     expect(page.get_by_role("status").filter(has_text="re-encrypted.")).to_be_visible()
     expect(rotate).to_have_count(0)
     keys = [{"id": "encryption.json 1", "is_current": True, "secrets": 1}]

@@ -9,7 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import DESKTOP, Console, act_on_row, add_filter, choose_tenant, used_filter, wait_loaded
+from tests.browser.console import (
+    DESKTOP,
+    Console,
+    act_on_row,
+    add_filter,
+    choose_tenant,
+    confirm,
+    open_more,
+    used_filter,
+    wait_loaded,
+)
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
@@ -186,7 +196,12 @@ def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owne
     page.get_by_role("button", name="Suppress", exact=True).click()
     expect(page.locator("h1")).to_have_text("Suppressions")
     expect(page.get_by_role("row").filter(has_text="gone@example.com")).to_contain_text("manual")
-    act_on_row(page, "gone@example.com", "Free gone@example.com")
+    act_on_row(page, "gone@example.com", "Free this address")
+    expect(page.get_by_text("No address is suppressed.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("row").filter(has_text="gone@example.com")).to_contain_text("manual")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    act_on_row(page, "gone@example.com", "Free this address")
     expect(page.get_by_text("No address is suppressed.")).to_be_visible()
     assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
 
@@ -201,7 +216,6 @@ def test_suppressed_address_is_opened_beside_the_list_and_freed(
     page.reload()
     expect(page.get_by_role("heading", level=1, name="a/b@example.com")).to_be_visible()
     assert violations(page) == []
-    page.locator(".pane").get_by_role("button", name="Free this address").click()
     page.locator(".pane").get_by_role("button", name="Free this address").click()
     expect(page.get_by_text("This address is not suppressed.")).to_be_visible()
 
@@ -218,8 +232,8 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
         expect(pane.get_by_role("link", name="news")).to_have_attribute("href", "/console/topics/news?tenant=acme")
         expect(pane.get_by_role("link", name="conny")).to_be_visible()
         assert violations(page) == []
-        for _ in range(2):
-            pane.get_by_role("button", name="Close the connection").click()
+        open_more(page)
+        confirm(pane.get_by_role("button", name="Close the connection"))
         expect(pane.get_by_text("Reason")).to_be_visible()
     page.goto("/console/connections/unknown")
     expect(page.get_by_text("This connection has been closed.")).to_be_visible()
@@ -233,8 +247,8 @@ def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., P
     expect(pane).to_contain_text("notifications, events and triggers")
     expect(pane.get_by_role("link", name="Requests")).to_have_attribute("href", re.compile("key=shop"))
     assert violations(page) == []
-    for _ in range(2):
-        pane.get_by_role("button", name="Revoke shop").click()
+    open_more(page)
+    confirm(pane.get_by_role("button", name="Revoke shop"))
     expect(pane.locator(".titles")).to_contain_text("revoked")
 
 
@@ -256,10 +270,12 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     page.get_by_role("link", name="weekly").click()
     expect(page.locator(".rows-of li")).to_have_count(5)
     owner.send("PUT", "/v1/schedules/weekly", {**body, "timezone": "Europe/Vienna"})
+    open_more(page)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("alert")).to_contain_text("repeat the change")
     assert owner.send("GET", "/v1/schedules/weekly")["active"] is True
     page.reload()
+    open_more(page)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused: it sends nothing until it is resumed")).to_be_visible()
     shown = owner.send("GET", "/v1/schedules/weekly")
@@ -311,7 +327,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
-    edit = page.get_by_text("Edit URL and events")
+    edit = page.get_by_role("button", name="Edit", exact=True)
     expect(page.get_by_label("URL")).to_be_hidden()
     edit.click()
     expect(messages.get_by_label("message.failed")).to_be_hidden()
@@ -331,14 +347,11 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).to_contain_text("Eventsevery event")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]
-    page.get_by_role("button", name="More for this webhook").click()
-    for _ in range(2):
-        page.get_by_role("button", name="Rotate secret").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Rotate secret"))
     expect(page.locator(".notice code")).not_to_have_text(secret)
-    expect(page.get_by_role("button", name="Rotate secret")).to_be_hidden()
-    page.get_by_role("button", name="More for this webhook").click()
-    for _ in range(2):
-        page.get_by_role("button", name="Delete this webhook").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete this webhook"))
     expect(page.locator("h1")).to_have_text("Webhooks")
     assert owner.send("GET", "/v1/webhooks")["webhooks"] == []
 
@@ -435,7 +448,7 @@ def test_attempts_of_a_webhook_are_shown_whenever_they_arrive_and_end_with_the_f
     page.clock.install()
     page.goto(f"/console/webhooks/{made['id']}")
     # The page does not wait for the feed.
-    expect(page.get_by_text("Edit URL and events")).to_be_visible()
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
     for number in (1, 2):
         page.clock.run_for(1_000)
         detail = {"webhook": made["id"], "event": "e1", "attempt": number, "error": None if number == 2 else "HTTP 503"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import Console
+from tests.browser.console import Console, confirm
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import MAIL
@@ -25,8 +25,7 @@ def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
     assert violations(page) == []
     cancel = page.get_by_role("button", name="Cancel this run")
-    cancel.click()
-    cancel.click()
+    confirm(cancel)
     expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
     assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
 

@@ -11,7 +11,17 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, add_filter, change_filter, choose_tenant, wait_loaded
+from tests.browser.console import (
+    DESKTOP,
+    HOSTILE,
+    Console,
+    add_filter,
+    change_filter,
+    choose_tenant,
+    confirm,
+    open_more,
+    wait_loaded,
+)
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
@@ -376,8 +386,7 @@ def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
         expect(page.get_by_role("link", name="evil", exact=True)).to_be_visible()
         page.get_by_role("button", name="Actions of evil").click()
         close = page.get_by_role("button", name="Close the connection")
-        close.click()
-        close.click()
+        confirm(close)
         expect(page.get_by_text("No page is connected.").or_(page.get_by_text("Nothing matches"))).to_be_visible()
     page.get_by_role("button", name="Recently closed").click()
     expect(page.get_by_text("reconnect_requested (1012)")).to_be_visible()
@@ -399,8 +408,7 @@ def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Pag
     page.get_by_label("limit_tags").fill("20")
     page.get_by_role("button", name="Save").click()
     restore = page.get_by_role("button", name=f"Restore revision {revision + 1}", exact=True)
-    restore.click()
-    restore.click()
+    confirm(restore)
     expect(page.get_by_text(f"Revision {revision + 3}")).to_be_visible()
     expect(page.get_by_label("limit_tags")).to_have_value("9")
     assert violations(page) == []
@@ -508,7 +516,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
     page.unroute("**/v1/providers/mail/test")
     expect(page.get_by_label("Sender", exact=True)).to_be_hidden()
-    page.get_by_text("Edit this provider").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Sender", exact=True).fill("no address")
     page.get_by_label("Password").fill("hunter3")
     page.get_by_label("User").fill("bells")
@@ -532,10 +540,11 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     expect(page.get_by_role("button", name="Save provider")).to_be_hidden()
     assert violations(page) == []
     assert "hunter" not in page.content()
+    open_more(page)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
-    for _ in range(2):
-        page.get_by_role("button", name="Delete mail").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete mail"))
     expect(page.locator("h1")).to_have_text("Providers")
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
 
@@ -574,8 +583,7 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     page.goto("/console/pusher-apps")
     page.get_by_role("link", name="<img").click()
     disable = page.get_by_role("button", name="Disable")
-    disable.click()
-    disable.click()
+    confirm(disable)
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     expect(page.get_by_role("heading", name="Disabled: its clients are refused")).to_be_visible()
     page.get_by_label("Name of the app").fill("Leads of the south")
@@ -586,8 +594,7 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
     (app,) = [one for one in owner.send("GET", "/v1/pusher-apps")["apps"] if one["source"] != "project"]
     assert (app["name"], app["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
-    for _ in range(2):
-        page.get_by_role("button", name="Delete Leads of the south").click()
+    confirm(page.get_by_role("button", name="Delete Leads of the south"))
     expect(page.locator("h1")).to_have_text("Pusher apps")
 
 

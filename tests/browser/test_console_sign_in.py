@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import sign_out
+from tests.browser.console import confirm, sign_out
 from tests.browser.shop import PHONE, WIDE
 from tests.browser.test_accessibility import violations
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
@@ -246,8 +246,7 @@ def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: P
     page.goto("/console/account")
     expect(passkey).not_to_contain_text("never")
 
-    passkey.get_by_role("button", name="Delete").click()
-    passkey.get_by_role("button", name="Delete").click()
+    confirm(passkey.get_by_role("button", name="Delete"))
     expect(passkey).to_have_count(0)
     sign_out(page)
     page.get_by_role("button", name="Sign in with a passkey").click()

@@ -8,7 +8,17 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 from tests import thoroughness
-from tests.browser.console import PAGES, PASSWORD, Console, check_looks, excess_width, go, open_own_menu, wait_loaded
+from tests.browser.console import (
+    PAGES,
+    PASSWORD,
+    Console,
+    check_looks,
+    excess_width,
+    go,
+    open_more,
+    open_own_menu,
+    wait_loaded,
+)
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -297,24 +307,41 @@ def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[...,
     expect(page.get_by_role("button", name="Menu")).to_be_focused()
 
 
-def test_second_click_is_needed_while_the_focus_stays(open_console: Callable[..., Page], owner: Console) -> None:
+def test_question_says_what_follows_and_is_answered_by_keyboard(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
     owner.send("PUT", "/v1/types/spare", {"name": "Spare"})
     page = open_console("/types/spare")
-    delete = page.get_by_role("button", name="Delete spare")
-    delete.press("Enter")
-    expect(delete).to_have_text("Delete: sure?")
-    delete.press("Tab")
-    expect(delete).to_have_text("Delete")
-    delete.click()
+    menu, dialog = page.get_by_role("button", name="More for spare"), page.get_by_role("dialog", name="Delete spare?")
+    menu.press("Enter")
+    page.get_by_role("button", name="Delete spare").press("Enter")
+    expect(dialog).to_contain_text("Nothing uses it.")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    assert violations(page) == []
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(menu).to_be_focused()
+    menu.click()
+    page.get_by_role("button", name="Delete spare").click()
     page.route("**/v1/types/*", lambda route: route.fulfill(status=503, json=PROBLEM))
-    delete.click()
-    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
-    expect(delete).to_have_text("Delete")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("The store is away.")
     page.unroute("**/v1/types/*")
-    delete.click()
-    delete.click()
+    dialog.get_by_role("button", name="Delete").click()
     expect(page.locator("h1")).to_have_text("Types")
     assert "spare" not in str(owner.send("GET", "/v1/types"))
+
+
+def test_question_is_closed_by_the_way_back(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/types/left", {"name": "Left"})
+    page = open_console("/types")
+    page.get_by_role("link", name="Left").click()
+    open_more(page)
+    page.get_by_role("button", name="Delete left").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("h1")).to_have_text("Types")
 
 
 def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callable[..., Page], owner: Console) -> None:

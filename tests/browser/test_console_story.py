@@ -7,7 +7,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console, check_looks, start_console, wait_loaded
+from tests.browser.console import Console, check_looks, confirm, start_console, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import free_port
@@ -141,8 +141,7 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     assert violations(page) == []
     assert owner.send("GET", "/v1/recipients/gone")["email"] == "found@example.com"
     retry = page.get_by_role("button", name="Retry the message")
-    retry.click()
-    retry.click()
+    confirm(retry)
     expect(retry).to_have_count(0)
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("Everything was sent")
     found = owner.send("GET", f"/v1/messages/{message}")

@@ -45,7 +45,7 @@ def test_providers_of_all_tenants_are_listed_with_their_tenant(
     expect(page.get_by_label("Host")).to_have_value("maple.example.com")
     page.get_by_role("button", name="Test connection of mail").click()
     expect(page.get_by_role("status").filter(has_text="Not connected")).to_be_visible()
-    page.get_by_text("Edit this provider").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_role("button", name="Save provider").click()
     expect(page.locator(".facts")).to_contain_text("smtp://…@maple.example.com")
     assert len(tested) == 2

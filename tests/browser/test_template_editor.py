@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, excess_width
+from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, confirm, excess_width
 from tests.browser.shop import PHONE
 from tests.browser.template_editor import (
     BLOCKS,
@@ -254,8 +254,7 @@ def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(
     page.get_by_role("link", name="Back to the template").click()
     row = page.locator(".rows-of li", has_text=f"Version {designed['version'] + 1}")
     expect(row).to_contain_text("Shorter")
-    page.get_by_role("button", name=f"Make current: version {designed['version']}", exact=True).click()
-    page.get_by_role("button", name=f"Make current: version {designed['version']}", exact=True).click()
+    confirm(page.get_by_role("button", name=f"Make current: version {designed['version']}", exact=True))
     expect(page.locator(".rows-of li").filter(has=page.locator(".state.ok"))).to_contain_text(
         f"Version {designed['version']}"
     )

@@ -10,7 +10,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { cancel } from './new-object.js';
-import { Sign, stated } from './object-parts.js';
+import { More, Sign, stated } from './object-parts.js';
 import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
@@ -47,7 +47,7 @@ export const keys = {
   none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
 };
 
-const Revoke = ({ of: one }) => html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" act=${async () => {
+const Revoke = ({ of: one }) => html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" about=${html`Requests with this key are refused from now on. ${one.used_at ? html`It was last used <${Time} at=${one.used_at} />.` : 'It was never used.'}`} act=${async () => {
   await request('DELETE', path`/v1/keys/${one.id}`);
   refresh();
 }} />`;
@@ -59,7 +59,7 @@ export function ApiKey({ page }) {
     const one = keys.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="There is no key with this id." />`;
     const state = stateOfKey(one);
-    return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
+    return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}<${More} of=${one.name}>${!one.revoked_at && html`<${Revoke} of=${one} />`}<//><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', one.revoked_at && html`<${Moment} at=${one.revoked_at} />`]]} />
       <${Card} title="Scopes"><${Facts} of=${one.scopes.map((scope) => [scope, SCOPES[scope]])} /><//>`;
   }}<//>`;
@@ -139,13 +139,13 @@ export function Operator({ page }) {
     const one = operators.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="There is no such operator." />`;
     const isOwn = one.name === page.me.name;
-    return html`<${Heading} title=${one.name} note=${html`<${Avatar} of=${one.name} /><span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" act=${act('DELETE', '', () => {
+    return html`<${Heading} title=${one.name} note=${html`<${Avatar} of=${one.name} /><span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${More} of=${one.name}>${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" about=${`${count(one.sessions, 'session')}: each needs a new sign-in.`} act=${act('DELETE', '/sessions')} />`}
+      ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" about="The password alone is enough to sign in, until another second factor is set up." act=${act('DELETE', '/mfa')} />`}
+      <${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" about="The operator is signed out, and cannot sign in again. What it did stays in the audit log." act=${act('DELETE', '', () => {
       refresh();
       page.go(page.url('/operators'));
-    })} />`}<//>
+    })} /><//>`}<//>
     <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', secondFactorOf(one).replace('no second factor', 'none')], ['Sessions', one.sessions]]} />
-    ${!isOwn && (one.sessions > 0 || one.has_mfa) && html`<div class="choice">${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" act=${act('DELETE', '/sessions')} />`}
-      ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" act=${act('DELETE', '/mfa')} />`}</div>`}
     ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
@@ -219,7 +219,7 @@ export function Account({ page }) {
     setResult('The password was changed.');
   }}><${Field} label="Current password" name="current" type="password" required autocomplete="current-password" /><${Field} label="New password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//>`}<//><p class="muted" role="status">${result}</p><//>
       <${Row} title="Passkeys" about="One signs you in with your fingerprint, face or PIN, without name and password. Afterwards, the password alone is not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
-      <${Row} title="Authenticator app" about="With an app on your phone, a stolen password alone is not enough to sign in.">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>` : html`<${MfaSetup} done=${changed} />`}<//>
+      <${Row} title="Authenticator app" about="With an app on your phone, a stolen password alone is not enough to sign in.">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>` : html`<${MfaSetup} done=${changed} />`}<//>
       ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones."><${Recovery} /><//>`}`}</div><//>`;
 }
 

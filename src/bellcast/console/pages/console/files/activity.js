@@ -6,11 +6,11 @@ import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { histogramOf } from './histogram.js';
-import { To } from './object-parts.js';
+import { More, To } from './object-parts.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
-import { go, tenantOf } from './router.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
+import { go, setQuery, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
 
@@ -67,7 +67,8 @@ function Opened({ page, one, tenant, url }) {
     await request('DELETE', url);
     go(target(one.audience ? '/announcements' : '/notifications'));
   };
-  return html`<${Heading} title=${one.title || 'Without a title'}>${page.may(BUILDERS) && html`<${Confirm} isDanger label="Recall this notification" word="Recall" act=${recall} />`}<//><${Together}>
+  const mayEdit = page.may(BUILDERS) && one.in_inbox, isEdited = mayEdit && page.query.has('focus'), edit = (focus) => setQuery({ focus }, { isQuiet: true });
+  return html`<${Heading} title=${one.title || 'Without a title'}>${mayEdit && !isEdited && html`<button type="button" onClick=${() => edit('title')}>Edit</button>`}${page.may(BUILDERS) && html`<${More} of="this notification"><${Confirm} isDanger label="Recall this notification" word="Recall" about=${`It disappears from ${one.recipient ? 'the inbox' : 'every inbox'}. Messages that were sent cannot be recalled.`} act=${recall} /><//>`}<//>${isEdited && html`<${Together}><${Correction} one=${one} url=${url} close=${() => edit(null)} /><//>`}<${Together}>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
       ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
@@ -77,17 +78,17 @@ function Opened({ page, one, tenant, url }) {
     ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', one.body],
   ]} />
-    ${page.may(BUILDERS) && one.in_inbox && html`<${Correction} one=${one} url=${url} />`}
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
 
 /** A form with the current text. A change applies to every inbox that has the notification. */
-const Correction = ({ one, url }) => html`<details class="panel"><summary>Correct this notification</summary><${Form} isGuarded button="Correct in every inbox" send=${async (values) => {
+const Correction = ({ one, url, close }) => html`<${Card}><${Form} isGuarded button="Correct in every inbox" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
   const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
   if (Object.keys(changed).length === 0) throw new Error('Nothing was changed.');
   await request('PATCH', url, changed);
+  close();
   refresh();
-}}><${Field} label="Title" name="title" defaultValue=${one.title} required maxlength="500" autocomplete="off" /><${Field} isLong label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" /><//></details>`;
+}}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" /><//><//>`;
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');

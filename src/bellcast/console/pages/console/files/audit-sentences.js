@@ -75,6 +75,18 @@ function phraseOf({ action, target }) {
   return `call ${route ? `${method} ${path}` : `${action} ${target}`}`;
 }
 
+const GERUND = { begin: 'beginning', cancel: 'cancelling', run: 'running', reset: 'resetting', set: 'setting' };
+const gerundOf = (verb) => GERUND[verb] ?? `${verb.replace(/e$/, '')}ing`;
+const patternOf = (route) => new RegExp(`^${route.replace(/\{\w+\}/g, '[^/]+')}$`);
+
+/** A request as the subject of a sentence, such as “Creating an API key”. */
+export function actOf(method, target) {
+  const [path] = target.split('?'), action = Object.keys(PHRASES).find((one) => one.startsWith(`${method} `) && patternOf(one.slice(method.length + 1)).test(path));
+  if (!action) return 'This change';
+  const [verb, ...words] = named(PHRASES[action], action.split(' ')[1], path).split(' '), gerund = gerundOf(verb);
+  return [gerund[0].toUpperCase() + gerund.slice(1), ...words].join(' ');
+}
+
 /** Checks change nothing: the query or the body says so. */
 const isCheck = ({ target, changes = [] }) => /[?&]dry_run=true/.test(target) || changes.some(({ field }) => field === 'dry_run');
 const isExport = ({ action, changes = [] }) => action.startsWith('GET ') && changes.some(({ field }) => field === 'export');

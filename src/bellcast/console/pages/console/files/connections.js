@@ -6,12 +6,16 @@ import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
 import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, State, dialectName } from './parts.js';
+import { More } from './object-parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 
 await loadStyle('connections.css');
+
+/** What follows when a connection is closed. */
+const CLOSING = 'Its page or app connects again by itself, and gets what it missed.';
 
 /** Why a connection was closed. */
 const closingOf = ({ reason, code }) => (reason ? `${reason} (${code})` : `code ${code}`);
@@ -32,7 +36,7 @@ export const connections = {
     { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, { name: 'Topics', of: (one) => one.topics.join(', '), width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     isClosed(page) ? { name: 'Closed', kind: 'time', of: (one) => one.closed_at } : { name: 'Since', kind: 'time', of: (one) => one.connected_at },
   ],
-  actions: (one, page) => !isClosed(page) && page.may(CONTENT) && html`<a class="option" href=${withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant })}>Trace</a><${Confirm} label=${`Close the connection ${one.id}`} word="Close" act=${() => close(one)} />`,
+  actions: (one, page) => !isClosed(page) && page.may(CONTENT) && html`<a class="option" href=${withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant })}>Trace</a><${Confirm} label=${`Close the connection ${one.id}`} word="Close" about=${CLOSING} act=${() => close(one)} />`,
   note: 'Recently closed are the last 1,000 of each node, from memory.',
   none: (page) => (isClosed(page) ? { text: 'No connection has been closed since the servers started. Closed connections appear here, with the reason.' }
     : { text: 'No page is connected. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
@@ -50,7 +54,7 @@ export function Connection({ page }) {
     const { tenant: own } = one, of = own === null ? {} : { tenant: own };
     return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'} note=${one.closed_at ? html`<${State} of="closed" kind="info" />` : html`<${State} of="connected" />`}>
         ${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url('/live'), { connection: one.id, tenant: own })}>Trace</a>`}
-        ${!one.closed_at && page.may(CONTENT) && html`<${Confirm} label=${`Close the connection ${one.id}`} word="Close the connection" act=${() => close(one)} />`}<//>
+        <${More} of="this connection">${!one.closed_at && page.may(CONTENT) && html`<${Confirm} isDanger label="Close the connection" word="Close the connection" about=${CLOSING} act=${() => close(one)} />`}<//><//>
       <${Facts} of=${[
         ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`], ['Reason', one.closed_at && closingOf(one)],
         ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],

@@ -27,7 +27,7 @@ const screen = signal({ kind: 'start' });
 
 async function start() {
   whenSignedOut(() => (me.value === null ? false : signInAgain(me.value)));
-  whenPasswordRequired(() => askPassword(me.value));
+  whenPasswordRequired((method, path) => askPassword(me.value, method, path));
   try {
     enter(await get('/v1/me'));
   } catch (problem) {

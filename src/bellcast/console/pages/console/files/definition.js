@@ -4,6 +4,7 @@
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
+import { More } from './object-parts.js';
 import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
@@ -21,10 +22,12 @@ export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownT
  * @param {{name: string, path: string}} definition.kind as in `edit.js`
  * @param {(one: any) => any} [definition.headline] what it does, or why it fails
  * @param {(one: any) => [string, any][]} definition.facts
- * @param {(one: any, tag: string) => any} [definition.actions] further buttons; `tag` is the ETag
+ * @param {(one: any, tag: string) => any} [definition.actions] buttons before that of the editor; `tag` is the ETag
+ * @param {(one: any, tag: string) => any} [definition.more] what its menu has before “Delete”
+ * @param {(one: any) => any} [definition.loss] what follows when it is deleted
  * @param {(one: any, tag: string) => any} [definition.children] further parts
  */
-export function Definition({ page, kind, headline, facts, actions, children }) {
+export function Definition({ page, kind, headline, facts, actions, more, loss, children }) {
   const one = useLoad((signal) => getTagged(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   const remove = async () => {
@@ -32,7 +35,7 @@ export function Definition({ page, kind, headline, facts, actions, children }) {
     go(listUrl(page));
   };
   return html`<${Loaded} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" act=${remove} />`}`}<//>
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${remove} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value)}
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />

@@ -145,7 +145,7 @@ function Editor({ page, kind, read }) {
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><${Segments} label="View" options=${['Form', 'YAML']} value=${isYaml ? 'YAML' : 'Form'} choose=${(view) => (view === 'Form' ? showForm() : setQuery({ view: 'yaml' }, { isQuiet: true }))} /><//>
     <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${!isYaml && html`<${CommentNote} comments=${comments} />`}
-    <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" act=${() => {
+    <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" about="What you entered in this tab is lost." act=${() => {
     draft.clear();
     page.go(back());
   }} />`}>

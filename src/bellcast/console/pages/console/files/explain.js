@@ -155,7 +155,7 @@ function TextsOfCopy({ copy, decided, channel, close, send }) {
 }
 
 /** A button that sends a failed message again. */
-export const RetryMessage = ({ page, url, isPrimary = true }) => html`<${Confirm} isPrimary=${isPrimary} label="Retry the message" word="Retry" act=${async () => {
+export const RetryMessage = ({ page, url, isPrimary = true }) => html`<${Confirm} isPrimary=${isPrimary} label="Retry the message" word="Retry" about="It is sent again, to the address that the recipient has now." act=${async () => {
   await request('POST', url);
   page.reload();
 }} />`;

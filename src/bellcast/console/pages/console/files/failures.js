@@ -174,7 +174,7 @@ function Retries({ page }) {
   return html`<details class="panel replays" open=${isRunning}><summary>${isRunning ? 'Retries: running' : html`Last retry: ${count(all[0].retried, 'failure')} retried <${Time} at=${all[0].ended_at ?? all[0].created_at} />`}</summary><ul>${all.map((one) => html`<li key=${one.id}><div><${State} of=${one.state} /> <b>${summary(one)}</b>${one.tenant && ` of ${one.tenant}`} <${Time} at=${one.created_at} /></div>
     ${one.state === 'running' && html`<progress max=${one.matched} value=${one.exact ? one.examined : undefined} aria-label=${`Progress of ${summary(one)}`}></progress>`}
     <div class="choice"><span class="muted" role=${one.state === 'running' ? 'status' : null}>${number(one.retried)} of ${number(one.matched)}${one.exact ? '' : ' or more'} retried${one.examined > one.retried && `, ${number(one.examined - one.retried)} had changed`}</span>
-      ${one.state === 'running' && page.may(BUILDERS) && html`<${Confirm} label=${`Cancel ${summary(one)}`} word="Cancel" act=${() => request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant: one.tenant ?? '' })).then(found.reload)} />`}</div></li>`)}</ul></details>`;
+      ${one.state === 'running' && page.may(BUILDERS) && html`<${Confirm} label=${`Cancel retry: ${summary(one)}`} word="Cancel retry" about="What was retried stays retried." act=${() => request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant: one.tenant ?? '' })).then(found.reload)} />`}</div></li>`)}</ul></details>`;
 }
 
 /** The filter of a retry in words. */

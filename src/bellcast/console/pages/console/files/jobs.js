@@ -24,8 +24,8 @@ function Actions({ one, page, isPrimary }) {
     refresh();
     if (page.key) go(listUrl(page));
   };
-  return page.may(BUILDERS) && html`<${Confirm} isPrimary=${isPrimary} label=${`Retry ${one.kind} ${one.id}`} word="Retry" act=${act('POST', path`/v1/jobs/${one.id}/retry`)} />
-    <${Confirm} isDanger label=${`Delete ${one.kind} ${one.id}`} word="Delete" act=${act('DELETE', path`/v1/jobs/${one.id}`)} />`;
+  return page.may(BUILDERS) && html`<${Confirm} isPrimary=${isPrimary} label=${`Retry ${one.kind} ${one.id}`} word="Retry" about="It runs again, and its attempts are counted from the first." act=${act('POST', path`/v1/jobs/${one.id}/retry`)} />
+    <${Confirm} isDanger label=${`Delete ${one.kind} ${one.id}`} word="Delete" about="Its work is not done." act=${act('DELETE', path`/v1/jobs/${one.id}`)} />`;
 }
 
 export const jobs = {

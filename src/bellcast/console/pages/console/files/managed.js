@@ -52,5 +52,5 @@ export function ManagedBanner({ page, kind, one, values, reload = refresh, isDow
   };
   return html`<div class="managed" role="note" data-locked=${String(isLocked(one))}><${Icon} name="lock" /><div><p><b>Managed by git · ${sourceOf(managed)}</b></p>
     <p class="muted">${managed.unlocked_at ? html`Unlocked <${Moment} at=${managed.unlocked_at} />. The next plan shows what was changed here as drift.` : managed.lock ? 'Change its file and push it. Drafts, previews and tests work as usual.' : html`Pushed <${Moment} at=${managed.at} />. What is changed here is drift in the next plan.`}</p></div>
-    ${isLocked(one) && html`<div class="tools">${isDownloadable && html`<${DownloadFiles} kind=${kind} one=${one} values=${values} />`}${page.may(OWNERS) && html`<${Confirm} label=${`Unlock ${one.key ?? kind}`} word="Unlock" act=${unlock} />`}</div>`}</div>`;
+    ${isLocked(one) && html`<div class="tools">${isDownloadable && html`<${DownloadFiles} kind=${kind} one=${one} values=${values} />`}${page.may(OWNERS) && html`<${Confirm} label=${`Unlock ${one.key ?? kind}`} word="Unlock" about="It can be changed here. The next push shows that as drift." act=${unlock} />`}</div>`}</div>`;
 }

@@ -84,7 +84,7 @@ export function Message({ page }) {
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${isRefused ? `${one.attempts.at(-1).provider} refused it permanently` : HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${isRefused && one.attempts.at(-1).code} ${one.reason}</p>`}
         ${(mayRetry || mayRelease || mayFree || mayCorrect) && html`<div class="fixes">${mayCorrect && html`<a class=${isCured ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isCured} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isCured} />`}
-          ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Send now" word="Send now" act=${async () => {
+          ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Send now" word="Send now" about="It leaves the server through the provider of its channel." act=${async () => {
       await request('POST', url('/release'));
       page.reload();
     }} />`}</div>`}</div></section>

@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Icon, Person, State, Tag } from './parts.js';
+import { Icon, Person, Popup, State, Tag } from './parts.js';
 import { typeOf } from './workflow-model.js';
 
 await loadStyle('object-parts.css');
@@ -52,3 +52,6 @@ export function ChannelMarks({ of }) {
 
 /** What an object does, or why it fails, as the first sentence of its page. Without a kind, it is no state. */
 export const Headline = ({ kind, children, note }) => html`<section class=${`verdict ${kind ?? 'info'}`} aria-label=${kind ? 'State' : 'Summary'}>${kind && html`<${Icon} name=${kind} />`}<div><h2 dir="auto">${children}</h2>${note && html`<p class="text" dir="auto">${note}</p>`}</div></section>`;
+
+/** What is seldom done with an object, as a menu beside its buttons. It closes when a button of it is pressed. */
+export const More = ({ of, children }) => [children].flat(Infinity).some(Boolean) && html`<span class="acting"><${Popup} label=${`More for ${of}`} button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options" onClick=${close}>${children}</div>`}<//></span>`;

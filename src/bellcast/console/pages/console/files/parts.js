@@ -114,27 +114,9 @@ export function Dialog({ label, close, isFixed = false, class: name = 'ask', chi
   return html`<dialog class=${name} aria-label=${label} ref=${place} onClose=${() => isGone.current || close?.()} onCancel=${(event) => isFixed && event.preventDefault()}>${!isFixed && html`<h2>${label}</h2>`}${children}</dialog>`;
 }
 
-/** A button that acts on the second click, if it keeps the focus. It is red only for what cannot be undone. */
-export function Confirm({ label, word, act, isDanger = false, isPrimary = false }) {
-  const [isSure, setSure] = useState(false);
-  const [error, setError] = useState('');
-  const isActing = useRef(false);
-  const press = async () => {
-    if (isActing.current) return;
-    setError('');
-    setSure(!isSure);
-    if (!isSure) return;
-    isActing.current = true;
-    try {
-      await act();
-    } catch (problem) {
-      setError(problem.message);
-    }
-    isActing.current = false;
-  };
-  return html`<button type="button" class=${isDanger ? 'danger' : isPrimary ? 'primary' : null} aria-label=${label} data-sure=${isSure ? 'yes' : null} aria-description=${isSure ? 'Press again to confirm.' : null}
-    onBlur=${() => setSure(false)} onClick=${press}>${isSure ? `${word}: sure?` : word}</button>${error && html`<span class="error" role="alert">${error}</span>`}`;
-}
+/** A button that acts once a dialog has said what follows (`about`) and is confirmed. It is red only for what cannot be undone. */
+export const Confirm = ({ isDanger = false, isPrimary = false, ...question }) => html`<button type="button" class=${isDanger ? 'danger' : isPrimary ? 'primary' : null} aria-label=${question.label} aria-haspopup="dialog"
+  onClick=${async () => (await import('./question.js')).ask({ isDanger, ...question })}>${question.word}</button>`;
 
 /** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. */
 export function Field({ label, hint, warning, options, words = {}, isLong, ...attributes }) {
@@ -175,7 +157,7 @@ let replaced = null;
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
  * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. If the object
  * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
-export function Form({ button, send, children, more, isInline = false, isSecondary = false, isGuarded = false, class: name, ...attributes }) {
+export function Form({ button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
@@ -205,7 +187,7 @@ export function Form({ button, send, children, more, isInline = false, isSeconda
     // Disabling a button removes the focus.
     if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
   };
-  const last = html`<button class=${isSecondary ? null : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
+  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
     submit.current.form.reset();

@@ -3,16 +3,16 @@
  */
 import { html, useRef, useState } from './html.js';
 import { count } from './format.js';
-import { Loaded, loadStyle, refresh, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Channel, ChannelSign, stated } from './object-parts.js';
+import { Channel, ChannelSign, More, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS } from './roles.js';
-import { go, shownTenant, tenantOf } from './router.js';
-import { Problem, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
-import { Undoable } from './undoable.js';
+import { go, setQuery, shownTenant, tenantOf } from './router.js';
+import { Problem, exchange, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
+import { Pause, Resume } from './toast.js';
 
 await loadStyle('providers.css');
 
@@ -96,18 +96,20 @@ export function Provider({ page }) {
   const found = useLoad((signal) => getTagged(url, signal), [url]);
   return html`<${Loaded} of=${found}>${({ value: one, tag }) => {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
-    const put = async (values) => {
-      await sendIf('PUT', url, { ...deliveryOf(one), channel: one.channel, url: one.url, ...values }, { 'if-match': tag });
+    let last = tag;
+    const set = async (active) => {
+      const { response } = await exchange('PUT', url, { type: 'application/json', body: JSON.stringify({ ...deliveryOf(one), channel: one.channel, url: one.url, active }), headers: { 'if-match': last } });
+      last = response.headers.get('etag');
       refresh();
     };
-    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} />`}>${mayChange && html`<${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => put({ active: !one.active })} /><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${async () => {
+    const isEdited = mayChange && page.query.has('focus'), edit = (focus) => setQuery({ focus }, { isQuiet: true });
+    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}<${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${async () => {
       await request('DELETE', url);
       go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
-    }} />`}<//>
+    }} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
-      <${Facts} of=${[['State', html`<${State} of=${one.active ? 'active' : 'inactive'} />`], ['Vendor', vendor.name], ['Channel', CHANNEL_NAMES[one.channel]], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
-      ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}
-      ${mayChange && html`<details class="panel" key=${tag}><summary>Edit this provider</summary><${Editor} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /></details>`}`;
+      ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} close=${() => edit(null)} /><//>` : html`<${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
+      ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}`}`;
   }}<//>`;
 }
 
@@ -130,7 +132,7 @@ function ofField({ field, message }, names) {
 }
 
 /** Fields that make a provider, tested before it is saved. A stored one keeps its secret unless another is entered. */
-function Editor({ page, vendor, tenant, initial, tag }) {
+function Editor({ page, vendor, tenant, initial, tag, close }) {
   const isNew = initial.url === undefined;
   const form = useRef(null);
   const isMail = vendor === VENDORS.smtp && (isNew || /^smtps?:/.test(initial.url));
@@ -154,14 +156,14 @@ function Editor({ page, vendor, tenant, initial, tag }) {
   };
   const fieldOf = (name) => {
     const { isSecret, required, ...field } = FIELDS[name];
-    return html`<${Field} key=${name} name=${name} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'unchanged'} />`;
+    return html`<${Field} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'unchanged'} />`;
   };
   return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
-  }} more=${html`<${Test} label="Test these values" read=${read} />`}>
+  }} more=${html`${close && html`<button type="button" onClick=${close}>Cancel</button>`}<${Test} label="Test these values" read=${read} />`}>
     ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="Names the provider in messages and in the API." />`}
     ${isByUrl ? html`<${Field} label="URL" name="raw" type="password" required ...${TECHNICAL} autocomplete="new-password" hint="The secret is not shown again. In a changed URL, …@ keeps it for the same server." />`
     : vendor.fields.includes('port') ? html`<div class="field pair">${['host', 'port'].map(fieldOf)}</div>${vendor.fields.slice(2).map(fieldOf)}` : vendor.fields.map(fieldOf)}

@@ -9,6 +9,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
 import { cancel, createObject } from './new-object.js';
+import { More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { Preferences } from './preferences.js';
@@ -88,7 +89,7 @@ export function Recipient({ page }) {
     refresh();
   };
   const isEdited = page.may(BUILDERS) && page.query.has('focus');
-  return html`<${Heading} title=${one.name || one.key} note=${html`<${Avatar} of=${one.key} name=${one.name || one.key} />${one.name && html`<${Id} of=${one.key} />`}`}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}${page.may(CONTENT) && html`<a class="button" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" act=${endSessions} />`}<//><${Together}>
+  return html`<${Heading} title=${one.name || one.key} note=${html`<${Avatar} of=${one.key} name=${one.name || one.key} />${one.name && html`<${Id} of=${one.key} />`}`}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}<${More} of=${one.name || one.key}>${page.may(CONTENT) && html`<a class="option" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" about="Its connections close, and its tokens are refused: pages and apps need new ones." act=${endSessions} />`}<//><//><${Together}>
     ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${url()} found=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <${Counts} page=${page} of=${{ recipient: one.key, ...tenant }} />
@@ -176,7 +177,7 @@ function Devices({ page, tenant, url }) {
   return html`<${Loaded} of=${connected}>${({ connections, next }) => (connections.length === 0 ? html`<p class="muted">No page or app is connected.</p>` : html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}><${Dialect} of=${one} /><code>${one.id}</code><span class="muted">${one.address}</span><${Time} at=${one.connected_at} /></li>`)}</ul>${next && html`<a href=${withQuery(page.url('/connections'), all)}>All connections</a>`}`)}<//>
     <${Loaded} of=${push}>${({ push_endpoints: endpoints }) => (endpoints.length === 0 ? html`<p class="muted">No device is registered for push messages.</p>` : html`
-      <ul class="rows-of">${endpoints.map((one) => html`<li key=${one.id}><b>${one.kind}</b><${Id} of=${one.id} /><${Time} at=${one.created_at} />${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`Delete the push endpoint ${one.id}`} word="Delete" act=${remove(one.id)} />`}</li>`)}</ul>`)}<//>`;
+      <ul class="rows-of">${endpoints.map((one) => html`<li key=${one.id}><b>${one.kind}</b><${Id} of=${one.id} /><${Time} at=${one.created_at} />${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`Delete the push endpoint ${one.id}`} word="Delete" about="The device gets no push messages until it registers again." act=${remove(one.id)} />`}</li>`)}</ul>`)}<//>`;
 }
 
 function Topics({ page, tenant }) {

@@ -10,7 +10,7 @@ import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
 import { Card, Confirm, Moment, Type } from './parts.js';
 import { exchange, get, path, request, withQuery } from './server.js';
-import { Undoable } from './undoable.js';
+import { Pause, Resume } from './toast.js';
 
 const KIND = {
   name: 'schedule', path: '/schedules',
@@ -59,16 +59,22 @@ export const EditSchedule = ({ page }) => html`<${Edit} page=${page} kind=${KIND
 
 export function Schedule({ page }) {
   const next = useLoad((signal) => get(withQuery(path`/v1/schedules/${page.key}/next`, { tenant: page.query.get('tenant'), count: SHOWN }), signal), [page.path]);
-  const toggle = async (one, tag) => {
-    await exchange('PUT', apiPath(page, KIND), { type: 'application/json', body: JSON.stringify({ ...one, active: !one.active }), headers: { 'if-match': tag } });
-    refresh();
+  /** Sets whether a schedule is active, and back, unless another operator has changed it since. */
+  const activate = (one, tag) => {
+    let last = tag;
+    return async (active) => {
+      const { response } = await exchange('PUT', apiPath(page, KIND), { type: 'application/json', body: JSON.stringify({ ...one, active }), headers: { 'if-match': last } });
+      last = response.headers.get('etag');
+      refresh();
+    };
   };
   const run = async () => {
     await request('POST', apiPath(page, KIND, '/run'));
     refresh();
   };
   return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${SaysWhen} one=${one} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
-    actions=${(one, tag) => html`<${Confirm} label=${`Run now: ${one.key}`} word="Run now" act=${run} /><${Undoable} word=${one.active ? 'Pause' : 'Resume'} isPrimary=${false} act=${() => toggle(one, tag)} />`}>
+    actions=${(one, tag) => html`${!one.active && html`<${Resume} name=${one.key} set=${activate(one, tag)} />`}<${Confirm} label=${`Run now: ${one.key}`} word="Run now" about="It sends once, now. Its next times stay." act=${run} />`}
+    more=${(one, tag) => one.active && html`<${Pause} name=${one.key} set=${activate(one, tag)} />`} loss=${(one) => (one.active && one.next_at ? html`It would send next <${At} of=${one} at=${one.next_at} />, ${fromNow(one.next_at)}.` : 'It sends nothing now.')}>
     ${(one) => one.active && one.next_at && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(one.cron ? SHOWN : 1).fill('')).map((at, index) => html`<li key=${index}>${at && html`<${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
 }
 

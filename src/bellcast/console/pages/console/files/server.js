@@ -82,7 +82,7 @@ export async function exchange(method, path, { type, body, headers, signal }) {
   if (response.ok) return { value, response };
   const isEnded = response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password';
   if (isEnded && await signInAgain()) return exchange(method, path, { type, body, headers, signal });
-  if (value.code === 'password_required' && await askPassword()) return exchange(method, path, { type, body, headers, signal });
+  if (value.code === 'password_required' && await askPassword(method, path)) return exchange(method, path, { type, body, headers, signal });
   throw new Problem(response.status, isJson ? value : {}, response.headers.get('x-request-id'));
 }
 

@@ -106,14 +106,14 @@ const ask = (kind, read) => (open[kind] ??= (async () => {
   }
 })());
 
-/** Ask for the password again, or for a new sign-in at the provider; it resolves to true if the same operator entered it. */
-export const askPassword = (operator) => ask('password', async () => ({ operator, ...(operator.is_external && await get('/v1/setup')) }));
+/** Ask for the password again, or for a new sign-in at the provider, for a request; it resolves to true if the same operator entered it. */
+export const askPassword = (operator, method, path) => ask('password', async () => ({ operator, what: (await import('./audit-sentences.js')).actOf(method, path), ...(operator.is_external && await get('/v1/setup')) }));
 
 /** Ask for a new sign-in over the page, which stays as it is. Resolves to true if the same operator signed in; for another one, the console begins again. */
 export const signInAgain = (operator) => ask('sign-in', async () => ({ operator, ...await get('/v1/setup') }));
 
 export function Asked() {
-  const { kind, provider, operator, answer } = asked.value ?? {};
+  const { kind, provider, operator, what, answer } = asked.value ?? {};
   const isEnded = kind === 'sign-in';
   useLayoutEffect(() => { document.body.classList.toggle('ended', isEnded); }, [isEnded]);
   const goOn = (signedIn) => {
@@ -124,13 +124,13 @@ export function Asked() {
     return html`<${Dialog} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} name=${operator.name} done=${goOn} /><//>`;
   }
   if (kind !== 'password') return null;
-  const cancel = () => answer(false);
+  const cancel = () => answer(false), refuse = html`<button type="button" onClick=${cancel}>Cancel</button>`;
   if (provider) {
-    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">This change needs a sign-in within the last 10 minutes. The provider opens in a new window; this page stays as it is.</p>
-      <div class="provider"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${async () => goOn(await get('/v1/me'))} /></div><button type="button" onClick=${cancel}>Cancel</button><//>`;
+    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">${what} needs a new sign-in. It is valid for 10 minutes. The provider opens in a new window; this page stays as it is.</p>
+      <div class="choice"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${async () => goOn(await get('/v1/me'))} />${refuse}</div><//>`;
   }
-  return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">This change needs a password that was typed in the last 10 minutes.</p><${Form} button="Continue" send=${async ({ again }) => {
+  return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">${what} needs your password. It is valid for 10 minutes.</p><${Form} button="Continue" more=${refuse} send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });
     goOn(await get('/v1/me'));
-  }}><${Field} label="Current password" name="again" type="password" required autocomplete="current-password" /><//><button type="button" onClick=${cancel}>Cancel</button><//>`;
+  }}><${Field} label="Current password" name="again" type="password" required autocomplete="current-password" /><//><//>`;
 }

@@ -7,10 +7,11 @@ import { ChannelSign } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, shownTenant } from './router.js';
 import { refresh, useLoad } from './load.js';
-import { Confirm, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
+import { Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
+import { AtOnce } from './toast.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 /** What the reports of providers mean, and what to do; other reasons were entered. */
@@ -20,10 +21,9 @@ const REASONS = {
   stop: { word: 'replied STOP', kind: 'tone-grey', advice: 'the reply START frees it' },
 };
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
-const free = async (one) => {
-  await request('DELETE', withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant }));
-  refresh();
-};
+const urlOf = (one) => withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant });
+/** A button that frees an address at once. Undo suppresses it again, for the same reason. */
+const Free = ({ of: one, isPrimary }) => html`<${AtOnce} word="Free this address" isPrimary=${isPrimary} done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
 
 export const suppressions = {
   path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Address contains', isSearch: true }],
@@ -31,7 +31,7 @@ export const suppressions = {
     { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => REASONS[one.reason]?.advice ?? one.reason },
     { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
-  actions: (one, page) => page.may(BUILDERS) && html`<${Confirm} label=${`Free ${one.address}`} word="Free this address" act=${() => free(one)} />`,
+  actions: (one, page) => page.may(BUILDERS) && html`<${Free} of=${one} />`,
   note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',
   none: { text: 'No address is suppressed. Addresses that bounce appear here: nothing more is sent to them until you free them.', command: 'bellcast suppression put email gone@example.com' },
 };
@@ -44,7 +44,7 @@ export function Suppression({ page }) {
     const one = rows.find((row) => row.channel === channel && row.address === address);
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
     const { word = 'suppressed by an operator', kind = 'tone-grey', advice } = REASONS[one.reason] ?? {};
-    return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Confirm} label="Free this address" word="Free this address" act=${() => free(one)} />`}<//>
+    return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Free} of=${one} isPrimary />`}<//>
       <p>Nothing is sent to it: its messages are skipped.${advice && ` To send again, ${advice}.`}</p>
       <${Facts} of=${[['Channel', CHANNEL_NAMES[one.channel]], ['Reason', REASONS[one.reason] ? word : one.reason], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />`;
   }}<//>`;

@@ -4,11 +4,12 @@
 import { Uses, Yaml, listUrl } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
-import { parsed } from './format.js';
+import { count, parsed } from './format.js';
 import { html, useMemo, useState } from './html.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
-import { Card, Confirm, Field, Form, Heading, Icon, Opening, Popup, State } from './parts.js';
+import { More } from './object-parts.js';
+import { Card, Confirm, Field, Form, Heading, Opening, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { Segments } from './segments.js';
@@ -33,7 +34,7 @@ export function Template({ page }) {
       await request('DELETE', url());
       go(listUrl(page));
     };
-    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<span class="acting"><${Popup} label=${`More for ${one.key}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options"><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} /></div>`}<//></span>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${remove} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;

@@ -21,7 +21,7 @@ export function Versions({ one, url, editor, isOwn, seen, look }) {
   return html`<${Loaded} of=${found}>${({ versions: all }) => html`<ul class="rows-of">${one.draft && html`<li><b>Draft</b><${State} of="not published" kind="wait" /><${Moment} at=${one.draft.updated_at} /><span class="muted">${one.draft.by}</span><a class="button" href=${editor}>Review</a></li>`}${all.map(({ version, created_at: at, by, note }, index) => html`<li key=${version}><b>Version ${version}</b>${version === one.version && html`<${State} of="current" kind="ok" />`}<${Moment} at=${at} />${by && html`<span class="muted">${by === 'project secret' ? 'by your server (project secret)' : by}</span>`}${note && html`<span dir="auto">${note}</span>`}
       ${look && all.length > 1 && html`<button type="button" aria-label=${`Look at version ${version}`} aria-pressed=${String(seen === version)} onClick=${() => look(seen === version ? null : version)}>Look</button>`}
       ${index < all.length - 1 && html`<button type="button" aria-label=${`Changes of version ${version}`} onClick=${() => setCompared([all[index + 1].version, version])}>Changes</button>`}
-      ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" act=${async () => {
+      ${isOwn && version !== one.version && html`<${Confirm} label=${`Make current: version ${version}`} word="Make current" about="It applies at once. The other versions stay." act=${async () => {
     await request('PATCH', url(), { version });
     refresh();
   }} />`}</li>`)}</ul>`}<//><div aria-live="polite">${compared && html`<${Compared} versions=${compared} url=${url} />`}</div>`;

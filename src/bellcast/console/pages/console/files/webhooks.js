@@ -3,15 +3,16 @@
  */
 import { html, useEffect, useState } from './html.js';
 import { count, relativeTime } from './format.js';
-import { go, shownTenant } from './router.js';
+import { go, setQuery, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, refreshes, useLoad } from './load.js';
 import { cancel } from './new-object.js';
-import { Headline, Sign, stated } from './object-parts.js';
-import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, Popup, State, Tag, Time } from './parts.js';
+import { Headline, More, Sign, stated } from './object-parts.js';
+import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { follow, get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
+import { Pause, Resume } from './toast.js';
 
 await loadStyle('webhooks.css');
 
@@ -94,13 +95,18 @@ export function Webhook({ page }) {
     await request('DELETE', apiPath(page, KIND));
     go(listUrl(page));
   };
-  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url}>${page.may(BUILDERS) && html`<button type="button" onClick=${() => change({ active: !value.active })}>${value.active ? 'Pause' : 'Resume'}</button><span class="acting"><${Popup} label="More for this webhook" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options"><${Confirm} label="Rotate secret" word="Rotate secret" act=${async () => {
-        setSecret(await request('POST', apiPath(page, KIND, '/rotate')));
-        close();
-      }} /><${Confirm} isDanger label="Delete this webhook" word="Delete" act=${remove} /></div>`}<//></span>`}<//>
+  const edit = (focus) => setQuery({ focus }, { isQuiet: true }), isEdited = page.may(BUILDERS) && page.query.has('focus');
+  const set = (active) => change({ active });
+  const save = async (_, form) => {
+    await change(valuesOf(form));
+    edit(null);
+  };
+  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}
+      <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
+        <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL gets no more events, and its secret is lost." act=${remove} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
-    <${Together}><${Deliveries} page=${page} one=${value} />${page.may(BUILDERS) && html`<${Card}><details key=${value.url + value.events}><summary>Edit URL and events</summary><${Form} isGuarded button="Save" send=${(_, form) => change(valuesOf(form))}><${UrlField} defaultValue=${value.url} /><${Events} selected=${value.events} /><//></details><//>`}<${Attempts} key=${value.id} page=${page} one=${value} /><//>`}<//>`;
+    ${isEdited ? html`<${Together}><${Form} isGuarded key=${value.url + value.events} button="Save" send=${save} more=${html`<button type="button" onClick=${() => edit(null)}>Cancel</button>`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
+    <${Together}><${Deliveries} page=${page} one=${value} /><${Attempts} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 
 /** How it is accepted, in a sentence. */

@@ -8,8 +8,9 @@ import { number, parsed } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
+import { More } from './object-parts.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Card, Confirm, Copy, Field, Form, Heading, Icon, Moment, Opening, Popup, State, Type } from './parts.js';
+import { Card, Confirm, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
@@ -33,7 +34,7 @@ export function Workflow({ page }) {
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}><${Trigger} key=${one.version} ...${{ page, one, url, tenant }} /><//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${More} ...${{ page, one, url, tenant }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}><${Trigger} key=${one.version} ...${{ page, one, url, tenant }} /><//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
         <${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//></div>
       <${Yaml} of=${one} isInFiles /><//>`;
@@ -41,7 +42,7 @@ export function Workflow({ page }) {
 }
 
 /** What is seldom done with a workflow. */
-function More({ page, one, url, tenant }) {
+function Seldom({ page, one, url }) {
   const word = one.active ? 'Switch off' : 'Switch on';
   const change = async () => {
     await request('PATCH', url(), { active: !one.active });
@@ -51,7 +52,7 @@ function More({ page, one, url, tenant }) {
     await request('DELETE', url());
     go(listUrl(page));
   };
-  return html`<span class="acting"><${Popup} label=${`More for ${one.key}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options"><${Confirm} label=${`${word} ${one.key}`} word=${word} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" act=${remove} />`}</div>`}<//></span>`;
+  return html`<${More} of=${one.key}><${Confirm} label=${`${word} ${one.key}`} word=${word} about=${one.active ? 'Triggers are refused, and its runs wait until it is switched on.' : 'Triggers start runs again.'} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="All its versions are lost, and triggers are refused. Runs that have begun finish." act=${remove} />`}<//>`;
 }
 
 /** The flow with the counts of its runs. A step opens in the editor. */

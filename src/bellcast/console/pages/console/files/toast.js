@@ -1,0 +1,51 @@
+/**
+ * What is done at once: a line at the lower edge says so, with a way back for some seconds.
+ */
+import { html, render, useEffect, useState } from './html.js';
+import { loadStyle } from './load.js';
+import { Icon } from './parts.js';
+
+await loadStyle('toast.css');
+
+/** Time to read the line and to reach its button. It stays while it has the pointer or the focus. */
+const SHOWN_MS = 10_000;
+
+// Screen readers announce what is added to a region that exists.
+const place = document.body.appendChild(Object.assign(document.createElement('div'), { className: 'toasts' }));
+place.setAttribute('role', 'status');
+let shown = 0;
+const show = (toast) => {
+  shown += 1;
+  render(html`<${Toast} key=${shown} ...${toast} />`, place);
+};
+const close = () => render(null, place);
+
+function Toast({ text, kind, undo }) {
+  const [isHeld, setHeld] = useState(false);
+  useEffect(() => {
+    if (isHeld) return undefined;
+    const timer = setTimeout(close, SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [isHeld]);
+  const hold = () => setHeld(true), release = () => setHeld(false);
+  return html`<div class=${kind === 'bad' ? 'toast bad' : 'toast'} role=${kind === 'bad' ? 'alert' : null} onPointerEnter=${hold} onPointerLeave=${release} onFocusIn=${hold} onFocusOut=${release}><${Icon} name=${kind} /><span dir="auto">${text}</span>
+    ${undo && html`<button type="button" onClick=${undo}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
+}
+
+/** Act at once. `done` says what was done, `undo` takes it back. */
+export async function perform(act, done, undo) {
+  try {
+    await act();
+    if (done) show({ text: done, kind: 'ok', undo: undo && (() => perform(undo)) });
+    else close();
+  } catch (problem) {
+    show({ text: problem.message, kind: 'bad' });
+  }
+}
+
+/** A button that acts at once. */
+export const AtOnce = ({ word, act, done, undo, isPrimary = false }) => html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => perform(act, done, undo)}>${word}</button>`;
+
+/** Buttons that pause an object, and resume it. `set` sets whether it is active. */
+export const Pause = ({ name, set }) => html`<${AtOnce} word="Pause" act=${() => set(false)} done=${`${name} is paused.`} undo=${() => set(true)} />`;
+export const Resume = ({ name, set }) => html`<${AtOnce} isPrimary word="Resume" act=${() => set(true)} done=${`${name} is active again.`} undo=${() => set(false)} />`;
