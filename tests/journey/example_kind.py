@@ -11,7 +11,7 @@ from msgspec import Struct
 from bellcast.cli import objects as commands
 from bellcast.cli import options
 from bellcast.kernel.field_limits import Limit
-from bellcast.rest import objects
+from bellcast.rest import kinds, objects
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +21,7 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     color: Annotated[str, Limit(20)] = "grey"
 
 
-LABELS = objects.Kind(
+LABELS = kinds.Kind(
     plural="labels",
     name="label",
     tag="Objects",

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.documents.store import Documents
 from bellcast.kernel import times
-from bellcast.rest import objects
+from bellcast.rest import kinds
 from bellcast.templates import rendering
 from bellcast.templates.http.templates import MAX_LAYOUT_ERRORS
 from bellcast.templates.types import Template
@@ -183,7 +183,7 @@ async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
         await rest.store.documents.put("templates", "", key, b'{"inbox":{"title":"Hello"}}', 1)
     listed = (await rest.app.get("/v1/templates")).json()["templates"]
     users = {one["key"]: one["uses"] for one in listed}
-    assert len(users["hello"]) == objects.MAX_USES
+    assert len(users["hello"]) == kinds.MAX_USES
     assert (users["other"], users["rare"]) == (["types/own?tenant=acme"], [])
     refused = await rest.app.delete("/v1/templates/rare")  # a deletion searches all
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")

@@ -40,6 +40,7 @@ from bellcast.rest import (
     context,
     definition_body,
     guards,
+    kinds,
     managed,
     objects,
     tenants,
@@ -385,7 +386,7 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
 
 BUNDLE = BundleKind(
     plural="providers",
-    check_key=lambda _, key: objects.checked_key(key),
+    check_key=lambda _, key: kinds.checked_key(key),
     values=_values,
     hidden=_hidden,
     parse=_parse,

@@ -28,10 +28,10 @@ from bellcast.kernel.field_limits import TENANT_NAME, Limit
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.rest import audit, context, definition_body, guards, managed, objects, tenants
+from bellcast.rest import audit, context, definition_body, guards, kinds, managed, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.kinds import PublishEffect
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.objects import PublishEffect
 from bellcast.rest.operations import ApiEndpoint, operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -61,7 +61,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     parse: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[bytes]]
     check: Callable[[ApiContext, str, str, JsonObject, Document | None], Awaitable[object]] | None = None
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
-    find_effects: objects.FindEffects[Any] | None = None
+    find_effects: kinds.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
     write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
@@ -204,7 +204,7 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
     return [read_bundle, write_bundle, unlock]
 
 
-def of(kind: objects.Kind[Any]) -> BundleKind:
+def of(kind: kinds.Kind[Any]) -> BundleKind:
     """Return a kind that is stored as JSON, for bundles."""
 
     def values(ctx: ApiContext, tenant: str, document: Document) -> JsonObject:
@@ -212,7 +212,7 @@ def of(kind: objects.Kind[Any]) -> BundleKind:
         return portable(value if kind.source is None else kind.source(value))
 
     async def parse(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> bytes:
-        return msgspec.json.encode(await objects.parse(kind, ctx, sent))
+        return msgspec.json.encode(await kinds.parse(kind, ctx, sent))
 
     async def check(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> None:
         if kind.check_references is not None:
@@ -231,11 +231,11 @@ def of(kind: objects.Kind[Any]) -> BundleKind:
 
     return BundleKind(
         plural=kind.plural,
-        check_key=lambda ctx, key: objects.check_key(ctx, kind, key),
+        check_key=lambda ctx, key: kinds.check_key(ctx, kind, key),
         values=values,
         parse=parse,
         check=check,
-        check_uses=functools.partial(objects.check_uses, kind),
+        check_uses=functools.partial(kinds.check_uses, kind),
         find_effects=None if kind.find_effects is None else find_effects,
         write=_write_version if kind.is_versioned else documents.push,
         written=written,

@@ -16,9 +16,9 @@ from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Prec
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import WrongField
-from bellcast.rest import audit, context, definition_body, managed, objects, tenants
+from bellcast.rest import audit, context, definition_body, kinds, managed, objects, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import Kind
+from bellcast.rest.kinds import Kind
 from bellcast.rest.operations import ApiEndpoint
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -101,7 +101,7 @@ def operations(kind: Kind[Any]) -> list[ApiEndpoint]:
             f"of the draft. If the {kind.name} was written since the draft was begun, the response is 409. With `dry_run`, `effects` are "
             "what would change for recipients and apps.", "manage",
             query=DryRunQuery, body=Publication, is_body_optional=True, required_headers=("If-Match",),
-            response_types={200: objects.types_of(kind)[1]}, refusals=(NotFound, Conflict, PreconditionFailed),
+            response_types={200: kinds.types_of(kind)[1]}, refusals=(NotFound, Conflict, PreconditionFailed),
             example={"note": "Shorter texts"}),
         objects.declare(
             "GET", f"{item}/versions", versions, kind, f"List the versions of a {kind.name}.\n\nNewest first.", "read",
@@ -117,7 +117,7 @@ async def _find(request: ApiRequest, kind: Kind[Any]) -> tuple[ApiContext, str, 
 async def _shown(
     kind: Kind[Any], ctx: ApiContext, tenant: str, key: str, document: Document, status: int = 200
 ) -> ASGIApp:
-    draft = objects.decode_draft(document)
+    draft = kinds.decode_draft(document)
     errors: tuple[FieldError, ...] = ()
     try:
         await kind.check(ctx, tenant, key, draft.values)
@@ -169,7 +169,7 @@ async def discard_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
     if not await documents.change(draft_kind(kind.plural), tenant, key, document.body, None, now):
         raise PreconditionFailed
-    audit.note_change(request, "draft", objects.decode_draft(document).by, None)
+    audit.note_change(request, "draft", kinds.decode_draft(document).by, None)
     return responses.empty()
 
 
@@ -182,7 +182,7 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     if document is None:
         raise NotFound(f"There is no draft of this {kind.name}.")
     entity_tags.check(request, _tag(document))
-    draft = objects.decode_draft(document)
+    draft = kinds.decode_draft(document)
     if await kind.version(ctx, tenant, key) != draft.base:
         raise Conflict(
             f"The {kind.name} has changed since this draft was begun: compare them, and save the draft again."
@@ -194,8 +194,8 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, value))
     await managed.check(ctx, kind.plural, tenant, key)
-    planned = objects.overlaid(ctx, kind.plural, tenant, key, msgspec.json.encode(value))
-    await objects.check_uses(kind, ctx, planned, [(tenant, key)])
+    planned = kinds.overlaid(ctx, kind.plural, tenant, key, msgspec.json.encode(value))
+    await kinds.check_uses(kind, ctx, planned, [(tenant, key)])
     before, by = await Documents(ctx.engines.db).get(kind.plural, tenant, key), audit.actor(request)
     if (None if before is None else kind.item(before, tenant)["version"]) != draft.base:
         raise PreconditionFailed
@@ -204,7 +204,7 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     )
     shown = kind.item(written, tenant)
     audit.note_changes(request, {} if before is None else kind.item(before, tenant), shown)
-    objects.changed(kind, ctx)
+    kinds.changed(kind, ctx)
     (manager,) = await managed.of(ctx, kind.plural, [(tenant, key)])
     return responses.json(shown | {managed.FIELD: manager})
 

@@ -21,7 +21,7 @@ from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import PublishEffect
+from bellcast.rest.kinds import PublishEffect
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import definitions, workflow_catalog
 from bellcast.workflows.schedule_times import StoredSchedule

@@ -18,7 +18,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import SHOWN_USES, PublishEffect, listed
+from bellcast.rest.kinds import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.tenant_budget import in_thread

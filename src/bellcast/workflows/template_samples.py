@@ -15,7 +15,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Invalid
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import MAX_USES, decode_draft
+from bellcast.rest.kinds import MAX_USES, decode_draft
 from bellcast.templates.masking import masked, masked_text
 from bellcast.templates.variables import TemplateUser
 from bellcast.workflows import definitions, references

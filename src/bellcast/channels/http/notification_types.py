@@ -5,9 +5,9 @@ from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import objects
+from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
-from bellcast.rest.objects import PublishEffect
+from bellcast.rest.kinds import PublishEffect
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.http import templates
 from bellcast.workflows import recent_data, references
@@ -39,7 +39,7 @@ async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: st
     return [FieldError("template", await no_template(ctx.engines.db, tenant, value.template))]
 
 
-KIND = objects.Kind(
+KIND = kinds.Kind(
     plural="types",
     name="notification type",
     tag="Objects",

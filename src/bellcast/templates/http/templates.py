@@ -22,7 +22,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http.account import own, sessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.types import Profile
-from bellcast.rest import context, drafts, editor_access, guards, objects, tenants
+from bellcast.rest import context, drafts, editor_access, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
@@ -49,7 +49,7 @@ MAX_LAYOUT_ERRORS = 10
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
     """Return whether a template with this key applies to the tenant."""
-    return await objects.find(KIND, ctx, tenant, key) is not None
+    return await kinds.find(KIND, ctx, tenant, key) is not None
 
 
 async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any]) -> list[FieldError]:
@@ -83,26 +83,26 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
 async def _layout_problem(ctx: ApiContext, tenant: str, key: str, name: str) -> str | None:
     if name == key:
         return "must not be the template itself"
-    found = await objects.find(KIND, ctx, tenant, name)
+    found = await kinds.find(KIND, ctx, tenant, name)
     if found is None:
         return f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
     return rendering.layout_problem(await _decoded(ctx, found[0].body), name)
 
 
-async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
+async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> kinds.BrokenUses | None:
     """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
     lost = rendering.lost_layout(await _decoded(ctx, before), await _decoded(ctx, after))
     if lost is None:
         return None
     reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost)}"
-    return objects.BrokenUses(references.of_layouts, reason)
+    return kinds.BrokenUses(references.of_layouts, reason)
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
     return await template_checks.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
 
 
-KIND = objects.Kind(
+KIND = kinds.Kind(
     plural="templates",
     name="template",
     tag="Objects",
@@ -496,7 +496,7 @@ async def _subject(
         if errors:
             raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
         template = await _applied(ctx, tenant, key, values)
-    elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
+    elif (found := await kinds.find(KIND, ctx, tenant, key)) is not None:
         template = await _decoded(ctx, found[0].body)
     else:
         raise NotFound((await no_template(ctx.engines.db, tenant, key)).replace("there", "There", 1))
@@ -506,7 +506,7 @@ async def _subject(
 
 async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
     values = await tenant_budget.in_thread(tenant, compilation.compiled, values)
-    base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
+    base = None if tenant == PROJECT else await kinds.find(KIND, ctx, PROJECT, key)
     return values if base is None else (await _decoded(ctx, base[0].body)).overridden_by(values)
 
 
@@ -541,7 +541,7 @@ OPERATIONS = [
         "manage",
         query=TenantQuery,
         body=objects.VersionChange,
-        response_types={200: objects.types_of(KIND)[0]},
+        response_types={200: kinds.types_of(KIND)[0]},
         refusals=(NotFound, Conflict),
         example={"version": 1},
     ),

@@ -11,7 +11,7 @@ from bellcast.documents.types import draft_kind
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.rest import context, guards, objects, tenants
+from bellcast.rest import context, guards, kinds, objects, tenants
 from bellcast.rest.operations import operation
 from bellcast.workflows import simulation
 from bellcast.workflows.definitions import Definition
@@ -107,7 +107,7 @@ async def _definition(
     place = "values"
     if values is None:
         place, draft = "draft", await Documents(ctx.engines.db).get(draft_kind(WORKFLOWS), tenant, key)
-        values = None if draft is None else objects.decode_draft(draft).values
+        values = None if draft is None else kinds.decode_draft(draft).values
     if values is not None:
         try:
             return tenant, values, await workflows.check(ctx, tenant, key, values)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
-from bellcast.rest import objects
+from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
 from bellcast.templates.http import templates
 from bellcast.workflows import event_source
@@ -31,7 +31,7 @@ async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[s
     return dict.fromkeys(keys, never) | failed
 
 
-KIND = objects.Kind(
+KIND = kinds.Kind(
     plural="sources",
     name="event source",
     tag="Workflows",

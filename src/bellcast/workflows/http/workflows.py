@@ -18,11 +18,12 @@ from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.rest import audit, context, definition_body, drafts, managed, objects, tenants
+from bellcast.rest import audit, context, definition_body, drafts, kinds, managed, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
+from bellcast.rest.kinds import DraftInfo, PublishEffect
 from bellcast.rest.managed import ManagedBy
-from bellcast.rest.objects import DraftInfo, PublishEffect, Version
+from bellcast.rest.objects import Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import definitions, recent_data, references, template_checks, triggers, workflow_catalog
@@ -163,7 +164,7 @@ async def change(request: request_body.ApiRequest) -> ASGIApp:
     audit.note_changes(request, {} if before is None else KIND.item(before, owner), workflow.item)
     if workflow.current.active:
         ctx.engines.router.messages_added()  # its paused runs are due now
-    return responses.json(await objects.described(KIND, ctx, owner, workflow.item))
+    return responses.json(await kinds.described(KIND, ctx, owner, workflow.item))
 
 
 TRIGGER = request_body.Shape(
@@ -232,7 +233,7 @@ async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
 # --- drafts
 
 
-class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
+class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
     """Workflows, which are stored with whether they are active."""
 
     def item(self, document: Document, tenant: str) -> dict[str, Any]:
@@ -266,7 +267,7 @@ class WorkflowKind(objects.Kind[Any], frozen=True, kw_only=True, eq=False):
         planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
         effects = await recent_data.effects(ctx, ctx, tenant, key, value)
         found = await template_checks.of_workflow(ctx, tenant, key, value)
-        return await objects.described(self, ctx, tenant, planned.item) | {"effects": effects, "findings": found}
+        return await kinds.described(self, ctx, tenant, planned.item) | {"effects": effects, "findings": found}
 
     async def put(
         self,
@@ -336,11 +337,11 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
 
 BUNDLE = BundleKind(
     plural=WORKFLOWS,
-    check_key=lambda _, key: objects.checked_key(key),
+    check_key=lambda _, key: kinds.checked_key(key),
     values=_values,
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
-    check_uses=functools.partial(objects.check_uses, KIND),
+    check_uses=functools.partial(kinds.check_uses, KIND),
     find_effects=recent_data.effects,
     write=workflow_catalog.write_version,
     written=_written,
