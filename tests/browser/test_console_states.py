@@ -152,7 +152,7 @@ def test_live_page_shows_why_its_feed_failed(open_console: Callable[..., Page], 
     check_looks(page, "/live that failed")
     server.fails = False
     page.locator(".failure").get_by_role("button", name="Retry").click()
-    expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.get_by_role("status").first).to_have_text("Connected")
     expect(page.locator(".failure")).to_have_count(0)
 
 

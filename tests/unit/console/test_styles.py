@@ -19,6 +19,7 @@ LATER = (
     "run.css",
     "schema-fields.css",
     "settings.css",
+    "story.css",
     "template-editor.css",
     "workflow-editor.css",
     "workflow-test.css",

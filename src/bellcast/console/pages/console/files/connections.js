@@ -1,12 +1,13 @@
 /**
  * Connections, open and recently closed: close them, or trace one.
  */
+import { Dialect, dialectName } from './dialects.js';
 import { count, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
-import { Avatar, Card, Confirm, Dialect, Empty, Facts, Heading, Id, Moment, State, dialectName } from './parts.js';
 import { More } from './object-parts.js';
+import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, State } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';

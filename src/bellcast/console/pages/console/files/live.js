@@ -2,18 +2,22 @@
  * The live feed: the server's events as they happen, newest first, with their JSON and, for a refusal, a fix.
  */
 import { OriginFix } from './allow-origin.js';
+import { dialectName } from './dialects.js';
 import { FilterBar, RANGE, RECIPIENT } from './filters.js';
-import { count, number, secondOf } from './format.js';
-import { html, useLayoutEffect, useRef, useState } from './html.js';
+import { count, duration, number, secondOf } from './format.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Failure, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
-import { Avatar, Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
+import { CHANNEL_NAMES, failureOf } from './outcomes.js';
+import { Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
+import { Named } from './recipient-names.js';
 import { shownTenant } from './router.js';
 import { follow, path, withQuery } from './server.js';
+import { readTenants, tenantName } from './tenant-names.js';
 
 const KINDS = ['request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
 const ICONS = { request: 'requests', refused: 'bad', send: 'notifications', publish: 'live', connect: 'connections', disconnect: 'connections', subscribe: 'topics', call: 'sources', run: 'runs', attempt: 'messages', webhook: 'webhooks', settings: 'settings', operator: 'operators', warning: 'failures' };
 /** What a trace is about, the most telling kind first; its request comes last. */
-const TELLING = ['refused', 'warning', 'send', 'publish', 'run', 'webhook', 'attempt', 'settings', 'operator', 'call', 'subscribe', 'connect', 'disconnect', 'request'];
+const TELLING = ['refused', 'warning', 'send', 'publish', 'run', 'webhook', 'attempt', 'settings', 'operator', 'connect', 'disconnect', 'call', 'subscribe', 'request'];
 const FILTERS = [{ name: 'kind', label: 'Kind', options: KINDS }, RECIPIENT, { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Search the feed', isSearch: true }];
 /** More rows than an operator can read would slow the page down. */
 const MAX_ROWS = 250;
@@ -22,6 +26,9 @@ const RECENT = 100;
 const RATE_MS = 5000;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
+/** What a connection causes in this time after it was opened or closed is shown in its row: calls of the app, and the topics that it follows. */
+const SOON_MS = 2000;
+const OWN = new Set(['connect', 'call', 'subscribe', 'refused']);
 const BAD = new Set(['refused', 'warning']);
 /** After a touch, no pointer is over the list. */
 const HAS_POINTER = matchMedia('(hover: hover)');
@@ -62,14 +69,10 @@ class Feed {
   }
 
   add(event) {
-    const row = event.trace && this.byTrace.get(event.trace);
-    if (row) {
-      row.events.push(event);
-      return;
-    }
-    const added = { events: [event] };
-    this.waiting.push(added);
-    if (event.trace) this.byTrace.set(event.trace, added);
+    const own = OWN.has(event.kind) && this.byTrace.get(event.connection), isSoon = own && Date.parse(event.at) - Date.parse(own.events[0].at) < SOON_MS;
+    const row = this.byTrace.get(event.trace) ?? (isSoon ? own : { events: [] });
+    if (row.events.push(event) === 1) this.waiting.push(row);
+    for (const id of idsOf(event)) this.byTrace.set(id, row);
     if (this.waiting.length > 2 * MAX_ROWS) this.forget(this.waiting.splice(0, MAX_ROWS));
   }
 
@@ -89,9 +92,12 @@ class Feed {
   }
 
   forget(rows) {
-    for (const { events } of rows) this.byTrace.delete(events[0].trace);
+    for (const row of rows) for (const id of row.events.flatMap(idsOf)) if (this.byTrace.get(id) === row) this.byTrace.delete(id);
   }
 }
+
+/** The ids by which later events find the row of an event. */
+const idsOf = ({ trace, connection }) => [trace, connection].filter(Boolean);
 
 const headOf = ({ events }) => events.toSorted((one, other) => TELLING.indexOf(one.kind) - TELLING.indexOf(other.kind))[0];
 
@@ -117,7 +123,8 @@ export function Live({ page }) {
     const own = new Feed(changed);
     feed.current = own;
     setOpened(null);
-    watch(own, target, abort.signal, setConnection);
+    // Names that arrive later would move what is beside them.
+    (shownTenant() ? Promise.resolve() : readTenants('', abort.signal).catch(() => null)).then(() => watch(own, target, abort.signal, setConnection));
     return () => abort.abort();
   }, [target, refreshes.value]);
   useEvery(1000, changed);
@@ -142,6 +149,8 @@ export function Live({ page }) {
     buttons[index]?.focus();
     if (opened) setOpened(current.rows[index]);
   };
+  // Beside the pane, rows can be higher.
+  useEffect(() => { place.current?.querySelector('[data-open]')?.scrollIntoView({ block: 'nearest' }); }, [opened]);
   const escape = (press) => {
     if (press.key !== 'Escape' || !opened) return;
     press.preventDefault();
@@ -159,7 +168,7 @@ export function Live({ page }) {
     ${current.left > 0 && html`<p class="muted">${count(current.left, 'event was', 'events were')} omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}
     ${connection.text !== 'Connecting' && current.rows.length === 0 && !connection.problem && html`<${Empty} icon="live" text=${`No event ${Object.values(query).some(Boolean) ? 'matches ' : ''}yet. All events of this server appear here immediately.`} command='bellcast notify alice "Hello"' />`}
     <div class=${opened ? 'log opened' : 'log'} onKeyDown=${escape}><div class="table feed" role="table" aria-label="Events" tabIndex="0" data-keys onmove=${move} ref=${place} hidden=${current.rows.length === 0} onScroll=${({ currentTarget }) => currentTarget.scrollTop > 0 && setPaused(true)} onPointerLeave=${changed} onFocusOut=${changed}>
-      <div class="hidden" role="rowgroup"><div role="row">${['Time', 'Kind', 'Event', 'Tenant, recipient, topic'].map((name) => html`<span key=${name} role="columnheader">${name}</span>`)}</div></div>
+      <div class="hidden" role="rowgroup"><div role="row">${['Time', 'Kind', 'Event', 'Recipient', 'Tenant'].map((name) => html`<span key=${name} role="columnheader">${name}</span>`)}</div></div>
       <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} above=${current.rows[index - 1]} isOpen=${opened === row} open=${open} />`)}</div></div>
       ${opened && html`<${OpenedEvent} page=${page} row=${opened} />`}</div>`;
 }
@@ -185,25 +194,49 @@ async function watch(feed, target, signal, setConnection, isOpened = false) {
   setTimeout(() => signal.aborted || watch(feed, target, signal, setConnection, hasOpened), RETRY_MS);
 }
 
-/** The tenant, recipient and topic of an event, unless its text has them. */
-const placeOf = ({ tenant, recipient, topic, text }) => [tenant, !text.endsWith(` to ${recipient}`) && recipient, topic].filter(Boolean).join(' · ');
+const words = (name) => name.replaceAll('_', ' ');
+
+/** What happened, in a few words and a note, by the kind of the event. */
+const SENTENCES = {
+  send: ({ recipient, text, detail: { type, title } }) => [html`<span class="typed"><${Type} of=${type} /></span>`, [title, !recipient && text.slice(type.length + 1)].filter(Boolean).join(' ')],
+  publish: ({ topic, detail: { name, delivered } }) => [topic ? `${name} to ${topic}` : name, count(delivered, 'connection')],
+  call: ({ detail: { name, outcome, ms } }) => [words(name), `${outcome === 'ok' ? 'handled by the app' : words(outcome)}, ${duration(ms)}`],
+  connect: ({ detail }, events) => ['Connected', [dialectName(detail), ...events.filter(({ kind }) => kind === 'subscribe').map(({ topic }) => `follows ${topic}`), detail.origin].filter(Boolean).join(' · ')],
+  disconnect: ({ detail: { reason, ms } }) => ['Disconnected', `${words(reason)}, after ${duration(ms)}`],
+  attempt: ({ detail: { channel, state, reason, provider } }) => [`${CHANNEL_NAMES[channel]} ${state}`, reason ?? (provider && `through ${provider}`)],
+  run: ({ detail: { workflow, state, reason } }) => [`${workflow} ${state}`, failureOf(reason)],
+  webhook: ({ text, detail: { error } }) => (error ? [text.slice(0, -error.length - 2), error] : [text.replace(/: ok$/, ''), 'accepted']),
+  refused: ({ text, detail }) => [text, refusalOf(detail)],
+};
+
+/** The sentence of a row. Fields are missing for operators who see no content, and in events of other versions. */
+function sentenceOf(event, events) {
+  try {
+    return SENTENCES[event.kind]({ ...event, detail: event.detail ?? {} }, events);
+  } catch {
+    return [event.text, event.detail?.title ?? event.detail?.reason];
+  }
+}
 
 /** A text, in grey if the row above has it too. */
-const Repeated = ({ text, above }) => html`<span class=${text === above ? 'muted' : 'changed'}>${text}</span>`;
+const Repeated = ({ text, above }) => html`<span key=${text} class=${text === above ? 'muted' : 'changed'}>${text}</span>`;
 
-/** A notification's type and recipient. */
-const Sent = ({ of: { text, recipient }, type }) => (text === `${type} to ${recipient}` ? html`<span class="typed"><${Type} of=${type} /></span> to <span class="person"><${Avatar} of=${recipient} /><span class="name">${recipient}</span></span>` : html`<${Type} of=${type} />${text.slice(type.length)}`);
+/** The tenant, while all are shown. */
+const tenantOf = ({ tenant }) => !shownTenant() && tenant && tenantName(tenant);
 
 /** What happened in one trace, by its most telling event. Rows keep their places and change their texts, so that nothing moves. */
 function EventRow({ row, size, above, isOpen, open }) {
-  const event = headOf(row), last = above && headOf(above), request = row.events.find((one) => one.kind === 'request' && one !== event), others = size - (request ? 2 : 1);
-  const { type, title, reason } = event.detail ?? {}, isTyped = type && event.text.startsWith(`${type} to `);
+  const event = headOf(row), last = above && headOf(above), request = row.events.find((one) => one.kind === 'request' && one !== event);
+  const others = row.events.filter((one) => one !== event && one !== request && one.kind !== 'subscribe' && one.detail?.outcome !== 'ok').length;
+  const [what, note] = sentenceOf(event, row.events);
   // The effect of an accepted request is shown instead of the request.
-  const isPlain = !request || / 2\d\d$/.test(request.text);
+  const isPlain = !request || / [12]\d\d$/.test(request.text);
+  const isBad = BAD.has(event.kind) || /: (failed|bounced)$/.test(event.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
-    <span role="cell" class=${`cell kind${BAD.has(event.kind) || /: failed$/.test(event.text) ? ' bad' : ''}`}><${Icon} name=${ICONS[event.kind]} /><${Repeated} text=${event.kind} above=${last?.kind} /></span>
-    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}>${isTyped ? html`<span key=${event.at + event.text}><${Sent} of=${event} type=${type} /></span>` : event.text}</button><span class="muted preview" dir="auto">${[title ?? reason, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
-    <span role="cell" class="cell who"><${Repeated} text=${placeOf(event)} above=${last && placeOf(last)} /></span></div>`;
+    <span role="cell" class=${`cell kind ${isBad ? 'bad' : event.kind}`}><${Icon} name=${ICONS[event.kind]} /><${Repeated} text=${event.kind} above=${last?.kind} /></span>
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}><span key=${event.at + event.text}>${what}</span></button><span key=${event.at + event.text} class="muted preview" dir="auto">${[note, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
+    <span role="cell" class="cell whom">${event.recipient && html`<${Named} of=${event} />`}</span>
+    <span role="cell" class="cell who"><${Repeated} text=${tenantOf(event)} above=${last && tenantOf(last)} /></span></div>`;
 }
 
 function OpenedEvent({ page, row }) {
@@ -214,26 +247,33 @@ function OpenedEvent({ page, row }) {
     event.kind === 'attempt' && ['Message', path`/messages/${event.detail.id}`],
     event.kind === 'run' && ['Run', path`/runs/${event.detail.id}`],
   ].filter(Boolean);
-  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${event.text}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
+  const [what, note] = sentenceOf(event, row.events), isRefusal = event.kind === 'refused';
+  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${what}${!isRefusal && note && html` <span>${note}</span>`}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
     ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
     ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
     <${Facts} of=${factsOf(event)} /><details><summary>JSON</summary><${Json} of=${event} /></details></aside>`;
 }
 
 const IDS = ['id', 'trace', 'node'];
+/** Names of fields in the API that are no words. */
+const FIELD_NAMES = { ms: 'Duration' };
 
-/** The fields of an event that are texts and numbers, such as "Recipients 1". */
+/** The fields of an event that are texts and numbers, such as "Recipients 1", unless its heading has them. */
 function factsOf({ kind, text, at, detail, ...event }) {
-  const fields = Object.entries({ ...detail, ...event }).filter(([, value]) => ['string', 'number'].includes(typeof value));
+  const { tenant, recipient } = event, isSaid = (value) => String(value).length > 2 && text.includes(value);
+  const fields = Object.entries({ ...detail, ...event }).filter(([name, value]) => ['string', 'number'].includes(typeof value) && (name in event || !(isSaid(value) || (name === 'detail' && kind === 'refused'))));
   const rank = ([name]) => IDS.indexOf(name); // ids come last
-  return fields.sort((a, b) => rank(a) - rank(b)).map(([name, value]) => [(name[0].toUpperCase() + name.slice(1)).replaceAll('_', ' '), rank([name]) < 0 ? (name === 'type' ? html`<${Type} of=${value} />` : value) : html`<${Id} of=${value} />`]);
+  const shown = { type: (value) => html`<${Type} of=${value} />`, ms: duration, recipient: () => html`<${Named} of=${{ tenant, recipient }} />`, ...Object.fromEntries(IDS.map((name) => [name, (value) => html`<${Id} of=${value} />`])) };
+  return fields.sort((a, b) => rank(a) - rank(b)).map(([name, value]) => [FIELD_NAMES[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll('_', ' '), shown[name]?.(value) ?? value]);
 }
+
+/** Why something was refused. */
+const refusalOf = ({ errors, detail, reason, code }) => String(errors?.map((one) => `${one.field} ${one.message}`).join('; ') || detail || reason || code);
 
 /** The reason of a refusal, and the fix for its cause. */
 export function Refusal({ page, of: { kind, detail } }) {
   if (kind !== 'refused' || !detail) return null;
-  const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
   const code = detail.code ?? detail.reason;
-  return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(String(errors || detail.detail || detail.reason || detail.code))}</b> ${typeof code === 'string' && /^[a-z_]+$/.test(code)
+  return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(refusalOf(detail))}</b> ${typeof code === 'string' && /^[a-z_]+$/.test(code)
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
 }

@@ -1,10 +1,11 @@
 /**
  * Parts of rows and pages of objects: rows of two lines, recipients of sends, variables in texts, channels, and the headline of a page.
  */
+import { Person } from './caller.js';
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Icon, Person, Popup, State, Tag } from './parts.js';
+import { Icon, Popup, State, Tag } from './parts.js';
 import { typeOf } from './workflow-model.js';
 
 await loadStyle('object-parts.css');

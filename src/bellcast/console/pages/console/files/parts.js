@@ -50,9 +50,6 @@ export const Tag = ({ children }) => html`<span class="tag">${children}</span>`;
 /** The initials of a person or a tenant, in the colour of its key, or an icon. */
 export const Avatar = ({ of, name = of, icon, tone = toneOf(of) }) => html`<span class=${`avatar tone-${tone}`} aria-hidden="true">${icon ? html`<${Icon} name=${icon} />` : initials(name)}</span>`;
 
-/** A person: initials and a name, or a key. */
-export const Person = ({ name, href }) => name && html`<span class="person"><${Avatar} of=${name} />${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}</span>`;
-
 /** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;
 /** A button that copies a text. */
@@ -88,15 +85,6 @@ export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map(
 
 /** A text in which parts between backticks are code. */
 export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
-
-const PROTOCOLS = { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' };
-const TRANSPORTS = { sse: 'SSE', websocket: 'WebSocket', polling: 'polling' };
-/** The protocol and the transport of a connection, by their usual names. */
-export const dialectName = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?? protocol} over ${TRANSPORTS[transport] ?? transport}`;
-/** The name of the dialect's colour. */
-export const dialectOf = ({ protocol, transport }) => (protocol === 'native' ? transport : protocol);
-/** The same with the colour of the dialect. */
-export const Dialect = ({ of }) => html`<span class=${`dialect ${dialectOf(of)}`}>${dialectName(of)}</span>`;
 
 /** A modal dialog, which is open while it is rendered. `close` is called when it closes; the focus returns to where it was. */
 export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {

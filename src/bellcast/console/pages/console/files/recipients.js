@@ -3,6 +3,7 @@
  * delete its data.
  */
 import { inboxState } from './activity.js';
+import { Dialect } from './dialects.js';
 import { Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { count, number } from './format.js';
@@ -11,7 +12,7 @@ import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js'
 import { cancel, createObject } from './new-object.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Avatar, Card, Confirm, Dialect, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
+import { Avatar, Card, Confirm, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';

@@ -1,10 +1,11 @@
 /**
  * Setup: checklists whose items are checked when the server receives the first send, connection and read, and the Pusher events of an app.
  */
+import { dialectName } from './dialects.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { hourOf } from './format.js';
 import { Together, openLoads, useEvery } from './load.js';
-import { Copy, Field, Form, Heading, Icon, State, dialectName, inTerminal } from './parts.js';
+import { Copy, Field, Form, Heading, Icon, State, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';

@@ -1,10 +1,12 @@
 /**
  * Topics, and one with its presence, followers, subscribers and stored events; publishing to it.
  */
+import { Person } from './caller.js';
+import { dialectName, dialectOf } from './dialects.js';
 import { html, useState } from './html.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, useLoad } from './load.js';
-import { Card, Confirm, Field, Form, Heading, Icon, Json, Person, State, Time, dialectName, dialectOf } from './parts.js';
+import { Card, Confirm, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
