@@ -381,6 +381,25 @@ def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(
     assert violations(page) == []
 
 
+def test_row_of_a_schedule_beside_its_pane_has_whole_values_in_two_lines(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/tenants/acme", {"name": "Acme and Company"})
+    body = {"cron": "0 8 * * 1-5", "timezone": "Asia/Tokyo", "notification": {"to": {"topic": "news"}, "title": "Plan"}}
+    owner.send("PUT", "/v1/schedules/plan-of-the-days?tenant=acme", body)
+    page = open_console("/schedules/plan-of-the-days?tenant=acme&scope=all", viewport={"width": 1280, "height": 800})
+    row = page.locator(".row[data-open]")
+    expect(row).to_contain_text("Monday to Friday at 08:00")
+    # What has no room would be in a third line, which begins below the row.
+    cut = """(row) => {
+      const end = row.getBoundingClientRect().bottom - 1;
+      const isCut = (one) => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().bottom > end;
+      const shown = [...row.querySelectorAll('.cell')].filter((one) => one.getBoundingClientRect().top < end);
+      return shown.filter((one) => one.checkVisibility() && isCut(one)).map((one) => one.innerText);
+    }"""
+    assert row.evaluate(cut) == []
+
+
 def test_source_says_what_it_sends_and_publishes_a_test_event(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

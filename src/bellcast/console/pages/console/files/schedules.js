@@ -32,7 +32,7 @@ const isElsewhere = (one, at) => Boolean(at && zoneOf(one)) && weekdayTime(at, z
 /** In which time zone a schedule repeats, if it is not the reader's. */
 function placeOf(one) {
   if (one.timezone === 'recipient') return 'in each recipient’s time zone';
-  return isElsewhere(one, one.next_at ?? one.last_at ?? Date.now()) && `${cityOf(one.timezone)} time${one.next_at ? `, ${zonedHour(one.next_at)}` : ''}`;
+  return isElsewhere(one, one.next_at ?? one.last_at ?? Date.now()) && html`${cityOf(one.timezone)} time${one.next_at && html`<span class="exact">, ${zonedHour(one.next_at)}</span>`}`;
 }
 const fromNow = (at) => (Date.parse(at) > Date.now() ? `in ${duration(Date.parse(at) - Date.now())}` : 'now');
 /** A time on the clock of the schedule. */
