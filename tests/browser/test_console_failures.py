@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -115,7 +116,11 @@ def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     page = open_console("/failures")
     page.get_by_role("button", name="Runs", exact=True).click()
     page.get_by_role("row", name="in greeting").get_by_role("link").click()
-    expect(page.get_by_role("region", name="Outcome")).to_contain_text("1 run of greeting failed")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome).to_contain_text("1 run of greeting failed")
+    expect(outcome).to_contain_text("A retry fails again until the text has a default for data.name")
+    expect(outcome.locator(".primary")).to_have_text("Open the workflow")
+    expect(outcome.locator(".primary")).to_have_attribute("href", re.compile(r"/workflows/greeting\?.*edit=yes"))
     page.get_by_role("checkbox", name="Select evil").check()
     page.get_by_role("button", name="Retry 1 selected").click()
     dialog = page.get_by_role("dialog", name="Retry the selected failures")
@@ -158,7 +163,7 @@ def test_list_of_workflows_has_their_drafts_and_unusual_states(
     page = open_console("/workflows")
     on, off = (page.get_by_role("row").filter(has_text=key) for key in ("listed-on", "listed-off"))
     expect(off.locator(".state-word")).to_have_text("inactive")
-    expect(on).to_contain_text(re.compile(r"v1 \+ draft.*ago"))
+    expect(on).to_contain_text(re.compile(r"v1 \+ draft.*(ago|now)"))
     expect(on.locator(".state-word")).to_have_count(0)
 
 
@@ -227,6 +232,33 @@ def test_command_of_dead_jobs_is_behind_its_word(open_console: Callable[..., Pag
     expect(command).to_be_hidden()
     page.get_by_text("By terminal").click()
     expect(command).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("cause", "primary"),
+    [
+        ("451 4.7.1 Greylisted", "Retry all"),
+        ("552 5.2.2 Mailbox full", "Retry all"),
+        ("554 5.7.1 Message refused by policy", "Open the provider"),
+        ("550 5.1.1 No such user here", "Correct the address"),
+    ],
+)
+def test_retry_is_the_first_button_only_where_it_can_succeed(
+    open_console: Callable[..., Page], cause: str, primary: str
+) -> None:
+    at = "2026-01-01T00:00:00Z"
+    message = {"id": "m1", "kind": "message", "tenant": "acme", "recipient": "ann", "reason": cause, "created_at": at}
+    group = {"kind": "message", "channel": "email", "provider": "smtp", "cause": cause, "tenant": "acme", "count": 1}
+    page = open_console("/account")
+    one = {"failures": [message], "next": None}
+    page.route("**/v1/failures?*", lambda route: route.fulfill(json=one))
+    causes = {"causes": [{**group, "oldest_at": at, "newest": message}], "next": None}
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json=causes))
+    page.goto(f"/console/failures/{quote(urlencode({'kind': 'message', 'cause': cause}), safe='')}?tenant=acme")
+    outcome = page.get_by_role("region", name="Outcome")
+    expect(outcome.locator(".primary")).to_have_text(primary)
+    expect(outcome.get_by_role("button", name="Retry all")).to_be_visible()
+    assert violations(page) == []
 
 
 def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Callable[..., Page]) -> None:

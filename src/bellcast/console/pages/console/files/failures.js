@@ -6,7 +6,7 @@ import { count, number } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html, useEffect, useState } from './html.js';
 import { Loaded, Paged, Skeleton, refresh, useEvery, useLoad } from './load.js';
-import { CHANNEL_NAMES, failureOf } from './outcomes.js';
+import { CHANNEL_NAMES, failureOf, missingOf } from './outcomes.js';
 import { FIELDS, Tenants, causePath, failureText } from './overview.js';
 import { Card, Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
 import { nameOf, readNames } from './recipient-names.js';
@@ -25,16 +25,35 @@ const POLL_MS = 1000;
 
 const placeOf = ({ provider, workflow, webhook, job }) => (provider && `through ${provider}`) || (workflow && `in ${workflow}`) || (webhook && 'to a webhook') || job;
 
-/** What frequent causes mean, and what helps. */
+/** What frequent causes of messages mean, what helps, and what to change before a retry can succeed. */
 const MEANINGS = [
   [/greylist/i, 'The receiving server accepts a message only after a pause: retry it.'],
-  [/\b5\.1\.1\b|no such user|user unknown/i, 'The mailbox does not exist: correct the address of the recipient first, or the retry fails too.'],
+  [/\b5\.1\.1\b|no such user|user unknown/i, 'The mailbox does not exist: correct the address of the recipient first, or the retry fails too.', 'address'],
   [/\b[45]\.2\.2\b|mailbox full|over quota/i, 'The mailbox is full: a retry helps only when it has room again.'],
-  [/\b5\.7\.\d|refused by policy|spam/i, 'The receiving server does not trust the sender: check SPF, DKIM and DMARC of your domain before you retry.'],
-  [/\btls\b|certificate/i, 'The provider’s encryption or certificate does not match its URL: test the provider, then retry.'],
+  [/\b5\.7\.\d|refused by policy|spam/i, 'The receiving server does not trust the sender: check SPF, DKIM and DMARC of your domain before you retry.', 'provider'],
+  [/\btls\b|certificate/i, 'The provider’s encryption or certificate does not match its URL: test the provider, then retry.', 'provider'],
   [/timed? ?out|unreachable|connection refused/i, 'The provider did not answer: retry when its test succeeds.'],
 ];
-const meaningOf = (cause) => MEANINGS.find(([pattern]) => pattern.test(cause))?.[1];
+/** A text that reads a variable which the data of its runs does not have. */
+const LACKING = /\bis (missing|undefined)\b/;
+
+/** What a cause means, and what to change first if a retry must fail again. */
+function adviceOf({ kind, cause }) {
+  if (kind === 'run' && LACKING.test(cause)) return { meaning: `A retry fails again until the text has a default for ${missingOf(cause)?.[0] ?? 'it'}: a run keeps its data.`, first: 'workflow' };
+  const [, meaning, first] = (kind === 'message' && MEANINGS.find(([pattern]) => pattern.test(cause))) || [];
+  return { meaning, first };
+}
+
+/** The primary button where a retry must fail again: a link to what is wrong, if that is one object. */
+function FirstFix({ page, of: { first }, group, failures }) {
+  const recipients = new Set(failures.map((one) => one.recipient)), [one] = failures, tenant = one?.tenant ?? '';
+  const [word, target, more] = {
+    workflow: ['Open the workflow', path`/workflows/${group.workflow}`, { edit: 'yes' }],
+    provider: group.provider && ['Open the provider', path`/providers/${group.provider}`],
+    address: recipients.size === 1 && one.recipient && ['Correct the address', path`/recipients/${one.recipient}`, { focus: 'address' }],
+  }[first] || [];
+  return word && html`<a class="button primary" href=${withQuery(page.url(target), { tenant, ...more })}>${word}</a>`;
+}
 
 /** Rows of the same cause in several tenants as one, the most frequent first. */
 function join(causes) {
@@ -87,11 +106,11 @@ export function Cause({ page }) {
   const select = (some) => ({ currentTarget: { checked } }) => setSelected((last) => new Map([...[...last].filter(([id]) => some.every((one) => one.id !== id)), ...(checked ? some.map((one) => [one.id, one.tenant ?? '']) : [])]));
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
   return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
-      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${one.kind === 'message' && meaningOf(fields.cause)}</p>${mayRetry && html`<div class="fixes"><${Retry} isPrimary isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenants=${tenant.tenant === '*' ? undefined : [tenant.tenant]} body=${{ filter }} /></div>`}`}</div></section>`}<//>
+      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${adviceOf(one).meaning}</p>${mayRetry && html`<div class="fixes"><${FirstFix} page=${page} of=${adviceOf(one)} group=${one} failures=${found.value?.failures ?? []} /><${Retry} isPrimary=${!adviceOf(one).first} isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenants=${tenant.tenant === '*' ? undefined : [tenant.tenant]} body=${{ filter }} /></div>`}`}</div></section>`}<//>
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
     : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</div>`}
       <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`${mayRetry && all.length > 1 && html`<label class="all"><input type="checkbox" class="check" checked=${all.every(({ id }) => selected.has(id))} onChange=${select(all)} /> Select all ${number(all.length)}</label>`}<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select([one])} />`}
-        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" title=${one.recipient} href=${inTenant(page, linkOf(one), one)}>${nameOf(one) ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[nameOf(one) !== one.recipient && one.recipient, tenant.tenant === '*' && tenantName(one.tenant), one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
+        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" title=${one.recipient} href=${inTenant(page, linkOf(one), one)}>${nameOf(one) ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[tenant.tenant === '*' ? tenantName(one.tenant) : nameOf(one) !== one.recipient && one.recipient, one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
 }
 
 /** The tenants with the most failures whose retries one dialog starts: each is a request. */
