@@ -42,10 +42,12 @@ export async function readiness(signal) {
   }
 }
 
-const nounOf = (kind, value) => (kind === 'tombstones' ? 'recent deletions' : kind.replaceAll('_', ' ')).slice(0, value === 1 ? -1 : undefined);
+/** Rows without a list; inboxes also have the announcements that they received. */
+const NOUNS = { notifications: 'inbox rows', tombstones: 'recent deletions' };
+const nounOf = (kind, value) => (NOUNS[kind] ?? kind).slice(0, value === 1 ? -1 : undefined);
 /** The numbers of stored rows, followed by others, with links to their lists. */
 export const StoredRows = ({ page, tenant, of: { store, at_least: atLeast }, others = {} }) => html`<ul class="numbers">${Object.entries({ ...store, ...others }).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
-  .map(([kind, value]) => html`<li key=${kind}><a href=${kind === 'tombstones' ? null : withQuery(page.url(`/${kind === 'subscriptions' ? 'topics' : kind}`), { tenant })}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></a></li>`)}</ul>`;
+  .map(([kind, value]) => html`<li key=${kind}><a href=${NOUNS[kind] ? null : withQuery(page.url(`/${kind === 'subscriptions' ? 'topics' : kind}`), { tenant })} title=${kind === 'notifications' && 'Notifications and announcements in inboxes'}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></a></li>`)}</ul>`;
 
 /** The number of open connections, or undefined before the numbers are read. */
 export const connectionsIn = (stats) => stats?.connections.reduce((sum, group) => sum + group.count, 0);
@@ -118,7 +120,7 @@ export function Overview({ page }) {
     <section class="briefing" aria-label="Needs attention"><${Loaded} of=${ready}>${(reason) => html`<${Loaded} of=${attention}>${(rows) => html`<${Briefing} page=${page} reason=${reason} rows=${rows} isNew=${isNew} />`}<//>`}<//></section>
     ${isNew ? page.mayOpen('/setup') && html`<${NewServer} page=${page} />` : html`
     <div class="overview-charts"><${Charts} page=${page} tenant=${tenant} connections=${connectionsIn(stats.value)} /></div>
-    <${Loaded} of=${stats}>${(value) => html`<${Card} title="Stored"><${StoredRows} page=${page} of=${value} /><//>`}<//>`}<//>`;
+    <${Loaded} of=${stats}>${(value) => html`<${Card} title="Stored now"><${StoredRows} page=${page} of=${value} /><//>`}<//>`}<//>`;
 }
 
 /** What a server that has sent nothing needs first. */

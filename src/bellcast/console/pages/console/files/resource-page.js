@@ -39,6 +39,7 @@ const POLL_MS = 15_000;
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
+ * @property {string} [scope] of what the number of rows is, if it is not of all
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
  * @property {boolean} [opensAlone] the only row opens with the list, where there is room beside it
@@ -87,7 +88,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const isEmpty = list.isCurrent && list.count === 0;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
-      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} isWhole=${histogram && !query.range && !chosen} /></div>
+      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} scope=${resource.scope ?? (histogram && !query.range && !chosen && 'in all')} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
@@ -168,10 +169,10 @@ function useRows(page, resource, parameters, key) {
   return { first, chunks, count: chunks.reduce((sum, one) => sum + one.length, 0), last, total: state.total, fresh: isCurrent ? state.fresh : 0, isMany: state.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
 }
 
-/** How many rows there are, as far as the server knows. `isWhole`: not only in the time of the histogram. */
-function Total({ of: { total, isCurrent }, isWhole }) {
+/** How many rows there are, as far as the server knows, and of which `scope`, if the histogram has another one. */
+function Total({ of: { total, isCurrent }, scope }) {
   if (!isCurrent || !total || total.value === 0) return null;
-  return html`<span class="total" role="status">${total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`}${isWhole && html`<span> in all</span>`}</span>`;
+  return html`<span class="total" role="status">${total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`}${scope && html`<span> ${scope}</span>`}</span>`;
 }
 
 /** Shows the rows that arrived since. */
