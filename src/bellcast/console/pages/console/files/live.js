@@ -3,10 +3,10 @@
  */
 import { OriginFix } from './allow-origin.js';
 import { dialectName } from './dialects.js';
-import { FilterBar, RANGE, RECIPIENT } from './filters.js';
+import { FilterBar, RECIPIENT } from './filters.js';
 import { count, duration, number, secondOf } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Failure, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
+import { Failure, loadStyle, refresh, refreshes, useEvery } from './load.js';
 import { CHANNEL_NAMES, failureOf } from './outcomes.js';
 import { Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
 import { Named } from './recipient-names.js';
