@@ -571,6 +571,8 @@ async def test_killed_stream_leader_loses_no_event_and_repeats_none(start: Start
         assert [one for one in node.data if one in acknowledged] == acknowledged
         assert node.lost == []
     assert nodes[0].data == nodes[1].data == nodes[2].data
+    # Also those of the other servers: without a later event, what the leader stored last would be missing.
+    await wait_until(lambda: all(reconnects(node) for node in nodes))
     for node in nodes:
         await node.broker.close()
     three_servers.end()

@@ -13,7 +13,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.cluster import groups
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.cluster.members import BATCH_MS
-from bellcast.live.types import MEMBERS, GroupAnswer, GroupState, GroupUpdate, Holdings
+from bellcast.live.types import MEMBERS, GroupAnswer, GroupState, GroupUpdate, Holdings, NodeLeft
 from bellcast.topics.types import Member
 from tests.unit.live.fakes import FakeConnection, connect
 from tests.unit.live.test_members import Cluster
@@ -194,6 +194,36 @@ async def test_answer_does_not_bring_back_a_dead_node(cluster: Cluster) -> None:
     of_second = GroupState(second.id, 0, None, 0)
     first.hub.groups.receive(GroupAnswer(first.id, 1_000, ROOM, (of_second, of_dead), is_whole=True))
     assert present(first) == {"alice", "bob"}
+
+
+async def test_node_whose_leave_messages_were_lost_is_removed_if_it_does_not_answer(cluster: Cluster) -> None:
+    first, second, third = await cluster.start(3)
+    follow(first, "one", "alice")
+    leaving = follow(second, "two", "bob")
+    follow(third, "three", "carol")
+    await cluster.pass_seconds(70)
+    with losing(first, ROOM):
+        leaving.connection_lost(None)
+        await cluster.pass_seconds(5)
+    assert present(first) == {"alice", "bob", "carol"}
+    first.hub.groups.mark_suspect([ROOM])  # as after a lost connection
+    await cluster.pass_seconds(1)
+    assert present(first) == {"alice", "carol"}
+
+
+async def test_stream_followed_before_the_reply_to_a_claim_arrived_is_known_afterwards(cluster: Cluster) -> None:
+    (keeper,) = await cluster.start(1)
+    follow(keeper, "one", "alice")
+    await cluster.pass_seconds(70)
+    keeper.suspend()
+    new = cluster.add()
+    new.hub.members.id = "f" * 16  # the keeper has a lower one
+    await cluster.pass_seconds(1.5)
+    assert new.hub.members.is_keeper
+    follow(new, "two", "bob")
+    keeper.resume()
+    await cluster.pass_seconds(4)
+    assert present(keeper) == present(new) == {"alice", "bob"}
 
 
 async def test_answer_to_an_earlier_question_removes_no_node(cluster: Cluster) -> None:
@@ -471,6 +501,40 @@ async def test_end_of_which_a_guardian_does_not_know_the_report_is_not_reported_
     with losing(second, node_stream(second.id)):
         await dying.kill()
         await cluster.pass_seconds(20)
+    await first.kill()
+    await cluster.pass_seconds(20)
+    assert reported == [(first.id, "a")]
+
+
+async def test_end_of_what_its_guardian_has_too_is_not_reported(cluster: Cluster) -> None:
+    holding, guardian, _ = await cluster.start(3)
+    reported = held(cluster)
+    holding.hub.guardians.hold("end", "alone")
+    for node in (holding, guardian):
+        node.hub.guardians.hold("end", "shared")
+    await cluster.pass_seconds(3)
+    await holding.kill()
+    await cluster.pass_seconds(20)
+    assert reported == [(guardian.id, "alone")]
+
+
+async def test_guardian_that_stops_after_its_report_leaves_nothing_to_report(cluster: Cluster) -> None:
+    _, dying, first, *_ = await cluster.start(5)
+    reported = held(cluster)
+    reporting = first.hub.guardians.holders["end"]
+
+    def end(name: str, payload: bytes) -> None:
+        reporting.end(name, payload)
+        first.hub.guardians.release("end", name)
+
+    first.hub.guardians.holders["end"] = reporting._replace(end=end)
+    dying.hub.guardians.hold("end", "a")
+    await cluster.pass_seconds(3)
+    await dying.kill()
+    while not reported:
+        await cluster.pass_seconds(0.25)
+    await cluster.pass_seconds(0.25)
+    await first.publish(NodeLeft(first.id))
     await first.kill()
     await cluster.pass_seconds(20)
     assert reported == [(first.id, "a")]

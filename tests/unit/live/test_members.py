@@ -157,6 +157,13 @@ async def test_cut_node_drops_none_and_returns(cluster: Cluster, number: int) ->
     assert {id for _, id in cluster.dropped} == {cut.id}
 
 
+async def test_list_of_a_new_keeper_that_does_not_know_a_node_yet_ends_it_for_no_other(cluster: Cluster) -> None:
+    _, second, third = await cluster.start(3)
+    new = "0" * 16
+    second.hub.members.receive(NodeList(new, {new: 0, second.id: 0}))
+    assert third.id in second.hub.members.others
+
+
 async def test_two_keepers_become_one(cluster: Cluster) -> None:
     nodes = await cluster.start(4)
     for node in nodes[2:]:
