@@ -230,8 +230,14 @@ def test_preview_shows_an_audience_in_words(
         ("schedules", {"topic": "news"}, "Followers of a topic", "news"),
         ("schedules", ["ann", "ben"], "Recipients", "ann, ben"),
         ("schedules", {"tenant": "acme"}, "A whole tenant", "acme"),
-        ("schedules", {"topic": "news", "tenant": "acme"}, "Other, as JSON", '{"topic":"news","tenant":"acme"}'),
+        (
+            "schedules",
+            {"topic": "news", "tenant": "acme"},
+            "Other, as JSON",
+            '{\n  "topic": "news",\n  "tenant": "acme"\n}',
+        ),
         ("sources", {"var": "event.data.customer"}, "A variable", "event.data.customer"),
+        ("schedules", "Doe, Jane", "Other, as JSON", '"Doe, Jane"'),
         ("sources", "{{ event.data.customer | default('a', true) }}", "Recipients", None),
     ],
 )
@@ -264,6 +270,7 @@ def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callabl
         (lambda: kind.select_option("Everyone"), "to:\n    all: true"),
         (lambda: (kind.select_option("Recipients with a role"), to.fill("admin")), "to:\n    role: admin"),
         (lambda: (kind.select_option("Other, as JSON"), to.fill('{"topic": "a", "tenant": "b"}')), "tenant: b"),
+        (lambda: to.fill('{"topic": '), "tenant: b"),  # not valid yet: the last valid value is kept
     ):
         choose()
         view.get_by_role("button", name="YAML").click()

@@ -5,16 +5,20 @@ import { TYPING_MS } from './filters.js';
 import { html, useEffect, useId, useState } from './html.js';
 import { get, withQuery } from './server.js';
 import { me } from './session.js';
+import { Json } from './workflow-inspector.js';
 
 const MAX_SUGGESTED = 8;
 const KINDS = { recipients: 'Recipients', topic: 'Followers of a topic', role: 'Recipients with a role', tenant: 'A whole tenant', all: 'Everyone', var: 'A variable', json: 'Other, as JSON' };
-const EXAMPLES = { topic: 'news', role: 'admin', tenant: 'acme', var: 'event.data.customer', json: '{"topic": "news", "tenant": "acme"}' };
+const EXAMPLES = { topic: 'news', role: 'admin', tenant: 'acme', var: 'event.data.customer' };
 /** The value of a kind before something is entered. */
 const EMPTY = { recipients: undefined, topic: { topic: '' }, role: { role: '' }, tenant: { tenant: '' }, all: { all: true }, var: { var: '' } };
 
-/** The kind of a value, which the field can show; others are JSON. A key with a comma would be read as two. */
+/** Whether a text with commas shows recipients as they are stored: a key with a comma would be read as two, a list with variables as one. */
+const isText = (value) => (typeof value === 'string' ? value.includes('{{') || !value.includes(',') : value.every((one) => typeof one === 'string' && !/,|\{\{/.test(one)));
+
+/** The kind of a value, which the field can show; others are JSON. */
 function kindOf(value) {
-  if (value === undefined || value === null || typeof value === 'string' || Array.isArray(value)) return [value ?? ''].flat().some((one) => typeof one !== 'string' || (Array.isArray(value) && one.includes(','))) ? 'json' : 'recipients';
+  if (typeof (value ?? '') === 'string' || Array.isArray(value)) return isText(value ?? '') ? 'recipients' : 'json';
   const [name, ...others] = Object.keys(value);
   return others.length === 0 && name in EMPTY && (name === 'all' ? value.all === true : typeof value[name] === 'string') ? name : 'json';
 }
@@ -23,14 +27,6 @@ function kindOf(value) {
 function recipientsIn(text) {
   const keys = text.includes('{{') ? [text] : text.split(',').map((key) => key.trim()).filter(Boolean);
   return keys.length > 1 ? keys : keys[0] || undefined;
-}
-
-function parsedOr(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 /** Where suggestions of a kind are found. */
@@ -62,8 +58,8 @@ export function RecipientsField({ attributes, label, value, values, draft, chang
   const [entered, setEntered] = useState('');
   const id = useId(), isOfEvent = 'event' in values;
   const kind = isJson ? 'json' : kindOf(value);
-  const read = (text) => (kind === 'recipients' ? recipientsIn(text) : kind === 'json' ? parsedOr(text) : { [kind]: text });
-  const written = kind === 'recipients' ? [value ?? ''].flat().join(', ') : kind === 'json' ? JSON.stringify(value ?? '') : value[kind];
+  const read = (text) => (kind === 'recipients' ? recipientsIn(text) : { [kind]: text });
+  const written = kind === 'recipients' ? [value ?? ''].flat().join(', ') : kind === 'json' ? '' : value[kind];
   // What was typed stays while it has this value, such as with a comma at its end.
   const text = JSON.stringify(read(entered)) === JSON.stringify(value) ? entered : written;
   const last = kind !== 'recipients' ? text : text.includes('{{') ? '' : /[^,]*$/.exec(text)[0].trim();
@@ -78,7 +74,7 @@ export function RecipientsField({ attributes, label, value, values, draft, chang
   };
   const shown = Object.entries(KINDS).filter(([name]) => name !== 'var' || isOfEvent || kind === 'var');
   return html`<div class="recipients-field"><select aria-label=${`Kind of ${label}`} disabled=${attributes.disabled} value=${kind} onChange=${({ currentTarget }) => choose(currentTarget.value)}>${shown.map(([name, words]) => html`<option key=${name} value=${name} selected=${name === kind}>${words}</option>`)}</select>
-    ${kind !== 'all' && html`<input ...${attributes} aria-label=${label} class=${['json', 'var'].includes(kind) ? 'code' : null} list=${id} autoComplete="off" autocapitalize="none" spellcheck=${false} value=${text} placeholder=${EXAMPLES[kind] ?? (isOfEvent ? 'the recipient of the event' : 'alice')} onInput=${enter} />`}</div>
+    ${kind === 'json' ? html`<${Json} attributes=${{ ...attributes, 'aria-label': label }} value=${value} change=${(next) => { setJson(true); change(next); }} />` : kind !== 'all' && html`<input ...${attributes} aria-label=${label} class=${kind === 'var' ? 'code' : null} list=${id} autoComplete="off" autocapitalize="none" spellcheck=${false} value=${text} placeholder=${EXAMPLES[kind] ?? (isOfEvent ? 'the recipient of the event' : 'alice')} onInput=${enter} />`}</div>
     <datalist id=${id}>${found.map(({ key, name }) => html`<option key=${key} value=${kind === 'recipients' ? text.slice(0, text.length - last.length) + key : key}>${name}</option>`)}</datalist>
     ${kind === 'recipients' && html`<small class="muted">Keys; several are separated by commas.</small>`}`;
 }

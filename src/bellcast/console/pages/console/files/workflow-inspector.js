@@ -311,7 +311,7 @@ function Event({ attributes, value, change, values, field }) {
 }
 
 /** JSON that is applied while it is valid. */
-function Json({ attributes, value, change }) {
+export function Json({ attributes, value, change }) {
   const written = value === undefined ? '' : JSON.stringify(value, null, 2);
   const [text, setText] = useState(written);
   const [problem, setProblem] = useState('');
