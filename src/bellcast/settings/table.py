@@ -181,7 +181,7 @@ ROWS: Mapping[str, Rows] = {
             "Origins of pages that may authenticate with cookies. Once set, tokens are also accepted only "
             "from these and the server's own origin.",
         ),
-        "PUBLIC_TOPICS": "Patterns of topics that every client may follow. A `role.` topic is never public.",
+        "PUBLIC_TOPICS": "Patterns of topics that every client may follow, except the topics of roles.",
         "PRESENCE_TOPICS": "Patterns of topics with presence.",
         "ANONYMOUS": (parsers.allow_deny, "Allow live clients without a token to follow public topics."),
     },
