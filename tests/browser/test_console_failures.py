@@ -293,6 +293,7 @@ def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..
         lambda route: route.fulfill(json={"jobs": [{**job, "created_at": "2026-06-01T10:00:00Z"}], "next": None}),
     )
     page.route("**/v1/jobs/*/retry", lambda route: (retried.append(route.request.url), route.fulfill(json={}))[1])
+    page.get_by_role("link", name="Failures").click()
     page.get_by_role("link", name="Dead jobs").click()
     page.get_by_role("link", name="Fire a schedule").click()
     outcome = page.get_by_role("region", name="Outcome")

@@ -6,16 +6,15 @@ import { isBrowserUtc, zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
 import { Palette, ShortcutList, openDialogById } from './palette.js';
 import { Empty, Heading, Icon } from './parts.js';
-import { pageOf } from './pages.js';
+import { pageOf, refuse } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, arrival, go, goBack, here, leave, localPath, mayEnd } from './router.js';
 import { ResourcePage } from './resource-page.js';
 import { moveInRows } from './rows.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
-import { SIGNED_IN, applyTheme, me } from './session.js';
+import { SIGNED_IN, SIGNED_IN_PATH, applyTheme, me } from './session.js';
 import { local } from './storage.js';
 import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
-import { Asked, SIGNED_IN_PATH, SignIn, SignedIn, askPassword, signInAgain } from './sign-in.js';
 
 /** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
@@ -26,8 +25,8 @@ const RETRY_MS = 3000;
 const screen = signal({ kind: 'start' });
 
 async function start() {
-  whenSignedOut(() => (me.value === null ? false : signInAgain(me.value)));
-  whenPasswordRequired((method, path) => askPassword(me.value, method, path));
+  whenSignedOut(async () => (me.value === null ? false : (await dialogs()).signInAgain(me.value)));
+  whenPasswordRequired(async (method, path) => (await dialogs()).askPassword(me.value, method, path));
   try {
     enter(await get('/v1/me'));
   } catch (problem) {
@@ -78,21 +77,26 @@ async function signOut() {
   showSignIn();
 }
 
-/** A page that an operator sees once. */
-function Once({ name, ...more }) {
-  const module = useLoad(() => import('./enrolment.js'));
+const enrolment = () => import('./enrolment.js'), signIn = () => import('./sign-in.js');
+/** The module with the dialogs over the pages, once one was needed. */
+const asking = signal(null);
+const dialogs = async () => (asking.value ??= await signIn().catch(refuse));
+
+/** A page before the console, whose module most visits do not need. */
+function Once({ load, name, ...more }) {
+  const module = useLoad(load);
   return html`<${Loaded} of=${module}>${({ [name]: part }) => html`<${part} ...${more} />`}<//>`;
 }
 
 function App() {
   const { kind, provider, problem, retry } = screen.value;
   if (kind === 'failed') return html`<main class="card"><${Failure} problem=${problem} retry=${retry} /></main>`;
-  if (kind === 'set-up') return html`<${Once} name="SetUp" done=${enter} provider=${provider} />`;
-  if (kind === 'sign-in') return html`<${SignIn} done=${enter} provider=${provider} />`;
-  if (kind === 'signed-in') return html`<${SignedIn} />`;
-  if (kind === 'enrolment') return html`<${Once} name="Enrolment" done=${start} signOut=${signOut} />`;
+  if (kind === 'set-up') return html`<${Once} load=${enrolment} name="SetUp" done=${enter} provider=${provider} />`;
+  if (kind === 'sign-in') return html`<${Once} key="sign-in" load=${signIn} name="SignIn" done=${enter} provider=${provider} />`;
+  if (kind === 'signed-in') return html`<${Once} key="signed-in" load=${signIn} name="SignedIn" />`;
+  if (kind === 'enrolment') return html`<${Once} load=${enrolment} name="Enrolment" done=${start} signOut=${signOut} />`;
   if (kind === 'start') return null;
-  return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} /><${Asked} />`;
+  return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} />${asking.value && html`<${asking.value.Asked} />`}`;
 }
 
 const openPalette = () => openDialogById('palette');

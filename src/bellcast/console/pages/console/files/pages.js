@@ -9,7 +9,7 @@ import { Problem } from './server.js';
 const from = (module, name, kind) => ({ load: () => import(module).catch(refuse), name, kind });
 
 /** Browsers report a module that cannot be loaded as a TypeError that says so. */
-function refuse(failed) {
+export function refuse(failed) {
   throw failed instanceof TypeError && /import(ed|ing)/i.test(failed.message) ? new Problem(0, { detail: 'The page appears as soon as the server can be reached.' }, null) : failed;
 }
 
@@ -18,7 +18,7 @@ const view = (module, name) => from(module, name, 'view');
 const list = (module, name) => from(module, name, 'list');
 
 /**
- * Pages by path. `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object, `editor` the page that changes one and keeps its own place in the URL. `roles` may open the page; builders create its `noun` there. The API
+ * Pages by path. `within` is the page whose entry of the menu leads to it, `show` is the page itself, `detail` that of an object, whose key follows the path, `pane` an object beside its list, `edit` a new object, `editor` the page that changes one and keeps its own place in the URL. `roles` may open the page; builders create its `noun` there. The API
  * refuses the requests of an `isOfServer` page to operators that are restricted to tenants.
  */
 export const PAGES = [
@@ -27,23 +27,23 @@ export const PAGES = [
   { path: '/health', icon: 'health', group: 'Now', title: 'Health', show: view('./health.js', 'Health'), roles: ALL, isOfServer: true, letter: 'h' },
   { path: '/requests', icon: 'requests', group: 'Now', title: 'Requests', show: list('./requests.js', 'requests'), pane: view('./requests.js', 'Request'), roles: CONTENT, letter: 'q' },
   { path: '/connections', icon: 'connections', group: 'Now', title: 'Connections', show: list('./connections.js', 'connections'), pane: view('./connections.js', 'Connection'), roles: ALL, letter: 'c' },
-  { path: '/topics', icon: 'topics', group: 'Now', title: 'Topics', show: list('./topics.js', 'topics'), pane: view('./topics.js', 'Topic'), roles: ALL, letter: 't' },
+  { path: '/topics', icon: 'topics', within: '/connections', group: 'Now', title: 'Topics', show: list('./topics.js', 'topics'), pane: view('./topics.js', 'Topic'), roles: ALL, letter: 't' },
   { path: '/notifications', icon: 'notifications', group: 'Activity', title: 'Notifications', show: list('./activity.js', 'notifications'), pane: view('./activity.js', 'Notification'), roles: ALL, letter: 'n' },
   { path: '/announcements', icon: 'announcements', group: 'Activity', title: 'Announcements', show: list('./activity.js', 'announcements'), pane: view('./activity.js', 'Notification'), roles: ALL, letter: 'b' },
   { path: '/messages', icon: 'messages', group: 'Activity', title: 'Messages', show: list('./messages.js', 'messages'), pane: view('./messages.js', 'Message'), roles: ALL, letter: 'm' },
-  { path: '/mail', icon: 'mail', group: 'Activity', title: 'Mail', show: list('./messages.js', 'mails'), pane: view('./messages.js', 'Message'), roles: CONTENT, letter: 'v' },
+  { path: '/mail', icon: 'mail', within: '/messages', group: 'Activity', title: 'Mail', show: list('./messages.js', 'mails'), pane: view('./messages.js', 'Message'), roles: CONTENT, letter: 'v' },
   { path: '/runs', icon: 'runs', group: 'Activity', title: 'Workflow runs', show: list('./runs.js', 'runs'), pane: view('./runs.js', 'Run'), roles: ALL, letter: 'u' },
   { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: list('./failures.js', 'failures'), pane: view('./failures.js', 'Cause'), roles: ALL, letter: 'x' },
+  { path: '/jobs', icon: 'jobs', within: '/failures', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), pane: view('./jobs.js', 'Job'), roles: CONTENT },
   { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), pane: view('./suppressions.js', 'Suppression'), roles: CONTENT },
-  { path: '/jobs', icon: 'jobs', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), pane: view('./jobs.js', 'Job'), roles: CONTENT },
   { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r', noun: 'recipient' },
   { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 'f', noun: 'tenant' },
   { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflow-page.js', 'Workflow'), edit: view('./workflow-editor.js', 'NewWorkflow'), editor: view('./workflow-editor.js', 'WorkflowEditor'), roles: ALL, letter: 'w', noun: 'workflow' },
   { path: '/templates', icon: 'templates', group: 'Content', title: 'Templates', show: list('./templates.js', 'templates'), detail: view('./template-page.js', 'Template'), edit: view('./template-editor.js', 'NewTemplate'), editor: view('./template-editor.js', 'TemplateEditor'), roles: ALL, letter: 'd', noun: 'template' },
   { path: '/types', icon: 'types', group: 'Content', title: 'Types', show: list('./types.js', 'types'), pane: view('./types.js', 'NotificationType'), edit: view('./types.js', 'EditType'), roles: CONTENT, noun: 'type' },
+  { path: '/preference-defaults', icon: 'preferences', within: '/types', group: 'Content', title: 'Preference defaults', show: view('./preference-defaults.js', 'PreferenceDefaults'), roles: CONTENT },
   { path: '/schedules', icon: 'schedules', group: 'Content', title: 'Schedules', show: list('./schedules.js', 'schedules'), pane: view('./schedules.js', 'Schedule'), edit: view('./schedules.js', 'EditSchedule'), roles: CONTENT, noun: 'schedule' },
   { path: '/sources', icon: 'sources', group: 'Content', title: 'Event sources', show: list('./sources.js', 'sources'), pane: view('./sources.js', 'Source'), edit: view('./sources.js', 'EditSource'), roles: CONTENT, noun: 'event source' },
-  { path: '/preference-defaults', icon: 'preferences', group: 'Content', title: 'Preference defaults', show: view('./preference-defaults.js', 'PreferenceDefaults'), roles: CONTENT },
   { path: '/playground', icon: 'playground', group: 'Content', title: 'Playground', show: view('./playground.js', 'Playground'), roles: OWNERS, letter: 'y' },
   { path: '/setup', icon: 'setup', group: 'Configure', title: 'Setup', show: view('./setup.js', 'Setup'), detail: view('./setup.js', 'Troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
   { path: '/settings', icon: 'settings', group: 'Configure', title: 'Settings', show: view('./settings.js', 'Settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },

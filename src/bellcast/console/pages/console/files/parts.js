@@ -11,7 +11,7 @@ import { me } from './session.js';
 export { Icon };
 
 /** The heading of a page, with its buttons. */
-export const Heading = ({ title, note, children }) => html`<header class="heading"><div class="titles"><h1 tabIndex="-1" dir="auto">${title}</h1>${note}</div><div class="tools">${children}</div></header>`;
+export const Heading = ({ before, title, note, children }) => html`<header class="heading"><div class="titles">${before}<h1 tabIndex="-1" dir="auto">${title}</h1>${note}</div><div class="tools">${children}</div></header>`;
 
 /** The page of an object, by `children`, or that it is read, or why it cannot be. */
 export const Opening = ({ page, of, children }) => html`<${Loaded} of=${of} isPage skeleton=${html`<${Heading} title=${page.key} /><${Skeleton} />`}>${children}<//>`;

@@ -11,7 +11,7 @@ import { BUILDERS } from './roles.js';
 import { setQuery, shownTenant } from './router.js';
 import { Segments } from './segments.js';
 import { getTagged, sendIf, withQuery } from './server.js';
-import { Option } from './shell.js';
+import { Option, Siblings } from './shell.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 import { TimeInput } from './time-field.js';
 import { toYaml } from './yaml.js';
@@ -41,7 +41,7 @@ export function PreferenceDefaults({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const url = withQuery('/v1/preference-defaults', { tenant });
   const defaults = useLoad(async (signal) => (await Promise.all([getTagged(url, signal), readTenantNames([tenant], signal)]))[0], [tenant]);
-  return html`<${Heading} title="Preference defaults" note=${html`<span class="muted">What recipients get before they choose${tenant ? `, in ${tenantName(tenant)}` : ', in all tenants without their own'}</span>`} />
+  return html`<${Heading} before=${html`<${Siblings} />`} title="Preference defaults" note=${html`<span class="muted">What recipients get before they choose${tenant ? `, in ${tenantName(tenant)}` : ', in all tenants without their own'}</span>`} />
     <${Loaded} of=${defaults} skeleton=${html`<${Skeleton} rows="9" />`}>${({ value, tag }) => html`<${Defaults} key=${tenant} ...${{ page, url, tenant, tag }} of=${value} reload=${defaults.reload} />`}<//>`;
 }
 

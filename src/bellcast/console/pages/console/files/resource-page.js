@@ -10,7 +10,7 @@ import { go, goBack, leave, objectTenant, setQuery, shownTenant } from './router
 import { Rows, moveInRows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
-import { Option } from './shell.js';
+import { Option, Siblings } from './shell.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */
@@ -88,7 +88,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const isEmpty = list.isCurrent && list.count === 0;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
-      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${list.fresh ? Fresh : Total} of=${list} scope=${resource.scope ?? (histogram && !query.range && !chosen && 'in all')} /></div>
+      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<${Siblings} /><h1 tabIndex="-1">${page.title}</h1><${Siblings} isAfter />`}<${list.fresh ? Fresh : Total} of=${list} scope=${resource.scope ?? (histogram && !query.range && !chosen && 'in all')} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}

@@ -9,6 +9,8 @@ export const me = signal(null);
 
 /** Whether an operator signed in with this browser: pages open to everyone then ask the server for it. */
 export const SIGNED_IN = 'bellcast-signed-in';
+/** The page of a window that returned from the identity provider. */
+export const SIGNED_IN_PATH = '/signed-in';
 const THEME = 'bellcast-theme';
 export const THEMES = ['system', 'light', 'dark'];
 export const theme = signal(local.getItem(THEME) ?? 'system');

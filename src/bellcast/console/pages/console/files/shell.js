@@ -18,7 +18,7 @@ const DAY_MS = 86_400_000;
 /** What the mark gets for the tab icon. */
 const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
-/** Groups of the menu that are folded until the operator has folded one: the others fit a window of 900 px. */
+/** Groups of the menu that are folded until the operator has folded one: the others and their names fit a window of 860 px. */
 const FOLDED_FIRST = ['Configure', 'Access'];
 
 /** Whether the menu of a small screen is open. */
@@ -33,6 +33,15 @@ export const ownPages = () => PAGES.filter((one) => refusalOf(one, me.value) ===
 
 /** The URL of a page for the tenant that is shown. */
 export const pageUrl = (path) => withQuery(`${BASE}${path}`, { tenant: shownTenant(), tz: zone.value && 'utc' });
+
+/** The entry of the menu that leads to a page. */
+const placeOf = ({ path, within }) => within ?? path;
+
+/** Links to the pages that share an entry of the menu with the one that is shown: those before it, or after it. */
+export function Siblings({ isAfter }) {
+  const shown = pageOf(localPath()), all = ownPages().filter((one) => placeOf(one) === placeOf(shown)), at = all.indexOf(shown);
+  return (isAfter ? all.slice(at + 1) : all.slice(0, at)).map(({ path, title }) => html`<a key=${path} class="sibling" href=${pageUrl(path)}>${title}</a>`);
+}
 
 export function Brand() {
   return html`<a class="brand" href=${pageUrl('/')}><img src=${`${ROOT}/favicon.svg`} width="20" height="20" alt="" />Bellcast</a>`;
@@ -73,7 +82,7 @@ function Menu({ place }) {
   useEffect(() => {
     if (shown?.path !== '/setup') place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
   }, [shown]);
-  const pages = ownPages().filter((one) => !one.isPersonal);
+  const current = shown && placeOf(shown), pages = ownPages().filter((one) => !one.isPersonal && !one.within);
   const groups = [...new Set(pages.map((one) => one.group))];
   const [folded, setFolded] = useState(() => remembered('folded', FOLDED_FIRST));
   const fold = (group, place) => {
@@ -84,7 +93,7 @@ function Menu({ place }) {
   };
   return html`<nav id="menu" ref=${place} aria-label="Pages">${groups.map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
     ${group && html`<button type="button" class="group" aria-expanded=${String(!folded.includes(group))} onClick=${({ currentTarget }) => fold(group, currentTarget.parentElement)}>${group}<${Icon} name="chevron" /></button>`}
-    ${pages.filter((one) => one.group === group && (one === shown || !folded.includes(group))).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one === shown ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
+    ${pages.filter((one) => one.group === group && (one.path === current || !folded.includes(group))).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one.path === current ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
     && html`<span class=${`count${one.path === '/failures' ? ' bad' : ''}`} aria-hidden="true">${short(counts.value[one.path])}</span>`}</a>`)}
   </div>`)}</nav>`;
 }

@@ -5,6 +5,7 @@ import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './ht
 import { Dialog, Field, Form } from './parts.js';
 import { PasskeyButton, hasPasskeys } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
+import { SIGNED_IN_PATH } from './session.js';
 
 const PLAIN = { autocapitalize: 'none', spellcheck: false, required: true };
 export const NAME = { label: 'Name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };
@@ -19,8 +20,6 @@ export function Framed({ tag: Tag = 'main', title, children }) {
 
 /** Windows that return from the identity provider report on this channel. */
 const SIGN_INS = 'bellcast-sign-ins';
-/** The page of such a window. */
-export const SIGNED_IN_PATH = '/signed-in';
 
 /** The page of a window that returned from the identity provider: the page that opened it goes on. */
 export function SignedIn() {
