@@ -138,14 +138,15 @@ class NodeSettings(Struct, eq=False):
         if not self._secrets:
             return {}
         now, parts = self.clock.now(), self._parts()
-        others = [one.report for one in live if not one.is_self]
+        documents = await self.documents.page(KIND, PROJECT, "", MAX_NODES)
+        written = {document.key: msgspec.json.decode(document.body, type=NodeDigests) for document in documents}
         # Each node writes before it sends its first heartbeat; other versions may not.
-        found = {_name(one.host, one.pid): "database" for one in others if one.version == build.version()}
-        for document in await self.documents.page(KIND, PROJECT, "", MAX_NODES):
-            other = msgspec.json.decode(document.body, type=NodeDigests)
-            found.pop(other.name, None)
+        others = [one.report for one in live if not one.is_self and one.report.version == build.version()]
+        names = {_name(one.host, one.pid) for one in others} - {one.name for one in written.values()}
+        found = dict.fromkeys(sorted(names), "database")
+        for key, other in written.items():
             if now - other.at > STOPPED_MS:
-                await self.documents.delete(KIND, PROJECT, document.key)
+                await self.documents.delete(KIND, PROJECT, key)
             elif other.secret not in self._secrets:
                 found[other.name] = "project secret"
             elif (other.secret, other.version) == (self._secrets[0], build.version()) and other.parts != parts:
