@@ -14,6 +14,7 @@ from tests.browser.console import (
     Console,
     choose_tenant,
     confirm,
+    go,
     open_more,
     state_of_operator,
     unfold_menu,
@@ -113,7 +114,7 @@ def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], o
     assert owner.send("GET", "/v1/types/edited")["name"] == "After"
     entry = owner.send("GET", "/v1/audit")["entries"][0]
     assert (entry["actor"], entry["target"]) == ("olive@example.com", "/v1/types/edited")
-    page.goto("/console/types/edited?edit=yes&view=yaml")
+    go(page, "/types/edited?edit=yes&view=yaml")
     review(page)
     expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
 
@@ -142,7 +143,7 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     assert (made["channels"], made["required"], made["template"]) == (["inbox", "email", "sms"], ["email"], "formed")
     made |= {"channels": [{"channel": "email", "after": "1h"}, "sms"], "defaults": {"sms": False}}
     owner.send("PUT", "/v1/types/formed", {name: made[name] for name in ("name", "channels", "required", "defaults")})
-    page.goto("/console/types/formed?edit=yes")
+    go(page, "/types/formed?edit=yes")
     expect(page.get_by_text("Also in the YAML: defaults")).to_be_visible()
     page.get_by_role("group", name="SMS").get_by_role("button", name="Off").click()
     page.get_by_role("button", name="YAML").click()
@@ -197,7 +198,7 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     page.get_by_label("Topic", exact=True).fill("")
     expect(preview.locator("pre")).to_contain_text('"recipient": "alice"')
     expect(preview.locator("pre")).not_to_contain_text("topic")
-    page.goto("/console/types?edit=new")
+    go(page, "/types?edit=new")
     page.get_by_label("Name").fill("New bookings")
     page.get_by_role("group", name="E-mail", exact=True).get_by_role("button", name="Required").click()
     expect(preview).to_contain_text("New bookings")
@@ -205,50 +206,47 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     assert violations(page) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "to", "words"),
-    [
-        ("schedules", {"topic": "news"}, "To topic news"),
-        ("sources", {"role": "admin"}, "To role admin"),
-        ("schedules", {"all": True}, "To everyone"),
-        ("sources", ["ann", "ben"], "To 2 recipients"),
-        ("sources", {"var": "event.data.customer"}, "To customer"),
-    ],
-)
-def test_preview_shows_an_audience_in_words(
-    open_console: Callable[..., Page], owner: Console, kind: str, to: Any, words: str
-) -> None:
+def edit_sending_to(page: Page, owner: Console, kind: str, key: str, to: Any) -> None:
+    """Store an object that sends to this audience, and open its form."""
     when = {"cron": "0 9 * * *"} if kind == "schedules" else {"event": "digest.due"}
-    owner.send("PUT", f"/v1/{kind}/to-many", {**when, "notification": {"to": to, "title": "News"}})
-    page = open_console(f"/{kind}/to-many?edit=yes")
-    expect(page.get_by_role("complementary", name="Preview")).to_contain_text(words)
+    owner.send("PUT", f"/v1/{kind}/{key}", {**when, "notification": {"to": to, "title": "News"}})
+    go(page, f"/{kind}/{key}?edit=yes")
+    expect(page.get_by_role("heading", name=key)).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("kind", "to", "shown", "text"),
-    [
-        ("schedules", {"topic": "news"}, "Followers of a topic", "news"),
-        ("schedules", ["ann", "ben"], "Recipients", "ann, ben"),
-        ("schedules", {"tenant": "acme"}, "A whole tenant", "acme"),
+def test_preview_shows_an_audience_in_words(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account")
+    for number, (kind, to, words) in enumerate(
         (
-            "schedules",
-            {"topic": "news", "tenant": "acme"},
-            "Other, as JSON",
-            '{\n  "topic": "news",\n  "tenant": "acme"\n}',
-        ),
-        ("sources", {"var": "event.data.customer"}, "A variable", "event.data.customer"),
-        ("schedules", "Doe, Jane", "Other, as JSON", '"Doe, Jane"'),
-        ("sources", "{{ event.data.customer | default('a', true) }}", "Recipients", None),
-    ],
-)
-def test_form_shows_to_whom_an_object_sends(
-    open_console: Callable[..., Page], owner: Console, kind: str, to: Any, shown: str, text: str | None
-) -> None:
-    when = {"cron": "0 9 * * *"} if kind == "schedules" else {"event": "digest.due"}
-    owner.send("PUT", f"/v1/{kind}/to-whom", {**when, "notification": {"to": to, "title": "News"}})
-    page = open_console(f"/{kind}/to-whom?edit=yes")
-    expect(page.get_by_label("Kind of To").locator("option:checked")).to_have_text(shown)
-    expect(page.get_by_label("To", exact=True)).to_have_value(text or to)
+            ("schedules", {"topic": "news"}, "To topic news"),
+            ("sources", {"role": "admin"}, "To role admin"),
+            ("schedules", {"all": True}, "To everyone"),
+            ("sources", ["ann", "ben"], "To 2 recipients"),
+            ("sources", {"var": "event.data.customer"}, "To customer"),
+        )
+    ):
+        edit_sending_to(page, owner, kind, f"to-many-{number}", to)
+        expect(page.get_by_role("complementary", name="Preview")).to_contain_text(words)
+
+
+def test_form_shows_to_whom_an_object_sends(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account")
+    both = '{\n  "topic": "news",\n  "tenant": "acme"\n}'
+    variable = "{{ event.data.customer | default('a', true) }}"
+    for number, (kind, to, shown, text) in enumerate(
+        (
+            ("schedules", {"topic": "news"}, "Followers of a topic", "news"),
+            ("schedules", ["ann", "ben"], "Recipients", "ann, ben"),
+            ("schedules", {"tenant": "acme"}, "A whole tenant", "acme"),
+            ("schedules", {"topic": "news", "tenant": "acme"}, "Other, as JSON", both),
+            ("sources", {"var": "event.data.customer"}, "A variable", "event.data.customer"),
+            ("schedules", "Doe, Jane", "Other, as JSON", '"Doe, Jane"'),
+            ("sources", variable, "Recipients", variable),
+        )
+    ):
+        edit_sending_to(page, owner, kind, f"to-whom-{number}", to)
+        expect(page.get_by_label("Kind of To").locator("option:checked")).to_have_text(shown)
+        expect(page.get_by_label("To", exact=True)).to_have_value(text)
 
 
 def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callable[..., Page], owner: Console) -> None:
@@ -350,7 +348,7 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
     expect(page.locator("h1")).to_have_text("planned")
     changed = owner.send("GET", "/v1/schedules/planned")
     assert (changed.get("cron"), changed["at"], changed["active"]) == (None, f"{soon}:00", False)
-    page.goto("/console/schedules?edit=new")
+    go(page, "/schedules?edit=new")
     page.get_by_label("Key").fill("planned")
     page.get_by_label("To", exact=True).fill("alice")
     page.get_by_label("Title").fill("Again")
@@ -368,7 +366,7 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
 
     page.route("**/v1/schemas/source", hold)
     with page.expect_request("**/v1/schemas/source"):
-        page.goto("/console/sources?edit=new")
+        go(page, "/sources?edit=new")
     expect(page.locator("h1")).to_have_text("New source")
     expect(page.get_by_role("button", name="Create")).to_be_hidden()  # the fields would push it down
     held[0].continue_()
@@ -450,7 +448,7 @@ def test_type_that_another_operator_saved_is_not_overwritten(open_console: Calla
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Definition as YAML")).to_have_count(0)
     expect(page.locator("#main pre")).to_contain_text("Mine")
-    page.goto("/console/types/shared?edit=yes&view=yaml")
+    go(page, "/types/shared?edit=yes&view=yaml")
     edit(page, "Mine", "Again")
     owner.send("DELETE", "/v1/types/shared")
     review(page)
@@ -536,7 +534,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     page.once("dialog", lambda dialog: dialog.accept())
     audit.click()
     expect(page.get_by_role("heading", name="Audit")).to_be_visible()
-    page.goto("/console/settings?find=issuer")
+    go(page, "/settings?find=issuer")
     field = page.locator("#setting-jwks_issuer")
     field.fill("https://issuer.example.com")
     with page.expect_event("dialog") as question:
@@ -633,14 +631,12 @@ def test_support_reads_definitions_and_edits_none(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
-@pytest.mark.parametrize("name", list(VALUE))
-def test_yaml_of_the_console_is_read_as_the_same_value(
-    open_console: Callable[..., Page], owner: Console, name: str
-) -> None:
+def test_yaml_of_the_console_is_read_as_the_same_value(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
-    write = "async (value) => (await import('/console/yaml.js')).toYaml(value)"
-    text = page.evaluate(write, VALUE[name] if name == "keys" else {name: VALUE[name]})
-    assert YamlText(text.encode()).value == (VALUE[name] if name == "keys" else {name: VALUE[name]})
+    for name in VALUE:
+        value = VALUE[name] if name == "keys" else {name: VALUE[name]}
+        text = page.evaluate("async (value) => (await import('/console/yaml.js')).toYaml(value)", value)
+        assert YamlText(text.encode()).value == value, name
 
 
 def test_list_of_templates_shows_channels_as_named_signs(open_console: Callable[..., Page], owner: Console) -> None:

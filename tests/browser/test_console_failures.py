@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console, confirm, open_more
+from tests.browser.console import Console, confirm, go, open_more
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
@@ -128,7 +128,7 @@ def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     assert violations(page) == []
     dialog.get_by_role("button", name="Retry 1", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
-    page.goto(f"{owner.server.url}/console/failures?channel=push")
+    go(page, "/failures?channel=push")
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
@@ -269,7 +269,7 @@ def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Call
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [one | times], "next": None}))
     effects = [{"kind": "message", "channel": "email", "count": 16}]
     page.route("**/v1/replays*", lambda route: route.fulfill(json={"matched": 16, "exact": True, "effects": effects}))
-    page.goto("/console/failures/kind%3Dmessage%26channel%3Demail%26cause%3D550")
+    go(page, "/failures/kind%3Dmessage%26channel%3Demail%26cause%3D550")
     page.get_by_role("button", name="Retry all", exact=True).click()
     effect = page.get_by_role("dialog").get_by_role("listitem")
     expect(effect).to_have_text("Sends 16 e-mails again")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import Console, add_filter, change_filter, used_filter, wait_loaded
+from tests.browser.console import Console, add_filter, change_filter, go, used_filter, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 
@@ -88,7 +88,7 @@ def test_recipients_and_tenants_are_found_by_name(open_console: Callable[..., Pa
     page.get_by_label("Find a tenant").press("Enter")
     expect(page).to_have_url(re.compile("tenant=t-71"))
     page.unroute(first)
-    page.goto("/console/messages?tenant=t-71")
+    go(page, "/messages?tenant=t-71")
     expect(page.locator("button.tenant")).to_have_text("NLTenant: Northern Lights")
     page.get_by_role("button", name="Add a filter").click()
     page.get_by_role("button", name="Recipient", exact=True).click()
@@ -106,10 +106,10 @@ def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callab
     expect(page.locator(".row-link")).to_have_text(["fay"])
     change_filter(page, "Workflow", "ringing")
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
-    page.goto("/console/mail?workflow=mailing")
+    go(page, "/mail?workflow=mailing")
     expect(used_filter(page, "Workflow", "mailing")).to_be_visible()
     expect(page.locator(".row-link")).to_have_text(["Hello"])
-    page.goto(f"/console/messages?run={run}")
+    go(page, f"/messages?run={run}")
     expect(used_filter(page, "Run", run)).to_be_visible()
     expect(page.locator(".row-link")).to_have_text(["fay"])
 
@@ -126,7 +126,7 @@ def test_runs_are_filtered_by_the_channel_and_the_provider_of_their_messages(
     add_filter(page, "Provider", "no-provider")
     expect(page).to_have_url(re.compile("channel=email&provider=no-provider"))
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
-    page.goto(f"/console/runs?trigger={run}")
+    go(page, f"/runs?trigger={run}")
     expect(used_filter(page, "Trigger", run)).to_be_visible()
     expect(rows).to_have_text(["mailing"])
 
@@ -183,7 +183,7 @@ def test_range_selected_in_a_histogram_filters_the_list(
     expect(page.get_by_role("region", name="Sends over time")).to_have_count(0)  # it counts all types
     series["points"] = [[latest, 1]]
     for path, noun in (("notifications", "send"), ("runs", "run")):
-        page.goto(f"/console/{path}")
+        go(page, f"/{path}")
         chart = page.get_by_role("img", name=f"1 {noun} in the last 24 hours, at most 1 at a time")
         chart.focus()
         page.keyboard.press("ArrowLeft")

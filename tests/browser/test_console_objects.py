@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter, confirm, excess_width, open_more, wait_loaded
+from tests.browser.console import HOSTILE, Console, add_filter, confirm, excess_width, go, open_more, wait_loaded
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -25,7 +25,7 @@ def test_owner_filters_notifications_and_recalls_one(open_console: Callable[...,
     open_more(page)
     confirm(page.get_by_role("button", name="Recall this notification"))
     expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
-    page.goto("/console/notifications?type=mistake")
+    go(page, "/notifications?type=mistake")
     expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 

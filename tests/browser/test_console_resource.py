@@ -16,6 +16,7 @@ from tests.browser.console import (
     add_filter,
     choose_tenant,
     confirm,
+    go,
     open_more,
     used_filter,
     wait_loaded,
@@ -416,7 +417,7 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     data.fill('{"waiter": "wim", "table": "7"}')
     page.get_by_role("button", name="Publish event").click()
     expect(page.get_by_text("Published to floor.")).to_be_visible()
-    page.goto("/console/notifications?recipient=wim")
+    go(page, "/notifications?recipient=wim")
     expect(page.get_by_role("link", name="Table 7 is yours")).to_be_visible()
 
 
@@ -438,7 +439,7 @@ def test_failing_webhook_says_why_and_shows_its_last_attempts(
     page.route(f"**/v1/webhooks/{made['id']}*", lambda route: route.fulfill(json=failing))
     body = "".join(f"event: webhook\ndata: {json.dumps(one)}\n\n" for one in attempts)
     page.route("**/v1/feed?*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
-    page.goto(f"/console/webhooks/{made['id']}")
+    go(page, f"/webhooks/{made['id']}")
     expect(page.get_by_role("region", name="State")).to_contain_text("This URL does not accept eventsHTTP 503, since")
     expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
     expect(page.locator(".pane .rows-of li").first).to_contain_text("acceptedrun.failedattempt 2")
@@ -531,7 +532,7 @@ def test_topics_are_grouped_by_tenant_beyond_a_first_page_without_one(open_conso
 
     page = open_console("/account")
     page.route("**/v1/topics?*", page_of_topics)
-    page.goto("/console/topics")
+    go(page, "/topics")
     expect(page.locator(".day")).to_have_text(["No tenant"])
     page.get_by_role("button", name="Load more").click()
     expect(page.locator(".day")).to_have_text(["No tenant", "acme"])
@@ -544,7 +545,7 @@ def test_counts_of_a_topic_need_an_answer(open_console: Callable[..., Page], own
     page = open_console("/account")
     problem = {"title": "Unavailable", "detail": "The store is away.", "status": 503}
     page.route("**/v1/topics?*", lambda route: route.fulfill(status=503, json=problem))
-    page.goto("/console/topics/counted")
+    go(page, "/topics/counted")
     failure = page.locator(".pane").get_by_role("alert").filter(has_text="The store is away.")
     expect(failure).to_be_visible()
     expect(page.locator(".numbers")).to_have_count(0)

@@ -19,6 +19,7 @@ from tests.browser.console import (
     change_filter,
     choose_tenant,
     confirm,
+    go,
     open_more,
     wait_loaded,
 )
@@ -134,7 +135,7 @@ def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..
     latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
     points = [[latest - 900_000 * number, 0, 0, 25, 0] for number in (3, 2, 1)]
     page.route("**/v1/stats/series*", lambda route: route.fulfill(json={"metrics": metrics, "points": points}))
-    page.goto("/console/health")
+    go(page, "/health")
     chart = page.locator(".chart").filter(has_text="Latency, p95")
     expect(chart.locator(".peak")).to_have_text("0 to 100 ms")
     box, line, area = (
@@ -345,12 +346,12 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
         route.fulfill(json={"step": "15m", "metrics": metrics.split(","), "points": [points[metrics]]})
 
     page.route("**/v1/stats/series*", count)
-    page.goto("/console/requests?route=/v1/notifications")
+    go(page, "/requests?route=/v1/notifications")
     row = page.locator(".chunk .row").filter(has_text="Hello 5")
     expect(row).to_contain_text("201 POST /v1/notificationsHello 5 to ritaproject secret")
     expect(page.locator(".chunk .row").first).to_contain_text("did you mean")
     expect(page.locator(".day").first).to_contain_text(re.compile(r"^Today, \d\d:\d\d$"))
-    page.goto("/console/requests")
+    go(page, "/requests")
     expect(page.get_by_text("7 requests in the last 24 hours, 1 refused")).to_be_visible()
     page.get_by_role("button", name="Refused").click()
     expect(page.get_by_text("3 refused requests in the last 24 hours")).to_be_visible()

@@ -83,7 +83,7 @@ def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> 
     expect(page.get_by_role("heading", level=1, name="Not found")).to_be_visible()
     page.get_by_role("alert").get_by_role("link", name="Show the list").click()
     expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=evil$"))
-    page.goto("/console/requests/nope")
+    go(page, "/requests/nope")
     expect(page.get_by_text("A node keeps its last 2,000 requests and 500 refusals.")).to_be_visible()
     page.get_by_role("link", name="All requests").click()
     expect(page).to_have_url(re.compile("/console/requests$"))

@@ -7,7 +7,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console, check_looks, confirm, start_console, wait_loaded
+from tests.browser.console import Console, check_looks, confirm, go, start_console, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import free_port
@@ -101,7 +101,7 @@ def test_message_that_was_refused_permanently_asks_for_another_address(
     body = {"to": "longy", "title": "x", "channels": ["email"], "email": {"subject": "Long", "text": "A line.\n" * 30}}
     sent = owner.send("POST", "/v1/notifications", body)["notifications"][0]["id"]
     message = owner.send("GET", f"/v1/messages?notification={sent}")["messages"][0]["id"]
-    page.goto(f"/console/messages/{message}?full=yes")
+    go(page, f"/messages/{message}?full=yes")
     expect(head.locator("dd").last).to_have_text("Long")
     assert frame.evaluate("(frame) => frame.offsetHeight") > short + 100
 
@@ -127,7 +127,7 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     expect(outcome.get_by_role("button", name="Free this address")).to_be_visible()
     assert [one["address"] for one in owner.send("GET", "/v1/suppressions")["suppressions"]] == ["gone@example.com"]
     message = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["id"]
-    page.goto(f"/console/messages/{message}")
+    go(page, f"/messages/{message}")
     page.get_by_role("region", name="Outcome").get_by_role("link", name="Correct the address").click()
     email = page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")
     expect(email).to_have_value("gone@example.com")

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.browser.console import Console, run_state, wait_loaded
+from tests.browser.console import Console, go, run_state, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import MAIL
@@ -92,7 +92,7 @@ def test_overview_shows_the_most_important_rows_and_then_the_others(open_console
     causes = [{**cause_of("451 Greylisted", 10 - number), "provider": f"post{number}"} for number in range(8)]
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": causes}))
     page.route("**/v1/requests?*", lambda route: route.fulfill(json={"requests": []}))
-    page.goto("/console")
+    go(page, "/")
     rows = page.locator(".briefing li.bad")
     expect(rows).to_have_count(6)
     expect(rows.first).to_contain_text("10 e-mails failed through post0")
@@ -119,7 +119,7 @@ def test_cause_says_what_helps_and_selects_all_its_failures(open_console: Callab
     causes = {"causes": [cause_of("552 Mailbox full", 3)]}
     page.route("**/v1/failures?*", lambda route: route.fulfill(json={"failures": failures, "next": None}))
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json=causes))
-    page.goto("/console/failures")
+    go(page, "/failures")
     expect(page.locator(".chunk .row .preview")).to_have_text("through posts")
     expect(page.locator(".chunk .row b.bad")).to_have_count(0)  # failures of weeks ago are not red
     page.get_by_role("link", name="552 Mailbox full").click()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, confirm, excess_width
+from tests.browser.console import DESKTOP, HOSTILE, Console, check_looks, confirm, excess_width, go
 from tests.browser.shop import PHONE
 from tests.browser.template_editor import (
     BLOCKS,
@@ -194,7 +194,7 @@ def test_changes_kept_by_an_earlier_build_are_continued(
         }""",
         [f"draft {me['id']} templates/designed ", values],
     )
-    page.goto("/console/templates/designed?edit=yes")
+    go(page, "/templates/designed?edit=yes")
     expect(page.get_by_label("Subject")).to_have_value("Kept")
     assert saved(page, owner) == values
     assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('draft '))") == []

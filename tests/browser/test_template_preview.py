@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, Console, confirm, state_of_operator
+from tests.browser.console import DESKTOP, Console, confirm, go, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.template_editor import (
     BLOCKS,
@@ -186,7 +186,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     assert content["subject"] == "[Test] Booking"
     assert "Draft for Ann Lind" in content["html"]
     assert saved(page, owner)
-    page.goto("/console/account")
+    go(page, "/account")
     card = page.get_by_role("region", name="E-mail").or_(page.locator(".panel", has_text="E-mail")).first
     expect(card).to_contain_text("olive@example.com")
     confirm(card.get_by_role("button", name="Remove the e-mail"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, THEMES, Console, run_state
+from tests.browser.console import DESKTOP, THEMES, Console, go, run_state
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import BELL, BUILT, MAIL, WAIT, Editor
@@ -312,10 +312,10 @@ def test_publication_is_confirmed_with_its_runs_and_the_way_back(edit: Callable[
     expect(note).to_contain_text("Version 1 is current again.")
     expect(editor.card("wait")).to_contain_text("30 minutes")
     assert owner.send("GET", "/v1/workflows/confirmed-flow")["version"] == 1
-    editor.page.goto(f"{owner.server.url}/console/workflows/confirmed-flow")
+    go(editor.page, "/workflows/confirmed-flow")
     template = owner.send("GET", "/v1/templates/confirmed")
     assert template["uses"] == ["workflows/confirmed-flow"]
-    editor.page.goto(f"{owner.server.url}/console/templates/confirmed?edit=yes")
+    go(editor.page, "/templates/confirmed?edit=yes")
     owner.send("PUT", "/v1/workflows/confirmed-flow/draft", {"values": {"steps": [WAIT]}, "base": 1})
     editor.page.get_by_role("button", name="Review and publish").click()
     expect(dialog).to_contain_text("The workflow confirmed-flow still has a draft that is not published.")
@@ -459,7 +459,7 @@ def test_run_is_shown_on_its_own_version(
     assert violations(page) == []
     owner.send("DELETE", f"/v1/runs/{run}")
     expect(tree.locator("[data-step=wait]")).to_have_attribute("data-state", "skipped")  # without a reload
-    page.goto("/console/workflows/run-flow?edit=yes&version=1")
+    go(page, "/workflows/run-flow?edit=yes&version=1")
     expect(tree.locator("[data-step=way]")).to_be_visible()
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
@@ -542,7 +542,7 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
         "href", re.compile("edit=yes&workflow=unpublished&step=mail")
     )
     # The Overview does not count what the console asks for in vain.
-    page.goto("/console/")
+    go(page, "/")
     expect(page.get_by_role("region", name="Needs attention")).to_contain_text("Server ready")
     expect(page.get_by_role("region", name="Needs attention")).not_to_contain_text("/v1/workflows")
 
