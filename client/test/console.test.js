@@ -47,6 +47,25 @@ test('YAML has tones for values, variables and comments, and none for keys', asy
   assert.deepEqual(tonesOf('text: |\n  steps: 1\n\n  two\nnote: true').map((parts) => parts.at(-1)), [['', '|'], ['string', '  steps: 1'], ['string', ''], ['string', '  two'], ['literal', 'true']]);
 });
 
+test('a step with another key is renamed, not removed and added', async () => {
+  const { differencesOf } = await import(new URL('workflow-model.js', FOLDER));
+  const wait = { key: 'wait', type: 'delay', for: '1h' }, bell = { key: 'bell', type: 'inbox', title: 'Hi' };
+  const kinds = (before, after) => differencesOf({ steps: before }, { steps: after }).map(([kind, key, detail]) => `${key} ${kind} ${detail}`);
+  assert.deepEqual(kinds([bell, wait], [bell, { ...wait, key: '2' }]), ['wait renamed to 2']);
+  assert.deepEqual(kinds([bell, wait], [{ ...wait, key: '2' }, bell]).filter((one) => /added|removed/.test(one)), []);
+  assert.deepEqual(kinds([wait], [{ ...wait, key: '2', for: '2h' }]), ['wait renamed to 2', '2 changed for']);
+  assert.deepEqual(kinds([bell], [{ ...wait, key: '2' }]).map((one) => one.split(' ')[1]), ['added', 'removed']);
+  const gate = { key: 'gate', type: 'branch', branches: [{ if: { var: 'data.a' }, steps: [bell] }] };
+  assert.deepEqual(kinds([gate], [{ ...gate, key: 'fork' }]), ['gate renamed to fork']);
+});
+
+test('a request is the subject of a sentence', async () => {
+  const { actOf, sentenceOf } = await import(new URL('audit-sentences.js', FOLDER));
+  const said = { 'POST /v1/keys': 'Creating an API key', 'DELETE /v1/operators/7/mfa': 'Resetting the second factor of operator 7', 'PUT /v1/settings?dry_run=true': 'This change', 'POST /v1/webhooks/7/rotate?tenant=a': 'Replacing the secret of webhook 7' };
+  for (const [request, text] of Object.entries(said)) assert.equal(actOf(...request.split(' ')), text);
+  assert.equal(sentenceOf({ action: 'DELETE /v1/suppressions/{channel}/{address}', target: '/v1/suppressions/email/a%40b.example', outcome: 'ok' }), 'allowed a@b.example again for email');
+});
+
 test('data of a preview has invented values of the kind that a name says, also for what the server masks', async () => {
   const { sampleOf, unmasked, variablesOf } = await import(new URL('sample-data.js', FOLDER));
   const template = { email: { subject: '{{ data.client }} in {{ data.place }}', text: "{{ data.total | money('EUR') }} at {{ data.time }}, {{ data.bookingKind }}, {{ data.when.to }}" } };

@@ -106,6 +106,20 @@ def test_message_that_was_refused_permanently_asks_for_another_address(
     assert frame.evaluate("(frame) => frame.offsetHeight") > short + 100
 
 
+def test_page_of_a_provider_has_its_last_failure_and_messages(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    notification = send_mail(owner, "dave", "failed")
+    provider = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["provider"]
+    page = open_console(f"/providers/{provider}")
+    day = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last 24 hours"))
+    expect(day.get_by_role("link", name="5.7.1 Message refused by policy")).to_have_attribute(
+        "href", re.compile(f"/failures.*provider={provider}")
+    )
+    expect(day.locator(".rows-of li").first).to_contain_text("failedYour booking is confirmed")
+    assert violations(page) == []
+
+
 def test_channel_that_rules_did_not_send_is_no_failure(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/nora", {"name": "Nora"})
     body = {"to": "nora", "title": "Hello", "channels": ["inbox", "push"]}
@@ -127,6 +141,12 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     expect(outcome.get_by_role("button", name="Free this address")).to_be_visible()
     assert [one["address"] for one in owner.send("GET", "/v1/suppressions")["suppressions"]] == ["gone@example.com"]
     message = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["id"]
+    go(page, "/suppressions/email/gone@example.com")
+    expect(page.get_by_role("link", name="gone", exact=True)).to_be_visible()  # the recipient of the address
+    expect(page.locator(".pane .rows-of li")).to_contain_text("5.1.1 No such mailbox here")
+    assert violations(page) == []
+    page.get_by_role("link", name="Your booking is confirmed").click()
+    expect(page).to_have_url(re.compile(f"/messages/{message}"))
     go(page, f"/messages/{message}")
     page.get_by_role("region", name="Outcome").get_by_role("link", name="Correct the address").click()
     email = page.locator(".panel").filter(has_text="Addresses").get_by_label("E-mail")

@@ -17,6 +17,7 @@ import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
+import { amountOf } from './traffic.js';
 
 await loadStyle('account.css');
 
@@ -61,8 +62,16 @@ export function ApiKey({ page }) {
     const state = stateOfKey(one);
     return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}<${More} of=${one.name}>${!one.revoked_at && html`<${Revoke} of=${one} />`}<//><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', one.revoked_at && html`<${Moment} at=${one.revoked_at} />`]]} />
-      <${Card} title="Scopes"><${Facts} of=${one.scopes.map((scope) => [scope, SCOPES[scope]])} /><//>`;
+      <${Card} title="Scopes"><${Facts} of=${one.scopes.map((scope) => [scope, SCOPES[scope]])} /><//>
+      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} of=${{ key: one.name, tenant: '*' }} />`}`;
   }}<//>`;
+}
+
+/** The last requests with a key that this node has in memory. They come last, so that nothing moves when they arrive. */
+function LatestRequests({ page, of }) {
+  const found = useLoad((signal) => get(withQuery('/v1/requests', { ...of, limit: FEW }), signal), [of.key]);
+  return html`<${Card} title="Latest requests"><${Loaded} of=${found}>${({ requests, total }) => (requests.length === 0 ? html`<p class="muted">None among the last requests of this node.</p>` : html`<ul class="rows-of">${requests.map((one) => html`<li key=${one.id}><${State} of=${String(one.status)} kind=${one.code ? 'bad' : 'ok'} /><a class="plain grow" href=${page.url(path`/requests/${one.id}`)}>${one.method} ${one.path}</a><${Time} at=${one.at} /></li>`)}</ul>
+    <a href=${withQuery(page.url('/requests'), of)}>All ${amountOf(total)} requests</a>`)}<//><//>`;
 }
 
 function NewKey({ page }) {
@@ -123,7 +132,7 @@ function NewOperator({ page }) {
 const MEANINGS = { viewer: 'sees numbers and lists', support: 'sees content too, and retries', developer: 'changes everything except operators', owner: 'also adds operators and erases data; sees all tenants' };
 const RoleField = ({ role }) => html`<div class="field"><${Field} label="Role" name="role" options=${ALL} defaultValue=${role} /><dl class="meanings">${ALL.toReversed().map((one) => html`<dt key=${one}>${one}</dt><dd>${MEANINGS[one]}</dd>`)}</dl></div>`;
 
-/** Entries of the audit log that are searched for those of an operator, and how many are shown. */
+/** Entries of the audit log that are searched for those of an operator, and how many of them and of requests are shown. */
 const SEARCHED = 200;
 const FEW = 8;
 
@@ -145,7 +154,7 @@ export function Operator({ page }) {
       refresh();
       page.go(page.url('/operators'));
     })} /><//>`}<//>
-    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', secondFactorOf(one).replace('no second factor', 'none')], ['Sessions', one.sessions]]} />
+    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', html`<${State} of=${secondFactorOf(one)} kind=${one.is_external || one.has_mfa ? 'ok' : 'warn'} />`], ['Sessions', one.sessions]]} />
     ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
@@ -196,9 +205,19 @@ async function entryOf(id, tenant, signal) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} kind="bad" />`}<span class="muted">Entry ${number(one.number)}</span>`} />
-    <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
-    ${one.changes.length === 0 ? html`<p class="muted">${one.outcome === 'ok' ? 'No fields were changed.' : 'It was refused, and changed nothing.'}</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} kind="bad" />`}`}>${objectOf(one) && html`<a class="button" href=${withQuery(page.url(objectOf(one)), { tenant: one.tenant })}>Open what was changed</a>`}<//>
+    <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', html`<code>${requestOf(one)}</code>`], ['Entry', number(one.number)], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
+    ${one.changes.length === 0 ? one.outcome !== 'ok' && html`<p class="muted">It was refused, and changed nothing.</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
+}
+
+/** Kinds of objects whose pages have the path of the API, with the number of names in it. */
+const OBJECTS = { connections: 1, keys: 1, messages: 1, notifications: 1, operators: 1, providers: 1, recipients: 1, runs: 1, schedules: 1, sources: 1, suppressions: 2, templates: 1, tenants: 1, topics: 1, types: 1, webhooks: 1, workflows: 1, 'pusher-apps': 1 };
+
+/** The page of the object that an entry is about; null without one, or after it was deleted. */
+function objectOf({ action, target, outcome }) {
+  const [, kind, ...rest] = new URL(target, location.origin).pathname.split('/').slice(1), names = rest.slice(0, OBJECTS[kind]);
+  const isWhole = rest.length === OBJECTS[kind], isDeleted = action.startsWith('DELETE ') && isWhole && outcome === 'ok';
+  return !action.includes('{') || names.length < (OBJECTS[kind] ?? Infinity) || isDeleted ? null : `/${[kind, ...names].join('/')}`;
 }
 
 const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));

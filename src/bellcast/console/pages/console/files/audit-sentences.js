@@ -61,9 +61,18 @@ const PHRASES = {
 const PAST = { begin: 'began', cancel: 'cancelled', read: 'read', reset: 'reset', retry: 'retried', run: 'ran', send: 'sent', set: 'set', verify: 'verified', write: 'wrote' };
 const pastOf = (verb) => PAST[verb] ?? `${verb.replace(/e$/, '')}ed`;
 
+/** A part of a path as it was entered. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** A phrase with the names of a path. A server below a path has more parts before those of the route. */
 function named(phrase, route, path) {
-  const parts = route.split('/'), values = path.split('/').slice(-parts.length);
+  const parts = route.split('/'), values = path.split('/').slice(-parts.length).map(decoded);
   return phrase.replace(/\{\w+\}/g, (part) => values[parts.indexOf(part)]);
 }
 

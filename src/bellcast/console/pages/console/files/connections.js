@@ -7,16 +7,20 @@ import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
 import { More } from './object-parts.js';
-import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, State } from './parts.js';
+import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, State, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
+import { useRecent } from './traffic.js';
 
 await loadStyle('connections.css');
 
 /** What follows when a connection is closed. */
 const CLOSING = 'Its page or app connects again by itself, and gets what it missed.';
+
+/** Events of a connection that are shown. */
+const MAX_EVENTS = 12;
 
 /** Why a connection was closed. */
 const closingOf = ({ reason, code }) => (reason ? `${reason} (${code})` : `code ${code}`);
@@ -61,8 +65,15 @@ export function Connection({ page }) {
         ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
         ['Tenant', own], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
-      ${one.topics.length > 0 && html`<${Card} title=${`Follows ${count(one.topics.length, 'topic')}`}><ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul><//>`}`;
+      ${one.topics.length > 0 && html`<${Card} title=${`Follows ${count(one.topics.length, 'topic')}`}><ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul><//>`}
+      <${Events} key=${one.id} page=${page} one=${one} />`;
   }}<//>`;
+}
+
+/** The last events of a connection, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
+function Events({ page, one }) {
+  const events = useRecent({ connection: one.id, tenant: one.tenant ?? '*' }, (_, { connection }) => connection === one.id, page.may(CONTENT), MAX_EVENTS);
+  return events.length > 0 && html`<${Card} title="Last events"><ul class="rows-of">${events.map((event, index) => html`<li key=${index}><span class="grow">${event.text}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
 }
 
 /** How the open connections are shared between protocols, as a bar with its legend. It counts all, so a filtered list has none. */

@@ -70,7 +70,7 @@ function RelatedDrafts({ draft, of }) {
 /** What a publication should not surprise with: variables of a workflow's own texts, by step and field, and findings of templates, with links to those of a workflow. */
 const Findings = ({ draft, own = [], of }) => Object.entries(REPEATED).map(([title, codes]) => {
   const texts = own.filter(({ code }) => codes.includes(code)), templates = of.filter(({ code }) => codes.includes(code));
-  return texts.length + templates.length > 0 && html`<div key=${title} class="effects"><h3>${title}</h3><ul>${texts.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${templates.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`Template <a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
+  return texts.length + templates.length > 0 && html`<div key=${title} class="effects refusals"><h3><${Icon} name="warn" /> ${title}</h3><ul>${texts.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${templates.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`Template <a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
 });
 
 /** What was published, and the way back. It stays until it is closed, or the draft changes. */
@@ -134,7 +134,7 @@ export function Dialog({ label, close, isWide, children }) {
     onClick=${(event) => { if (event.target === dialog.current) close(); }}><div class="dialog-body"><h2>${label}</h2>${children}</div></dialog>`;
 }
 
-const SIGNS = { added: ['+', 'ok'], removed: ['−', 'bad'], moved: ['↕', 'info'], changed: ['~', 'warn'] };
+const SIGNS = { added: ['+', 'ok'], removed: ['−', 'bad'], moved: ['↕', 'info'], changed: ['~', 'warn'], renamed: ['~', 'info'] };
 /** Characters of a changed text before its first difference, and in all. */
 const LEAD = 40, EXCERPT = 240;
 /** Two texts from shortly before their first difference. */
@@ -156,6 +156,8 @@ const Changes = ({ changes }) => html`<ul class="change-list">${changes.map(([ki
 
 /** Effects of a publication after which sends, triggers or uses are refused. */
 const REFUSALS = ['data_refused', 'triggers_refused', 'breaks_use', 'required_changed'];
+/** The effect of a channel without a provider. */
+const LACKING = 'credentials_missing';
 const effectList = (effects) => html`<ul>${effects.map((one) => html`<li key=${one.code + one.text} data-effect=${one.code}>${one.text}</li>`)}</ul>`;
 
 /** Review the draft, and publish it. */
@@ -189,17 +191,19 @@ export function Review({ draft, close, done }) {
     setBusy(false);
   };
   const isStale = problem?.status === 409;
-  const [refusals, facts] = [true, false].map((isRefusal) => plan?.effects.filter(({ code }) => REFUSALS.includes(code) === isRefusal) ?? []);
+  // Without a provider, messages were not delivered before either.
+  const [refusals, facts, lacking] = [(code) => REFUSALS.includes(code), (code) => !REFUSALS.includes(code) && code !== LACKING, (code) => code === LACKING].map((isKind) => plan?.effects.filter(({ code }) => isKind(code)) ?? []);
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
     ${refusals.length > 0 && html`<div class="effects refusals"><h3><${Icon} name="warn" /> What is refused from then on</h3>${effectList(refusals)}</div>`}
     ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
     <${Findings} draft=${draft} own=${plan?.findings} of=${findings} />
     ${drafts.length > 0 && html`<div class="effects"><h3>Not published with it</h3><${RelatedDrafts} draft=${draft} of=${drafts} /></div>`}
     <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
-    ${facts.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3>${effectList(facts)}${facts.some(({ code }) => code === 'credentials_missing') && html`<p>Messages without a provider are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`}</div>`}
+    ${facts.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3>${effectList(facts)}</div>`}
+    ${lacking.map(({ code, text }) => html`<p key=${text} class="muted" data-effect=${code}>${text} Its messages are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`)}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
     ${isStale && html`<p><button type="button" onClick=${() => draft.rebase().then(load, setProblem)}>Compare with the current version</button></p>`}
-    <div class="form-field"><div class="form-label"><label for="publish-note">Note</label></div><textarea id="publish-note" ref=${note} rows="2" maxLength="500" placeholder="Why? Shown in the list of versions."></textarea></div>
+    <div class="form-field"><div class="form-label"><label for="publish-note">Note</label></div><input id="publish-note" ref=${note} maxLength="500" autoComplete="off" placeholder="Why? Shown in the list of versions." /></div>
     <div class="dialog-tools"><button type="button" onClick=${close}>Cancel</button><button type="button" class="primary" disabled=${isBusy || plan === null || isStale} onClick=${publish}>Publish</button></div><//>`;
 }
 

@@ -7,12 +7,13 @@ import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { Channel, ChannelSign, More, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, matching, withSettings } from './parts.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Time, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
-import { BUILDERS } from './roles.js';
+import { BUILDERS, CONTENT } from './roles.js';
 import { go, setQuery, shownTenant, tenantOf } from './router.js';
-import { Problem, exchange, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
-import { Pause, Resume } from './toast.js';
+import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
+import { Pause, Resume, activation } from './toast.js';
+import { FEW, Figures, MessageRows, amountOf } from './traffic.js';
 
 await loadStyle('providers.css');
 
@@ -96,12 +97,7 @@ export function Provider({ page }) {
   const found = useLoad((signal) => getTagged(url, signal), [url]);
   return html`<${Loaded} of=${found}>${({ value: one, tag }) => {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
-    let last = tag;
-    const set = async (active) => {
-      const { response } = await exchange('PUT', url, { type: 'application/json', body: JSON.stringify({ ...deliveryOf(one), channel: one.channel, url: one.url, active }), headers: { 'if-match': last } });
-      last = response.headers.get('etag');
-      refresh();
-    };
+    const set = activation(url, { value: one, tag }, ({ channel, url: masked, ...more }) => ({ ...deliveryOf(more), channel, url: masked }));
     const isEdited = mayChange && page.query.has('focus'), edit = (focus) => setQuery({ focus }, { isQuiet: true });
     return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}<${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${async () => {
       await request('DELETE', url);
@@ -109,8 +105,23 @@ export function Provider({ page }) {
     }} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} close=${() => edit(null)} /><//>` : html`<${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
-      ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}`}`;
+      <${Together}>${page.may(CONTENT) && html`<${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'} />`}
+      ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}<//>`}`;
   }}<//>`;
+}
+
+const DAY_MS = 86_400_000;
+
+/** What a provider delivered in a day: numbers, the last failure, and the last messages. */
+function Traffic({ page, one, tenant }) {
+  const of = { provider: one.key, tenant };
+  const found = useLoad((signal) => {
+    const from = new Date(Date.now() - DAY_MS).toISOString();
+    return Promise.all([get(withQuery('/v1/messages', { ...of, from, limit: FEW }), signal), get(withQuery('/v1/failures', { ...of, from, limit: 1 }), signal)]);
+  }, [one.key, tenant]);
+  return html`<${Card} title="Last 24 hours"><${Loaded} of=${found}>${([{ messages, total }, { failures: [last], total: failed }]) => (messages.length === 0 ? html`<p class="muted">No message was sent through it.</p>` : html`<${Figures} of=${[['messages', amountOf(total)], ['failed or bounced', amountOf(failed), last && 'bad']]} />
+    ${last && html`<p><span class="bad">Last failure</span> <${Time} at=${last.created_at} />: <a href=${withQuery(page.url('/failures'), of)} dir="auto">${last.reason}</a></p>`}
+    <${MessageRows} page=${page} of=${messages} /><a href=${withQuery(page.url('/messages'), of)}>All messages</a>`)}<//><//>`;
 }
 
 const deliveryOf = ({ priority, rate, concurrency, timeout, active }) => ({ priority, rate, concurrency, timeout, active });

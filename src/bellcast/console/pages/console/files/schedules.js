@@ -9,8 +9,8 @@ import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
 import { Card, Confirm, Moment, Type } from './parts.js';
-import { exchange, get, path, request, withQuery } from './server.js';
-import { Pause, Resume } from './toast.js';
+import { get, path, request, withQuery } from './server.js';
+import { Pause, Resume, activation } from './toast.js';
 
 const KIND = {
   name: 'schedule', path: '/schedules',
@@ -59,15 +59,7 @@ export const EditSchedule = ({ page }) => html`<${Edit} page=${page} kind=${KIND
 
 export function Schedule({ page }) {
   const next = useLoad((signal) => get(withQuery(path`/v1/schedules/${page.key}/next`, { tenant: page.query.get('tenant'), count: SHOWN }), signal), [page.path]);
-  /** Sets whether a schedule is active, and back, unless another operator has changed it since. */
-  const activate = (one, tag) => {
-    let last = tag;
-    return async (active) => {
-      const { response } = await exchange('PUT', apiPath(page, KIND), { type: 'application/json', body: JSON.stringify({ ...one, active }), headers: { 'if-match': last } });
-      last = response.headers.get('etag');
-      refresh();
-    };
-  };
+  const activate = (value, tag) => activation(apiPath(page, KIND), { value, tag });
   const run = async () => {
     await request('POST', apiPath(page, KIND, '/run'));
     refresh();

@@ -53,8 +53,8 @@ export function chapters(entries, start, messages) {
 /** What happened, with the time since the start, silences, and the words of providers. */
 export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="story-text" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
 
-/** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string}} of `entries` is the timeline, with texts if there is an explanation */
-export function Story({ one, entries, channels, messages, messageUrl }) {
+/** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string, note?: any}} of `entries` is the timeline, with texts if there is an explanation */
+export function Story({ one, entries, channels, messages, messageUrl, note }) {
   const start = Date.parse(one.created_at);
   const names = Object.keys(CHANNEL_NAMES).filter((name) => entries.some(({ channel }) => channel === name));
   const lanes = [null, ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(entries.filter(({ channel }) => (channel ?? null) === name), start, messages), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
@@ -64,7 +64,7 @@ export function Story({ one, entries, channels, messages, messageUrl }) {
       ${name && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
       <${Steps} of=${steps} />
       ${sent.map((message) => html`<p key=${message.id} class="to"><a href=${messageUrl(message.id)} dir="auto">${message.to}</a></p>`)}
-    </section>`)}</div></section>`;
+    </section>`)}</div>${note && html`<p class="muted">${note}</p>`}</section>`;
 }
 
 /** The notification as its recipient saw it, in each channel. */

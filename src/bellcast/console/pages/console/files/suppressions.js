@@ -3,15 +3,17 @@
  */
 import { html } from './html.js';
 import { cancel } from './new-object.js';
-import { ChannelSign } from './object-parts.js';
+import { Channel, ChannelSign, Headline } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { go, shownTenant } from './router.js';
-import { refresh, useLoad } from './load.js';
-import { Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
-import { BUILDERS } from './roles.js';
+import { go, inTenant, shownTenant } from './router.js';
+import { Loaded, refresh, useLoad } from './load.js';
+import { Card, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
+import { Named } from './recipient-names.js';
+import { BUILDERS, CONTENT } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { AtOnce } from './toast.js';
+import { FEW, MessageRows } from './traffic.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 /** What the reports of providers mean, and what to do; other reasons were entered. */
@@ -45,9 +47,27 @@ export function Suppression({ page }) {
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
     const { word = 'suppressed by an operator', kind = 'tone-grey', advice } = REASONS[one.reason] ?? {};
     return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Free} of=${one} isPrimary />`}<//>
-      <p>Nothing is sent to it: its messages are skipped.${advice && ` To send again, ${advice}.`}</p>
-      <${Facts} of=${[['Channel', CHANNEL_NAMES[one.channel]], ['Reason', REASONS[one.reason] ? word : one.reason], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />`;
+      <${Headline} kind=${kind === 'bad' ? 'bad' : 'info'} note=${advice && `To send again, ${advice}.`}>Nothing is sent to this address<//>
+      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Reason', !REASONS[one.reason] && one.reason], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
+      ${page.may(CONTENT) && ADDRESSES[one.channel] && html`<${Past} page=${page} one=${one} />`}`;
   }}<//>`;
+}
+
+/** The fields of recipients that have the addresses of channels. */
+const ADDRESSES = { email: 'email', sms: 'phone' };
+/** Recipients that contain an address, and messages of one, among which those to the address are. */
+const MAX_PEOPLE = 20, MAX_MESSAGES = 50;
+
+/** The recipient who has a suppressed address, and the last messages to it: the one that bounced, and those that were skipped. They come last, so that nothing moves when they arrive. */
+function Past({ page, one }) {
+  const { tenant, channel, address } = one, isIts = (text) => text?.toLowerCase() === address;
+  const found = useLoad(async (signal) => {
+    const person = (await get(withQuery('/v1/recipients', { text: address, tenant, limit: MAX_PEOPLE }), signal)).recipients.find((each) => isIts(each[ADDRESSES[channel]]));
+    const { messages } = person ? await get(withQuery('/v1/messages', { recipient: person.key, channel, tenant, limit: MAX_MESSAGES }), signal) : { messages: [] };
+    return { person, messages: messages.filter(({ to }) => isIts(to)) };
+  }, [tenant, channel, address]);
+  return html`<${Card} title="Messages to it"><${Loaded} of=${found}>${({ person, messages }) => (person === undefined ? html`<p class="muted">No recipient has this address now.</p>` : html`<p>It is the address of <${Named} of=${{ tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />.</p>
+    ${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}`)}<//><//>`;
 }
 
 function NewSuppression({ page }) {

@@ -2,8 +2,9 @@
  * What is done at once: a line at the lower edge says so, with a way back for some seconds.
  */
 import { html, render, useEffect, useState } from './html.js';
-import { loadStyle } from './load.js';
+import { loadStyle, refresh } from './load.js';
 import { Icon } from './parts.js';
+import { getTagged, sendIf } from './server.js';
 
 await loadStyle('toast.css');
 
@@ -45,6 +46,17 @@ export async function perform(act, done, undo) {
 
 /** A button that acts at once. */
 export const AtOnce = ({ word, act, done, undo, isPrimary = false }) => html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => perform(act, done, undo)}>${word}</button>`;
+
+/** Sets whether an object is active, unless another operator has changed it since it was read, and then back. `valuesOf` are its values as they are written. */
+export function activation(url, read, valuesOf = (one) => one) {
+  let known = read;
+  return async (active) => {
+    const { value, tag } = known ?? await getTagged(url);
+    await sendIf('PUT', url, { ...valuesOf(value), active }, { 'if-match': tag });
+    known = null;
+    refresh();
+  };
+}
 
 /** Buttons that pause an object, and resume it. `set` sets whether it is active. */
 export const Pause = ({ name, set }) => html`<${AtOnce} word="Pause" act=${() => set(false)} done=${`${name} is paused.`} undo=${() => set(true)} />`;

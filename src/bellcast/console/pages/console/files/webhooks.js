@@ -1,18 +1,20 @@
 /**
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
-import { html, useEffect, useState } from './html.js';
+import { html, useState } from './html.js';
 import { count, relativeTime } from './format.js';
 import { go, setQuery, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
-import { Loaded, Together, loadStyle, refresh, refreshes, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { Headline, More, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { follow, get, path, request, withQuery } from './server.js';
+import { ask } from './question.js';
+import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { Pause, Resume } from './toast.js';
+import { useRecent } from './traffic.js';
 
 await loadStyle('webhooks.css');
 
@@ -116,51 +118,33 @@ const HEADLINES = {
   active: () => html`<${Headline} kind="ok">It accepts its events<//>`,
 };
 
-/** Attempts that are shown as squares, and as rows. */
-const MAX_ATTEMPTS = 60, FEW = 20;
+/** Attempts that are shown as squares, and events as rows. */
+const MAX_ATTEMPTS = 60, MAX_ROWS = 20;
 
-/** The feed begins with at most this number of attempts that the server has in memory, of all webhooks. It is closed after them, or once it is silent. */
-const MAX_RECENT = 200, SILENT_MS = 5000;
-
-/** The attempts of a webhook, the last first, as they arrive. Without the feed, there are none. */
-function useAttempts(one, isAllowed) {
-  const [attempts, setAttempts] = useState([]);
-  useEffect(() => {
-    if (!isAllowed) return undefined;
-    const abort = new AbortController(), found = [];
-    let left = MAX_RECENT, timer = null;
-    const wait = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => abort.abort(), SILENT_MS);
-    };
-    const add = (name, event) => {
-      if (name === 'webhook' && event.detail.webhook === one.id) found.unshift(event);
-      setAttempts(found.slice(0, MAX_ATTEMPTS));
-      left -= 1;
-      if (left === 0) abort.abort();
-      else wait();
-    };
-    follow(withQuery('/v1/feed', { kind: 'webhook', last: MAX_RECENT, tenant: one.tenant ?? '*' }), abort.signal, wait, add).catch(() => {});
-    return () => abort.abort();
-  }, [one.id, refreshes.value]);
-  return attempts;
-}
-
-/** The last attempts as squares, and the last of them as rows. They come last on the page, so that nothing moves when they arrive. */
+/** The last attempts as squares, and below them the events, each with its last attempt. They come last on the page, so that nothing moves when they arrive. */
 function Attempts({ page, one }) {
-  const attempts = useAttempts(one, page.may(CONTENT));
+  const attempts = useRecent({ kind: 'webhook', tenant: one.tenant ?? '*' }, (name, { detail }) => name === 'webhook' && detail.webhook === one.id, page.may(CONTENT), MAX_ATTEMPTS);
   const typeOf = ({ text }) => text.split(' to ')[0], wordsOf = (event) => `${typeOf(event)}: ${event.detail.error ?? 'accepted'}`;
+  const events = [...new Map(attempts.toReversed().map((event) => [event.detail.event, event])).values()].reverse();
   return attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
-    <ul class="rows-of">${attempts.slice(0, FEW).map((event) => html`<li key=${event.detail.event + event.detail.attempt}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && `attempt ${event.detail.attempt}`}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
+    <ul class="rows-of">${events.slice(0, MAX_ROWS).map((event) => html`<li key=${event.detail.event}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && count(event.detail.attempt, 'attempt')}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
 }
+
+/** How far back events are sent again, in hours. */
+const SPANS = { 1: 'the last hour', 24: 'the last 24 hours', 168: 'the last 7 days', 720: 'the last 30 days' };
 
 /** Deliveries that are not tried again, and a way to send the events of some hours again. */
 function Deliveries({ page, one }) {
   const [result, setResult] = useState('');
   const failed = useLoad((signal) => get(withQuery('/v1/failures', { webhook: page.key, tenant: page.query.get('tenant'), limit: 5 }), signal), [page.path]);
   return html`<${Card} title="Deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">${one.failing_since ? 'The server tries the failing events again. It has given up none.' : 'The server has given up no event.'}</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
-    ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Send these events again" send=${async ({ hours }) => {
-    const { replayed } = await request('POST', apiPath(page, KIND, '/replay'), { since: new Date(Date.now() - hours * HOUR_MS).toISOString() });
-    setResult(`${count(replayed, 'event is', 'events are')} sent again.`);
-  }}><${Field} label="Events of the last hours" name="hours" type="number" min="1" max="720" defaultValue="24" /><//><p role="status">${result}</p>`}<//>`;
+    ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Replay…" send=${async ({ hours }) => {
+    const since = new Date(Date.now() - hours * HOUR_MS).toISOString(), replay = (query) => request('POST', withQuery(path`/v1/webhooks/${page.key}/replay`, { tenant: page.query.get('tenant'), ...query }), { since });
+    const { replayed: found } = await replay({ dry_run: true });
+    setResult(found === 0 ? `There is no event of ${SPANS[hours]}.` : '');
+    if (found > 0) ask({ label: `Replay ${count(found, 'event')}`, word: 'Replay', about: 'They keep their ids, so that a receiver can ignore those that it has.', act: async () => {
+      const { replayed } = await replay({});
+      setResult(`${count(replayed, 'event is', 'events are')} sent again.`);
+    } });
+  }}><${Field} label="Events of" name="hours" options=${Object.keys(SPANS)} words=${SPANS} defaultValue="24" /><//><p role="status">${result}</p>`}<//>`;
 }

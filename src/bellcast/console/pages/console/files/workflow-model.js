@@ -326,10 +326,28 @@ export function summaryOf(step) {
 /** The texts among fields that differ, as [field, before, after]. */
 export const textsOf = (old, now, fields) => fields.filter((name) => [old[name], now[name]].every((one) => ['string', 'undefined'].includes(typeof one))).map((name) => [name, old[name] ?? '', now[name] ?? '']);
 
+/** Steps with another key: the only ones of their type that were removed and added, at the same place or with the same fields. */
+function renamesOf(old, now) {
+  const removed = [...old].filter(([key]) => !now.has(key)), added = [...now].filter(([key]) => !old.has(key));
+  const placeOf = ({ list, index }) => `${list} ${index}`;
+  const taken = new Set();
+  return removed.flatMap(([last, one]) => {
+    const found = added.filter(([key, other]) => !taken.has(key) && other.step?.type === one.step?.type && (placeOf(other) === placeOf(one) || fieldsOf(one.step, other.step).length === 0));
+    if (found.length !== 1) return [];
+    taken.add(found[0][0]);
+    return [[last, found[0][0]]];
+  });
+}
+
 /** Steps that differ between two definitions: [kind, key, detail, texts]. */
 export function differencesOf(before, after) {
-  const [old, now] = [before, after].map((values) => new Map(stepsOf(values ?? {}).map((one) => [one.step?.key, one])));
+  let [old, now] = [before, after].map((values) => new Map(stepsOf(values ?? {}).map((one) => [one.step?.key, one])));
   const found = [];
+  const renames = new Map(renamesOf(old, now));
+  for (const [last, key] of renames) {
+    found.push(['renamed', last, `to ${key}`]);
+    old = new Map([...old].map(([name, one]) => [name === last ? key : name, one]));
+  }
   for (const name of ['type', 'data', 'note']) if (JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name])) found.push(['changed', 'workflow', name]);
   for (const [key, { step }] of now) if (!old.has(key)) found.push(['added', key, summaryOf(step) || step?.type]);
   for (const [key, { step }] of old) if (!now.has(key)) found.push(['removed', key, summaryOf(step) || step?.type]);
@@ -338,24 +356,25 @@ export function differencesOf(before, after) {
   const stays = longestCommon(order, kept);
   for (const key of kept) {
     const [one, other] = [old.get(key), now.get(key)];
-    if (!stays.has(key) || laneOf(before, one) !== laneOf(after, other)) found.push(['moved', key, `to ${other.index + 1} of ${other.count}${laneOf(after, other) ? ` in ${laneOf(after, other)}` : ''}`]);
+    if (!stays.has(key) || laneOf(before, one, renames) !== laneOf(after, other)) found.push(['moved', key, `to ${other.index + 1} of ${other.count}${laneOf(after, other) ? ` in ${laneOf(after, other)}` : ''}`]);
     const fields = fieldsOf(one.step, other.step);
     if (fields.length > 0) found.push(['changed', key, fields.join(', '), textsOf(one.step, other.step, fields)]);
   }
   return found;
 }
 
-/** The lane of a step by names that stay when steps before it are added. */
-export function laneOf(values, { list }) {
+/** The lane of a step by names that stay when steps before it are added, and when `renames` are known. */
+export function laneOf(values, { list }, renames = new Map()) {
   const match = /^(.*)\.(?:branches\.(\d+)\.steps|else)$/.exec(list);
   if (!match) return '';
-  return `${match[2] === undefined ? 'else' : `branch ${Number(match[2]) + 1}`} of ${valueAt(values, match[1])?.key}`;
+  const { key } = valueAt(values, match[1]) ?? {};
+  return `${match[2] === undefined ? 'else' : `branch ${Number(match[2]) + 1}`} of ${renames.get(key) ?? key}`;
 }
 
 function fieldsOf(before, after) {
   const own = (step) => ({ ...step, branches: conditionsOf(step), else: step?.else !== undefined });
   const [one, other] = [own(before), own(after)];
-  return [...new Set([...Object.keys(one), ...Object.keys(other)])].filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
+  return [...new Set([...Object.keys(one), ...Object.keys(other)])].filter((name) => name !== 'key' && JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 }
 
 /** The keys of the longest common subsequence of two orders: the others have moved. */

@@ -1,0 +1,112 @@
+"""What the console shows and offers beside a list, from what the server has in memory or stored."""
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route, expect
+from tests.browser.console import DESKTOP, Console, confirm, open_more
+from tests.browser.test_accessibility import violations
+
+
+def test_title_of_an_object_stays_in_place_with_and_without_buttons(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/placed", {"name": "Placed"})
+    owner.send("POST", "/v1/keys", {"name": "placed", "scopes": ["send"]})
+    tops = []
+    for path, name in (("/types", "Placed"), ("/keys", "placed"), ("/audit", "project secret created an API key")):
+        page = open_console(path, viewport=DESKTOP)
+        page.get_by_role("link", name=name).first.click()
+        title, close = (page.locator(one) for one in (".pane h1", ".pane .close"))
+        expect(title).to_contain_text(name)
+        boxes = title.bounding_box(), close.bounding_box()
+        tops.append([round(one["y"], 1) for one in boxes if one])
+    assert tops[0] == tops[1] == tops[2]
+
+
+def test_button_of_the_whole_page_leads_back_beside_the_list(open_console: Callable[..., Page]) -> None:
+    page = open_console("/audit", viewport=DESKTOP)
+    page.locator(".row-link").first.click()
+    page.get_by_role("button", name="Use the whole page").click()
+    expect(page.locator(".row-link").first).to_be_hidden()
+    page.get_by_role("button", name="Back beside the list").click()
+    expect(page.locator(".row-link").first).to_be_visible()
+
+
+def test_provider_is_paused_and_active_again_by_undo(open_console: Callable[..., Page], owner: Console) -> None:
+    body = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
+    owner.send("PUT", "/v1/providers/undone", body)
+    page = open_console("/providers/undone")
+    expect(page.get_by_text("No message was sent through it.")).to_be_visible()
+    open_more(page)
+    page.get_by_role("button", name="Pause").click()
+    toast = page.get_by_role("status").filter(has_text="undone is paused.")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    assert violations(page) == []
+    assert owner.send("GET", "/v1/providers/undone")["active"] is False
+    toast.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+    assert owner.send("GET", "/v1/providers/undone")["active"] is True
+    owner.send("DELETE", "/v1/providers/undone")
+
+
+def test_page_of_a_key_has_its_last_requests(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/keys", {"name": "calling", "scopes": ["send"]})
+    page = open_console("/keys")
+    body = {
+        "requests": [
+            {
+                "id": "r1",
+                "at": "2026-06-01T10:00:00Z",
+                "method": "GET",
+                "path": "/v1/me",
+                "status": 403,
+                "code": "forbidden",
+            }
+        ],
+        "total": {"value": 4, "exact": True},
+        "next": None,
+    }
+    page.route("**/v1/requests?*", lambda route: route.fulfill(json=body))
+    page.get_by_role("link", name="calling").click()
+    expect(page.get_by_role("link", name="GET /v1/me")).to_have_attribute("href", "/console/requests/r1")
+    expect(page.get_by_role("link", name="All 4 requests")).to_have_attribute("href", re.compile("key=calling"))
+    assert violations(page) == []
+
+
+def test_events_of_a_webhook_are_counted_before_they_are_replayed(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/again", "events": ["run.failed"]})
+    page = open_console(f"/webhooks/{made['id']}")
+    sent: list[bool] = []
+
+    def replay(route: Route) -> None:
+        sent.append("dry_run=true" in route.request.url)
+        route.fulfill(json={"replayed": 12})
+
+    replays = page.get_by_role("button", name="Replay…")
+    page.get_by_label("Events of").select_option("the last 7 days")
+    replays.click()
+    expect(page.get_by_text("There is no event of the last 7 days.")).to_be_visible()
+    page.route("**/replay*", replay)
+    replays.click()
+    expect(page.get_by_role("dialog", name="Replay 12 events?")).to_contain_text("They keep their ids")
+    assert sent == [True]
+    page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("12 events are sent again.")).to_be_visible()
+    assert sent == [True, False]
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete this webhook"))
+
+
+def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/suppressions?new=yes")
+    page.get_by_label("Address", exact=True).fill("far@example.com")
+    page.get_by_role("button", name="Suppress", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Suppressions")
+    page.goto("/console/audit")
+    page.get_by_role("link", name="suppressed far@example.com").click()
+    page.get_by_role("link", name="Open what was changed").click()
+    expect(page.locator("h1")).to_have_text("far@example.com")
+    owner.send("DELETE", "/v1/suppressions/email/far@example.com")
