@@ -2,7 +2,7 @@
 `python -m bellcast`. The tests start about a thousand servers.
 
 Each pytest process has one such parent. It imports, serves one request after another, and has no threads. Commands
-with a prefix or another program, and the tests of the command line itself, start Python normally. Shell scripts
+with a prefix or another program, and those of `started()` in tests/journey/shell.py, start Python normally. Shell scripts
 have a `bellcast` of `write_command()`.
 """
 

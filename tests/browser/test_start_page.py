@@ -8,13 +8,13 @@ import pytest
 from playwright.sync_api import expect
 from tests.browser.looks import small_targets
 from tests.browser.shop import PHONE
-from tests.journey.shell import bellcast, end, lines, running
+from tests.journey.shell import bellcast, end, lines, started
 from tests.servers import free_port
 
 
 @pytest.mark.thorough  # test_pages_of_apps.py and the files of the apps prove outages, test_cli_demo.py the start
 def test_bells_of_the_five_apps_ring_and_survive_outages_without_the_web(chromium):
-    with running("demo", "--no-browser", "--port", free_port()) as process:
+    with started("demo", "--no-browser", "--port", free_port()) as process:
         start = next(found[1] for line in lines(process) if (found := re.search(r"Start page\s+(http://\S+)", line)))
         next(line for line in lines(process) if "bellcast notify" in line)
         page = chromium.new_page()
@@ -65,7 +65,7 @@ HIDDEN = "import sys\nsys.modules |= dict.fromkeys(['babel', 'django', 'fastapi'
 @pytest.mark.thorough
 def test_two_bells_ring_each_other_without_the_extra_of_the_demo(chromium, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HIDDEN)
-    with running("demo", "--no-browser", "--port", free_port(), PYTHONPATH=str(tmp_path)) as process:
+    with started("demo", "--no-browser", "--port", free_port(), PYTHONPATH=str(tmp_path)) as process:
         start = next(found[1] for line in lines(process) if (found := re.search(r"Two bells\s+(http://\S+)", line)))
         notify = next(line for line in lines(process) if "bellcast notify" in line).replace('"', "").split()[1:]
         page = chromium.new_page()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tests import forked_commands
 
@@ -60,9 +60,45 @@ def bellcast(*args: object, stdin: str = "", **variables: str) -> Finished:
         return Finished(status, out.read(), err.read())
 
 
+class Running(NamedTuple):
+    """A forked command that runs. It has the part of `subprocess.Popen` that the tests use."""
+
+    process: forked_commands.Forked
+    stdout: IO[str]
+    errors: IO[str]
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.poll()
+
+    def send_signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Return the remaining output, and all errors, at its end."""
+        output = self.stdout.read()
+        self.process.wait(timeout)
+        self.errors.seek(0)
+        return output, self.errors.read()
+
+
 @contextmanager
-def running(*args: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a command until the block ends, with its output in pipes."""
+def running(*args: object, **variables: str) -> Iterator[Running]:
+    """Run a command until the block ends."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as output, TemporaryFile("w+") as errors, TemporaryFile("w+") as empty:
+        with os.fdopen(writing, "w") as writer:
+            process = forked_commands.start(list(map(str, args)), environ(**variables), empty, writer, errors)
+        try:
+            yield Running(process, output, errors)
+        finally:
+            process.kill()
+            process.wait(TIMEOUT)
+
+
+@contextmanager
+def started(*args: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command until the block ends, started as a user does: half a second of CPU time for a server."""
     process = subprocess.Popen(
         command(*args), env=environ(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -73,13 +109,13 @@ def running(*args: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def lines(process: subprocess.Popen[str]) -> Iterator[str]:
+def lines(process: Running | subprocess.Popen[str]) -> Iterator[str]:
     """Yield the lines of a running command's output."""
     assert process.stdout is not None
     yield from (line.rstrip("\n") for line in process.stdout)
 
 
-def end(process: subprocess.Popen[str], how: signal.Signals) -> Finished:
+def end(process: Running | subprocess.Popen[str], how: signal.Signals) -> Finished:
     """Send a signal, wait for the exit, and return the remaining output."""
     process.send_signal(how)
     out, err = process.communicate(timeout=TIMEOUT)

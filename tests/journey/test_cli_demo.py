@@ -18,7 +18,7 @@ from bellcast.examples.demo.incidents import Incidents
 from bellcast.examples.demo.servers import DemoServers
 from bellcast.examples.demo.traffic import Traffic
 from tests.faults.raw_sockets import eventually
-from tests.journey.shell import bellcast, end, lines, running
+from tests.journey.shell import bellcast, end, lines, started
 from tests.servers import ServerProcess, free_port
 
 
@@ -43,7 +43,7 @@ def test_app_after_the_last_port_listens_on_a_free_one():
 
 def test_busy_data_needs_the_extra_of_the_demo(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['starlette'] = None\n")
-    with running("demo", "--busy", "--no-browser", "--port", free_port(), PYTHONPATH=str(tmp_path)) as process:
+    with started("demo", "--busy", "--no-browser", "--port", free_port(), PYTHONPATH=str(tmp_path)) as process:
         _, refusal = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "--busy needs starlette, which is not installed" in refusal
@@ -51,7 +51,7 @@ def test_busy_data_needs_the_extra_of_the_demo(tmp_path):
 
 
 def test_demo_works_without_settings_and_leaves_nothing():
-    with running("demo", "--no-browser", BELLCAST_PORT="not a port, and unused") as process:
+    with started("demo", "--no-browser", BELLCAST_PORT="not a port, and unused") as process:
         urls, notify = read_introduction(process)
         studio, server = urls["Photo studio"], urls["Server"]
         data = Path(notify[notify.index("--data") + 1])
@@ -76,7 +76,7 @@ def test_demo_works_without_settings_and_leaves_nothing():
 
 @pytest.mark.thorough
 def test_reset_restarts_the_demo_with_new_data():
-    with running("demo", "--no-browser", "--port", free_port()) as process:
+    with started("demo", "--no-browser", "--port", free_port()) as process:
         urls, notify = read_introduction(process)
         studio, start = urls["Photo studio"], urls["Start page"]
         data = notify[notify.index("--data") + 1]
@@ -99,7 +99,7 @@ def test_reset_keeps_the_address_of_an_app_whose_usual_port_is_in_use():
         with contextlib.suppress(OSError):  # it is in use already
             other.bind(("127.0.0.1", port + 1))  # the photo studio's
         other.listen()
-        with running("demo", "--no-browser", "--port", port) as process:
+        with started("demo", "--no-browser", "--port", port) as process:
             urls, _ = read_introduction(process)
             assert httpx.post(f"{urls['Start page']}/api/reset", headers={"origin": urls["Start page"]}).is_success
             assert read_introduction(process)[0] == urls

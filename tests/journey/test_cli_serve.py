@@ -9,7 +9,7 @@ import stat
 import httpx
 import pytest
 
-from tests.journey.shell import ESCAPE, bellcast, end, lines, running
+from tests.journey.shell import ESCAPE, bellcast, end, lines, running, started
 from tests.servers import free_port
 
 
@@ -23,7 +23,7 @@ def listening_url(process) -> str:
 
 def test_first_start_creates_credentials_and_shows_them_once(tmp_path):
     data = tmp_path / "new" / "data"
-    with running("serve", "--port", 0, "--data", data) as first:
+    with started("serve", "--port", 0, "--data", data) as first:
         listening_url(first)
         shown = end(first, signal.SIGTERM)
     project = json.loads((data / "project.json").read_text())
@@ -31,7 +31,7 @@ def test_first_start_creates_credentials_and_shows_them_once(tmp_path):
     assert stat.S_IMODE((data / "project.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
-    with running("serve", "--port", 0, "--data", data) as second:
+    with started("serve", "--port", 0, "--data", data) as second:
         listening_url(second)
         second_result = end(second, signal.SIGTERM)
     assert project["secret"] not in second_result.err + second_result.out
@@ -85,7 +85,7 @@ def test_stdout_has_only_the_line_with_the_address(tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_server_closes_connections_for_a_reconnect_and_exits_with_status_0(tmp_path, how):
-    with running("serve", "--port", 0, "--data", tmp_path) as process:
+    with started("serve", "--port", 0, "--data", tmp_path) as process:
         url = listening_url(process)
         token = bellcast("token", "alice", "--data", tmp_path).out.strip()
         with httpx.stream("GET", f"{url}/v1/stream", headers={"Authorization": f"Bearer {token}"}) as stream:
