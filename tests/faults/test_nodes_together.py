@@ -140,6 +140,16 @@ def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
         assert eventually(lambda: paged(three.nodes[0], "lists") == [one["id"] for one in everyone])
         times = [datetime.fromisoformat(one["connected_at"]) for one in everyone]
         assert times == sorted(times, reverse=True)
+        for node in three.nodes:
+            assert eventually(lambda node=node: metric(node, "bellcast_cluster_groups") >= 2)  # of both inboxes
+            for direction in ("sent", "received"):
+                assert metric(node, f'bellcast_broker_messages_total{{direction="{direction}",kind="group') >= 2
+
+
+def metric(node: ServerProcess, name: str) -> float:
+    """Return the sum of the values whose names with labels begin so."""
+    lines = httpx.get(f"{node.url}/metrics", timeout=30).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 def test_lists_without_the_reply_of_a_node_have_the_number_of_missing_nodes(three: Cluster) -> None:
