@@ -29,6 +29,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.operators import passwords
 from bellcast.server import api_app as app
 
+ROOT = Path(__file__).parents[1]
 MAX_REQUEST = 262_144  # bytes; a request carries the environment
 MAX_WAITING = 16  # connections of shell scripts
 STATUS_SIZE = 8  # bytes of an exit status or process id
@@ -134,7 +135,7 @@ class _Parent:
             scripts.listen(MAX_WAITING)
             fds = [theirs.fileno(), scripts.fileno()]
             command = [sys.executable, "-m", "tests.forked_commands", *map(str, fds)]
-            self._process = subprocess.Popen(command, pass_fds=fds)
+            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=fds)  # a test may have another folder
         theirs.close()
         self._lock = threading.Lock()  # tests start servers in threads
         atexit.register(self._end)
