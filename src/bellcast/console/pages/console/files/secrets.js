@@ -3,7 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { count, number } from './format.js';
-import { Loaded, Skeleton, Together, useLoad } from './load.js';
+import { Loaded, Together, useLoad } from './load.js';
 import { Headline, Sign } from './object-parts.js';
 import { Card, Confirm, Heading, Snippet, State, inTerminal } from './parts.js';
 import { Rows } from './rows.js';
@@ -50,10 +50,10 @@ export function EncryptionKeys() {
     });
     found.reload();
   };
-  return html`<${Together}><${Loaded} of=${found} isPage skeleton=${html`<${Heading} title="Encryption keys" /><${Skeleton} />`}>${({ keys, unreadable }) => {
+  return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`} /><${Together}><${Loaded} of=${found}>${({ keys, unreadable }) => {
     const total = keys.reduce((sum, one) => sum + one.secrets, 0), current = keys.find((one) => one.is_current), older = total - current.secrets;
-    return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<//>
-      <${Summary} ...${{ total, older, unreadable, current }} /><p role="status" class="muted">${status}</p>
+    return html`<${Summary} ...${{ total, older, unreadable, current }} />
+      <div class="actions foot">${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
       <section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} /></div></section>
       <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${inTerminal(line)} />`}</li>`)}</ol><//>`;
   }}<//><//>`;
