@@ -129,7 +129,7 @@ def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     dialog.get_by_role("button", name="Retry 1", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
     go(page, "/failures?channel=push")
-    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
 def test_trigger_creates_a_recipient_only_at_the_second_click(
@@ -228,7 +228,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
 def test_command_of_dead_jobs_is_behind_its_word(open_console: Callable[..., Page]) -> None:
     page = open_console("/jobs")
     command = page.get_by_text("bellcast job list")
-    expect(page.get_by_text("No job is dead.")).to_be_visible()
+    expect(page.get_by_text("No dead jobs")).to_be_visible()
     expect(command).to_be_hidden()
     page.get_by_text("By terminal").click()
     expect(command).to_be_visible()

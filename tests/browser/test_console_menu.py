@@ -82,7 +82,7 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
         go(page, path)
         expect(page.locator("h1")).to_have_text(title)
         is_permitted = role == "developer" or title == "Health"
-        reason = "Your account is restricted to 2 tenants: evil, acme." if is_permitted else f"Your role, {role}, does"
+        reason = "Your account is restricted to 2 tenants: evil, acme" if is_permitted else f"Your role, {role}, does"
         expect(page.locator("#main")).to_contain_text(reason)
         assert violations(page, menu=True) == []
 
@@ -136,6 +136,21 @@ def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..
     expect(page.locator("h1")).to_have_text("Failures")
 
 
+def test_palette_offers_recent_objects_and_ranks_names_before_addresses(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/tenants/quill", {"name": "Quill House"})
+    owner.send("PUT", "/v1/recipients/zoe", {"name": "Zoe", "email": "zoe@quill.example"})
+    page = open_console("/recipients/zoe")
+    wait_loaded(page)
+    page.keyboard.press("Control+k")
+    options = page.get_by_role("dialog", name="Go to").get_by_role("option")
+    expect(options.first).to_have_text("ZoeRecipients")
+    page.keyboard.type("qui")
+    expect(options.nth(0)).to_have_text("Tenant Quill Housequill")
+    expect(options.nth(1)).to_have_text("Recipient Zoezoe")
+
+
 @pytest.mark.thorough
 def test_restricted_developer_reads_limits_and_cannot_change_them(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None
@@ -174,7 +189,7 @@ def test_viewer_reads_workflows_templates_and_providers_only(
     expect(dialog.get_by_text("Nothing is called evil.")).to_be_visible()
     for path in ("workflows/evil", "workflows/evil?edit=yes", "templates/evil?edit=yes", "templates?edit=yes"):
         page.goto(f"/console/{path}")
-        expect(page.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
+        expect(page.get_by_text("Your role, viewer, does not permit this page")).to_be_visible()
     owner.send("DELETE", "/v1/providers/viewed")
 
 
@@ -197,7 +212,7 @@ def test_palette_finds_what_is_set_up_by_its_name(open_console: Callable[..., Pa
     for text, found in (
         ("access log", ["Setting Calls and log: Request log"]),
         ("retention: mess", ["Setting Retention: Messages and runs"]),
-        ("named-", [f"{kind} named-one" for kind in ("Type", "Schedule", "Event source", "Provider")]),
+        ("named-", ["Type Named", *(f"{kind} named-one" for kind in ("Schedule", "Event source", "Provider"))]),
         ("hooks.example/named", ["Webhook https://hooks.example/named"]),
         ("olive", ["Operator olive@example.com"]),
     ):

@@ -26,7 +26,7 @@ def test_owner_filters_notifications_and_recalls_one(open_console: Callable[...,
     confirm(page.get_by_role("button", name="Recall this notification"))
     expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
     go(page, "/notifications?type=mistake")
-    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
 def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
@@ -78,12 +78,12 @@ def test_list_of_objects_is_searched_by_a_part_of_the_key(
         owner.send("PUT", f"/v1/{kind}/{key}", bodies[kind])
     page = open_console(f"/{kind}")
     expect(page.locator(".row-link").filter(has_text=re.compile("^hay"))).to_be_visible()
-    page.get_by_role("searchbox", name="Key contains").fill("needle")
+    page.get_by_role("searchbox", name=re.compile("^Search")).fill("needle")
     expect(page).to_have_url(re.compile("text=needle"))
     expect(page.locator(".row-link")).to_have_count(1)
     expect(page.locator(".row-link")).to_contain_text("needle-in-hay")
-    page.get_by_role("searchbox", name="Key contains").fill("nothing of it")
-    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+    page.get_by_role("searchbox", name=re.compile("^Search")).fill("nothing of it")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
 def test_source_shows_when_it_could_not_use_an_event(open_console: Callable[..., Page], owner: Console) -> None:
@@ -221,7 +221,7 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
     page.goto("/bell/console/keys")
     page.get_by_role("link", name="Connect an agent").click()
     page.get_by_label("Name", exact=True).fill("helper of tests")
-    expect(page.get_by_label("Ends")).to_have_value("90d")
+    expect(page.get_by_label("Expires")).to_have_value("90d")
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text('"Authorization": "Bearer bc_')).to_be_visible()
     expect(page.get_by_text(f'"url": "{owner.server.url}/bell/mcp"')).to_be_visible()
@@ -233,7 +233,7 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
 def test_key_gets_an_end_in_the_console(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_label("Name", exact=True).fill("for a month")
-    page.get_by_label("Ends").select_option("after 30 days")
+    page.get_by_label("Expires").select_option("after 30 days")
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text("Copy the key of for a month now")).to_be_visible()
     (key,) = (one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "for a month")

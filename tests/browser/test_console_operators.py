@@ -28,7 +28,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     page = open_console("/operators?new=yes")
     page.get_by_label("Name").fill("vera")
     page.get_by_label("First password").fill(PASSWORD)
-    page.get_by_role("button", name="Add operator").click()
+    page.get_by_role("button", name="Create operator").click()
     expect(page.get_by_role("row").filter(has_text="vera")).to_contain_text("viewer")
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/broken", {"type": "broken", "steps": [step]})
@@ -67,7 +67,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     expect(viewer.locator("#main .row a")).to_have_count(0)
     expect(viewer.get_by_role("button", name="Retry")).to_have_count(0)
     viewer.goto(f"{owner.server.url}/console/recipients/evil")
-    expect(viewer.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
+    expect(viewer.get_by_text("Your role, viewer, does not permit this page")).to_be_visible()
     viewer.get_by_role("link", name="Overview").click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
 

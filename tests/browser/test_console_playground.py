@@ -32,7 +32,7 @@ def test_playground_shows_its_streams_and_its_forms_before_it_connects(page: Pag
     for name in ("Send", "Publish"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
     steps = page.get_by_role("region", name="Connect and send").get_by_role("heading")
-    expect(steps).to_have_text(["1Choose whom", "2Connect", "3Send, and compare what arrives"])
+    expect(steps).to_have_text(["1Recipient and topic", "2Connect", "3Send, and compare what arrives"])
     coming = page.get_by_role("region", name="Pusher").locator(".coming")
     expect(coming).to_have_text(
         ["resetafter you connect", "notificationafter you send", "lead.assignedafter you publish"]

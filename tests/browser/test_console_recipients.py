@@ -328,7 +328,7 @@ def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
     button = page.get_by_role("link", name="New recipient")
     colour = button.evaluate("one => getComputedStyle(one).backgroundColor")
     go(page, "/recipients/unwritten")
-    empty = page.locator(".pane .empty").filter(has_text="Nothing has been sent yet.")
+    empty = page.locator(".pane .empty").filter(has_text="No notifications yet")
     assert empty.locator("pre").evaluate("one => one.scrollWidth <= one.clientWidth")
     expect(empty).to_have_css("padding-top", "0px")
     expect(button).to_have_css("background-color", colour)  # what is empty is not the list

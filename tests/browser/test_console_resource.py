@@ -152,7 +152,7 @@ def test_new_rows_are_counted_and_shown_on_request(open_console: Callable[..., P
     page.clock.install()
     page.evaluate("history.pushState(null, '', '/console/notifications?type=counted')")
     page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
     for number in range(2):
         owner.send("POST", "/v1/notifications", {"to": "carl", "title": f"Counted {number}", "type": "counted"})
     tools, views = (page.locator(part).bounding_box() for part in (".heading .tools", ".views"))
@@ -180,7 +180,7 @@ def test_address_is_suppressed_in_the_tenant_of_the_form_and_found(
     page.get_by_role("button", name="Suppress", exact=True).click()
     rows = page.locator(".chunk .row")
     expect(rows).to_have_count(3)
-    page.get_by_role("searchbox", name="Address contains").fill("second@")
+    page.get_by_role("searchbox", name="Search addresses").fill("second@")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("second@example.com")
     for channel, address in (
@@ -198,12 +198,12 @@ def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owne
     expect(page.locator("h1")).to_have_text("Suppressions")
     expect(page.get_by_role("row").filter(has_text="gone@example.com")).to_contain_text("manual")
     act_on_row(page, "gone@example.com", "Free this address")
-    expect(page.get_by_text("No address is suppressed.")).to_be_visible()
+    expect(page.get_by_text("No suppressed addresses")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("row").filter(has_text="gone@example.com")).to_contain_text("manual")
     expect(page.get_by_role("button", name="Undo")).to_have_count(0)
     act_on_row(page, "gone@example.com", "Free this address")
-    expect(page.get_by_text("No address is suppressed.")).to_be_visible()
+    expect(page.get_by_text("No suppressed addresses")).to_be_visible()
     assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
 
 

@@ -97,7 +97,7 @@ def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], own
         chip = page.get_by_role("button", name=re.compile("^Node is "))
         expect(chip).to_be_visible()
         change_filter(page, "Node", "elsewhere")
-        expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+        expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
 @pytest.mark.thorough
@@ -389,7 +389,7 @@ def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
         page.get_by_role("button", name=f"Actions of {HOSTILE}").click()
         close = page.get_by_role("button", name="Close the connection")
         confirm(close)
-        expect(page.get_by_text("No page is connected.").or_(page.get_by_text("Nothing matches"))).to_be_visible()
+        expect(page.get_by_text("No connections yet").or_(page.get_by_text("Nothing matches"))).to_be_visible()
     page.get_by_role("button", name="Recently closed").click()
     expect(page.get_by_text("reconnect_requested (1012)")).to_be_visible()
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
@@ -470,7 +470,7 @@ def test_private_mail_server_is_refused_with_the_setting_that_allows_it(
     expect(page.get_by_role("status").filter(has_text=value)).to_contain_text(
         "in the server's environment, then restart"
     )
-    page.get_by_role("button", name="Add provider").click()
+    page.get_by_role("button", name="Create provider").click()
     refusal = page.get_by_role("alert").filter(has_text=value)
     refusal.get_by_role("button", name=f"Copy {value}").click()
     expect(refusal.get_by_role("button", name=f"Copied {value}")).to_be_visible()
@@ -510,11 +510,11 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     assert tested[0]["values"]["url"] == url
     owner.send("PUT", "/v1/providers/taken", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
     page.get_by_label("Key", exact=True).fill("taken")
-    page.get_by_role("button", name="Add provider").click()
+    page.get_by_role("button", name="Create provider").click()
     expect(page.get_by_role("alert").filter(has_text="is the key of another provider")).to_be_visible()
     owner.send("DELETE", "/v1/providers/taken")
     page.get_by_label("Key", exact=True).fill("mail")
-    page.get_by_role("button", name="Add provider").click()
+    page.get_by_role("button", name="Create provider").click()
     expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
     page.unroute("**/v1/providers/mail/test")
     expect(page.get_by_label("Sender", exact=True)).to_be_hidden()

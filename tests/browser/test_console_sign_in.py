@@ -70,10 +70,10 @@ def open_as_otto(open_page: Callable[..., Page], provider: IdentityProvider, pat
 
 
 def add_operator(page: Page, name: str = "newcomer") -> None:
-    form = page.locator("form", has=page.get_by_role("button", name="Add operator"))
+    form = page.locator("form", has=page.get_by_role("button", name="Create operator"))
     form.get_by_label("Name").fill(name)
     form.get_by_label("First password").fill(PASSWORD)
-    form.get_by_role("button", name="Add operator").click()
+    form.get_by_role("button", name="Create operator").click()
 
 
 @pytest.mark.thorough

@@ -190,7 +190,7 @@ def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     choose_tenant(page, "larch")
     expect(page.get_by_role("link", name="Hello")).to_be_visible()
     add_filter(page, "Type", "unknown")
-    expect(page.get_by_text("Nothing matches these filters.")).to_have_text("Nothing matches these filters.")
+    expect(page.get_by_text("Nothing matches these filters")).to_have_text("Nothing matches these filters")
     page.get_by_role("button", name="Clear the filters").click()
     expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=larch$"))
     expect(page.locator(".row-link").first).to_be_visible()

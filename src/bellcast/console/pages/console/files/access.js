@@ -22,8 +22,8 @@ import { amountOf } from './traffic.js';
 await loadStyle('account.css');
 
 const SCOPES = {
-  send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',
-  observe: 'requests, live feed and numbers', configure: 'settings', admin: 'operators and audit', agent: 'the tools of agents, at /mcp',
+  send: 'Send notifications and events, trigger workflows', read: 'Read what was sent, recipients and definitions', manage: 'Correct, delete and retry what was sent, define workflows',
+  observe: 'Read requests, the live feed and statistics', configure: 'Change settings', admin: 'Manage operators, read the audit log', agent: 'Use the tools of agents at /mcp',
 };
 
 const newButton = (target, text) => (page) => html`<a class="button primary" href=${withQuery(page.url(target), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> ${text}</a>`;
@@ -45,7 +45,7 @@ export const keys = {
     { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
-  none: { text: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
+  none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
 };
 
 const Revoke = ({ of: one }) => html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" about=${html`Requests with this key are refused from now on. ${one.used_at ? html`It was last used <${Time} at=${one.used_at} />.` : 'It was never used.'}`} act=${async () => {
@@ -58,7 +58,7 @@ export function ApiKey({ page }) {
   const all = useLoad((signal) => readAll((after) => withQuery('/v1/keys', { limit: 200, after, tenant: '*' }), 'keys', signal), [page.key]);
   return html`<${Opening} page=${page} of=${all}>${(keys) => {
     const one = keys.find(({ id }) => id === page.key);
-    if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="There is no key with this id." />`;
+    if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="Not found. There is no key with this id." />`;
     const state = stateOfKey(one);
     return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}<${More} of=${one.name}>${!one.revoked_at && html`<${Revoke} of=${one} />`}<//><//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', one.revoked_at && html`<${Moment} at=${one.revoked_at} />`]]} />
@@ -83,9 +83,9 @@ function NewKey({ page }) {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="What uses it. The name appears in the audit log." /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
-    <div class="two-up"><${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'all'} hint="Restricts the key to these tenants, separated by commas." />
-    <${Field} label="Ends" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /></div><//>`;
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="The app or person that uses the key. The audit log shows it." /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
+    <div class="two-up"><${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'All tenants'} hint="Keys of tenants, separated by commas." />
+    <${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /></div><//>`;
 }
 
 /** How to configure an agent with its key. */
@@ -105,12 +105,12 @@ function listed(text) {
 }
 
 export const operators = {
-  path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [CREATED], tools: newButton('/operators', 'Add operator'), create: NewOperator,
+  path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => `${one.role} of ${(one.tenants ?? ['all tenants']).join(', ')}` }, { name: 'Second factor', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${one.is_external || one.has_mfa ? 'ok' : 'warn'} />`, width: '11rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  none: { text: 'There is no operator.' },
+  none: { text: 'No operators yet.' },
 };
 
 const secondFactorWords = { external: 'identity provider', none: 'no second factor', active: 'active' };
@@ -119,12 +119,12 @@ function secondFactorOf(one) {
 }
 
 function NewOperator({ page }) {
-  return html`<${Heading} title="Add an operator" /><${Form} isGuarded button="Add operator" more=${cancel(page)} send=${async (values) => {
+  return html`<${Heading} title="New operator" /><${Form} isGuarded button="Create operator" more=${cancel(page)} send=${async (values) => {
     await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
     refresh();
     page.go(page.url('/operators'));
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
-    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="all" hint="Restricts the operator to these tenants, separated by commas. Owners see all." />
+    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="All tenants" hint="Keys of tenants, separated by commas. Owners see all." />
     <${Field} label="First password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
 }
 
@@ -146,7 +146,7 @@ export function Operator({ page }) {
   };
   return html`<${Loaded} of=${all}>${(operators) => {
     const one = operators.find(({ id }) => id === page.key);
-    if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="There is no such operator." />`;
+    if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="Not found. There is no operator with this name." />`;
     const isOwn = one.name === page.me.name;
     return html`<${Heading} title=${one.name} note=${html`<${Avatar} of=${one.name} /><span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${More} of=${one.name}>${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" about=${`${count(one.sessions, 'session')}: each needs a new sign-in.`} act=${act('DELETE', '/sessions')} />`}
       ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" about="The password alone is enough to sign in, until another second factor is set up." act=${act('DELETE', '/mfa')} />`}
@@ -158,7 +158,7 @@ export function Operator({ page }) {
     ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
-      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="all" autocomplete="off" hint="Separated by commas. Owners see all." />`}<//><//>`}
+      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="All tenants" autocomplete="off" hint="Keys of tenants, separated by commas. Owners see all." />`}<//><//>`}
     <${Card} title="Latest actions"><${Loaded} of=${done}>${({ entries }) => html`<${LatestActions} page=${page} entries=${entries.filter(({ actor }) => actor === one.name)} />`}<//><//>`;
   }}<//>`;
 }
@@ -189,7 +189,7 @@ export const audit = {
     { name: 'Action', kind: 'title', lead: (one) => html`<${CallerAvatar} of=${one.actor} />`, of: (one) => html`<b>${one.actor}</b> ${sentenceOf(one)}`, text: summaryOf }, { name: 'Outcome', of: (one) => one.outcome !== 'ok' && outcomeOf(one), show: (word) => html`<${State} of=${word} kind="bad" />`, width: '9rem' },
     { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
   ],
-  none: { text: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.' },
+  none: { text: 'No entries yet. Changes by operators and keys appear here, with the fields that changed.' },
 };
 
 /** The entry of an id, which begins with the time of the entry: UUIDv7. */

@@ -11,8 +11,8 @@ import { refusalOf } from './roles.js';
 import { BASE, arrival, go, goBack, here, leave, localPath, mayEnd } from './router.js';
 import { ResourcePage } from './resource-page.js';
 import { moveInRows } from './rows.js';
-import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
-import { SIGNED_IN, SIGNED_IN_PATH, applyTheme, me } from './session.js';
+import { ROOT, get, request, whenPasswordRequired, whenSignedOut, withQuery } from './server.js';
+import { SIGNED_IN, SIGNED_IN_PATH, applyTheme, me, remember, remembered } from './session.js';
 import { local } from './storage.js';
 import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
 
@@ -20,6 +20,8 @@ import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
 const CHORD_MS = 1000;
 /** The module of a page is loaded again after this time while the server cannot be reached. */
 const RETRY_MS = 3000;
+/** Objects that the palette offers before something is typed. */
+const RECENT = 6;
 
 /** What the window shows: nothing yet, set-up, sign-in, the second factor, a problem, or the pages. */
 const screen = signal({ kind: 'start' });
@@ -139,9 +141,9 @@ function Page() {
   // An editor keeps its text while the query has another view of it, and a form while its rows are filtered or a chart has another time range.
   const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : [...here.value.searchParams].filter(([name]) => !FILTERS.includes(name)));
   useArrival(view, page);
-  if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. There is no page ${local} in the console.`}><p><a class="button primary" href=${pageUrl('/')}>Go to the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
+  if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. The console has no page ${local}.`}><p><a class="button primary" href=${pageUrl('/')}>Open the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
   const refusal = refusalOf(page, me.value, isObject);
-  if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button" href=${pageUrl('/')}>Go to the start page</a><//>`;
+  if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button" href=${pageUrl('/')}>Open the Overview</a><//>`;
   return html`<${Outdated} />${source === page.detail && html`<a class="quiet back-link" aria-label=${`Back to ${page.title}`} href=${pageUrl(page.path)}><${Icon} name="back" /><span>${page.title}</span></a>`}<${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
 }
 
@@ -169,6 +171,14 @@ function Source({ source, page }) {
   }}<//>`;
 }
 
+/** Keep which objects were opened last, for the palette. */
+function keepRecent({ path, icon, title: note }, name) {
+  const { pathname, searchParams } = here.value;
+  if (localPath() === path || searchParams.has('edit')) return;
+  const one = { icon, name, note, url: withQuery(pathname, { tenant: searchParams.get('tenant') }) };
+  remember('recent', [one, ...remembered('recent', []).filter(({ url }) => url !== one.url)].slice(0, RECENT));
+}
+
 /** Reveal a new page when its parts are loaded, or after a short time; move the focus to it, and set the title of the window. */
 function useArrival(view, page) {
   const last = useRef(null);
@@ -190,6 +200,7 @@ function useArrival(view, page) {
     main.classList.remove('opening');
     const title = main.querySelector('h1')?.textContent;
     document.title = [title, title === page?.title ? null : page?.title, 'Bellcast'].filter(Boolean).join(' · ');
+    if (page && title && !main.querySelector('h1.big')) keepRecent(page, title);
     if (!focusFirst(main)) return;
     if (arrival.from) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === arrival.from)?.focus();
   }, [isSettled, here.value.href]);

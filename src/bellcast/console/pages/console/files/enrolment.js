@@ -27,7 +27,7 @@ export function SetUp({ done, provider }) {
       setHasCode(problem.status === 422); // the code is right
       throw problem;
     }
-  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /></div><${Field} ...${NAME} hint="Such as your e-mail address." />
+  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /></div><${Field} ...${NAME} label="E-mail or name" />
       <${Field} label="Password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><label class="all"><input type="checkbox" class="check" onChange=${({ currentTarget: { checked, form } }) => { form.elements.password.type = checked ? 'text' : 'password'; }} /> Show what I type</label><//><//>`;
 }
 

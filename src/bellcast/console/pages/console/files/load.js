@@ -180,7 +180,7 @@ function listOfPage() {
 export const Failure = ({ problem, retry, since, isPage = false }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
   ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span><${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headlineOf(problem)}</b><//>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
   ${problem.requestId && html`<p class="terminal">Request <code>${problem.requestId}</code></p>`}
-  ${problem.status === 404 && location.pathname.includes('/console/') && html`<p><a class="button" href=${listOfPage()}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
+  ${problem.status === 404 && location.pathname.includes('/console/') && html`<p><a class="button primary" href=${listOfPage()}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
 </div>`;
 
 /** The mark of a page whose data is outdated. */

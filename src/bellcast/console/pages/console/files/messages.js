@@ -34,7 +34,7 @@ export const messages = {
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'To', kind: 'title', of: (one) => nameOf(one) || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6rem' }, { name: 'Provider', of: (one) => one.provider, width: '7rem' }, TENANT, CREATED,
   ],
-  none: { text: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
+  none: { text: 'No messages yet. Each e-mail, SMS, push and chat message appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
 /** The e-mails as in a mailbox: to whom, the subject and the beginning, and what became of them. */
@@ -46,7 +46,7 @@ export const mails = {
     { name: 'To', of: (one) => html`<${Lines} of=${personOf(one)} note=${personOf(one) !== one.to && one.to} />`, show: (to) => to, width: '14rem' },
     { name: 'Outcome', of: (one) => html`<${Lines} isKept of=${html`<${State} of=${one.state} />`} note=${one.reason ?? (one.provider && `through ${one.provider}`)} />`, show: (outcome) => outcome, width: '12rem' }, TENANT, CREATED,
   ],
-  none: { text: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
+  none: { text: 'No e-mails yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };
 
 /** A message that is being sent is read again after this time. */

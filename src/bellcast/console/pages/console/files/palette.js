@@ -7,13 +7,12 @@ import { Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { leave, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
-import { THEMES, me, remember, remembered, setTheme } from './session.js';
+import { THEMES, me, remembered, setTheme } from './session.js';
 import { ownPages, pageUrl } from './shell.js';
 
 /** Objects are searched once the operator has stopped typing for this long. */
 const TYPING_MS = 200;
 const SUGGESTED = 5;
-const RECENT = 5;
 /** Short lists of definitions are read once each time the palette is opened, and searched here. */
 const MAX_DEFINITIONS = 200;
 const lists = new Map();
@@ -65,22 +64,28 @@ const idOf = (one) => one.key ?? one.topic ?? one.id;
 
 /** An object as an option; viewers cannot open objects. */
 function optionOf({ list, noun, isOfAll, queryOf }, one) {
-  const name = (list === '/recipients' && one.name) || titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
+  const name = (one.key && one.name) || titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
   const query = queryOf?.(one) ?? { tenant: isOfAll ? '' : one.tenant ?? shownTenant() };
   const section = ownPages().find(({ path: page }) => page === list).title;
   return { icon: list.slice(1), section, name, kind: noun, note: [one.key, one.name, isOfAll ? null : one.tenant].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
+}
+
+/** How well an object fits a text: its name or key is it, begins with it, has a word that does, or another part of it matches, such as an address. */
+function rankOf(one, text) {
+  const names = [one.key, one.name, titleOf(one)].map((name) => String(name ?? '').toLowerCase()), typed = text.toLowerCase();
+  return [names.includes(typed), names.some((name) => name.startsWith(typed)), names.some((name) => name.split(/[^\p{L}\p{N}]+/u).some((word) => word.startsWith(typed)))].indexOf(true) >>> 0;
 }
 
 async function search(text, signal) {
   const sources = SOURCES.filter((one) => ownPages().some(({ path: page }) => page === one.list) && me.value.role !== 'viewer' && (one.only ? one.only.test(text) : !ID.test(text)));
   const found = await Promise.all(sources.map(async (source) => {
     try {
-      return (await source.search(text, signal)).slice(0, SUGGESTED).map((one) => optionOf(source, one));
+      return (await source.search(text, signal)).map((one) => ({ rank: rankOf(one, text), ...optionOf(source, one) })).sort((one, other) => one.rank - other.rank).slice(0, SUGGESTED);
     } catch {
       return []; // not found, or not permitted
     }
   }));
-  return [...found.flat(), ...await connectionsOf(text, signal)];
+  return [...found.filter(({ length }) => length > 0).sort(([one], [other]) => one.rank - other.rank).flat(), ...await connectionsOf(text, signal)];
 }
 
 async function connectionsOf(text, signal) {
@@ -138,7 +143,6 @@ export function Palette({ actions }) {
       one.act();
       return;
     }
-    if (one.kind) remember('recent', [one, ...remembered('recent', []).filter(({ url }) => url !== one.url)].slice(0, RECENT));
     leave(one.url);
   };
   const move = (event) => {
@@ -165,7 +169,7 @@ export function Palette({ actions }) {
         active.value = 0;
       }} /></form>
     <div role="listbox" id=${`${id}-list`} class="options" aria-label="Results">${options.map((one, index) => html`<${Fragment} key=${`${one.section} ${one.url ?? one.name}`}>${one.section !== options[index - 1]?.section && html`<div class="section" role="presentation">${one.section}</div>`}<div id=${`${id}-${index}`} role="option" tabIndex="-1" class="option" aria-selected=${String(index === current)}
-      onMouseMove=${() => { active.value = index; }} onClick=${() => choose(one)}><${Icon} name=${one.icon} /><span>${one.kind && html`<span class=${one.section === 'Recent' ? 'muted' : 'hidden'}>${one.kind} </span>`}${one.name}</span>${one.note && html`<span class="muted note">${one.note}</span>`}${one.keys && html`<kbd>${one.keys}</kbd>`}</div><//>`)}
+      onMouseMove=${() => { active.value = index; }} onClick=${() => choose(one)}><${Icon} name=${one.icon} /><span>${one.kind && html`<span class="hidden">${one.kind} </span>`}${one.name}</span>${one.note && html`<span class="muted note">${one.note}</span>`}${one.keys && html`<kbd>${one.keys}</kbd>`}</div><//>`)}
     ${typed && options.length === 0 && html`<p class="muted" role="status">Nothing is called ${typed}.</p>`}</div>
     <footer aria-hidden="true">${HINTS.map(([key, what]) => html`<span key=${key}><kbd>${key}</kbd> ${what}</span>`)}</footer></dialog>`;
 }

@@ -6,6 +6,7 @@ import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './htm
 import { dayName, fullTime, hourOf, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
 import { Loaded, Skeleton, refresh } from './load.js';
+import { shownTenant } from './router.js';
 import { me } from './session.js';
 
 export { Icon };
@@ -70,15 +71,17 @@ export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${C
 /** A command with the server's data folder, if it needs one, in which it finds the address and the secret. */
 export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `BELLCAST_DATA=${inShell(me.value.data_folder)} ${command}` : command);
 
-/** What is missing, what it is for, and how to create one: a button, or by terminal. The first sentence of the text is its headline. */
+/** What is missing, what it is for, and how to create one: a button, or by terminal, for the tenant that is shown. The first sentence of the text is its headline. */
 export function Empty({ icon, text, command, isFolded, isPage, children }) {
-  const [, headline, explanation] = /^(.*?\.)(?: (.*))?$/s.exec(text), line = command && inTerminal(command);
+  const [headline, ...explanation] = text.split(/(?<=\.) /), tenant = shownTenant();
+  const line = command && (tenant && command.startsWith('bellcast ') && !command.includes(' --tenant ') ? `${command} --tenant ${inShell(tenant)}` : command), whole = command && inTerminal(line);
   return html`<div class="empty">
-  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headline}</b><//>${explanation && html`<p class="muted">${explanation}</p>`}${children}
-  ${command && (isFolded ? html`<details><summary>By terminal</summary><${Snippet} of=${line} /></details>` : html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><${Snippet} of=${line} />`)}
+  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headline.replace(/\.$/, '')}</b><//>${explanation.length > 0 && html`<p class="muted">${explanation.join(' ')}</p>`}${children}
+  ${command && (isFolded ? html`<details><summary>By terminal</summary><${Snippet} of=${line} copied=${whole} /></details>` : html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><${Snippet} of=${line} copied=${whole} />`)}
 </div>`;
 }
-export const Snippet = ({ of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${of} /></div>`;
+/** A command or a line of code. What is copied may have more, such as the data folder of the server, which is named below. */
+export const Snippet = ({ of, copied = of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${copied} /></div>${copied !== of && html`<p class="terminal">Copied with <code>${copied.split(' bellcast ')[0]}</code></p>`}`;
 
 /** A text in which a setting with its value can be copied. */
 export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));

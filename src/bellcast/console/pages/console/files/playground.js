@@ -44,7 +44,7 @@ export function Playground({ page }) {
   };
   return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
     <section class="panel play" aria-label="Connect and send"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}>
-      <${Step} number="1">Choose whom<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
+      <${Step} number="1">Recipient and topic<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
       <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${TenantField} /></div><${Step} number="2">Connect<//><//>
       <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} begin=${begin} page=${page} /></section>
     <${Compare} of=${arrived} /><${Segments} label="Client" options=${DIALECTS.map(([name]) => name)} value=${shown} choose=${setShown} />
@@ -117,7 +117,7 @@ function Composer({ recipient, topic, tenant, isReady, type, begin, page }) {
     setSent(notifications[0].id);
   };
   return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="3">Send, and compare what arrives<//><p role="status" class="muted">${sent ? html`Stored as <a href=${withQuery(page.url(path`/notifications/${sent}`), { tenant })}>${sent}</a>` : !isReady && 'Possible once you are connected.'}</p></div>
-    <${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" placeholder="none" /><//>
+    <${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" placeholder="Optional" /><//>
     <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//></fieldset>`;
 }
 

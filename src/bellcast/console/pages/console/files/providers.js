@@ -64,7 +64,7 @@ export const providers = {
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '7rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
-  none: { text: 'No provider is configured. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
+  none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
 };
 
 /** The channels that need a provider, each with what delivers its messages. */
@@ -86,7 +86,7 @@ function NewProvider({ page }) {
     return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
       <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
-  return html`<${Heading} title="Add a provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
+  return html`<${Heading} title="New provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
     <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><${Mark} of=${one} /><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
     ${channel === 'chat' && html`<p class="muted">Slack, Discord and Microsoft Teams need no provider: the webhook of a channel is the address of its recipient.</p>`}</section>`)}`;
 }
@@ -167,18 +167,18 @@ function Editor({ page, vendor, tenant, initial, tag, close }) {
   };
   const fieldOf = (name) => {
     const { isSecret, required, ...field } = FIELDS[name];
-    return html`<${Field} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'unchanged'} />`;
+    return html`<${Field} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'Unchanged'} />`;
   };
-  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button=${isNew ? 'Add provider' : 'Save provider'} send=${async (entered, _, isMine) => {
+  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button=${isNew ? 'Create provider' : 'Save provider'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
   }} more=${html`${close && html`<button type="button" onClick=${close}>Cancel</button>`}<${Test} label="Test these values" read=${read} />`}>
-    ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="Names the provider in messages and in the API." />`}
+    ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="The name in messages and in the API." />`}
     ${isByUrl ? html`<${Field} label="URL" name="raw" type="password" required ...${TECHNICAL} autocomplete="new-password" hint="The secret is not shown again. In a changed URL, …@ keeps it for the same server." />`
     : vendor.fields.includes('port') ? html`<div class="field pair">${['host', 'port'].map(fieldOf)}</div>${vendor.fields.slice(2).map(fieldOf)}` : vendor.fields.map(fieldOf)}
-    <details><summary>Delivery</summary><div class="columns"><${Field} label="Priority" name="priority" type="number" step="1" defaultValue=${initial.priority ?? ''} placeholder="0" hint="The lowest is tried first." /><${Field} label="Messages per second" name="rate" type="number" step="any" min="0" defaultValue=${initial.rate ?? ''} placeholder="unlimited" />
+    <details><summary>Delivery</summary><div class="columns"><${Field} label="Priority" name="priority" type="number" step="1" defaultValue=${initial.priority ?? ''} placeholder="0" hint="The lowest is tried first." /><${Field} label="Messages per second" name="rate" type="number" step="any" min="0" defaultValue=${initial.rate ?? ''} placeholder="Unlimited" />
       <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details>
     <button type="button" class="row-link" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
 }

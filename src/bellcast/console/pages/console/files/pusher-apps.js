@@ -40,7 +40,7 @@ export const pusherApps = {
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
-  none: { text: 'There is no app.' },
+  none: { text: 'No Pusher apps yet.' },
 };
 
 /** An app: the test of its connection, its name and origins, and its secret. */

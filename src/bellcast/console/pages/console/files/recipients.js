@@ -48,7 +48,7 @@ export const recipients = {
   path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, tools: newButton, create: NewRecipient,
   /** Viewers read no names and addresses. */
   get filters() {
-    return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Name, e-mail or key', isSearch: true }, KEY, CREATED];
+    return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Search recipients', isSearch: true }, KEY, CREATED];
   },
   views: [['New this week', { range: '7d' }]],
   columns: [
@@ -59,7 +59,7 @@ export const recipients = {
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  none: { text: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"', tools: newButton },
+  none: { text: 'No recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"', tools: newButton },
 };
 
 function NewRecipient({ page }) {
@@ -160,7 +160,7 @@ const urlOf = (page) => (more = '') => withQuery(path`/v1/recipients/${page.key}
 function Inbox({ page, tenant }) {
   const all = { recipient: page.key, ...tenant };
   const last = useLoad((signal) => get(withQuery('/v1/notifications', { ...all, limit: FEW }), signal), [page.path, tenant]);
-  return html`<${Loaded} of=${last}>${({ notifications, next }) => (notifications.length === 0 ? html`<${Empty} text="Nothing has been sent yet." command=${`bellcast notify ${page.key} "Hello"`} />` : html`
+  return html`<${Loaded} of=${last}>${({ notifications, next }) => (notifications.length === 0 ? html`<${Empty} text="No notifications yet." command=${`bellcast notify ${page.key} "Hello"`} />` : html`
     <ul class="rows-of inbox">${notifications.map((one) => html`<li key=${one.id}><a class="plain" href=${inTenant(page, path`/notifications/${one.id}`, one)} dir="auto">${one.title}</a><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} />
       <a class="button small" href=${withQuery(page.path, { ...tenant, notification: one.id })} aria-label=${`Why? ${one.title}`}>Why?</a></li>`)}</ul>
     ${next && html`<a href=${withQuery(page.url('/notifications'), all)}>All notifications</a>`}`)}<//>`;

@@ -50,7 +50,7 @@ export const requests = {
     { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), share: ({ ms }) => Math.sqrt(ms), width: '9.5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at, show: (at) => html`<time dateTime=${at} title=${fullTime(at)}>${secondOf(at)}</time>`, width: '4.5rem' },
   ],
   note: 'The list has the last 2,000 requests and 500 refusals of this node, from memory. The bars count those of all nodes.',
-  none: { text: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"' },
+  none: { text: 'No requests yet. What the API serves after the start of the server appears here.', command: 'bellcast notify alice "Hello"' },
 };
 
 /** A request: what it did or why it was refused, by whom, and what was sent. */

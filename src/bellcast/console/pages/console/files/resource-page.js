@@ -44,7 +44,7 @@ const POLL_MS = 15_000;
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
  * @property {boolean} [opensAlone] the only row opens with the list, where there is room beside it
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
- * @property {{text: any, command?: string, tools?: (page: any) => any}} none what is shown without rows
+ * @property {{text: any, icon?: string, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
 
 /** @param {{page: any, resource: Resource, pane: any, hasPane: boolean}} of `pane` is the object that is open; `hasPane`: objects open beside the list */
@@ -210,7 +210,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (!list.isCurrent) return null;
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
-    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${page.icon} text=${none.text} command=${none.command} isFolded=${none.isFolded}>${none.tools?.(page)}<//>`;
+    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command} isFolded=${none.isFolded}>${none.tools?.(page)}<//>`;
     const columns = columnsOf(resource, page);
     return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>

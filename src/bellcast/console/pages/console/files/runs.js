@@ -54,7 +54,7 @@ export const runs = {
     RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Channel and provider filter by the messages that a run sent.',
-  none: { text: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
+  none: { text: 'No workflow runs yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
 };
 
 /** A run that is under way is read again after this time. */

@@ -15,7 +15,7 @@ import { Pause, Resume, activation } from './toast.js';
 const KIND = {
   name: 'schedule', path: '/schedules',
   starter: { cron: '0 9 * * 1', timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, notification: { to: '', title: '' } }, key: 'weekly-report', form: ['cron', 'timezone'],
-  fields: [['cron', 'When, again and again: minute, hour, day, month, weekday.'], ['at', 'Or once, at this time.'], ['timezone', 'Of these times, such as Europe/Vienna.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['active', 'false pauses it.'], ['missed', 'latest, all or skip: what a server does after it was off.']],
+  fields: [['cron', 'Repeats at these times: minute, hour, day of the month, month, day of the week.'], ['at', 'Sends once, at this time.'], ['timezone', 'The time zone of these times, such as Europe/Vienna.'], ['notification', 'The notification to send: to, title, body, type and more.'], ['workflow', 'The workflow to trigger instead.'], ['to', 'The recipient of the workflow.'], ['active', '“false” pauses the schedule.'], ['missed', 'What to send after the server was off: latest, all or skip.']],
   note: 'A schedule sends a notification or triggers a workflow, by a cron expression or once, at a time.',
 };
 
@@ -49,7 +49,7 @@ export const schedules = {
     { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '13rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '5rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at },
   ],
-  none: { text: 'No schedule exists. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
+  none: { text: 'No schedules yet. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 /** Next times on the page of a schedule. */

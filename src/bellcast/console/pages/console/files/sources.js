@@ -5,7 +5,7 @@ import { BellRow } from './bell-row.js';
 import { html, useState } from './html.js';
 import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
-import { KEY } from './filters.js';
+import { searchOf } from './filters.js';
 import { parsed, toneOf } from './format.js';
 import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
 import { Card, Field, Form, Time, Type } from './parts.js';
@@ -16,7 +16,7 @@ import { TenantField } from './tenant-field.js';
 
 const KIND = {
   name: 'source', path: '/sources', starter: { event: '', topic: 'orders', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
-  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Of this topic, such as order-{id}. Empty: of events to a recipient, not of those on a topic.'], ['if', 'Which data of the event must have.'], ['notification', 'What is sent: to, title, body, type …'], ['workflow', 'Or the workflow that is triggered.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
+  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'The topic of the event, such as order-{id}. If empty, events to a recipient are meant, not those on a topic.'], ['if', 'The condition that the data of the event must meet.'], ['notification', 'The notification to send: to, title, body, type and more.'], ['workflow', 'The workflow to trigger instead.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
   note: 'Each published event with this name sends the notification or triggers the workflow.',
 };
 
@@ -34,13 +34,13 @@ const topicOf = (topic) => teaser(topic.replace(/\{(\w+)\}/g, '{{ $1 }}'));
 const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recipient');
 
 export const sources = {
-  path: '/v1/sources', rows: 'sources', isTall: true, filters: [KEY], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${placeOf(one)}`) },
     { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : one.notification?.type} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
     { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last error', kind: 'time', of: (one) => one.last_error_at, width: '6.5rem' },
   ],
-  none: { text: 'No event source exists. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
+  none: { text: 'No event sources yet. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;

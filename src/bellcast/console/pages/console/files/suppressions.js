@@ -28,14 +28,14 @@ const urlOf = (one) => withQuery(path`/v1/suppressions/${one.channel}/${one.addr
 const Free = ({ of: one, isPrimary }) => html`<${AtOnce} word="Free this address" isPrimary=${isPrimary} done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
 
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Address contains', isSearch: true }],
+  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }],
   columns: [
     { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => REASONS[one.reason]?.advice ?? one.reason },
     { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Free} of=${one} />`,
   note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',
-  none: { text: 'No address is suppressed. Addresses that bounce appear here: nothing more is sent to them until you free them.', command: 'bellcast suppression put email gone@example.com' },
+  none: { text: 'No suppressed addresses. Addresses that bounce appear here: nothing more is sent to them until you free them.', command: 'bellcast suppression put email gone@example.com' },
 };
 
 /** A suppressed address: why, since when, and how to free it. */
@@ -76,5 +76,5 @@ function NewSuppression({ page }) {
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
   }}><${Field} label="Channel" name="channel" options=${CHANNELS} words=${CHANNEL_NAMES} /><${Field} label="Address" name="address" required autofocus autocomplete="off" />
-    <${TenantField} hint="The tenant that sends nothing to it." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="Shown beside the address. Empty: manual." /><//>`;
+    <${TenantField} hint="This tenant sends nothing to the address." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="It is shown beside the address." /><//>`;
 }

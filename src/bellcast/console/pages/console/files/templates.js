@@ -3,7 +3,7 @@
  */
 import { Uses } from './definition.js';
 import { editorOf, newLink, versionOf } from './edit.js';
-import { KEY } from './filters.js';
+import { searchOf } from './filters.js';
 import { toneOf } from './format.js';
 import { html } from './html.js';
 import { Lines, Sign, teaser } from './object-parts.js';
@@ -24,10 +24,10 @@ const byKey = (one, other) => one.key.localeCompare(other.key) || (one.tenant ??
 const KIND = { name: 'template', path: '/templates' };
 
 export const templates = {
-  path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, isTall: true, filters: [KEY], order: byKey, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, isTall: true, filters: [searchOf('templates')], order: byKey, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Template', kind: 'title', lead: (one) => html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`, of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject) }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '8rem' },
     page.may(CONTENT) && { name: 'Languages', of: (one) => Object.keys(one.translations ?? {}).length > 0 && ['default', ...Object.keys(one.translations)].join(', '), width: '6rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`, width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: (one) => html`<${Lines} of=${versionOf(one)} note=${editorOf(one)} />`, width: '6rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
-  none: { text: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.yaml', tools: (page) => newLink(page, KIND) },
+  none: { text: 'No templates yet. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.yaml', tools: (page) => newLink(page, KIND) },
 };

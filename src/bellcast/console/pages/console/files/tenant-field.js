@@ -20,5 +20,5 @@ export function TenantField({ of = shownTenant(), ...more }) {
     return () => abort.abort();
   }, []);
   if (own) return html`<${Field} label="Tenant" name="tenant" options=${own} defaultValue=${of || own[0]} ...${more} />`;
-  return html`<${Field} label="Tenant" name="tenant" list=${id} defaultValue=${of} placeholder="none" autocomplete="off" autocapitalize="none" spellcheck=${false} ...${more} /><datalist id=${id}>${known.map(({ key, name }) => html`<option key=${key} value=${key}>${name}</option>`)}</datalist>`;
+  return html`<${Field} label="Tenant" name="tenant" list=${id} defaultValue=${of} placeholder="Default tenant" autocomplete="off" autocapitalize="none" spellcheck=${false} ...${more} /><datalist id=${id}>${known.map(({ key, name }) => html`<option key=${key} value=${key}>${name}</option>`)}</datalist>`;
 }

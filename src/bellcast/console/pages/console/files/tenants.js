@@ -73,7 +73,7 @@ export const tenants = {
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Sent today counts from midnight UTC; + means at least as many.',
-  none: { text: 'No tenant exists. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
+  none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
 };
 
 function NewTenant({ page }) {

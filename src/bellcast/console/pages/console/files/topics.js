@@ -35,7 +35,7 @@ export const topics = {
     { name: 'Topic', kind: 'title', of: (one) => html`<span class=${one.followers > 0 ? 'dot ok' : 'dot'} aria-hidden="true"></span>${one.topic}`, text: (one) => aboutOf(one.topic) },
     { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: '8.5rem' }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: '6rem' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: '8.5rem' },
   ],
-  none: { text: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
+  none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
 
 export function Topic({ page }) {

@@ -6,14 +6,14 @@ import { html } from './html.js';
 import { DataSchema } from './data-schema.js';
 import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
-import { KEY } from './filters.js';
+import { searchOf } from './filters.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { path } from './server.js';
 import { ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
-  fields: [['name', 'What recipients see in their preferences, such as “New bookings”.'], ['channels', 'inbox, email, sms, push, chat'], ['template', 'The texts of its notifications, by channel and language.'], ['required', 'true, or the channels that recipients cannot turn off.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'refuse or warn: what wrong data does.']],
+  fields: [['name', 'What recipients see in their preferences, such as “New bookings”.'], ['channels', 'The channels it is sent to: inbox, email, sms, push, chat.'], ['template', 'The texts of its notifications, by channel and language.'], ['required', 'Channels that recipients cannot turn off; “true” means all.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'What happens with invalid data: refuse or warn.']],
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };
 
@@ -31,12 +31,12 @@ function limitsOf(one) {
 const requiredOf = (one) => (one.required === true ? 'all channels' : Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(one, channel)).map((channel) => CHANNEL_NAMES[channel]).join(', '));
 
 export const types = {
-  path: '/v1/types', rows: 'types', isTall: true, filters: [KEY], link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/types', rows: 'types', isTall: true, filters: [searchOf('types')], link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Type', kind: 'title', lead: (one) => html`<${Sign} icon="types" tone=${toneOf(one.key)} />`, of: (one) => one.name ?? one.key, text: (one) => html`<code>${one.key}</code>` }, { name: 'Channels', of: (one) => one.channels?.length > 0 && one, show: (one) => html`<${ChannelMarks} of=${one} />`, width: '10rem' },
     { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
   ],
-  none: { text: 'No type is described. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
+  none: { text: 'No types yet. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;

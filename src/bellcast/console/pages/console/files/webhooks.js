@@ -37,7 +37,7 @@ export const webhooks = {
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => addressOf(one.url), text: (one) => (one.failing_since ? html`<span class="bad">${troubleOf(one)}</span>` : one.active ? 'Accepts its events' : 'Receives no events') }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
     { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  none: { text: 'No webhook exists. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
+  none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
 
 /** The secret of a webhook, which is shown once. */
@@ -83,7 +83,7 @@ function NewWebhook({ page }) {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />
-    <${TenantField} hint="Whose events are sent; * for those of all tenants." /><${Events} /><//><//>`;
+    <${TenantField} hint="Sends the events of this tenant. * stands for all tenants." /><${Events} /><//><//>`;
 }
 
 export function Webhook({ page }) {

@@ -2,7 +2,7 @@
  * The list of workflows.
  */
 import { editorOf, newLink, versionOf } from './edit.js';
-import { KEY } from './filters.js';
+import { searchOf } from './filters.js';
 import { count, number, toneOf } from './format.js';
 import { html } from './html.js';
 import { isLocked } from './managed.js';
@@ -34,10 +34,10 @@ const runsOf = (page) => ({ key, tenant, recent_runs: { value, exact } = { value
 };
 
 export const workflows = {
-  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, filters: [KEY], tools: (page) => newLink(page, KIND),
+  path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, filters: [searchOf('workflows')], tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '12rem' },
     { name: 'Type', kind: 'type', of: (one) => one.type, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Runs, 24 h', kind: 'number', of: runsOf(page), width: '4.75rem' }, { name: 'Version', kind: 'number', of: (one) => html`<${Lines} of=${versionOf(one)} note=${editorOf(one)} />`, width: '6rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
-  none: { text: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
+  none: { text: 'No workflows yet. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
