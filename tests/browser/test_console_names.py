@@ -87,3 +87,10 @@ def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console
     page.goto("/console/notifications?type=names&tenant=globex")
     expect(page.locator(".chunk .named").first).to_have_text("u-1")
     assert requested == []
+
+
+def test_schedule_is_listed_with_the_name_of_its_recipient(open_console: Callable[..., Page], named: Console) -> None:
+    daily = {"cron": "0 8 * * *", "notification": {"to": "u-1", "title": "Reminder"}}
+    named.send("PUT", "/v1/schedules/reminder?tenant=globex", daily)
+    page = open_console("/schedules?tenant=globex", viewport=DESKTOP)
+    expect(page.locator(".chunk .person .name")).to_have_text(re.compile("^Cem C"))

@@ -6,6 +6,7 @@ import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon, Popup, State, Tag } from './parts.js';
+import { Named } from './recipient-names.js';
 import { typeOf } from './workflow-model.js';
 
 await loadStyle('object-parts.css');
@@ -31,11 +32,11 @@ const audienceOf = (of) => {
   const kind = Object.keys(AUDIENCES).find((one) => of[one] && one !== 'tenant') ?? (of.tenant ? 'tenant' : 'all');
   return [kind, { tenant: 'the whole tenant', all: 'everyone' }[kind] ?? `${kind} ${of[kind]}`];
 };
-/** To whom something is sent: a recipient, a variable, or an audience. */
-export function To({ of }) {
-  if (typeof of === 'string') return of.includes('{{') ? teaser(of) : html`<${Person} name=${of} />`;
+/** To whom something is sent: a recipient, by name if the `tenant` is known, a variable, or an audience. */
+export function To({ of, tenant }) {
+  if (typeof of === 'string') return of.includes('{{') ? teaser(of) : tenant === undefined ? html`<${Person} name=${of} />` : html`<${Named} of=${{ tenant, recipient: of }} />`;
   if (of.var) return html`<${Tag}>${of.var.split('.').pop()}<//>`;
-  if (Array.isArray(of)) return of.length === 1 ? html`<${To} of=${of[0]} />` : `${of.length} recipients`;
+  if (Array.isArray(of)) return of.length === 1 ? html`<${To} of=${of[0]} tenant=${tenant} />` : `${of.length} recipients`;
   const [kind, words] = audienceOf(of);
   return html`<span class="person"><${Icon} name=${AUDIENCES[kind]} /><span class="name">${words}</span></span>`;
 }

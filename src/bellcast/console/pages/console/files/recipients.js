@@ -53,9 +53,9 @@ export const recipients = {
   views: [['New this week', { range: '7d' }]],
   columns: [
     { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name || one.key} />`, of: (one) => one.name || one.key, text: (one) => one.name && one.key },
-    { name: 'E-mail', of: (one) => one.email, width: '14rem' },
-    { name: 'Language', of: (one) => one.locale, width: '5rem' },
-    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), share: (one) => one.unread, width: '7.5rem' },
+    { name: 'E-mail', of: (one) => one.email, width: 'minmax(12rem, .95fr)' },
+    { name: 'Language', of: (one) => one.locale, width: '4.5rem' },
+    { name: 'Unread', kind: 'number', of: (one) => number(one.unread), share: (one) => one.unread, width: '7rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],

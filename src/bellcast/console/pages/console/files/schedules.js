@@ -9,6 +9,7 @@ import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
 import { Card, Confirm, Moment, Type } from './parts.js';
+import { readNames } from './recipient-names.js';
 import { get, path, request, withQuery } from './server.js';
 import { Pause, Resume, activation } from './toast.js';
 
@@ -42,11 +43,11 @@ const nextOf = (one) => (one.next_at ? html`<${Lines} of=${html`<${At} of=${one}
 const byNext = (one, other) => ((one.next_at ?? '~') < (other.next_at ?? '~') ? -1 : 1);
 
 export const schedules = {
-  path: '/v1/schedules', rows: 'schedules', isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
+  path: '/v1/schedules', rows: 'schedules', readMore: (rows) => readNames(rows.filter((one) => typeof recipientOf(one) === 'string').map((one) => ({ tenant: one.tenant, recipient: recipientOf(one) }))), isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : effectOf(one)) },
     { name: 'Next', of: nextOf, show: (next) => next, width: '10rem' },
-    { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '13rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' },
+    { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '13rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '9rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '5rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at },
   ],
   none: { text: 'No schedules yet. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
@@ -64,7 +65,7 @@ export function Schedule({ page }) {
     await request('POST', apiPath(page, KIND, '/run'));
     refresh();
   };
-  return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${SaysWhen} one=${one} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
+  return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${SaysWhen} one=${one} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     actions=${(one, tag) => html`${!one.active && html`<${Resume} name=${one.key} set=${activate(one, tag)} />`}<${Confirm} label=${`Run now: ${one.key}`} word="Run now" about="It sends once, now. Its next times stay." act=${run} />`}
     more=${(one, tag) => one.active && html`<${Pause} name=${one.key} set=${activate(one, tag)} />`} loss=${(one) => (one.active && one.next_at ? html`It would send next <${At} of=${one} at=${one.next_at} />, ${fromNow(one.next_at)}.` : 'It sends nothing now.')}>
     ${(one) => one.active && one.next_at && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(one.cron ? SHOWN : 1).fill('')).map((at, index) => html`<li key=${index}>${at && html`<${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
