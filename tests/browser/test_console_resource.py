@@ -385,10 +385,12 @@ def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(
 def test_row_of_a_schedule_beside_its_pane_has_whole_values_in_two_lines(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    owner.send("PUT", "/v1/tenants/acme", {"name": "Acme and Company"})
+    owner.send("PUT", "/v1/tenants/parkside", {"name": "Parkside and Company"})
     body = {"cron": "0 8 * * 1-5", "timezone": "Asia/Tokyo", "notification": {"to": {"topic": "news"}, "title": "Plan"}}
-    owner.send("PUT", "/v1/schedules/plan-of-the-days?tenant=acme", body)
-    page = open_console("/schedules/plan-of-the-days?tenant=acme&scope=all", viewport={"width": 1280, "height": 800})
+    owner.send("PUT", "/v1/schedules/plan-of-the-days?tenant=parkside", body)
+    page = open_console(
+        "/schedules/plan-of-the-days?tenant=parkside&scope=all", viewport={"width": 1280, "height": 800}
+    )
     row = page.locator(".row[data-open]")
     expect(row).to_contain_text("Monday to Friday at 08:00")
     # What has no room would be in a third line, which begins below the row.
