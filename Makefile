@@ -14,7 +14,7 @@ HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts three times as fast.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: nats demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures email-support lock site system engines clean
+.PHONY: nats demo test test-all tested ready ready-in-parallel check lint types layers size audit compiled client client-types format bench package npm wheel docs pictures email-support lock site system engines clean
 
 demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -23,21 +23,30 @@ demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Start t
 PYTEST := $(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: ready-in-parallel ## Run the checks and tests, as CI does
-	$(PYTEST)
+	$(MAKE) $(BESIDE)
 
 test-all: ready-in-parallel ## Also run the thorough tests: every contract on PostgreSQL, long faults, packages, Firefox and WebKit
 	@# Built before the tests, which end after six minutes.
 	scripts/install_system.sh chart
-	$(PYTEST) --thorough
+	$(MAKE) $(BESIDE) THOROUGH=--thorough
+
+# Beside the tests, and not before them: types take 20 s of processor time, and the audit waits for the network.
+BESIDE := --no-print-directory --jobs 4 --output-sync types audit client-types tested
+
+# `+` shows the output as it comes. The tests that run make start it without these flags.
+tested:
+	+env -u MAKEFLAGS -u MFLAGS $(PYTEST) $(THOROUGH)
 
 ready-in-parallel:
 	PYTHON=$(PYTHON) scripts/install_system.sh python node
 	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
 
-ready: engines nats check client compiled $(TESTED) $(HQ)
+ready: engines nats lint layers size client compiled $(TESTED) $(HQ)
 
-check: lint types layers size audit $(CLIENT) ## Lint, types, layers, formatting, size, known vulnerabilities
+check: lint types layers size audit client-types ## Lint, types, layers, formatting, size, known vulnerabilities
+
+client-types: $(CLIENT)
 	cd client && npm run check --silent
 
 lint: $(INSTALLED)
