@@ -278,6 +278,6 @@ def test_texts_of_right_to_left_languages_have_their_direction(
     expect(link).to_have_css("direction", "rtl")
     assert link.evaluate("(link) => link.scrollWidth > link.clientWidth"), "its end is cut off, not its start"
     link.click()
-    for text in (page.locator("h1"), page.locator("dd", has_text="14:30")):
+    for text in (page.locator("h1"), page.locator(".bell-row p", has_text="14:30")):
         expect(text).to_have_css("direction", "rtl")
         assert text.evaluate("(text) => getComputedStyle(text).textAlign") == "left"

@@ -110,3 +110,33 @@ def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable
     page.get_by_role("link", name="Open what was changed").click()
     expect(page.locator("h1")).to_have_text("far@example.com")
     owner.send("DELETE", "/v1/suppressions/email/far@example.com")
+
+
+def test_what_is_wrong_is_said_below_its_field_until_it_is_changed(open_console: Callable[..., Page]) -> None:
+    page = open_console("/recipients?new=yes")
+    key = page.get_by_label("Key", exact=True)
+    page.get_by_label("Name", exact=True).fill("Nameless")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(key).to_be_focused()
+    expect(key).to_have_accessible_description("Please fill out this field.")
+    assert violations(page) == []
+    key.fill("nameless")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(key).to_have_accessible_description("The id of the user in your app.")
+    page.get_by_label("Time zone").fill("Mars")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_label("Time zone")).to_have_accessible_description(re.compile("Time zone must be an IANA"))
+
+
+def test_field_that_is_folded_opens_with_what_is_wrong_in_it(open_console: Callable[..., Page]) -> None:
+    page = open_console("/providers?new=smtp")
+    page.get_by_label("Host").fill("mail.example.com")
+    page.get_by_label("Sender").fill("bells@example.com")
+    page.get_by_text("Delivery", exact=True).click()
+    timeout = page.get_by_label("Timeout in seconds")
+    timeout.fill("0")
+    page.get_by_text("Delivery", exact=True).click()
+    expect(timeout).to_be_hidden()
+    page.get_by_role("button", name="Create provider").click()
+    expect(timeout).to_be_focused()
+    expect(timeout).to_have_attribute("aria-invalid", "true")

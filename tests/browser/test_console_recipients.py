@@ -303,6 +303,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     expect(page.get_by_role("link", name="news")).to_be_visible()
     stored = owner.send("GET", "/v1/recipients/rita/preferences")
     assert (stored["muted"], stored["quiet_hours"]) == ({"*": True}, {"start": "22:00", "end": "07:00"})
+    open_more(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="Export").click()
     assert download.value.suggested_filename == "rita.json"

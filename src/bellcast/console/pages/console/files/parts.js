@@ -2,7 +2,7 @@
  * Components of all pages: headings, states, times, types, people, buttons, fields and forms.
  */
 import { copyText } from './clipboard.js';
-import { html, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
+import { createContext, html, useContext, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { dayName, fullTime, hourOf, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
 import { Loaded, Skeleton, refresh } from './load.js';
@@ -109,31 +109,46 @@ export function Dialog({ label, close, isFixed = false, class: name = 'ask', chi
 export const Confirm = ({ isDanger = false, isPrimary = false, ...question }) => html`<button type="button" class=${isDanger ? 'danger' : isPrimary ? 'primary' : null} aria-label=${question.label} aria-haspopup="dialog"
   onClick=${async () => (await import('./question.js')).ask({ isDanger, ...question })}>${question.word}</button>`;
 
+/** What is wrong in the fields of a form, by their names. */
+const Wrong = createContext({});
+
 /** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. */
 export function Field({ label, hint, warning, options, words = {}, isLong, ...attributes }) {
-  const id = useId();
-  // Browsers add the title to their message when the input does not match the pattern.
-  const described = { id, 'aria-describedby': hint || warning ? `${id}-hint` : null, title: attributes.pattern && hint, ...attributes };
+  const id = useId(), error = useContext(Wrong)[attributes.name];
+  const described = { id, 'aria-describedby': error || hint || warning ? `${id}-hint` : null, 'aria-invalid': error ? 'true' : null, title: attributes.pattern && hint, ...attributes };
   const input = options
     ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
-  return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
+  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert">${error}</small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
 }
 
 /** Check boxes with the same name; `hints` describe the options. */
 export const Choices = ({ label, name, options, selected = [], hints = {}, isDisabled = false, children }) => html`<fieldset class="choices"><legend>${label}</legend>${children}
   ${options.map((one) => html`<label key=${one}><input type="checkbox" name=${name} value=${one} defaultChecked=${selected.includes(one)} disabled=${isDisabled} /><span>${one} <small>${hints[one]}</small></span></label>`)}</fieldset>`;
 
-/** The message of a problem with the labels of the form's fields, which it marks, instead of their names in the API. */
-function inWordsOf(form, { errors = [], message }) {
-  const named = errors.map((one) => {
-    const input = form.elements.namedItem(one.field);
-    input?.setAttribute?.('aria-invalid', 'true');
-    return `${input?.labels?.[0].textContent ?? one.field} ${one.message}`;
-  });
-  form.querySelector('[aria-invalid]')?.focus();
-  return named.join('; ') || message;
+/** The label of an input of `Field`, which shows what is wrong with it; undefined for others. */
+const labelOf = (input) => (input?.labels?.[0]?.parentElement.matches('.field') ? input.labels[0].textContent : undefined);
+
+/** Move the focus to an input, which may be folded. */
+function reveal(input) {
+  input?.closest?.('details')?.setAttribute('open', '');
+  input?.focus?.();
 }
+
+/** The errors of a problem with the labels of the form's fields instead of their names in the API: those of fields, and the message of the rest. */
+function inWordsOf(form, { errors = [], message }) {
+  const wrong = {}, rest = [];
+  for (const one of errors) {
+    const input = form.elements.namedItem(one.field), label = labelOf(input);
+    if (label) wrong[one.field] = `${label} ${one.message}`;
+    else rest.push(`${input?.labels?.[0]?.textContent ?? one.field} ${one.message}`);
+  }
+  reveal(form.elements.namedItem(Object.keys(wrong)[0]));
+  return { wrong, message: rest.join('; ') || (errors.length === 0 ? message : '') };
+}
+
+/** Why the browser refuses an input. Its own message about a pattern does not say which. */
+const refusalOf = ({ validity, title, validationMessage }) => (validity.patternMismatch && title) || validationMessage;
 
 /** What a form says when another operator has saved first. */
 export const CONFLICT = 'Another operator has changed this in the meantime. What you entered is still here.';
@@ -150,6 +165,7 @@ let replaced = null;
  * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
 export function Form({ button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
+  const [wrong, setWrong] = useState({});
   const [isSending, setSending] = useState(false);
   const submit = useRef(null);
   useLayoutEffect(() => {
@@ -167,17 +183,28 @@ export function Form({ button, send, children, more, isInline = false, isSeconda
     const hadFocus = document.activeElement === submit.current;
     setSending(true);
     setProblem(null);
-    form.querySelectorAll('[aria-invalid]').forEach((input) => input.removeAttribute('aria-invalid'));
+    setWrong({});
     try {
       const isSaved = await send(Object.fromEntries(new FormData(form)), form, isConflict);
       if (isSaved !== false) form.removeAttribute('data-unsaved');
     } catch (failed) {
-      setProblem({ ...failed, message: failed.status === 412 && failed.errors.length === 0 ? CONFLICT : inWordsOf(form, failed) });
+      const { message, wrong: found } = failed.status === 412 && failed.errors.length === 0 ? { message: CONFLICT, wrong: {} } : inWordsOf(form, failed);
+      setWrong(found);
+      setProblem({ ...failed, message });
     }
     setSending(false);
     // Disabling a button removes the focus.
     if (hadFocus) setTimeout(() => document.activeElement === document.body && submit.current?.focus());
   };
+  // What the browser refuses is said below the field, as what the server refuses.
+  const refuse = (event) => {
+    const { target, currentTarget } = event;
+    if (!target.name || !labelOf(target)) return;
+    event.preventDefault();
+    if (target === currentTarget.querySelector(':is(input, select, textarea):invalid')) reveal(target);
+    setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
+  };
+  const correct = ({ target: { name: field } }) => field in wrong && setWrong(({ [field]: _, ...others }) => others);
   const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
@@ -188,8 +215,8 @@ export function Form({ button, send, children, more, isInline = false, isSeconda
       refresh();
     });
   }}>Take theirs</button>` : more;
-  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} ...${attributes}>${children}
-    <p class="error" role="alert">${problem && [withSettings(problem.message), problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
+  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onInputCapture=${correct} ...${attributes}><${Wrong.Provider} value=${wrong}>${children}<//>
+    <p class="error" role="alert">${problem?.message && [withSettings(problem.message), problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }
 
