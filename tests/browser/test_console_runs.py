@@ -91,7 +91,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
             re.compile("Simulated: no e-mail provider is set up")
         )
         assert violations(page) == []
-        page.get_by_role("link", name="On the whole page").or_(page.get_by_role("link", name="Back")).click()
+        page.get_by_role("link", name="Open on the canvas").or_(page.get_by_role("link", name="Back")).click()
     page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
     expect(steps_of.nth(0).locator(".why")).to_contain_text("E-mails of the type Reminders are switched off for Off")
     expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")

@@ -118,6 +118,8 @@ def change_settings(page: Page, **values: str) -> None:
         control = page.get_by_label(name, exact=False).first
         if control.evaluate("element => element.tagName") == "SELECT":
             control.select_option(value)
+        elif control.get_attribute("type") == "checkbox":
+            control.set_checked(value == "on")
         else:
             control.fill(value)
     with page.expect_response(lambda response: response.request.method == "PATCH"):
@@ -186,6 +188,9 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
     # Steps that the server keeps only in memory stay checked after a reload, until Start over.
     page.reload()
     expect(page.get_by_text("9 of 9 done")).to_be_visible()
+    # A list that is complete is one line.
+    expect(page.get_by_text("3 of 3 done")).to_be_visible()
+    expect(page.locator(".checks li").filter(has_text="Connect a page")).to_be_hidden()
     page.get_by_role("button", name="Start over").click()
     expect_line(page, "Dashboards auto-refresh on events", "waiting")
     page.get_by_role("link", name="Pusher troubleshooting").click()

@@ -30,6 +30,15 @@ FILES = Path(pages.__file__).parent / "files"
 HIT = "top.hit = 1"
 
 
+def test_new_template_begins_with_the_chosen_pattern(open_console: Callable[..., Page]) -> None:
+    page = open_console("/templates?edit=new")
+    page.get_by_label("Key", exact=True).fill("patterned")
+    page.get_by_text("An e-mail with a list of items").click()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.frame_locator("iframe[name=template-preview]").get_by_text("Total:")).to_be_visible()
+    expect(page).not_to_have_url(re.compile("starter"))
+
+
 def test_email_is_changed_in_two_languages_and_the_preview_follows(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:

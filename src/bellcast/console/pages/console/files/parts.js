@@ -163,7 +163,7 @@ let replaced = null;
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
  * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. If the object
  * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
-export function Form({ button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, class: name, ...attributes }) {
+export function Form({ button, busy = button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [wrong, setWrong] = useState({});
   const [isSending, setSending] = useState(false);
@@ -205,7 +205,7 @@ export function Form({ button, send, children, more, isInline = false, isSeconda
     setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
   };
   const correct = ({ target: { name: field } }) => field in wrong && setWrong(({ [field]: _, ...others }) => others);
-  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : button}</button>`;
+  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : isSending ? busy : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
     submit.current.form.reset();

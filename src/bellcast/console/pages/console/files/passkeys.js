@@ -7,7 +7,8 @@ import { Confirm, Field, Form, Time } from './parts.js';
 import { get, path, request } from './server.js';
 
 /** Browsers before 2025 lack WebAuthn's JSON methods; passkeys require a host name, not an IP address. */
-export const hasPasskeys = () => typeof globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON === 'function' && !/^[\d.]+$|^\[/.test(location.hostname);
+const hasHostName = !/^[\d.]+$|^\[/.test(location.hostname);
+export const hasPasskeys = () => typeof globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON === 'function' && hasHostName;
 
 /** A button that signs in with a passkey; `done` receives the operator. */
 export function PasskeyButton({ done }) {
@@ -45,7 +46,7 @@ export function Passkeys({ changed, children }) {
   return html`<div class="steps"><${Loaded} of=${found}>${({ passkeys }) => html`
     ${passkeys.length > 0 && html`<ul class="passkeys">${passkeys.map((one) => html`<li key=${one.id}><span><b>${one.name}</b><br /><small class="muted">Added <${Time} at=${one.created_at} />, last used ${one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'}</small></span>
       <${Confirm} isDanger label=${`Delete the passkey ${one.name}`} word="Delete" about="It no longer signs you in." act=${() => remove(one)} /></li>`)}</ul>`}
-    ${hasPasskeys() ? html`<div key=${passkeys.length}>${children(html`<${AddPasskey} done=${changed} />`)}</div>` : html`<p class="muted">This browser cannot add a passkey here: it needs a recent version, and an address with a host name.</p>`}`}<//></div>`;
+    ${hasPasskeys() ? html`<div key=${passkeys.length}>${children(html`<${AddPasskey} done=${changed} />`)}</div>` : html`<p class="muted">${hasHostName ? 'This version of the browser cannot add passkeys.' : 'Passkeys need an address with a host name, such as localhost, in place of an IP address.'}</p>`}`}<//></div>`;
 }
 
 /** A form that adds a passkey and then calls `done`. */

@@ -55,7 +55,7 @@ export function Playground({ page }) {
 const Step = ({ number, children }) => html`<h2 class="play-step"><span>${number}</span>${children}</h2>`;
 
 /** How long the last send took to each client, as bars of the longest time. */
-const Compare = ({ of }) => html`<ul class="compare" aria-label="Time from the send to each client">${DIALECTS.map(([name, kind]) => html`<li key=${name}><span class=${`dialect ${kind}`}>${name}</span> <b>${name in of ? `${of[name]} ms` : '–'}</b><i class=${kind} style=${{ width: `${100 * (of[name] ?? 0) / Math.max(1, ...Object.values(of))}%` }}></i></li>`)}</ul>`;
+const Compare = ({ of }) => html`<ul class="compare" style=${{ visibility: Object.keys(of).length > 0 ? null : 'hidden' }} aria-label="Time from the send to each client">${DIALECTS.map(([name, kind]) => html`<li key=${name}><span class=${`dialect ${kind}`}>${name}</span> <b>${name in of ? `${of[name]} ms` : '–'}</b><i class=${kind} style=${{ width: `${100 * (of[name] ?? 0) / Math.max(1, ...Object.values(of))}%` }}></i></li>`)}</ul>`;
 
 /** A connection's frames, newest first, with the time since the last send; empty before there is a target. */
 function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt, arrive, isShown }) {

@@ -116,7 +116,7 @@ function OnCanvas({ page, one, tenant }) {
     const [{ RunPicture }, schema, definition] = await Promise.all([import('./run-picture.js'), get('/v1/schemas/workflow', signal), get(definitionOf(one, tenant), signal)]);
     return { RunPicture, schema, definition };
   }, [one.id]);
-  return html`<${Loaded} of=${found}>${({ RunPicture, schema, definition }) => html`<${RunPicture} run=${one} schema=${schema} values=${valuesOf(definition)} /><p><a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>On the whole page</a></p>`}<//>`;
+  return html`<${Loaded} of=${found}>${({ RunPicture, schema, definition }) => html`<${RunPicture} run=${one} schema=${schema} values=${valuesOf(definition)} /><p><a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>Open on the canvas</a></p>`}<//>`;
 }
 
 /** A link to the text that the failed step could not render: its template, else the step. */

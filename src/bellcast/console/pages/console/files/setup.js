@@ -4,11 +4,13 @@
 import { dialectName } from './dialects.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { hourOf } from './format.js';
-import { Together, openLoads, useEvery } from './load.js';
+import { Together, loadStyle, openLoads, useEvery } from './load.js';
 import { Copy, Field, Form, Heading, Icon, State, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';
+
+await loadStyle('setup.css');
 
 const POLL_MS = 3000;
 /** Delay before the feed is opened again after it was lost. */
@@ -86,7 +88,7 @@ async function watch(tenant, signal, receive) {
  * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
 function Checklist({ page, title: heading, name, lines, round, canReset }) {
-  const [seen, setSeen] = useState({});
+  const [seen, setSeen] = useState({}), [isKnown, setKnown] = useState(false);
   const keep = (title, text, isPersistent) => {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
     setSeen((last) => ({ ...last, [title]: { text } }));
@@ -110,7 +112,10 @@ function Checklist({ page, title: heading, name, lines, round, canReset }) {
     // The first answers appear with the lines, which keep their places.
     if (isFirst.current) {
       openLoads.value += 1;
-      Promise.all(checks).finally(() => { openLoads.value -= 1; });
+      Promise.all(checks).finally(() => {
+        setKnown(true);
+        openLoads.value -= 1;
+      });
     }
     isFirst.current = false;
     return () => abort.abort();
@@ -120,8 +125,12 @@ function Checklist({ page, title: heading, name, lines, round, canReset }) {
     setSeen({});
   };
   const done = lines.filter(({ title }) => seen[title]?.text).length;
-  return html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>
-    <ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div></li>`)}</ol>
+  // A list that was complete when the page opened is one line: what comes next leads.
+  const wasDone = useRef(null);
+  if (isKnown) wasDone.current ??= Boolean(heading) && done === lines.length;
+  const all = html`<ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div></li>`)}</ol>`;
+  if (wasDone.current) return html`<details><summary><${State} of=${`${done} of ${lines.length} done`} kind="ok" /> ${heading}</summary>${all}</details>`;
+  return html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${all}
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
 }
 
@@ -221,7 +230,7 @@ export function Troubleshooting({ page }) {
     ['The server SDK gets 401', 'Another secret, or a clock that differs by more than 10 minutes.', [link('/requests?status=401', 'Requests'), ' name the reason; ', link('/health', 'the doctor'), ' compares clocks.']],
     ['It worked, and stopped after a minute', 'A proxy cuts idle connections.', ['Read the proxy’s timeout; pages ping after ', code('pusher_activity_timeout'), '.']],
   ];
-  return html`<${Heading} title="Pusher troubleshooting"><a class="button" href=${page.url('/setup')}>Back to the checklist</a><//>
-    <section class="panel"><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p>${cause}</p><p class="muted">${fix}</p></li>`)}</ul></section>
+  return html`<${Heading} title="Pusher troubleshooting" />
+    <section class="panel"><div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p><span class="hidden">Cause: </span>${cause}</p><p class="muted"><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul></section>
     <p>Every error of the server has a page with its causes and fixes: <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a>. For pages with a bell, <a href=${`${page.root}/check`} target="_blank" rel="noopener">test the page’s bell</a>.</p>`;
 }

@@ -74,7 +74,7 @@ export function SignIn({ done, provider, tag, name: known }) {
   const [needsCode, setNeedsCode] = useState(false);
   const place = useRef(null);
   useLayoutEffect(() => { if (needsCode) place.current.querySelector('[name=code]').focus(); }, [needsCode]);
-  return html`<${Framed} tag=${tag} title="Sign in"><${ByProvider} provider=${provider} done=${tag && (async () => done(await get('/v1/me')))} /><div ref=${place}><${Form} button="Sign in" send=${async ({ name, password, code }) => {
+  return html`<${Framed} tag=${tag} title="Sign in"><${ByProvider} provider=${provider} done=${tag && (async () => done(await get('/v1/me')))} /><div ref=${place}><${Form} button="Sign in" busy="Signing in…" send=${async ({ name, password, code }) => {
     try {
       done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
     } catch (problem) {

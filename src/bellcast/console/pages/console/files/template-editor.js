@@ -42,7 +42,7 @@ const STARTERS = [
 ];
 
 /** The page that names a new template. */
-export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['templates', 'Start with a pattern', 'A confirmation, a receipt, or an import of your e-mail.'], ['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} more=${html`<${StarterChoice} />`} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
 
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
@@ -54,10 +54,13 @@ export function TemplateEditor({ page }) {
 function Editor({ page, tenant, found }) {
   const draft = useMemo(() => {
     const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, ...found });
-    if (found.inherited && !found.draft && one.isNew.value && Object.keys(one.values.value).length === 0) one.begin(valuesOf(found.inherited));
+    const isEmpty = one.isNew.value && Object.keys(one.values.value).length === 0, starter = STARTERS.find(([title]) => title === page.query.get('starter'));
+    if (found.inherited && !found.draft && isEmpty) one.begin(valuesOf(found.inherited));
+    else if (starter && isEmpty && page.may(BUILDERS)) one.change(structuredClone(starter[3]));
     return one;
   }, []);
   useEffect(() => () => draft.close(), []);
+  useEffect(() => { if (page.query.has('starter')) setQuery({ starter: null }, { isQuiet: true }); }, []);
   const values = draft.values.value;
   const { embedded } = page;
   const may = (right) => !embedded || embedded.may(right);
@@ -158,8 +161,13 @@ function Editor({ page, tenant, found }) {
   </div>`;
 }
 
+const Starter = ({ of: [title, text, icon] }) => html`<${Icon} name=${icon} /><b>${title}</b><span>${text}</span>`;
+
+/** The choice of a pattern in a form. */
+const StarterChoice = () => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${STARTERS.map((one) => html`<label key=${one[0]} class="starter"><input type="radio" class="hidden" name="starter" value=${one[0]} /><${Starter} of=${one} /></label>`)}</div></fieldset>`;
+
 /** What an empty template can begin with. */
-const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map(([title, text, icon, starter]) => html`<button key=${title} type="button" class="starter" onClick=${() => start(starter)}><${Icon} name=${icon} /><b>${title}</b><span>${text}</span></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button>${openImport && html`<button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button>`}</div>`;
+const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map((one) => html`<button key=${one[0]} type="button" class="starter" onClick=${() => start(one[3])}><${Starter} of=${one} /></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button>${openImport && html`<button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button>`}</div>`;
 
 function Languages({ values, change, languages, locale, beside }) {
   const added = useRef(null);
