@@ -159,31 +159,33 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     expect(page.get_by_role("region", name="Summary")).to_contain_text("Recipients cannot turn off E-mail.")
 
 
-@pytest.mark.parametrize("path", ["types", "schedules", "sources"])
-def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page], path: str) -> None:
-    page = open_console(f"/{path}?edit=new", viewport=DESKTOP)
+def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport=DESKTOP)
     form = page.locator("form.editing")
-    expect(form.get_by_role("button", name=f"Create {path[:-1]}")).to_be_visible()
-    looks = "all => [...new Set(all.map((one) => getComputedStyle(one).fontSize + getComputedStyle(one).fontWeight))]"
-    assert form.locator("label, .form-label").evaluate_all(looks) == ["13px500"]
-    fields = form.locator("input:not([type=hidden]), select")
-    assert fields.evaluate_all("all => [...new Set(all.map((one) => one.offsetHeight))]") == [32]
-    assert (
-        form.locator(":scope > :not(aside)").evaluate_all("all => Math.max(...all.map((one) => one.offsetWidth))")
-        <= 560
-    )
+    for path in ("types", "schedules", "sources"):
+        go(page, f"/{path}?edit=new")
+        expect(form.get_by_role("button", name=f"Create {path[:-1]}")).to_be_visible()
+        looks = (
+            "all => [...new Set(all.map((one) => getComputedStyle(one).fontSize + getComputedStyle(one).fontWeight))]"
+        )
+        assert form.locator("label, .form-label").evaluate_all(looks) == ["13px500"], path
+        fields = form.locator("input:not([type=hidden]), select")
+        assert fields.evaluate_all("all => [...new Set(all.map((one) => one.offsetHeight))]") == [32], path
+        parts = form.locator(":scope > :not(aside)")
+        assert parts.evaluate_all("all => Math.max(...all.map((one) => one.offsetWidth))") <= 560, path
 
 
-@pytest.mark.parametrize("path", ["types", "workflows", "templates"])
-def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..., Page], path: str) -> None:
-    page = open_console(f"/{path}?edit=new", viewport=DESKTOP)
-    expect(
-        page.get_by_label("Key", exact=True)
-    ).to_be_visible()  # hidden, and at another place, until the form is complete
-    key, tenant = (page.get_by_label(name, exact=True).bounding_box() for name in ("Key", "Tenant"))
-    assert (key["y"], key["width"] > 2 * tenant["width"]) == (tenant["y"], True)
-    page.get_by_role("link", name=f"Back to {path.title()}").click()
-    expect(page.locator("h1")).to_have_text(path.title())
+def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport=DESKTOP)
+    for path in ("types", "workflows", "templates"):
+        go(page, f"/{path}?edit=new")
+        expect(page.get_by_role("link", name=f"Back to {path.title()}")).to_be_visible()
+        # Hidden, and at another place, until the form is complete.
+        expect(page.get_by_label("Key", exact=True)).to_be_visible()
+        key, tenant = (page.get_by_label(name, exact=True).bounding_box() for name in ("Key", "Tenant"))
+        assert (key["y"], key["width"] > 2 * tenant["width"]) == (tenant["y"], True), path
+        page.get_by_role("link", name=f"Back to {path.title()}").click()
+        expect(page.locator("h1")).to_have_text(path.title())
 
 
 def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]) -> None:
@@ -390,32 +392,35 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
     assert (made["event"], made["workflow"], made["to"]) == ("order.paid", "paid-flow", "{{ event.data.customer }}")
 
 
-@pytest.mark.parametrize(
-    ("topic", "address", "place"),
-    [("orders", "Topic", "on orders"), ("shop.{id}", "Topic", "on shop.id"), (None, "Recipient", "to a recipient")],
-)
-def test_source_of_a_tenant_sends_on_a_test_event(
-    open_console: Callable[..., Page], owner: Console, topic: str | None, address: str, place: str
-) -> None:
-    to = "{{ topic.id }}" if topic and "{" in topic else "{{ event.data.customer }}"
-    source = {"event": "order.tried", "topic": topic, "notification": {"to": to, "title": "Tried"}}
-    owner.send("PUT", "/v1/sources/tried?tenant=harbor", source)
-    page = open_console("/sources?tenant=harbor", viewport=DESKTOP)
-    expect(page.get_by_role("row").filter(has_text="tried")).to_contain_text(f"order.tried {place}")
-    page.get_by_role("link", name="tried", exact=True).click()
-    expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends “Tried”")
-    expect(page.locator(".pane .bell-row b")).to_have_text("Tried")
-    expect(page.get_by_label("Tenant", exact=True)).to_have_count(0)
-    page.get_by_label(address, exact=True).fill("shop.rita" if topic == "shop.{id}" else topic or "bob")
-    page.get_by_label("Data as JSON").fill('{"customer": "rita"}')
-    for _ in range(2):
-        page.get_by_role("button", name="Publish event").click()
-        expect(page.get_by_text("The source made “Tried” for rita.")).to_be_visible()
-    page.get_by_role("link", name="“Tried”").click()
-    expect(page.locator("h1")).to_have_text("Tried")
-    made = owner.send("GET", "/v1/notifications?tenant=harbor&recipient=rita")["notifications"]
-    assert {one["title"] for one in made} == {"Tried"}
-    assert owner.send("GET", "/v1/notifications?recipient=rita")["notifications"] == []
+def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account", viewport=DESKTOP)
+    link = page.get_by_role("link", name="tried", exact=True)
+    for topic, address, place in (
+        ("orders", "Topic", "on orders"),
+        ("shop.{id}", "Topic", "on shop.id"),
+        (None, "Recipient", "to a recipient"),
+    ):
+        to = "{{ topic.id }}" if topic and "{" in topic else "{{ event.data.customer }}"
+        source = {"event": "order.tried", "topic": topic, "notification": {"to": to, "title": "Tried"}}
+        owner.send("PUT", "/v1/sources/tried?tenant=harbor", source)
+        go(page, "/sources?tenant=harbor")
+        expect(page.get_by_role("row").filter(has=link)).to_contain_text(f"order.tried {place}")
+        link.click()
+        expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends “Tried”")
+        expect(page.locator(".pane .bell-row b")).to_have_text("Tried")
+        expect(page.get_by_label("Tenant", exact=True)).to_have_count(0)
+        page.get_by_label(address, exact=True).fill("shop.rita" if topic == "shop.{id}" else topic or "bob")
+        page.get_by_label("Data as JSON").fill('{"customer": "rita"}')
+        for _ in range(2):
+            page.get_by_role("button", name="Publish event").click()
+            expect(page.get_by_text("The source made “Tried” for rita.")).to_be_visible()
+        page.get_by_role("link", name="“Tried”").click()
+        expect(page.locator("h1")).to_have_text("Tried")
+        made = owner.send("GET", "/v1/notifications?tenant=harbor&recipient=rita")["notifications"]
+        assert {one["title"] for one in made} == {"Tried"}
+        assert owner.send("GET", "/v1/notifications?recipient=rita")["notifications"] == []
+        for notification in made:
+            owner.send("DELETE", f"/v1/notifications/{notification['id']}?tenant=harbor")
 
 
 def test_test_event_that_a_source_does_not_match_makes_nothing(
