@@ -254,7 +254,7 @@ def test_retry_is_the_first_button_only_where_it_can_succeed(
     page.route("**/v1/failures?*", lambda route: route.fulfill(json=one))
     causes = {"causes": [{**group, "oldest_at": at, "newest": message}], "next": None}
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json=causes))
-    page.goto(f"/console/failures/{quote(urlencode({'kind': 'message', 'cause': cause}), safe='')}?tenant=acme")
+    go(page, f"/failures/{quote(urlencode({'kind': 'message', 'cause': cause}), safe='')}?tenant=acme")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.locator(".primary")).to_have_text(primary)
     expect(outcome.get_by_role("button", name="Retry all")).to_be_visible()

@@ -13,6 +13,7 @@ from tests.browser.console import (
     choose_tenant,
     code_now,
     confirm,
+    go,
     sign_out,
     state_of_operator,
     unfold_menu,
@@ -62,11 +63,11 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         expect(viewer.locator("h1")).to_have_text(name)
         expect(viewer.locator("[aria-busy], .skeleton, .failure")).to_have_count(0)
         assert "alert(" not in viewer.locator("#main").inner_text()
-    viewer.goto(f"{owner.server.url}/console/failures")
+    go(viewer, "/failures")
     expect(viewer.get_by_role("row", name="which the trigger did not send in broken")).to_be_visible()
     expect(viewer.locator("#main .row a")).to_have_count(0)
     expect(viewer.get_by_role("button", name="Retry")).to_have_count(0)
-    viewer.goto(f"{owner.server.url}/console/recipients/evil")
+    go(viewer, "/recipients/evil")
     expect(viewer.get_by_text("Your role, viewer, does not permit this page")).to_be_visible()
     viewer.get_by_role("link", name="Overview").click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()

@@ -520,7 +520,8 @@ def test_request_is_repeated_by_terminal_only_if_the_command_does_the_same(
     repeat.click()
     expect(page.locator(".snippet")).to_contain_text(f"curl -X POST '{owner.server.url}/v1/notifications?tenant=acme'")
     for id, count in (("event", 1), ("checked", 0), ("redacted", 0), ("cut", 0), ("written", 0)):
-        page.goto(f"/console/requests/{id}")
+        go(page, f"/requests/{id}")
+        expect(page.locator("#main").get_by_text(id, exact=True)).to_be_visible()
         expect(page.get_by_role("heading", name="Body")).to_be_visible()
         expect(repeat).to_have_count(count)
 

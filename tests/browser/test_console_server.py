@@ -161,7 +161,7 @@ def test_outlier_leaves_the_other_numbers_of_a_chart_visible_and_a_time_is_read_
         route.fulfill(json={"step": "15m", "metrics": metrics, "points": points})
 
     page.route("**/v1/stats/series*", answer)
-    page.goto("/console/?range=24h")
+    go(page, "/?range=24h")
     sends, deliveries = (page.locator(".chart").filter(has_text=title) for title in ("Sends", "Deliveries"))
     expect(sends.locator(".peak")).to_have_text("▲ max 5,000")
     expect(sends.locator(".peak")).to_have_attribute("title", re.compile("^Higher than the chart"))
