@@ -69,7 +69,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     expect(viewer.get_by_role("button", name="Retry")).to_have_count(0)
     go(viewer, "/recipients/evil")
     expect(viewer.get_by_text("Your role, viewer, does not permit this page")).to_be_visible()
-    viewer.get_by_role("link", name="Overview").click()
+    viewer.get_by_role("link", name="Overview", exact=True).click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
 
 
