@@ -232,7 +232,7 @@ function Settings({ block, set, text, isReadOnly, problemOf }) {
     ${columns && problemOf(['columns']) && html`<p class="error">${problemOf(['columns'])}</p>`}
     ${columns && !isReadOnly && html`<p>${columns.length < MAX_COLUMNS ? html`<button type="button" onClick=${() => setColumns([...withoutWidths(columns), { blocks: [TYPES.text.make()] }])}>Add a column</button>` : columns.map((_, index) => html`<button key=${index} type="button" onClick=${() => setColumns(withoutWidths(columns.toSpliced(index, 1)))}>Remove column ${index + 1}</button>`)}</p>`}
     ${ALIGNED.includes(block.type) && html`<div class="field"><label>Align <select disabled=${isReadOnly} value=${block.align ?? ''} onChange=${({ currentTarget }) => set('align')(currentTarget.value || undefined)}>${['', 'left', 'center', 'right'].map((side) => html`<option key=${side} value=${side}>${side || 'default'}</option>`)}</select></label></div>`}
-    ${text('key', 'Key', { isOptional: true, isCode: true, hint: 'Its name in checks and in differences.' })}</div>`;
+    ${text('key', 'Key', { isOptional: true, isCode: true, hint: 'The name of the block in checks and differences.' })}</div>`;
 }
 
 function fields({ block, path, text, shared }) {
@@ -240,7 +240,7 @@ function fields({ block, path, text, shared }) {
     case 'heading': return text('text', 'Heading', { isLong: true, isQuiet: true, isOneLine: true, class: `as-heading level-${block.level ?? 1}` });
     case 'text': return text('text', 'Text', { isLong: true, isQuiet: true, hint: '**bold**, _italic_, `code`, [link](https://…), - list' });
     case 'button': return [text('text', 'Label'), text('url', 'Link')];
-    case 'image': return [text('src', 'Address of the image'), text('alt', 'Description', { hint: 'For those who do not see it. Empty for decoration.' })];
+    case 'image': return [text('src', 'Address of the image'), text('alt', 'Description', { hint: 'What the image shows, for people who do not see it. Leave it empty for decoration.' })];
     case 'html': return text('html', 'HTML', { isLong: true, isQuiet: true, isCode: true });
     case 'list': return [text('each', 'For each item in', { isCode: true }), html`<${Blocks} key="blocks" label="Blocks of each item" blocks=${block.blocks} list=${`${path}.blocks`} shared=${shared} />`, text('empty', 'Without items', { isOptional: true })];
     case 'columns': return html`<div class="columns-of">${block.columns.map((one, index) => html`<${Blocks} key=${index} label=${`Blocks of column ${index + 1}`} blocks=${one.blocks} list=${`${path}.columns.${index}.blocks`} shared=${shared} />`)}</div>`;

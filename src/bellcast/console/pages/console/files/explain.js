@@ -270,6 +270,6 @@ export function Explanation({ page, recipient, tenant }) {
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>
     <details><summary>Ask about another notification or a type</summary><${Form} button="Explain" send=${ask}><div class="columns">
-      <${Field} label="Notification" name="notification" defaultValue=${notification} autocomplete="off" spellcheck=${false} hint="The id of a notification. If both are empty: the last one." />
-      <${Field} label="Type" name="type" autocomplete="off" hint="What would happen now to a notification of this type, if no notification is named." /></div><//></details><//>`;
+      <${Field} label="Notification" name="notification" defaultValue=${notification} autocomplete="off" spellcheck=${false} hint="The id of a notification. Leave both fields empty for the last one." />
+      <${Field} label="Type" name="type" autocomplete="off" hint="Explains what would happen now to a notification of this type." /></div><//></details><//>`;
 }

@@ -3,6 +3,7 @@
  */
 import { Fragment, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { count as amount } from './format.js';
+import { teaser } from './object-parts.js';
 import { Icon } from './parts.js';
 import { CardRuns, runsText } from './workflow-counts.js';
 import { SENDING, conditionText, lanesOf, listOf, placeOf, summaryOf, typeOf, valueAt } from './workflow-model.js';
@@ -98,7 +99,7 @@ function DrawnStep({ path, step, index, count, level, canvas, act, active }) {
   const state = states?.get(step?.key);
   // Not drawn again when the step has only moved.
   const text = useMemo(() => html`<span class=${`step-icon tone-${type.tone}`}><${Icon} name=${type.icon} /></span>
-    <span class="step-text"><span class="step-kind">${label}<code>${step?.key}</code></span><span class="step-summary">${summary || html`<span class="muted">Nothing yet</span>`}</span>
+    <span class="step-text"><span class="step-kind">${label}<code>${step?.key}</code></span><span class="step-summary">${summary ? teaser(summary) : html`<span class="muted">Nothing yet</span>`}</span>
       ${step?.if && html`<span class="step-if">if ${conditionText(step.if, false)}</span>`}
       ${step?.note && html`<span class="step-note">${step.note}</span>`}
       ${state?.shown && html`<span class=${`step-state ${state.kind}`}>${state.shown}</span>`}</span>`, [step, label, state]);
