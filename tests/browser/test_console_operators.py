@@ -104,10 +104,12 @@ def test_created_key_is_shown_once_and_revoked_after_a_question(
     page.get_by_label("Name").fill("shop")
     page.get_by_role("button", name="Create key").click()
     key = page.locator(".notice code").inner_text()
+    expect(page.get_by_role("region", name="A first request")).to_contain_text("curl")
+    assert violations(page) == []
     assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 403
     expect(page.get_by_role("button", name="Actions of shop")).to_be_attached()  # in the list, next to the key
     expect(page.locator(".notice code")).to_have_text(key)
-    page.goto("/console/keys")
+    page.get_by_role("link", name="Done").click()
     page.get_by_role("button", name="Actions of shop").click()
     revoke = page.get_by_role("button", name="Revoke shop")
     expect(revoke).to_be_visible()

@@ -140,3 +140,16 @@ def test_field_that_is_folded_opens_with_what_is_wrong_in_it(open_console: Calla
     page.get_by_role("button", name="Create provider").click()
     expect(timeout).to_be_focused()
     expect(timeout).to_have_attribute("aria-invalid", "true")
+
+
+def test_page_of_a_source_has_its_last_events(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send(
+        "PUT", "/v1/sources/paid", {"event": "paid", "topic": "till", "notification": {"to": "a", "title": "Hi"}}
+    )
+    owner.send("POST", "/v1/events", {"topic": "till", "name": "paid", "data": {}})
+    owner.send("POST", "/v1/events", {"topic": "till", "name": "other", "data": {}})
+    page = open_console("/sources/paid")
+    last = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last events"))
+    expect(last.get_by_role("listitem")).to_have_text([re.compile("^till")])
+    assert violations(page) == []
+    owner.send("DELETE", "/v1/sources/paid")

@@ -582,9 +582,8 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     assert violations(page) == []
     page.goto("/console/pusher-apps")
     page.get_by_role("link", name="<img").click()
-    disable = page.get_by_role("button", name="Disable")
-    confirm(disable)
-    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Disable"))
     expect(page.get_by_role("heading", name="Disabled: its clients are refused")).to_be_visible()
     page.get_by_label("Name of the app").fill("Leads of the south")
     page.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
@@ -594,6 +593,7 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
     (app,) = [one for one in owner.send("GET", "/v1/pusher-apps")["apps"] if one["source"] != "project"]
     assert (app["name"], app["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
+    open_more(page)
     confirm(page.get_by_role("button", name="Delete Leads of the south"))
     expect(page.locator("h1")).to_have_text("Pusher apps")
 

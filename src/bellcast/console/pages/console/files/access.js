@@ -3,6 +3,8 @@
  */
 import { changesOf, sentenceOf } from './audit-sentences.js';
 import { CallerAvatar } from './caller.js';
+import { requestSamples } from './code-samples.js';
+import { Code } from './code.js';
 import { MfaSetup, RecoveryCodes } from './enrolment.js';
 import { CREATED, RANGE } from './filters.js';
 import { count, number, toneOf } from './format.js';
@@ -10,7 +12,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { cancel } from './new-object.js';
-import { More, Sign, stated } from './object-parts.js';
+import { More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
@@ -74,9 +76,11 @@ function LatestRequests({ page, of }) {
     <a href=${withQuery(page.url('/requests'), of)}>All ${amountOf(total)} requests</a>`)}<//><//>`;
 }
 
+const FIRST_REQUEST = () => requestSamples({ method: 'POST', url: `${location.origin}${ROOT}/v1/notifications`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: JSON.stringify({ to: 'alice', title: 'Hello' }) }).curl;
+
 function NewKey({ page }) {
   const [made, setMade] = useState(null);
-  if (made) return html`<${Heading} title="Key created" /><div class="notice" aria-live="polite"><p>Copy the key of ${made.name} now: it is not shown again.</p><${Id} of=${made.key} /></div>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
+  if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} />${made.scopes.includes('send') && html`<${Card} title="A first request"><p class="muted">It sends a notification to alice. In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><div class="snippet"><${Code} label="A first request" text=${FIRST_REQUEST()} /><${Copy} what="the request" text=${FIRST_REQUEST()} /></div><//>`}<p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
   return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {

@@ -3,6 +3,7 @@
  */
 import { html } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
+import { More } from './object-parts.js';
 import { Confirm, Empty, Facts, Heading, Icon, Id, Moment } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
@@ -17,16 +18,14 @@ const workOf = ({ kind }) => WORK[kind] ?? kind;
 
 const listUrl = (page) => withQuery(page.url('/jobs'), { tenant: shownTenant() });
 
-/** The buttons of a job, which is not dead afterwards. */
-function Actions({ one, page, isPrimary }) {
-  const act = (method, target) => async () => {
-    await request(method, withQuery(target, { tenant: one.tenant }));
-    refresh();
-    if (page.key) go(listUrl(page));
-  };
-  return page.may(BUILDERS) && html`<${Confirm} isPrimary=${isPrimary} label=${`Retry ${one.kind} ${one.id}`} word="Retry" about="It runs again, and its attempts are counted from the first." act=${act('POST', path`/v1/jobs/${one.id}/retry`)} />
-    <${Confirm} isDanger label=${`Delete ${one.kind} ${one.id}`} word="Delete" about="Its work is not done." act=${act('DELETE', path`/v1/jobs/${one.id}`)} />`;
-}
+/** Act on a job, which is not dead afterwards. */
+const act = (page, one, method, target) => async () => {
+  await request(method, withQuery(target, { tenant: one.tenant }));
+  refresh();
+  if (page.key) go(listUrl(page));
+};
+const RetryJob = ({ one, page, isPrimary }) => html`<${Confirm} isPrimary=${isPrimary} label=${`Retry ${one.kind} ${one.id}`} word="Retry" about="It runs again, and its attempts are counted from the first." act=${act(page, one, 'POST', path`/v1/jobs/${one.id}/retry`)} />`;
+const DeleteJob = ({ one, page }) => html`<${Confirm} isDanger label=${`Delete ${one.kind} ${one.id}`} word="Delete" about="Its work is not done." act=${act(page, one, 'DELETE', path`/v1/jobs/${one.id}`)} />`;
 
 export const jobs = {
   path: '/v1/jobs', rows: 'jobs', link: (one) => path`/jobs/${one.id}`,
@@ -34,7 +33,7 @@ export const jobs = {
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Job', kind: 'title', of: workOf, text: (one) => one.error }, { name: 'Attempts', kind: 'number', of: (one) => one.attempts, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  actions: (one, page) => html`<${Actions} one=${one} page=${page} />`,
+  actions: (one, page) => page.may(BUILDERS) && html`<${RetryJob} one=${one} page=${page} /><${DeleteJob} one=${one} page=${page} />`,
   none: { icon: 'ok', text: 'No dead jobs. Work in the background that fails several times in a row waits here. Failures of messages and runs are under Failures.', command: 'bellcast job list', isFolded: true },
 };
 
@@ -43,6 +42,6 @@ export function Job({ page }) {
   const { tenant } = tenantOf(page);
   const found = useLoad(async (signal) => ({ one: (await readAll((after) => withQuery('/v1/jobs', { tenant, after }), 'jobs', signal)).find(({ id }) => id === page.key) }), [page.key, tenant]);
   return html`<${Loaded} of=${found}>${({ one }) => (one === undefined ? html`<${Heading} title="Dead job" /><${Empty} icon="jobs" text="This job is no longer dead: it was retried or deleted." />` : html`
-    <${Heading} title=${workOf(one)} /><section class="verdict bad" aria-label="Outcome"><${Icon} name="bad" /><div><h2>Given up after ${one.attempts === 1 ? 'one attempt' : `${one.attempts} attempts`}</h2><p class="text" dir="auto">${one.error}</p><p class="text muted">A retry begins to count again. Correct the cause first.</p><div class="fixes"><${Actions} one=${one} page=${page} isPrimary /></div></div></section>
+    <${Heading} title=${workOf(one)}><${More} of="this job">${page.may(BUILDERS) && html`<${DeleteJob} one=${one} page=${page} />`}<//><//><section class="verdict bad" aria-label="Outcome"><${Icon} name="bad" /><div><h2>Given up after ${one.attempts === 1 ? 'one attempt' : `${one.attempts} attempts`}</h2><p class="text" dir="auto">${one.error}</p><p class="text muted">A retry begins to count again. Correct the cause first.</p>${page.may(BUILDERS) && html`<div class="fixes"><${RetryJob} one=${one} page=${page} isPrimary /></div>`}</div></section>
     <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Kind', html`<code>${one.kind}</code>`], ['Tenant', one.tenant], ['Created', html`<${Moment} at=${one.created_at} />`]]} />`)}<//>`;
 }

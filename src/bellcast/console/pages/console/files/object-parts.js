@@ -5,7 +5,7 @@ import { Person } from './caller.js';
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Icon, Popup, State, Tag } from './parts.js';
+import { Copy, Icon, Popup, State, Tag } from './parts.js';
 import { Named } from './recipient-names.js';
 import { typeOf } from './workflow-model.js';
 
@@ -57,3 +57,6 @@ export const Headline = ({ kind, children, note }) => html`<section class=${`ver
 
 /** What is seldom done with an object, as a menu beside its buttons. It closes when a button of it is pressed. */
 export const More = ({ of, children }) => [children].flat(Infinity).some(Boolean) && html`<span class="acting"><${Popup} label=${`More for ${of}`} button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options" onClick=${close}>${children}</div>`}<//></span>`;
+
+/** A secret that is shown once, with a button that copies it, and what else is shown with it. */
+export const ShownOnce = ({ what, secret, children }) => html`<div class="notice once" aria-live="polite"><p>Copy ${what} now: it is not shown again.</p><div class="secret"><code>${secret}</code><${Copy} what=${what} text=${secret} /></div>${children}</div>`;

@@ -6,6 +6,7 @@ import { toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
+import { More } from './object-parts.js';
 import { Headline, Sign, stated } from './object-parts.js';
 import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Snippet, State, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
@@ -53,12 +54,13 @@ export function PusherApp({ page }) {
       await request('PATCH', url, values);
       refresh();
     };
-    return html`<${Heading} title=${name}>${isStored && html`${(one.enabled || mayIssue(page)) && html`<${Confirm} key=${one.enabled} label=${`${one.enabled ? 'Disable' : 'Enable'} ${name}`} word=${one.enabled ? 'Disable' : 'Enable'} act=${() => change({ enabled: !one.enabled })} />`}
-        ${mayIssue(page) && html`<${Confirm} label=${`Rotate secret of ${name}`} word="Rotate secret" act=${async () => setMade(await request('POST', `${url}/rotate`))} />`}
-        <${Confirm} isDanger label=${`Delete ${name}`} word="Delete" act=${async () => {
+    const word = one.enabled ? 'Disable' : 'Enable';
+    return html`<${Heading} title=${name} note=${html`<${State} of=${one.state} />`}>${isStored && html`<${More} of=${name}>${(one.enabled || mayIssue(page)) && html`<${Confirm} label=${`${word} ${name}`} word=${word} about=${one.enabled ? 'Its clients and servers are refused until it is enabled again.' : 'Its clients and servers are accepted again.'} act=${() => change({ enabled: !one.enabled })} />`}
+        ${mayIssue(page) && html`<${Confirm} label=${`Rotate secret of ${name}`} word="Rotate secret" about="The new secret is shown once. The previous one stays valid for a day." act=${async () => setMade(await request('POST', `${url}/rotate`))} />`}
+        <${Confirm} isDanger label=${`Delete ${name}`} word="Delete" about="Its clients and servers are refused, and its credentials are lost." act=${async () => {
       await request('DELETE', url);
       go(page.url('/pusher-apps'));
-    }} />`}<//>
+    }} /><//>`}<//>
       ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
       <${Headline} kind=${HEADLINES[one.state]?.[0]} note=${one.state === 'active' && `With its key, from ${originsOf(one)}.`}>${HEADLINES[one.state]?.[1] ?? one.state}<//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Secret', one.source === 'project' ? html`<code>bellcast env</code> prints it` : 'shown when it was created'], ['Tenant', one.tenant], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />

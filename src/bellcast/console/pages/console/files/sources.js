@@ -9,10 +9,11 @@ import { searchOf } from './filters.js';
 import { parsed, toneOf } from './format.js';
 import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
 import { Card, Field, Form, Time, Type } from './parts.js';
-import { BUILDERS } from './roles.js';
+import { BUILDERS, CONTENT } from './roles.js';
 import { sampleOf } from './sample-data.js';
 import { path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
+import { useRecent } from './traffic.js';
 
 const KIND = {
   name: 'source', path: '/sources', starter: { event: '', topic: 'orders', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
@@ -22,6 +23,8 @@ const KIND = {
 
 /** Rows of the data of a test. */
 const MAX_ROWS = 12;
+/** Events that are shown. */
+const MAX_EVENTS = 8;
 /** How often and after which time a test looks for what was made. */
 const LOOKS = 10, PAUSE_MS = 300;
 
@@ -46,7 +49,13 @@ export const sources = {
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />`}>An event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
+
+/** The last events with the name of a source, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
+function Events({ page, one }) {
+  const events = useRecent({ kind: 'publish', tenant: one.tenant ?? '*' }, (_, { detail }) => detail?.name === one.event, page.may(CONTENT), MAX_EVENTS);
+  return events.length > 0 && html`<${Card} title="Last events"><ul class="rows-of">${events.map((event) => html`<li key=${event.detail.id}><code class="grow">${event.topic ?? event.recipient}</code><${Time} at=${event.at} /></li>`)}</ul><//>`;
+}
 
 /** An example of the data that a source reads from its events. */
 const exampleOf = (one) => sampleOf(JSON.parse(JSON.stringify(one).replaceAll('event.data.', 'data.')));

@@ -7,7 +7,7 @@ import { go, setQuery, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
-import { Headline, More, Sign, stated } from './object-parts.js';
+import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { ask } from './question.js';
@@ -41,7 +41,7 @@ export const webhooks = {
 };
 
 /** The secret of a webhook, which is shown once. */
-const Secret = ({ of }) => html`<div class="notice" aria-live="polite"><p>Copy the secret that signs its requests now: it is not shown again.</p><${Id} of=${of.secret} /></div>`;
+const Secret = ({ of }) => html`<${ShownOnce} what="the secret that signs its requests" secret=${of.secret} />`;
 
 const GROUPS = { notification: 'Notifications', message: 'Messages', run: 'Workflow runs', preferences: 'Preferences' };
 const groupOf = (type) => type.split('.')[0];
