@@ -218,7 +218,7 @@ def test_suppressed_address_is_opened_beside_the_list_and_freed(
     expect(page.get_by_role("heading", level=1, name="a/b@example.com")).to_be_visible()
     assert violations(page) == []
     page.locator(".pane").get_by_role("button", name="Free this address").click()
-    expect(page.get_by_text("This address is not suppressed.")).to_be_visible()
+    expect(page.get_by_text("This address is not suppressed")).to_be_visible()
 
 
 def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
@@ -238,7 +238,7 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
         confirm(pane.get_by_role("button", name="Close the connection"))
         expect(pane.get_by_text("Reason")).to_be_visible()
     page.goto("/console/connections/unknown")
-    expect(page.get_by_text("This connection has been closed.")).to_be_visible()
+    expect(page.get_by_text("This connection has been closed")).to_be_visible()
 
 
 def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., Page], owner: Console) -> None:
@@ -246,7 +246,7 @@ def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., P
     page = open_console("/keys")
     page.get_by_role("link", name="shop").click()
     pane = page.locator(".pane")
-    expect(pane).to_contain_text("notifications, events and triggers")
+    expect(pane).to_contain_text("Send notifications and events")
     expect(pane.get_by_role("link", name="Requests")).to_have_attribute("href", re.compile("key=shop"))
     assert violations(page) == []
     open_more(page)
