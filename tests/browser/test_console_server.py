@@ -225,7 +225,7 @@ def selected_hours(url: str) -> float:
 def test_live_page_shows_what_happens_and_why_it_was_refused(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=wanda")
     expect(page.get_by_role("status").first).to_have_text("Connected")
-    expect(page.get_by_text("No event matches yet.")).to_be_visible()
+    expect(page.get_by_text("No matching events yet")).to_be_visible()
     owner.send("POST", "/v1/notifications", {"to": "wanda", "title": HOSTILE, "type": "greeting"})
     page.get_by_role("button", name="greeting", exact=True).click()
     expect(page.locator(".details pre")).to_contain_text("onerror=")
