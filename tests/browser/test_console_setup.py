@@ -97,7 +97,7 @@ def page(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
     expect(page.get_by_label("Code")).to_be_hidden()
     page.get_by_label("Name").fill("ruth")
     page.get_by_label("Password").fill("correct horse battery")
-    page.get_by_label("Show what I type").check()
+    page.get_by_role("button", name="Show the password").click()
     expect(page.get_by_label("Password")).to_have_attribute("type", "text")
     page.get_by_role("button", name="Create owner").click()
     expect(page.get_by_role("heading", level=1, name="Setup")).to_be_visible()

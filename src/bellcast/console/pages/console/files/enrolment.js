@@ -2,10 +2,13 @@
  * Pages that an operator sees once: the set-up of the console with its first owner, and of a second factor. They are loaded when they are needed.
  */
 import { html, useEffect, useRef, useState } from './html.js';
+import { loadStyle } from './load.js';
 import { Field, Form, Id } from './parts.js';
 import { AddPasskey, hasPasskeys } from './passkeys.js';
 import { request } from './server.js';
 import { ByProvider, CODE, Framed, NAME } from './sign-in.js';
+
+await loadStyle('enrolment.css');
 
 /** The first owner, with the code of the URL's fragment. */
 export function SetUp({ done, provider }) {
@@ -28,7 +31,13 @@ export function SetUp({ done, provider }) {
       throw problem;
     }
   }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /></div><${Field} ...${NAME} label="E-mail or name" />
-      <${Field} label="Password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><label class="all"><input type="checkbox" class="check" onChange=${({ currentTarget: { checked, form } }) => { form.elements.password.type = checked ? 'text' : 'password'; }} /> Show what I type</label><//><//>`;
+      <${FirstPassword} /><//><//>`;
+}
+
+/** The password, which can be shown while it is typed. */
+function FirstPassword() {
+  const [isShown, setShown] = useState(false);
+  return html`<div class="peek"><${Field} label="Password" name="password" type=${isShown ? 'text' : 'password'} required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><button type="button" class="quiet" onClick=${() => setShown(!isShown)}>${isShown ? 'Hide' : 'Show'}<span class="hidden"> the password</span></button></div>`;
 }
 
 /** The page of an operator who must set up a second factor. */

@@ -31,7 +31,7 @@ const CHANNELS = [
 ];
 
 /** What most servers need after their first notification. */
-const NEXT = [['/providers?new=yes', 'providers', 'Add a provider', 'Deliver e-mail, SMS, push'], ['/workflows?edit=new', 'workflows', 'New workflow', 'Delays and conditions'], ['/templates?edit=new', 'templates', 'New template', 'Texts and e-mail design'], ['/keys?new=yes', 'keys', 'New API key', 'For your own servers']];
+const NEXT = [['/providers?new=yes', 'providers', 'New provider', 'Deliver e-mail, SMS, push'], ['/workflows?edit=new', 'workflows', 'New workflow', 'Delays and conditions'], ['/templates?edit=new', 'templates', 'New template', 'Texts and e-mail design'], ['/keys?new=yes', 'keys', 'New API key', 'For your own servers']];
 
 export function Setup({ page }) {
   const channels = Object.fromEntries(CHANNELS.map(({ name, value }) => [name, page.query.get(name)?.trim() || value]));
