@@ -215,7 +215,7 @@ def act_on_row(page: Page, name: str, action: str) -> None:
 
 def open_more(page: Page) -> None:
     """Open the menu of the object that is shown."""
-    page.locator("#main").get_by_role("button", name="More for").click()
+    page.locator("#main .heading").get_by_role("button", name="More for").click()
 
 
 def confirm(button: Locator) -> None:

@@ -58,7 +58,7 @@ def test_channel_without_texts_says_what_it_needs_and_one_with_texts_is_shown_on
 ) -> None:
     page = open_console("/templates/designed?edit=yes", viewport={"width": 1280, "height": 800})
     page.get_by_role("tab", name="SMS").click()
-    expect(page.get_by_text("No text message.")).to_be_visible()
+    expect(page.get_by_text("No text message", exact=True)).to_be_visible()
     expect(page.get_by_role("complementary", name="Preview")).to_have_count(0)
     assert violations(page) == []
     page.get_by_role("button", name="Add SMS").click()
