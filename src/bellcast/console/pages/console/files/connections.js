@@ -43,7 +43,7 @@ export const connections = {
   ],
   actions: (one, page) => !isClosed(page) && page.may(CONTENT) && html`<a class="option" href=${withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant })}>Trace</a><${Confirm} label=${`Close the connection ${one.id}`} word="Close" about=${CLOSING} act=${() => close(one)} />`,
   note: 'Recently closed are the last 1,000 of each node, from memory.',
-  none: (page) => (isClosed(page) ? { text: 'No closed connections yet. Those that end after the start of the servers appear here, with the reason.' }
+  none: (page) => (isClosed(page) ? { text: 'No closed connections yet. Closed connections appear here, with the reason.' }
     : { text: 'No connections yet. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
 };
 
