@@ -37,7 +37,7 @@ def run(owner: Console) -> str:
 
 def test_wrong_value_of_a_filter_is_named_and_removed(open_console: Callable[..., Page]) -> None:
     page = open_console("/requests?status=refused")
-    expect(page.get_by_text("There is no status “refused”.")).to_be_visible()
+    expect(page.get_by_text("There is no status “refused”")).to_be_visible()
     page.get_by_role("button", name="Clear the filters").click()
     expect(page).to_have_url(re.compile("/requests$"))
     expect(page.get_by_text("There is no status")).to_have_count(0)
