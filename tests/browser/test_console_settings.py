@@ -1,0 +1,223 @@
+"""Settings, providers and Pusher apps in the console's pages."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+from tests.browser.console import (
+    DESKTOP,
+    HOSTILE,
+    Console,
+    confirm,
+    open_more,
+    wait_loaded,
+)
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_accessibility import violations
+
+
+def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Page], owner: Console) -> None:
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    page = open_console("/settings")
+    wait_loaded(page)
+    expect(page.get_by_role("button", name="Save")).to_be_hidden()  # nothing has changed
+    page.get_by_label("limit_tags").fill("-1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".error").first).to_contain_text("set.limit_tags must be")
+    page.get_by_label("limit_tags").fill("9")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(f"Revision {revision + 1}")).to_be_visible()
+    expect(page.get_by_label("limit_tags")).to_have_value("9")
+    page.get_by_label("limit_tags").fill("20")
+    page.get_by_role("button", name="Save").click()
+    restore = page.get_by_role("button", name=f"Restore revision {revision + 1}", exact=True)
+    confirm(restore)
+    expect(page.get_by_text(f"Revision {revision + 3}")).to_be_visible()
+    expect(page.get_by_label("limit_tags")).to_have_value("9")
+    assert violations(page) == []
+
+
+def test_settings_name_the_section_that_is_read(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings", viewport=DESKTOP)
+    current = page.get_by_role("navigation", name="Groups").locator("[aria-current]")
+    expect(current).to_contain_text("Access")
+    page.get_by_role("link", name="Connection limits").click()
+    expect(current).to_contain_text("Connection limits")
+    row = page.locator(".setting", has_text="limit_frame").first.bounding_box()
+    assert row is not None
+    assert row["height"] <= 48
+    page.set_viewport_size(PHONE)
+    section = page.get_by_role("combobox", name="Section")
+    section.select_option("store")
+    title = page.get_by_role("heading", name="Retention")
+    wait_until(lambda: title.evaluate("(title) => title.getBoundingClientRect().top") < 200, lambda: "not scrolled")
+    expect(section).to_have_value("store")
+    assert section.evaluate("(one) => one.getBoundingClientRect().bottom") < title.evaluate(
+        "(title) => title.getBoundingClientRect().top"
+    )
+
+
+def test_settings_that_another_operator_saved_keep_what_was_entered(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/settings?find=tag")
+    expect(page.locator(".setting")).to_have_count(2)
+    page.get_by_label("limit_tags").fill("8")
+    bar, row = (page.locator(name).first.bounding_box() for name in (".save", ".setting"))
+    assert bar["width"] == row["width"]  # nothing of the page shows beside it
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"limit_tag": "70"}})
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_role("alert").filter(has_text="Your changes are kept")).to_be_visible()
+    expect(page.get_by_label("limit_tag", exact=False).last).to_have_value("70")
+    expect(page.get_by_label("limit_tags")).to_have_value("8")
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_role("button", name="Save 1 change")).to_have_count(0)
+    page.get_by_role("button", name=re.compile("^Changed")).click()
+    expect(page.locator(".setting label code")).to_have_text(["limit_tags", "limit_tag"])
+    owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["limit_tags", "limit_tag"]})
+
+
+def test_private_mail_server_is_refused_with_the_setting_that_allows_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/providers?new=smtp", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("Host").fill("127.0.0.1")
+    host, port = (page.get_by_label(name, exact=True).bounding_box() for name in ("Host", "Port"))
+    assert (host["y"], host["width"] > 1.5 * port["width"]) == (port["y"], True)
+    page.get_by_label("Sender").fill("bells@example.com")
+    page.get_by_role("button", name="Test these values").click()
+    value = "BELLCAST_HTTP_ALLOW=127.0.0.1"
+    expect(page.get_by_role("status").filter(has_text=value)).to_contain_text(
+        "in the server's environment, then restart"
+    )
+    page.get_by_role("button", name="Create provider").click()
+    refusal = page.get_by_role("alert").filter(has_text=value)
+    refusal.get_by_role("button", name=f"Copy {value}").click()
+    expect(refusal.get_by_role("button", name=f"Copied {value}")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == value
+    assert violations(page) == []
+
+
+@pytest.mark.thorough
+def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/providers?new=yes")
+    expect(page.get_by_role("link", name="Twilio")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="Mail server").click()
+    page.get_by_label("Key", exact=True).fill("mail")
+    values = {
+        "Host": "mail.example.com",
+        "User": "bells@example",
+        "Password": "hunter2:/@",
+        "Sender": "bells@example.com",
+    }
+    for label, value in values.items():
+        page.get_by_label(label, exact=True).fill(value)
+    expect(page.get_by_label("Password")).to_have_attribute("type", "password")
+    tested: list[Any] = []
+
+    def test(route: Route) -> None:
+        tested.append(route.request.post_data_json)
+        step = {"step": "auth", "state": "ok", "ms": 12, "detail": "Signed in.", "fix": None}
+        route.fulfill(json={"ok": True, "error": None, "state": "ok", "steps": [step]})
+
+    page.route("**/v1/providers/mail/test", test)
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_role("status").filter(has_text="Signed in.")).to_contain_text("Sign-in")
+    url = "smtp://bells%40example:hunter2%3A%2F%40@mail.example.com:587?from=bells%40example.com"
+    assert tested[0]["values"]["url"] == url
+    owner.send("PUT", "/v1/providers/taken", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    page.get_by_label("Key", exact=True).fill("taken")
+    page.get_by_role("button", name="Create provider").click()
+    expect(page.get_by_role("alert").filter(has_text="is the key of another provider")).to_be_visible()
+    owner.send("DELETE", "/v1/providers/taken")
+    page.get_by_label("Key", exact=True).fill("mail")
+    page.get_by_role("button", name="Create provider").click()
+    expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
+    page.unroute("**/v1/providers/mail/test")
+    expect(page.get_by_label("Sender", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_label("Sender", exact=True).fill("no address")
+    page.get_by_label("Password").fill("hunter3")
+    page.get_by_label("User").fill("bells")
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_role("status").filter(has_text="Sender must be an address")).to_be_visible()
+    page.get_by_role("button", name="Save provider").click()
+    expect(page.get_by_role("alert").filter(has_text="Sender must be an address")).to_be_visible()
+    expect(page.get_by_label("Sender", exact=True)).to_be_focused()
+    for label in ("Sender", "Password", "User"):
+        page.get_by_label(label, exact=True).fill("")
+    expect(page.get_by_label("Host")).to_have_value("mail.example.com")
+    page.get_by_label("Host").fill("other.example.com")
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_role("status").filter(has_text="needs its credentials again")).to_be_visible()
+    page.get_by_label("Host").fill("mail.example.com")
+    page.get_by_label("Port", exact=True).fill("2525")
+    page.get_by_label("Password").fill("hunter3")
+    page.get_by_label("User").fill("bells")
+    page.get_by_role("button", name="Save provider").click()
+    expect(page.locator(".facts code").first).to_have_text("smtp://…@mail.example.com:2525")
+    expect(page.get_by_role("button", name="Save provider")).to_be_hidden()
+    assert violations(page) == []
+    assert "hunter" not in page.content()
+    open_more(page)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete mail"))
+    expect(page.locator("h1")).to_have_text("Providers")
+    assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
+
+
+def test_only_pusher_app_opens_with_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
+    page = open_console("/pusher-apps", viewport=DESKTOP)
+    expect(page.locator(".pane pre").first).to_contain_text("new Pusher(")
+    expect(page.locator(".pane pre").last).to_contain_text("PUSHER_APP_SECRET=…")
+    expect(page.get_by_role("heading", name="Clients can connect")).to_be_visible()
+    expect(page.locator(".pane pre .token-string").first).to_be_visible()
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("h1")).to_have_text("Pusher apps")
+    expect(page.locator(".row-link")).to_have_count(1)
+    expect(page.locator(".pane")).to_have_count(0)
+    page.set_viewport_size(PHONE)
+    page.goto("/console/pusher-apps")
+    page.locator(".row-link").click()
+    expect(page.locator("h1")).to_have_text("This project")
+
+
+@pytest.mark.thorough
+def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/pusher-apps?new=yes")
+    page.get_by_label("App name").fill(HOSTILE[:90])
+    page.get_by_label("Tenant").fill("leads")
+    page.get_by_text("Move an app from another server").click()
+    page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_label("App secret")).not_to_have_value("")
+    expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    page.get_by_role("button", name="Create app").click()
+    expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
+    secret = page.locator(".notice .id code").inner_text()
+    assert violations(page) == []
+    page.goto("/console/pusher-apps")
+    page.get_by_role("link", name="<img").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Disable"))
+    expect(page.get_by_role("heading", name="Disabled: its clients are refused")).to_be_visible()
+    page.get_by_label("Name of the app").fill("Leads of the south")
+    page.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("Leads of the south")
+    assert secret not in page.content()
+    assert page.locator("img:not([src$='favicon.svg'])").count() == 0
+    (app,) = [one for one in owner.send("GET", "/v1/pusher-apps")["apps"] if one["source"] != "project"]
+    assert (app["name"], app["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete Leads of the south"))
+    expect(page.locator("h1")).to_have_text("Pusher apps")
