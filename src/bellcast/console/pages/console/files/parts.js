@@ -119,7 +119,7 @@ export function Field({ label, hint, warning, options, words = {}, isLong, ...at
   const input = options
     ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
-  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert">${error}</small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
+  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert">${withSettings(error)}</small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
 }
 
 /** Check boxes with the same name; `hints` describe the options. */
