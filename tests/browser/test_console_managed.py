@@ -55,7 +55,9 @@ def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     assert violations(page) == []
     page.set_viewport_size({"width": PHONE["width"], "height": 800})
-    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")  # the editor adapts itself to its width
+    page.wait_for_function(
+        "document.documentElement.scrollWidth <= innerWidth"
+    )  # the editor adapts itself to its width
 
 
 @pytest.mark.thorough

@@ -105,7 +105,7 @@ def test_groups_of_the_menu_fold_and_stay_folded(open_console: Callable[..., Pag
 
 def test_first_groups_of_the_menu_are_open_on_every_page_and_all_groups_fit(open_console: Callable[..., Page]) -> None:
     for path in ("/overview", "/live", "/settings"):
-        page = open_console(path.replace("/overview", "/"), viewport={"width": 1280, "height": 860})
+        page = open_console(path.replace("/overview", "/"), viewport={"width": 1280, "height": 800})
         menu = page.get_by_role("navigation", name="Pages")
         expect(menu.locator("[aria-expanded=true]")).to_have_text(["Now", "Activity", "People", "Content"])
         expect(menu.locator("[aria-expanded=false]")).to_have_text(["Configure", "Access"])

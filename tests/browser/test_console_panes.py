@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import DESKTOP, Console, confirm, open_more
+from tests.browser.console import DESKTOP, Console, confirm, go, open_more
 from tests.browser.test_accessibility import violations
 
 
@@ -153,3 +153,19 @@ def test_page_of_a_source_has_its_last_events(open_console: Callable[..., Page],
     expect(last.get_by_role("listitem")).to_have_text([re.compile("^till")])
     assert violations(page) == []
     owner.send("DELETE", "/v1/sources/paid")
+
+
+def test_deleted_object_leaves_its_list_and_a_line_says_so(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/types/doomed", {"name": "Doomed"})
+    owner.send("PUT", "/v1/templates/doomed", {"inbox": {"title": "Hi"}})
+    owner.send("PUT", "/v1/workflows/doomed", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
+    owner.send("PUT", "/v1/providers/doomed", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    page = open_console("/types", viewport=DESKTOP)
+    for kind, name in (("types", "Doomed"), ("templates", "doomed"), ("workflows", "doomed"), ("providers", "doomed")):
+        go(page, f"/{kind}")
+        page.get_by_role("link", name=name).first.click()
+        open_more(page)
+        confirm(page.get_by_role("button", name="Delete doomed"))
+        expect(page.get_by_role("status").filter(has_text=f"Deleted {name}")).to_be_visible()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_role("link", name=name)).to_have_count(0)

@@ -6,10 +6,11 @@ import { Loaded, useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
 import { Confirm, Copy, Facts, Heading } from './parts.js';
+import { deleteObject } from './toast.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
-import { go, here, inTenant, setQuery, shownTenant } from './router.js';
-import { ROOT, getTagged, request, withQuery } from './server.js';
+import { here, inTenant, setQuery, shownTenant } from './router.js';
+import { ROOT, getTagged, withQuery } from './server.js';
 
 /** The path of an object in the API. */
 export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}${more}`, { tenant: page.query.get('tenant') });
@@ -30,12 +31,8 @@ export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownT
 export function Definition({ page, kind, headline, facts, actions, more, loss, children }) {
   const one = useLoad((signal) => getTagged(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
-  const remove = async () => {
-    await request('DELETE', apiPath(page, kind));
-    go(listUrl(page));
-  };
   return html`<${Loaded} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${remove} />`}<//>`}<//>
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page))} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value)}
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />

@@ -62,7 +62,7 @@ const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 export function relativeTime(iso) {
   const seconds = (Date.parse(iso) - Date.now()) / 1000;
   const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS.at(-1);
-  return unit === 'day' ? dayTime(iso) : RELATIVE.format(Math.round(seconds / size), unit);
+  return unit === 'day' ? dayTime(iso) : RELATIVE.format(Math.trunc(seconds / size), unit);
 }
 
 export const number = (value) => value.toLocaleString('en');

@@ -12,7 +12,7 @@ import { TestSteps } from './pusher-apps.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, setQuery, shownTenant, tenantOf } from './router.js';
 import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
-import { Pause, Resume, activation } from './toast.js';
+import { Pause, Resume, activation, deleteObject } from './toast.js';
 import { FEW, Figures, MessageRows, amountOf } from './traffic.js';
 
 await loadStyle('providers.css');
@@ -99,10 +99,7 @@ export function Provider({ page }) {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const set = activation(url, { value: one, tag }, ({ channel, url: masked, ...more }) => ({ ...deliveryOf(more), channel, url: masked }));
     const isEdited = mayChange && page.query.has('focus'), edit = (focus) => setQuery({ focus }, { isQuiet: true });
-    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}<${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${async () => {
-      await request('DELETE', url);
-      go(withQuery(page.url('/providers'), { tenant: shownTenant() }));
-    }} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}<${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} close=${() => edit(null)} /><//>` : html`<${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       <${Together}>${page.may(CONTENT) && html`<${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'} />`}

@@ -19,6 +19,7 @@ import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { TenantField } from './tenant-field.js';
+import { deleteObject } from './toast.js';
 
 /** The fields of a recipient, beside its key. */
 const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Language', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
@@ -199,6 +200,5 @@ const Erasure = ({ page, recipient, url }) => html`<details class="panel"><summa
   <p>Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.</p>
   <${Form} button="Erase" send=${async ({ key }) => {
   if (key !== recipient) throw new Error('This is not the key of the recipient.');
-  await request('DELETE', url);
-  go(inTenant(page, '/recipients'));
+  await deleteObject(url, recipient, inTenant(page, '/recipients'));
 }}><${Field} label=${`Type ${recipient} to confirm`} name="key" required autocomplete="off" spellcheck=${false} autocapitalize="none" /><//></details>`;

@@ -11,11 +11,12 @@ import { ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
 import { Card, Confirm, Field, Form, Heading, Opening, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { go, scopeOf, tenantOf } from './router.js';
+import { scopeOf, tenantOf } from './router.js';
 import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { CHANNELS, languageName } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
+import { deleteObject } from './toast.js';
 import { DraftOnly, Versions } from './versions.js';
 import { valuesOf } from './yaml.js';
 
@@ -30,11 +31,7 @@ export function Template({ page }) {
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
-    const remove = async () => {
-      await request('DELETE', url());
-      go(listUrl(page));
-    };
-    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${remove} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${() => deleteObject(url(), one.key, listUrl(page))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;

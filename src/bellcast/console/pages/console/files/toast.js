@@ -4,7 +4,8 @@
 import { html, render, useEffect, useState } from './html.js';
 import { loadStyle, refresh } from './load.js';
 import { Icon } from './parts.js';
-import { getTagged, sendIf } from './server.js';
+import { go } from './router.js';
+import { getTagged, request, sendIf } from './server.js';
 
 await loadStyle('toast.css');
 
@@ -31,6 +32,14 @@ function Toast({ text, kind, undo }) {
   const hold = () => setHeld(true), release = () => setHeld(false);
   return html`<div class=${kind === 'bad' ? 'toast bad' : 'toast'} role=${kind === 'bad' ? 'alert' : null} onPointerEnter=${hold} onPointerLeave=${release} onFocusIn=${hold} onFocusOut=${release}><${Icon} name=${kind} /><span dir="auto">${text}</span>
     ${undo && html`<button type="button" onClick=${undo}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
+}
+
+/** Delete an object, and go to its list, which is read again. */
+export async function deleteObject(url, name, list) {
+  await request('DELETE', url);
+  go(list);
+  refresh();
+  show({ text: `Deleted ${name}`, kind: 'ok' });
 }
 
 /** Act at once. `done` says what was done, `undo` takes it back. */

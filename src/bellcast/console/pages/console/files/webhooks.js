@@ -3,7 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { count, relativeTime } from './format.js';
-import { go, setQuery, shownTenant } from './router.js';
+import { setQuery, shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
@@ -13,7 +13,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { ask } from './question.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
-import { Pause, Resume } from './toast.js';
+import { Pause, Resume, deleteObject } from './toast.js';
 import { useRecent } from './traffic.js';
 
 await loadStyle('webhooks.css');
@@ -93,10 +93,6 @@ export function Webhook({ page }) {
     await request('PATCH', apiPath(page, KIND), values);
     refresh();
   };
-  const remove = async () => {
-    await request('DELETE', apiPath(page, KIND));
-    go(listUrl(page));
-  };
   const edit = (focus) => setQuery({ focus }, { isQuiet: true }), isEdited = page.may(BUILDERS) && page.query.has('focus');
   const set = (active) => change({ active });
   const save = async (_, form) => {
@@ -105,7 +101,7 @@ export function Webhook({ page }) {
   };
   return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
-        <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL gets no more events, and its secret is lost." act=${remove} /><//>`}<//>
+        <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL gets no more events, and its secret is lost." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     ${isEdited ? html`<${Together}><${Form} isGuarded key=${value.url + value.events} button="Save" send=${save} more=${html`<button type="button" onClick=${() => edit(null)}>Cancel</button>`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
     <${Together}><${Deliveries} page=${page} one=${value} /><${Attempts} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;

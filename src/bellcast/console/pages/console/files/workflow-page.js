@@ -15,6 +15,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
+import { deleteObject } from './toast.js';
 import { DraftOnly, Versions } from './versions.js';
 import { RunsBar, useRunCounts } from './workflow-counts.js';
 import { templatesOf } from './workflow-model.js';
@@ -48,11 +49,7 @@ function Seldom({ page, one, url }) {
     await request('PATCH', url(), { active: !one.active });
     refresh();
   };
-  const remove = async () => {
-    await request('DELETE', url());
-    go(listUrl(page));
-  };
-  return html`<${More} of=${one.key}><${Confirm} label=${`${word} ${one.key}`} word=${word} about=${one.active ? 'Triggers are refused, and its runs wait until it is switched on.' : 'Triggers start runs again.'} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="All its versions are lost, and triggers are refused. Runs that have begun finish." act=${remove} />`}<//>`;
+  return html`<${More} of=${one.key}><${Confirm} label=${`${word} ${one.key}`} word=${word} about=${one.active ? 'Triggers are refused, and its runs wait until it is switched on.' : 'Triggers start runs again.'} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="All its versions are lost, and triggers are refused. Runs that have begun finish." act=${() => deleteObject(url(), one.key, listUrl(page))} />`}<//>`;
 }
 
 /** The flow with the counts of its runs. A step opens in the editor. */
