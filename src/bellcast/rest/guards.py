@@ -53,17 +53,18 @@ async def authorize(
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     scope.setdefault("extensions", {})[ACCEPTED] = None
+    credentials = auth_request(scope)
     if required_scope == "recipient":
-        principal = await ctx.authenticator.recipient(auth_request(scope), "request")
+        principal = await ctx.authenticator.recipient(credentials, "request")
         state["principal"] = scope["extensions"][ACCEPTED] = principal
         return
     operator = await _operator(request, ctx)
     is_open = required_scope != "operator"
-    claims = await editor_access.authenticate(ctx, auth_request(scope)) if operator is None and is_open else None
+    claims = await editor_access.authenticate(ctx, credentials) if operator is None and is_open else None
     if claims is not None:
         caller: Caller | None = editor_access.caller_of(claims)
     else:
-        caller = operator or (await ctx.authenticator.caller(auth_request(scope)) if is_open else None)
+        caller = operator or (await ctx.authenticator.caller(credentials) if is_open else None)
     if caller is None:
         raise Unauthenticated("Sign in to the console.")
     state["caller"] = scope["extensions"][ACCEPTED] = caller

@@ -53,9 +53,11 @@ class ApiMiddleware(Struct, eq=False):
         method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
         if "logged_path" not in state:
             state["logged_path"] = self.token_paths.hide(path)
-        values = state[HEADER_VALUES] = dict(scope["headers"])
+        if HEADER_VALUES not in state:
+            state[HEADER_VALUES] = dict(scope["headers"])
+        values = state[HEADER_VALUES]
         if method == "OPTIONS" and b"access-control-request-method" in values:
-            id = state.get("request_id") or request_id(scope)
+            id = state.get("request_id") or request_id(values)
             headers = [
                 *origins.preflight_headers(_cors_origin(values, path), self.context.access.origins),
                 (REQUEST_ID, id.encode()),
@@ -74,7 +76,7 @@ class ApiMiddleware(Struct, eq=False):
         state["is_head"] = method == "HEAD"
         state["root_path"] = scope.get("root_path", "")
         responses.INCOMPLETE.set(set())
-        id = state["request_id"] = state.get("request_id") or request_id(scope)
+        id = state["request_id"] = state.get("request_id") or request_id(values)
         refusal = self._rejection(inner)
         app = self.app if refusal is None else responses.problem(refusal)
         await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
@@ -117,9 +119,9 @@ class ApiMiddleware(Struct, eq=False):
         return send_with_headers
 
 
-def request_id(scope: dict[str, Any]) -> str:
-    """Return the request's `X-Request-Id` if it is valid, else a new id."""
-    given: bytes | None = dict(scope["headers"]).get(REQUEST_ID)
+def request_id(values: Mapping[bytes, bytes]) -> str:
+    """Return the `X-Request-Id` of a request with these headers if it is valid, else a new id."""
+    given = values.get(REQUEST_ID)
     if given is not None and GIVEN_ID.fullmatch(text := given.decode("latin-1")):
         return text
     return f"{random.getrandbits(ID_BITS):016x}"  # not a secret, and without a system call

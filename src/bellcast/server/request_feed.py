@@ -75,8 +75,7 @@ class LoggedRequest(Struct, eq=False):
     @property
     def origin(self) -> str | None:
         """The origin of the page that sent the request."""
-        values = self.state.get(HEADER_VALUES) or dict(self.scope["headers"])
-        value: bytes | None = values.get(b"origin")
+        value: bytes | None = self.state[HEADER_VALUES].get(b"origin")
         return None if value is None else cut(value.decode("latin-1"), MAX_ORIGIN)
 
     @property

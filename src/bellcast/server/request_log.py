@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
 from bellcast.auth import origins
 from bellcast.console.live_feed import LiveFeed
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.http import Receive, Scope, Send
+from bellcast.kernel.http import HEADER_VALUES, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason
@@ -25,7 +25,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websocket_response import is_handshake
 from bellcast.live.topic_access import TopicRefused
 from bellcast.live.wiring import LiveSession
-from bellcast.live_feed import STATE, AccessLog, FeedEvent, FeedKind, cut, is_refusal
+from bellcast.live_feed import STATE, AccessLog, FeedEvent, cut, is_refusal
 from bellcast.rest.audit import IS_CHECK
 from bellcast.server import request_feed
 from bellcast.server.middleware import request_id
@@ -71,7 +71,12 @@ class RequestLog:
     ) -> None:
         """Serve a request and log it with this path, unless it became a live connection, which is logged separately. `adds_id`
         adds X-Request-Id to the response, for applications that do not."""
-        state = {"request_id": request_id(scope), "logged_path": path[:MAX_PATH]}
+        values = dict(scope["headers"])
+        state: dict[str, Any] = {
+            "request_id": request_id(values),
+            "logged_path": path[:MAX_PATH],
+            HEADER_VALUES: values,
+        }
         request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
         token, id_token = _current.set(request), REQUEST_ID.set(state["request_id"])
         try:
@@ -176,22 +181,33 @@ class RequestLog:
             self._emit("refused", connection, f"may not follow {one.topic}", fields, one.topic)
 
     def _emit(
-        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
+        self,
+        kind: Literal["connect", "disconnect", "subscribe", "refused"],
+        connection: Connection,
+        text: str,
+        fields: Mapping[str, Any],
+        topic: str | None = None,
     ) -> None:
         """Emit an event of a connection. It holds no reference to the connection, so that a closed one can be freed."""
-        principal, dialect = connection.principal, connection.dialect
-        event = FeedEvent(
-            kind=kind,
-            at=self._clock.now(),
-            text=text,
-            tenant=principal.tenant,
-            recipient=principal.recipient,
-            topic=topic,
-            connection=connection.id,
-            trace=fields.get("request_id"),
-            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
-        )
-        self._feed.emit(event)
+        principal, dialect, id, now = connection.principal, connection.dialect, connection.id, self._clock.now()
+
+        def event() -> FeedEvent:
+            return FeedEvent(
+                kind=kind,
+                at=now,
+                text=text,
+                tenant=principal.tenant,
+                recipient=principal.recipient,
+                topic=topic,
+                connection=id,
+                trace=fields.get("request_id"),
+                fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+            )
+
+        if kind == "refused":
+            self._feed.emit(event())
+        else:
+            self._feed.emit_later(kind, principal.tenant, event)
 
     # --- sessions that carry several connections
 

@@ -9,6 +9,7 @@ from bellcast.auth.authenticator import AuthRequest
 from bellcast.auth.origins import HeaderPairs
 from bellcast.calls import ConnectRequest
 from bellcast.kernel.errors import Invalid
+from bellcast.kernel.http import HEADER_VALUES
 from bellcast.live_feed import STATE
 
 Headers = list[tuple[bytes, bytes]]
@@ -79,7 +80,7 @@ class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
 def read(scope: Mapping[str, Any]) -> HandshakeRequest:
     client, headers = scope.get("client"), scope["headers"]
     query = scope.get("query_string", b"")
-    parameters = _parameters(query)
+    parameters, state = _parameters(query), scope.get(STATE, {})
     return HandshakeRequest(
         method=scope.get("method", "GET"),
         path=scope["path"].removeprefix(scope.get("root_path", "")),
@@ -89,9 +90,9 @@ def read(scope: Mapping[str, Any]) -> HandshakeRequest:
         query=query,
         address=client[0] if client else None,
         parameters=parameters,
-        header_values=dict(headers),
+        header_values=state.get(HEADER_VALUES) or dict(headers),
         parameter_values=dict(parameters),
-        request_id=scope.get(STATE, {}).get("request_id"),
+        request_id=state.get("request_id"),
     )
 
 
