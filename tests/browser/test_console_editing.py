@@ -447,7 +447,7 @@ def test_type_that_another_operator_saved_is_not_overwritten(open_console: Calla
     expect(page.get_by_role("button", name="Save")).to_be_visible()
     owner.send("PUT", "/v1/types/shared", type_named("Theirs"))
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("shared has changed in the meantime")
+    expect(page.get_by_role("status").filter(has_text="changed")).to_contain_text("shared has changed in the meantime")
     expect(page.locator(".diff .bad")).to_contain_text("name: Theirs")
     expect(page.locator(".diff .ok")).to_contain_text("name: Mine")
     page.get_by_role("button", name="Save").click()
@@ -457,7 +457,9 @@ def test_type_that_another_operator_saved_is_not_overwritten(open_console: Calla
     edit(page, "Mine", "Again")
     owner.send("DELETE", "/v1/types/shared")
     review(page)
-    expect(page.get_by_role("status")).to_contain_text("shared has been deleted in the meantime")
+    expect(page.get_by_role("status").filter(has_text="deleted")).to_contain_text(
+        "shared has been deleted in the meantime"
+    )
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Definition as YAML")).to_have_count(0)
     expect(page.locator("#main pre")).to_contain_text("Again")
