@@ -15,6 +15,7 @@ from bellcast.server.database_checks import OTHER_CONNECTIONS
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.journey.channels_app import eventually
 from tests.servers import ServerProcess
 from tests.store import Store
 
@@ -31,9 +32,7 @@ async def inspector() -> AsyncIterator[asyncpg.Connection]:
 
 
 async def wait_until_equal(inspector: asyncpg.Connection, query: str, database: str, expected: int) -> None:
-    async with asyncio.timeout(60):
-        while await inspector.fetchval(query, database) != expected:  # noqa: ASYNC110 - PostgreSQL signals nothing
-            await asyncio.sleep(0.02)
+    await eventually(lambda: inspector.fetchval(query, database), lambda number: number == expected)
 
 
 @asynccontextmanager

@@ -458,6 +458,18 @@ def held(cluster: Cluster) -> list[tuple[str, str]]:
     return reported
 
 
+def release_when_reported(node: NetworkNode) -> None:
+    """Let a guardian release what it reports, as `DisconnectCalls` does."""
+    guardians = node.hub.guardians
+    reporting = guardians.holders["end"]
+
+    def end(name: str, payload: bytes) -> None:
+        reporting.end(name, payload)
+        guardians.release("end", name)
+
+    guardians.holders["end"] = reporting._replace(end=end)
+
+
 @pytest.mark.parametrize("dying", [1, 2], ids=["it alone", "its guardian too"])
 async def test_guardian_reports_the_ends_of_a_killed_node_once(cluster: Cluster, dying: int) -> None:
     nodes = await cluster.start(5)
@@ -489,13 +501,7 @@ async def test_guardian_that_missed_a_message_reports_all(cluster: Cluster) -> N
 async def test_end_of_which_a_guardian_does_not_know_the_report_is_not_reported_later(cluster: Cluster) -> None:
     _, dying, first, second, _ = await cluster.start(5)
     reported = held(cluster)
-    reporting = first.hub.guardians.holders["end"]
-
-    def end(name: str, payload: bytes) -> None:
-        reporting.end(name, payload)
-        first.hub.guardians.release("end", name)
-
-    first.hub.guardians.holders["end"] = reporting._replace(end=end)
+    release_when_reported(first)
     dying.hub.guardians.hold("end", "a")
     await cluster.pass_seconds(3)
     with losing(second, node_stream(second.id)):
@@ -521,13 +527,7 @@ async def test_end_of_what_its_guardian_has_too_is_not_reported(cluster: Cluster
 async def test_guardian_that_stops_after_its_report_leaves_nothing_to_report(cluster: Cluster) -> None:
     _, dying, first, *_ = await cluster.start(5)
     reported = held(cluster)
-    reporting = first.hub.guardians.holders["end"]
-
-    def end(name: str, payload: bytes) -> None:
-        reporting.end(name, payload)
-        first.hub.guardians.release("end", name)
-
-    first.hub.guardians.holders["end"] = reporting._replace(end=end)
+    release_when_reported(first)
     dying.hub.guardians.hold("end", "a")
     await cluster.pass_seconds(3)
     await dying.kill()
