@@ -20,7 +20,8 @@ from tests.servers import ServerProcess
 from tests.store import Store
 
 LIMIT = 4
-COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
+# Without the workers of autovacuum, which appear in the same view.
+COUNT = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'"
 WAITING = f"{COUNT} AND wait_event_type = 'Lock'"
 
 
@@ -58,8 +59,9 @@ async def test_process_opens_the_connections_of_the_setting_and_no_more(
                 calls = asyncio.gather(*lists)
                 await wait_until_equal(inspector, WAITING, "limited", LIMIT)
             assert {response.status_code for response in await calls} == {200}
-        # They would stay open for a minute.
-        assert LIMIT <= await inspector.fetchval(COUNT, "limited") <= LIMIT + OTHER_CONNECTIONS
+        # The process keeps its own open for a minute; the one that held the lock leaves the view within moments.
+        allowed = range(LIMIT, LIMIT + OTHER_CONNECTIONS + 1)
+        await eventually(lambda: inspector.fetchval(COUNT, "limited"), lambda number: number in allowed)
 
 
 async def test_connections_that_are_not_used_are_closed(
