@@ -238,12 +238,14 @@ async def test_garbage_is_a_failure_or_a_success_never_another_error(
             assert status < 300
 
 
-@pytest.mark.parametrize("name", ["telegram", "vonage"])
+@pytest.mark.parametrize("name", ["fcm", "telegram", "twilio", "vonage"])
 async def test_page_of_a_proxy_is_temporary_because_the_response_is_lost(
     name: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
 ) -> None:
+    kind = VENDORS[name]
+    vendor.responses += kind.first
     vendor.default = PAGE
-    error = await failure(VENDORS[name].create(vendor.host, False, http, tmp_path), VENDORS[name].message(vendor.host))
+    error = await failure(kind.create(vendor.host, False, http, tmp_path), kind.message(vendor.host))
     assert error.is_temporary
 
 

@@ -83,7 +83,10 @@ class FCMProvider(vendor_api.VendorProvider):
         response = await self._api.post_json(path, {"message": body}, await self._authorization())
         answer = vendor_api.json_body(response)
         if response.status == 200:
-            return AcceptedMessage("200", None, vendor_api.text_of(answer.get("name")))
+            reference = vendor_api.text_of(answer.get("name"))
+            if reference is None:
+                raise vendor_api.unreadable(response)
+            return AcceptedMessage("200", None, reference)
         if response.status == 401:
             self._token_ends = 0.0  # the next attempt gets a new token
         error = answer.get("error")

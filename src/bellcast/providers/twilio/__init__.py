@@ -48,12 +48,14 @@ class TwilioProvider(vendor_api.VendorProvider):
         response = await self._post(fields)
         body = vendor_api.json_body(response)
         reference = vendor_api.text_of(body.get("sid"))
-        # Compatible servers respond with 200 and a SID, which a proxy's page does not have.
-        if response.status != 201 and not (200 <= response.status < 300 and reference):
+        if not 200 <= response.status < 300:
             code = body.get("code")
             raise vendor_api.error_of(
                 response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES
             )
+        # Compatible servers respond with 200 and a SID, which a proxy's page does not have.
+        if response.status != 201 and reference is None:
+            raise vendor_api.unreadable(response)
         return types.AcceptedMessage(str(response.status), vendor_api.text_of(body.get("status")), reference)
 
     async def check(self) -> None:
