@@ -51,7 +51,7 @@ def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
 ) -> None:
     page = open_console(path, viewport=DESKTOP)
     expect(page.get_by_role("note").filter(has_text="Managed by git · shop @ 1a2b3c4")).to_be_visible()
-    for name in ("Review and publish", "Delete shared", "Save provider", "Make current: version 1"):
+    for name in ("Review and publish", "Delete shared", "Save", "Make current: version 1"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     assert violations(page) == []
     page.set_viewport_size({"width": PHONE["width"], "height": 800})

@@ -128,6 +128,18 @@ def test_what_is_wrong_is_said_below_its_field_until_it_is_changed(open_console:
     expect(page.get_by_label("Time zone")).to_have_accessible_description(re.compile("Time zone must be an IANA"))
 
 
+def test_field_is_examined_when_it_is_left_for_another_one(open_console: Callable[..., Page]) -> None:
+    page = open_console("/webhooks?new=yes")
+    url = page.get_by_label("URL", exact=True)
+    page.get_by_label("Tenant").focus()
+    expect(url).not_to_have_attribute("aria-invalid", "true")  # nothing was entered
+    url.fill("nonsense")
+    page.get_by_label("Tenant").focus()
+    expect(url).to_have_accessible_description("Please enter a URL.")
+    url.fill("https://app.example.com")
+    expect(url).not_to_have_attribute("aria-invalid", "true")
+
+
 def test_field_that_is_folded_opens_with_what_is_wrong_in_it(open_console: Callable[..., Page]) -> None:
     page = open_console("/providers?new=smtp")
     page.get_by_label("Host").fill("mail.example.com")

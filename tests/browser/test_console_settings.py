@@ -147,7 +147,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     page.get_by_label("User").fill("bells")
     page.get_by_role("button", name="Test these values").click()
     expect(page.get_by_role("status").filter(has_text="Sender must be an address")).to_be_visible()
-    page.get_by_role("button", name="Save provider").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").filter(has_text="Sender must be an address")).to_be_visible()
     expect(page.get_by_label("Sender", exact=True)).to_be_focused()
     for label in ("Sender", "Password", "User"):
@@ -160,9 +160,9 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     page.get_by_label("Port", exact=True).fill("2525")
     page.get_by_label("Password").fill("hunter3")
     page.get_by_label("User").fill("bells")
-    page.get_by_role("button", name="Save provider").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.locator(".facts code").first).to_have_text("smtp://…@mail.example.com:2525")
-    expect(page.get_by_role("button", name="Save provider")).to_be_hidden()
+    expect(page.get_by_role("button", name="Save")).to_be_hidden()
     assert violations(page) == []
     assert "hunter" not in page.content()
     open_more(page)

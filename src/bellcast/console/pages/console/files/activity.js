@@ -6,11 +6,12 @@ import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { histogramOf } from './histogram.js';
+import { CancelEdit, edit, endEdit } from './new-object.js';
 import { More, To } from './object-parts.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
-import { go, setQuery, tenantOf } from './router.js';
+import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
+import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
 
@@ -67,8 +68,9 @@ function Opened({ page, one, tenant, url }) {
     await request('DELETE', url);
     go(target(one.audience ? '/announcements' : '/notifications'));
   };
-  const mayEdit = page.may(BUILDERS) && one.in_inbox, isEdited = mayEdit && page.query.has('focus'), edit = (focus) => setQuery({ focus }, { isQuiet: true });
-  return html`<${Heading} title=${one.title || 'Without a title'}>${mayEdit && !isEdited && html`<button type="button" onClick=${() => edit('title')}>Edit</button>`}${page.may(BUILDERS) && html`<${More} of="this notification"><${Confirm} isDanger label="Recall this notification" word="Recall" about=${`It disappears from ${one.recipient ? 'the inbox' : 'every inbox'}. Messages that were sent cannot be recalled.`} act=${recall} /><//>`}<//>${isEdited && html`<${Together}><${Correction} one=${one} url=${url} close=${() => edit(null)} /><//>`}<${Together}>
+  const mayEdit = page.may(BUILDERS) && one.in_inbox;
+  if (mayEdit && page.query.has('focus')) return html`<${Heading} title=${one.title || 'Without a title'} /><${Together}><${Correction} one=${one} url=${url} /><//>`;
+  return html`<${Heading} title=${one.title || 'Without a title'}>${mayEdit && html`<button type="button" onClick=${() => edit('title')}>Edit</button>`}${page.may(BUILDERS) && html`<${More} of="this notification"><${Confirm} isDanger label="Recall this notification" word="Recall" about=${`It disappears from ${one.recipient ? 'the inbox' : 'every inbox'}. Messages that were sent cannot be recalled.`} act=${recall} /><//>`}<//><${Together}>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
       ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} note=${isUnwritten(one.timeline) && 'No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.'} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
@@ -81,13 +83,12 @@ function Opened({ page, one, tenant, url }) {
 }
 
 /** A form with the current text. A change applies to every inbox that has the notification. */
-const Correction = ({ one, url, close }) => html`<${Card}><${Form} isGuarded button="Correct in every inbox" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
+const Correction = ({ one, url }) => html`<p class="muted">It changes at once in ${one.recipient ? html`the inbox of <${Named} of=${one} />` : 'every inbox'}. Messages that were sent stay as they are.</p><${Form} isGuarded isEdit button="Save" more=${html`<${CancelEdit} />`} send=${async (values) => {
   const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
-  if (Object.keys(changed).length === 0) throw new Error('Nothing was changed.');
-  await request('PATCH', url, changed);
-  close();
+  if (Object.keys(changed).length > 0) await request('PATCH', url, changed);
+  endEdit();
   refresh();
-}}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" /><//><//>`;
+}}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" /><//>`;
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');

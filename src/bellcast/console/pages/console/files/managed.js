@@ -2,11 +2,13 @@
  * Objects that are managed by git: a banner with their source, files for a pull request, and the way out in an emergency.
  */
 import { html } from './html.js';
-import { refresh } from './load.js';
+import { loadStyle, refresh } from './load.js';
 import { Confirm, Icon, Moment } from './parts.js';
 import { OWNERS } from './roles.js';
 import { get, request, save, withQuery } from './server.js';
 import { toYaml, valuesOf } from './yaml.js';
+
+await loadStyle('managed.css');
 
 /** Whether only a push may write the object. */
 export const isLocked = (one) => Boolean(one?.managed?.lock && !one.managed.unlocked_at);

@@ -1,14 +1,19 @@
 /**
- * The form of a new object beside its list: the style of its fields, the way back without it, and its request.
+ * The form of an object beside its list, a new one or the opened one while it is edited: the style of its fields, the way back without it, and its request.
  */
 import { html } from './html.js';
 import { loadStyle } from './load.js';
-import { shownTenant } from './router.js';
+import { setQuery, shownTenant } from './router.js';
 import { Problem, exchange, withQuery } from './server.js';
 
 await loadStyle('new-object.css');
 
-/** The second button of the form. */
+/** Begin to edit the opened object, with the focus in a field, and end it. */
+export const edit = (field) => setQuery({ focus: field }, { isQuiet: true });
+export const endEdit = () => edit(null);
+export const CancelEdit = () => html`<button type="button" onClick=${endEdit}>Cancel</button>`;
+
+/** The second button of the form of a new object. */
 export const cancel = (page) => html`<a class="button" href=${withQuery(page.url(page.list), { tenant: shownTenant() })}>Cancel</a>`;
 
 /** Create an object whose key was entered, unless another one has it. */

@@ -147,8 +147,11 @@ function inWordsOf(form, { errors = [], message }) {
   return { wrong, message: rest.join('; ') || (errors.length === 0 ? message : '') };
 }
 
-/** Why the browser refuses an input. Its own message about a pattern does not say which. */
-const refusalOf = ({ validity, title, validationMessage }) => (validity.patternMismatch && title) || validationMessage;
+/** Why the browser refuses an input. Its own messages about a pattern and a length are vague. */
+const refusalOf = ({ validity, title, minLength, validationMessage }) => (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
+
+/** What a form would send, as a text that can be compared. */
+const entriesOf = (form) => JSON.stringify([...new FormData(form)]);
 
 /** What a form says when another operator has saved first. */
 export const CONFLICT = 'Another operator has changed this in the meantime. What you entered is still here.';
@@ -161,13 +164,14 @@ let replaced = null;
 
 /**
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
- * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. If the object
- * has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
-export function Form({ button, busy = button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, class: name, ...attributes }) {
+ * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. The button of an `isEdit` form
+ * waits for a change. If the object has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
+export function Form({ button, busy = button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, isEdit = false, onReset, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [wrong, setWrong] = useState({});
   const [isSending, setSending] = useState(false);
-  const submit = useRef(null);
+  const [isChanged, setChanged] = useState(false);
+  const submit = useRef(null), first = useRef(null);
   useLayoutEffect(() => {
     if (replaced === button) submit.current.focus({ preventScroll: true });
     return () => {
@@ -176,9 +180,11 @@ export function Form({ button, busy = button, send, children, more, isInline = f
       queueMicrotask(() => { replaced = null; });
     };
   }, []);
+  const isUnchanged = isEdit && !isChanged;
   const isConflict = problem?.status === 412 && problem.errors.length === 0;
   const send_ = async (event) => {
     event.preventDefault();
+    if (isUnchanged) return;
     const form = event.currentTarget;
     const hadFocus = document.activeElement === submit.current;
     setSending(true);
@@ -186,7 +192,10 @@ export function Form({ button, busy = button, send, children, more, isInline = f
     setWrong({});
     try {
       const isSaved = await send(Object.fromEntries(new FormData(form)), form, isConflict);
-      if (isSaved !== false) form.removeAttribute('data-unsaved');
+      if (isSaved !== false) {
+        form.removeAttribute('data-unsaved');
+        setChanged(false);
+      }
     } catch (failed) {
       const { message, wrong: found } = failed.status === 412 && failed.errors.length === 0 ? { message: CONFLICT, wrong: {} } : inWordsOf(form, failed);
       setWrong(found);
@@ -205,7 +214,14 @@ export function Form({ button, busy = button, send, children, more, isInline = f
     setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
   };
   const correct = ({ target: { name: field } }) => field in wrong && setWrong(({ [field]: _, ...others }) => others);
-  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending}>${isConflict ? 'Keep mine' : isSending ? busy : button}</button>`;
+  // A field that is left is examined, unless for a button, which would move away from the pointer.
+  const leave = ({ target, relatedTarget }) => {
+    if (target.name && labelOf(target) && target.value !== target.defaultValue && !target.validity.valid && !relatedTarget?.matches('button, a')) setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
+  };
+  // Parts of the form may arrive late: until the first change, its entries are read before each possible one.
+  const look = ({ currentTarget }) => { if (isUnchanged) first.current = entriesOf(currentTarget); };
+  const compare = ({ currentTarget }) => isEdit && setChanged(entriesOf(currentTarget) !== first.current);
+  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending} aria-disabled=${isUnchanged ? 'true' : null}>${isConflict ? 'Keep mine' : isSending ? busy : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
     submit.current.form.reset();
@@ -215,7 +231,7 @@ export function Form({ button, busy = button, send, children, more, isInline = f
       refresh();
     });
   }}>Take theirs</button>` : more;
-  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onInputCapture=${correct} ...${attributes}><${Wrong.Provider} value=${wrong}>${children}<//>
+  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onInputCapture=${correct} onFocusOut=${leave} onFocusInCapture=${look} onPointerDownCapture=${look} onInput=${compare} onReset=${(event) => { setChanged(false); onReset?.(event); }} ...${attributes}><${Wrong.Provider} value=${wrong}>${children}<//>
     <p class="error" role="alert">${problem?.message && [withSettings(problem.message), problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }

@@ -5,12 +5,13 @@ import { html, useRef, useState } from './html.js';
 import { count } from './format.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
+import { CancelEdit, cancel, edit } from './new-object.js';
 import { Channel, ChannelSign, More, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Time, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { go, setQuery, shownTenant, tenantOf } from './router.js';
+import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
 import { Pause, Resume, activation, deleteObject } from './toast.js';
 import { FEW, Figures, MessageRows, amountOf } from './traffic.js';
@@ -24,25 +25,25 @@ const TECHNICAL = { autocomplete: 'off', spellcheck: false, autocapitalize: 'non
 /** Fields by name: their label and attributes. Secrets are masked, and not shown again. */
 const FIELDS = {
   host: { label: 'Host', placeholder: 'mail.example.com', required: true, pattern: '[^\\s\\/@?#]+', title: 'A name without https:// and without a port, such as mail.example.com', hint: 'Port 465: TLS from the start. Others: STARTTLS if it is offered, and always with a password.' }, port: { label: 'Port', type: 'number', min: 1, max: 65535, defaultValue: '587', }, user: { label: 'User' }, password: { label: 'Password', type: 'password', isSecret: true },
-  token: { label: 'Token', type: 'password', isSecret: true, required: true }, from: { label: 'Sender', placeholder: 'Shop <bells@example.com>', required: true }, region: { label: 'Region', defaultValue: 'eu-central-1', required: true },
+  token: { label: 'API key', type: 'password', isSecret: true, required: true }, from: { label: 'Sender', placeholder: 'Shop <bells@example.com>', required: true }, region: { label: 'Region', defaultValue: 'eu-central-1', required: true },
   sid: { label: 'Account SID', required: true }, key: { label: 'API key', required: true }, secret: { label: 'API secret', type: 'password', isSecret: true, required: true }, number: { label: 'Sender', placeholder: '+12025550123', required: true, hint: 'A number, or a name where that is allowed.' },
   account: { label: 'Service account', isLong: true, isSecret: true, required: true, hint: 'The JSON file of Firebase, as text.' }, team: { label: 'Team id', required: true }, keyId: { label: 'Key id', required: true }, pem: { label: 'Key', isLong: true, isSecret: true, required: true, hint: 'The .p8 file, as text.' }, topic: { label: 'Bundle id', placeholder: 'com.example.app', required: true },
   url: { label: 'URL', type: 'password', isSecret: true, required: true }, raw: { label: 'URL' },
 };
 const smtp = ({ host, port, user, password, from }) => `${port === '465' ? 'smtps' : 'smtp'}://${user || password ? `${encode(user)}:${encode(password)}@` : ''}${host}:${port || 587}${from ? `?from=${encode(from)}` : ''}`;
 /** A mail service that is used over SMTP, with a token as its password. */
-const relay = (host, user) => ({ channel: 'email', fields: ['token', 'from'], url: ({ token, from }) => smtp({ host, port: '587', user: user ?? token, password: token, from }) });
+const relay = (host, user, own = {}) => ({ channel: 'email', own: { token: own }, fields: ['token', 'from'], url: ({ token, from }) => smtp({ host, port: '587', user: user ?? token, password: token, from }) });
 const account = (scheme, user, password) => (values) => `${scheme}://${encode(values[user])}:${encode(values[password])}@default?from=${encode(values.number)}`;
 
 /** The vendors: the channel, the fields, and the URL made of them. */
 const VENDORS = {
   smtp: { name: 'Mail server', icon: 'mail', color: '#4f56d9', note: 'SMTP', channel: 'email', fields: ['host', 'port', 'user', 'password', 'from'], url: smtp },
-  ses: { name: 'Amazon SES', mark: 'SES', color: '#b4540a', note: 'SMTP credentials', channel: 'email', fields: ['region', 'user', 'password', 'from'], url: (values) => smtp({ ...values, host: `email-smtp.${values.region}.amazonaws.com`, port: '587' }) },
-  postmark: { name: 'Postmark', mark: 'P', color: '#f5c400', isLight: true, note: 'server token', ...relay('smtp.postmarkapp.com') }, sendgrid: { name: 'SendGrid', mark: 'SG', color: '#1173c7', note: 'API key', ...relay('smtp.sendgrid.net', 'apikey') }, resend: { name: 'Resend', mark: 'R', color: '#111111', note: 'API key', ...relay('smtp.resend.com', 'resend') },
-  twilio: { name: 'Twilio', mark: 't', color: '#d61f36', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', mark: 'V', color: '#7a12e8', note: 'text messages', channel: 'sms', fields: ['key', 'secret', 'number'], url: account('vonage', 'key', 'secret') },
+  ses: { name: 'Amazon SES', mark: 'SES', color: '#b4540a', note: 'SMTP credentials', channel: 'email', fields: ['region', 'user', 'password', 'from'], own: { user: { label: 'SMTP user name', required: true }, password: { label: 'SMTP password', required: true, hint: 'In Amazon SES: SMTP settings, then Create SMTP credentials.' } }, url: (values) => smtp({ ...values, host: `email-smtp.${values.region}.amazonaws.com`, port: '587' }) },
+  postmark: { name: 'Postmark', mark: 'P', color: '#f5c400', isLight: true, note: 'server token', ...relay('smtp.postmarkapp.com', undefined, { label: 'Server API token', hint: 'In Postmark: the server, then API Tokens.' }) }, sendgrid: { name: 'SendGrid', mark: 'SG', color: '#1173c7', note: 'API key', ...relay('smtp.sendgrid.net', 'apikey', { hint: 'In SendGrid: Settings, then API Keys. It needs the permission Mail Send.' }) }, resend: { name: 'Resend', mark: 'R', color: '#111111', note: 'API key', ...relay('smtp.resend.com', 'resend', { hint: 'In Resend: API Keys, with sending access.' }) },
+  twilio: { name: 'Twilio', mark: 't', color: '#d61f36', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], own: { token: { label: 'Auth token', hint: 'On the first page of the Twilio console.' } }, url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', mark: 'V', color: '#7a12e8', note: 'text messages', channel: 'sms', fields: ['key', 'secret', 'number'], url: account('vonage', 'key', 'secret') },
   fcm: { name: 'Firebase', icon: 'flame', color: '#d9480f', note: 'Android, FCM', channel: 'push', fields: ['account'], url: (values) => `fcm://default?credentials_base64=${encode(base64(values.account))}` },
   apns: { name: 'Apple', icon: 'push', color: '#55585f', note: 'iOS, APNs', channel: 'push', fields: ['team', 'keyId', 'pem', 'topic'], url: (values) => `apns://${encode(values.team)}:${encode(values.keyId)}@default?topic=${encode(values.topic)}&key_base64=${encode(base64(values.pem))}` },
-  telegram: { name: 'Telegram', icon: 'plane', color: '#1b83b9', note: 'bot token', channel: 'chat', fields: ['token'], url: ({ token }) => `telegram://${token}@default` },
+  telegram: { name: 'Telegram', icon: 'plane', color: '#1b83b9', note: 'bot token', channel: 'chat', fields: ['token'], own: { token: { label: 'Bot token', hint: 'From @BotFather, such as 123456:ABC…' } }, url: ({ token }) => `telegram://${token}@default` },
   apprise: { name: 'Apprise', icon: 'chat', color: '#2b7a4b', note: 'other chats', channel: 'chat', fields: ['url'], url: ({ url }) => (url.startsWith('apprise+') ? url : `apprise+${url}`) },
 };
 
@@ -83,7 +84,7 @@ function NewProvider({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
   if (vendor) {
-    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`}><a class="button" href=${target('yes')}>All vendors</a><//><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}.</p>
+    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`} /><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}. <a href=${target('yes')}>Other vendors</a></p>
       <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
   return html`<${Heading} title="New provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
@@ -98,10 +99,10 @@ export function Provider({ page }) {
   return html`<${Loaded} of=${found}>${({ value: one, tag }) => {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const set = activation(url, { value: one, tag }, ({ channel, url: masked, ...more }) => ({ ...deliveryOf(more), channel, url: masked }));
-    const isEdited = mayChange && page.query.has('focus'), edit = (focus) => setQuery({ focus }, { isQuiet: true });
-    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}<${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
+    const isEdited = mayChange && page.query.has('focus');
+    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && !isEdited && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button><${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
-      ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} close=${() => edit(null)} /><//>` : html`<${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
+      ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>` : html`<${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
       <${Together}>${page.may(CONTENT) && html`<${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'} />`}
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}<//>`}`;
   }}<//>`;
@@ -140,7 +141,7 @@ function ofField({ field, message }, names) {
 }
 
 /** Fields that make a provider, tested before it is saved. A stored one keeps its secret unless another is entered. */
-function Editor({ page, vendor, tenant, initial, tag, close }) {
+function Editor({ page, vendor, tenant, initial, tag }) {
   const isNew = initial.url === undefined;
   const form = useRef(null);
   const isMail = vendor === VENDORS.smtp && (isNew || /^smtps?:/.test(initial.url));
@@ -163,15 +164,15 @@ function Editor({ page, vendor, tenant, initial, tag, close }) {
     return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
   const fieldOf = (name) => {
-    const { isSecret, required, ...field } = FIELDS[name];
+    const { isSecret, required, ...field } = { ...FIELDS[name], ...vendor.own?.[name] };
     return html`<${Field} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'Unchanged'} />`;
   };
-  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button=${isNew ? 'Create provider' : 'Save provider'} send=${async (entered, _, isMine) => {
+  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded isEdit=${!isNew} button=${isNew ? 'Create provider' : 'Save'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
-  }} more=${html`${close && html`<button type="button" onClick=${close}>Cancel</button>`}<${Test} label="Test these values" read=${read} />`}>
+  }} more=${html`${isNew ? cancel(page) : html`<${CancelEdit} />`}<${Test} label="Test these values" read=${read} />`}>
     ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="The name in messages and in the API." />`}
     ${isByUrl ? html`<${Field} label="URL" name="raw" type="password" required ...${TECHNICAL} autocomplete="new-password" hint="The secret is not shown again. In a changed URL, …@ keeps it for the same server." />`
     : vendor.fields.includes('port') ? html`<div class="field pair">${['host', 'port'].map(fieldOf)}</div>${vendor.fields.slice(2).map(fieldOf)}` : vendor.fields.map(fieldOf)}

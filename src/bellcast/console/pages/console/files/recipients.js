@@ -9,13 +9,13 @@ import { CREATED } from './filters.js';
 import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
-import { cancel, createObject } from './new-object.js';
+import { CancelEdit, cancel, createObject, edit, endEdit } from './new-object.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Confirm, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
-import { go, inTenant, setQuery, shownTenant, tenantOf } from './router.js';
+import { go, inTenant, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { TenantField } from './tenant-field.js';
@@ -91,8 +91,10 @@ export function Recipient({ page }) {
     refresh();
   };
   const isEdited = page.may(BUILDERS) && page.query.has('focus');
-  return html`<${Heading} title=${one.name || one.key} note=${html`<${Avatar} of=${one.key} name=${one.name || one.key} />${one.name && html`<${Id} of=${one.key} />`}`}>${page.may(BUILDERS) && !isEdited && html`<button type="button" onClick=${() => setQuery({ focus: 'name' }, { isQuiet: true })}>Edit</button>`}<${More} of=${one.name || one.key}>${page.may(CONTENT) && html`<a class="option" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" about="Its connections close, and its tokens are refused: pages and apps need new ones." act=${endSessions} />`}<//><//><${Together}>
-    ${isEdited ? html`<${Card} title="Profile and addresses"><${Details} key=${url()} found=${one} url=${url()} first=${page.query.get('focus')} /><//>` : html`<${Facts} of=${facts(one)} />`}
+  const heading = (tools) => html`<${Heading} title=${one.name || one.key} note=${html`<${Avatar} of=${one.key} name=${one.name || one.key} />${one.name && html`<${Id} of=${one.key} />`}`}>${tools}<//>`;
+  if (isEdited) return html`${heading()}<${Together}><${Details} key=${url()} found=${one} url=${url()} first=${page.query.get('focus')} /><//>`;
+  return html`${heading(html`${page.may(BUILDERS) && html`<button type="button" onClick=${() => edit('name')}>Edit</button>`}<${More} of=${one.name || one.key}>${page.may(CONTENT) && html`<a class="option" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" about="Its connections close, and its tokens are refused: pages and apps need new ones." act=${endSessions} />`}<//>`)}<${Together}>
+    <${Facts} of=${facts(one)} />
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <${Counts} page=${page} of=${{ recipient: one.key, ...tenant }} />
     <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
@@ -116,17 +118,16 @@ const profileOf = (one) => Object.fromEntries(FIELDS.map(([, name]) => [name, on
 /** The profile and the addresses. Only what was changed is written, unless it has been changed since it was read: it is read again on "Take theirs". */
 function Details({ found, url, first }) {
   const [one, setOne] = useState(found);
-  const close = () => setQuery({ focus: null }, { isQuiet: true });
   const save = async (values, _, isMine) => {
     const changed = FIELDS.map(([, name]) => [name, values[name].trim() || null]).filter(([name, value]) => value !== (one[name] ?? null));
-    if (changed.length === 0) return close();
+    if (changed.length === 0) return endEdit();
     const now = profileOf(await get(url));
     if (!isMine && changed.some(([name, value]) => now[name] !== (one[name] ?? null) && now[name] !== value)) throw new Problem(412, {}, null);
     await request('PATCH', url, Object.fromEntries(changed));
-    close();
+    endEdit();
     return refresh();
   };
-  return html`<${Form} isGuarded class="grid" button="Save" send=${save} onReset=${() => get(url).then(setOne)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${Profile} key=${JSON.stringify(profileOf(one))} one=${one} first=${first === 'address' ? 'email' : first} /><//>`;
+  return html`<${Form} isGuarded isEdit button="Save" send=${save} onReset=${() => get(url).then(setOne)} more=${html`<${CancelEdit} />`}><div class="two-up"><${Profile} key=${JSON.stringify(profileOf(one))} one=${one} first=${first === 'address' ? 'email' : first} /></div><//>`;
 }
 
 /** The last message that came back from another address than the recipient has now, and a button that sends it to this one. */

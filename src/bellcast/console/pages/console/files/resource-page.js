@@ -257,7 +257,7 @@ function Pane({ page, isFull, kept, hasOthers, children }) {
     if (!document.activeElement?.closest('.row, .pane-bar')?.checkVisibility()) (place.current.querySelector('[autofocus]') ?? place.current).focus();
   }, [page.path, page.query.has('new')]);
   const width = isFull ? 'Back beside the list' : 'Use the whole page';
-  return html`<section class="pane" data-path=${page.path} data-new=${page.query.get('new')} ref=${place} tabIndex="-1" aria-label="Opened"><div class="pane-bar">
+  return html`<section class="pane" data-path=${page.path} data-new=${page.query.get('new') ?? (page.query.has('focus') ? 'edit' : null)} ref=${place} tabIndex="-1" aria-label="Opened"><div class="pane-bar">
     <button type="button" class="quiet close" aria-label=${`Close, back to ${page.title}`} title="Close (Esc)" onClick=${close}><${Icon} name="back" /><span>${page.title}</span><${Icon} name="close" /></button>
     ${hasOthers && [['Previous', 'k'], ['Next', 'j']].map(([word, key]) => html`<button key=${key} type="button" class=${`quiet ${key}`} aria-label=${word} title=${`${word} (${key})`} onClick=${() => moveInRows(key === 'j' ? 1 : -1)}><${Icon} name="chevron" /></button>`)}
     <button type="button" class="quiet expand" aria-label=${width} title=${width} onClick=${() => setQuery({ full: isFull ? null : 'yes' }, { isQuiet: true })}><${Icon} name=${isFull ? 'beside' : 'expand'} /></button></div>${children}</section>`;

@@ -2,10 +2,13 @@
  * Sign-in, and two dialogs: a new sign-in when the session has ended, and the password before sensitive changes.
  */
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { loadStyle } from './load.js';
 import { Dialog, Field, Form } from './parts.js';
 import { PasskeyButton, hasPasskeys } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
 import { SIGNED_IN_PATH } from './session.js';
+
+await loadStyle('sign-in.css');
 
 const PLAIN = { autocapitalize: 'none', spellcheck: false, required: true };
 export const NAME = { label: 'Name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };

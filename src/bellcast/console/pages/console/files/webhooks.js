@@ -3,10 +3,10 @@
  */
 import { html, useState } from './html.js';
 import { count, relativeTime } from './format.js';
-import { setQuery, shownTenant } from './router.js';
+import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
-import { cancel } from './new-object.js';
+import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -93,17 +93,17 @@ export function Webhook({ page }) {
     await request('PATCH', apiPath(page, KIND), values);
     refresh();
   };
-  const edit = (focus) => setQuery({ focus }, { isQuiet: true }), isEdited = page.may(BUILDERS) && page.query.has('focus');
+  const isEdited = page.may(BUILDERS) && page.query.has('focus');
   const set = (active) => change({ active });
   const save = async (_, form) => {
     await change(valuesOf(form));
-    edit(null);
+    endEdit();
   };
-  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}${!isEdited && html`<button type="button" onClick=${() => edit('url')}>Edit</button>`}
+  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${isEdited ? html`<${Together}><${Form} isGuarded key=${value.url + value.events} button="Save" send=${save} more=${html`<button type="button" onClick=${() => edit(null)}>Cancel</button>`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
+    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
     <${Together}><${Deliveries} page=${page} one=${value} /><${Attempts} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 
