@@ -106,17 +106,21 @@ def test_source_shows_when_it_could_not_use_an_event(open_console: Callable[...,
     expect(state.locator("time")).to_be_visible()
 
 
-def test_list_of_workflows_has_the_runs_of_a_day_and_who_edited_last(
+def test_list_of_workflows_has_the_runs_of_a_day_those_that_failed_and_who_edited_last(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    bell = {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]}
+    bell = {"steps": [{"key": "bell", "type": "inbox", "title": "Hi {{ data.name }}"}]}
     # Counts of a tenant are not cached.
     owner.send("PUT", "/v1/workflows/listed-ran?tenant=acme", bell)
-    for recipient in ("ann", "ben"):
-        owner.send("POST", "/v1/workflows/listed-ran/trigger?tenant=acme", {"to": recipient, "data": {}})
+    for recipient, data in (("ann", {"name": "Ben"}), ("ben", {})):
+        owner.send("POST", "/v1/workflows/listed-ran/trigger?tenant=acme", {"to": recipient, "data": data})
     page = open_console("/workflows?text=listed-ran")
     row = page.get_by_role("row").filter(has_text="listed-ran")
-    expect(row).to_contain_text("your server")
+    failed = "/v1/runs?tenant=acme&workflow=listed-ran&state=failed"
+    wait_until(lambda: owner.send("GET", failed)["runs"], lambda: "no run failed")
+    page.reload()
+    expect(row.get_by_title("Published by your server")).to_have_text("v1")
+    expect(row.get_by_role("link", name="1 failed")).to_have_attribute("href", re.compile("state=failed"))
     assert page.get_by_role("table").evaluate("table => table.scrollWidth <= table.clientWidth")
     row.get_by_role("link", name="2", exact=True).click()
     expect(page).to_have_url(re.compile(r"/runs\?workflow=listed-ran&range=24h&tenant=acme$"))

@@ -32,11 +32,27 @@ HIT = "top.hit = 1"
 
 def test_new_template_begins_with_the_chosen_pattern(open_console: Callable[..., Page]) -> None:
     page = open_console("/templates?edit=new")
+    expect(page.get_by_role("radio", name="Empty template")).to_be_checked()
     page.get_by_label("Key", exact=True).fill("patterned")
     page.get_by_text("An e-mail with a list of items").click()
+    assert violations(page) == []
     page.get_by_role("button", name="Continue").click()
     expect(page.frame_locator("iframe[name=template-preview]").get_by_text("Total:")).to_be_visible()
     expect(page).not_to_have_url(re.compile("starter"))
+
+
+def test_list_shows_a_picture_of_each_design(open_console: Callable[..., Page], owner: Console) -> None:
+    html = "<h1>Hi</h1><p>Welcome</p><a style='background:#123' href='https://example.com'>Open</a><a href='/'>Or</a>"
+    owner.send("PUT", "/v1/templates/drawn-html", {"email": {"subject": "Hi", "html": html}})
+    owner.send("PUT", "/v1/templates/drawn-text", {"email": {"subject": "Hi", "text": "One\n\nTwo"}})
+    owner.send("PUT", "/v1/templates/drawn-sms", {"sms": {"text": "Hi"}})
+    page = open_console("/templates?text=drawn")
+    drawn = {"html": ["of-heading", "of-text", "of-button"], "text": ["of-text", "of-text"], "sms": ["of-text"]}
+    for key, parts in drawn.items():
+        bars = page.get_by_role("row").filter(has_text=f"drawn-{key}").locator(".sheet i")
+        expect(bars).to_have_count(len(parts))
+        assert bars.evaluate_all("all => all.map((one) => one.className)") == parts
+    assert violations(page) == []
 
 
 def test_email_is_changed_in_two_languages_and_the_preview_follows(

@@ -307,6 +307,7 @@ def test_list_of_types_leaves_visible_what_it_adds_to(edit: Callable[..., Editor
 def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows?edit=new", viewport={"width": 1280, "height": 800})
     page.get_by_label("Key").fill("chosen")
+    expect(page.get_by_role("radio", name="Empty canvas")).to_be_checked()
     page.get_by_role("radio", name="Collect").check(force=True)
     assert violations(page) == []
     page.get_by_role("button", name="Continue").click()

@@ -108,6 +108,14 @@ export function SaveState({ draft, isReadOnly }) {
   return html`<span class="save-state" data-save=${state} title=${words} data-unsaved=${UNSAVED.includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}${draft.lastPublished.value && html`<${Published} draft=${draft} />`}`;
 }
 
+const Pattern = ({ of: { title, text, picture } }) => html`<span class="starter-picture" aria-hidden="true">${picture}</span><b>${title}</b><span>${text}</span>`;
+
+/** The choice of a pattern in a form. `none` stands for a new object without one, which is chosen at first. */
+export const StarterChoice = ({ of: patterns, none }) => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${[...patterns, none].map((one) => html`<label key=${one.title} class="starter"><input type="radio" class="hidden" name="starter" value=${one === none ? '' : one.title} defaultChecked=${one === none} /><${Pattern} of=${one} /></label>`)}</div></fieldset>`;
+
+/** What an empty object can begin with, and other ways as `children`. */
+export const Starters = ({ of: patterns, start, children }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${patterns.map((one) => html`<button key=${one.title} type="button" class="starter" onClick=${() => start(one.title)}><${Pattern} of=${one} /></button>`)}</div>${children}</div>`;
+
 /** The page that names a new object. */
 export function NewObject({ page, kind, hint, steps, more }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
@@ -117,7 +125,7 @@ export function NewObject({ page, kind, hint, steps, more }) {
     go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', ...objectTenant({ tenant: of.trim() }), starter }));
   };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
-    <div class="naming"><${Form} button="Continue" send=${create}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
+    <div class="naming"><${Form} button="Continue" send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
     <${TenantField} of=${tenant} placeholder="All tenants" /></div>${more}<//>
     <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${text}</span></li>`)}</ol></div>`;
 }

@@ -27,12 +27,6 @@ export function EditLink({ page, one, word = 'Edit', isPrimary = false }) {
 /** The button of a list that opens the editor of a new object. */
 export const newLink = (page, kind) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url(kind.path), { edit: 'new', ...tenantOf(page) })}><${Icon} name="plus" /> New ${kind.name}</a>`;
 
-/** Who saved the draft of an object in a list or, without one, published its version. */
-export const editorOf = ({ draft, published_by: by }) => (draft ? draft.by : by === 'project secret' ? 'your server' : by);
-
-/** The version of an object in a list, and whether it has a draft. */
-export const versionOf = ({ version, draft }) => (version === 0 ? 'draft' : `v${version}${draft ? ' + draft' : ''}`);
-
 const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURIComponent(key)}`, query);
 
 /** The page of the editor. @param {{page: any, kind: Kind}} of */

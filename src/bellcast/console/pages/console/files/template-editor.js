@@ -3,7 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, YamlNote } from './draft-parts.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, StarterChoice, Starters, YamlNote } from './draft-parts.js';
 import { TYPES } from './block-model.js';
 import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
@@ -20,6 +20,7 @@ import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
 import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
+import { Picture } from './template-picture.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
@@ -30,19 +31,20 @@ const WITHOUT = {
   sms: ['sms', 'No text message. A short text for recipients with a phone number, by a provider of SMS.'], push: ['push', 'No push notification. A title and a body for browsers and phones that allow notifications.'], chat: ['chat', 'No chat message. A text for recipients with an address of a chat provider, such as Slack.'],
 };
 
-const STARTERS = [
-  ['E-mail and bell', 'A heading, a text and a button', 'mail', {
+const PATTERNS = [
+  { title: 'E-mail and bell', text: 'A heading, a text and a button', values: {
     inbox: { title: 'New booking by {{ data.client }}' },
     email: { subject: 'New booking by {{ data.client }}', blocks: [{ type: 'heading', text: 'New booking' }, { type: 'text', text: '**{{ data.client }}** booked for {{ data.when | datetime }}.' }, { type: 'button', text: 'Open the booking', url: '{{ data.url }}' }] },
-  }],
-  ['Receipt', 'An e-mail with a list of items', 'list', {
+  } },
+  { title: 'Receipt', text: 'An e-mail with a list of items', values: {
     email: { subject: 'Your receipt {{ data.number }}', blocks: [{ type: 'heading', text: 'Thank you, {{ recipient.name }}' }, { type: 'list', each: 'data.items', blocks: [{ type: 'columns', columns: [{ blocks: [{ type: 'text', text: '{{ item.name }}' }] }, { blocks: [{ type: 'text', text: "{{ item.price | money('EUR') }}", align: 'right' }] }] }] }, { type: 'divider' }, { type: 'text', text: "Total: **{{ data.total | money('EUR') }}**", align: 'right' }] },
-  }],
-  ['Short message', 'Bell, push and SMS', 'messages', { inbox: { title: 'Your table is ready' }, push: { title: 'Your table is ready' }, sms: { text: '{{ tenant.name }}: your table is ready.' } }],
-];
+  } },
+  { title: 'Short message', text: 'Bell, push and SMS', values: { inbox: { title: 'Your table is ready' }, push: { title: 'Your table is ready' }, sms: { text: '{{ tenant.name }}: your table is ready.' } } },
+].map((one) => ({ ...one, picture: html`<${Picture} of=${one.values} />` }));
+const valuesOfPattern = (title) => structuredClone(PATTERNS.find((one) => one.title === title)?.values);
 
 /** The page that names a new template. */
-export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} more=${html`<${StarterChoice} />`} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} more=${html`<${StarterChoice} of=${PATTERNS} none=${{ title: 'Empty template', text: 'Add each channel yourself', picture: html`<span class="sheet none"><${Icon} name="plus" /></span>` }} />`} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
 
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
@@ -54,9 +56,9 @@ export function TemplateEditor({ page }) {
 function Editor({ page, tenant, found }) {
   const draft = useMemo(() => {
     const one = createDraft({ kind: KIND, key: page.key, tenant, me: page.me, ...found });
-    const isEmpty = one.isNew.value && Object.keys(one.values.value).length === 0, starter = STARTERS.find(([title]) => title === page.query.get('starter'));
+    const isEmpty = one.isNew.value && Object.keys(one.values.value).length === 0, starter = valuesOfPattern(page.query.get('starter'));
     if (found.inherited && !found.draft && isEmpty) one.begin(valuesOf(found.inherited));
-    else if (starter && isEmpty && page.may(BUILDERS)) one.change(structuredClone(starter[3]));
+    else if (starter && isEmpty && page.may(BUILDERS)) one.change(starter);
     return one;
   }, []);
   useEffect(() => () => draft.close(), []);
@@ -136,7 +138,7 @@ function Editor({ page, tenant, found }) {
     ${view !== 'yaml' && mayEdit && html`<${YamlNote} draft=${draft} view="design" open=${() => show('yaml')} />`}
     ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} />`
       : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
-        : isEmpty && mayEdit ? html`<${Starters} start=${(starter) => { draft.change(structuredClone(starter)); }} add=${() => change(['inbox'], { title: 'Title' })} openImport=${may('html') && (() => setDialog('import'))} />`
+        : isEmpty && mayEdit ? html`<${Starters} of=${PATTERNS} start=${(title) => draft.change(valuesOfPattern(title))}><button type="button" class="quiet" onClick=${() => change(['inbox'], { title: 'Title' })}><${Icon} name="plus" /> Or add a title for the bell</button>${may('html') && html`<button type="button" class="quiet" onClick=${() => setDialog('import')}><${Icon} name="mail" /> Import an e-mail</button>`}<//>`
           : html`<div class="editor-body" inert=${draft.isUnread.value}><div class="parts-bar">
       <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${hasChannel(one) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${!hasChannel(one) && one !== channel && html`<span aria-hidden="true">+</span>`}${title}</button>`)}</div>
       <${Languages} ...${{ values, change: mayEdit && change, languages, locale, beside }} />
@@ -160,14 +162,6 @@ function Editor({ page, tenant, found }) {
     ${draft.theirs.value && html`<${ConflictDialog} draft=${draft} />`}
   </div>`;
 }
-
-const Starter = ({ of: [title, text, icon] }) => html`<${Icon} name=${icon} /><b>${title}</b><span>${text}</span>`;
-
-/** The choice of a pattern in a form. */
-const StarterChoice = () => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${STARTERS.map((one) => html`<label key=${one[0]} class="starter"><input type="radio" class="hidden" name="starter" value=${one[0]} /><${Starter} of=${one} /></label>`)}</div></fieldset>`;
-
-/** What an empty template can begin with. */
-const Starters = ({ start, add, openImport }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map((one) => html`<button key=${one[0]} type="button" class="starter" onClick=${() => start(one[3])}><${Starter} of=${one} /></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a title for the bell</button>${openImport && html`<button type="button" class="quiet" onClick=${openImport}><${Icon} name="mail" /> Import an e-mail</button>`}</div>`;
 
 function Languages({ values, change, languages, locale, beside }) {
   const added = useRef(null);

@@ -2,15 +2,16 @@
  * The list of templates.
  */
 import { Uses } from './definition.js';
-import { editorOf, newLink, versionOf } from './edit.js';
+import { newLink } from './edit.js';
 import { searchOf } from './filters.js';
 import { toneOf } from './format.js';
 import { html } from './html.js';
-import { Lines, Sign, teaser } from './object-parts.js';
+import { NAME_WIDTH, Sign, VERSION, teaser } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
 import { path } from './server.js';
+import { Picture } from './template-picture.js';
 import { typeOf } from './workflow-model.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
@@ -26,8 +27,8 @@ const KIND = { name: 'template', path: '/templates' };
 export const templates = {
   path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, isTall: true, filters: [searchOf('templates')], order: byKey, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
-    { name: 'Template', kind: 'title', lead: (one) => html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`, of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject) }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '8rem' },
-    page.may(CONTENT) && { name: 'Languages', of: (one) => Object.keys(one.translations ?? {}).length > 0 && ['default', ...Object.keys(one.translations)].join(', '), width: '6rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`, width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Version', kind: 'number', of: (one) => html`<${Lines} of=${versionOf(one)} note=${editorOf(one)} />`, width: '6rem' }, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
+    { name: 'Template', kind: 'title', lead: (one) => (PARTS.some((part) => one[part]) ? html`<${Picture} of=${one} tone=${toneOf(one.key)} />` : html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`), of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject), width: NAME_WIDTH }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '7.25rem' },
+    page.may(CONTENT) && { name: 'Languages', of: (one) => ['default', ...Object.keys(one.translations ?? {})].join(', '), width: '5.5rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} />`, width: '7rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at, width: '5.5rem' },
   ],
   none: { text: 'No templates yet. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.yaml', tools: (page) => newLink(page, KIND) },
 };

@@ -93,10 +93,5 @@ const STARTERS = [
 /** The steps of a starter by its title; undefined if there is none. */
 export const stepsOfStarter = (title) => structuredClone(STARTERS.find(([name]) => name === title)?.[2]);
 
-const Starter = ({ of: [title, text, steps] }) => html`<span class="starter-flow" aria-hidden="true">${steps.map((step) => html`<span key=${step.key} class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span>`)}</span><b>${title}</b><span>${text}</span>`;
-
-/** The choice of a starter in a form. */
-export const StarterChoice = () => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${STARTERS.map((one) => html`<label key=${one[0]} class="starter"><input type="radio" class="hidden" name="starter" value=${one[0]} /><${Starter} of=${one} /></label>`)}</div><small class="muted">Without a choice, the canvas is empty.</small></fieldset>`;
-
-/** What an empty workflow can begin with. */
-export const Starters = ({ start, add }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${STARTERS.map((one) => html`<button key=${one[0]} type="button" class="starter" onClick=${() => start(stepsOfStarter(one[0]))}><${Starter} of=${one} /></button>`)}</div><button type="button" class="quiet" onClick=${add}><${Icon} name="plus" /> Or add a first step</button></div>`;
+/** The starters with their steps as pictures. */
+export const PATTERNS = STARTERS.map(([title, text, steps]) => ({ title, text, picture: steps.map((step) => html`<span key=${step.key} class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span>`) }));

@@ -13,10 +13,10 @@ import { get, withQuery } from './server.js';
 import { session } from './storage.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, NewObject, Review, SaveState, YamlNote, obstacleOf } from './draft-parts.js';
+import { ConflictDialog, Dialog, NewObject, Review, SaveState, StarterChoice, Starters, YamlNote, obstacleOf } from './draft-parts.js';
 import { DraftYaml, FieldHelp, ProblemList } from './draft-yaml.js';
 import { Segments } from './segments.js';
-import { ActionMenu, StarterChoice, Starters, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
+import { ActionMenu, PATTERNS, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
 import { RunsBar, StepRuns, useRunCounts } from './workflow-counts.js';
 import { Inspector, Variables } from './workflow-inspector.js';
 import { copyOf, differencesOf, freeKey, inserted, isBefore, isLane, itemOf, laneOf, listOf, moved, movedBy, newStep, pathOfKey, placeOf, removed, renamed, stepPathOf, stepsOf, usersBelow, usersOf, valueAt, withNotes } from './workflow-model.js';
@@ -37,7 +37,7 @@ const copy = (step) => copyPart(COPIED, step);
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf, withNotes };
 
 /** The page that names a new workflow. */
-export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." more=${html`<${StarterChoice} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers the workflow by it, such as booking-reminder: letters, digits, and _ . - without spaces." more=${html`<${StarterChoice} of=${PATTERNS} none=${{ title: 'Empty canvas', text: 'Add each step yourself', picture: html`<span class="step-icon none"><${Icon} name="plus" /></span>` }} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
@@ -361,7 +361,7 @@ function Editor({ page, tenant, found }) {
     ${view === 'canvas' && mayEdit && html`<${YamlNote} draft=${draft} view="canvas" open=${() => setView('yaml')} />`}
     <div class="editor-main">
       ${view === 'yaml' ? html`<div class="yaml-place"><${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} /><${FieldHelp} schema=${schema} /></div>`
-        : html`<div class="canvas">${!hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} start=${(steps) => { draft.change({ ...draft.values.value, steps }); focus('steps.0'); }} add=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })} /></div>`
+        : html`<div class="canvas">${!hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} of=${PATTERNS} start=${(title) => { draft.change({ ...draft.values.value, steps: stepsOfStarter(title) }); focus('steps.0'); }}><button type="button" class="quiet" onClick=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })}><${Icon} name="plus" /> Or add a first step</button><//></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
           <div class="problem-lists"><${ProblemList} title="Problems" of=${problems.map(({ field, message }) => ({ field, message }))} values=${values} choose=${act.correct} /><${ProblemList} title="Warnings" of=${isWarning ? findings : []} values=${values} choose=${act.correct} /></div>
           ${hasSteps && html`<div class="canvas-bar">${!isNarrow && html`<div class="zoom" role="group" aria-label="Zoom"><button type="button" aria-label="Zoom out" disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button><button type="button" aria-label="Zoom 100 %" onClick=${() => setZoom(100)}>${zoom} %</button><button type="button" aria-label="Zoom in" disabled=${zoom === ZOOMS.at(-1)} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button></div>`}${!isTesting && canHaveRuns && html`<${RunsBar} runs=${runs} />`}</div>`}</div>`}

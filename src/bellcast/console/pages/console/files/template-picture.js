@@ -1,0 +1,42 @@
+/**
+ * A template as a small picture: the blocks of its e-mail as bars on a sheet, or its other messages. It is drawn from the values, without their texts.
+ */
+import { html } from './html.js';
+import { loadStyle } from './load.js';
+
+await loadStyle('template-picture.css');
+
+/** Characters of a line, lines of a text, blocks on a sheet, and characters of HTML that are read. */
+const LINE = 42, MAX_LINES = 3, MAX_BLOCKS = 6, MAX_HTML = 20_000;
+/** Messages without an e-mail, from above. */
+const MESSAGES = ['inbox', 'push', 'chat', 'sms'];
+
+const linesOf = (text = '') => Math.min(MAX_LINES, Math.max(1, Math.ceil(text.length / LINE)));
+const bars = (count) => html`<span class="lines">${Array.from({ length: count }, (_, index) => html`<i key=${index} class="of-text"></i>`)}</span>`;
+
+/** The elements of HTML as blocks: headings, texts, pictures, rules, and links with a background, which are buttons. */
+function blocksOf(source) {
+  const tags = source.slice(0, MAX_HTML).matchAll(/<(h[1-6]|p|img|hr|a)\b([^>]*)>([^<]*)/gi);
+  return Array.from(tags, ([, name, attributes, text]) => {
+    const tag = name.toLowerCase();
+    if (tag === 'a') return /background/i.test(attributes) && { type: 'button' };
+    return { type: tag === 'p' ? 'text' : tag === 'img' ? 'image' : tag === 'hr' ? 'divider' : 'heading', text };
+  }).filter(Boolean);
+}
+
+function Block({ of: { type, text, align, blocks, columns } }) {
+  if (type === 'columns') return html`<span class="halves">${columns.map((one, index) => html`<span key=${index}><${Blocks} of=${one.blocks} /></span>`)}</span>`;
+  if (type === 'list') return html`<${Blocks} of=${[...blocks, ...blocks]} />`;
+  if (type === 'text' || type === 'html' || type === 'content') return html`<span class=${align === 'right' ? 'right' : null}>${bars(type === 'text' ? linesOf(text) : 2)}</span>`;
+  return html`<i class=${`of-${type}`}></i>`;
+}
+
+const Blocks = ({ of }) => of.slice(0, MAX_BLOCKS).map((one, index) => html`<${Block} key=${index} of=${one} />`);
+
+/** @param {{of: any, tone?: number}} template `tone` is the color of its headings and buttons */
+export function Picture({ of: { email, ...parts }, tone = 0 }) {
+  const blocks = email && (email.blocks ?? blocksOf(email.html ?? ''));
+  const plain = () => (email.text ?? email.html ?? '').trim().split(/\n\s*\n/).map((text) => ({ type: 'text', text }));
+  return html`<span class=${`sheet tone-${tone}${email ? '' : ' messages'}`} aria-hidden="true">${email ? html`<${Blocks} of=${blocks.length > 0 ? blocks : plain()} />`
+    : MESSAGES.filter((one) => parts[one]).map((one) => html`<span key=${one} class=${one}>${bars(one === 'inbox' ? 2 : 1)}</span>`)}</span>`;
+}
