@@ -36,19 +36,26 @@ export function chosenRange(query) {
   return from < to ? { from: new Date(from).toISOString(), to: new Date(to).toISOString() } : null;
 }
 
+/** Lists without a search for text are searched by a recipient, at the same place. */
+const FIND = 'Search by recipient';
+
 /** "Channel is", or a label that has a verb, such as "Key begins with". */
 export const beginOf = ({ label }) => (/ with$/.test(label) ? label : `${label} is`);
 export const wordOf = (filter, value) => filter.words?.[value] ?? value;
 
-/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, whose values are suggested; the filters of the `view` that is shown are no chips */
-export function FilterBar({ filters, query, chosen, rows, view = {} }) {
+/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, whose values are suggested; the filters of the `view` that is shown are no chips; `children` follow the search */
+export function FilterBar({ filters, query, chosen, rows, view = {}, children }) {
   const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch && !view[name]);
   const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
   const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
-  const search = filters.find(({ isSearch }) => isSearch);
+  const search = filters.find(({ isSearch }) => isSearch), person = !search && filters.find((one) => one === RECIPIENT);
   useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
   return html`<div class="filters" role="search" aria-label="Filters">
-    ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}
+    ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}${person && html`<${Popup} isStart hasText buttonClass="find add-filter" label=${FIND} button=${html`<${Icon} name="search" /> ${FIND}`}>
+      ${(close) => html`<${LateChooser} filters=${[person]} initial=${person} rows=${rows} apply=${(name, value) => {
+        close();
+        apply(name, value);
+      }} />`}<//>`}${children}
     ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText label=${`${beginOf(one)} ${wordOf(one, query[one.name])}`} button=${html`<span class="muted">${beginOf(one)}</span> ${wordOf(one, query[one.name])}`}>
       ${(close) => html`<${LateChooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
         close();
@@ -85,7 +92,7 @@ const chooser = signal(null);
 const LateChooser = (props) => chooser.value && html`<${chooser.value} ...${props} />`;
 
 /** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
-export function Filters({ list, views = [], filters, query, chosen, rows }) {
+export function Filters({ list, views = [], filters, query, chosen, rows, isHidden }) {
   const saved = useSignal(remembered(`views${list}`, []));
   const store = (all) => {
     saved.value = all;
@@ -97,11 +104,12 @@ export function Filters({ list, views = [], filters, query, chosen, rows }) {
   const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
   const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const isNew = Object.keys(used).length > 0 && !shown;
-  return html`${(all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
+  if (isHidden && saved.value.length === 0) return null;
+  const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
     && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}
     ${isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {
       store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
       close();
-    }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`}
-    ${(filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} view=${shown?.[1]} />`}`;
+    }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`;
+  return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} view=${shown?.[1]}>${named}<//>`;
 }

@@ -41,7 +41,7 @@ function aboutOf({ code, errors, detail, body, tenant }) {
 const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typeof body?.to === 'string' && body.to].filter(Boolean).map((one) => ({ tenant, recipient: one }));
 
 export const requests = {
-  path: '/v1/requests', rows: 'requests', scope: 'in memory', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
+  path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
   filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [

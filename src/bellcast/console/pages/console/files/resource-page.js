@@ -15,6 +15,8 @@ import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */
 const SEARCHES = 10;
+/** A complete list of fewer rows is read at a glance: it has no filters, unless it is one over time. */
+const FEW = 10;
 /** New rows are counted after this time. */
 const POLL_MS = 15_000;
 
@@ -39,7 +41,7 @@ const POLL_MS = 15_000;
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
- * @property {string} [scope] of what the number of rows is, if it is not of all
+ * @property {string} [scope] of what the number of rows is, if it is not of all: a tooltip
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
  * @property {boolean} [opensAlone] the only row opens with the list, where there is room beside it
@@ -84,16 +86,17 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const tools = resource.tools?.(page, list.count);
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
   const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
-  // An empty list loses the room of its histogram. Its text replaces the rows, and nothing that is shown moves.
+  // An empty list loses the room of its histogram, a short one that of its filters. Others replace its rows, and nothing that is shown moves.
   const isEmpty = list.isCurrent && list.count === 0;
+  const isShort = list.isCurrent && list.count < FEW && !list.last.next && !list.last.scanned_until && !isFiltered && !resource.isNewestFirst && !resource.histogram;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
-      <header class="heading"><div class="titles">${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<${Siblings} /><h1 tabIndex="-1">${page.title}</h1><${Siblings} isAfter />`}<${list.fresh ? Fresh : Total} of=${list} scope=${resource.scope ?? (histogram && !query.range && !chosen && 'in all')} /></div>
+      <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} scope=${resource.scope} /><${Siblings} isAfter /><${Fresh} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
-      <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
+      <${Filters} key=${page.list} list=${page.list} isHidden=${isShort} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
-      <div class="rows" key=${isEmpty}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows" key=${[isEmpty, isShort]}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
@@ -166,14 +169,12 @@ function useRows(page, resource, parameters, key) {
       abort.abort();
     };
   }, [first.value, isCurrent]);
-  return { first, chunks, count: chunks.reduce((sum, one) => sum + one.length, 0), last, total: state.total, fresh: isCurrent ? state.fresh : 0, isMany: state.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
+  const count = chunks.reduce((sum, one) => sum + one.length, 0);
+  return { first, chunks, count, last, total: state.total ?? { value: count, exact: !last.next && !last.scanned_until }, fresh: isCurrent ? state.fresh : 0, isMany: state.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
 }
 
-/** How many rows there are, as far as the server knows, and of which `scope`, if the histogram has another one. */
-function Total({ of: { total, isCurrent }, scope }) {
-  if (!isCurrent || !total || total.value === 0) return null;
-  return html`<span class="total" role="status">${total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`}${scope && html`<span> ${scope}</span>`}</span>`;
-}
+/** How many rows there are, as far as the server knows. Its place is kept, so that the title of the next list stays. */
+const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status" title=${scope}>${isCurrent && total.value > 0 && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
 
 /** Shows the rows that arrived since. */
 function Fresh({ of: { fresh, isMany, first } }) {
@@ -181,7 +182,7 @@ function Fresh({ of: { fresh, isMany, first } }) {
   return html`<button type="button" class="fresh" onClick=${() => {
     first.reload();
     scrollTo({ top: 0 });
-  }}><${Icon} name="up" /> ${number(fresh)}${isMany ? '+' : ''} new</button>`;
+  }}><${Icon} name="up" /> ${number(fresh)}${isMany ? '+' : ''}<span> new</span></button>`;
 }
 
 /** While it is hidden, it keeps its room: the other tools do not move when the rows arrive. */
@@ -230,7 +231,7 @@ const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? 
 
 function note({ count: shown, last, total }) {
   if (last.scanned_until) return `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(last.scanned_until)}.`;
-  if (!last.next || !total || (!total.exact && total.value <= shown + 1)) return '';
+  if (!last.next || (!total.exact && total.value <= shown + 1)) return '';
   return `${number(shown)} of ${total.exact ? '' : 'more than '}${number(total.value)}`;
 }
 
