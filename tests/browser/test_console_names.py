@@ -81,6 +81,14 @@ def test_lists_show_names_and_the_key_where_there_is_room(open_console: Callable
         expect(page.locator(".chunk .title")).to_have_text("BBBea Birchu-2")
 
 
+def test_facts_of_an_object_name_its_tenant(open_console: Callable[..., Page], named: Console) -> None:
+    named.send("PUT", "/v1/tenants/globex", {"name": "Globex Ltd"})
+    page = open_console("/recipients/u-1?tenant=globex", viewport=DESKTOP)
+    tenant = page.locator(".pane .facts").get_by_role("link", name="Globex Ltd")
+    expect(tenant).to_have_attribute("href", "/console/tenants/globex")
+    expect(tenant).to_have_attribute("title", "globex")
+
+
 def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console, chromium: Browser) -> None:
     state = state_of_operator(named, chromium, "vera@example.com", "viewer")
     page = open_console("/account", state=state, viewport=DESKTOP)

@@ -230,7 +230,10 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
         pane = page.locator(".pane")
         expect(pane.get_by_role("link", name="news")).to_have_attribute("href", "/console/topics/news?tenant=acme")
         expect(pane.get_by_role("link", name="conny")).to_be_visible()
-        expect(pane.locator(".panel").filter(has_text="Last events")).to_contain_text("follows news")
+        expect(pane.locator(".panel").filter(has_text="Last events")).to_contain_text("Follows news")
+        expect(pane.get_by_role("region", name="State")).to_have_text(
+            re.compile(r"^Connected over WebSocket for \d+ s$")
+        )
         assert violations(page) == []
         open_more(page)
         confirm(pane.get_by_role("button", name="Close the connection"))

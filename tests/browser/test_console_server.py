@@ -352,9 +352,13 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
     expect(page.get_by_text("3 refused requests in the last 24 hours")).to_be_visible()
     page.get_by_role("button", name="All", exact=True).click()
     page.get_by_role("link", name="POST /v1/notifications").nth(1).click()
+    verdict = page.get_by_role("region", name="State")
+    expect(verdict).to_have_text(re.compile(r"^Stored in [\d.]+ ms, by project secretHello 5 to rita$"))
+    made = owner.send("GET", "/v1/notifications?recipient=rita&limit=1")["notifications"][0]["id"]
+    expect(verdict.get_by_role("link")).to_have_attribute("href", f"/console/notifications/{made}")
     page.get_by_text("Repeat by terminal").click()
     expect(page.locator(".snippet")).to_contain_text("curl -X POST")
-    page.get_by_role("link", name="Requests with this key").click()
+    page.get_by_role("link", name="Same key").click()
     expect(page).to_have_url(re.compile("key=project"))
 
 

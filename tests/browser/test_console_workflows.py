@@ -248,7 +248,8 @@ def test_timeline_shows_what_happened_to_a_notification(operator: Operator, owne
     operator.open("Notifications")
     operator.row("Followed")
     expect(operator.page.get_by_role("region", name="Inbox")).to_contain_text("Put into the inbox")
-    expect(operator.page.get_by_text("No node has a record of writing this")).to_be_visible()
+    operator.page.get_by_text("Not written to a live connection").click()
+    expect(operator.page.get_by_text("No node has a record of it")).to_be_visible()
 
 
 def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner: Console) -> None:
@@ -258,9 +259,10 @@ def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner
         client.until("notification")
     operator.open("Notifications")
     operator.row("Written immediately")
-    written = operator.page.locator(".timeline li").filter(has_text="written")
-    expect(written).to_contain_text("to 1 connection on node")
-    expect(operator.page.get_by_text("No node has a record")).to_have_count(0)
+    written = operator.page.locator(".timeline li").filter(has_text="Written to 1 connection")
+    expect(written.locator(".story-text")).to_have_attribute("title", re.compile("^Node "))
+    expect(operator.page.get_by_text("Not written to a live connection")).to_have_count(0)
+    expect(operator.page.get_by_role("region", name="Outcome")).to_have_text("In questions’s inbox")
 
 
 @pytest.mark.thorough

@@ -1,13 +1,13 @@
 /**
  * Connections, open and recently closed: close them, or trace one.
  */
-import { Dialect, dialectName } from './dialects.js';
-import { count, number } from './format.js';
+import { Dialect, dialectName, shortName } from './dialects.js';
+import { count, duration, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
-import { More } from './object-parts.js';
-import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, State, Time } from './parts.js';
+import { Headline, More } from './object-parts.js';
+import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
@@ -47,6 +47,21 @@ export const connections = {
     : { text: 'No connections yet. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
 };
 
+const MINUTE_MS = 60_000;
+/** Whether a connection is open, how and how long, as a sentence. */
+function headlineOf(one) {
+  const took = (Date.parse(one.closed_at ?? '') || Date.now()) - Date.parse(one.connected_at), unit = took < MINUTE_MS ? 1000 : MINUTE_MS, lasted = duration(Math.max(1, Math.floor(took / unit)) * unit);
+  return one.closed_at ? html`<${Headline} kind="info">Closed after ${lasted}: ${closingOf(one).replaceAll('_', ' ')}<//>` : html`<${Headline} kind="ok">Connected over ${shortName(one)} for ${lasted}<//>`;
+}
+
+/** An event of a connection in plain words. */
+function sentenceOf({ kind, text, topic, detail }) {
+  if (kind === 'connect') return `Connected over ${shortName(detail)}`;
+  if (kind === 'subscribe') return `Follows ${topic}`;
+  if (kind === 'call' && detail.outcome === 'ok') return detail.name === 'connect' ? 'Your app accepted it' : `Your app handled ${detail.name}`;
+  return text[0].toUpperCase() + text.slice(1);
+}
+
 /** A connection: who follows what, from where, and why it was closed. */
 export function Connection({ page }) {
   const tenant = page.query.get('tenant') ?? '*';
@@ -57,15 +72,15 @@ export function Connection({ page }) {
   return html`<${Loaded} of=${found} isPage skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
     if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
     const { tenant: own } = one, of = own === null ? {} : { tenant: own };
-    return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'} note=${one.closed_at ? html`<${State} of="closed" kind="info" />` : html`<${State} of="connected" />`}>
+    return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'}>
         ${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url('/live'), { connection: one.id, tenant: own })}>Trace</a>`}
         <${More} of="this connection">${!one.closed_at && page.may(CONTENT) && html`<${Confirm} isDanger label="Close the connection" word="Close the connection" about=${CLOSING} act=${() => close(one)} />`}<//><//>
+      ${headlineOf(one)}
       <${Facts} of=${[
         ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`], ['Reason', one.closed_at && closingOf(one)],
         ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
-        ['Tenant', own], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
+        ['Tenant', own], ['Topics', one.topics.length > 0 && one.topics.map((topic, index) => html`${index > 0 && ', '}<a key=${topic} href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a>`)], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
-      ${one.topics.length > 0 && html`<${Card} title=${`Follows ${count(one.topics.length, 'topic')}`}><ul class="rows-of">${one.topics.map((topic) => html`<li key=${topic}><a class="plain" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a></li>`)}</ul><//>`}
       <${Events} key=${one.id} page=${page} one=${one} />`;
   }}<//>`;
 }
@@ -73,7 +88,7 @@ export function Connection({ page }) {
 /** The last events of a connection, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
 function Events({ page, one }) {
   const events = useRecent({ connection: one.id, tenant: one.tenant ?? '*' }, (_, { connection }) => connection === one.id, page.may(CONTENT), MAX_EVENTS);
-  return events.length > 0 && html`<${Card} title="Last events"><ul class="rows-of">${events.map((event, index) => html`<li key=${index}><span class="grow">${event.text}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
+  return events.length > 0 && html`<${Card} title="Last events"><ul class="rows-of">${events.map((event, index) => html`<li key=${index}><span class="grow">${sentenceOf(event)}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
 }
 
 /** How the open connections are shared between protocols, as a bar with its legend. It counts all, so a filtered list has none. */

@@ -5,6 +5,7 @@ import { html, signal, useRef, useState } from './html.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
 import { Card, Confirm, Dialog, Field, Form, Icon, Moment, Time, prose } from './parts.js';
+import { nameOf } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -31,7 +32,7 @@ function inPart(channels) {
 }
 
 /** The outcome as a headline, a sentence for each channel that needs one, and the buttons where it can be changed. */
-export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
+export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant, recipient }), type, messages = [] }) {
   const isOnly = of.channels.length === 1;
   const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
   const [severity, general] = VERDICTS[of.verdict];
@@ -45,10 +46,12 @@ export function Verdict({ page, of, recipient, type, tenant, messages = [] }) {
   const isByRules = severity === 'bad' && of.channels.some(({ outcome }) => outcome === 'skip') && of.channels.every((one) => outcomeOf(one)[0] !== 'bad') && !of.actions.some(({ path: target }) => target.startsWith('/v1/runs/'));
   const kind = isStored ? 'info' : isByRules ? 'warn' : severity;
   const cure = actions.find(isCure);
-  const headline = isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${recipient} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  // What a headline says needs no list.
+  const isBrief = isOnly && kind === 'ok' && of.channels[0].channel === 'inbox' && actions.length + unsent.length === 0;
+  const headline = isBrief ? `In ${name}’s inbox` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
-    ${of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
+    ${isBrief ? null : of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
     ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} cure=${cure} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
 }
@@ -233,6 +236,9 @@ function LastSent({ facts }) {
   return last ? html`The last notification was sent <${Time} at=${last.at} />.` : 'Nothing has been sent in the last 24 hours.';
 }
 
+/** Notifications of which the facts are shown; the list has all. */
+const MAX_SHOWN = 3;
+
 /** The facts of each notification, the newest first; those about no notification come last. */
 function byNotification(facts) {
   const groups = new Map();
@@ -247,7 +253,7 @@ async function typeOfRun(id, tenant, signal) {
 }
 
 /** Explains the last notification to a recipient when the page opens, or the one in the URL, or what a type would do now. */
-export function Explanation({ page, recipient, tenant }) {
+export function Explanation({ page, recipient, name, tenant }) {
   const notification = page.query.get('notification') ?? '';
   const [ofType, setType] = useState('');
   const type = notification ? '' : ofType;
@@ -264,9 +270,9 @@ export function Explanation({ page, recipient, tenant }) {
     setQuery({ notification: values.notification.trim() }, { isQuiet: true });
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
-    <${Verdict} page=${page} of=${value} recipient=${recipient} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
+    <${Verdict} page=${page} of=${value} recipient=${recipient} name=${name} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
     ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${withTimes(value.presence)}</p>`}
-    ${byNotification(value.facts).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
+    ${byNotification(value.facts).slice(0, MAX_SHOWN).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>
     <details><summary>Ask about another notification or a type</summary><${Form} button="Explain" send=${ask}><div class="columns">

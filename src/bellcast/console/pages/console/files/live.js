@@ -270,10 +270,10 @@ function factsOf({ kind, text, at, detail, ...event }) {
 /** Why something was refused. */
 const refusalOf = ({ errors, detail, reason, code }) => String(errors?.map((one) => `${one.field} ${one.message}`).join('; ') || detail || reason || code);
 
-/** The reason of a refusal, and the fix for its cause. */
-export function Refusal({ page, of: { kind, detail } }) {
+/** The reason of a refusal, the fix for its cause, and more `about` it. */
+export function Refusal({ page, of: { kind, detail }, about }) {
   if (kind !== 'refused' || !detail) return null;
   const code = detail.code ?? detail.reason;
-  return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(refusalOf(detail))}</b> ${typeof code === 'string' && /^[a-z_]+$/.test(code)
+  return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(refusalOf(detail))}</b> ${about && html`<br />${about} `}${typeof code === 'string' && /^[a-z_]+$/.test(code)
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
 }

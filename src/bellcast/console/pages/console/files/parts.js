@@ -8,6 +8,7 @@ import { Icon } from './icons.js';
 import { Loaded, Skeleton, refresh } from './load.js';
 import { shownTenant } from './router.js';
 import { me } from './session.js';
+import { Tenant } from './tenant-names.js';
 
 export { Icon };
 
@@ -19,9 +20,9 @@ export const Opening = ({ page, of, children }) => html`<${Loaded} of=${of} isPa
 
 export const Card = ({ title, children }) => html`<section class="panel">${title && html`<h2>${title}</h2>`}${children}</section>`;
 
-/** A definition list without empty values. */
+/** A definition list without empty values. A tenant is shown by its name. */
 export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false)
-  .map(([term, value]) => html`<div key=${term}><dt>${term}</dt><dd dir="auto">${value}</dd></div>`)}</dl>`;
+  .map(([term, value]) => html`<div key=${term}><dt>${term}</dt><dd dir="auto">${term === 'Tenant' ? html`<${Tenant} of=${value} />` : value}</dd></div>`)}</dl>`;
 
 export const Json = ({ of }) => html`<pre tabIndex="0"><code>${JSON.stringify(of, null, 2)}</code></pre>`;
 

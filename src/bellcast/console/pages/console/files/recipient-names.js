@@ -61,11 +61,11 @@ function want(one) {
   if (drawn.push(one) === 1) setTimeout(() => readNames(drawn.splice(0)));
 }
 
-/** The recipient of a row by its name, and its key where there is room. */
-export function Named({ of, href }) {
+/** The recipient of a row by its name, and its key where there is room, unless it `isShort`. */
+export function Named({ of, href, isShort = false }) {
   const { recipient } = of, name = nameOf(of);
   useEffect(() => want(of), [placeOf(of), refreshes.value]);
-  return recipient && html`<span class="person" title=${name === recipient ? null : recipient}><${Avatar} of=${recipient} name=${name} /><span class="named">${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}${name !== recipient && html`<small>${recipient}</small>`}</span></span>`;
+  return recipient && html`<span class="person" title=${name === recipient ? null : recipient}><${Avatar} of=${recipient} name=${name} /><span class="named">${href ? html`<a href=${href}>${name}</a>` : html`<span class="name">${name}</span>`}${name !== recipient && !isShort && html`<small>${recipient}</small>`}</span></span>`;
 }
 
 /** The column of the recipients of rows. */

@@ -9,6 +9,7 @@ import { histogramOf } from './histogram.js';
 import { html } from './html.js';
 import { Refusal } from './live.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
+import { Headline } from './object-parts.js';
 import { Card, Copy, Empty, Facts, Heading, Id, Json, Moment } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { ROOT, get, path, withQuery } from './server.js';
@@ -55,9 +56,30 @@ export const requests = {
 
 /** A request: what it did or why it was refused, by whom, and what was sent. */
 export function Request({ page }) {
-  const found = useLoad((signal) => get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal), [page.key]);
-  return html`<${Loaded} of=${found}>${({ requests: [one] }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`<${Found} page=${page} one=${one} />`)}<//>`;
+  const found = useLoad(async (signal) => {
+    const { requests: [one] } = await get(withQuery('/v1/requests', { id: page.key, tenant: '*' }), signal);
+    const [made] = one ? await Promise.all([madeBy(one, signal).catch(() => null), readNames(peopleOf(one))]) : [];
+    return { one, made };
+  }, [page.key]);
+  return html`<${Loaded} of=${found}>${({ one, made }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`<${Found} page=${page} one=${one} made=${made} />`)}<//>`;
 }
+
+/** What a request makes: the list in which it is found by its recipient and its time. */
+const MADE = { '/v1/notifications': ['notifications', ({ title }, one) => one.title === title], '/v1/workflows/{key}/trigger': ['runs', () => true] };
+/** Between the time of a request in the log and that of what it made, at most. */
+const CLOCK_MS = 1000;
+
+/** The path of the notification or the run that a request made, if it was for one recipient. */
+async function madeBy({ at, ms, method, route, status, path: target, tenant, body }, signal) {
+  const [list, isMade] = MADE[route] ?? [], end = Date.parse(at);
+  if (method !== 'POST' || !list || !DONE.includes(status) || typeof body?.to !== 'string') return null;
+  const query = { tenant: tenant ?? '', recipient: body.to, workflow: list === 'runs' ? decodeURIComponent(target.split('/').at(-2)) : null, from: new Date(end - ms - CLOCK_MS).toISOString(), to: new Date(end + CLOCK_MS).toISOString(), limit: 10 };
+  const rows = (await get(withQuery(`/v1/${list}`, query), signal))[list].filter((one) => isMade(body, one));
+  return rows.length === 1 ? path`/${list}/${rows[0].id}` : null;
+}
+
+/** What the server did with a request that it did not refuse. */
+const EFFECTS = { 201: 'Stored', 202: 'Accepted' };
 
 /** Requests that path, tenant and body describe: the rest of the query is not kept. */
 const REPEATABLE = ['/v1/notifications', '/v1/events', '/v1/workflows/{key}/trigger'];
@@ -73,14 +95,16 @@ function commandOf({ method, route, status, path: target, tenant, body }) {
   return requestSamples({ method, url: `${location.origin}${ROOT}${withQuery(target, { tenant })}`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: data }).curl;
 }
 
-function Found({ page, one }) {
+function Found({ page, one, made }) {
   const inTenant = (target) => withQuery(page.url(target), { tenant: one.tenant ?? '' });
-  const same = (filter) => withQuery(page.url('/requests'), { ...filter, tenant: one.tenant });
   const command = commandOf(one);
-  const to = !one.code && typeof one.body?.to === 'string' && one.body.to;
-  return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} /><span class="muted">${duration(one.ms)}</span>`} /><${Refusal} page=${page} of=${{ kind: one.code ? 'refused' : '', detail: one }} />
-    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', (one.key || one.operator) && html`<${Caller} name=${one.operator} keyName=${one.key} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
-    <p class="links"><a href=${same({ route: one.route ?? one.path })}>Requests of this route</a>${one.key && html`<a href=${same({ key: one.key })}>Requests with this key</a>`}<a href=${same({ status: String(one.status) })}>Requests with status ${one.status}</a></p>
+  const to = !one.code && typeof one.body?.to === 'string' && one.body.to, about = aboutOf(one), by = one.key ?? one.operator ?? nameOf(one);
+  const effect = `${one.code ? 'Refused' : one.status >= 500 ? 'Failed' : EFFECTS[one.status] ?? 'Answered'} in ${duration(one.ms)}${by ? `, by ${by}` : ''}`;
+  const same = [['Same route', { route: one.route ?? one.path }], one.key && ['Same key', { key: one.key }], ['Same status', { status: String(one.status) }]].filter(Boolean);
+  return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} />`} />${one.code ? html`<${Refusal} page=${page} of=${{ kind: 'refused', detail: one }} about=${html`${effect}.`} />`
+    : html`<${Headline} kind=${one.status >= 500 ? 'bad' : 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
+    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['Operator', one.key && one.operator], ['Recipient', one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
+    <nav class="choice" aria-label="More requests">${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
     ${command && html`<details><summary>Repeat by terminal</summary><div class="snippet"><pre tabIndex="0"><code>${command}</code></pre><${Copy} what="the command" text=${command} /></div></details>`}
     <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`;
 }

@@ -34,8 +34,10 @@ function describe(entry, messages) {
   if (entry.what === 'accepted' && messages.some(({ run }) => run)) return { kind: 'ok', text: 'A workflow sent it' };
   const [kind, words] = SENTENCES[entry.what] ?? ['info', entry.what.replaceAll('_', ' ')];
   const because = { skipped: entry.text ?? `not sent: ${reasonOf(entry)}`, held: entry.text }[entry.what]?.replace(/^[^:]*? (not sent|held)/, (_, word) => word);
-  const text = because ? because[0].toUpperCase() + because.slice(1) : [words, entry.detail].filter(Boolean).join(['written', 'scheduled', 'held'].includes(entry.what) ? ' ' : ': ');
-  return { kind, text: entry.rule === 'required' ? `${text}, because its type requires it` : text };
+  // The node is only of interest to operators of several.
+  const [detail, node] = entry.what === 'written' ? entry.detail?.split(' on node ') ?? [] : [entry.detail];
+  const text = because ? because[0].toUpperCase() + because.slice(1) : [words, detail].filter(Boolean).join(['written', 'scheduled', 'held'].includes(entry.what) ? ' ' : ': ');
+  return { kind, node, text: entry.rule === 'required' ? `${text}, because its type requires it` : text };
 }
 
 /** The entries of a channel with their times after the send, and the silences between them. */
@@ -51,7 +53,7 @@ export function chapters(entries, start, messages) {
 }
 
 /** What happened, with the time since the start, silences, and the words of providers. */
-export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="story-text" dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
+export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="story-text" title=${step.node && `Node ${step.node}`} dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
 
 /** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string, note?: any}} of `entries` is the timeline, with texts if there is an explanation */
 export function Story({ one, entries, channels, messages, messageUrl, note }) {
@@ -61,10 +63,10 @@ export function Story({ one, entries, channels, messages, messageUrl, note }) {
   const text = () => lanes.map(({ name, steps }) => [name && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
   return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
     <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
-      ${name && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
+      ${name && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && outcomeOf(outcome)[0] !== 'ok' && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
       <${Steps} of=${steps} />
       ${sent.map((message) => html`<p key=${message.id} class="to"><a href=${messageUrl(message.id)} dir="auto">${message.to}</a></p>`)}
-    </section>`)}</div>${note && html`<p class="muted">${note}</p>`}</section>`;
+    </section>`)}</div>${note}</section>`;
 }
 
 /** The notification as its recipient saw it, in each channel. */

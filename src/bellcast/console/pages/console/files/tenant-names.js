@@ -1,18 +1,23 @@
 /**
  * The names of tenants, which rows only have as keys.
  */
-import { get, withQuery } from './server.js';
+import { html, signal } from './html.js';
+import { BASE } from './router.js';
+import { get, path, withQuery } from './server.js';
 
 /** As many as one response can contain; the others are shown by their keys. */
 const MAX_TENANTS = 200;
 
 /** By key; null without a name. */
 const names = new Map();
+/** Raised when names were read. */
+const version = signal(0);
 
 /** Read the tenants whose keys begin with a text, and keep their names. */
 export async function readTenants(prefix, signal) {
   const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS, prefix }), signal);
   for (const { key, name } of tenants) names.set(key, name);
+  version.value += 1;
   return tenants.map(({ key }) => key);
 }
 
@@ -28,4 +33,6 @@ export async function readTenantNames(keys, signal) {
   }
 }
 
-export const tenantName = (key) => names.get(key) ?? key;
+export const tenantName = (key) => (version.value && names.get(key)) || key;
+/** A tenant by its name, as a link once it is known to be one. */
+export const Tenant = ({ of }) => (tenantName(of) && names.has(of) ? html`<a class="plain" title=${of} href=${BASE + path`/tenants/${of}`}>${tenantName(of)}</a>` : of);

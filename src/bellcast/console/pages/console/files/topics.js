@@ -2,11 +2,12 @@
  * Topics, and one with its presence, followers, subscribers and stored events; publishing to it.
  */
 import { Person } from './caller.js';
-import { dialectName, dialectOf } from './dialects.js';
+import { dialectName, dialectOf, shortName } from './dialects.js';
 import { html, useState } from './html.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, useLoad } from './load.js';
-import { Card, Confirm, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
+import { Avatar, Card, Confirm, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
+import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
@@ -21,8 +22,6 @@ const MAX_EVENTS = 1000;
 /** What a name that begins with a reserved word means. */
 const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'presence-': 'with presence' };
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
-/** A dialect in one word: the transport of the native one, the name of others. */
-const shortName = (one) => dialectName(one).replace(/^Native over | over .*/, '');
 const Live = () => html`<${State} of="live" kind="ok" />`;
 
 /** By tenant; those that are live come first. */
@@ -42,24 +41,29 @@ export function Topic({ page }) {
   const tenant = tenantOf(page);
   const url = (more, query = {}) => withQuery(path`/v1/topics/${page.key}` + more, { ...tenant, ...query });
   const here = [page.path, tenant];
+  /** Names are shown at once, so that nothing moves. */
+  const withNames = (rows) => async (found) => {
+    await readNames(found[rows].map(({ recipient }) => ({ ...tenant, recipient })));
+    return found;
+  };
   const listed = useLoad((signal) => get(withQuery('/v1/topics', { prefix: page.key, ...tenant }), signal), here);
   const present = useLoad((signal) => get(url('/presence'), signal), here);
-  const connected = useLoad((signal) => get(withQuery('/v1/connections', { topic: page.key, ...tenant, limit: FEW }), signal), here);
-  const subscribed = useLoad((signal) => get(url('/subscriptions'), signal), here);
+  const connected = useLoad((signal) => get(withQuery('/v1/connections', { topic: page.key, ...tenant, limit: FEW }), signal).then(withNames('connections')), here);
+  const subscribed = useLoad((signal) => get(url('/subscriptions'), signal).then(withNames('subscriptions')), here);
   const stored = useLoad(async (signal) => ({ events: (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse() }), here);
-  const person = (one, name = one.recipient) => html`<${Person} name=${name ?? 'anonymous'} href=${one.recipient && page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`;
-  const nothing = [[connected, 'connections'], [subscribed, 'subscriptions', 'subscribers'], [present, 'members', 'members present'], [stored, 'events', 'stored events']].filter(([{ value }, rows]) => value?.[rows].length === 0).map(([, rows, name = rows]) => `no ${name}`);
-  return html`<${Heading} title=${page.key} note=${html`${connected.value?.connections.length > 0 && html`<${Live} />`}<span class="muted">${[tenant.tenant, aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
+  const hrefOf = ({ recipient }) => (page.may(CONTENT) ? inTenant(page, path`/recipients/${recipient}`) : null);
+  const person = (one) => (one.recipient ? html`<${Named} isShort of=${{ ...tenant, recipient: one.recipient }} href=${hrefOf(one)} />` : html`<span class="person muted"><${Avatar} of="" icon="account" tone="grey" /><span class="name">anonymous</span></span>`);
+  return html`<${Heading} title=${page.key} note=${html`${connected.value?.connections.length > 0 && html`<${Live} />`}<span class="muted">${[tenant.tenant && tenantName(tenant.tenant), aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
     <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} />`}<//>
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${nothing.length > 0 && html`<p class="muted">This topic has ${nothing.join(', ')}.${stored.value?.events.length === 0 && html` The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.`}</p>`}</div>
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${stored.value?.events.length === 0 && html`<p class="muted">No stored events. The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.</p>`}</div>
     <div><${Filled} title="Subscribers" of=${subscribed} rows="subscriptions">${(response) => html`
-      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after }))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
+      <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after })).then(withNames('subscriptions'))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
     <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
-      <p class="muted">${count(members.length, 'member')}</p><${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${person(one, one.name ?? one.recipient)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
+      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
 }
 
 /** How many follow a topic, as in the list, and its last event. */
