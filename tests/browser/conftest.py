@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
 from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, start_console
+from tests.browser.shared_page import SharedPage
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.browser.template_editor import store_designed
 from tests.browser.workflow_editor import Editor
@@ -109,12 +110,25 @@ def designed(owner: Console) -> dict[str, Any]:
     return store_designed(owner)
 
 
+@pytest.fixture(scope="module")
+def shared_page(chromium: Browser, owner: Console) -> SharedPage:
+    return SharedPage(chromium, owner.server.url, owner.state)
+
+
 @pytest.fixture
-def open_console(chromium: Browser, owner: Console) -> Iterator[Callable[..., Page]]:
-    """Opens pages as the owner. No page may log an error, open a browser dialog, or violate its policy."""
+def open_console(chromium: Browser, owner: Console, shared_page: SharedPage) -> Iterator[Callable[..., Page]]:
+    """Opens pages as the owner, the first one in the shared page. No page may log an error, open a browser dialog, or violate
+    its policy."""
     contexts, complaints = [], []
 
     def open_page(path: str = "/", *, state: Any = None, viewport: dict[str, int] = WIDE, **options: Any) -> Page:
+        page = None if state or options else shared_page.take(viewport, complaints)
+        if page is None:
+            page = open_alone(state, viewport, **options)
+        page.goto(f"/console{path}")
+        return page
+
+    def open_alone(state: Any, viewport: dict[str, int], **options: Any) -> Page:
         context = chromium.new_context(
             base_url=owner.server.url, storage_state=state or owner.state, viewport=viewport, **options
         )
@@ -124,10 +138,10 @@ def open_console(chromium: Browser, owner: Console) -> Iterator[Callable[..., Pa
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"/console{path}")
         return page
 
     yield open_page
+    shared_page.leave()
     for context in contexts:
         context.close()
     assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
