@@ -7,9 +7,8 @@ import httpx
 
 from bellcast.cli import console
 from bellcast.client import Bellcast, BellcastError
-from bellcast.examples.demo import activity, installation, traffic
+from bellcast.examples.demo import activity, traffic
 from bellcast.examples.demo.incidents import Incidents
-from bellcast.examples.demo.servers import DemoServers
 
 # Seconds for the last request of the thread.
 STOP_TIMEOUT_S = 5
@@ -40,27 +39,23 @@ class BusyLoader:
         console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
         started = time.monotonic()
         aurora, harbor, juniper = activity.TENANTS
-        with DemoServers() as servers:
-            try:
-                with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
-                    incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
-                    installation.set_up(client, servers, tenant=harbor, troubled=aurora)
-                    with console.progress("Creating data") as show:
-                        is_complete = activity.create(client, show, self._is_stopped.is_set)
-                    if is_complete:
-                        incidents.cause()
-                        incidents.exceed_budget(self._is_stopped)
-            except (BellcastError, httpx.HTTPError) as error:
-                console.note(f"The data is incomplete: {console.plain(str(error))}")
-                return
-            if not is_complete:
-                return
-            console.note(
-                f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
-            )
-            keys = activity.keys_by_tenant()[aurora]
-            sends = traffic.rate(self._rows)
-            load = traffic.Traffic(url, self._secret, self._pusher_key, aurora, keys, sends_per_second=sends)
-            load.start()
-            self._is_stopped.wait()
-            load.stop()
+        try:
+            with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
+                incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
+                with console.progress("Creating data") as show:
+                    is_complete = activity.create(client, show, self._is_stopped.is_set)
+                if is_complete:
+                    incidents.cause()
+                    incidents.exceed_budget(self._is_stopped)
+        except (BellcastError, httpx.HTTPError) as error:
+            console.note(f"The data is incomplete: {console.plain(str(error))}")
+            return
+        if not is_complete:
+            return
+        console.note(f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow.")
+        keys = activity.keys_by_tenant()[aurora]
+        sends = traffic.rate(self._rows)
+        load = traffic.Traffic(url, self._secret, self._pusher_key, aurora, keys, sends_per_second=sends)
+        load.start()
+        self._is_stopped.wait()
+        load.stop()

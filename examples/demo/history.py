@@ -56,12 +56,16 @@ WAVE = 0.6
 CACHE = 256
 # Average number of open connections.
 CONNECTIONS = 180
-# One of this many notifications also has a message, and one of this many belongs to a run.
+# One of this many notifications also has a message, and one of this many belongs to a run; more of few notifications, so that
+# there are FEWEST of each.
 MESSAGE_EVERY, RUN_EVERY = 20, 50
+FEWEST = 500
 READ, SEEN, ARCHIVED = 0.8, 0.6, 0.1
 FAILED_RUNS = 0.05
 # Requests in each bucket of durations, per send: three in all.
 DURATIONS = (1.0, 1.0, 0.5, 0.33, 0.15, 0.02)
+# Refused requests, per send.
+REFUSED = 0.01
 RUN_REASONS = (
     "mail: data.customer is undefined",
     "mail: the address was refused",
@@ -148,6 +152,9 @@ class _Past:
         self.begin = now - PERIOD_MS
         self._now = now
         self._growth = _growth(notifications)
+        self._message_every, self._run_every = (
+            max(1, min(usual, notifications // FEWEST)) for usual in (MESSAGE_EVERY, RUN_EVERY)
+        )
         self._new_id = ids.Ids().new
         self._random = random.Random(activity.SEED)
         self._contents = [_content_params(*content) for content in CONTENTS]
@@ -165,11 +172,11 @@ class _Past:
         head = {"inbox": inbox.number, "revision": count, "unread": unread, "unseen": unseen}
         yield Statement("inbox_write_state", many=[head])
         # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
-        of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % RUN_EVERY :: RUN_EVERY]}
+        of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % self._run_every :: self._run_every]}
         yield Statement("run_insert", many=[run_commits.run_params(run) for run in of_runs.values()])
         sent = [
             self._message(inbox, row, of_runs.get(row["id"]))
-            for row in added[inbox.number % MESSAGE_EVERY :: MESSAGE_EVERY]
+            for row in added[inbox.number % self._message_every :: self._message_every]
         ]
         yield Statement(
             "message_insert", many=[messages.new_message_params(one) | {"state": "sending"} for one in sent]
@@ -198,6 +205,7 @@ class _Past:
         return StatsPoint(
             connections=round(CONNECTIONS * load * share / stats.SAMPLE_MS),
             requests=3 * sends,
+            refusals=self._number(sends * REFUSED),
             failures=counts["failures"],
             sends=sends,
             runs=counts["runs"],

@@ -1,13 +1,17 @@
 """What an operator of the server of `bellcast demo --busy` has set up: types, preference defaults, a mail server, sources, webhooks,
 schedules and suppressed addresses."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from bellcast.client import Bellcast
 
 from .requests import send
-from .servers import DemoServers
+from .servers import ServerUrls
+
+Step: TypeAlias = Callable[[], object]
 
 TYPES: dict[str, dict[str, Any]] = {
     "booking.created": {"name": "New bookings", "channels": ["inbox", "email", "push"], "required": ["inbox"]},
@@ -70,22 +74,36 @@ KEYS: tuple[dict[str, Any], ...] = (
 )
 
 
-def set_up(client: Bellcast, servers: DemoServers, *, tenant: str, troubled: str) -> None:
-    """Write everything through the API of a running server. E-mails of `tenant` go to the demo's mail server, and its
-    webhook works; that of `troubled` fails."""
-    client.providers.put(f"mail-{tenant}", {"channel": "email", "url": servers.mail_url}, tenant=tenant)
-    for key, type in TYPES.items():
-        client.types.put(key, type)
-    send(client, "PUT", "/v1/preference-defaults", PREFERENCE_DEFAULTS)
-    for key, source in SOURCES.items():
-        client.sources.put(key, source)
-    for issued in KEYS:
-        send(client, "POST", "/v1/keys", issued)
-    for channel, address, reason in SUPPRESSED:
-        client.suppressions.put(channel, address, reason=reason, tenant=tenant)
+def set_up(client: Bellcast, servers: ServerUrls, *, tenant: str, troubled: str) -> None:
+    """Write everything through the API of a running server. E-mails of both tenants go to the demo's mail server. The webhook
+    of `tenant` works; that of `troubled` fails."""
+    for step in steps(client, client, servers, tenant=tenant, troubled=troubled):
+        step()
+    failing_webhook(client, servers, troubled)()
+
+
+def steps(client: Bellcast, owner: Bellcast, servers: ServerUrls, *, tenant: str, troubled: str) -> list[Step]:
+    """Return the requests that write everything but the failing webhook, in their order. Only an `owner` creates keys."""
+    mail = {"channel": "email", "url": servers.mail_url}
     start = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=SEASON_IN_DAYS)
     opening = {"to": {"tenant": tenant}, "title": "The winter season begins", "type": "news"}
-    for key, schedule in (SCHEDULES | {"winter-season": {"at": start.isoformat(), "notification": opening}}).items():
-        client.schedules.put(key, schedule, tenant=tenant)
-    client.webhooks.create(f"{servers.hooks_url}/crm", ["message.failed", "message.bounced"], tenant=tenant)
-    client.webhooks.create(f"{servers.hooks_url}/warehouse", ["run.failed"], tenant=troubled)
+    schedules = SCHEDULES | {"winter-season": {"at": start.isoformat(), "notification": opening}}
+    crm = f"{servers.hooks_url}/crm"
+    return [
+        *(partial(client.providers.put, f"mail-{one}", mail, tenant=one) for one in (tenant, troubled)),
+        *(partial(client.types.put, key, type) for key, type in TYPES.items()),
+        partial(send, client, "PUT", "/v1/preference-defaults", PREFERENCE_DEFAULTS),
+        *(partial(send, owner, "POST", "/v1/keys", issued) for issued in KEYS),
+        *(partial(client.sources.put, key, source) for key, source in SOURCES.items()),
+        *(partial(client.schedules.put, key, schedule, tenant=tenant) for key, schedule in schedules.items()),
+        partial(client.webhooks.create, crm, ["message.failed", "message.bounced"], tenant=tenant),
+        *(
+            partial(client.suppressions.put, channel, address, reason=reason, tenant=tenant)
+            for channel, address, reason in SUPPRESSED
+        ),
+    ]
+
+
+def failing_webhook(client: Bellcast, servers: ServerUrls, tenant: str) -> Step:
+    """Return the request that creates a webhook of failed runs, which is down."""
+    return partial(client.webhooks.create, f"{servers.hooks_url}/warehouse", ["run.failed"], tenant=tenant)

@@ -4,6 +4,7 @@ server of webhooks responds, except for one that is down."""
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
+from typing import NamedTuple
 
 # Replies by prefix of the recipient's address. 550 bounces, 554 fails (RFC 5321 §4.2.3).
 REFUSALS = {"gone": "550 5.1.1 No such user here", "blocked": "554 5.7.1 Message refused by policy"}
@@ -51,6 +52,13 @@ class _Hook(BaseHTTPRequestHandler):
         """Write nothing to the terminal of the demo."""
 
 
+class ServerUrls(NamedTuple):
+    """Of a provider for the mail server, and in front of the path of a webhook."""
+
+    mail_url: str
+    hooks_url: str
+
+
 class DemoServers:
     """Listen on free ports while they are open."""
 
@@ -58,14 +66,9 @@ class DemoServers:
         self._mail, self._hooks = _listen(_Session), _listen(_Hook)
 
     @property
-    def mail_url(self) -> str:
-        """The URL of a provider for the mail server."""
-        return f"smtp://{LOOPBACK}:{self._mail.server_address[1]}?from=bells@bellcast.example"
-
-    @property
-    def hooks_url(self) -> str:
-        """The URL in front of the path of a webhook."""
-        return f"http://{LOOPBACK}:{self._hooks.server_address[1]}"
+    def urls(self) -> ServerUrls:
+        mail, hooks = self._mail.server_address[1], self._hooks.server_address[1]
+        return ServerUrls(f"smtp://{LOOPBACK}:{mail}?from=bells@bellcast.example", f"http://{LOOPBACK}:{hooks}")
 
     def __enter__(self) -> "DemoServers":
         for server in (self._mail, self._hooks):

@@ -14,13 +14,14 @@ from bellcast.client import Bellcast
 
 CONNECTIONS = 200
 # One send a second continues 100,000 notifications of the last 30 days.
-SENDS_PER_ROW, FEWEST_SENDS, SENDS_PER_SECOND = 1 / 100_000, 0.5, 20
+SENDS_PER_ROW, FEWEST_SENDS, SENDS_PER_SECOND = 1 / 100_000, 0.05, 20
 CONTENTS = (
     ("booking.created", "New booking"),
     ("booking.moved", "Booking moved"),
     ("comment", "New comment"),
     ("review", "New review"),
 )
+READERS = 0.5
 # Pause between new connections, so that the newest in a list are of all dialects.
 ARRIVAL_S = 0.02
 # Delay before a closed connection is reopened.
@@ -78,21 +79,26 @@ class Traffic:
         limits = httpx.Limits(max_connections=None)
         headers = {"authorization": f"Bearer {self._secret}"}
         async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=None) as http:
-            self._tasks = [asyncio.create_task(self._send(http, headers))]
+            self._tasks = [asyncio.create_task(self._send(http, headers, tokens))]
             for number, token in enumerate(tokens):
                 connect = self._repeated(dialects[number % len(dialects)], http, token)
                 self._tasks.append(asyncio.create_task(connect))
                 await asyncio.sleep(ARRIVAL_S)
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _send(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    async def _send(self, http: httpx.AsyncClient, headers: dict[str, str], tokens: Sequence[str]) -> None:
+        """Send to one recipient after another, of whom READERS read their inbox."""
         chosen = random.Random(0)
         while True:
             type, title = chosen.choice(CONTENTS)
             # For the bell only: as many e-mails and push messages would be most of the server's work.
-            draft = {"to": chosen.choice(self._keys), "title": title, "type": type, "channels": ["inbox"]}
+            key, token = chosen.choice(list(zip(self._keys, tokens, strict=True)))
+            draft = {"to": key, "title": title, "type": type, "channels": ["inbox"]}
             with suppress(httpx.HTTPError):
                 await http.post(f"/v1/notifications?tenant={self._tenant}", headers=headers, json=draft)
+                if chosen.random() < READERS:
+                    reader = {"authorization": f"Bearer {token}"}
+                    await http.post("/v1/inbox/read", headers=reader, json={"all": True})
             await asyncio.sleep(self._pause)
 
     async def _repeated(

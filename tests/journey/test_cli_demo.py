@@ -12,7 +12,7 @@ import pytest
 
 from bellcast.client import Bellcast
 from bellcast.examples.demo import installation
-from bellcast.examples.demo.activity import TENANTS, Amounts, create, name_of
+from bellcast.examples.demo.activity import TENANTS, Amounts, create, name_of, set_up
 from bellcast.examples.demo.apps import DemoApp
 from bellcast.examples.demo.incidents import Incidents
 from bellcast.examples.demo.servers import DemoServers
@@ -118,6 +118,7 @@ def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
     shown = []
     amounts = Amounts(recipients=12, messages=3, runs=3, failed_runs=3, reminders=3, announcements=3)
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        set_up(bell, "-busy")
         assert create(bell, lambda done, total: shown.append((done, total)), lambda: False, amounts, "-busy")
         assert shown == sorted(shown)
         assert shown[-1] == (27, 27)
@@ -131,6 +132,7 @@ def test_busy_data_has_tenants_messages_runs_and_failures(bellcast_server):
 def test_mails_of_the_busy_data_name_their_recipients(bellcast_server):
     amounts = Amounts(recipients=12, messages=0, runs=3, failed_runs=0, reminders=0, announcements=0)
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        set_up(bell, "-named")
         assert create(bell, lambda done, total: None, lambda: False, amounts, "-named")
 
         def mails():
@@ -160,7 +162,7 @@ def test_installation_has_types_sources_suppressions_and_a_webhook_that_fails(tm
         DemoServers() as servers,
         Bellcast(server.url, server.secret) as bell,
     ):
-        installation.set_up(bell, servers, tenant="calm", troubled="jammed")
+        installation.set_up(bell, servers.urls, tenant="calm", troubled="jammed")
         assert len(bell.types.list()["types"]) == len(installation.TYPES)
         assert len(bell.sources.list()["sources"]) == len(installation.SOURCES)
         assert len(bell.suppressions.list(tenant="calm")["suppressions"]) == len(installation.SUPPRESSED)

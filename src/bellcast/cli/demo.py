@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,9 +35,8 @@ All data is in a temporary folder, which is deleted at the end. Settings of the 
 PORT = 8787
 ROWS = 100_000
 # A short drain, because only a few pages reconnect. Request log lines would push the URLs off the screen.
-FLAGS = {"drain": "1s", "access_log": "errors"}
-# The mail server of the busy demo is on this machine.
-BUSY_FLAGS = {"http_allow": "127.0.0.1"}
+# The demo's mail server is on this machine.
+FLAGS = {"drain": "1s", "access_log": "errors", "http_allow": "127.0.0.1"}
 
 app = typer.Typer()
 
@@ -65,9 +65,11 @@ def demo(
     if rows is not None and not busy:
         raise typer.BadParameter("needs --busy", param_hint="--rows")
     past = busy * (ROWS if rows is None else rows)
-    from bellcast.cli import logs
-    from bellcast.cli.demo_server import DemoServer
+    from bellcast.cli import demo_server, logs
+
+    forkserver.ensure_running()  # it imports while this process loads the apps
     from bellcast.examples.demo import apps
+    from bellcast.examples.demo.servers import DemoServers
     from bellcast.settings import load, project
 
     pages, missing = apps.installed()
@@ -79,20 +81,20 @@ def demo(
         is_reset.set()
         os.kill(os.getpid(), signal.SIGINT)
 
-    with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
+    with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data, DemoServers() as servers:
         server_port = port or apps.free_port(PORT if port is None else port)
         if port is None and server_port != PORT:
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and other free ports.")
         ports = app_ports or range(server_port + 1, server_port + 1 + len(pages))
         for demo_app, app_port in zip(pages, ports, strict=True):
             demo_app.listen(app_port)
-        flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **apps.settings(pages)}
+        flags = {**FLAGS, **apps.settings(pages)}
         values = {**flags, "data": data, "port": server_port}
         settings = load(values, {})
         logs.configure(settings.server)
         _write_past(settings.store.path, past)
         credentials = project(settings)[0]
-        server = DemoServer(values)
+        server = demo_server.DemoServer(values, servers.urls, is_busy=busy)
         pages[-1].controls = {"reset": reset, "kill": server.kill}
         loading = _busy_loader(credentials, past) if busy else None
 

@@ -4,11 +4,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bellcast.cli.console import CommandError
+
+if TYPE_CHECKING:
+    from bellcast.examples.demo.servers import ServerUrls
+    from bellcast.live_feed import ServedRequest
 
 # Seconds until a killed server is started again, so that people can look at the apps without it.
 RESTART_S = 4.0
@@ -19,10 +23,12 @@ _processes.set_forkserver_preload(PRELOADED)
 
 
 class DemoServer:
-    """A server with these settings. It does not outlive this process."""
+    """A server with these settings and a past at `servers`. It does not outlive this process."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], servers: "ServerUrls", *, is_busy: bool) -> None:
         self._settings = settings
+        self._servers = servers
+        self._is_busy = is_busy
         self._is_stopped = threading.Event()
         self._process: Any = None
 
@@ -40,7 +46,8 @@ class DemoServer:
         is_first = True
         while not self._is_stopped.is_set():
             receiver, sender = _processes.Pipe(duplex=False)
-            self._process = _processes.Process(target=_run_server, args=(self._settings, sender))
+            past = (self._servers, self._is_busy) if is_first else None
+            self._process = _processes.Process(target=_run_server, args=(self._settings, past, sender))
             self._process.start()
             sender.close()
             try:
@@ -63,15 +70,14 @@ class DemoServer:
             self._process.kill()
 
 
-def _run_server(settings: dict[str, Any], parent: Connection) -> None:
-    """Serve in the new process."""
+def _run_server(settings: dict[str, Any], past: tuple["ServerUrls", bool] | None, parent: Connection) -> None:
+    """Serve in the new process; first write the past, unless the database has one."""
     from bellcast import server
     from bellcast.cli import logs, serve
     from bellcast.settings import load
 
     os.setpgrp()  # Ctrl-C in the terminal reaches the demo only, which then ends this process
     loaded = load(settings, {})
-    logs.configure(loaded.server)
 
     def end_with_parent() -> None:
         if (process := multiprocessing.parent_process()) is not None:
@@ -80,7 +86,15 @@ def _run_server(settings: dict[str, Any], parent: Connection) -> None:
 
     threading.Thread(target=end_with_parent, name="bellcast-parent", daemon=True).start()
     try:
+        requests: Sequence[ServedRequest] = ()
+        if past is not None:
+            from bellcast.examples.demo.past import write
+
+            requests = write(settings, past[0], is_busy=past[1])
+        logs.configure(loaded.server)
         app = server.create_app(loaded)
+        for request in requests:
+            app.feed.add_request(request)
         serve.run(app, lambda url: parent.send((url, app.setup_code, None)))
     except CommandError as error:
         parent.send((None, None, (error.problem, error.hint)))

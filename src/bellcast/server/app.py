@@ -119,7 +119,7 @@ class App:
         self._operators = operator_services(parts) if settings.server.console else {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self.request_log = RequestLog(parts.real_clock, self.feed, lambda: settings.server.logged_requests)
-        self._time_travel = (
+        self.time_travel = (
             None
             if test_clock is None
             else TimeTravel(test_clock, self._parts.jobs, partial(maintenance.expire, self.engines))
@@ -239,7 +239,7 @@ class App:
         others = {
             WorkerMetrics: self._worker_metrics,
             StatsRecorder: self._stats,
-            TimeTravel: self._time_travel,
+            TimeTravel: self.time_travel,
         }
         services |= {kind: service for kind, service in others.items() if service is not None}
         server = self.settings.server

@@ -9,7 +9,7 @@ from bellcast.examples.demo.servers import DemoServers
 
 async def test_mail_server_accepts_refuses_and_bounces() -> None:
     with DemoServers() as servers:
-        host, _, port = servers.mail_url.removeprefix("smtp://").partition("?")[0].partition(":")
+        host, _, port = servers.urls.mail_url.removeprefix("smtp://").partition("?")[0].partition(":")
         async with aiosmtplib.SMTP(hostname=host, port=int(port), timeout=10) as client:
             _, reply = await client.sendmail("a@example.com", ["dora@example.com"], "Subject: x\r\n\r\n.Hello")
             assert reply == "2.0.0 Accepted"
@@ -21,5 +21,7 @@ async def test_mail_server_accepts_refuses_and_bounces() -> None:
 
 def test_webhook_works_and_another_one_is_down() -> None:
     with DemoServers() as servers:
-        statuses = [httpx.post(f"{servers.hooks_url}/{name}", json={}).status_code for name in ("crm", "warehouse")]
+        statuses = [
+            httpx.post(f"{servers.urls.hooks_url}/{name}", json={}).status_code for name in ("crm", "warehouse")
+        ]
     assert statuses == [204, 503]
