@@ -177,6 +177,63 @@ def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[.
     expect(page.locator(".notice code")).to_contain_text("bc_")
 
 
+def test_audit_log_shows_a_question_for_the_password_as_no_failure_and_changes_in_words(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/types/worded", {"name": "Worded"})
+    owner.send("PUT", "/v1/types/worded", {"name": "Worded", "data_check": "warn"})
+    entries = owner.send("GET", "/v1/audit")["entries"]
+    changed = next(one for one in entries if one["target"] == "/v1/types/worded")
+    needed = {"action": "POST /v1/keys", "target": "/v1/keys", "outcome": "password_required", "changes": []}
+    refused = needed | {"outcome": "forbidden"}
+    entries = [changed | needed | {"id": "1"}, changed | refused | {"id": "2"}, changed]
+    page = open_console("/")
+    page.route("**/v1/audit*", lambda route: route.fulfill(json={"entries": entries, "next": None}))
+    page.goto(f"{owner.server.url}/console/audit")
+    rows = page.locator(".chunk .row")
+    expect(rows).to_have_count(3)
+    question, refusal, change = rows.all()
+    expect(question).to_contain_text("began to create an API key")
+    expect(question.locator(".state.open")).to_have_text("password needed")
+    expect(refusal.locator(".state.bad")).to_have_text("forbidden")
+    expect(change).to_contain_text("data check: refuse → warn")
+    assert violations(page) == []
+
+
+def test_pane_of_a_key_begins_with_its_last_use(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/acme", {"name": "Acme Ltd"})
+    key = owner.send("POST", "/v1/keys", {"name": "verdict", "scopes": ["read", "observe"], "tenants": ["acme"]})
+    page = open_console(f"/keys/{key['id']}", viewport=DESKTOP)
+    state = page.get_by_role("region", name="State")
+    expect(state).to_contain_text("Never used")
+    expect(page.locator(".facts")).to_contain_text("Acme Ltd")
+    expect(page.get_by_role("row", name="verdict")).to_contain_text("Acme Ltd")
+    httpx.get(f"{owner.server.url}/v1/recipients?tenant=acme", headers={"authorization": f"Bearer {key['key']}"})
+    keys = "/v1/keys?limit=200&tenant=*"
+    wait_until(
+        lambda: key["id"] in {one["id"] for one in owner.send("GET", keys)["keys"] if one["used_at"]}, lambda: keys
+    )
+    page.reload()
+    expect(state).to_contain_text("Last used")
+    owner.send("DELETE", f"/v1/keys/{key['id']}")
+    page.reload()
+    expect(state).to_contain_text("Revoked")
+    assert violations(page) == []
+
+
+def test_operator_without_a_second_factor_finds_the_way_to_one(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/operators", {"name": "wanda", "role": "viewer", "password": PASSWORD})
+    page = open_console("/operators", viewport=DESKTOP)
+    expect(page.get_by_role("row", name="wanda")).to_contain_text("none")
+    expect(page.get_by_role("link", name="Set up", exact=True)).to_have_count(1)  # of one's own row
+    page.get_by_role("link", name="wanda").click()
+    expect(page.get_by_role("region", name="State")).to_contain_text("Only a password protects this account")
+    page.get_by_role("link", name="Set up", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Account")
+
+
 def test_operator_changes_the_password_in_a_form_that_opens(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:

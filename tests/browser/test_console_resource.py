@@ -252,7 +252,7 @@ def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., P
     assert violations(page) == []
     open_more(page)
     confirm(pane.get_by_role("button", name="Revoke shop"))
-    expect(pane.locator(".titles")).to_contain_text("revoked")
+    expect(pane.get_by_role("region", name="State")).to_contain_text("Revoked")
 
 
 def test_bounced_address_says_what_to_do(open_console: Callable[..., Page], owner: Console) -> None:

@@ -112,7 +112,7 @@ def test_list_of_tenants_shows_their_states_and_limits(open_console: Callable[..
     owner.send("PUT", "/v1/tenants/yew-new", {})
     page = open_console("/tenants?prefix=yew", viewport=DESKTOP)
     limited = page.get_by_role("row", name="yew-limited")
-    expect(limited).to_contain_text("0of 5")
+    expect(limited).to_contain_text("0 of 5")
     expect(limited).to_contain_text("5 sends a dayany number a second, kept 30 days")
     expect(page.get_by_role("row", name="yew-new")).to_contain_text("idle")
     assert violations(page) == []

@@ -352,6 +352,7 @@ def test_audit_log_has_sentences(operator: Operator) -> None:
         ("POST /v1/secrets/rotation", "/v1/secrets/rotation"): "re-encrypted all secrets",
         ("TOOL explain_delivery", '{"recipient": "alice"}'): "called the tool explain_delivery",
         ("TOOL retry", "{}", "forbidden"): "tried to call the tool retry",
+        ("POST /v1/keys", "/v1/keys", "password_required"): "began to create an API key",
         ("PUT /v1/new/{key}", "/v1/new/a?tenant=b"): "called PUT /v1/new/a",
         ("set-password", "olive@example.com"): "called set-password olive@example.com",
     }

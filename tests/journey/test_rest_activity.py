@@ -8,6 +8,7 @@ import pytest
 from bellcast.channels.types import Fanout
 from bellcast.kernel.db import lists
 from bellcast.workflows.types.runs import TriggerRequest
+from tests.journey import operators
 from tests.journey.rest import Rest, fields, refused
 
 
@@ -156,3 +157,24 @@ async def test_announcements_are_filtered_by_tag_and_by_the_rows_of_an_inbox(res
     assert await announced(**alice, state="archived") == await announced(recipient="alice") == []
     for wrong, field in (({"tenant": "*", "recipient": "alice"}, "tenant"), ({"state": "read"}, "state")):
         assert fields(await rest.app.get("/v1/announcements", params=wrong)).keys() == {field}
+
+
+async def test_announcements_have_their_reach(rest: Rest, cheap_hashes: None) -> None:
+    id = await rest.send({"all": True, "tenant": "*"}, "everyone")
+    own = await rest.send({"tenant": "acme"}, "acme")
+    for name in ("alice", "bob"):
+        await rest.recipient(name, tenant="acme").get("/v1/inbox")
+    await rest.send({"tenant": "acme"}, "later")
+    for name in ("alice", "bob"):
+        await rest.recipient(name, tenant="acme").get("/v1/inbox")
+    later, acme, everyone = (await rest.app.get("/v1/announcements?tenant=*")).json()["announcements"]
+    assert (later["reach"], acme["id"], everyone["id"]) == ({"inboxes": 2, "read": 0, "exact": True}, own, id)
+    await rest.recipient("alice", tenant="acme").patch(f"/v1/inbox/{later['id']}", json={"read": True})
+    read = (await rest.app.get(f"/v1/notifications/{later['id']}?tenant=acme")).json()
+    assert read["reach"] == {"inboxes": 2, "read": 1, "exact": True}
+    # The inboxes of other tenants are not counted for an operator of one.
+    operator = await operators.signed_in(rest, "ona", "developer", tenants=["acme"])
+    await rest.send({"all": True, "tenant": "*"}, "all again")
+    await rest.recipient("alice", tenant="acme").get("/v1/inbox")
+    seen = (await operator.get("/v1/announcements?tenant=acme&recipient=alice")).json()["announcements"]
+    assert [(one["title"], one["reach"] is None) for one in seen] == [("all again", True), ("later", False)]

@@ -7,9 +7,10 @@ from unittest.mock import ANY
 import pytest
 from msgspec.structs import replace
 
+from bellcast.inbox.store import sent
 from bellcast.inbox.types.inboxes import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.inbox.types.notifications import Edit
-from bellcast.inbox.types.sends import SendResult
+from bellcast.inbox.types.sends import Reach, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import IdempotencyMismatch
@@ -366,3 +367,18 @@ async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large
     for number in range(4):
         await app.open(f"idle-{number}", tenant="small")
     assert (await sent.notifications(sent_query(tenant="small"))).scanned_until is not None
+
+
+async def test_reach_of_announcements_counts_their_inboxes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("alice", "bob", "carol"):
+        await app.open(key)
+    everyone, none = await app.announce(), await app.announce(topic="unfollowed")
+    for key in ("alice", "bob"):
+        await app.open(key)
+    await app.mark("alice", "read", ids=(everyone,))
+    assert await app.store.sent.reach([everyone, none]) == {
+        everyone: Reach(inboxes=2, read=1, exact=True),
+        none: Reach(inboxes=0, read=0, exact=True),
+    }
+    monkeypatch.setattr(sent, "MAX_REACHED", 1)
+    assert (await app.store.sent.reach([everyone]))[everyone].exact is False

@@ -25,7 +25,7 @@ from bellcast.inbox.store import sent as store
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
-from bellcast.inbox.types.sends import SentItem
+from bellcast.inbox.types.sends import Reach, SentItem
 from bellcast.kernel import patterns, times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import BadRequest, IdempotencyMismatch, Invalid, NotFound, TemplateFailed
@@ -74,13 +74,15 @@ class SendPlan(Struct, frozen=True):
 class ListedNotification(Notification, frozen=True, kw_only=True):
     """A notification or announcement as the server side sees it. An announcement has an audience instead of a
     recipient. `in_inbox` is false if it was sent to other channels only. `fanout` shows whether an
-    announcement's messages outside the inbox are still added; it is null without such channels."""
+    announcement's messages outside the inbox are still added; it is null without such channels. `reach` is that of an
+    announcement; a caller that is restricted to tenants does not read that of an announcement to all."""
 
     recipient: str | None
     tenant: str | None
     audience: Audience | None
     in_inbox: bool
     fanout: str | None
+    reach: Reach | None
 
 
 class SentNotification(ListedNotification, frozen=True, kw_only=True):
@@ -180,7 +182,7 @@ async def read(call: ResourceCall[None]) -> SentNotification:
         item = await sent.find(engines, tenant, id)
     except NotFound:
         item = await sent.find_outside(engines, tenant, id)
-    return await _sent_notification(call.ctx, item)
+    return await _sent_notification(call.request, call.ctx, item)
 
 
 @NOTIFICATIONS.patch(CORRECTION, SentNotification, example={"title": "Booking moved", "body": "Sunday, 10:00"})
@@ -192,7 +194,7 @@ async def correct(call: ResourceCall[Correction]) -> SentNotification:
     tenant = tenants.single_tenant(call.request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
     item = await sent.edit(ctx.engines, ctx.limits, tenant, id, edit)
-    return await _sent_notification(ctx, item)
+    return await _sent_notification(call.request, ctx, item)
 
 
 @NOTIFICATIONS.delete()
@@ -204,10 +206,13 @@ async def recall(call: ResourceCall[None]) -> bool:
     return True
 
 
-async def listed(engines: Engines, items: Sequence[SentItem]) -> list[ListedNotification]:
+async def listed(request: ApiRequest, engines: Engines, items: Sequence[SentItem]) -> list[ListedNotification]:
     """Convert stored notifications or announcements for the server side."""
     announced = [one.notification.id for one in items if one.announcement]
     states = await Fanouts(engines.db).states(announced) if announced else {}
+    is_of_all = guards.caller(request).tenants is None
+    counted = [one.notification.id for one in items if one.announcement and (is_of_all or one.tenant != EVERY_TENANT)]
+    reach = await SentItems(engines.db).reach(counted) if counted else {}
     fanouts = {id: "running" if state == "running" else "done" for id, state in states.items()}
     return [
         ListedNotification(
@@ -217,12 +222,13 @@ async def listed(engines: Engines, items: Sequence[SentItem]) -> list[ListedNoti
             audience=_audience(item) if item.announcement else None,
             in_inbox=item.has_row,
             fanout=fanouts.get(item.notification.id),
+            reach=reach.get(item.notification.id),
         )
         async for item in engines.pace.each(items)
     ]
 
 
-async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotification:
+async def _sent_notification(request: ApiRequest, ctx: ApiContext, item: SentItem) -> SentNotification:
     """Convert a stored notification or announcement for the server side, with its timeline."""
     engines = ctx.engines
     decisions: Sequence[NewDecision] = ()
@@ -238,7 +244,7 @@ async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotificatio
         messages = (await Messages(engines.db).page(query)).items[::-1] if decisions else ()
         actions = await Messages(engines.db).actions(item.tenant, id, item.recipient, MAX_DECISIONS)
     writes = await ctx[ConnectionSurvey].writes(item.tenant, id, item.recipient) if item.has_row else ()
-    (shown,) = await listed(engines, [item])
+    (shown,) = await listed(request, engines, [item])
     return SentNotification(
         **msgspec.structs.asdict(shown),
         timeline=timeline(item, decisions, messages, actions, writes, engines.clock.now()),
@@ -285,7 +291,7 @@ class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 # Fields of notifications, and of the audience of announcements.
 SHOWN = (
     "type priority tags group expires_at seen_at read_at archived_at body_format snoozed_until woken_at awaits_return "
-    "recipient in_inbox fanout audience topic role all"
+    "recipient in_inbox fanout audience topic role all reach inboxes read exact"
 )
 
 
@@ -303,7 +309,7 @@ async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[Listed
     Notifications to named recipients, newest first. The filters can be combined. One request examines at most 20,000
     rows."""
     found = await SentItems(listing.ctx.engines.db).notifications(_with_part(listing))
-    return found.of(await listed(listing.ctx.engines, found.items))
+    return found.of(await listed(listing.request, listing.ctx.engines, found.items))
 
 
 @Resource("announcements", tag="Sending").page(
@@ -322,7 +328,7 @@ async def announcement_page(listing: Listing[SentItemsQuery]) -> ListPage[Listed
     if listing.query.state is not None and listing.query.recipient is None:
         raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
     found = await SentItems(listing.ctx.engines.db).announcements(_with_part(listing))
-    return found.of(await listed(listing.ctx.engines, found.items))
+    return found.of(await listed(listing.request, listing.ctx.engines, found.items))
 
 
 def _with_part(listing: Listing[SentItemsQuery]) -> ListQuery:

@@ -105,6 +105,15 @@ class SentItem(Struct, frozen=True, kw_only=True):
     edited_at: int | None = None
 
 
+class Reach(Struct, frozen=True):
+    """How many inboxes have an announcement, and in how many of these it was read. An inbox gets it while its recipient is
+    connected, or when it is next opened. Without `exact`, there are more, which are not counted."""
+
+    inboxes: int
+    read: int
+    exact: bool
+
+
 class Materialized(Struct, frozen=True):
     """Events of the inboxes to which announcements were added, recipients with nothing pending (`caught_up`), and
     recipients that another call must handle (`remaining`, used only within the store)."""

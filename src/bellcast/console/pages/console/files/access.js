@@ -1,7 +1,7 @@
 /**
  * Access: API keys, operators, the audit log and the operator's own account.
  */
-import { changesOf, sentenceOf } from './audit-sentences.js';
+import { changesOf, isObject, sentenceOf } from './audit-sentences.js';
 import { CallerAvatar } from './caller.js';
 import { requestSamples } from './code-samples.js';
 import { Code } from './code.js';
@@ -12,13 +12,14 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { cancel } from './new-object.js';
-import { More, ShownOnce, Sign, stated } from './object-parts.js';
+import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 import { amountOf } from './traffic.js';
 
 await loadStyle('account.css');
@@ -36,15 +37,25 @@ const TTLS = { '': 'never', '30d': 'after 30 days', '90d': 'after 90 days', '365
 const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
 
 const keyButtons = (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`;
+/** The tenants of a key or an operator, by name. */
+const tenantsOf = ({ tenants }) => tenants?.map(tenantName).join(', ') ?? 'all tenants';
+const readNamesOf = (rows) => readTenantNames(rows.flatMap(({ tenants }) => tenants ?? []));
+/** All rows of a list, with the names of their tenants. */
+async function readNamed(name, query, signal) {
+  const rows = await readAll((after) => withQuery(`/v1/${name}`, { limit: 200, after, ...query }), name, signal);
+  await readNamesOf(rows);
+  return rows;
+}
+
 /** The usual state, active, is not said. */
 const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() && 'expired');
 
 export const keys = {
-  path: '/v1/keys', rows: 'keys', link: (one) => path`/keys/${one.id}`, isTall: true, tools: keyButtons, create: NewKey,
+  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, tools: keyButtons, create: NewKey,
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: stated, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
-    { name: 'Tenants', of: (one) => one.tenants?.join(', ') ?? 'all tenants', width: '8rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at ?? 'when revoked', show: (at) => (at === 'when revoked' ? at : html`<${Time} at=${at} />`) }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
@@ -57,16 +68,23 @@ const Revoke = ({ of: one }) => html`<${Confirm} isDanger label=${`Revoke ${one.
 
 /** A key: what it may do, until when, and what it did last. */
 export function ApiKey({ page }) {
-  const all = useLoad((signal) => readAll((after) => withQuery('/v1/keys', { limit: 200, after, tenant: '*' }), 'keys', signal), [page.key]);
+  const all = useLoad((signal) => readNamed('keys', { tenant: '*' }, signal), [page.key]);
   return html`<${Opening} page=${page} of=${all}>${(keys) => {
     const one = keys.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="Not found. There is no key with this id." />`;
-    const state = stateOfKey(one);
-    return html`<${Heading} title=${one.name} note=${state && html`<${State} of=${state} />`}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}<${More} of=${one.name}>${!one.revoked_at && html`<${Revoke} of=${one} />`}<//><//>
-      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last used', one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'], ['Ends', one.expires_at ? html`<${Moment} at=${one.expires_at} />` : 'when it is revoked'], ['Revoked', one.revoked_at && html`<${Moment} at=${one.revoked_at} />`]]} />
-      <${Card} title="Scopes"><${Facts} of=${one.scopes.map((scope) => [scope, SCOPES[scope]])} /><//>
+    return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}<${More} of=${one.name}>${!one.revoked_at && html`<${Revoke} of=${one} />`}<//><//>
+      <${KeyVerdict} of=${one} />
+      <${Facts} of=${[['Scopes', one.scopes.map((scope, index) => html`${index > 0 && html`<br />`}<${Tag}>${scope}<//> ${SCOPES[scope]}`)], ['Tenants', tenantsOf(one)], ['Created', html`<${Moment} at=${one.created_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />
       ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} of=${{ key: one.name, tenant: '*' }} />`}`;
   }}<//>`;
+}
+
+/** Whether a key works, and when it was used. */
+function KeyVerdict({ of: one }) {
+  if (one.revoked_at) return html`<${Headline} kind="bad" note=${html`Since <${Moment} at=${one.revoked_at} />. Requests with this key are refused.`}>Revoked<//>`;
+  const end = one.expires_at ? html`${stateOfKey(one) ? 'It ended' : 'It ends'} <${Moment} at=${one.expires_at} />.` : 'It ends when it is revoked.';
+  if (stateOfKey(one)) return html`<${Headline} kind="bad" note=${html`${end} Requests with this key are refused.`}>Expired<//>`;
+  return one.used_at ? html`<${Headline} kind="ok" note=${end}>Last used <${Time} at=${one.used_at} /><//>` : html`<${Headline} kind="open" note=${end}>Never used<//>`;
 }
 
 /** The last requests with a key that this node has in memory. They come last, so that nothing moves when they arrive. */
@@ -109,18 +127,18 @@ function listed(text) {
 }
 
 export const operators = {
-  path: '/v1/operators', rows: 'operators', link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
-  columns: [
-    { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => `${one.role} of ${(one.tenants ?? ['all tenants']).join(', ')}` }, { name: 'Second factor', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${one.is_external || one.has_mfa ? 'ok' : 'warn'} />`, width: '11rem' },
-    { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '5rem' }, { name: 'Last sign-in', kind: 'time', of: (one) => one.seen_at }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+  path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
+  columns: (page) => [
+    { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.name === page.me.name ? 'you' : tenantsOf(one)) }, { name: 'Role', of: (one) => one.role, width: '8rem' },
+    { name: 'Second factor', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : 'warn'} />${!isSafe(one) && one.name === page.me.name && html` · <a href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },
+    { name: 'Sessions', kind: 'number', of: (one) => one.sessions, width: '6rem' }, { name: 'Last seen', kind: 'time', of: (one) => one.seen_at ?? 'never', show: (at) => (at === 'never' ? at : html`<${Time} at=${at} />`) },
   ],
   none: { text: 'No operators yet.' },
 };
 
-const secondFactorWords = { external: 'identity provider', none: 'no second factor', active: 'active' };
-function secondFactorOf(one) {
-  return secondFactorWords[one.is_external ? 'external' : one.has_mfa ? 'active' : 'none'];
-}
+const secondFactorOf = (one) => (one.is_external ? 'identity provider' : one.has_mfa ? 'on' : 'none');
+/** Whether a stolen password alone is not enough. */
+const isSafe = (one) => one.is_external || one.has_mfa;
 
 function NewOperator({ page }) {
   return html`<${Heading} title="New operator" /><${Form} isGuarded button="Create operator" more=${cancel(page)} send=${async (values) => {
@@ -142,7 +160,7 @@ const FEW = 8;
 
 /** An operator: its role and tenants, what it did last, and ways to end its sessions, reset its second factor, and delete it. */
 export function Operator({ page }) {
-  const all = useLoad((signal) => readAll((after) => withQuery('/v1/operators', { limit: 200, after }), 'operators', signal), [page.path]);
+  const all = useLoad((signal) => readNamed('operators', {}, signal), [page.path]);
   const done = useLoad((signal) => get(withQuery('/v1/audit', { limit: SEARCHED }), signal), [page.path]);
   const act = (method, more, then = refresh) => async () => {
     await request(method, path`/v1/operators/${page.key}` + more);
@@ -158,7 +176,8 @@ export function Operator({ page }) {
       refresh();
       page.go(page.url('/operators'));
     })} /><//>`}<//>
-    <${Facts} of=${[['Role', one.is_external && `${one.role}, by group`], ['Tenants', one.tenants?.join(', ') ?? 'all tenants'], ['Created', html`<${Moment} at=${one.created_at} />`], ['Last sign-in', html`<${Time} at=${one.seen_at} />`], ['Second factor', html`<${State} of=${secondFactorOf(one)} kind=${one.is_external || one.has_mfa ? 'ok' : 'warn'} />`], ['Sessions', one.sessions]]} />
+    <${OperatorVerdict} page=${page} of=${one} isOwn=${isOwn} />
+    <${Facts} of=${[['Role', `${one.role}${one.is_external ? ', by group' : ''}: ${MEANINGS[one.role]}`], ['Tenants', tenantsOf(one)], ['Sessions', one.sessions || 'none'], ['Last seen', one.seen_at ? html`<${Time} at=${one.seen_at} />` : 'never'], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
     ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
@@ -167,9 +186,16 @@ export function Operator({ page }) {
   }}<//>`;
 }
 
+/** How the account of an operator is protected. */
+function OperatorVerdict({ page, of: one, isOwn }) {
+  if (one.is_external) return html`<${Headline} kind="ok">Signs in with your identity provider<//>`;
+  if (one.has_mfa) return html`<${Headline} kind="ok">Signs in with a second factor<//>`;
+  return html`<${Headline} kind="warn" note=${isOwn ? html`<a href=${page.url('/account')}>Set up a passkey or an authenticator app</a>` : 'The operator sets up a second factor under Account.'}>Only a password protects this account<//>`;
+}
+
 function LatestActions({ page, entries }) {
   if (entries.length === 0) return html`<p class="muted">None among the last ${SEARCHED} entries of the <a href=${page.url('/audit')}>audit log</a>.</p>`;
-  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${sentenceOf(one)}</a>${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
+  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${sentenceOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
 }
 
 /** The request of an entry, or the tool and its arguments. */
@@ -177,20 +203,35 @@ const requestOf = ({ action, target }) => `${action.includes(' /') ? action.spli
 
 /** A changed value as a few words; null if it is longer. */
 function wordsOf(value) {
-  const text = value === null ? 'none' : Array.isArray(value) && value.every((one) => typeof one !== 'object') ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const text = value === null ? 'none' : typeof value === 'boolean' ? (value ? 'on' : 'off') : Array.isArray(value) && value.every((one) => typeof one !== 'object') ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value);
   return text.length <= MAX_WORDS ? text : null;
 }
 const MAX_WORDS = 40;
 const isBrief = ({ from, to }) => wordsOf(from) !== null && wordsOf(to) !== null;
-const summaryOf = (entry) => changesOf(entry).map((one) => (isBrief(one) ? `${one.field}: ${one.from === null ? '' : `${wordsOf(one.from)} → `}${wordsOf(one.to)}` : one.field)).join(' · ');
+/** Changes in a row of the list. */
+const MAX_CHANGES = 3;
+/** A field such as `data_check` or `limits.per_day` in words. */
+const nameOf = ({ field }) => field.replace(/[._]/g, ' ');
+/** A change in words: the new value, after the old one; of a long one, that it has changed. */
+function summaryOfChange({ field, from, to }) {
+  if (isBrief({ from, to }) && !isObject(to)) return `${nameOf({ field })}: ${from === null ? '' : `${wordsOf(from)} → `}${wordsOf(to)}`;
+  return `${nameOf({ field })} ${from === null ? 'set' : to === null ? 'removed' : 'changed'}`;
+}
+function summaryOf(entry) {
+  const all = changesOf(entry), more = all.length > MAX_CHANGES + 1 ? [`${all.length - MAX_CHANGES} more`] : [];
+  return [...all.slice(0, more.length > 0 ? MAX_CHANGES : all.length).map(summaryOfChange), ...more].join(' · ');
+}
 
 /** Ok, or why it was refused. */
-const outcomeOf = ({ outcome }) => outcome.replaceAll('_', ' ');
+const outcomeOf = ({ outcome }) => (isQuestion({ outcome }) ? 'password needed' : outcome.replaceAll('_', ' '));
+/** That the console asks for the password before an important change is no failure. */
+const isQuestion = ({ outcome }) => outcome === 'password_required';
+const Outcome = ({ of: one }) => html`<${State} of=${outcomeOf(one)} kind=${isQuestion(one) ? 'open' : 'bad'} />`;
 
 export const audit = {
   path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, filters: [RANGE],
   columns: [
-    { name: 'Action', kind: 'title', lead: (one) => html`<${CallerAvatar} of=${one.actor} />`, of: (one) => html`<b>${one.actor}</b> ${sentenceOf(one)}`, text: summaryOf }, { name: 'Outcome', of: (one) => one.outcome !== 'ok' && outcomeOf(one), show: (word) => html`<${State} of=${word} kind="bad" />`, width: '9rem' },
+    { name: 'Action', kind: 'title', lead: (one) => html`<${CallerAvatar} of=${one.actor} />`, of: (one) => html`<b>${one.actor}</b> ${sentenceOf(one)}`, text: summaryOf }, { name: 'Outcome', of: (one) => one.outcome !== 'ok' && one, show: (one) => html`<${Outcome} of=${one} />`, width: '10rem' },
     { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
   ],
   none: { text: 'No entries yet. Changes by operators and keys appear here, with the fields that changed.' },
@@ -209,9 +250,9 @@ async function entryOf(id, tenant, signal) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${State} of=${outcomeOf(one)} kind="bad" />`}`}>${objectOf(one) && html`<a class="button" href=${withQuery(page.url(objectOf(one)), { tenant: one.tenant })}>Open what was changed</a>`}<//>
+  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}`}>${objectOf(one) && html`<a class="button" href=${withQuery(page.url(objectOf(one)), { tenant: one.tenant })}>Open what was changed</a>`}<//>
     <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', html`<code>${requestOf(one)}</code>`], ['Entry', number(one.number)], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
-    ${one.changes.length === 0 ? one.outcome !== 'ok' && html`<p class="muted">It was refused, and changed nothing.</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${field}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
+    ${one.changes.length === 0 ? one.outcome !== 'ok' && html`<p class="muted">It was refused, and changed nothing.</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
 }
 
 /** Kinds of objects whose pages have the path of the API, with the number of names in it. */

@@ -3,17 +3,19 @@
  */
 import { html } from './html.js';
 import { Verdict } from './explain.js';
+import { count, number } from './format.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
-import { More, To } from './object-parts.js';
+import { Headline, More, PartOf, To } from './object-parts.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
+import { tenantName } from './tenant-names.js';
 
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
@@ -35,7 +37,7 @@ export const announcements = {
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
     { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type },
-    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '10rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '10rem' }, { name: 'Read', kind: 'number', of: ({ reach }) => reach && (reach.inboxes === 0 ? 'in no inbox' : html`<${PartOf} value=${reach.read} all=${reach.inboxes} isMore=${!reach.exact} label="Read" />`), width: '10.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No announcements yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
 };
@@ -72,12 +74,12 @@ function Opened({ page, one, tenant, url }) {
   if (mayEdit && page.query.has('focus')) return html`<${Heading} title=${one.title || 'Without a title'} /><${Together}><${Correction} one=${one} url=${url} /><//>`;
   return html`<${Heading} title=${one.title || 'Without a title'}>${mayEdit && html`<button type="button" onClick=${() => edit('title')}>Edit</button>`}${page.may(BUILDERS) && html`<${More} of="this notification"><${Confirm} isDanger label="Recall this notification" word="Recall" about=${`It disappears from ${one.recipient ? 'the inbox' : 'every inbox'}. Messages that were sent cannot be recalled.`} act=${recall} /><//>`}<//><${Together}>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
-      ${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
+      ${one.reach && html`<${Reach} of=${one.reach} />`}${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} note=${isUnwritten(one.timeline) && html`<details class="muted"><summary>Not written to a live connection</summary><p>No node has a record of it: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p></details>`} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[
-    ['Id', html`<${Id} of=${one.id} />`], ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
-    ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', !one.in_inbox && one.body],
+    ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant && tenantName(one.tenant)],
+    ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority !== 'normal' && one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', !one.in_inbox && one.body], ['Id', html`<${Id} of=${one.id} />`],
   ]} />
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
@@ -89,6 +91,9 @@ const Correction = ({ one, url }) => html`<p class="muted">It changes at once in
   endEdit();
   refresh();
 }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" /><//>`;
+
+/** How many recipients have read an announcement. */
+const Reach = ({ of: { inboxes, read, exact } }) => html`<${Headline} kind=${inboxes > 0 ? 'ok' : 'wait'} note=${exact ? 'It is put into an inbox while its recipient is connected, or when it is opened next.' : 'It is in more inboxes, which are not counted.'}>${inboxes > 0 ? `Read by ${number(read)} of ${exact ? '' : 'the first '}${count(inboxes, 'recipient')}` : 'In no inbox yet'}<//>`;
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');

@@ -104,10 +104,11 @@ const isExport = ({ action, changes = [] }) => action.startsWith('GET ') && chan
 export function sentenceOf(entry) {
   const [verb, ...words] = phraseOf(entry).split(' '), rest = `${words.join(' ')}${isCheck(entry) ? ' (dry run)' : ''}`;
   const done = isExport(entry) ? 'export' : verb;
-  return entry.outcome === 'ok' ? `${pastOf(done)} ${rest}` : `tried to ${done} ${rest}`;
+  // The console repeats the request after the operator has entered the password.
+  return entry.outcome === 'ok' ? `${pastOf(done)} ${rest}` : `${entry.outcome === 'password_required' ? 'began' : 'tried'} to ${done} ${rest}`;
 }
 
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 /** The fields of a changed object that differ, with the name of the object. */
 const fieldsOf = ({ field, from, to }) => [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((name) => !isSame(from[name], to[name])).map((name) => ({ field: `${field}.${name}`, from: from[name] ?? null, to: to[name] ?? null }));

@@ -29,7 +29,8 @@ function groupOf(rows) {
 }
 
 const TONES = { 4: 'warn', 5: 'bad' };
-const Status = ({ of: { status } }) => html`<span class=${`chip status ${TONES[Math.floor(status / 100)] ?? 'tone-grey'}`}>${status}</span>`;
+/** That the console needs the password again before an important change is no failure. */
+const Status = ({ of: { status, code } }) => html`<span class=${`chip status ${(code !== 'password_required' && TONES[Math.floor(status / 100)]) || 'tone-grey'}`}>${status}</span>`;
 
 /** Why a request was refused, or what it sent: the beginning of its body. */
 function aboutOf({ code, errors, detail, body, tenant }) {

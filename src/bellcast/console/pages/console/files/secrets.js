@@ -12,12 +12,14 @@ import { get, lines } from './server.js';
 /** Where a key is, by its id: the file's keys are numbered. */
 const FILE = 'encryption.json';
 const OF_CREDENTIALS = ['project secret', 'second secret'];
-const placeOf = ({ id }) => (id.startsWith(FILE) ? 'in the data folder' : OF_CREDENTIALS.includes(id) ? 'of the credentials' : 'in BELLCAST_ENCRYPTION_KEY');
+/** A key of the file by its number. */
+const nameOf = ({ id }) => (id.startsWith(`${FILE} `) ? `Key ${id.slice(FILE.length + 1)}` : id);
+const placeOf = ({ id }) => (id.startsWith(FILE) ? html`<code>${FILE}</code> in the data folder` : OF_CREDENTIALS.includes(id) ? 'of the credentials' : 'in BELLCAST_ENCRYPTION_KEY');
 /** What each key is for, and what comes next. */
 const useOf = (one) => (one.is_current ? 'encrypts new secrets' : one.secrets > 0 ? 'needed until all secrets are re-encrypted' : OF_CREDENTIALS.includes(one.id) ? 'for secrets of older versions' : 'only for older backups');
 
 const COLUMNS = [
-  { name: 'Key', kind: 'title', lead: (one) => html`<${Sign} icon="keys" tone=${one.is_current ? 1 : 'grey'} />`, of: (one) => one.id, text: placeOf },
+  { name: 'Key', kind: 'title', lead: (one) => html`<${Sign} icon="keys" tone=${one.is_current ? 1 : 'grey'} />`, of: nameOf, text: placeOf },
   { name: 'State', of: (one) => html`<${State} of=${one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'} kind=${one.is_current ? 'ok' : one.secrets > 0 ? 'warn' : 'open'} />`, show: (one) => one, width: '8rem' },
   { name: 'Use', of: useOf, width: '18rem' },
   { name: 'Secrets', kind: 'number', of: (one) => number(one.secrets), share: (one) => one.secrets, width: '9rem' },
@@ -64,5 +66,5 @@ function Summary({ total, older, unreadable, current }) {
   if (unreadable > 0) return html`<${Headline} kind="bad" note="The key that encrypted them is missing: add it to BELLCAST_ENCRYPTION_KEY on all servers. Until then, their providers, webhooks and apps do not work.">${count(unreadable, 'secret')} cannot be decrypted<//>`;
   if (older > 0) return html`<${Headline} kind="warn" note="Re-encrypt all, so that the older key is not needed any longer.">${count(older, 'secret uses', 'secrets use')} an older key<//>`;
   if (total === 0) return html`<${Headline} kind="info" note="The URLs of providers and the secrets of webhooks and apps are encrypted when they are saved.">No secret is stored yet<//>`;
-  return html`<${Headline} kind="ok" note=${html`New ones are encrypted with it too: <code>${current.id}</code>.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
+  return html`<${Headline} kind="ok" note=${html`New ones are encrypted with it too: ${nameOf(current)}.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
 }

@@ -7,25 +7,26 @@ import { Channel, ChannelSign, Headline } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, inTenant, shownTenant } from './router.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Card, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening } from './parts.js';
+import { Card, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening, Time } from './parts.js';
 import { Named } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 import { AtOnce } from './toast.js';
 import { FEW, MessageRows } from './traffic.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
 /** What the reports of providers mean, and what to do; other reasons were entered. */
 const REASONS = {
-  bounce: { word: 'bounced', kind: 'bad', advice: 'correct it at the recipient, or free it' },
-  complaint: { word: 'complaint', kind: 'warn', advice: 'free it only if the recipient asks for it' },
-  stop: { word: 'replied STOP', kind: 'tone-grey', advice: 'the reply START frees it' },
+  bounce: { word: 'bounced', kind: 'bad', verdict: 'It bounced', advice: 'correct it at the recipient, or free it' },
+  complaint: { word: 'complaint', kind: 'warn', verdict: 'Its owner complained of spam', advice: 'free it only if the recipient asks for it' },
+  stop: { word: 'replied STOP', kind: 'tone-grey', verdict: 'The recipient replied STOP', advice: 'the reply START frees it' },
 };
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
 const urlOf = (one) => withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant });
 /** A button that frees an address at once. Undo suppresses it again, for the same reason. */
-const Free = ({ of: one, isPrimary }) => html`<${AtOnce} word="Free this address" isPrimary=${isPrimary} done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
+const Free = ({ of: one }) => html`<${AtOnce} word="Free this address" done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
 
 export const suppressions = {
   path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }],
@@ -41,14 +42,18 @@ export const suppressions = {
 /** A suppressed address: why, since when, and how to free it. */
 export function Suppression({ page }) {
   const [channel, address] = [page.key.slice(0, page.key.indexOf('/')), page.key.slice(page.key.indexOf('/') + 1)], tenant = page.query.get('tenant') ?? shownTenant();
-  const found = useLoad((signal) => get(withQuery('/v1/suppressions', { text: address, tenant, limit: 200 }), signal), [page.key, tenant]);
+  const found = useLoad(async (signal) => {
+    const value = await get(withQuery('/v1/suppressions', { text: address, tenant, limit: 200 }), signal);
+    await readTenantNames(value.suppressions.map((one) => one.tenant), signal);
+    return value;
+  }, [page.key, tenant]);
   return html`<${Opening} page=${page} of=${found}>${({ suppressions: rows }) => {
     const one = rows.find((row) => row.channel === channel && row.address === address);
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
-    const { word = 'suppressed by an operator', kind = 'tone-grey', advice } = REASONS[one.reason] ?? {};
-    return html`<${Heading} title=${one.address} note=${html`<span class=${`chip ${kind}`}>${word}</span>`}>${page.may(BUILDERS) && html`<${Free} of=${one} isPrimary />`}<//>
-      <${Headline} kind=${kind === 'bad' ? 'bad' : 'info'} note=${advice && `To send again, ${advice}.`}>Nothing is sent to this address<//>
-      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Reason', !REASONS[one.reason] && one.reason], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
+    const { kind, verdict = one.reason === 'manual' ? 'Suppressed by hand' : `Suppressed: ${one.reason}`, advice = 'free it' } = REASONS[one.reason] ?? {};
+    return html`<${Heading} title=${one.address}>${page.may(BUILDERS) && html`<${Free} of=${one} />`}<//>
+      <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`Nothing is sent to this address. To send again, ${advice}.`}>${verdict} <${Time} at=${one.created_at} /><//>
+      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Tenant', one.tenant && tenantName(one.tenant)], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
       ${page.may(CONTENT) && ADDRESSES[one.channel] && html`<${Past} page=${page} one=${one} />`}`;
   }}<//>`;
 }

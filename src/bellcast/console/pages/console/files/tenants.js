@@ -9,7 +9,7 @@ import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { cancel, createObject } from './new-object.js';
-import { Lines } from './object-parts.js';
+import { Lines, PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
 import { Avatar, Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
@@ -45,7 +45,7 @@ function stateOf(one) {
 
 /** Today's sends, and their part of the daily limit. */
 const sent = (one) => (hasBudget(one)
-  ? html`<${Lines} isKept of=${sentToday(one)} note=${html`of ${number(one.settings.sends_per_day)}<progress aria-label="Of the daily limit" class=${stateOf(one)[1]} max=${one.settings.sends_per_day} value=${one.sends_today ?? 0}></progress>`} />`
+  ? html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`
   : sentToday(one) ?? html`<span title="not counted">–</span>`);
 
 /** The limits of a tenant in words; the first has the first line. */
@@ -55,7 +55,7 @@ function limitsOf({ settings }) {
     sends('sends_per_day') && `${sends('sends_per_day')} a day`, sends('sends_per_second') && `${sends('sends_per_second')} a second`,
     settings.weight !== undefined && `weight ${settings.weight}`, settings.retention_days !== undefined && (settings.retention_days > 0 ? `kept ${count(settings.retention_days, 'day')}` : 'kept forever'),
   ].filter(Boolean);
-  return first ? html`<${Lines} of=${first} note=${others.join(', ')} />` : html`<span class="muted">server’s limits</span>`;
+  return first ? html`<${Lines} of=${first} note=${others.join(', ')} />` : null;
 }
 
 const newButton = (page) => page.may(BUILDERS) && page.me.tenants === null && html`<a class="button primary" href=${withQuery(page.url('/tenants'), { new: 'yes' })}><${Icon} name="plus" /> New tenant</a>`;
@@ -67,7 +67,7 @@ export const tenants = {
   columns: [
     { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => one.name && one.key },
     { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
-    { name: 'Sent today', kind: 'number', of: sent, share: (one) => (hasBudget(one) ? 0 : one.sends_today ?? 0), width: '9rem' },
+    { name: 'Sent today', kind: 'number', of: sent, share: (one) => (hasBudget(one) ? 0 : one.sends_today ?? 0), width: '10rem' },
     { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), share: (one) => one.recipients, width: '9rem' },
     { name: 'Limits', of: limitsOf, show: (limits) => limits, width: '10rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
