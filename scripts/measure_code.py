@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_287),
+    "lines": (0, 90_311),
     "modules": (0, 565),
-    "classes": (0, 1_234),
-    "functions": (0, 5_737),
+    "classes": (0, 1_235),
+    "functions": (0, 5_738),
     "private functions used once": (0, 665),
     "functions that only pass their parameters on": (0, 23),
     "median lines of a function": (5, 6),
