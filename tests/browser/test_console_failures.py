@@ -45,15 +45,15 @@ def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
     expect(page.locator(".chunk .row")).to_have_count(1)
     page.get_by_role("button", name="Retry all…").click()
     dialog = page.get_by_role("dialog", name="Retry all failures")
-    expect(dialog.get_by_role("button", name="Retry 3", exact=True)).to_be_visible()
+    expect(dialog.get_by_role("button", name="Continue 3 runs", exact=True)).to_be_visible()
     expect(dialog).to_contain_text("Continues 3 runs of of-tenants")
     dialog.get_by_label("acme 1 failure").uncheck()
     assert violations(page) == []
     page.route("**/v1/replays?tenant=globex", lambda route: route.fulfill(status=503, json={"detail": "It is busy."}))
-    dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    dialog.get_by_role("button", name="Continue 2 runs", exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("It is busy.")
     page.unroute("**/v1/replays?tenant=globex")
-    dialog.get_by_role("button", name="Retry 2", exact=True).click()
+    dialog.get_by_role("button", name="Continue 2 runs", exact=True).click()
     expect(page.locator(".replays")).to_contain_text("globex")
     replays = owner.send("GET", "/v1/replays?tenant=*")["replays"]
     assert {one["tenant"] for one in replays if one["id"] not in earlier} == {"globex"}
@@ -72,7 +72,7 @@ def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_togeth
     page = open_console("/failures?workflow=at-two-tenants")
     row = page.locator(".chunk .row")
     expect(row).to_have_count(1)
-    expect(row).to_contain_text("globex+1")
+    expect(row).to_contain_text("globex +1")
     expect(row.get_by_title("acme")).to_be_visible()
     row.get_by_role("link").click()
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("3 runs of at-two-tenants failed")
@@ -82,14 +82,14 @@ def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_togeth
     expect(failed).to_have_text([re.compile("globex"), re.compile("globex"), re.compile("acme")])
     page.get_by_role("button", name="Retry all", exact=True).click()
     expect(page.get_by_role("dialog").get_by_label("acme 1 failure")).to_be_checked()
-    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
     failed.nth(0).get_by_role("checkbox").check()
     failed.nth(2).get_by_role("checkbox").check()
     page.get_by_role("button", name="Retry 2 selected").click()
     dialog = page.get_by_role("dialog", name="Retry the selected failures")
     expect(dialog.get_by_text("Continues 2 runs of at-two-tenants at the step that failed")).to_be_visible()
     with page.expect_request(lambda one: one.method == "POST" and "tenant=acme" in one.url):
-        dialog.get_by_role("button", name="Retry 2", exact=True).click()
+        dialog.get_by_role("button", name="Continue 2 runs", exact=True).click()
     expect(dialog).to_be_hidden()
     newest = owner.send("GET", "/v1/replays?tenant=*&limit=2")["replays"]
     assert {one["tenant"]: one["matched"] for one in newest} == {"acme": 1, "globex": 1}
@@ -126,7 +126,7 @@ def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     dialog = page.get_by_role("dialog", name="Retry the selected failures")
     expect(dialog.get_by_text("Continues 1 run of greeting at the step that failed")).to_be_visible()
     assert violations(page) == []
-    dialog.get_by_role("button", name="Retry 1", exact=True).click()
+    dialog.get_by_role("button", name="Continue 1 run", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
     go(page, "/failures?channel=push")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()

@@ -146,9 +146,24 @@ def test_palette_offers_recent_objects_and_ranks_names_before_addresses(
     page.keyboard.press("Control+k")
     options = page.get_by_role("dialog", name="Go to").get_by_role("option")
     expect(options.first).to_have_text("ZoeRecipients")
+    expect(options.nth(1)).to_have_text("New workflow")
     page.keyboard.type("qui")
     expect(options.nth(0)).to_have_text("Tenant Quill Housequill")
     expect(options.nth(1)).to_have_text("Recipient Zoezoe")
+
+
+def test_palette_leads_to_the_list_of_more_recipients_than_it_shows(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for number in range(6):
+        owner.send("PUT", f"/v1/recipients/crowd-{number}", {"name": f"Crowded {number}"})
+    page = open_console("/account")
+    wait_loaded(page)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("crowded")
+    page.get_by_role("option", name="Show all 6 in Recipients").click()
+    expect(page).to_have_url(re.compile(r"/recipients\?text=crowded$"))
+    expect(page.locator(".chunk .row")).to_have_count(6)
 
 
 @pytest.mark.thorough

@@ -92,7 +92,7 @@ def test_support_retries_one_failure_at_a_time(
     expect(page.get_by_text("Select one to retry.")).to_be_visible()
     page.get_by_role("checkbox", name="Select evil").uncheck()
     page.get_by_role("button", name="Retry 1 selected").click()
-    page.get_by_role("dialog", name="Retry").get_by_role("button", name="Retry 1", exact=True).click()
+    page.get_by_role("dialog", name="Retry").get_by_role("button", name="Continue 1 run", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
 
 

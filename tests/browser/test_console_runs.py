@@ -13,20 +13,42 @@ from tests.browser.workflow_editor import MAIL
 from bellcast.workflows.definitions import MAX_STEPS
 
 
+def test_bar_of_a_step_that_waits_goes_on_to_its_planned_end(open_console: Callable[..., Page], owner: Console) -> None:
+    steps = [
+        {"key": "pause", "type": "delay", "for": "2h"},
+        {"key": "bell", "type": "inbox", "title": "Hi {{ data.a }}"},
+    ]
+    owner.send("PUT", "/v1/workflows/pausing", {"steps": steps})
+    run = owner.send("POST", "/v1/workflows/pausing/trigger", {"to": "rudi", "data": {"a": "1"}})["run"]
+    wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "waiting", lambda: "does not wait")
+    page = open_console(f"/runs/{run}", viewport={"width": 1280, "height": 800})
+    expect(page.locator(".waterfall .step small")).to_have_text(["2 hourspause", "Hi abell"])
+    expect(page.locator(".axis .to")).to_have_text("2 h")
+    axis, done, ahead = (page.locator(name).bounding_box() for name in (".axis .track", ".track .waiting", ".ahead"))
+    assert axis is not None
+    assert done is not None
+    assert ahead is not None
+    assert done["width"] < ahead["width"] / 2
+    assert abs(axis["x"] + axis["width"] - ahead["x"] - ahead["width"]) < 1
+    page.get_by_role("button", name="Data").click()
+    expect(page.get_by_role("button", name="Copy the data")).to_be_visible()
+
+
 @pytest.mark.thorough
 def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     started = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "rudi", "data": {"a": "1"}})
     page = open_console(f"/runs/{started['run']}", viewport=PHONE)
-    expect(page.locator(".waterfall .row-link")).to_have_text(["bell", "mail", "later"])
-    page.get_by_role("button", name="mail").focus()
+    expect(page.locator(".waterfall .row-link")).to_have_text(["Bell", "E-mail", "Wait"])
+    expect(page.locator(".waterfall .step code")).to_have_text(["bell", "mail", "later"])
+    page.get_by_role("button", name="E-mail").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
     assert violations(page) == []
     cancel = page.get_by_role("button", name="Cancel this run")
     confirm(cancel)
-    expect(page.locator(".facts").get_by_text("cancelled")).to_be_visible()
+    expect(page.get_by_role("region", name="Outcome")).to_contain_text("Cancelled after")
     assert owner.send("GET", f"/v1/runs/{started['run']}")["state"] == "cancelled"
 
 
@@ -91,7 +113,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
             re.compile("Simulated: no e-mail provider is set up")
         )
         assert violations(page) == []
-        page.get_by_role("link", name="Open on the canvas").or_(page.get_by_role("link", name="Back")).click()
+        page.get_by_role("link", name="Open large").or_(page.get_by_role("link", name="Back")).click()
     page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
     expect(steps_of.nth(0).locator(".why")).to_contain_text("E-mails of the type Reminders are switched off for Off")
     expect(steps_of.nth(2).locator(".why")).to_have_text("Its condition was not true")

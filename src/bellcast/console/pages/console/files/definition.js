@@ -9,6 +9,7 @@ import { Confirm, Copy, Facts, Heading } from './parts.js';
 import { deleteObject } from './toast.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 import { here, inTenant, setQuery, shownTenant } from './router.js';
 import { ROOT, getTagged, withQuery } from './server.js';
 
@@ -29,7 +30,11 @@ export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownT
  * @param {(one: any, tag: string) => any} [definition.children] further parts
  */
 export function Definition({ page, kind, headline, facts, actions, more, loss, children }) {
-  const one = useLoad((signal) => getTagged(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
+  const one = useLoad(async (signal) => {
+    const found = await getTagged(apiPath(page, kind), signal);
+    await readTenantsOf(found.value, signal);
+    return found;
+  }, [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   return html`<${Loaded} of=${one}>${({ value, tag }) => html`
     <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page))} />`}<//>`}<//>
@@ -40,10 +45,19 @@ export function Definition({ page, kind, headline, facts, actions, more, loss, c
     <${Yaml} of=${value} />`}<//>`;
 }
 
-/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. `isNamed`: after the names of their kinds. */
-export const Uses = ({ page, of, isNamed = false }) => of.uses.map((one, index) => {
-  const [target, tenant] = one.split('?tenant='), [plural, key] = target.split('/');
-  return html`${index > 0 && ', '}<span key=${one} class="used-by">${isNamed && `${plural.slice(0, -1)} `}<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${key}${tenant && ` (${tenant})`}</a></span>`;
+/** What is before the tenant of an object that uses another one. */
+const OF_TENANT = '?tenant=';
+
+/** Read the names of the tenants of an object and of those that use it. */
+export async function readTenantsOf(one, signal) {
+  await readTenantNames([one.tenant, ...(one.uses ?? []).map((use) => use.split(OF_TENANT)[1])], signal);
+  return one;
+}
+
+/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. `isNamed`: after the names of their kinds, `isList`: one a line. */
+export const Uses = ({ page, of, isNamed = false, isList = false }) => of.uses.map((one, index) => {
+  const [target, tenant] = one.split(OF_TENANT), [plural, key] = target.split('/');
+  return html`${index > 0 && !isList && ', '}<span key=${one} class=${isList ? 'used-by line' : 'used-by'}>${isNamed && `${plural.slice(0, -1)} `}<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${key}${tenant && ` (${tenantName(tenant)})`}</a></span>`;
 });
 
 /** A text in a box, with a button in it that copies the text. */

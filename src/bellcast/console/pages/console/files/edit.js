@@ -15,13 +15,14 @@ import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf, yamlOf } from './yaml.js';
 import { CommentNote, YamlEditor } from './yaml-editor.js';
 import { TenantField } from './tenant-field.js';
+import { tenantName } from './tenant-names.js';
 
 /** @typedef {{name: string, path: string, starter: object, note: string, form: string[], fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `fields` can be written */
 
 /** A link to the editor of an object, or of a tenant's override of it. */
 export function EditLink({ page, one, word = 'Edit', isPrimary = false }) {
   const { tenant } = tenantOf(page);
-  return page.may(BUILDERS) && html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.path, { edit: 'yes', ...scopeOf(page) })}>${(one.tenant ?? '') === tenant ? word : `Override for ${tenant}`}</a>`;
+  return page.may(BUILDERS) && html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.path, { edit: 'yes', ...scopeOf(page) })}>${(one.tenant ?? '') === tenant ? word : `Override for ${tenantName(tenant)}`}</a>`;
 }
 
 /** The button of a list that opens the editor of a new object. */
@@ -138,7 +139,7 @@ function Editor({ page, kind, read }) {
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><${Segments} label="View" options=${['Form', 'YAML']} value=${isYaml ? 'YAML' : 'Form'} choose=${(view) => (view === 'Form' ? showForm() : setQuery({ view: 'yaml' }, { isQuiet: true }))} /><//>
-    <p class="muted">${isCopy(own, base) && `${own} uses the version for all tenants. Saving creates a copy for ${own} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${!isYaml && html`<${CommentNote} comments=${comments} />`}
+    <p class="muted">${isCopy(own, base) && `${tenantName(own)} uses the version for all tenants. Saving creates a copy for ${tenantName(own)} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${!isYaml && html`<${CommentNote} comments=${comments} />`}
     <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" about="What you entered in this tab is lost." act=${() => {
     draft.clear();
     page.go(back());

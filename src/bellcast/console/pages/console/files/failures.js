@@ -5,15 +5,17 @@ import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, startOf } from './filt
 import { count, number } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html, useEffect, useState } from './html.js';
-import { Loaded, Paged, Skeleton, refresh, useEvery, useLoad } from './load.js';
+import { Loaded, Paged, loadStyle, Skeleton, refresh, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, failureOf, missingOf } from './outcomes.js';
 import { FIELDS, Tenants, causePath, failureText } from './overview.js';
-import { Card, Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
+import { Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { BASE, go, here, inTenant, shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
+
+await loadStyle('failures.css');
 
 /** A cause is red for this time after its newest failure. */
 const RECENT_MS = 3_600_000;
@@ -107,10 +109,10 @@ export function Cause({ page }) {
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
   return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
       ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${adviceOf(one).meaning}</p>${mayRetry && html`<div class="fixes"><${FirstFix} page=${page} of=${adviceOf(one)} group=${one} failures=${found.value?.failures ?? []} /><${Retry} isPrimary=${!adviceOf(one).first} isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenants=${tenant.tenant === '*' ? undefined : [tenant.tenant]} body=${{ filter }} /></div>`}`}</div></section>`}<//>
-    <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<${Card} title="Failures">${page.may(CONTENT) && html`<div class="choice">${selected.size === 0 ? html`<span class="muted">Select some to retry only them.</span>`
-    : selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</div>`}
-      <${Paged} of=${response} rows="failures" read=${read}>${(all) => html`${mayRetry && all.length > 1 && html`<label class="all"><input type="checkbox" class="check" checked=${all.every(({ id }) => selected.has(id))} onChange=${select(all)} /> Select all ${number(all.length)}</label>`}<ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select([one])} />`}
-        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" title=${one.recipient} href=${inTenant(page, linkOf(one), one)}>${nameOf(one) ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[tenant.tenant === '*' ? tenantName(one.tenant) : nameOf(one) !== one.recipient && one.recipient, one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//><//>`}<//>`;
+    <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<section class="panel failed"><${Paged} of=${response} rows="failures" read=${read}>${(all) => html`<header>${mayRetry && all.length > 1 && html`<input type="checkbox" class="check" aria-label=${`Select all ${number(all.length)}`} checked=${all.every(({ id }) => selected.has(id))} onChange=${select(all)} />`}<h2>Failures</h2>
+      ${selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : selected.size > 0 && html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</header>
+      <ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select([one])} />`}
+        ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" title=${one.recipient} href=${inTenant(page, linkOf(one), one)}>${nameOf(one) ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[tenant.tenant === '*' ? tenantName(one.tenant) : nameOf(one) !== one.recipient && one.recipient, one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//></section>`}<//>`;
 }
 
 /** The tenants with the most failures whose retries one dialog starts: each is a request. */
@@ -170,13 +172,29 @@ function Plan({ tenants: given, body, close }) {
   const { matched, exact, effects = [] } = plan.value ?? {};
   return html`${tenants.length === 1 && html`<p class="muted">${tenants[0] ? `Failures of ${tenantName(tenants[0])}.` : 'Failures without a tenant.'}</p>`}<div class="steps"><${Loaded} of=${plan}>${() => (matched === 0 ? html`<p>${tenants.length === 0 ? 'Choose a tenant.' : 'No failures match now: they were retried or deleted.'}</p>` : html`<ul class="effects">${effects.map((effect) => html`<li key=${JSON.stringify(effect)}>${sentence(effect)}</li>`)}</ul>
       ${effects.some(({ kind }) => kind === 'message') && html`<p class="muted">Messages that arrived although the attempt failed will arrive twice. Those to addresses that do not exist will fail again.</p>`}${!exact && html`<p class="muted">These are the newest failures; the others are retried too.</p>`}`)}<//></div><p class="error" role="alert">${problem}</p>
-    <div class="choice">${matched > 0 && html`<button type="button" class="primary" disabled=${isSending} onClick=${start}>Retry ${number(matched)}${exact ? '' : ' or more'}</button>`}<button type="button" onClick=${close}>Close</button></div>`;
+    <div class="choice">${matched > 0 && html`<button type="button" class="primary" disabled=${isSending} onClick=${start}>${exact ? wordsOf(effects, matched) : `Retry ${number(matched)} or more`}</button>`}<button type="button" onClick=${close}>Cancel</button></div>`;
+}
+
+const MESSAGES = { email: ['e-mail'], sms: ['SMS', 'SMS'], push: ['push message'], chat: ['chat message'] };
+/** Kinds of effects in the words of the button. */
+const MAX_KINDS = 2;
+
+/** What the button of a retry does. */
+function wordsOf(effects, matched) {
+  const kinds = new Map();
+  for (const { kind, channel, job, count: amount } of effects) {
+    const name = kind === 'message' ? channel : kind === 'job' && job === 'webhook' ? job : kind;
+    kinds.set(name, amount + (kinds.get(name) ?? 0));
+  }
+  if (kinds.size > MAX_KINDS) return `Retry ${number(matched)}`;
+  const words = [...kinds].map(([name, amount]) => (MESSAGES[name] ? `send ${count(amount, ...MESSAGES[name])}` : { run: `continue ${count(amount, 'run')}`, job: `repeat ${count(amount, 'job')}`, webhook: `deliver ${count(amount, 'event')}` }[name])).join(', ');
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 function sentence({ kind, channel, workflow, job, count: amount }) {
   if (kind === 'run') return `Continues ${count(amount, 'run')} of ${workflow} at the step that failed`;
   if (kind === 'job') return job === 'webhook' ? `Delivers ${count(amount, 'event')} to webhooks again` : `Repeats ${count(amount, 'job')} of the kind ${job}`;
-  return `Sends ${count(amount, ...({ email: ['e-mail'], sms: ['SMS', 'SMS'], push: ['push message'], chat: ['chat message'] }[channel]))} again`;
+  return `Sends ${count(amount, ...MESSAGES[channel])} again`;
 }
 
 /** The recent retries, with their progress while they run. */
@@ -190,7 +208,7 @@ function Retries({ page }) {
     if (wasRunning && !isRunning) refresh();
   }, [isRunning]);
   if (all.length === 0) return null;
-  return html`<details class="panel replays" open=${isRunning}><summary>${isRunning ? 'Retries: running' : html`Last retry: ${count(all[0].retried, 'failure')} retried <${Time} at=${all[0].ended_at ?? all[0].created_at} />`}</summary><ul>${all.map((one) => html`<li key=${one.id}><div><${State} of=${one.state} /> <b>${summary(one)}</b>${one.tenant && ` of ${one.tenant}`} <${Time} at=${one.created_at} /></div>
+  return html`<details class="panel replays" open=${isRunning}><summary>${isRunning ? 'Retries: running' : html`Last retry: ${count(all[0].retried, 'failure')} retried <${Time} at=${all[0].ended_at ?? all[0].created_at} />`}</summary><ul>${all.map((one) => html`<li key=${one.id}><div><${State} of=${one.state} /> <b>${summary(one)}</b>${one.tenant && ` of ${tenantName(one.tenant)}`} <${Time} at=${one.created_at} /></div>
     ${one.state === 'running' && html`<progress max=${one.matched} value=${one.exact ? one.examined : undefined} aria-label=${`Progress of ${summary(one)}`}></progress>`}
     <div class="choice"><span class="muted" role=${one.state === 'running' ? 'status' : null}>${number(one.retried)} of ${number(one.matched)}${one.exact ? '' : ' or more'} retried${one.examined > one.retried && `, ${number(one.examined - one.retried)} had changed`}</span>
       ${one.state === 'running' && page.may(BUILDERS) && html`<${Confirm} label=${`Cancel retry: ${summary(one)}`} word="Cancel retry" about="What was retried stays retried." act=${() => request('DELETE', withQuery(path`/v1/replays/${one.id}`, { tenant: one.tenant ?? '' })).then(found.reload)} />`}</div></li>`)}</ul></details>`;

@@ -62,8 +62,8 @@ export function ChannelMarks({ of }) {
   return html`<span class="channel-marks" role="img" aria-label=${all.map(wordsOf).join('; ')}>${all.map((channel) => html`<span key=${channel} title=${wordsOf(channel)} class=${`avatar tone-${typeOf({ type: channel }).tone}${defaults?.[channel] === false && !isRequired(of, channel) ? ' off' : ''}`}><${Icon} name=${typeOf({ type: channel }).icon} />${isRequired(of, channel) && html`<span class="lock"><${Icon} name="lock" /></span>`}</span>`)}</span>`;
 }
 
-/** What an object does, or why it fails, as the first sentence of its page. Without a kind, it is no state. */
-export const Headline = ({ kind, children, note }) => html`<section class=${`verdict ${kind ?? 'info'}`} aria-label=${kind ? 'State' : 'Summary'}>${kind && html`<${Icon} name=${kind} />`}<div><h2 dir="auto">${children}</h2>${note && html`<p class="text" dir="auto">${note}</p>`}</div></section>`;
+/** What an object does, or why it fails, as the first sentence of its page. Without a kind, it is no state, and has an `icon` of its own. */
+export const Headline = ({ kind, icon = kind, children, note }) => html`<section class=${`verdict ${kind ?? 'info'}`} aria-label=${kind ? 'State' : 'Summary'}>${icon && html`<${Icon} name=${icon} />`}<div><h2 dir="auto">${children}</h2>${note && html`<p class="text" dir="auto">${note}</p>`}</div></section>`;
 
 /** What is seldom done with an object, as a menu beside its buttons. It closes when a button of it is pressed. */
 export const More = ({ of, children }) => [children].flat(Infinity).some(Boolean) && html`<span class="acting"><${Popup} label=${`More for ${of}`} button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options" onClick=${close}>${children}</div>`}<//></span>`;

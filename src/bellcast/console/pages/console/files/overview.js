@@ -3,7 +3,7 @@
  */
 import { Charts } from './charts.js';
 import { html, useState } from './html.js';
-import { count, number, toneOf } from './format.js';
+import { count, number } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { SetUpProvider, failureOf, simulatedText, simulationOf } from './outcomes.js';
 import { Card, Heading, Icon, Time } from './parts.js';
@@ -143,4 +143,4 @@ function Briefing({ page, reason, rows, isNew }) {
 }
 
 /** The first of several tenants, and how many more. */
-export const Tenants = ({ of: [first, ...others] }) => first && html`<span class=${`chip tone-${toneOf(first)}`} title=${first}>${tenantName(first)}</span>${others.length > 0 && html`<span class="muted" title=${others.map(tenantName).join(', ')}>+${others.length}</span>`}`;
+export const Tenants = ({ of: [first, ...others] }) => first && html`<span class="muted" title=${first}>${tenantName(first)}</span>${others.length > 0 && html` <span class="muted" title=${others.map(tenantName).join(', ')}>+${others.length}</span>`}`;

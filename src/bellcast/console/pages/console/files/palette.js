@@ -2,6 +2,7 @@
  * Keyboard dialogs: the palette, which opens pages and objects and runs actions of the page, and the list of shortcuts.
  */
 import { copyText } from './clipboard.js';
+import { number } from './format.js';
 import { Fragment, html, useEffect, useId, useRef, useSignal } from './html.js';
 import { Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
@@ -9,6 +10,7 @@ import { leave, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 import { THEMES, me, remembered, setTheme } from './session.js';
 import { ownPages, pageUrl } from './shell.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Objects are searched once the operator has stopped typing for this long. */
 const TYPING_MS = 200;
@@ -31,11 +33,13 @@ async function readOnce(url, rows) {
 }
 
 const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
-const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal))[rows] });
-/** By the beginning of their keys, which finds each of many, and by a part of their names and addresses. */
+const begin = (list, parameter, text, signal) => get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal);
+const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await begin(list, parameter, text, signal))[rows] });
+/** By the beginning of their keys, which finds each of many, and by a part of their names and addresses, of which there can be more. */
 async function people(text, signal) {
-  const found = (await Promise.all(['search', 'text'].map((parameter) => byPrefix('/recipients', 'recipients', parameter).search(text, signal)))).flat();
-  return found.filter((one, index) => index === found.findIndex(({ key, tenant }) => key === one.key && tenant === one.tenant));
+  const [byKey, { recipients, total }] = await Promise.all(['search', 'text'].map((parameter) => begin('/recipients', parameter, text, signal))), found = [...byKey.recipients, ...recipients];
+  const all = found.filter((one, index) => index === found.findIndex(({ key, tenant }) => key === one.key && tenant === one.tenant));
+  return total?.value > SUGGESTED ? Object.assign(all, { total }) : all;
 }
 const byId = (list) => ({ list, only: ID, search: async (text, signal) => [await get(withQuery(`/v1${list}/${encodeURIComponent(text)}`, { tenant: shownTenant() }), signal)] });
 
@@ -67,7 +71,7 @@ function optionOf({ list, noun, isOfAll, queryOf }, one) {
   const name = (one.key && one.name) || titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
   const query = queryOf?.(one) ?? { tenant: isOfAll ? '' : one.tenant ?? shownTenant() };
   const section = ownPages().find(({ path: page }) => page === list).title;
-  return { icon: list.slice(1), section, name, kind: noun, note: [one.key, one.name, isOfAll ? null : one.tenant].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
+  return { icon: list.slice(1), section, name, kind: noun, note: [one.key, one.name, isOfAll ? null : tenantName(one.tenant)].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
 }
 
 /** How well an object fits a text: its name or key is it, begins with it, has a word that does, or another part of it matches, such as an address. */
@@ -80,7 +84,10 @@ async function search(text, signal) {
   const sources = SOURCES.filter((one) => ownPages().some(({ path: page }) => page === one.list) && me.value.role !== 'viewer' && (one.only ? one.only.test(text) : !ID.test(text)));
   const found = await Promise.all(sources.map(async (source) => {
     try {
-      return (await source.search(text, signal)).map((one) => ({ rank: rankOf(one, text), ...optionOf(source, one) })).sort((one, other) => one.rank - other.rank).slice(0, SUGGESTED);
+      const rows = await source.search(text, signal), { total } = rows;
+      await readTenantNames(rows.map(({ tenant }) => tenant), signal);
+      const options = rows.map((one) => ({ rank: rankOf(one, text), ...optionOf(source, one) })).sort((one, other) => one.rank - other.rank).slice(0, SUGGESTED);
+      return total ? [...options, { icon: 'search', section: 'Recipients', name: `Show all ${number(total.value)}${total.exact ? '' : '+'} in Recipients`, url: withQuery(pageUrl('/recipients').split('?')[0], { text }) }] : options;
     } catch {
       return []; // not found, or not permitted
     }
@@ -100,9 +107,14 @@ async function connectionsOf(text, signal) {
 
 const ACTIONS = [
   ...THEMES.map((one) => [`Theme: ${one}`, '', () => setTheme(one)]),
-  ['Retry failures', '', () => leave(pageUrl('/failures'))],
+  ['Retry failures', '', () => leave(pageUrl('/failures')), 'failures'],
+  ['Send a test', '', () => leave(pageUrl('/playground')), 'playground'],
   ['Copy the link to this page', '', () => copyText(location.href)],
 ];
+
+/** Actions that are offered before anything is typed, and the pages that they need. */
+const OFTEN = { 'New workflow': '/workflows', 'New template': '/templates', 'Send a test': '/playground', 'Retry failures': '/failures' };
+const mayDo = (name) => !(name in OFTEN) || ownPages().some(({ path }) => path === OFTEN[name]);
 
 /** What the operator may create, and where. */
 const creations = () => (BUILDERS.includes(me.value.role) ? ownPages().filter(({ noun }) => noun) : []).map(({ noun, path, edit, icon }) => ({ icon, section: 'Actions', name: `New ${noun}`, url: withQuery(pageUrl(path), edit ? { edit: 'new' } : { new: 'yes' }) }));
@@ -127,11 +139,12 @@ export function Palette({ actions }) {
     };
   }, [typed]);
   const matches = (name) => name.toLowerCase().includes(typed.toLowerCase());
+  const doable = opened.value === 0 ? [] : [...(typed ? [] : creations()), ...[...actions(), ...ACTIONS].map(([name, keys, act, icon = 'chevron']) => ({ icon, section: 'Actions', name, keys, act })), ...(typed ? creations() : [])].filter(({ name }) => mayDo(name));
   const options = opened.value === 0 ? [] : [
     ...(typed ? [] : remembered('recent', []).map((one) => ({ ...one, section: 'Recent' }))),
+    ...(typed ? [] : doable.filter(({ name }) => name in OFTEN)),
     ...ownPages().filter((one) => matches(one.title)).map((one) => ({ icon: one.icon, section: 'Pages', name: one.title, keys: one.letter && `g ${one.letter}`, url: pageUrl(one.path) })),
-    ...[...actions(), ...ACTIONS].filter(([name]) => matches(name)).map(([name, keys, act]) => ({ icon: 'chevron', section: 'Actions', name, keys, act })),
-    ...(typed ? creations().filter(({ name }) => matches(name)) : []),
+    ...(typed ? doable.filter(({ name }) => matches(name)) : []),
     ...found.value, // last: what arrives later moves no other option
   ];
   const current = Math.min(active.value, options.length - 1);

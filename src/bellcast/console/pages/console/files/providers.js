@@ -14,6 +14,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
 import { Pause, Resume, activation, deleteObject } from './toast.js';
+import { tenantName } from './tenant-names.js';
 import { FEW, Figures, MessageRows, amountOf } from './traffic.js';
 
 await loadStyle('providers.css');
@@ -73,7 +74,7 @@ function Coverage({ page }) {
   const found = useLoad((signal) => readAll((after) => withQuery('/v1/providers', { tenant: shownTenant() || '*', limit: 200, after }), 'providers', signal), [shownTenant()]);
   return html`<ul class="coverage" aria-label="Channels">${Object.keys(CHANNEL_NAMES).slice(1).map((channel) => {
     const all = (found.value ?? []).filter((one) => one.channel === channel && one.active), tenants = new Set(all.map(({ tenant }) => tenant));
-    const words = all.length === 0 ? html`<${State} of="Simulated" kind="info" />` : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].join(', ')}`;
+    const words = all.length === 0 ? html`<${State} of="Simulated" kind="info" />` : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].map(tenantName).join(', ')}`;
     return html`<li key=${channel} class=${found.value && all.length === 0 ? 'none' : null}><${ChannelSign} of=${channel} /><b>${CHANNEL_NAMES[channel]}</b>${found.value && (all.length === 0 && page.may(BUILDERS) ? html`<a class="plain" title="No provider: add one" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}>${words}</a>` : html`<small>${words}</small>`)}</li>`;
   })}</ul>`;
 }

@@ -40,6 +40,8 @@ function Profile({ one = {}, first }) {
 
 /** Maximum rows of each list on the page; the linked lists contain all. */
 const FEW = 10;
+/** Characters of the id of a connection in a row. */
+const SHORT_ID = 8;
 
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/recipients'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New recipient</a>`;
 
@@ -77,7 +79,7 @@ function NewRecipient({ page }) {
 }
 
 /** The lists with what a recipient has, and what one row of them is. */
-const LISTS = [['notifications', 'notification'], ['messages', 'message'], ['runs', 'workflow run'], ['connections', 'connection']];
+const LISTS = [['notifications', 'notification'], ['messages', 'message'], ['runs', 'run'], ['connections', 'connection']];
 
 export function Recipient({ page }) {
   const tenant = tenantOf(page);
@@ -97,7 +99,7 @@ export function Recipient({ page }) {
     <${Facts} of=${facts(one)} />
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
     <${Counts} page=${page} of=${{ recipient: one.key, ...tenant }} />
-    <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} tenant=${tenant} />
+    <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} name=${one.name || one.key} tenant=${tenant} />
         <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
         <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
         <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//></div>
@@ -110,7 +112,10 @@ export function Recipient({ page }) {
 function Counts({ page, of }) {
   const read = (name, signal) => get(withQuery(`/v1/${name}`, { ...of, limit: 1 }), signal).then(({ total }) => total);
   const found = useLoad((signal) => Promise.all(LISTS.map(([name]) => read(name, signal))), [JSON.stringify(of)]);
-  return html`<nav class="links counts" aria-label="About this recipient">${found.value?.map(({ value, exact }, index) => html`<a key=${index} href=${withQuery(page.url(`/${LISTS[index][0]}`), of)}>${exact ? count(value, LISTS[index][1]) : `${number(value)}+ ${LISTS[index][1]}s`}</a>`)}${found.value && html`<a href=${withQuery(page.url('/live'), of)}>Live</a>`}</nav>`;
+  return html`<nav class="links counts" aria-label="About this recipient">${found.value?.map(({ value, exact }, index) => {
+    const [list, noun] = LISTS[index], text = exact ? count(value, noun) : `${number(value)}+ ${noun}s`;
+    return value > 0 ? html`<a key=${index} href=${withQuery(page.url(`/${list}`), of)}>${text}</a>` : html`<span key=${index} class="muted">${text}</span>`;
+  })}${found.value && html`<a href=${withQuery(page.url('/live'), of)}>Live</a>`}</nav>`;
 }
 
 const profileOf = (one) => Object.fromEntries(FIELDS.map(([, name]) => [name, one[name] ?? null]));
@@ -178,7 +183,7 @@ function Devices({ page, tenant, url }) {
     push.reload();
   };
   return html`<${Loaded} of=${connected}>${({ connections, next }) => (connections.length === 0 ? html`<p class="muted">No page or app is connected.</p>` : html`
-      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}><${Dialect} of=${one} /><code>${one.id}</code><span class="muted">${one.address}</span><${Time} at=${one.connected_at} /></li>`)}</ul>${next && html`<a href=${withQuery(page.url('/connections'), all)}>All connections</a>`}`)}<//>
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}><${Dialect} of=${one} /><code title=${one.id}>${one.id.slice(0, SHORT_ID)}</code><span class="muted">${one.address}</span><${Time} at=${one.connected_at} /></li>`)}</ul>${next && html`<a href=${withQuery(page.url('/connections'), all)}>All connections</a>`}`)}<//>
     <${Loaded} of=${push}>${({ push_endpoints: endpoints }) => (endpoints.length === 0 ? html`<p class="muted">No device is registered for push messages.</p>` : html`
       <ul class="rows-of">${endpoints.map((one) => html`<li key=${one.id}><b>${one.kind}</b><${Id} of=${one.id} /><${Time} at=${one.created_at} />${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`Delete the push endpoint ${one.id}`} word="Delete" about="The device gets no push messages until it registers again." act=${remove(one.id)} />`}</li>`)}</ul>`)}<//>`;
 }

@@ -6,15 +6,15 @@ import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
-import { SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Confirm, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
+import { CHANNEL_NAMES, SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
+import { Confirm, Copy, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
 import { explainRun, outcomeOfStep } from './run-outcome.js';
 import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
-import { SENDING, typeOf } from './workflow-model.js';
+import { SENDING, summaryOf, typeOf } from './workflow-model.js';
 import { Chain } from './workflows.js';
 import { valuesOf } from './yaml.js';
 
@@ -25,9 +25,13 @@ const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed'
 const FOLDED_MS = 100;
 /** The others take less than this part of the run. */
 const FOLDED_REST = 1 / 20;
+/** A variable in a text, of which its last name is shown. */
+const VARIABLE = /\{\{-?\s*([\w.]+).*?\}\}/g;
 /** Width of a collapsed interval in percent, minimum width of a bar in px, and of its label in percent. */
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
+/** What steps do, as on the canvas. */
+const STEP_NAMES = { ...CHANNEL_NAMES, inbox: 'Bell', delay: 'Wait', wait_for: 'Wait for event', branch: 'Branch', digest: 'Digest', throttle: 'Throttle', stop: 'Stop', trigger: 'Start workflow', http: 'HTTP request', python: 'Python function' };
 const LABEL_WIDTH = 30;
 
 /** At which step a run waits, and how long. */
@@ -82,10 +86,17 @@ function outcomeOf(one, outcomes) {
 /** A run: its outcome and what changes it, its steps over time, and the data of its trigger. */
 export function Run({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/runs/${page.key}` + more, tenant);
+  // The definition of its version is read once, and may have been deleted.
+  const defined = useRef({});
+  const definitionIn = (one) => {
+    const target = definitionOf(one, tenant);
+    if (defined.current.target !== target) defined.current = { target, read: page.may(CONTENT) ? get(target).catch(() => null) : null };
+    return defined.current.read;
+  };
   const found = useLoad(async (signal) => {
     const one = await get(url(), signal);
-    const [why] = await Promise.all([explainRun(one, tenant, signal), readNames([one])]);
-    return { ...one, why };
+    const [why, definition] = await Promise.all([explainRun(one, tenant, signal), definitionIn(one), readNames([one])]);
+    return { ...one, why, definition };
   }, [url()]);
   const [view, setView] = useState('Steps');
   useOpened(found.value);
@@ -103,10 +114,10 @@ export function Run({ page }) {
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${headline}</h2>${one.reason && html`<p class="text" dir="auto">${failureOf(one.reason)}</p>`}${one.state === 'waiting' && one.wakes_at && html`<p class="muted">Until <${Moment} at=${one.wakes_at} /></p>`}${variable && html`<p class="muted">A retry fails again until the text has a default for ${variable}: a run keeps its data. ${page.may(BUILDERS) && html`<a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, to: one.recipient })}>Start again with other data</a>`}</p>`}
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
         ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" about="Steps that were done are not repeated." act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel this run" about="Its further steps send nothing. What was sent stays." act=${act('DELETE', '')} />`}</div>`}</div></section>
-      <section class="panel run-view" aria-label=${view}><${Segments} label="View" options=${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean)} value=${view} choose=${setView} />
-        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} of=${one.data} />`)}</section>
-      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['State', html`<${State} of=${one.state} />`], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
-    ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`]]} />`;
+      <section class="panel run-view" aria-label=${view}><${Segments} label="View" options=${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean)} value=${view} choose=${setView} />${view === 'Canvas' && html`<a class="button small" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>Open large</a>`}
+        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<div class="snippet"><${Json} of=${one.data} /><${Copy} what="the data" text=${JSON.stringify(one.data, null, 2)} /></div>`)}</section>
+      <${Facts} of=${[['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />`;
   }}<//>`;
 }
 
@@ -116,7 +127,7 @@ function OnCanvas({ page, one, tenant }) {
     const [{ RunPicture }, schema, definition] = await Promise.all([import('./run-picture.js'), get('/v1/schemas/workflow', signal), get(definitionOf(one, tenant), signal)]);
     return { RunPicture, schema, definition };
   }, [one.id]);
-  return html`<${Loaded} of=${found}>${({ RunPicture, schema, definition }) => html`<${RunPicture} run=${one} schema=${schema} values=${valuesOf(definition)} /><p><a href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>Open on the canvas</a></p>`}<//>`;
+  return html`<${Loaded} of=${found}>${({ RunPicture, schema, definition }) => html`<${RunPicture} run=${one} schema=${schema} values=${valuesOf(definition)} />`}<//>`;
 }
 
 /** A link to the text that the failed step could not render: its template, else the step. */
@@ -130,17 +141,16 @@ function CorrectText({ page, one, tenant }) {
 
 const definitionOf = (one, tenant) => withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version });
 
-/** The steps, at most 50, as bars over time. Their definitions, with the inputs, are requested when one is opened. */
+/** The steps, at most 50, as bars over time. */
 function Waterfall({ page, one, outcomes, tenant }) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const { at, spans, total } = scaleOf(one, end);
-  const definition = useRef(null);
-  const read = () => (definition.current ??= get(definitionOf(one, tenant)));
+  const read = async () => one.definition ?? get(definitionOf(one, tenant));
   /** When a step could have begun: at the end of the last one before it. */
   const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
   const folded = spans.filter((span) => span.isFolded), last = folded.at(-1);
   return html`<ol class=${total > 0 ? 'waterfall' : 'waterfall instant'}>${total > 0 && html`<li class="axis" aria-hidden="true"><span></span><span class="track"><span class="from">${!(folded[0]?.x < LABEL_WIDTH) && '0'}</span><span class="to">${!(last?.x + last?.width > 100 - LABEL_WIDTH) && duration(total)}</span>${folded.map((span, index) => html`<span class="folded" style=${placed(span.x, span.width)} title=${duration(span.length)}>${!(span.x - folded[index - 1]?.x < LABEL_WIDTH) && duration(span.length)}</span>`)}</span><span></span></li>`}
-    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} outcome=${outcomes[index]} why=${hasRepair(step, outcomes[index]) && page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, run: one.id })} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
+    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} does=${one.definition && summaryOf(find(one.definition.steps, step.key))} outcome=${outcomes[index]} why=${hasRepair(step, outcomes[index]) && page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, run: one.id })} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
 }
 
 /** The page of the recipient explains what stopped a message, unless the workflow did. */
@@ -150,10 +160,11 @@ const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) &
 const dotted = (x) => ({ left: `clamp(0px, ${x}% - 6px, 100% - 12px)`, width: '12px' });
 const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
-function Step({ page, step, outcome, why, end, at, ready, read }) {
+function Step({ page, step, does, outcome, why, end, at, ready, read }) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef(null);
   const from = step.started_at && Date.parse(step.started_at), to = step.ended_at ? Date.parse(step.ended_at) : end;
+  const due = step.state === 'waiting' ? Date.parse(step.due_at ?? '') : 0;
   const waited = from && from - ready >= FOLDED_MS ? from - ready : 0;
   const escape = (event) => {
     if (event.key !== 'Escape' || !isOpen) return;
@@ -161,8 +172,8 @@ function Step({ page, step, outcome, why, end, at, ready, read }) {
     setOpen(false);
     button.current.focus();
   };
-  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${step.key}</button><${State} of=${outcome.word} kind=${outcome.kind} /></span>
-    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}</span>
+  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${STEP_NAMES[step.type] ?? step.type}</button><${State} of=${outcome.word} kind=${outcome.kind} /><small>${does && html`<span title=${does}>${does.replace(VARIABLE, (_, name) => name.split('.').pop())}</span>`}<code>${step.key}</code></small></span>
+    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}${due > to && html`<span class="ahead" style=${{ left: `max(${at(to)}%, ${MIN_WIDTH}px)`, right: `${100 - at(due)}%` }}></span>`}</span>
     <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? timeOf(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
     ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
     ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
@@ -177,14 +188,14 @@ function StepDetails({ page, step, read }) {
     <h3>Output</h3>${step.result === null ? html`<p class="muted">No output.</p>` : html`<${Json} of=${step.result} />`}</div>`;
 }
 
-/** Positions of times, in percent. Times without an event that are nearly all of the run are folded to a fixed width. */
+/** Positions of times, in percent, until `end` or the planned end of a step that waits. Times without an event that are nearly all of the run are folded to a fixed width. */
 export function scaleOf(one, end) {
   const start = Date.parse(one.created_at);
-  const times = one.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
+  const times = one.steps.flatMap((step) => [step.started_at, step.ended_at, step.state === 'waiting' && step.due_at]).filter(Boolean).map(Date.parse);
   const events = [...new Set([start, ...times, Math.max(end, start)])].sort((a, b) => a - b);
   const spans = events.slice(1).map((to, index) => ({ from: events[index], to, length: to - events[index] }));
   const total = spans.reduce((sum, span) => sum + span.length, 0);
-  const isIdle = (span) => span.length >= FOLDED_MS && span.length > total / 4;
+  const isIdle = (span) => span.from < end && span.length >= FOLDED_MS && span.length > total / 4;
   const idle = spans.filter(isIdle);
   const busy = total - idle.reduce((sum, span) => sum + span.length, 0);
   // A run that only waited, apart from steps that took no time, is drawn to scale.

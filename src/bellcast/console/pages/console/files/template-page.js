@@ -1,7 +1,7 @@
 /**
  * A template as its recipients see it, by channel, language and version, with its versions and a test message.
  */
-import { Uses, Yaml, listUrl } from './definition.js';
+import { Uses, Yaml, listUrl, readTenantsOf } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { count, parsed } from './format.js';
@@ -14,6 +14,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { scopeOf, tenantOf } from './router.js';
 import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
+import { tenantName } from './tenant-names.js';
 import { CHANNELS, languageName } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { deleteObject } from './toast.js';
@@ -25,13 +26,13 @@ const PARTS = Object.keys(CHANNELS);
 export function Template({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
-  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const found = useLoad(async (signal) => readTenantsOf(await get(url(), signal), signal), [url()]);
   const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
-    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${one.tenant}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${() => deleteObject(url(), one.key, listUrl(page))} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="muted">Version ${one.version}${one.tenant && ` for ${tenantName(one.tenant)}`}${one.uses.length > 0 && html`, used by the <${Uses} page=${page} of=${one} isNamed />`}</span>`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${() => deleteObject(url(), one.key, listUrl(page))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;

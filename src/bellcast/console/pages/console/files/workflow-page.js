@@ -1,7 +1,7 @@
 /**
  * A workflow: its flow with what its runs did, the versions with their differences, and triggers.
  */
-import { Yaml, listUrl } from './definition.js';
+import { Yaml, listUrl, readTenantsOf } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { number, parsed } from './format.js';
@@ -15,6 +15,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
+import { tenantName } from './tenant-names.js';
 import { deleteObject } from './toast.js';
 import { DraftOnly, Versions } from './versions.js';
 import { RunsBar, useRunCounts } from './workflow-counts.js';
@@ -28,14 +29,14 @@ const MAX_ROWS = 12, MAX_SUGGESTED = 8, MAX_CHIPS = 3;
 export function Workflow({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
-  const found = useLoad((signal) => get(url(), signal), [url()]);
+  const found = useLoad(async (signal) => readTenantsOf(await get(url(), signal), signal), [url()]);
   const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag">${one.tenant}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}><${Trigger} key=${one.version} ...${{ page, one, url, tenant }} /><//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}><${Trigger} key=${one.version} ...${{ page, one, url, tenant }} /><//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
         <${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//></div>
       <${Yaml} of=${one} isInFiles /><//>`;
