@@ -184,6 +184,19 @@ def test_two_editors_of_a_template_choose_whose_text_stays(
     assert saved(page, owner)["email"]["subject"] == text
 
 
+def test_draft_that_is_undone_to_the_published_version_ends(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes")
+    page.get_by_label("Subject").fill("Another")
+    assert saved(page, owner)["email"]["subject"] == "Another"
+    page.get_by_label("Subject").blur()
+    page.keyboard.press("Control+z")
+    expect(page.get_by_label("Subject")).to_have_value("Booking")
+    expect(page.get_by_role("button", name="Discard")).to_have_count(0)
+    assert owner.send("GET", "/v1/templates/designed")["draft"] is None
+
+
 @pytest.mark.thorough
 def test_text_typed_while_the_server_is_stopped_survives_a_reload(
     owner: Console, chromium: Browser, designed: dict[str, Any]
@@ -254,7 +267,8 @@ def test_language_is_a_tag_and_is_removed_with_its_last_texts(
         page.get_by_role("button", name=re.compile("^Remove .*Swedish")).click()
         if page.get_by_role("button", name=re.compile("^Remove .*Swedish")).count() == 0 and tab.count():
             page.get_by_role("tablist", name="Channel").get_by_role("tab").first.click()
-    assert "sv" not in saved(page, owner).get("translations", {})
+    expect(page.get_by_role("button", name="Discard")).to_have_count(0)  # it is the published version again
+    assert owner.send("GET", "/v1/templates/designed")["draft"] is None
 
 
 def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(

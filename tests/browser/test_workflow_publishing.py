@@ -58,6 +58,23 @@ def test_conflict_with_another_tab_names_it_alike_everywhere(edit: Callable[...,
     expect(dialog).to_have_count(0)
 
 
+def test_draft_that_is_undone_to_the_published_version_ends(edit: Callable[..., Editor], owner: Console) -> None:
+    editor = edit("undone-flow", BUILT)
+    editor.step("wait").click()
+    editor.page.locator(".inspector").get_by_label("For", exact=True).fill("5m")
+    editor.expect_saved()
+    assert owner.send("GET", "/v1/workflows/undone-flow")["draft"] is not None
+    discard = editor.page.get_by_role("button", name="Discard")
+    expect(discard).to_be_visible()
+    editor.step("wait").click()
+    editor.type("Control+z")
+    expect(discard).to_have_count(0)
+    assert owner.send("GET", "/v1/workflows/undone-flow")["draft"] is None
+    editor.type("Control+Shift+z")
+    editor.expect_saved()
+    assert owner.send("GET", "/v1/workflows/undone-flow/draft")["values"]["steps"][1]["for"] == "5m"
+
+
 @pytest.fixture
 def leave(chromium: Browser, owner: Console) -> Iterator[Callable[[str], Editor]]:
     """Opens the editor of BUILT. The page asks before it is left; here the operator leaves anyway."""

@@ -227,8 +227,20 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     return value;
   }
 
+  async function removeDraft() {
+    if (etag !== null) await exchange('DELETE', url('/draft'), { headers: { 'if-match': etag } });
+    etag = null;
+    saver.value = null;
+  }
+
   async function saveValues() {
     const sent = values.value;
+    // What equals the published version is no draft.
+    if (!isChanged.value && current.value?.version === base.value) {
+      await removeDraft();
+      saved.value = sent;
+      return;
+    }
     const { errors } = await put('application/json', JSON.stringify({ values: sent, base: base.value }));
     batch(() => {
       saved.value = sent;
@@ -249,7 +261,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
       }
     }
     if (isDirty() || save.value.state === 'saved') return;
-    save.value = { state: 'saved', text: 'Saved' };
+    save.value = { state: 'saved', text: etag === null ? '' : 'Saved' };
     session.removeItem(stored);
   }
 
@@ -395,7 +407,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     /** Begin with other values; they are saved with the first change. */
     begin: (next) => batch(() => { values.value = next; saved.value = next; }),
     discard: async () => {
-      if (etag !== null) await exchange('DELETE', url('/draft'), { headers: { 'if-match': etag } });
+      await removeDraft();
       checked.value = null;
       await reopen();
     },
