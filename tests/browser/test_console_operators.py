@@ -165,7 +165,7 @@ def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[.
     )
     page.get_by_label("Name").fill("after a while")
     page.get_by_role("button", name="Create key").click()
-    dialog = page.get_by_role("dialog", name="Password")
+    dialog = page.get_by_role("dialog", name="Confirm it’s you")
     dialog.get_by_label("Current password").fill("not the password")
     dialog.get_by_role("button", name="Continue").click()
     expect(dialog.get_by_role("alert")).to_have_text("The name or the password is wrong.")

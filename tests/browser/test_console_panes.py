@@ -140,6 +140,28 @@ def test_field_is_examined_when_it_is_left_for_another_one(open_console: Callabl
     expect(url).not_to_have_attribute("aria-invalid", "true")
 
 
+def test_webhook_of_all_tenants_is_a_choice(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/webhooks?new=yes")
+    page.get_by_label("URL", exact=True).fill("https://app.example.com/all")
+    page.get_by_role("button", name="All tenants", exact=True).click()
+    expect(page.get_by_label("Tenant", exact=True)).to_have_count(0)
+    page.get_by_label("Every event").check()
+    page.get_by_role("button", name="Create webhook").click()
+    expect(page.locator("h1")).to_have_text("Webhook created")
+    (made,) = owner.send("GET", "/v1/webhooks?tenant=*")["webhooks"][:1]
+    assert (made["url"], made["tenant"]) == ("https://app.example.com/all", "*")
+    owner.send("DELETE", f"/v1/webhooks/{made['id']}?tenant=*")
+
+
+def test_scopes_of_a_key_are_chosen_by_a_preset(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys?new=yes")
+    page.get_by_role("button", name="Read only").click()
+    chosen = page.locator("[name=scopes]:checked")
+    assert [one.input_value() for one in chosen.all()] == ["read", "observe"]
+    page.get_by_role("checkbox", name=re.compile("^observe ")).uncheck()
+    expect(page.get_by_role("button", name="Read only")).to_have_attribute("aria-pressed", "false")
+
+
 def test_field_that_is_folded_opens_with_what_is_wrong_in_it(open_console: Callable[..., Page]) -> None:
     page = open_console("/providers?new=smtp")
     page.get_by_label("Host").fill("mail.example.com")

@@ -145,7 +145,7 @@ def test_sensitive_action_is_not_repeated_with_the_password_of_another_operator(
 
     page.route("**/v1/operators", refuse)
     add_operator(page, "unsent")
-    dialog = page.get_by_role("dialog", name="Type your password again")
+    dialog = page.get_by_role("dialog", name="Confirm it’s you")
     expect(dialog).to_be_visible()
     # Another tab signs another operator in.
     signed_in = {"name": "paula", "password": PASSWORD}

@@ -15,10 +15,12 @@ import { cancel } from './new-object.js';
 import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Avatar, Card, Choices, Confirm, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
+import { Password } from './sign-in.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
 import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
+import { Segments } from './segments.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 import { amountOf } from './traffic.js';
 
@@ -28,6 +30,9 @@ const SCOPES = {
   send: 'Send notifications and events, trigger workflows', read: 'Read what was sent, recipients and definitions', manage: 'Correct, delete and retry what was sent, define workflows',
   observe: 'Read requests, the live feed and statistics', configure: 'Change settings', admin: 'Manage operators, read the audit log', agent: 'Use the tools of agents at /mcp',
 };
+
+/** Scopes that are often chosen together: their words, and which of those that the operator may give. */
+const PRESETS = [['Send only', (all) => all.filter((one) => one === 'send')], ['Read only', (all) => all.filter((one) => ['read', 'observe'].includes(one))], ['Full', (all) => all]];
 
 const newButton = (target, text) => (page) => html`<a class="button primary" href=${withQuery(page.url(target), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> ${text}</a>`;
 
@@ -105,9 +110,18 @@ function NewKey({ page }) {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="The app or person that uses the key. The audit log shows it." /><${Choices} label="Scopes" name="scopes" options=${scopes} selected=${isAgent ? AGENT.scopes : ['send']} hints=${SCOPES} />
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="The app or person that uses the key. The audit log shows it." /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
     <div class="two-up"><${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'All tenants'} hint="Keys of tenants, separated by commas." />
     <${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /></div><//>`;
+}
+
+/** The scopes of a key, one by one or by a preset. */
+function Scopes({ all, first, hasPresets }) {
+  const [chosen, setChosen] = useState({ scopes: first, round: 0 });
+  const take = (scopes) => setChosen(({ round }) => ({ scopes, round: round + 1 }));
+  const note = ({ currentTarget }) => { const scopes = [...currentTarget.querySelectorAll(':checked')].map(({ value }) => value); setChosen((last) => ({ ...last, scopes })); };
+  const preset = PRESETS.find(([, of]) => of(all).join() === chosen.scopes.join());
+  return html`<div class="scopes" onChange=${note}><${Choices} key=${chosen.round} label="Scopes" name="scopes" options=${all} selected=${chosen.scopes} hints=${SCOPES}>${hasPresets && html`<${Segments} label="Presets" options=${PRESETS.map(([word]) => word)} value=${preset?.[0]} choose=${(word) => take(PRESETS.find(([one]) => one === word)[1](all))} />`}<//></div>`;
 }
 
 /** How to configure an agent with its key. */
@@ -147,7 +161,7 @@ function NewOperator({ page }) {
     page.go(page.url('/operators'));
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
     <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="All tenants" hint="Keys of tenants, separated by commas. Owners see all." />
-    <${Field} label="First password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
+    <${Password} label="First password" minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
 }
 
 /** What each role may do. */
@@ -274,21 +288,21 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="panel narrow account">
-    <${Row} title="E-mail" about="Tests of templates and workflows are sent to it.">${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${() => html`<${OwnEmail} />`}<//>`}<//>
+  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="panel account">
+    <${Row} title="E-mail" about="Tests of templates and workflows are sent to it." state=${!page.me.email && 'No address'}>${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${(close) => html`<${OwnEmail} close=${close} />`}<//>`}<//>
     ${page.me.is_external ? html`<${Row} title="Sign-in"><p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p><//>` : html`
-      <${Row} title="Password" about="Your other sessions end when you change it."><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
+      <${Row} title="Password" about="Your other sessions end when you change it." state=${html`<span role="status">${result || 'Set'}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
     await request('PUT', '/v1/me/password', values);
     close();
     setResult('The password was changed.');
-  }}><${Field} label="Current password" name="current" type="password" required autocomplete="current-password" /><${Field} label="New password" name="password" type="password" required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//>`}<//><p class="muted" role="status">${result}</p><//>
+  }}><${Password} label="Current password" name="current" autocomplete="current-password" /><${Password} label="New password" minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//>`}<//><//>
       <${Row} title="Passkeys" about="One signs you in with your fingerprint, face or PIN, without name and password. Afterwards, the password alone is not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
-      <${Row} title="Authenticator app" about="With an app on your phone, a stolen password alone is not enough to sign in.">${page.me.has_app ? html`<p><${State} of="active" /> Sign-in with a password needs a code of your app.</p><div class="choice"><${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} /></div>` : html`<${MfaSetup} done=${changed} />`}<//>
-      ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones."><${Recovery} /><//>`}`}</div><//>`;
+      <${Row} title="Authenticator app" about="With an app on your phone, a stolen password alone is not enough to sign in." state=${page.me.has_app ? html`<${State} of="On" kind="ok" />` : 'Off'}>${page.me.has_app ? html`<${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} />` : html`<${MfaSetup} isSecondary done=${changed} />`}<//>
+      ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones." state="Made"><${Recovery} /><//>`}`}</div><//>`;
 }
 
-/** A part of the account: its name and purpose, and beside them its value. */
-const Row = ({ title, about, children }) => html`<section aria-label=${title}><div><h2>${title}</h2>${about && html`<p class="muted">${about}</p>`}</div><div>${children}</div></section>`;
+/** A part of the account: its name and purpose, and beside them its state and what changes it. */
+const Row = ({ title, about, state, children }) => html`<section aria-label=${title}><div><h2>${title}</h2>${about && html`<p class="muted">${about}</p>`}</div><div class="own-value">${state && html`<span class="now">${state}</span>`}${children}</div></section>`;
 
 /** A button that shows a form in its place, with the focus. */
 function Folded({ word, children }) {

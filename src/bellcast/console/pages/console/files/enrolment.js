@@ -2,13 +2,10 @@
  * Pages that an operator sees once: the set-up of the console with its first owner, and of a second factor. They are loaded when they are needed.
  */
 import { html, useEffect, useRef, useState } from './html.js';
-import { loadStyle } from './load.js';
 import { Field, Form, Id } from './parts.js';
 import { AddPasskey, hasPasskeys } from './passkeys.js';
 import { request } from './server.js';
-import { ByProvider, CODE, Framed, NAME } from './sign-in.js';
-
-await loadStyle('enrolment.css');
+import { ByProvider, CODE, Framed, NAME, Password } from './sign-in.js';
 
 /** The first owner, with the code of the URL's fragment. */
 export function SetUp({ done, provider }) {
@@ -20,7 +17,7 @@ export function SetUp({ done, provider }) {
     addEventListener('hashchange', again);
     return () => removeEventListener('hashchange', again);
   }, []);
-  return html`<${Framed} title="Set up the console"><${ByProvider} provider=${provider} /><p class="muted">Create the first owner.${!hasCode && html` The server printed the code when it started; <code>bellcast operator setup-code</code> prints a new one.`}</p>
+  return html`<${Framed} title="Set up the console" note=${`Create the first owner of ${location.host}.`}><${ByProvider} provider=${provider} />
     <${Form} noValidate button="Create owner" send=${async ({ code: entered, name, password }) => {
     try {
       const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
@@ -30,14 +27,8 @@ export function SetUp({ done, provider }) {
       setHasCode(problem.status === 422); // the code is right
       throw problem;
     }
-  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} /></div><${Field} ...${NAME} label="E-mail or name" />
-      <${FirstPassword} /><//><//>`;
-}
-
-/** The password, which can be shown while it is typed. */
-function FirstPassword() {
-  const [isShown, setShown] = useState(false);
-  return html`<div class="peek"><${Field} label="Password" name="password" type=${isShown ? 'text' : 'password'} required minlength="12" autocomplete="new-password" hint="At least 12 characters." /><button type="button" class="quiet" onClick=${() => setShown(!isShown)}>${isShown ? 'Hide' : 'Show'}<span class="hidden"> the password</span></button></div>`;
+  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} hint=${html`The server printed it when it started; <code>bellcast operator setup-code</code> prints a new one.`} /></div><${Field} ...${NAME} label="E-mail or name" hint="Small letters, digits and . _ @ + - without spaces." />
+      <${Password} minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><//>`;
 }
 
 /** The page of an operator who must set up a second factor. */
@@ -45,13 +36,13 @@ export const Enrolment = ({ done, signOut }) => html`<${Framed} title="Set up a 
   <${MfaSetup} done=${done} />${hasPasskeys() && html`<p class="or muted">or</p><${AddPasskey} done=${done} />`}<button type="button" onClick=${signOut}>Sign out</button><//>`;
 
 /** Steps to add an authenticator app; `done` is called when the operator has stored the recovery codes. */
-export function MfaSetup({ done }) {
+export function MfaSetup({ done, isSecondary = false }) {
   const [offer, setOffer] = useState(null);
   const [codes, setCodes] = useState(null);
   const place = useRef(null);
   useEffect(() => { if (offer) place.current.querySelector('input')?.focus(); }, [offer]);
   if (codes) return html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${done} /></div>`;
-  if (!offer) return html`<div class="steps"><${Form} button="Set up an authenticator app" send=${async () => setOffer(await request('POST', '/v1/me/mfa'))} /></div>`;
+  if (!offer) return html`<div class="steps"><${Form} isSecondary=${isSecondary} button="Set up an authenticator app" send=${async () => setOffer(await request('POST', '/v1/me/mfa'))} /></div>`;
   return html`<div class="steps" ref=${place}><p>Scan this code with your authenticator app:</p><img class="qr" src=${offer.qr_code} alt="QR code of the key" /><p>Or enter the key, as a time-based code:</p><p><${Id} of=${offer.secret} /></p><p><a href=${offer.uri}>Open the app on this device</a></p>
     <${Form} button="Confirm" send=${async ({ code }) => setCodes((await request('PUT', '/v1/me/mfa', { code })).codes)}><${Field} ...${CODE} hint="The six digits that the app shows." /><//></div>`;
 }

@@ -7,7 +7,7 @@ import { request } from './server.js';
 import { me } from './session.js';
 
 /** The form of the address, and then of its code. */
-export function OwnEmail({ done }) {
+export function OwnEmail({ done, close }) {
   const [address, setAddress] = useState(null);
   const [shown, setShown] = useState(null);
   const [isChanging, setChanging] = useState(false);
@@ -28,5 +28,5 @@ export function OwnEmail({ done }) {
   if (email && !isChanging) {
     return html`<p><${State} of="confirmed" kind="ok" /> <b>${email}</b></p><div class="choice"><button type="button" onClick=${() => setChanging(true)}>Change</button><${Confirm} label="Remove the e-mail" word="Remove" act=${async () => { me.value = await request('PATCH', '/v1/me', { email: null }); }} /></div>`;
   }
-  return html`<${Form} key="address" button="Send a code" send=${(values) => send(values.email.trim())}><${Field} label="Address" name="email" type="email" required autocomplete="email" placeholder="you@example.com" defaultValue=${email ?? ''} hint="A code of six digits is sent to it, which confirms it." /><//>`;
+  return html`<${Form} key="address" button="Send a code" more=${(close || isChanging) && html`<button type="button" onClick=${close ?? (() => setChanging(false))}>Cancel</button>`} send=${(values) => send(values.email.trim())}><${Field} label="Address" name="email" type="email" required autocomplete="email" placeholder="you@example.com" defaultValue=${email ?? ''} hint="A code of six digits is sent to it, which confirms it." /><//>`;
 }

@@ -3,7 +3,7 @@
  */
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { loadStyle } from './load.js';
-import { Dialog, Field, Form } from './parts.js';
+import { Dialog, Field, Form, Icon } from './parts.js';
 import { PasskeyButton, hasPasskeys } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
 import { SIGNED_IN_PATH } from './session.js';
@@ -14,11 +14,17 @@ const PLAIN = { autocapitalize: 'none', spellcheck: false, required: true };
 export const NAME = { label: 'Name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };
 export const CODE = { label: 'Code', name: 'code', maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', ...PLAIN };
 
-/** The frame of a page before the console: `tag` is a part of a dialog over the pages, otherwise the page itself. */
-export function Framed({ tag: Tag = 'main', title, children }) {
+/** The field of a password, which can be shown while it is typed. */
+export function Password(attributes) {
+  const [isShown, setShown] = useState(false);
+  return html`<div class="peek"><${Field} label="Password" name="password" required ...${attributes} type=${isShown ? 'text' : 'password'} /><button type="button" class="quiet" aria-pressed=${String(isShown)} title=${isShown ? 'Hide' : 'Show'} onClick=${() => setShown(!isShown)}><${Icon} name=${isShown ? 'eye-off' : 'eye'} /><span class="hidden">Show the password</span></button></div>`;
+}
+
+/** The frame of a page before the console, and where it is: `tag` is a part of a dialog over the pages, otherwise the page itself. */
+export function Framed({ tag: Tag = 'main', title, note = location.host, children }) {
   const place = useRef(null);
   useEffect(() => [...place.current.querySelectorAll('input')].find(({ value }) => value === '')?.focus(), []);
-  return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1><p class="muted host">${location.host}</p>${children}<//>`;
+  return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1><p class="muted host">${note}</p>${children}<//>`;
 }
 
 /** Windows that return from the identity provider report on this channel. */
@@ -75,18 +81,23 @@ export const ByProvider = ({ provider, done }) => provider && html`<div class="p
 
 export function SignIn({ done, provider, tag, name: known }) {
   const [needsCode, setNeedsCode] = useState(false);
+  const [isWrong, setWrong] = useState(false);
   const place = useRef(null);
   useLayoutEffect(() => { if (needsCode) place.current.querySelector('[name=code]').focus(); }, [needsCode]);
   return html`<${Framed} tag=${tag} title="Sign in"><${ByProvider} provider=${provider} done=${tag && (async () => done(await get('/v1/me')))} /><div ref=${place}><${Form} button="Sign in" busy="Signing in…" send=${async ({ name, password, code }) => {
     try {
       done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
     } catch (problem) {
-      if (problem.code !== 'mfa_required') throw problem;
-      setNeedsCode(true);
+      if (problem.code === 'mfa_required') return setNeedsCode(true);
+      if (problem.status === 401 && !needsCode) {
+        setWrong(true);
+        place.current.querySelector('[name=password]').select();
+      }
+      throw problem;
     }
-  }}><div class="fields" hidden=${needsCode}><${Field} ...${NAME} defaultValue=${known} /><${Field} label="Password" name="password" type="password" required autocomplete="current-password" /></div>
+  }}><div class="fields" hidden=${needsCode}><${Field} ...${NAME} defaultValue=${known} /><${Password} autocomplete="current-password" ...${isWrong && { 'aria-invalid': 'true', onInput: () => setWrong(false) }} /></div>
       ${needsCode && html`<${Field} ...${CODE} hint="From your authenticator app, or a recovery code, which works once. Not needed with a passkey." />`}<//></div>
-    ${hasPasskeys() && html`<div class="passkey"><${PasskeyButton} done=${done} /></div>`}<p class="muted">${needsCode ? 'An owner can remove a lost app or passkey.' : 'An owner can set a new password for you.'}</p><//>`;
+    ${hasPasskeys() && html`<div class="passkey"><${PasskeyButton} done=${done} /></div>`}<p class="muted">${needsCode ? 'An owner can remove a lost app or passkey.' : 'Forgot the password? An owner can set a new one.'}</p><//>`;
 }
 
 /** The open dialog: its kind, its parameters, and `answer`, which is called with true to repeat the request; null if none is open. */
@@ -131,8 +142,8 @@ export function Asked() {
     return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">${what} needs a new sign-in. It is valid for 10 minutes. The provider opens in a new window; this page stays as it is.</p>
       <div class="choice"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${async () => goOn(await get('/v1/me'))} />${refuse}</div><//>`;
   }
-  return html`<${Dialog} key="password" label="Type your password again" close=${cancel}><p class="muted">${what} needs your password. It is valid for 10 minutes.</p><${Form} button="Continue" more=${refuse} send=${async ({ again }) => {
+  return html`<${Dialog} key="password" label="Confirm it’s you" close=${cancel}><p class="muted">${what} needs your password. It is valid for 10 minutes.</p><${Form} button="Continue" more=${refuse} send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });
     goOn(await get('/v1/me'));
-  }}><${Field} label="Current password" name="again" type="password" required autocomplete="current-password" /><//><//>`;
+  }}><${Password} label="Current password" name="again" autocomplete="current-password" /><//><//>`;
 }

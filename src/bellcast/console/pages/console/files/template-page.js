@@ -58,14 +58,14 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const tested = mayChange ? PARTS.filter((name) => name !== 'inbox' && one[name]) : [];
   const more = html`<${Field} label="As this recipient sees it" placeholder="Key of a recipient" list="template-recipients" autocomplete="off" spellcheck=${false} defaultValue=${recipient} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`;
   return html`<div class="template-page"><datalist id="template-recipients">${recipients.map((key) => html`<option key=${key} value=${key} />`)}</datalist><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
-      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…"><${Test} ...${{ page, channels: tested, url, tenant, shown }} /><//>` }} /></section>
+      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…">${(close) => html`<${Test} ...${{ page, channels: tested, url, tenant, shown, close }} />`}<//>` }} /></section>
     <${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
-function Test({ page, channels, url, tenant, shown: { data } }) {
+function Test({ page, channels, url, tenant, shown: { data }, close }) {
   const [message, setMessage] = useState(null);
-  return html`<${Form} button="Send test" send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
-      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." /><//>
-    <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p>`;
+  return html`<${Form} button="Send test" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
+      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." />
+  <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
 }

@@ -17,13 +17,21 @@ import { get, getTagged, path, sendIf, withQuery } from './server.js';
 
 await loadStyle('tenants.css');
 
-const INHERITED = 'Empty: the setting of the server.';
-const USUAL = 'as the server';
-/** The settings that the server uses, each with its name, label, meaning and what applies while it is empty. */
+/** The settings that the server uses: the name, label and meaning of each, and the setting of the server that applies while it is empty. */
 const LIMITS = [
-  ['sends_per_second', 'Sends per second', `0: unlimited. ${INHERITED}`, USUAL], ['sends_per_day', 'Sends per day', `Counted from midnight UTC. 0: unlimited. ${INHERITED}`, USUAL],
-  ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.', '1'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`, USUAL],
+  ['sends_per_second', 'Sends per second', 'More are refused, and can be tried again.', 'limit_sends_per_second'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC.', 'limit_sends_per_day'],
+  ['weight', 'Weight', 'Its share when tenants compete.'], ['retention_days', 'Retention in days', 'Older notifications are deleted.', 'retention'],
 ];
+/** Seconds of the units of a duration. */
+const UNITS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** What the server uses for an empty limit, such as `100, as the server`. */
+function usualOf(setting, settings) {
+  if (setting === undefined) return '1';
+  const [, amount, unit] = /^(\d+)([a-z]?)$/.exec(settings.find(({ name }) => name === setting)?.value) ?? [];
+  if (amount === undefined) return 'as the server';
+  return `${amount === '0' ? 'Unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount))}, as the server`;
+}
 
 /** From this part of its daily limit on, a tenant is near it. */
 const NEARLY = 0.8;
@@ -94,7 +102,7 @@ export function Tenant({ page }) {
   return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
-    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag }} />`],
+    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed }} />`],
   ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><div class="snippet"><${Code} label="Settings as JSON" text=${JSON.stringify(one.settings, null, 2)} /><${Copy} what="the settings" text=${JSON.stringify(one.settings)} /></div></details>`}<//>`}<//>`;
 }
 
@@ -129,16 +137,18 @@ async function change({ page, one, tag }, changed, isMine) {
   page.reload();
 }
 
-function Limits({ page, one, tag }) {
+function Limits({ page, one, tag, listed }) {
+  const server = useLoad((signal) => get('/v1/settings', signal));
   if (page.me.tenants !== null) {
     return html`<${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
   }
-  const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  return html`<${Form} isGuarded class="rows-of-fields" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, usual]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" placeholder=${usual} defaultValue=${one.settings[name] ?? ''} hint=${hint} />`)}<//>`;
+  const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS)), today = sentToday({ ...one, sends_today: listed.value?.tenants[0]?.sends_today });
+  const used = (name) => name === 'sends_per_day' && today && html` <b>${today} sent today.</b>${hasBudget(one) && html`<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${listed.value?.tenants[0]?.sends_today ?? 0}></progress>`}`;
+  return html`<p class="muted">An empty field has the value of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+    ${open.map(([name, label, hint, setting]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" placeholder=${usualOf(setting, server.value?.settings ?? [])} defaultValue=${one.settings[name] ?? ''} hint=${html`${hint}${used(name)}`} />`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {
   const [brand, setBrand] = useState(one.settings.brand ?? {});
-  return html`<p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} name=${one.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
+  return html`<p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded isEdit button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} name=${one.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
 }

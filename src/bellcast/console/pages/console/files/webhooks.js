@@ -11,6 +11,7 @@ import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { ask } from './question.js';
+import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { Pause, Resume, deleteObject } from './toast.js';
@@ -47,7 +48,7 @@ const GROUPS = { notification: 'Notifications', message: 'Messages', run: 'Workf
 const groupOf = (type) => type.split('.')[0];
 
 /** A box for all types of events, or those of a group, which includes types that are added later. */
-const All = ({ value, whole, setWhole, isDisabled, children }) => html`<label><input type="checkbox" name="events" value=${value} checked=${whole.includes(value)} disabled=${isDisabled} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, value] : whole.filter((one) => one !== value))} /><span>${children} <small>Also types that are added later.</small></span></label>`;
+const All = ({ value, whole, setWhole, isDisabled, children }) => html`<label title="Also types that are added later"><input type="checkbox" name="events" value=${value} checked=${whole.includes(value)} disabled=${isDisabled} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, value] : whole.filter((one) => one !== value))} /><span><b>${children}</b></span></label>`;
 
 /** The types of events that the server declares, by group. What is chosen as a whole includes its types. */
 function Events({ selected = [] }) {
@@ -59,12 +60,18 @@ function Events({ selected = [] }) {
     const hints = Object.fromEntries($defs.WebhookRequest.properties.events.items.oneOf.filter((one) => one.const).map((one) => [one.const, one.description]));
     const types = Object.keys(hints);
     const recount = ({ currentTarget }) => setChosen([...currentTarget.querySelectorAll(':checked')].map((one) => one.value));
-    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
+    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">A group that is chosen as a whole includes types that are added later.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
       const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`);
-      return html`<details key=${group}><summary>${name} <span class="muted">${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</span></summary><${Choices} label=${html`<span class="hidden">${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole}>
-        <${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>All<//><//></details>`;
+      return html`<div key=${group} class="event-group"><span class="muted">${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</span><${Choices} label=${html`<span class="hidden">${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole}>
+        <${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>${name}<//><//></div>`;
     })}</div>`;
   }}<//>`;
+}
+
+/** Whose events are sent: those of a tenant, or of all, which an operator of some tenants has no right to. */
+function Whose({ page }) {
+  const [isAll, setAll] = useState(false);
+  return html`<div class="whose">${page.me.tenants === null && html`<${Segments} label="Whose events" options=${[[false, 'One tenant'], [true, 'All tenants']]} value=${isAll} choose=${setAll} />`}${isAll ? html`<p class="muted">Sends the events of all tenants, also of those that are added later.</p>` : html`<${TenantField} hint="Sends the events of this tenant only." />`}</div>`;
 }
 
 const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." ...${attributes} />`;
@@ -79,11 +86,11 @@ function valuesOf(form) {
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" more=${cancel(page)} send=${async ({ tenant }, form) => {
+  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" more=${cancel(page)} send=${async ({ tenant = '*' }, form) => {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />
-    <${TenantField} hint="Sends the events of this tenant. * stands for all tenants." /><${Events} /><//><//>`;
+    <${Whose} page=${page} /><${Events} /><//><//>`;
 }
 
 export function Webhook({ page }) {

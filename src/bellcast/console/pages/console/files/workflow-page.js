@@ -4,13 +4,14 @@
 import { Yaml, listUrl, readTenantsOf } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
+import { TYPING_MS } from './filters.js';
 import { number, parsed } from './format.js';
-import { html, useRef, useState } from './html.js';
+import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Card, Confirm, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
+import { Avatar, Card, Confirm, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
@@ -36,7 +37,7 @@ export function Workflow({ page }) {
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}><${Trigger} key=${one.version} ...${{ page, one, url, tenant }} /><//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}>${(close) => html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} close=${close} />`}<//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
         <${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//></div>
       <${Yaml} of=${one} isInFiles /><//>`;
@@ -63,18 +64,19 @@ function Steps({ page, one, tenant }) {
 }
 
 /** The form of a trigger, with an example of the data that the workflow and its templates read. */
-function Trigger({ page, one, url, tenant }) {
+function Trigger({ page, one, url, tenant, close }) {
   const read = (key, signal) => get(withQuery(path`/v1/templates/${key}`, tenant), signal).catch(() => null);
   const templates = useLoad((signal) => Promise.all([...new Set(templatesOf(one.steps))].map((key) => read(key, signal))), [one.key, one.version]);
-  return html`<${Loaded} of=${templates}>${(found) => html`<${TriggerForm} ...${{ page, one, url, tenant }} example=${JSON.stringify(dataOf(one, found), null, 2)} />`}<//>`;
+  return html`<${Loaded} of=${templates}>${(found) => html`<${TriggerForm} ...${{ page, one, url, tenant, close }} example=${JSON.stringify(dataOf(one, found), null, 2)} />`}<//>`;
 }
 
 /** What a trigger would send now, as a simulation, and a button that triggers the workflow. */
-function TriggerForm({ page, one, url, tenant, example }) {
+function TriggerForm({ page, one, url, tenant, example, close }) {
   const [sends, setSends] = useState(null);
   const [run, setRun] = useState(null);
   const [problem, setProblem] = useState('');
   const place = useRef(null);
+  useEffect(() => place.current.querySelector('[name=to]').focus(), []);
   const [unknown, setUnknown] = useState(null);
   const entered = ({ to, data }) => ({ to: to.trim(), data: parsed(data) ?? {} });
   const simulate = async () => {
@@ -99,19 +101,31 @@ function TriggerForm({ page, one, url, tenant, example }) {
     setRun((await request('POST', url('/trigger'), body)).run);
     refresh();
   };
-  const show = html`<button type="button" onClick=${simulate}>Show what would be sent</button>${problem && html`<span class="error" role="alert">${problem}</span>`}`;
-  return html`<div ref=${place}><${Form} button="Trigger" more=${show} send=${trigger}>
-      <${Field} label="Recipient" name="to" defaultValue=${page.query.get('to') ?? ''} required autocomplete="off" spellcheck=${false} list="trigger-keys" warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Suggested} tenant=${tenant} choose=${(key) => { place.current.querySelector('[name=to]').value = key; }} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//></div>
-    <p role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</p>
-    <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}</div>
-    <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details>`;
+  const others = html`<button type="button" onClick=${close}>Cancel</button><button type="button" onClick=${simulate}>Show what would be sent</button>`;
+  return html`<div ref=${place}><${Form} button="Trigger" more=${others} send=${trigger}>
+      <${Addressee} first=${page.query.get('to') ?? ''} tenant=${tenant} warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} />
+      <div role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</div>
+      <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}${problem && html`<p class="error" role="alert">${problem}</p>`}</div>
+      <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//></div>`;
 }
 
-/** Recipients to begin with, as a list of the field and as buttons. */
-function Suggested({ tenant, choose }) {
-  const found = useLoad((signal) => get(withQuery('/v1/recipients', { ...tenant, limit: MAX_SUGGESTED }), signal), [tenant.tenant]);
-  const keys = (found.value?.recipients ?? []).map(({ key }) => key);
-  return html`<datalist id="trigger-keys">${keys.map((key) => html`<option key=${key} value=${key} />`)}</datalist>${keys.length > 0 && html`<p class="suggested"><small>Try</small>${keys.slice(0, MAX_CHIPS).map((key) => html`<button key=${key} type="button" class="chip-button" onClick=${() => choose(key)}>${key}</button>`)}</p>`}`;
+/** The recipient of a trigger by key. Recipients whose key or name contains what is typed are offered, the first by name as buttons. */
+function Addressee({ first, tenant, warning }) {
+  const [typed, setTyped] = useState(first);
+  const [offered, setOffered] = useState([]);
+  useEffect(() => {
+    const abort = new AbortController(), url = withQuery('/v1/recipients', { ...tenant, text: typed, limit: MAX_SUGGESTED });
+    const timer = setTimeout(() => get(url, abort.signal).then(({ recipients }) => setOffered(recipients)).catch(() => {}), typed ? TYPING_MS : 0); // any key can be typed
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [typed, tenant.tenant]);
+  const known = offered.find(({ key }) => key === typed);
+  const rest = known ? [] : offered.slice(0, MAX_CHIPS);
+  return html`<div class="field"><${Field} label="Recipient" name="to" value=${typed} required autocomplete="off" autocapitalize="none" spellcheck=${false} list="trigger-keys" placeholder="Search a name, or enter a key" warning=${warning} onInput=${({ currentTarget }) => setTyped(currentTarget.value)} />
+    <datalist id="trigger-keys">${offered.map(({ key, name }) => html`<option key=${key} value=${key}>${name}</option>`)}</datalist>
+    <p class="suggested">${known?.name && html`<${Avatar} of=${known.key} name=${known.name} /> ${known.name}`}${rest.map(({ key, name }) => html`<button key=${key} type="button" class="chip-button" title=${key} onClick=${() => setTyped(key)}><${Avatar} of=${key} name=${name || key} /> ${name || key}</button>`)}</p></div>`;
 }
 
 /** Outcomes of a simulation, which has not sent anything. */
