@@ -244,9 +244,10 @@ def test_object_that_does_not_exist_has_a_heading_and_a_reason(open_console: Cal
     for kind in ("recipients", "runs", "mail", "workflows", "templates", "tenants"):
         page.evaluate("path => history.pushState(null, '', path)", f"/console/{kind}/no-{kind}")
         page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-        expect(page.locator("h1")).to_have_text("Not found")
-        expect(page).to_have_title(re.compile(r"^Not found · [A-Z]\S+.* · Bellcast$"))
-        expect(page.get_by_role("alert")).to_contain_text("Request")
+        expect(page.locator("h1")).to_have_text(f"no-{kind}")
+        expect(page).to_have_title(re.compile(rf"^no-{kind} · [A-Z]\S+.* · Bellcast$"))
+        expect(page.get_by_role("alert")).to_contain_text("Not found")
+        expect(page.get_by_role("button", name="Copy the id of the request")).to_be_visible()
 
 
 @pytest.mark.thorough

@@ -17,7 +17,6 @@ from tests.browser.console import (
     go,
     open_more,
     state_of_operator,
-    unfold_menu,
 )
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
@@ -516,7 +515,6 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
     page.on("dialog", stay)
     page.goto("/console/webhooks")
     page.get_by_role("link", name="New webhook").first.click()
-    unfold_menu(page)
     url = page.get_by_label("URL")
     url.fill("https://app.example.com/hook")
     audit = page.get_by_role("link", name="Audit")

@@ -227,15 +227,6 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
 
 
-def test_command_of_dead_jobs_is_behind_its_word(open_console: Callable[..., Page]) -> None:
-    page = open_console("/jobs")
-    command = page.get_by_text("bellcast job list")
-    expect(page.get_by_text("No dead jobs")).to_be_visible()
-    expect(command).to_be_hidden()
-    page.get_by_text("By terminal").click()
-    expect(command).to_be_visible()
-
-
 @pytest.mark.parametrize(
     ("cause", "primary"),
     [

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import Console, go, open_own_menu, state_of_operator, unfold_menu, wait_loaded
+from tests.browser.console import Console, go, menu_titles, open_own_menu, state_of_operator, wait_loaded
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -46,11 +46,13 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
 ) -> None:
     state = state_of_operator(owner, chromium, f"bound-{role}", role, TENANTS)
     page = open_console("/account", state=state)
-    unfold_menu(page)
-    menu = page.locator("#menu a .title")
-    expect(menu).to_have_text(MENUS[role])
-    for number, title in enumerate(MENUS[role]):
-        menu.nth(number).click()
+    assert menu_titles(page) == MENUS[role]
+    page.locator("#menu").get_by_role("link", name="Back to Overview").click()
+    menu = page.locator("#menu a:has(.title)")
+    for title in MENUS[role]:
+        if title in {"Providers", "API keys"}:
+            page.locator("#menu").get_by_role("link", name="Configure").click()
+        menu.filter(has_text=title).first.click()
         expect(page.locator("h1"), title).to_have_text(title)
         wait_loaded(page)
         expect(page.locator(".failure"), title).to_have_count(0)
@@ -87,38 +89,31 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
         assert violations(page, menu=True) == []
 
 
-def test_groups_of_the_menu_fold_and_stay_folded(open_console: Callable[..., Page]) -> None:
-    page = open_console("/tenants")
+def test_pages_of_the_server_have_a_menu_of_their_own_that_leads_back(open_console: Callable[..., Page]) -> None:
+    page = open_console("/notifications")
     menu = page.get_by_role("navigation", name="Pages")
-    menu.get_by_role("button", name="Activity").click()
-    menu.get_by_role("button", name="People").click()
-    page.reload()
-    expect(menu.get_by_role("button", name="Activity")).to_have_attribute("aria-expanded", "false")
-    expect(menu.get_by_role("link", name="Messages")).to_have_count(0)
-    expect(menu.get_by_role("link", name="Recipients")).to_have_count(0)
-    expect(menu.get_by_role("link", name="Tenants")).to_be_visible()  # the page that is shown
+    menu.get_by_role("link", name="Configure").click()
+    expect(page.locator("h1")).to_have_text("Setup")
+    expect(menu.get_by_role("group")).to_have_count(2)
+    menu.get_by_role("link", name="API keys").click()
+    expect(menu.locator("[aria-current]")).to_have_text("API keys")
     wait_loaded(page)
-    assert violations(page) == []
-    menu.get_by_role("button", name="Activity").click()
-    expect(menu.get_by_role("link", name="Messages")).to_be_visible()
+    assert violations(page, menu=True) == []
+    menu.get_by_role("link", name="Back to Notifications").click()
+    expect(page.locator("h1")).to_have_text("Notifications")
+    expect(menu.get_by_role("link", name="API keys")).to_have_count(0)
+    page.goto("/console/keys")
+    wait_loaded(page)
+    menu.get_by_role("link", name="Back to Overview").click()
+    expect(menu.locator("[aria-current]")).to_have_text("Overview")
 
 
-def test_first_groups_of_the_menu_are_open_on_every_page_and_all_groups_fit(open_console: Callable[..., Page]) -> None:
-    for path in ("/overview", "/live", "/settings"):
-        page = open_console(path.replace("/overview", "/"), viewport={"width": 1280, "height": 800})
+def test_menu_fits_a_window_without_scrolling(open_console: Callable[..., Page]) -> None:
+    for path in ("/", "/playground", "/settings", "/audit"):
+        page = open_console(path, viewport={"width": 1280, "height": 800})
         menu = page.get_by_role("navigation", name="Pages")
-        expect(menu.locator("[aria-expanded=true]")).to_have_text(["Now", "Activity", "People", "Content"])
-        expect(menu.locator("[aria-expanded=false]")).to_have_text(["Configure", "Access"])
-        # With the page that is shown below its folded group.
+        expect(menu.locator("[aria-current]")).to_be_in_viewport(ratio=1)
         assert menu.evaluate("(one) => one.scrollHeight <= one.clientHeight"), path
-        expect(menu.get_by_role("button", name="Access")).to_be_in_viewport(ratio=1)
-
-
-def test_group_that_is_unfolded_comes_into_view(open_console: Callable[..., Page]) -> None:
-    page = open_console("/", viewport={"width": 1280, "height": 800})
-    menu = page.get_by_role("navigation", name="Pages")
-    menu.get_by_role("button", name="Configure").click()
-    expect(menu.get_by_role("link", name="Webhooks")).to_be_in_viewport(ratio=1)
 
 
 def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..., Page]) -> None:

@@ -174,8 +174,9 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
 
 
-def test_only_pusher_app_opens_with_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
+def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
     page = open_console("/pusher-apps", viewport=DESKTOP)
+    page.locator(".row-link").click()
     expect(page.locator(".pane pre").first).to_contain_text("new Pusher(")
     expect(page.locator(".pane pre").last).to_contain_text("PUSHER_APP_SECRET=…")
     expect(page.get_by_role("heading", name="Clients can connect")).to_be_visible()

@@ -60,6 +60,7 @@ def test_page_whose_module_cannot_be_loaded_appears_as_soon_as_the_server_answer
     page.get_by_role("link", name="Recipients").click()
     expect(page.get_by_role("alert")).to_contain_text("No connection")
     expect(page.get_by_role("alert")).not_to_contain_text("recipients.js")
+    expect(page.get_by_role("heading", level=1, name="Recipients")).to_be_visible()
     page.unroute("**/recipients.js")
     expect(page.get_by_role("table", name="Recipients")).to_be_visible()
 
@@ -79,8 +80,8 @@ def test_menu_says_since_when_the_server_does_not_answer(open_console: Callable[
 
 def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications/nope?tenant=evil")
-    expect(page).to_have_title("Not found · Notifications · Bellcast")
-    expect(page.get_by_role("heading", level=1, name="Not found")).to_be_visible()
+    expect(page).to_have_title("nope · Notifications · Bellcast")
+    expect(page.get_by_role("heading", level=1, name="nope")).to_be_visible()
     page.get_by_role("alert").get_by_role("link", name="Show the list").click()
     expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=evil$"))
     go(page, "/requests/nope")

@@ -69,7 +69,7 @@ export function Connection({ page }) {
     const read = (state) => get(withQuery('/v1/connections', { id: page.key, state, tenant }), signal);
     return (await read('open')).connections[0] ?? (await read('closed')).connections[0] ?? null;
   }, [page.key, tenant]);
-  return html`<${Loaded} of=${found} isPage skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
+  return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
     if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
     const { tenant: own } = one, of = own === null ? {} : { tenant: own };
     return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'}>

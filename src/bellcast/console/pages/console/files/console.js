@@ -141,9 +141,9 @@ function Page() {
   // An editor keeps its text while the query has another view of it, and a form while its rows are filtered or a chart has another time range.
   const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : [...here.value.searchParams].filter(([name]) => !FILTERS.includes(name)));
   useArrival(view, page);
-  if (!page) return html`<${Empty} isPage icon="search" text=${`Not found. The console has no page ${local}.`}><p><a class="button primary" href=${pageUrl('/')}>Open the Overview</a> <button type="button" onClick=${openPalette}>Find a page</button></p><//>`;
+  if (!page) return html`<${Heading} title="Not found" /><${Empty} icon="search" text=${`No such page. The console has nothing at ${local}.`}><button type="button" class="primary" onClick=${openPalette}>Find a page</button><//>`;
   const refusal = refusalOf(page, me.value, isObject);
-  if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button" href=${pageUrl('/')}>Open the Overview</a><//>`;
+  if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button primary" href=${pageUrl('/')}>Open the Overview</a><//>`;
   return html`<${Outdated} />${source === page.detail && html`<a class="quiet back-link" aria-label=${`Back to ${page.title}`} href=${pageUrl(page.path)}><${Icon} name="back" /><span>${page.title}</span></a>`}<${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
 }
 
@@ -164,7 +164,7 @@ const isReachable = () => fetch(`${ROOT}/healthz`).then(({ ok }) => ok, () => fa
 function Source({ source, page }) {
   const module = useLoad(source.load, []);
   useEvery(RETRY_MS, async () => { if (module.problem?.status === 0 && await isReachable()) module.reload(); });
-  return html`<${Loaded} of=${module}>${(loaded) => {
+  return html`${module.value === undefined && module.problem && html`<${Heading} title=${page.title} />`}<${Loaded} of=${module}>${(loaded) => {
     const part = loaded[source.name];
     if (source.kind === 'list') return html`<${ResourcePage} page=${page} resource=${part} hasPane=${page.pane !== undefined} pane=${page.key !== null && html`<${Source} key=${page.path} source=${page.pane} page=${page} />`} />`;
     return html`<${part} page=${page} />`;
@@ -200,7 +200,7 @@ function useArrival(view, page) {
     main.classList.remove('opening');
     const title = main.querySelector('h1')?.textContent;
     document.title = [title, title === page?.title ? null : page?.title, 'Bellcast'].filter(Boolean).join(' · ');
-    if (page && title && !main.querySelector('h1.big')) keepRecent(page, title);
+    if (page && title && !main.querySelector('.failure')) keepRecent(page, title);
     if (!focusFirst(main)) return;
     if (arrival.from) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === arrival.from)?.focus();
   }, [isSettled, here.value.href]);

@@ -2,10 +2,10 @@
  * The object of a kind that is edited as YAML, such as a schedule, beside its list.
  */
 import { html } from './html.js';
-import { Loaded, useLoad } from './load.js';
+import { useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
-import { Confirm, Copy, Facts, Heading } from './parts.js';
+import { Confirm, Copy, Facts, Heading, Opening } from './parts.js';
 import { deleteObject } from './toast.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
@@ -36,7 +36,7 @@ export function Definition({ page, kind, headline, facts, actions, more, loss, c
     return found;
   }, [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
-  return html`<${Loaded} of=${one}>${({ value, tag }) => html`
+  return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`
     <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page))} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value)}

@@ -83,7 +83,7 @@ export const failures = {
     { name: 'Tenant', of: (one) => one.tenants.length > 0 && one.tenants, show: (tenants) => html`<${Tenants} of=${tenants} />` }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',
-  none: { icon: 'ok', text: 'No failures. Messages, runs and jobs that fail permanently appear here by their cause, with a button that retries them.', command: 'bellcast replay --all --dry-run' },
+  none: { icon: 'ok', text: 'No failures. Messages, runs and jobs that fail permanently appear here by their cause, with a button that retries them.' },
 };
 
 /** The filter of a retry: fields, and the time range in the URL. */

@@ -1,6 +1,7 @@
 /**
  * Loading: one hook for every request of a page, and its states as components: loading, failed, outdated.
  */
+import { Copy } from './clipboard.js';
 import { effect, html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { secondOf } from './format.js';
 import { Icon } from './icons.js';
@@ -130,10 +131,10 @@ export function Paged({ of: first, rows, read, children }) {
   return html`${children(all)}${problem && html`<${Failure} problem=${problem} retry=${more} />`}${next && html`<button type="button" disabled=${isLoading} onClick=${more}>Load more</button>`}`;
 }
 
-/** The value of a load by `children`, or that it loads, or why it failed, which `isPage` makes the heading of the page. A retry reads all that failed with it. */
-export function Loaded({ of, children, skeleton = html`<${Skeleton} />`, isPage = false }) {
+/** The value of a load by `children`, or that it loads, or why it failed. A retry reads all that failed with it. */
+export function Loaded({ of, children, skeleton = html`<${Skeleton} />` }) {
   if (of.value !== undefined) return children(of.value);
-  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${refresh} isPage=${isPage} />` : html`<${Late}>${skeleton}<//>`;
+  return of.problem && !of.isLoading ? html`<${Failure} problem=${of.problem} retry=${refresh} />` : html`<${Late}>${skeleton}<//>`;
 }
 
 /** Content that appears only after a short time. */
@@ -176,12 +177,15 @@ function listOfPage() {
   return `${location.pathname.replace(/\/[^/]*$/, '')}?${kept}`;
 }
 
-/** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */
-export const Failure = ({ problem, retry, since, isPage = false }) => html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
-  ${!since && html`<span class=${`drawing${ERROR_ICONS[problem.status] ? '' : ' bad'}`}><${Icon} name=${ERROR_ICONS[problem.status] ?? 'failures'} /></span><${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headlineOf(problem)}</b><//>`}<p>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
-  ${problem.requestId && html`<p class="terminal">Request <code>${problem.requestId}</code></p>`}
-  ${problem.status === 404 && location.pathname.includes('/console/') && html`<p><a class="button primary" href=${listOfPage()}>Show the list</a></p>`}${retry && !ERROR_ICONS[problem.status] && html`<button type="button" onClick=${retry}>Retry</button>`}
+/** An error with the id of its request and a retry button, in the place of an empty list. `since` is the time of old data that stays below. */
+export function Failure({ problem, retry, since }) {
+  const icon = ERROR_ICONS[problem.status], act = since ? null : 'primary';
+  return html`<div class=${since ? 'failure stale' : 'failure'} role="alert">
+  ${!since && html`<span class=${`drawing${icon ? '' : ' bad'}`}><${Icon} name=${icon ?? 'failures'} /></span><p class="big"><b>${headlineOf(problem)}</b></p>`}<p class=${since ? null : 'muted'}>${since && html`<b>Shown as of <time dateTime=${since.toISOString()}>${secondOf(since)}</time>: </b>`}${problem.message}</p>
+  ${problem.status === 404 && location.pathname.includes('/console/') && html`<a class="button primary" href=${listOfPage()}>Show the list</a>`}${retry && !icon && html`<button type="button" class=${act} onClick=${retry}>Retry</button>`}
+  ${problem.requestId && html`<p class="terminal">Request <code>${problem.requestId}</code><${Copy} what="the id of the request" text=${problem.requestId} /></p>`}
 </div>`;
+}
 
 /** The mark of a page whose data is outdated. */
 export function Outdated() {

@@ -1,7 +1,7 @@
 /**
  * Components of all pages: headings, states, times, types, people, buttons, fields and forms.
  */
-import { copyText } from './clipboard.js';
+import { Copy } from './clipboard.js';
 import { createContext, html, useContext, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { dayName, fullTime, hourOf, inShell, initials, relativeTime, toneOf } from './format.js';
 import { Icon } from './icons.js';
@@ -10,13 +10,16 @@ import { shownTenant } from './router.js';
 import { me } from './session.js';
 import { Tenant } from './tenant-names.js';
 
-export { Icon };
+export { Copy, Icon };
 
 /** The heading of a page, with its buttons. */
 export const Heading = ({ before, title, note, children }) => html`<header class="heading"><div class="titles">${before}<h1 tabIndex="-1" dir="auto">${title}</h1>${note}</div><div class="tools">${children}</div></header>`;
 
 /** The page of an object, by `children`, or that it is read, or why it cannot be. */
-export const Opening = ({ page, of, children }) => html`<${Loaded} of=${of} isPage skeleton=${html`<${Heading} title=${page.key} /><${Skeleton} />`}>${children}<//>`;
+export function Opening({ page, of, children }) {
+  const title = html`<${Heading} title=${/^[0-9a-f]{8}-/.test(page.key) ? page.title.replace(/s$/, '') : page.key} />`;
+  return html`${of.value === undefined && of.problem && title}<${Loaded} of=${of} skeleton=${html`${!of.problem && title}<${Skeleton} />`}>${children}<//>`;
+}
 
 export const Card = ({ title, children }) => html`<section class="panel">${title && html`<h2>${title}</h2>`}${children}</section>`;
 
@@ -52,20 +55,6 @@ export const Tag = ({ children }) => html`<span class="tag">${children}</span>`;
 /** The initials of a person or a tenant, in the colour of its key, or an icon. */
 export const Avatar = ({ of, name = of, icon, tone = toneOf(of) }) => html`<span class=${`avatar tone-${tone}`} aria-hidden="true">${icon ? html`<${Icon} name=${icon} />` : initials(name)}</span>`;
 
-/** How long a copy button shows its confirmation. */
-const COPIED_MS = 2000;
-/** A button that copies a text. */
-export function Copy({ what, text }) {
-  const [word, setWord] = useState('Copy');
-  const copy = (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    setWord(copyText(text) ? 'Copied' : 'Not copied');
-    setTimeout(() => setWord('Copy'), COPIED_MS);
-  };
-  return html`<button class="copy" type="button" aria-label=${`${word} ${what}`} onClick=${copy}>${word}</button>`;
-}
-
 /** An id in monospace with a button that copies it. */
 export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${Copy} what=${of} text=${of} /></span>` : html`<span class="muted">–</span>`);
 
@@ -73,16 +62,16 @@ export const Id = ({ of }) => (of ? html`<span class="id"><code>${of}</code><${C
 export const inTerminal = (command) => (me.value?.data_folder && command.startsWith('bellcast ') ? `BELLCAST_DATA=${inShell(me.value.data_folder)} ${command}` : command);
 
 /** What is missing, what it is for, and how to create one: a button, or by terminal, for the tenant that is shown. The first sentence of the text is its headline. */
-export function Empty({ icon, text, command, isFolded, isPage, children }) {
+export function Empty({ icon, text, command, children }) {
   const [headline, ...explanation] = text.split(/(?<=\.) /), tenant = shownTenant();
-  const line = command && (tenant && command.startsWith('bellcast ') && !command.includes(' --tenant ') ? `${command} --tenant ${inShell(tenant)}` : command), whole = command && inTerminal(line);
+  const line = command && (tenant && command.startsWith('bellcast ') && !command.includes(' --tenant ') ? `${command} --tenant ${inShell(tenant)}` : command);
   return html`<div class="empty">
-  ${icon && html`<span class="drawing"><${Icon} name=${icon} /></span>`}<${isPage ? 'h1' : 'p'} class="big" tabIndex=${isPage ? -1 : null}><b>${headline.replace(/\.$/, '')}</b><//>${explanation.length > 0 && html`<p class="muted">${explanation.join(' ')}</p>`}${children}
-  ${command && (isFolded ? html`<details><summary>By terminal</summary><${Snippet} of=${line} copied=${whole} /></details>` : html`<p class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}</p><${Snippet} of=${line} copied=${whole} />`)}
+  ${icon && html`<span class=${`drawing ${icon}`}><${Icon} name=${icon} /></span>`}<p class="big"><b>${headline.replace(/\.$/, '')}</b></p>${explanation.length > 0 && html`<p class="muted">${explanation.join(' ')}</p>`}${children}
+  ${command && html`<div class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}<${Snippet} of=${line} copied=${inTerminal(line)} /></div>`}
 </div>`;
 }
-/** A command or a line of code. What is copied may have more, such as the data folder of the server, which is named below. */
-export const Snippet = ({ of, copied = of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${copied} /></div>${copied !== of && html`<p class="terminal">Copied with <code>${copied.split(' bellcast ')[0]}</code></p>`}`;
+/** A command or a line of code. What is copied may have more, such as the data folder of the server, which the button names. */
+export const Snippet = ({ of, copied = of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${copied} title=${copied !== of ? `Copied with ${copied.split(' bellcast ')[0]}` : null} /></div>`;
 
 /** A text in which a setting with its value can be copied. */
 export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));

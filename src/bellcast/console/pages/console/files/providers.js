@@ -8,7 +8,7 @@ import { ManagedBanner, isLocked } from './managed.js';
 import { CancelEdit, cancel, edit } from './new-object.js';
 import { Channel, ChannelSign, More, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Card, Confirm, Facts, Field, Form, Heading, Icon, State, Time, matching, withSettings } from './parts.js';
+import { Card, Confirm, Facts, Field, Form, Heading, Icon, Opening, State, Time, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
@@ -97,7 +97,7 @@ function NewProvider({ page }) {
 export function Provider({ page }) {
   const tenant = tenantOf(page), url = withQuery(path`/v1/providers/${page.key}`, tenant);
   const found = useLoad((signal) => getTagged(url, signal), [url]);
-  return html`<${Loaded} of=${found}>${({ value: one, tag }) => {
+  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const set = activation(url, { value: one, tag }, ({ channel, url: masked, ...more }) => ({ ...deliveryOf(more), channel, url: masked }));
     const isEdited = mayChange && page.query.has('focus');

@@ -4,11 +4,11 @@
 import { Code } from './code.js';
 import { toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
-import { Loaded, refresh, useLoad } from './load.js';
+import { refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { More } from './object-parts.js';
 import { Headline, Sign, stated } from './object-parts.js';
-import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Snippet, State, withSettings } from './parts.js';
+import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -34,21 +34,21 @@ const originsOf = (one) => one.origins.join(', ') || 'the origins that the setti
 const HEADLINES = { active: ['ok', 'Clients can connect'], disabled: ['wait', 'Disabled: its clients are refused until it is enabled'], overridden: ['warn', 'Not used: the app of this project has the same id or key'] };
 
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp, opensAlone: true,
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
   columns: [
     { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : `id ${one.id}`) }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
     { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '12rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'origins of the settings', width: '14rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
-  none: { text: 'No Pusher apps yet.' },
+  none: { text: 'No Pusher apps yet.', tools: newButton },
 };
 
 /** An app: the test of its connection, its name and origins, and its secret. */
 export function PusherApp({ page }) {
   const url = path`/v1/pusher-apps/${page.key}`, found = useLoad((signal) => get(url, signal), [url]);
   const [made, setMade] = useState(null);
-  return html`<${Loaded} of=${found}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${(one) => {
     const name = nameOf(one), isStored = one.source !== 'project' && page.may(BUILDERS);
     const change = async (values) => {
       await request('PATCH', url, values);

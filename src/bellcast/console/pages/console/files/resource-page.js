@@ -6,7 +6,7 @@ import { Filters, chosenRange, startOf } from './filters.js';
 import { dayName, dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
-import { go, goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
+import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
 import { Rows, moveInRows } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
@@ -44,7 +44,6 @@ const POLL_MS = 15_000;
  * @property {string} [scope] of what the number of rows is, if it is not of all: a tooltip
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
- * @property {boolean} [opensAlone] the only row opens with the list, where there is room beside it
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, icon?: string, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
@@ -78,18 +77,13 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
   // The same key can exist in several tenants, an id cannot.
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
-  const hasOpened = useRef(false);
-  useLayoutEffect(() => {
-    if (resource.opensAlone && !hasOpened.current && !isOpen && list.count === 1 && matchMedia('(min-width: 1100px)').matches) go(link(list.chunks[0][0]));
-    hasOpened.current ||= isOpen || list.count > 0;
-  });
   const tools = resource.tools?.(page, list.count);
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
   const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
   // An empty list loses the room of its histogram, a short one that of its filters. Others replace its rows, and nothing that is shown moves.
   const isEmpty = list.isCurrent && list.count === 0;
   const isShort = list.isCurrent && list.count < FEW && !list.last.next && !list.last.scanned_until && !isFiltered && !resource.isNewestFirst && !resource.histogram;
-  return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}`}>
+  return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}${isEmpty && !isFiltered ? ' bare' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} scope=${resource.scope} /><${Siblings} isAfter /><${Fresh} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
@@ -211,7 +205,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (!list.isCurrent) return null;
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
-    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command} isFolded=${none.isFolded}>${none.tools?.(page)}<//>`;
+    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
     const columns = columnsOf(resource, page);
     return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>

@@ -1,7 +1,7 @@
 /**
  * The frame of all pages: the menu with its counts, the tenant that is shown, and the operator's own menu.
  */
-import { html, signal, useEffect, useRef, useState } from './html.js';
+import { html, signal, useEffect, useRef } from './html.js';
 import { hourOf, isBrowserUtc, number, zone } from './format.js';
 import { Loaded, openLoads, refresh, refreshes, useLoad } from './load.js';
 import { Avatar, Icon, Popup } from './parts.js';
@@ -9,7 +9,7 @@ import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
 import { ROOT, get, whenReached, withQuery } from './server.js';
-import { THEMES, me, remember, remembered, setTheme, theme } from './session.js';
+import { THEMES, me, setTheme, theme } from './session.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** The counts of the menu are read again after this time. */
@@ -18,8 +18,8 @@ const DAY_MS = 86_400_000;
 /** What the mark gets for the tab icon. */
 const DOT = '<circle cx="24" cy="24" r="7" fill="#e5342b" stroke="#fff" stroke-width="2"/>';
 
-/** Groups of the menu that are folded until the operator has folded one: the others and their names fit a window of 860 px. */
-const FOLDED_FIRST = ['Configure', 'Access'];
+/** Groups of the menu that take the place of the others while one of their pages is shown: each of the two menus fits a window of 800 px. */
+const OF_SERVER = ['Configure', 'Access'];
 
 /** Whether the menu of a small screen is open. */
 export const isMenuOpen = signal(false);
@@ -75,27 +75,21 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
   </div>`;
 }
 
+const isOfServer = ({ group }) => OF_SERVER.includes(group);
+
 function Menu({ place }) {
   useTabIcon();
-  const shown = pageOf(localPath());
-  // After the set-up, its page is shown, and the first pages of the menu are those that come next.
-  useEffect(() => {
-    if (shown?.path !== '/setup') place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
-  }, [shown]);
-  const current = shown && placeOf(shown), pages = ownPages().filter((one) => !one.isPersonal && !one.within);
-  const groups = [...new Set(pages.map((one) => one.group))];
-  const [folded, setFolded] = useState(() => remembered('folded', FOLDED_FIRST));
-  const fold = (group, place) => {
-    const next = folded.includes(group) ? folded.filter((one) => one !== group) : [...folded, group];
-    remember('folded', next);
-    setFolded(next);
-    setTimeout(() => place.scrollIntoView({ block: 'nearest' }));
-  };
-  return html`<nav id="menu" ref=${place} aria-label="Pages">${groups.map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
-    ${group && html`<button type="button" class="group" aria-expanded=${String(!folded.includes(group))} onClick=${({ currentTarget }) => fold(group, currentTarget.parentElement)}>${group}<${Icon} name="chevron" /></button>`}
-    ${pages.filter((one) => one.group === group && (one.path === current || !folded.includes(group))).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${one.path === current ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
+  const shown = pageOf(localPath()), isServer = shown !== undefined && isOfServer(shown), pages = ownPages().filter((one) => !one.isPersonal && !one.within);
+  useEffect(() => place.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' }), [shown]);
+  // Where the way back leads: the page before those of the server.
+  const left = useRef(pages[0]);
+  if (shown?.group && !isServer) left.current = pages.find(({ path }) => path === placeOf(shown)) ?? left.current;
+  const listed = pages.filter((one) => isOfServer(one) === isServer), first = pages.find(isOfServer);
+  return html`<nav id="menu" ref=${place} aria-label="Pages">${isServer && html`<a class="turn" href=${pageUrl(left.current.path)}><${Icon} name="back" />Back to ${left.current.title}</a>`}${[...new Set(listed.map((one) => one.group))].map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
+    ${group && html`<p class="group" aria-hidden="true">${group}</p>`}
+    ${listed.filter((one) => one.group === group).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${shown && one.path === placeOf(shown) ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
     && html`<span class=${`count${one.path === '/failures' ? ' bad' : ''}`} aria-hidden="true">${short(counts.value[one.path])}</span>`}</a>`)}
-  </div>`)}</nav>`;
+  </div>`)}${!isServer && first && html`<a class="turn" href=${pageUrl(first.path)}><${Icon} name="settings" />Configure<${Icon} name="chevron" /></a>`}</nav>`;
 }
 
 const short = (value) => (value < 1000 ? String(value) : `${number(Math.floor(value / 1000))}k`);

@@ -8,7 +8,7 @@ import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
-import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, State, Tag, Time } from './parts.js';
+import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { ask } from './question.js';
 import { Segments } from './segments.js';
@@ -106,7 +106,7 @@ export function Webhook({ page }) {
     await change(valuesOf(form));
     endEdit();
   };
-  return html`<${Loaded} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
+  return html`<${Opening} page=${page} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
