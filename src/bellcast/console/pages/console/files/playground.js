@@ -42,23 +42,20 @@ export function Playground({ page }) {
     const app = apps.find((one) => (one.tenant ?? '') === tenant && one.enabled && one.state === 'active');
     setTarget({ recipient, topic, tenant, token, key: app?.key });
   };
-  return html`<${Heading} title="Playground" /><p class="muted">One recipient on SSE, WebSocket, Socket.IO and Pusher at the same time: send, and compare what arrives.</p>
+  return html`<${Heading} title="Playground" note=${html`<span class="muted">One recipient on four clients at the same time</span>`} />
     <section class="panel play" aria-label="Connect and send"><${Form} isInline isSecondary=${target !== null} button=${target ? 'Connect again' : 'Connect'} send=${connect}>
-      <${Step} number="1">Recipient and topic<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
-      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${TenantField} /></div><${Step} number="2">Connect<//><//>
+      <${Step} number="1">Connect a recipient<//><div class="play-fields"><${Field} label="Recipient" name="recipient" defaultValue=${page.query.get('recipient') ?? 'playground'} ...${TECHNICAL} />
+      <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${TenantField} /></div><//>
       <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} begin=${begin} page=${page} /></section>
-    <${Compare} of=${arrived} /><${Segments} label="Client" options=${DIALECTS.map(([name]) => name)} value=${shown} choose=${setShown} />
-    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} arrive=${arrive} isShown=${one[0] === shown} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
+    <${Segments} label="Client" options=${DIALECTS.map(([name]) => [name, html`${name}${name in arrived && html` <span class="muted">${arrived[name]} ms</span>`}`])} value=${shown} choose=${setShown} />
+    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} arrive=${arrive} latency=${arrived[one[0]]} longest=${Math.max(1, ...Object.values(arrived))} isShown=${one[0] === shown} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
 }
 
 /** The heading of a step. */
 const Step = ({ number, children }) => html`<h2 class="play-step"><span>${number}</span>${children}</h2>`;
 
-/** How long the last send took to each client, as bars of the longest time. */
-const Compare = ({ of }) => html`<ul class="compare" style=${{ visibility: Object.keys(of).length > 0 ? null : 'hidden' }} aria-label="Time from the send to each client">${DIALECTS.map(([name, kind]) => html`<li key=${name}><span class=${`dialect ${kind}`}>${name}</span> <b>${name in of ? `${of[name]} ms` : '–'}</b><i class=${kind} style=${{ width: `${100 * (of[name] ?? 0) / Math.max(1, ...Object.values(of))}%` }}></i></li>`)}</ul>`;
-
-/** A connection's frames, newest first, with the time since the last send; empty before there is a target. */
-function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt, arrive, isShown }) {
+/** A connection's frames, newest first, with the time since the last send, as a bar of the longest; empty before there is a target. */
+function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt, arrive, latency, longest, isShown }) {
   const [word, setWord] = useState('waiting');
   const [frames, setFrames] = useState([]);
   const [isWhole, setWhole] = useState(false);
@@ -90,7 +87,7 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
   }, []);
   const hidden = frames.filter(isOfProtocol).length;
   const coming = [[expected[0], 'after you connect'], [expected[1], 'after you send'], [expected[2] ?? event, 'after you publish']];
-  return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small></h2>
+  return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small>${latency !== undefined && html`<b title="From the send to this client">${latency} ms</b><i class=${kind} style=${{ width: `${100 * latency / longest}%` }}></i>`}</h2>
     <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, when]) => html`<li key=${when} class="coming"><b>${frame}</b><small class="muted">${when}</small></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
       ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }
@@ -116,7 +113,7 @@ function Composer({ recipient, topic, tenant, isReady, type, begin, page }) {
     const { notifications } = await post('/v1/notifications', { to: recipient, title, ...(body && { body }) });
     setSent(notifications[0].id);
   };
-  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="3">Send, and compare what arrives<//><p role="status" class="muted">${sent ? html`Stored as <a href=${withQuery(page.url(path`/notifications/${sent}`), { tenant })}>${sent}</a>` : !isReady && 'Possible once you are connected.'}</p></div>
+  return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="2">Send, and compare what arrives<//><p role="status" class="muted">${sent ? html`Stored as <a href=${withQuery(page.url(path`/notifications/${sent}`), { tenant })}>${sent}</a>` : !isReady && 'Possible once you are connected.'}</p></div>
     <${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" placeholder="Optional" /><//>
     <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//></fieldset>`;
 }
