@@ -3,7 +3,7 @@
  */
 import { dialectName } from './dialects.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { hourOf } from './format.js';
+import { count, hourOf } from './format.js';
 import { Together, loadStyle, openLoads, useEvery } from './load.js';
 import { Copy, Field, Form, Heading, Icon, State, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
@@ -51,7 +51,8 @@ export function Setup({ page }) {
   }, [channels.tenant]);
   const name = `pusher ${JSON.stringify(channels)}`;
   return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><${Together}>
-    <${FirstSteps} page=${page} />
+    <${First} page=${page} round=${round} />
+    <${Checklist} page=${page} title="What comes next" name="next" round=${0} lines=${nextSteps(page)} />
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
@@ -62,9 +63,11 @@ export function Setup({ page }) {
 export function FirstSteps({ page }) {
   const [round, setRound] = useState(0);
   useEvery(POLL_MS, () => setRound((last) => last + 1));
-  return html`<section class="panel"><${Checklist} page=${page} title="First steps" name="first" round=${round} lines=${firstSteps(page)} />${page.me.data_folder && html`<p class="muted">Copied commands name the data folder of this server: <code>${inTerminal('bellcast …')}</code></p>`}</section>
+  return html`<${First} page=${page} round=${round} />
     <nav aria-label="Next"><ul class="tiles">${NEXT.map(([target, icon, title, text]) => html`<li key=${target}><a class="tile" href=${page.url(target)}><span class="avatar tone-0" aria-hidden="true"><${Icon} name=${icon} /></span><b>${title}</b><small>${text}</small></a></li>`)}</ul></nav>`;
 }
+
+const First = ({ page, round }) => html`<${Checklist} page=${page} title="First steps" name="first" round=${round} lines=${firstSteps(page)} note=${page.me.data_folder && html`<p class="muted">Copied commands name the data folder of this server: <code>${inTerminal('bellcast …')}</code></p>`} />`;
 
 const keyOf = (topic, name) => `${topic} ${name}`;
 
@@ -87,7 +90,7 @@ async function watch(tenant, signal, receive) {
  * what the operator does for it, and gets a function that ticks the line, and whether it is ticked.
  * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
-function Checklist({ page, title: heading, name, lines, round, canReset }) {
+function Checklist({ page, title: heading, name, lines, round, canReset, note }) {
   const [seen, setSeen] = useState({}), [isKnown, setKnown] = useState(false);
   const keep = (title, text, isPersistent) => {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
@@ -129,9 +132,10 @@ function Checklist({ page, title: heading, name, lines, round, canReset }) {
   const wasDone = useRef(null);
   if (isKnown) wasDone.current ??= Boolean(heading) && done === lines.length;
   const all = html`<ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div></li>`)}</ol>`;
-  if (wasDone.current) return html`<details><summary><${State} of=${`${done} of ${lines.length} done`} kind="ok" /> ${heading}</summary>${all}</details>`;
-  return html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${all}
+  if (wasDone.current) return html`<details class="complete"><summary><${State} of=${heading} kind="ok" /> <span class="muted">${done} of ${lines.length} done</span></summary>${all}</details>`;
+  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${all}
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
+  return heading ? html`<section class="panel" aria-label=${heading}>${list}${note}</section>` : list;
 }
 
 function remembered(page) {
@@ -180,6 +184,22 @@ const firstSteps = (page) => [
     return first ? `${first.recipient} read “${first.title}”.` : null;
   } },
 ];
+
+/** What most servers need after their first notification. It is read when the page opens. */
+function nextSteps(page) {
+  const link = (target, text) => html`<a href=${page.url(target)}>${text}</a>`;
+  const any = (address, rows, word) => async (signal) => {
+    const { [rows]: found } = await get(withQuery(address, { tenant: '*', limit: FEW }), signal);
+    return found.length > 0 ? count(found.length, word) : null;
+  };
+  return [
+    { title: 'Add a provider', hint: ['Without one, e-mails, SMS and push messages are simulated. ', link('/providers?new=yes', 'New provider')], check: any('/v1/providers', 'providers', 'provider') },
+    { title: 'Write a workflow', hint: ['Delays, conditions and several channels. ', link('/workflows?edit=new', 'New workflow')], check: any('/v1/workflows', 'workflows', 'workflow') },
+    { title: 'Allow the pages of your app', hint: ['Browsers elsewhere are refused once their origins are set. ', link('/settings?find=origins', 'Allowed origins')], check: async (signal) => (await get('/v1/settings', signal)).settings.find(({ name }) => name === 'origins').value ? 'They are set.' : null },
+    { title: 'Give each of your servers a key', hint: ['With the scopes that it needs, instead of the project secret. ', link('/keys?new=yes', 'New API key')], check: any('/v1/keys', 'keys', 'key') },
+    { title: 'Protect your account', hint: ['With an authenticator app or a passkey. ', link('/account', 'Second factor')], check: async () => (page.me.has_mfa ? 'The second factor is on.' : null) },
+  ];
+}
 
 /** The lines of a testing checklist for two dashboards over Pusher's protocol. */
 function pusherLines(page, { admins, provider, assigned, updated, tenant }, events) {
@@ -231,6 +251,6 @@ export function Troubleshooting({ page }) {
     ['It worked, and stopped after a minute', 'A proxy cuts idle connections.', ['Read the proxy’s timeout; pages ping after ', code('pusher_activity_timeout'), '.']],
   ];
   return html`<${Heading} title="Pusher troubleshooting" />
-    <section class="panel"><div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p><span class="hidden">Cause: </span>${cause}</p><p class="muted"><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul></section>
+    <section class="panel"><div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul></section>
     <p>Every error of the server has a page with its causes and fixes: <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a>. For pages with a bell, <a href=${`${page.root}/check`} target="_blank" rel="noopener">test the page’s bell</a>.</p>`;
 }
