@@ -198,7 +198,7 @@ function keepFocus() {
 /** The list of keys. */
 export function ShortcutList() {
   const dialog = useRef(null);
-  const groups = Object.entries({ Everywhere: KEYS, ...Object.groupBy(ownPages().filter(({ letter }) => letter).map((one) => [`g ${one.letter}`, one.title, one.group ?? 'Start']), ([, , group]) => group) });
+  const groups = Object.entries({ Everywhere: KEYS, ...Object.groupBy(ownPages().map((one) => [`g ${one.letter}`, one.title, one.group ?? 'Start']), ([, , group]) => group) });
   const close = () => dialog.current.close();
   return html`<dialog id="keys" class="keys" aria-label="Shortcuts" ref=${dialog} onopendialog=${() => dialog.current.showModal()} onClose=${keepFocus} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <header><h2 tabIndex="-1" autofocus>Keyboard shortcuts</h2><button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>

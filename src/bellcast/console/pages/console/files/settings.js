@@ -37,6 +37,9 @@ function unitOf({ expects, description }, value) {
 /** The expected form of a value, unless its control makes it clear. */
 const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)|^an http/.test(one.expects) ? '' : one.expects === 'a comma-separated list' ? ' Separated by commas.' : ` Expects ${one.expects}.`);
 
+/** Values of a list that cannot be changed here; its tooltip has all. */
+const MAX_LISTED = 3;
+
 /** The part of the window, below its bars, in which the section that is read begins. */
 const READ = '-100px 0px -65% 0px';
 
@@ -106,12 +109,18 @@ const isOfOwners = (all) => all.every((one) => one.is_owner_only);
 function Setting({ one, isMarked, value, isLocked, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, isMarked, value, isLocked, change }} />`;
-  const attributes = { id, name: one.name, disabled: isLocked, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
+  const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
   const isRow = one.group === 'limits'; // a number, of which its name says enough
-  return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
+  return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${isLocked ? null : id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
       <small class="muted" id=${`${id}-hint`} title=${isRow ? one.description.replaceAll('`', '') : null}>${prose(one.description)}${expected(one)}</small></div>
-    <div><div class="unit">${choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} title=${one.locked ? one.value : null} autocomplete="off" spellcheck=${false} placeholder=${one.default || (/^an http/.test(one.expects) ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
+    <div><div class="unit">${isLocked ? html`<p class="locked" id=${id}><${Icon} name="lock" /><span title=${value}>${brief(value)}</span></p>` : choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} autocomplete="off" spellcheck=${false} placeholder=${one.default || (/^an http/.test(one.expects) ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
       ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}${!isLocked && value !== one.default && html` <button type="button" class="copy" aria-label=${`Reset ${labelOf(one)}`} onClick=${() => change(one.default)}>Reset</button>`}</small>`}</div></div>`;
+}
+
+/** The first values of a list, and how many others it has. */
+function brief(value) {
+  const all = value.split(',');
+  return all.length > MAX_LISTED ? `${all.slice(0, MAX_LISTED).join(', ')} and ${count(all.length - MAX_LISTED, 'other')}` : all.join(', ') || 'none';
 }
 
 /** The brand of the default tenant: JSON, as fields. */

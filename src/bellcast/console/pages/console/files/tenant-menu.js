@@ -4,11 +4,13 @@
 import { html, useEffect, useRef, useSignal } from './html.js';
 import { Avatar, Icon } from './parts.js';
 import { me } from './session.js';
-import { Option } from './shell.js';
 import { readTenants, tenantName } from './tenant-names.js';
 
 /** The tenants of the last opening. */
 let known = [];
+
+/** A tenant to choose, or all of them. */
+const Row = ({ isChosen, choose, of, icon, name }) => html`<button type="button" class="option" aria-current=${isChosen ? 'true' : null} onClick=${choose}><${Avatar} of=${of} icon=${icon} name=${name} /><span>${name}</span>${of && name !== of && html`<small>${of}</small>`}${isChosen && html`<${Icon} name="check" />`}</button>`;
 
 /** @param {{shown: string, choose: (key: string) => void}} of an empty key is that of all tenants */
 export function TenantList({ shown, choose }) {
@@ -32,7 +34,7 @@ export function TenantList({ shown, choose }) {
     event.preventDefault();
     if (typed) choose(found.value.includes(typed) ? typed : keys[0] ?? typed);
   }}><input aria-label="Find a tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} ref=${input} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
-    <div class="options">${!typed && html`<${Option} icon="tenants" isChosen=${shown === ''} choose=${() => choose('')}>All tenants<//>`}
-    ${keys.map((key) => html`<button key=${key} type="button" class="option" aria-current=${key === shown ? 'true' : null} onClick=${() => choose(key)}><${Avatar} of=${key} name=${tenantName(key)} /><span>${tenantName(key)}</span>${tenantName(key) !== key && html`<small>${key}</small>`}${key === shown && html`<${Icon} name="check" />`}</button>`)}
+    <div class="options">${!typed && html`<${Row} isChosen=${shown === ''} choose=${() => choose('')} of="" icon="tenants" name="All tenants" />`}
+    ${keys.map((key) => html`<${Row} key=${key} isChosen=${key === shown} choose=${() => choose(key)} of=${key} name=${tenantName(key)} />`)}
     ${typed && keys.length === 0 && html`<p class="muted">No tenant has this key or name.</p>`}</div>`;
 }
