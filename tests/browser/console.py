@@ -47,6 +47,7 @@ PAGES = {
     "/settings": "Settings",
     "/providers": "Providers",
     "/pusher-apps": "Pusher apps",
+    "/git": "Git",
     "/webhooks": "Webhooks",
     "/keys": "API keys",
     "/operators": "Operators",

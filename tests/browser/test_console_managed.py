@@ -1,11 +1,12 @@
 """Objects that are managed by git: the console says so, refuses to publish them, gives files, and unlocks them for owners."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 from tests.browser.console import DESKTOP, Console, confirm, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
@@ -94,34 +95,43 @@ def test_developer_cannot_unlock(owner: Console, open_console: Callable[..., Pag
     expect(page.get_by_role("button", name="Unlock shared")).to_have_count(0)
 
 
-def panel_of(page: Page) -> Locator:
-    return page.locator("details").filter(has_text="bellcast pull")
+@pytest.mark.usefixtures("pushed")
+def test_git_page_says_what_is_in_git_and_what_was_changed_since_its_push(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    owner.send("PUT", "/v1/templates/free", TEMPLATE)
+    page = open_console("/git", viewport=DESKTOP)
+    objects = page.get_by_role("table", name="Objects").get_by_role("row")
+    expect(objects.filter(has_text="Bookings")).to_contain_text("in git")
+    expect(objects.filter(has_text="Bookings")).to_contain_text("shop @ 1a2b3c4")
+    expect(objects.filter(has_text="free")).to_contain_text("not in git")
+    expect(page.get_by_role("region", name="State")).to_contain_text("Last push: shop @ 1a2b3c4")
+    owner.send("POST", "/v1/bundle/unlock", {"kind": "types", "key": "shared"})
+    owner.send("PUT", "/v1/types/shared", {"name": "By hand"})
+    page.reload()
+    expect(page.get_by_role("heading", name="1 object was changed here since the push")).to_be_visible()
+    page.get_by_role("group", name="Show").get_by_role("button", name="Changed here").click()
+    expect(page.locator(".row-link")).to_have_text(["By hand"])
+    assert violations(page) == []
+    page.locator(".row-link").click()
+    expect(page).to_have_url(re.compile("/console/types/shared"))
 
 
 @pytest.mark.usefixtures("pushed")
-def test_steps_into_git_name_the_source_of_an_object_and_say_what_a_push_locks(
+def test_steps_into_git_say_what_a_push_locks_and_are_reached_from_an_object(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
     owner.send("PUT", "/v1/templates/free", TEMPLATE)
     page = open_console("/templates/shared")
-    panel = panel_of(page)
-    expect(panel.locator("summary")).to_have_text("Git In git: shop @ 1a2b3c4, locked")
-    panel.locator("summary").click()
-    expect(panel.locator("li b")).to_have_text(["Pull", "Commit", "Push"])
-    commands = panel.locator("pre")
-    expect(commands.first).to_contain_text("BELLCAST_SECRET=… bellcast pull --url")
-    expect(commands.nth(1)).to_contain_text("git init && git add .")
-    expect(panel).to_contain_text("until an owner presses “Unlock”")
+    expect(page.locator(".git-line")).to_contain_text("In git: shop @ 1a2b3c4, locked")
     page = open_console("/templates/free")
-    expect(panel_of(page).locator("summary")).to_have_text("Git Not in git")
-
-
-def test_button_that_copies_is_inside_of_its_box(owner: Console, open_console: Callable[..., Page]) -> None:
-    owner.send("PUT", "/v1/templates/free", TEMPLATE)
-    page = open_console("/templates/free")
+    expect(page.locator(".git-line")).to_contain_text("Not in git")
+    page.get_by_role("link", name="Put it into git").click()
+    steps = page.locator(".numbered.git")
+    expect(steps.locator("li b")).to_have_text(["Pull", "Commit", "Push"])
+    expect(steps.locator("pre").first).to_contain_text("BELLCAST_SECRET=… bellcast pull --url")
+    expect(steps.locator("pre").nth(1)).to_contain_text("git init && git add .")
+    expect(steps).to_contain_text("until an owner presses “Unlock”")
     inside = """one => { const [box, button] = ["pre", "button"].map(name => one.querySelector(name).getBoundingClientRect());
         return box.top < button.top && button.bottom < box.bottom && button.right < box.right; }"""
-    panel_of(page).locator("summary").click()
-    boxes = page.locator(".git .snippet")
-    expect(boxes).to_have_count(3)
-    assert [box.evaluate(inside) for box in boxes.all()] == [True, True, True]
+    assert [box.evaluate(inside) for box in steps.locator(".snippet").all()] == [True, True, True]

@@ -5,13 +5,14 @@ import { html } from './html.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
-import { Confirm, Copy, Facts, Heading, Opening } from './parts.js';
+import { Confirm, Copy, Facts, Heading, Icon, Opening } from './parts.js';
 import { deleteObject } from './toast.js';
 import { yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 import { here, inTenant, setQuery, shownTenant } from './router.js';
-import { ROOT, getTagged, withQuery } from './server.js';
+import { getTagged, withQuery } from './server.js';
+import { ownPages, pageUrl } from './shell.js';
 
 /** The path of an object in the API. */
 export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${encodeURIComponent(page.key)}${more}`, { tenant: page.query.get('tenant') });
@@ -66,17 +67,10 @@ const Snippet = ({ what, text }) => html`<div class="snippet"><pre tabIndex="0">
 /** Where an object is in git, in a few words. */
 const gitState = ({ managed }) => (managed ? `In git: ${sourceOf(managed)}, ${managed.unlocked_at ? 'unlocked' : managed.lock ? 'locked' : 'not locked'}` : 'Not in git');
 
-/** How the objects of a server come into a folder, into git, and from there to another server. */
-function Git({ of }) {
-  const steps = [
-    ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
-    ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other-server.example.com'],
-  ];
-  return html`<details class="panel"><summary>Git <span class="tag">${gitState(of)}</span></summary><ol class="numbered git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} what=${`the command: ${title}`} text=${command} /></li>`)}</ol>
-    <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p></details>`;
-}
+/** Where the object is in git, and the page with the way there. */
+const Git = ({ of }) => html`<p class="panel git-line"><${Icon} name="branch" /><b>Git</b><span class="tag">${gitState(of)}</span>${ownPages().some(({ path }) => path === '/git') && html`<a href=${pageUrl('/git')}>${of.managed ? 'All objects' : 'Put it into git'}</a>`}</p>`;
 
-/** The definition as YAML; `isInFiles`: with the way into git. */
+/** The definition as YAML; `isInFiles`: with its place in git. */
 export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`${isInFiles && html`<${Git} of=${of} />`}<details class="panel" open=${isOpen}><summary>YAML</summary><${Snippet} what="the YAML" text=${yamlOf(of)} /></details>`;
 
 /** Whether this is the object of the tenant that is shown, not the project's. */

@@ -49,6 +49,7 @@ export const PAGES = [
   { path: '/settings', icon: 'settings', group: 'Configure', title: 'Settings', show: view('./settings.js', 'Settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
   { path: '/providers', icon: 'providers', group: 'Configure', title: 'Providers', show: list('./providers.js', 'providers'), pane: view('./providers.js', 'Provider'), roles: ALL, letter: 'p', noun: 'provider' },
   { path: '/pusher-apps', icon: 'push', group: 'Configure', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true, letter: 'P' },
+  { path: '/git', icon: 'branch', group: 'Configure', title: 'Git', show: view('./git.js', 'Git'), roles: BUILDERS, isOfServer: true, letter: 'g' },
   { path: '/webhooks', icon: 'webhooks', group: 'Configure', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, letter: 'W', noun: 'webhook' },
   { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), pane: view('./access.js', 'ApiKey'), roles: BUILDERS, letter: 'k', noun: 'API key' },
   { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e', noun: 'operator' },
