@@ -253,6 +253,7 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
     expect(lists.first).to_have_text("1 notification")
     expect(lists.first).to_have_attribute("href", "/console/notifications?recipient=wilma")
     expect(page.locator(".inbox li")).to_contain_text("Hellounseen")
+    expect(page.get_by_role("region", name="Outcome")).to_have_text("“Hello” is in the inbox")
 
 
 def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], owner: Console) -> None:

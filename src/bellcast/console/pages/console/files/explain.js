@@ -32,7 +32,7 @@ function inPart(channels) {
 }
 
 /** The outcome as a headline, a sentence for each channel that needs one, and the buttons where it can be changed. */
-export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant, recipient }), type, messages = [] }) {
+export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant, recipient }), title, type, messages = [] }) {
   const isOnly = of.channels.length === 1;
   const stopped = of.channels.find((one) => outcomeOf(one)[0] === 'bad' || one.outcome === 'skip');
   const [severity, general] = VERDICTS[of.verdict];
@@ -48,7 +48,7 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   const cure = actions.find(isCure);
   // What a headline says needs no list.
   const isBrief = isOnly && kind === 'ok' && of.channels[0].channel === 'inbox' && actions.length + unsent.length === 0;
-  const headline = isBrief ? `In ${name}’s inbox` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  const headline = isBrief ? title ? `“${title}” is in the inbox` : `In ${name}’s inbox` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${isBrief ? null : of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
@@ -246,6 +246,9 @@ function byNotification(facts) {
   return [...groups].reverse().sort(([one], [other]) => (one === null) - (other === null));
 }
 
+/** The title of the notification of which the outcome is shown: the newest one. */
+const titleOf = (facts) => byNotification(facts)[0]?.[1].find(({ title }) => title)?.title;
+
 /** The type of the notifications of a run. The run's workflow or version may have been deleted. */
 async function typeOfRun(id, tenant, signal) {
   const { workflow, version } = await get(withQuery(path`/v1/runs/${id}`, tenant), signal);
@@ -270,7 +273,7 @@ export function Explanation({ page, recipient, name, tenant }) {
     setQuery({ notification: values.notification.trim() }, { isQuiet: true });
   };
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
-    <${Verdict} page=${page} of=${value} recipient=${recipient} name=${name} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
+    <${Verdict} page=${page} of=${value} recipient=${recipient} name=${name} title=${titleOf(value.facts)} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
     ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${withTimes(value.presence)}</p>`}
     ${byNotification(value.facts).slice(0, MAX_SHOWN).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}

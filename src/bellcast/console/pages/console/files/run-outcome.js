@@ -23,7 +23,7 @@ export function outcomeOfStep(step, { channels }) {
   if (last) return { word: 'not reached', kind: 'info', text: `The run ended at ${last}` };
   if (step.state === 'failed') return { word: 'failed', kind: kindOf('failed'), text: failureOf(step.reason) };
   const sent = channels.find(({ message }) => message && step.messages.includes(message));
-  const skipped = channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
+  const skipped = step.reason && channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
   if (step.state !== 'done' || !sent?.state) return { word: step.state, kind: kindOf(step.state), text: reasonOf({ channel: step.type, reason: step.reason, because: skipped?.reason }) };
   const [kind, word] = outcomeOf(sent);
   return { word, kind, text: word === 'simulated' ? simulatedText(sent) : kind === 'ok' ? '' : sent.text };
