@@ -324,8 +324,16 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     row = page.get_by_role("row").filter(has_text="Marked")
     expect(row.get_by_role("img")).to_have_accessible_name("Inbox, required; Push, off by default")
     row.get_by_role("link", name="Marked").click()
-    shown = page.get_by_role("region", name="Summary")
-    expect(shown).to_contain_text("By InboxPush: off until a recipient turns it on. Recipients cannot turn off Inbox.")
+    shown = page.get_by_role("region", name="State")
+    expect(shown).to_contain_text("Not sent in the last 24 hours")
+    expect(shown).to_contain_text(
+        "By Inbox. Push: off until a recipient turns it on. Recipients cannot turn off Inbox."
+    )
+    owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello", "type": "marked"})
+    page.reload()
+    expect(shown).to_contain_text("Sent 1 time in 24 hours")
+    listed = open_console("/types").get_by_role("row").filter(has_text="Marked")
+    expect(listed.locator(".cell.number")).to_have_text("1")
 
 
 def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callable[..., Page], owner: Console) -> None:

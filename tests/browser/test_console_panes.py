@@ -37,7 +37,7 @@ def test_provider_is_paused_and_active_again_by_undo(open_console: Callable[...,
     body = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
     owner.send("PUT", "/v1/providers/undone", body)
     page = open_console("/providers/undone")
-    expect(page.get_by_text("No message was sent through it.")).to_be_visible()
+    expect(page.get_by_text("No message in the last 24 hours")).to_be_visible()
     open_more(page)
     page.get_by_role("button", name="Pause").click()
     toast = page.get_by_role("status").filter(has_text="undone is paused.")

@@ -112,11 +112,12 @@ def test_page_of_a_provider_has_its_last_failure_and_messages(
     notification = send_mail(owner, "dave", "failed")
     provider = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["provider"]
     page = open_console(f"/providers/{provider}")
-    day = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last 24 hours"))
-    expect(day.get_by_role("link", name="5.7.1 Message refused by policy")).to_have_attribute(
+    state = page.get_by_role("region", name="State")
+    expect(state).to_contain_text("failed in 24 hours")
+    expect(state.get_by_role("link", name="5.7.1 Message refused by policy")).to_have_attribute(
         "href", re.compile(f"/failures.*provider={provider}")
     )
-    expect(day.locator(".rows-of li").first).to_contain_text("failedYour booking is confirmed")
+    expect(page.locator(".rows-of li").first).to_contain_text("failedYour booking is confirmed")
     assert violations(page) == []
 
 

@@ -4,12 +4,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from bellcast.channels.types import Fanout
+from bellcast.channels.types import Fanout, MessageUpdate
+from bellcast.kernel import times
 from bellcast.kernel.db import lists
+from bellcast.kernel.ids import Ids
 from bellcast.workflows.types.runs import TriggerRequest
+from tests.contract.channels.test_store_messages import message
 from tests.journey import operators
 from tests.journey.rest import Rest, fields, refused
+
+
+def now_of(rest: Rest) -> str:
+    return times.to_rfc3339(rest.clock.now()).isoformat().replace("+00:00", "Z")
 
 
 async def titles(rest: Rest, **params: Any) -> list[str]:
@@ -178,3 +186,46 @@ async def test_announcements_have_their_reach(rest: Rest, cheap_hashes: None) ->
     await rest.recipient("alice", tenant="acme").get("/v1/inbox")
     seen = (await operator.get("/v1/announcements?tenant=acme&recipient=alice")).json()["announcements"]
     assert [(one["title"], one["reach"] is None) for one in seen] == [("all again", True), ("later", False)]
+
+
+async def test_types_are_listed_with_their_recent_sends(rest: Rest) -> None:
+    for key, tenant in (("booking", ""), ("booking", "globex"), ("unused", "")):
+        await rest.app.put(f"/v1/types/{key}", json={}, params={"tenant": tenant})
+    await rest.send("alice", type="booking", tenant="acme")
+    rest.clock.advance(1)
+    last = now_of(rest)
+    await rest.send("bob", type="booking", tenant="globex")
+    await rest.send({"tenant": "globex"}, type="booking", tenant="globex")
+    listed = (await rest.app.get("/v1/types?tenant=*")).json()["types"]
+    assert [(one["tenant"], one["key"], one["recent_sends"]) for one in listed] == [
+        (None, "booking", {"value": 3, "exact": True, "last_at": last}),
+        (None, "unused", {"value": 0, "exact": True, "last_at": None}),
+        ("globex", "booking", {"value": 2, "exact": True, "last_at": last}),
+    ]
+    of_acme = (await rest.app.get("/v1/types?tenant=acme")).json()["types"]
+    assert [one["recent_sends"]["value"] for one in of_acme] == [1, 0]
+    assert "recent_sends" not in (await rest.app.get("/v1/types/booking")).json()
+    rest.clock.advance(86_400_000)
+    later = (await rest.app.get("/v1/types?tenant=*")).json()["types"]
+    assert [one["recent_sends"]["value"] for one in later] == [0, 0, 0]
+
+
+async def test_providers_are_listed_with_their_recent_messages(rest: Rest) -> None:
+    for tenant in ("", "acme"):
+        provider = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
+        written = await rest.app.put("/v1/providers/mail", json=provider, params={"tenant": tenant})
+        assert written.status_code == 201, written.text
+    now = rest.clock.now()
+    new = Ids().new
+    messages = [message(id=new(now), tenant=of, created_at=now) for of in ("acme", "acme", "globex")]
+    await rest.store.messages.add(messages)
+    begun = await rest.store.messages.begin([one.id for one in messages], now)
+    states = iter(("bounced", "sent", "sent"))
+    done = [MessageUpdate(message=replace(one, state=next(states), provider="mail")) for one in begun]
+    await rest.store.messages.finish(done, now)
+    listed = (await rest.app.get("/v1/providers?tenant=*")).json()["providers"]
+    at = now_of(rest)
+    assert [(one["tenant"], one["recent_messages"]) for one in listed if one["key"] == "mail"] == [
+        (None, {"value": 3, "failed": 1, "exact": True, "last_at": at}),
+        ("acme", {"value": 2, "failed": 1, "exact": True, "last_at": at}),
+    ]

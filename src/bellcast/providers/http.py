@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,8 @@ from msgspec.structs import asdict
 
 from bellcast.channels import addresses, receipts
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.types import ExternalChannel
+from bellcast.channels.store.messages import Messages
+from bellcast.channels.types import ExternalChannel, SentByProvider
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
@@ -75,6 +77,22 @@ class ProviderObject(Struct, frozen=True, kw_only=True):
     managed: ManagedBy | None
 
 
+class RecentMessages(Struct, frozen=True):
+    """The number of messages that a provider has sent in the last 24 hours, how many of them failed or bounced, and the time of
+    the last one. The numbers are lower bounds if they are not `exact`."""
+
+    value: int
+    failed: int
+    exact: bool
+    last_at: datetime | None
+
+
+class ListedProvider(ProviderObject, frozen=True, kw_only=True):
+    """A provider with its recent messages: those of the tenants that the list is of."""
+
+    recent_messages: RecentMessages
+
+
 class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
     """With an address in `to`, a test message is sent to it. Without one, only the credentials are checked. `values`
     replace the stored provider in the test."""
@@ -103,18 +121,39 @@ PROVIDERS = Resource(
 
 
 # The URL is masked.
-SHOWN = "channel url secret set hint priority rate concurrency timeout active managed source commit etag at lock unlocked_at"
+SHOWN = (
+    "channel url secret set hint priority rate concurrency timeout active managed source commit etag at lock unlocked_at "
+    "recent_messages value failed exact last_at"
+)
 
 
-@PROVIDERS.page(documents.LIST, ProviderObject, shown=SHOWN)
-async def page(listing: Listing[ObjectsQuery]) -> ListPage[ProviderObject]:
+@PROVIDERS.page(documents.LIST, ListedProvider, shown=SHOWN)
+async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedProvider]:
     """List the providers.
 
     By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
     tenants, by tenant and key."""
     found = await listing.ctx[ProviderDirectory].page(listing.list_query)
     managers = await managed.of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
-    return found.of([_item(one, by) for one, by in zip(found.items, managers, strict=True)])
+    engines, tenants = listing.ctx.engines, listing.list_query.tenants
+    sent, is_exact = await Messages(engines.db).recent(engines.clock.now() - times.DAY_MS)
+    return found.of(
+        [
+            responses.item(
+                ListedProvider, _item(one, by), recent_messages=_recent(one, tenants, sent, is_exact=is_exact)
+            )
+            for one, by in zip(found.items, managers, strict=True)
+        ]
+    )
+
+
+def _recent(
+    provider: ConfiguredProvider, tenants: Sequence[str] | None, sent: Sequence[SentByProvider], *, is_exact: bool
+) -> RecentMessages:
+    of = (provider.tenant,) if provider.tenant else tenants
+    own = [one for one in sent if one.provider == provider.key and (of is None or one.tenant in of)]
+    last_at = times.to_rfc3339_or_null(max((one.last_at for one in own), default=None))
+    return RecentMessages(sum(one.number for one in own), sum(one.failed for one in own), is_exact, last_at)
 
 
 @PROVIDERS.get(ProviderObject, response_headers=("ETag",))

@@ -73,7 +73,7 @@ FindEffects = Callable[[ApiContext, ApiContext, str, str, T], Awaitable[list[Pub
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
-    cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read.
+    cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read. Only lists have the fields `listed`, which `describe_list` returns.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
     content. A dry run returns the effects that `find_effects` finds. A draft with errors of `find_obstacles` is not published. Each write of a kind that `is_versioned` is a version.
@@ -97,6 +97,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     find_obstacles: FindObstacles[T] | None = None
     stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
     added: Mapping[str, Any] = {}
+    listed: Mapping[str, Any] = {}
     describe: Describe | None = None
     changed: Callable[[ApiContext], None] | None = None
     merge: Callable[[T, T], T] | None = None
@@ -116,10 +117,10 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
         return msgspec.structs.replace(document, body=stored.body, version=stored.version, updated_at=stored.created_at)
 
     async def describe_list(
-        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], *, is_of_all: bool
+        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
         """Return the fields that only a list adds to published objects, which are given with their versions by the tenants that own
-        them and their keys. `is_of_all` states that the list has the objects of all tenants."""
+        them and their keys. The list is of these tenants; None: of all."""
         if not self.is_versioned:
             return {}
         authors = await Versions(ctx.engines.db).authors(self.plural, versions)
@@ -237,6 +238,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
             *kind.added.items(),
         ]
         + (of_version if kind.is_versioned else [])
+        + [(name, type | UnsetType, UNSET) for name, type in kind.listed.items()]
         + [("updated_at", datetime | UnsetType, UNSET)],
         bases=(kind.type,),
         namespace={

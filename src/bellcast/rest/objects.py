@@ -145,9 +145,9 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ]
     places = [(one["tenant"] or PROJECT, one["key"]) for one in shown]
     managers = await managed.of(ctx, kind.plural, places)
-    is_of_all = query.tenant == EVERY_TENANT and tenants.every(request) is None
-    versions = {place: one["version"] for one, place in zip(shown, places, strict=True) if one.get("version")}
-    of_list = await kind.describe_list(ctx, versions, is_of_all=is_of_all)
+    of = tenants.every(request) if query.tenant == EVERY_TENANT else (tenants.single_tenant(request),)
+    versions = {place: version for one, place in zip(shown, places, strict=True) if (version := one.get("version", 1))}
+    of_list = await kind.describe_list(ctx, versions, of)
     items = [
         one
         | {managed.FIELD: by}
@@ -210,7 +210,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
 
 def read_adds(kind: Kind[Any]) -> set[str]:
     """Return the fields that a read adds, and a write ignores."""
-    return {*ADDED, *kind.added, *(("version", "draft", "published_by") if kind.is_versioned else ())}
+    return {*ADDED, *kind.added, *kind.listed, *(("version", "draft", "published_by") if kind.is_versioned else ())}
 
 
 async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:

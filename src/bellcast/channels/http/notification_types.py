@@ -1,8 +1,14 @@
 """Notification types: the channels, the template, the switches and the data of every notification of a type."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from bellcast.channels.catalog import no_template
+from bellcast.documents.types import PROJECT
+from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.notifications import NotificationType
-from bellcast.kernel import data_schemas, validation
+from bellcast.inbox.types.sends import RecentSends
+from bellcast.kernel import data_schemas, times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.preferences.types import CHANNELS
 from bellcast.rest import kinds, objects
@@ -39,7 +45,25 @@ async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: st
     return [FieldError("template", await no_template(ctx.engines.db, tenant, value.template))]
 
 
-KIND = kinds.Kind(
+class TypeKind(kinds.Kind[NotificationType], frozen=True, kw_only=True, eq=False):
+    """Types, which are listed with their recent sends."""
+
+    async def describe_list(
+        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        engines, shown = ctx.engines, {}
+        found, is_exact = await SentItems(engines.db).recent(engines.clock.now() - times.DAY_MS)
+        for owner, key in versions:
+            # A type of the project is that of all tenants, of those that the list is of.
+            of = tenants if owner == PROJECT else (owner,)
+            sends = [one for one in found if one.type == key and (of is None or one.tenant in of)]
+            last_at = times.to_rfc3339_or_null(max((one.last_at for one in sends), default=None))
+            recent = RecentSends(sum(one.number for one in sends), is_exact, last_at)
+            shown[owner, key] = {"recent_sends": recent}
+        return shown
+
+
+KIND = TypeKind(
     plural="types",
     name="notification type",
     tag="Objects",
@@ -50,6 +74,7 @@ KIND = kinds.Kind(
     check_references=_reference_errors,
     find_uses=references.of_types,
     find_effects=_effects,
+    listed={"recent_sends": RecentSends},
 )
 
 

@@ -15,14 +15,16 @@ from bellcast.channels.types import (
     NewDecision,
     NewMessage,
     RecordedAction,
+    SentByProvider,
     State,
     StoredMessage,
     as_change,
 )
+from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import ListCommand, LockKey
-from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, in_line, new_job_params
@@ -89,6 +91,14 @@ class Messages(StoreTable):
     find = read(on_table(_find))
 
     page = pages(LIST)
+
+    @read_in_background
+    def recent(self, since: int) -> Script[tuple[list[SentByProvider], bool]]:
+        """Return the number of messages since a time (UTC milliseconds) by tenant and provider, and whether these are all: the newest
+        MAX_SCANNED_ROWS are counted."""
+        params = {"before": ids.NEWEST, "since": ids.uuid7_floor(since), "most": MAX_SCANNED_ROWS}
+        found = [SentByProvider(*row) for row in (yield Statement("messages_recent", params, heavy=True))]
+        return found, sum(one.number for one in found) < MAX_SCANNED_ROWS
 
     @write()
     def add(self, messages: Sequence[NewMessage]) -> Script[None]:

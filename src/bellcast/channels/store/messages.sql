@@ -77,6 +77,12 @@ WHERE id {{in_ids}} AND state IN ('held', 'queued', 'sending')
   AND (digest IS NULL OR digest = id)
 RETURNING {{message_columns}}
 
+-- name: messages_recent
+-- The newest messages by tenant and provider, at most :most, with those that failed, and the time of the last one.
+SELECT tenant, provider, count(*), count(CASE WHEN state IN ('failed', 'bounced') THEN 1 END), max(created_at) FROM (
+  SELECT tenant, provider, state, created_at FROM messages WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :most
+) few GROUP BY tenant, provider
+
 -- name: messages_lock @sqlite
 -- The states of messages.
 SELECT id, state FROM messages WHERE id {{in_ids}}

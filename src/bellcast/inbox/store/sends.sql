@@ -189,6 +189,26 @@ SELECT count(*) FROM notifications n
 WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
   AND n.announcement IS NULL AND n.id < :before AND n.id >= :since AND {{sent_filters}}
 
+-- name: sends_recent
+-- The newest notifications to named recipients and announcements by tenant and type, of each source at most :most, with the time
+-- of the last one.
+SELECT tenant, type, count(*), max(created_at) FROM (
+  SELECT r.tenant, n.type, n.created_at FROM (
+    SELECT recipient, id FROM notifications
+    WHERE announcement IS NULL AND id < :before AND id >= :since ORDER BY id DESC LIMIT :most
+  ) few
+  JOIN notifications n ON n.recipient = few.recipient AND n.id = few.id
+  JOIN recipients r ON r.id = few.recipient
+  UNION ALL
+  SELECT * FROM (
+    SELECT o.tenant, o.type, o.created_at FROM {{outside_of_all}} ORDER BY o.id DESC LIMIT :most
+  ) few
+  UNION ALL
+  SELECT * FROM (
+    SELECT tenant, type, created_at FROM announcements WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :most
+  ) few
+) few GROUP BY tenant, type
+
 -- name: direct_edit
 -- Edit a notification sent to one recipient.
 UPDATE notifications SET

@@ -245,12 +245,12 @@ class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
         return msgspec.structs.replace(document, body=body, updated_at=stored.created_at)
 
     async def describe_list(
-        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], *, is_of_all: bool
+        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
-        shown = await super().describe_list(ctx, versions, is_of_all=is_of_all)
+        shown = await super().describe_list(ctx, versions, tenants)
         for owner in dict.fromkeys(owner for owner, _ in versions):
             keys = [key for of, key in versions if of == owner]
-            counts = await ctx[RunStats].recent(None if is_of_all and owner == PROJECT else owner, keys)
+            counts = await ctx[RunStats].recent(None if tenants is None and owner == PROJECT else owner, keys)
             for key in keys:
                 shown[owner, key]["recent_runs"] = counts[key]
         return shown

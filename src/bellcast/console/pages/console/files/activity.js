@@ -15,7 +15,6 @@ import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, 
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
-import { tenantName } from './tenant-names.js';
 
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
@@ -78,7 +77,7 @@ function Opened({ page, one, tenant, url }) {
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} note=${isUnwritten(one.timeline) && html`<details class="muted"><summary>Not written to a live connection</summary><p>No node has a record of it: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p></details>`} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[
-    ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant && tenantName(one.tenant)],
+    ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority !== 'normal' && one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', !one.in_inbox && one.body], ['Id', html`<${Id} of=${one.id} />`],
   ]} />
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;

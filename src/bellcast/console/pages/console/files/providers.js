@@ -2,20 +2,20 @@
  * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
 import { html, useRef, useState } from './html.js';
-import { count } from './format.js';
+import { count, number } from './format.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { CancelEdit, cancel, edit } from './new-object.js';
-import { Channel, ChannelSign, More, stated } from './object-parts.js';
+import { Channel, ChannelSign, Headline, More, stated } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Card, Confirm, Facts, Field, Form, Heading, Icon, Opening, State, Time, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
-import { Pause, Resume, activation, deleteObject } from './toast.js';
 import { tenantName } from './tenant-names.js';
-import { FEW, Figures, MessageRows, amountOf } from './traffic.js';
+import { Pause, Resume, activation, deleteObject } from './toast.js';
+import { FEW, MessageRows, amountOf } from './traffic.js';
 
 await loadStyle('providers.css');
 
@@ -63,7 +63,8 @@ export const providers = {
   path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
     { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: (one) => (one.active ? 'active' : 'paused'), show: stated, width: '6rem' },
-    { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '7rem' }, { name: 'Priority', kind: 'number', of: (one) => String(one.priority), width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' },
+    { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
+    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && html`<span class=${recent.failed > 0 ? 'bad' : null}>${recent.failed > 0 ? number(recent.failed) : 'none'}</span> of ${amountOf(recent)}`, width: '8rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
@@ -103,24 +104,37 @@ export function Provider({ page }) {
     const isEdited = mayChange && page.query.has('focus');
     return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && !isEdited && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button><${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
-      ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>` : html`<${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Set by', isOfSettings(one) && 'the settings of the server']]} />
-      <${Together}>${page.may(CONTENT) && html`<${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'} />`}
+      ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>` : html`<${Together}><${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'}><${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Limit', one.rate && `${one.rate} a second`], ['Priority', one.priority !== 0 && one.priority], ['Set by', isOfSettings(one) && 'the settings of the server']]} /><//>
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}<//>`}`;
   }}<//>`;
 }
 
 const DAY_MS = 86_400_000;
+/** Failures that are counted. */
+const MAX_FAILURES = 200;
 
-/** What a provider delivered in a day: numbers, the last failure, and the last messages. */
-function Traffic({ page, one, tenant }) {
+/** What a provider delivered in a day: how much of it failed, and after its facts the last messages. */
+function Traffic({ page, one, tenant, children }) {
   const of = { provider: one.key, tenant };
   const found = useLoad((signal) => {
+    if (!page.may(CONTENT)) return null;
     const from = new Date(Date.now() - DAY_MS).toISOString();
-    return Promise.all([get(withQuery('/v1/messages', { ...of, from, limit: FEW }), signal), get(withQuery('/v1/failures', { ...of, from, limit: 1 }), signal)]);
+    return Promise.all([get(withQuery('/v1/messages', { ...of, from, limit: FEW }), signal), get(withQuery('/v1/failures', { ...of, from, limit: MAX_FAILURES }), signal)]);
   }, [one.key, tenant]);
-  return html`<${Card} title="Last 24 hours"><${Loaded} of=${found}>${([{ messages, total }, { failures: [last], total: failed }]) => (messages.length === 0 ? html`<p class="muted">No message was sent through it.</p>` : html`<${Figures} of=${[['messages', amountOf(total)], ['failed or bounced', amountOf(failed), last && 'bad']]} />
-    ${last && html`<p><span class="bad">Last failure</span> <${Time} at=${last.created_at} />: <a href=${withQuery(page.url('/failures'), of)} dir="auto">${last.reason}</a></p>`}
-    <${MessageRows} page=${page} of=${messages} /><a href=${withQuery(page.url('/messages'), of)}>All messages</a>`)}<//><//>`;
+  return html`<${Loaded} of=${found}>${(traffic) => {
+    if (traffic === null) return children;
+    const [{ messages, total }, { failures, next }] = traffic, [last] = failures;
+    return html`<${Outcome} one=${one} total=${total} failed=${{ value: failures.length, exact: !next }} note=${last && html`<a href=${withQuery(page.url('/failures'), of)} dir="auto">${last.reason}</a> <${Time} at=${last.created_at} />`} />${children}
+      ${messages.length > 0 && html`<${Card} title="Last messages"><${MessageRows} page=${page} of=${messages} /><a href=${withQuery(page.url('/messages'), of)}>All messages</a><//>`}`;
+  }}<//>`;
+}
+
+/** How many messages of a day failed; `note` is the last failure. */
+function Outcome({ one, total, failed, note }) {
+  if (!one.active) return html`<${Headline} kind="wait">Paused: it sends no messages<//>`;
+  if (total.value === 0) return html`<${Headline} kind="open">No message in the last 24 hours<//>`;
+  const all = total.value === 1 && total.exact ? '1 message' : `${amountOf(total)} messages`;
+  return note ? html`<${Headline} kind=${failed.value < total.value ? 'warn' : 'bad'} note=${note}>${failed.exact ? '' : 'At least '}${number(failed.value)} of ${all} failed in 24 hours<//>` : html`<${Headline} kind="ok">None of ${all} failed in 24 hours<//>`;
 }
 
 const deliveryOf = ({ priority, rate, concurrency, timeout, active }) => ({ priority, rate, concurrency, timeout, active });

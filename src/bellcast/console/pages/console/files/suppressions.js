@@ -12,7 +12,7 @@ import { Named } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
-import { readTenantNames, tenantName } from './tenant-names.js';
+import { readTenantNames } from './tenant-names.js';
 import { AtOnce } from './toast.js';
 import { FEW, MessageRows } from './traffic.js';
 
@@ -53,7 +53,7 @@ export function Suppression({ page }) {
     const { kind, verdict = one.reason === 'manual' ? 'Suppressed by hand' : `Suppressed: ${one.reason}`, advice = 'free it' } = REASONS[one.reason] ?? {};
     return html`<${Heading} title=${one.address}>${page.may(BUILDERS) && html`<${Free} of=${one} />`}<//>
       <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`Nothing is sent to this address. To send again, ${advice}.`}>${verdict} <${Time} at=${one.created_at} /><//>
-      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Tenant', one.tenant && tenantName(one.tenant)], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
+      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
       ${page.may(CONTENT) && ADDRESSES[one.channel] && html`<${Past} page=${page} one=${one} />`}`;
   }}<//>`;
 }

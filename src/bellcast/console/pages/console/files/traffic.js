@@ -14,9 +14,6 @@ export const FEW = 5;
 /** A number of rows, or a plus after what was counted of them. */
 export const amountOf = ({ value, exact }) => `${number(value)}${exact ? '' : '+'}`;
 
-/** Numbers with their nouns, and a kind such as “bad”. */
-export const Figures = ({ of }) => html`<ul class="numbers strip">${of.map(([noun, value, kind]) => html`<li key=${noun}><b class=${kind}>${value}</b><span>${noun}</span></li>`)}</ul>`;
-
 /** Messages by their subjects, with links. */
 export const MessageRows = ({ page, of }) => html`<ul class="rows-of">${of.map((one) => html`<li key=${one.id}><${State} of=${one.state} /><a class="plain grow" href=${inTenant(page, path`/messages/${one.id}`, one)} dir="auto">${one.content.subject || one.content.title || one.to}</a><${Time} at=${one.created_at} />${one.reason && html`<small class="reason" dir="auto">${one.reason}</small>`}</li>`)}</ul>`;
 

@@ -7,9 +7,13 @@ import { DataSchema } from './data-schema.js';
 import { Definition, Uses } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { searchOf } from './filters.js';
+import { useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { path } from './server.js';
+import { Time } from './parts.js';
+import { shownTenant } from './router.js';
+import { get, path, withQuery } from './server.js';
 import { ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
+import { amountOf } from './traffic.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
@@ -35,11 +39,22 @@ export const types = {
   columns: [
     { name: 'Type', kind: 'title', lead: (one) => html`<${Sign} icon="types" tone=${toneOf(one.key)} />`, of: (one) => one.name ?? one.key, text: (one) => html`<code>${one.key}</code>` }, { name: 'Channels', of: (one) => one.channels?.length > 0 && one, show: (one) => html`<${ChannelMarks} of=${one} />`, width: '10rem' },
     { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Sent, 24 h', kind: 'number', of: ({ recent_sends: recent }) => recent && amountOf(recent), share: ({ recent_sends: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last sent', kind: 'time', of: ({ recent_sends: recent }) => recent?.last_at },
   ],
   none: { text: 'No types yet. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
+/** How often it was sent, and through which channels. The lines keep their places while the number is read. */
+function Recent({ of: one }) {
+  const found = useLoad(async (signal) => {
+    const { types: all } = await get(withQuery('/v1/types', { text: one.key, tenant: shownTenant() || '*', limit: 200 }), signal);
+    return all.find(({ key, tenant }) => key === one.key && tenant === one.tenant)?.recent_sends;
+  }, [one.key, one.tenant]);
+  const recent = found.value, channels = one.channels?.length > 0 && `By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}. ${limitsOf(one)}`;
+  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${channels || 'By the channels that a send names.'}>${recent?.value === 0 ? 'Not sent in the last 24 hours' : html`Sent ${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'time' : 'times'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
+}
+
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => one.channels?.length > 0 && html`<${Headline} icon="notifications" note=${limitsOf(one)}>By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}<//>`} loss=${(one) => (one.uses.length > 0 ? `${usersOf(one)} ${one.uses.length === 1 ? 'uses' : 'use'} it.` : 'Nothing uses it.')}
+export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Recent} key=${one.key} of=${one} />`} loss=${(one) => (one.uses.length > 0 ? `${usersOf(one)} ${one.uses.length === 1 ? 'uses' : 'use'} it.` : 'Nothing uses it.')}
   facts=${(one) => [['Channels', !one.channels?.length && (one.channels ? 'none' : 'those of the send')], ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${Uses} page=${page} of=${one} isList />` : 'nothing']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
