@@ -209,6 +209,9 @@ class TestReference:
         page = await rest.anonymous.get("/nowhere", headers={"accept": "text/html,*/*;q=0.8"})
         assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
         assert "Page not found" in page.text
+        assert "Did you mean" not in page.text
+        near = await rest.anonymous.get("/consol", headers={"accept": "text/html"})
+        assert 'Did you mean <a href="/console">/console</a>?' in near.text
         for target in re.findall(r'href="([^"#]+)"', page.text):
             assert (await rest.anonymous.get(target)).status_code in (200, 403), target
         assert refused(await rest.anonymous.get("/nowhere"), 404, "not_found")
@@ -240,6 +243,8 @@ class TestReference:
             page = (await rest.anonymous.get(page_path)).text
             targets = [urljoin(page_path, target) for target in re.findall(r'href="([^"#]+)"', page)]
             assert {"/", "/docs", "/errors"} <= set(targets)
+            neighbors = page.partition('aria-label="Other errors"')[2].count("href=")
+            assert neighbors == (2 if "invalid" in page_path else 0)
             for target in targets:
                 assert (await rest.anonymous.get(target)).status_code == 200
 

@@ -52,7 +52,9 @@ PARTS = ("items", "additionalProperties")
 REF = "#/components/schemas/{name}"
 
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
-own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
+own inbox with a session token.
+
+Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
 absent is null, lists are newest first or in the order of their keys. With `Accept: text/csv` or `application/x-ndjson`, lists
 that have these types respond with all their rows, at most 100,000; with `limit`, with one page of them."""
 

@@ -1,6 +1,7 @@
 """A page for each error, and the page of unknown paths. They need no scripts and load nothing, so they work offline. Their texts, the usual causes and the remedies of each error, and of codes that are not
 HTTP errors, are in `texts.toml`."""
 
+import difflib
 import re
 import tomllib
 from collections.abc import Sequence
@@ -16,11 +17,14 @@ from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.rest import context
 from bellcast.rest.operations import operation, public_file
 
 NAMES = re.compile("`([^`]+)`")
 STYLE, SCRIPT = (Path(__file__).with_name(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+# Pages whose names are suggested for similar paths.
+PAGES = ("console", "docs", "errors", "check", "theme")
 UNKNOWN_PATH = "This path does not exist{} All paths are listed at /docs."
 
 # Where a code that is not an error occurs, by its short name in the file.
@@ -65,7 +69,7 @@ async def all_errors(request: ApiRequest) -> ASGIApp:
         title, shown = GROUPS[name], ""
         for code, headline, label, text in rows:
             link = f'<a href="{_base(request)}errors/{code}">{escape(headline)}</a>'
-            shown += f"<li><code>{label}</code>{link}<p>{_prose(text.remedies[0])}</p></li>"
+            shown += f"<li>{_code(label)}{link}<p>{_prose(text.remedies[0])}</p></li>"
         index += f'<a href="#{name}">{title} <small>{len(rows)}</small></a>'
         lists += f'<section><h2 id="{name}">{title}</h2><ul class="errors">{shown}</ul></section>'
     search = '<input type="search" aria-label="Search errors" placeholder="Search errors">'
@@ -93,13 +97,14 @@ async def error(request: ApiRequest) -> ASGIApp:
         label, title, meaning, lead = f"{refusal.status} {code}", refusal.title, _meaning(refusal), ""
         example = msgspec.json.format(responses.problem_body(refusal()), indent=2).decode()
         rest = (
-            f'<h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
+            f'<section class="panel"><h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
             '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
-            "the response header <code>X-Request-Id</code>.</p>"
+            f"the response header <code>X-Request-Id</code>.</p>{_requests(request, refusal.status)}</section>"
         )
     main = (
-        f'<p class="badge"><code>{label}</code></p><h1>{escape(title)}</h1><p class="lead">{_prose(meaning)}</p>{lead}'
-        f"<h2>What was wrong</h2>{_bullets(text.causes)}<h2>What to do</h2>{_bullets(text.remedies)}{rest}"
+        f'<p class="badge">{_code(label)}</p><h1>{escape(title)}</h1><p class="lead">{_prose(meaning)}</p>{lead}'
+        f'<div class="parts"><section class="panel"><h2>What was wrong</h2>{_bullets(text.causes)}<h2>What to do</h2>'
+        f"{_bullets(text.remedies)}</section>{rest}</div>{_neighbors(request, code)}"
     )
     return _page(request, title, main, "one")
 
@@ -114,9 +119,11 @@ def unknown_path(request: ApiRequest, versioned: str) -> ASGIApp:
         f'<a class="button{"" if path else " primary"}" href="{base}{path}">{text}</a>' for path, text in links.items()
     )
     path = escape(request.scope["path"])
+    near = difflib.get_close_matches(path.strip("/").partition("/")[0], PAGES, 1)
+    hint = f' Did you mean <a href="{base}{near[0]}">/{near[0]}</a>?' if near and path != f"/{near[0]}" else ""
     main = (
-        '<p class="badge"><code>404 not_found</code></p><h1>Page not found</h1>'
-        f'<p class="lead">This server has no page at <code>{path}</code>.</p><p class="buttons">{listed}</p>'
+        f'<p class="badge">{_code("404 not_found")}</p><h1>Page not found</h1>'
+        f'<p class="lead">This server has no page at <code>{path}</code>.{hint}</p><p class="buttons">{listed}</p>'
     )
     return _page(request, "Page not found", main, "gone", status=404)
 
@@ -144,6 +151,35 @@ def _base(request: ApiRequest) -> str:
 
 def _label(code: str, one: ErrorText) -> str:
     return code if one.close_code is None else f"{one.close_code} {code}"
+
+
+def _code(label: str) -> str:
+    """Render a code, with its number before it in the tone of its class."""
+    number, _, code = label.rpartition(" ")
+    tone = {"4": "refused", "5": "failed"}.get(number[:1], "") if len(number) == len("404") else ""
+    chip = f'<b class="{tone}">{number}</b> ' if number else ""
+    return f"<code>{chip}{code}</code>"
+
+
+def _requests(request: ApiRequest, status: int) -> str:
+    """Link to the requests with this status, if there is a console."""
+    if context.of(request).find(ConsoleSessions) is None:
+        return ""
+    return f'<p><a href="{_base(request)}console/requests?status={status}">Requests with this status, in the console</a></p>'
+
+
+def _neighbors(request: ApiRequest, code: str) -> str:
+    """Link to the errors before and after this one in the list."""
+    codes = [one.code for one in sorted(errors.every(), key=lambda one: (one.status, one.code))] + list(
+        texts()["reasons"]
+    )
+    at = codes.index(code)
+    links = ((codes[at - 1] if at else None, "← {}"), (codes[at + 1] if at + 1 < len(codes) else None, "{} →"))
+    shown = "".join(
+        f'<a href="{_base(request)}errors/{other}"><code>{word.format(other)}</code></a>' if other else "<span></span>"
+        for other, word in links
+    )
+    return f'<nav class="others" aria-label="Other errors">{shown}</nav>'
 
 
 def _prose(text: str) -> str:

@@ -7,7 +7,7 @@ import { Code } from './code.js';
 import { requestSamples } from './code-samples.js';
 import { count, duration } from './format.js';
 import { Late, Skeleton } from './load.js';
-import { Copy, Field, Heading, Icon, prose } from './parts.js';
+import { Copy, Field, Heading, Icon, Snippet, prose } from './parts.js';
 import { FieldRow, Fields, reader } from './reference-schema.js';
 import { Segments } from './segments.js';
 import { ROOT } from './server.js';
@@ -88,13 +88,13 @@ function Menu({ of, group, operation }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = words.length > 0 && of.operations.filter((one) => words.every((word) => one.words.includes(word)));
   const link = (one) => html`<a key=${one.link} class="to-operation" href=${`#${one.link}`} aria-current=${one === operation ? 'page' : null} onClick=${() => { isMenuOpen.value = false; }}><${Method} of=${one.method} /><span>${one.summary}</span></a>`;
-  return html`<aside class="side" aria-label="Search and menu" onKeyDown=${({ key }) => { if (key === 'Escape') isMenuOpen.value = false; }}><div class="side-top"><${Brand} /></div>
+  return html`<aside class="side" aria-label="Search and menu" onKeyDown=${({ key }) => { if (key === 'Escape') isMenuOpen.value = false; }}><div class="side-top"><${Brand} /><a class="quiet" href=${`${ROOT}/`}>Start page</a></div>
     <label class="find"><${Icon} name="search" /><input ref=${input} type="search" aria-label="Search operations" placeholder="Search operations" value=${text} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${({ key }) => { if (key === 'Enter' && found.length) location.hash = found[0].link; }} /></label>
     <p class="hidden" role="status">${found && `${count(found.length, 'operation')} found`}</p>
     <nav id="menu" ref=${list} aria-label="Operations">
       ${found ? found.length ? of.groups.map((one) => ({ ...one, operations: found.filter((each) => each.group === one.name) })).filter((one) => one.operations.length).map((one) => html`<div role="group" aria-label=${one.name} key=${one.name}><span class="group">${one.name}</span>${one.operations.map(link)}</div>`)
     : html`<p class="muted">No operation contains “${text.trim()}”.</p>`
-    : html`<a href="#" aria-current=${group ? null : 'page'}>Introduction</a>${of.groups.map((one) => html`<div key=${one.name}><a class="to-group" href=${`#${one.link}`} aria-current=${one === group ? operation ? 'true' : 'page' : null}>${one.name}<span class="count">${one.operations.length}</span></a>${one === group && one.operations.map(link)}</div>`)}`}
+    : html`<a class="to-group" href="#" aria-current=${group ? null : 'page'}>Introduction</a>${of.groups.map((one) => html`<div key=${one.name}><a class="to-group" href=${`#${one.link}`} aria-current=${one === group ? operation ? 'true' : 'page' : null}>${one.name}<span class="count">${one.operations.length}</span></a>${one === group && one.operations.map(link)}</div>`)}`}
     </nav><${Sender} /></aside>`;
 }
 
@@ -105,14 +105,17 @@ const Sender = () => html`<p class="sender" role="status">${me.value ? html`<spa
 const ACCESS = { server: 'an API key or the project secret', session: 'a session token of a recipient', console: 'the session of an operator' };
 
 function Start({ of, isUnknown }) {
-  const url = `${location.origin}${ROOT}`;
+  const url = `${location.origin}${ROOT}`, [about, ...conventions] = of.info.description.split(/\n\n/);
+  const first = of.operations.find(({ method, path }) => method === 'POST' && path === '/v1/notifications');
   return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} />
     ${isUnknown && html`<p class="failure" role="alert">There is no operation or group “${here.value}”. Search for it in the menu.</p>`}
-    ${of.info.description.split(/\n\n/).map((text, index) => html`<p key=${index}>${prose(text)}</p>`)}
+    <p>${prose(about)}</p>
+    ${first && html`<section class="panel"><h2>Send a notification <a href=${`#${first.link}`}>All of its fields</a></h2><${Snippet} of=${`curl ${url}${first.path} \\\n  -H "Authorization: Bearer $BELLCAST_SECRET" \\\n  -H "Content-Type: application/json" \\\n  -d '{"to": "alice", "title": "New booking"}'`} /></section>`}
     <dl class="facts"><div><dt>Base URL</dt><dd><code>${url}</code> <${Copy} what="the base URL" text=${url} /></dd></div>
       <div><dt>Authentication</dt><dd><code>Authorization: Bearer …</code> with an API key, the project secret, or a recipient's session token</dd></div>
       <div><dt>Errors</dt><dd><code>application/problem+json</code>: <a href=${`${ROOT}/errors`}>all errors, with cause and fix</a></dd></div>
-      <div><dt>For machines</dt><dd><a href=${`${ROOT}/openapi.json`}>openapi.json</a></dd></div></dl>
+      <div><dt>For machines</dt><dd><a href=${`${ROOT}/openapi.json`}>openapi.json</a></dd></div>
+      ${conventions.length > 0 && html`<div class="whole"><dt>Conventions</dt><dd>${conventions.map((text) => prose(text))}</dd></div>`}</dl>
     <ul class="groups">${of.groups.map((one) => html`<li key=${one.name}><a href=${`#${one.link}`}>${one.name}</a><span class="count">${one.operations.length}</span><p class="muted">${one.description}</p></li>`)}</ul></article>`;
 }
 
