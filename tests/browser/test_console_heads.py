@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 from tests.browser.console import DESKTOP, Console
+from tests.browser.test_accessibility import violations
 
 
 def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
@@ -47,3 +48,45 @@ def test_list_without_a_search_is_searched_by_a_recipient(open_console: Callable
     page.get_by_role("textbox", name="Recipient").fill("ivo")
     page.keyboard.press("Enter")
     expect(page.locator(".row-link")).to_have_text(["To ivo"])
+
+
+def test_column_sorts_a_list_that_is_loaded_as_a_whole(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport=DESKTOP)
+    uses = {"b": 2, "a": 10, "c": None}
+    rows = [{"key": key, "name": None, "channels": [], "template": f"t-{n}" if n else None} for key, n in uses.items()]
+    answer = {"types": [{**one, "uses": []} for one in rows], "next": None}
+    page.route("**/v1/types?*", lambda route: route.fulfill(json=answer))
+    page.goto("/console/types")
+    links, head = page.locator(".row-link"), page.get_by_role("columnheader", name="Template")
+    expect(links).to_have_text(["b", "a", "c"])
+    head.get_by_role("button").click()
+    expect(links).to_have_text(["b", "a", "c"])  # 2, 10, and none last
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    head.get_by_role("button").click()
+    expect(links).to_have_text(["a", "b", "c"])
+    expect(head).to_have_attribute("aria-sort", "descending")
+    assert violations(page) == []
+    page.reload()
+    expect(links).to_have_text(["a", "b", "c"])
+    head.get_by_role("button").click()
+    expect(links).to_have_text(["b", "a", "c"])
+    assert "sort" not in page.url
+    answer["next"] = "more"
+    page.reload()
+    expect(links).to_have_count(3)
+    expect(page.get_by_role("columnheader").get_by_role("button")).to_have_count(0)
+
+
+def test_open_object_that_is_none_of_the_rows_is_above_them(open_console: Callable[..., Page], owner: Console) -> None:
+    sent = [
+        owner.send("POST", "/v1/notifications", {"to": "pia", "title": title, "type": type})["notifications"][0]["id"]
+        for title, type in (("First", "apart"), ("Second", "pinned"), ("Third", "pinned"))
+    ]
+    page = open_console(f"/notifications/{sent[0]}?type=pinned", viewport=DESKTOP)
+    expect(page.locator(".row-link")).to_have_text(["First", "Third", "Second"])
+    expect(page.locator(".row[data-open]")).to_contain_text("First")
+    expect(page.locator(".day").first).to_have_text("Opened")
+    assert violations(page) == []
+    page.keyboard.press("j")
+    expect(page.locator(".pane h1")).to_have_text("Third")
+    expect(page.locator(".row-link")).to_have_text(["Third", "Second"])

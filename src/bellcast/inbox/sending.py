@@ -266,7 +266,7 @@ def response_of(result: SendResult | BellcastError) -> bytes | BellcastError:
 
 
 def _emit(engines: Engines, request: SendOrAnnounce) -> None:
-    """Emit one event per send, with its first recipient. Only watchers see its content."""
+    """Emit one event per send, with its first recipient. Only watchers see its body and its data."""
     topic: str | None = None
     recipient: str | None = None
     id: str | None = None
@@ -281,7 +281,7 @@ def _emit(engines: Engines, request: SendOrAnnounce) -> None:
         (recipient, id), count = next(iter(ids.items())), len(ids)
     # The event is made later, and must not hold the whole request until then.
     at, tenant, type, sent = request.created_at, request.tenant, request.content.type, request.content
-    content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else None
+    content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else (sent.title,)
     trace = REQUEST_ID.get()
 
     def make() -> FeedEvent:
@@ -291,8 +291,7 @@ def _emit(engines: Engines, request: SendOrAnnounce) -> None:
         else:
             audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
             fields["recipients"] = count
-        if content is not None:
-            fields |= zip(("title", "body", "data"), map(redact, content), strict=True)
+        fields |= zip(("title", "body", "data"), map(redact, content), strict=False)
         return FeedEvent(
             kind="send",
             at=at,

@@ -5,13 +5,13 @@ import { html } from './html.js';
 import { Verdict } from './explain.js';
 import { count, number } from './format.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
-import { Loaded, Together, refresh, useLoad } from './load.js';
+import { Loaded, Together, refresh, useLoad, useOpened } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
 import { Headline, More, PartOf, To } from './object-parts.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
+import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
@@ -19,19 +19,22 @@ import { Seen, Story } from './story.js';
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
 
+/** What is new is said by its sign. */
+const stateOf = (word) => (word === 'unseen' ? html`<span title="unseen" class="state unseen"><${Icon} name="unseen" /><span class="hidden">unseen</span></span>` : html`<${State} of=${word} />`);
+
 export const notifications = {
-  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', readMore: readNames, link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, single: ['recipient'],
+  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', readMore: readNames, link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'],
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [
-    { name: 'State', kind: 'state', of: inboxState }, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
+    { name: 'State', kind: 'state', of: inboxState, show: stateOf, width: '5.5rem' }, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
     { name: 'Type', kind: 'type', of: (one) => one.type }, RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No notifications yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"', tools: (page) => page.mayOpen('/playground') && html`<a class="button primary" href=${page.url('/playground')}><${Icon} name="playground" /> Send one in the playground</a>` },
 };
 
 export const announcements = {
-  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, single: ['recipient'],
+  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'],
   // An announcement has a state in each inbox.
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
@@ -52,6 +55,7 @@ export function Notification({ page }) {
   const tenant = tenantOf(page);
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
   const found = useLoad((signal) => get(url, signal), [url]);
+  useOpened(found.value);
   if (found.value === undefined) return html`<${Opening} page=${page} of=${found} />`;
   return html`<${Opened} page=${page} one=${found.value} tenant=${tenant} url=${url} />`;
 }

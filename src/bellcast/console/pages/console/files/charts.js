@@ -45,7 +45,7 @@ const newest = (values) => values.at(-1) ?? 0;
 // The meaning of the headline, for a range.
 const summed = (range) => range.unit;
 const averaged = (range) => range.average;
-const most = () => 'at most';
+const most = () => 'highest';
 
 // `note` says what a sum counts. `list` with `filter` shows what happened in a selected range, by default the notifications.
 const CHARTS = [
@@ -169,7 +169,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
   const [cursor] = pointed ? place(pointed) : [], earlier = pointed && before.find(([at]) => at === pointed[0]);
   const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
   return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
-    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true" title=${isCut && 'Higher than the chart, so that the other values can be seen'}>${isCut ? '▲ max' : isDuration ? '0 to' : 'max'} ${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
+    <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true" title=${isCut && 'Higher than the chart, so that the other values can be seen'}>${isCut ? '▲ max ' : isDuration ? '' : 'max '}${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => { pointedAt.value = null; }} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
       <path class="before" d=${line(before, place, stepMs)} />${one.headline !== newest && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />

@@ -5,7 +5,7 @@ import { Dialect, dialectName, shortName } from './dialects.js';
 import { count, duration, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
-import { Loaded, Skeleton, loadStyle, refresh, useLoad } from './load.js';
+import { Loaded, Skeleton, loadStyle, refresh, useLoad, useOpened } from './load.js';
 import { Headline, More } from './object-parts.js';
 import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
@@ -33,7 +33,7 @@ const close = async (one) => {
 };
 
 export const connections = {
-  path: '/v1/connections', rows: 'connections', readMore: readNames, link: (one) => path`/connections/${one.id}`, isNewestFirst: true, above: Protocols,
+  path: '/v1/connections', rows: 'connections', readMore: readNames, link: (one) => path`/connections/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, above: Protocols,
   filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
   views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Recently closed', { state: 'closed' }]],
   columns: (page) => [
@@ -69,6 +69,7 @@ export function Connection({ page }) {
     const read = (state) => get(withQuery('/v1/connections', { id: page.key, state, tenant }), signal);
     return (await read('open')).connections[0] ?? (await read('closed')).connections[0] ?? null;
   }, [page.key, tenant]);
+  useOpened(found.value);
   return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
     if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
     const { tenant: own } = one, of = own === null ? {} : { tenant: own };

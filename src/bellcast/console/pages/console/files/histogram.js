@@ -3,13 +3,13 @@
  */
 import { useSelection } from './charts.js';
 import { RANGE, startOf } from './filters.js';
-import { count as amount, number, timeSpan } from './format.js';
+import { dayOf, count as amount, duration, hourOf, number, timeSpan } from './format.js';
 import { html, useState } from './html.js';
 import { loadStyle, useLoad } from './load.js';
 import { setQuery, shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
 
-const MINUTE_MS = 60_000, HOUR_MS = 60 * MINUTE_MS;
+const MINUTE_MS = 60_000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS;
 /** Lengths of the intervals: the first with which a range has at most this many. */
 const LENGTHS = [1, 2, 5, 15, 30, 60, 180, 360, 720].map((minutes) => minutes * MINUTE_MS), MAX_BARS = 72;
 /** Numbers per minute are kept for 48 hours. */
@@ -33,6 +33,9 @@ function barsOf(points, { begin, length, count }) {
   return bars;
 }
 
+/** The height of a bar: by the root, so that all others can be seen beside one busy interval. */
+const heightOf = (value, top) => Math.sqrt(value / top) * HEIGHT;
+
 /** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, counted?: number | null, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; `counted` is the number if it is not the sum, null while it is read; without rows it is not shown, and while nothing was counted it keeps its room */
 export function Histogram({ page, metric, noun, kind = 'accent', part, counted, range, chosen, isHidden }) {
   const tenants = shownTenant() ? [shownTenant()] : page.me.tenants;
@@ -45,7 +48,7 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, counted, 
     return [1, 2].map((place) => barsOf(points.map((point) => [point[0], point[place]]), { begin, length, count }));
   }, [metric, tenants, begin, count, length]);
   const [bars, parts] = found.value ?? [[], []], top = Math.max(1, ...bars), [sum, sumOfParts] = [bars, parts].map((all) => all.reduce((one, other) => one + other, 0));
-  const pathOf = (values, least) => values.map((value, index) => (value > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-Math.min(HEIGHT, Math.max(least, value / top * HEIGHT))}h${BAR - 1}V${HEIGHT}Z` : '')).join('');
+  const pathOf = (values, least) => values.map((value, index) => (value > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-Math.max(least, heightOf(value, top))}h${BAR - 1}V${HEIGHT}Z` : '')).join('');
   const [pointed, setPointed] = useState(null);
   const at = (index) => begin + index * length;
   const open = (first, last) => setQuery({ range: null, from: new Date(at(first)).toISOString(), to: new Date(at(last + 1)).toISOString() });
@@ -54,7 +57,8 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, counted, 
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
   const total = found.value === undefined || counted === null ? '' : `${amount(counted ?? sum, noun)}${tenants && counted === undefined ? ' counted' : ''} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
-  const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : '';
+  const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : sum > 0 ? `at most ${number(top)} in ${duration(length)}` : '';
+  const when = count * length > DAY_MS + length ? dayOf : hourOf;
   return html`<section class=${`histogram ${kind}`} hidden=${isHidden} style=${(counted || sum) === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {
       setPointed(intervalAt(event));
@@ -63,7 +67,7 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, counted, 
       ${selection.isShown && html`<rect class="mark" x=${first * BAR} width=${(last - first + 1) * BAR} y="0" height=${HEIGHT} />`}
       <path d=${pathOf(bars, 2)} />${part && html`<path class="part" d=${pathOf(parts, 0)} />`}
       ${pointed !== null && !selection.isShown && html`<rect class="pointed" x=${pointed * BAR} width=${BAR} y="0" height=${HEIGHT} />`}</svg>
-    <p class="hidden" role="status">${selection.isShown ? `${spanOf(first, last)}. Enter filters the list.` : ''}</p></section>`;
+    <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(at(Math.round(part * count)))}</span>`)}</p><p class="hidden" role="status">${selection.isShown ? `${spanOf(first, last)}. Enter filters the list.` : ''}</p></section>`;
 }
 
 /** A histogram of a metric, for the declaration of a list. */

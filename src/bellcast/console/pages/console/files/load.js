@@ -20,7 +20,7 @@ export const outdated = signal(null);
 export const opened = signal(null);
 
 export function useOpened(value) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     opened.value = value ?? null;
     return () => { opened.value = null; };
   }, [value]);

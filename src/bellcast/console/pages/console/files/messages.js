@@ -4,7 +4,7 @@
 import { html, useState } from './html.js';
 import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { Loaded, useEvery, useLoad } from './load.js';
+import { Loaded, useEvery, useLoad, useOpened } from './load.js';
 import { Channel, Lines } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
 import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
@@ -18,7 +18,7 @@ import { MailFrame, MailHead, Phone, Steps, chapters } from './story.js';
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
-const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore: readNames, isNewestFirst: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
+const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore: readNames, isNewestFirst: true, pinsOpened: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
 const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
 /** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
 function beginningOf({ content: { subject = '', title, body, text = '' } }) {
@@ -69,6 +69,7 @@ export function Message({ page }) {
     const one = await get(url(), signal);
     return one.state === 'simulated' ? { ...one, simulated: await simulationOf(one, signal) } : one;
   }, [url()]);
+  useOpened(found.value);
   useEvery(POLL_MS, () => UNDERWAY.includes(found.value?.state) && found.reload());
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const [kind] = outcomeOf({ ...one, outcome: one.state === 'held' ? 'hold' : 'send' });

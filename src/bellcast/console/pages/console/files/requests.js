@@ -8,7 +8,7 @@ import { dayName, duration, fullTime, hourOf, secondOf } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html } from './html.js';
 import { Refusal } from './live.js';
-import { Loaded, loadStyle, useLoad } from './load.js';
+import { Loaded, loadStyle, useLoad, useOpened } from './load.js';
 import { Headline } from './object-parts.js';
 import { Card, Copy, Empty, Facts, Heading, Id, Json, Moment } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
@@ -43,7 +43,7 @@ function aboutOf({ code, errors, detail, body, tenant }) {
 const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typeof body?.to === 'string' && body.to].filter(Boolean).map((one) => ({ tenant, recipient: one }));
 
 export const requests = {
-  path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
+  path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
   filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
@@ -62,6 +62,7 @@ export function Request({ page }) {
     const [made] = one ? await Promise.all([madeBy(one, signal).catch(() => null), readNames(peopleOf(one))]) : [];
     return { one, made };
   }, [page.key]);
+  useOpened(found.value?.one);
   return html`<${Loaded} of=${found}>${({ one, made }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`<${Found} page=${page} one=${one} made=${made} />`)}<//>`;
 }
 

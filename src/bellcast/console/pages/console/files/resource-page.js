@@ -4,10 +4,10 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Filters, chosenRange, startOf } from './filters.js';
 import { dayName, dayTime, number } from './format.js';
-import { Failure, Loaded, Skeleton, opened, useLoad } from './load.js';
+import { Failure, Loaded, Skeleton, openLoads, opened, useLoad } from './load.js';
 import { Empty, Icon, Popup } from './parts.js';
 import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
-import { Rows, moveInRows } from './rows.js';
+import { Rows, moveInRows, sorted } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
 import { Option, Siblings } from './shell.js';
@@ -44,6 +44,7 @@ const POLL_MS = 15_000;
  * @property {string} [scope] of what the number of rows is, if it is not of all: a tooltip
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
+ * @property {boolean} [pinsOpened] the page of an object says what it is with `useOpened`: it is above the rows if it is not among them
  * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
  * @property {{text: any, icon?: string, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
@@ -72,11 +73,13 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
     addEventListener('scroll', note, { passive: true });
     return () => removeEventListener('scroll', note);
   }, [isOpen]);
-  const kept = Object.fromEntries([...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
+  const kept = Object.fromEntries([['sort', page.query.get('sort')], ...Object.entries(query), ...Object.entries(chosen ?? {})].filter(([, value]) => value));
   const link = resource.link && page.me.role !== 'viewer' ? ((one) => resource.link(one) && withQuery(page.url(resource.link(one)), { ...(hasPane && kept), ...objectTenant(one) })) : null;
   const pathOf = (one) => resource.link?.(one) && page.url(resource.link(one));
   // The same key can exist in several tenants, an id cannot.
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
+  const isShown = (one) => page.key !== null && pathOf(one) === page.path && isOfShown(one);
+  const pinned = !resource.pinsOpened || page.key === null || list.chunks.flat().some(isShown) ? undefined : opened.value && isShown(opened.value) ? opened.value : openLoads.value > 0 ? null : undefined;
   const tools = resource.tools?.(page, list.count);
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
   const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
@@ -91,7 +94,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows" key=${[isEmpty, isShort]}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
-        isOpen=${(one) => page.key !== null && pathOf(one) === page.path && isOfShown(one)} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
+        isOpen=${isShown} pinned=${pinned} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
   </div>`;
@@ -197,7 +200,7 @@ function Export({ resource, parameters, isHidden }) {
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}</div>`}<//>`;
 }
 
-function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen, follow }) {
+function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen, pinned, follow }) {
   const { first, chunks, last, more } = list;
   const wrong = !first.isLoading && first.problem?.errors?.map(({ field }) => resource.filters?.find(({ name }) => name === field)).find((one) => one && query[one.name]);
   if (wrong) return html`<${NoMatch} page=${page} resource=${resource} query=${query} text=${`There is no ${wrong.label.toLowerCase()} “${query[wrong.name]}”.`} />`;
@@ -206,8 +209,11 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
     if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
-    const columns = columnsOf(resource, page);
-    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${resource.order && !last.next ? [chunks.flat().sort(resource.order)] : chunks} group=${resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns)} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
+    const columns = columnsOf(resource, page), group = resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns);
+    // Only rows that are all here can be sorted, unless they are in groups.
+    const isWhole = !last.next && !last.scanned_until, sort = isWhole && !group && { name: page.query.get('sort'), choose: (name) => setQuery({ sort: name }, { isQuiet: true }) };
+    const ordered = isWhole && (resource.order || sort) ? [sorted(resource.order ? chunks.flat().sort(resource.order) : chunks.flat(), columns, sort ? sort.name : null)] : chunks;
+    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${ordered} sort=${sort} pinned=${pinned} group=${group} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
       ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}

@@ -23,13 +23,36 @@ const isEmpty = (value) => value === null || value === undefined || value === ''
 const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
 const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 
+const slugOf = ({ name }) => name.toLowerCase().replace(/\W+/g, '-');
+const keyOf = ({ by, share, of }) => by ?? share ?? of;
+/** Rows are sorted by a column of texts and times, and by one that says of what. */
+const isSortable = (column, rows) => Boolean(column.by ?? column.share) || rows.every((row) => isEmpty(column.of(row)) || typeof column.of(row) === 'string');
+const { compare } = new Intl.Collator('en', { numeric: true });
+
+/** The rows in the order of the column that is named, with a minus the last one first; else as they are. Rows without a value come last. */
+export function sorted(rows, columns, name) {
+  const column = columns.find((one) => [slugOf(one), `-${slugOf(one)}`].includes(name)), sign = name?.startsWith('-') ? -1 : 1;
+  if (!column || !isSortable(column, rows)) return rows;
+  const of = keyOf(column);
+  return rows.toSorted((one, other) => isEmpty(of(one)) - isEmpty(of(other)) || sign * compare(of(one), of(other)));
+}
+
+/** The name of a column, a button if it sorts the rows: first as is usual for its kind, then the other way, then not. */
+function Head({ column, rows, sort }) {
+  const { name, kind } = column, slug = slugOf(column), isUp = sort?.name === slug, isDown = sort?.name === `-${slug}`;
+  const orders = [slug, `-${slug}`], [first, second] = ['number', 'time'].includes(kind) ? orders.reverse() : orders;
+  return html`<div role="columnheader" class=${`cell ${kind ?? ''}`} aria-sort=${isUp ? 'ascending' : isDown ? 'descending' : null}>${sort && isSortable(column, rows) ? html`<button type="button" onClick=${() => sort.choose(sort.name === first ? second : sort.name === second ? null : first)}>${name}${(isUp || isDown) && html`<${Icon} name="up" />`}</button>` : name}</div>`;
+}
+
 /** Move to another row of the table, if there is one. */
 export const moveInRows = (step) => document.querySelector('.table[data-keys]')?.dispatchEvent(new CustomEvent('move', { detail: step }));
 
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, width?: string}[]} table.columns `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar before the value, as long as its part of the greatest one of all rows, unless that is too short
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is too short
+ * @param {{name: string | null, choose: (name: string | null) => void}} [table.sort] by which column the rows are sorted, if they can be
+ * @param {any} [table.pinned] the open object, if it is none of the rows: it is above them, null while it is read
  * @param {any[][]} table.chunks the rows, as the server sent them
  * @param {((row: any) => string) | null} [table.group] the heading of a row, which is shown above the first row that has it
  * @param {boolean} [table.isDense] rows of one short line
@@ -39,7 +62,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
  * @param {(row: any) => boolean} table.isOpen
  * @param {((row: any) => void) | null} table.follow called when the keys move to a row while an object is open
  */
-export function Rows({ label, columns: all, chunks, group, isDense, isTall, link, actions, isOpen, follow }) {
+export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense, isTall, link, actions, isOpen, follow }) {
   const place = useRef(null);
   // The row of the keys, and the one that has got the focus: several presses can come before the next drawing.
   const active = useRef(-1), settled = useRef(-1);
@@ -63,11 +86,12 @@ export function Rows({ label, columns: all, chunks, group, isDense, isTall, link
   }, [target]);
   const template = columns.map(widthOf).join(' ');
   const groupAt = (index) => (group && rows[index] ? group(rows[index]) : null);
-  const most = new Map(columns.filter(({ share }) => share).map((one) => [one, Math.max(1, ...rows.map(one.share))]));
+  const most = new Map(columns.filter(({ share }) => share).map((one) => [one, { share: Math.max(1, ...rows.map(one.share)), length: Math.max(...rows.map(one.of).map((value) => (typeof value === 'string' ? value.length : 0))) }]));
   const looks = [isDense && 'dense', isTall && 'tall', columns.some(({ lead }) => lead) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
   let start = 0;
   return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
-    <div role="rowgroup" class="head"><div role="row" class="row">${columns.map(({ name, kind }) => html`<div key=${name} role="columnheader" class=${`cell ${kind ?? ''}`}>${name}</div>`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
+    <div role="rowgroup" class="head"><div role="row" class="row">${columns.map((one) => html`<${Head} key=${one.name} column=${one} rows=${rows} sort=${sort} />`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
+    ${pinned !== undefined && html`<div role="rowgroup" class="chunk">${group && html`<div role="row" class="day"><span role="rowheader">Opened</span></div>`}${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
     ${chunks.map((some, index) => {
     const first = start;
     start += some.length;
@@ -103,7 +127,7 @@ function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
     const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = second.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) * SHARES >= most.get(column) && html`<span class="share" style=${{ '--part': share(row) / most.get(column) }}></span>`}${isEmpty(value) ? '' : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share ? html`<span class="amount" style=${{ '--length': most.get(column).length }}>${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
@@ -113,4 +137,4 @@ const SHARES = 16;
 /** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
 const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));
 
-const Title = ({ column: { text, isWrapped, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
+const Title = ({ column: { text, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class="preview" dir="auto">${text(row)}</span>`}</div>`;

@@ -24,15 +24,17 @@ const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'p
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
 const Live = () => html`<${State} of="live" kind="ok" />`;
 
+/** Of a column of numbers: they are beside the names. */
+const WIDTH = 'minmax(8.5rem, .35fr)';
 /** By tenant; those that are live come first. */
 const order = (one, other) => (one.tenant ?? '').localeCompare(other.tenant ?? '') || Number(other.followers > 0) - Number(one.followers > 0) || one.topic.localeCompare(other.topic);
 
 export const topics = {
-  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, groupOf: () => !shownTenant() && ((one) => (one.tenant ? tenantName(one.tenant) : 'No tenant')), order,
+  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, isDense: true, groupOf: () => !shownTenant() && ((one) => (one.tenant ? tenantName(one.tenant) : 'No tenant')), order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => html`<span class=${one.followers > 0 ? 'dot ok' : 'dot'} aria-hidden="true"></span>${one.topic}`, text: (one) => aboutOf(one.topic) },
-    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: '8.5rem' }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: '6rem' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: '8.5rem' },
+    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>` },
+    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: 'minmax(6rem, .35fr)' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
