@@ -114,8 +114,7 @@ def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], o
     entry = owner.send("GET", "/v1/audit")["entries"][0]
     assert (entry["actor"], entry["target"]) == ("olive@example.com", "/v1/types/edited")
     go(page, "/types/edited?edit=yes&view=yaml")
-    review(page)
-    expect(page.get_by_role("heading", name="Nothing changed")).to_be_visible()
+    expect(page.get_by_role("button", name="Review changes")).to_be_disabled()  # nothing has changed
 
 
 def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
@@ -170,8 +169,18 @@ def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page])
         assert form.locator("label, .form-label").evaluate_all(looks) == ["13px500"], path
         fields = form.locator("input:not([type=hidden]), select")
         assert fields.evaluate_all("all => [...new Set(all.map((one) => one.offsetHeight))]") == [32], path
-        parts = form.locator(":scope > :not(aside)")
+        parts = form.locator(".definition > :not(aside)")
         assert parts.evaluate_all("all => Math.max(...all.map((one) => one.offsetWidth))") <= 560, path
+
+
+def test_what_the_browser_refuses_of_a_definition_is_said_at_its_field(open_console: Callable[..., Page]) -> None:
+    page = open_console("/schedules?edit=new", viewport=DESKTOP)
+    page.get_by_label("Key", exact=True).fill("late")
+    time = page.get_by_label("Time", exact=True)
+    time.fill("25:00")
+    page.get_by_role("button", name="Create schedule").click()
+    expect(time).to_be_focused()
+    expect(time).to_have_accessible_description(re.compile("Enter a time from 00:00 to 23:59"))
 
 
 def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..., Page]) -> None:
@@ -373,6 +382,7 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
     held[0].continue_()
     page.unroute("**/v1/schemas/source")
     page.get_by_label("Key").fill("paid")
+    page.get_by_label("Event", exact=True).fill("")
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_label("Event", exact=True)).to_be_focused()
     page.get_by_label("Event", exact=True).fill("order.paid")

@@ -192,7 +192,7 @@ export function Operator({ page }) {
     })} /><//>`}<//>
     <${OperatorVerdict} page=${page} of=${one} isOwn=${isOwn} />
     <${Facts} of=${[['Role', `${one.role}${one.is_external ? ', by group' : ''}: ${MEANINGS[one.role]}`], ['Tenants', tenantsOf(one)], ['Sessions', one.sessions || 'none'], ['Last seen', one.seen_at ? html`<${Time} at=${one.seen_at} />` : 'never'], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
-    ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
+    ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded isEdit key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
       }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="All tenants" autocomplete="off" hint="Keys of tenants, separated by commas. Owners see all." />`}<//><//>`}

@@ -6,7 +6,7 @@ import { DefinitionPreview } from './definition-preview.js';
 import { Difference } from './difference.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Together, useLoad } from './load.js';
-import { Confirm, Field, Form, Heading, Icon, Opening } from './parts.js';
+import { Confirm, Field, Form, Heading, Icon, Opening, refusalOf } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { objectTenant, scopeOf, setQuery, tenantOf } from './router.js';
 import { Segments } from './segments.js';
@@ -135,20 +135,29 @@ function Editor({ page, kind, read }) {
     return now;
   };
 
+  // What the browser refuses of the definition is said where the server's errors are.
+  const refuse = (event) => {
+    const { target } = event, { field } = target.dataset;
+    if (!field) return;
+    event.preventDefault();
+    const error = { field, message: refusalOf(target) };
+    setProblem((last) => ({ message: '', errors: [...(last?.errors ?? []).filter((one) => one.field !== field), error] }));
+  };
+  const isReviewed = review !== null && !review.isSame;
   const comments = commentsOf(text, values ?? {});
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${isNew ? page.title : page.key}`} href=${back()}><${Icon} name="back" /> ${isNew ? page.title : page.key}</a></div>
     <${Heading} title=${isNew ? `New ${kind.name}` : `Edit ${page.key}`}><${Segments} label="View" options=${['Form', 'YAML']} value=${isYaml ? 'YAML' : 'Form'} choose=${(view) => (view === 'Form' ? showForm() : setQuery({ view: 'yaml' }, { isQuiet: true }))} /><//>
     <p class="muted">${isCopy(own, base) && `${tenantName(own)} uses the version for all tenants. Saving creates a copy for ${tenantName(own)} that later changes for all tenants do not affect. `}${kind.note}</p><p role="status">${notice}</p>${!isYaml && html`<${CommentNote} comments=${comments} />`}
-    <${Together}><div ref=${place}><${Form} class=${isYaml ? 'editing' : 'editing definition'} button=${isNew ? `Create ${kind.name}` : 'Review changes'} send=${() => (isNew ? save() : check())} more=${hasDraft && html`<${Confirm} isDanger label="Discard the changes" word="Discard" about="What you entered in this tab is lost." act=${() => {
+    <${Together}><div ref=${place} onInvalidCapture=${refuse}><${Form} class="editing" isWaiting=${!isNew && !hasDraft && !isCopy(own, base)} button=${isNew ? `Create ${kind.name}` : isReviewed ? 'Save' : 'Review changes'} send=${() => (isNew || isReviewed ? save() : check())} more=${hasDraft ? html`<${Confirm} isDanger label="Discard the changes" word="Discard" about="What you entered in this tab is lost." act=${() => {
     draft.clear();
     page.go(back());
-  }} />`}>
-      ${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="The name in the API: letters, digits, and _ . - without spaces." />
+  }} />` : html`<a class="button" href=${back()}>Cancel</a>`}>
+      <div class=${isYaml ? 'fields' : 'definition'}>${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="The name in the API: letters, digits, and _ . - without spaces." />
         <${TenantField} of=${own} placeholder="All tenants" /></div>`}
       ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
-        <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}<//></div><//>
-    ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} /><button type="button" class="primary" onClick=${save}>Save</button>`}</section>`}`;
+        <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}</div>
+      ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} />`}</section>`}<//></div><//>`;
 }
 
 /** Whether saving creates a tenant's copy of a project object. */

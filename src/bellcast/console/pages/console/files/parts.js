@@ -138,7 +138,7 @@ function inWordsOf(form, { errors = [], message }) {
 }
 
 /** Why the browser refuses an input. Its own messages about a pattern and a length are vague. */
-const refusalOf = ({ validity, title, minLength, validationMessage }) => (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
+export const refusalOf = ({ validity, title, minLength, validationMessage }) => (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
 
 /** What a form would send, as a text that can be compared. */
 const entriesOf = (form) => JSON.stringify([...new FormData(form)]);
@@ -155,8 +155,8 @@ let replaced = null;
 /**
  * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
  * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. The button of an `isEdit` form
- * waits for a change. If the object has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
-export function Form({ button, busy = button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, isEdit = false, onReset, class: name, ...attributes }) {
+ * waits for a change, that of an `isWaiting` one for the page. If the object has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
+export function Form({ button, busy = button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, isEdit = false, isWaiting = false, onReset, class: name, ...attributes }) {
   const [problem, setProblem] = useState(null);
   const [wrong, setWrong] = useState({});
   const [isSending, setSending] = useState(false);
@@ -170,7 +170,7 @@ export function Form({ button, busy = button, send, children, more, isInline = f
       queueMicrotask(() => { replaced = null; });
     };
   }, []);
-  const isUnchanged = isEdit && !isChanged;
+  const isUnchanged = isWaiting || (isEdit && !isChanged);
   const isConflict = problem?.status === 412 && problem.errors.length === 0;
   const send_ = async (event) => {
     event.preventDefault();
@@ -198,9 +198,11 @@ export function Form({ button, busy = button, send, children, more, isInline = f
   // What the browser refuses is said below the field, as what the server refuses.
   const refuse = (event) => {
     const { target, currentTarget } = event;
-    if (!target.name || !labelOf(target)) return;
+    if (event.defaultPrevented) return;
     event.preventDefault();
-    if (target === currentTarget.querySelector(':is(input, select, textarea):invalid')) reveal(target);
+    const isFirst = target === currentTarget.querySelector(':is(input, select, textarea):invalid');
+    if (isFirst) reveal(target);
+    if (!target.name || !labelOf(target)) return isFirst && setProblem({ message: `${target.ariaLabel ?? target.labels[0]?.textContent ?? ''}: ${refusalOf(target)}` });
     setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
   };
   const correct = ({ target: { name: field } }) => field in wrong && setWrong(({ [field]: _, ...others }) => others);

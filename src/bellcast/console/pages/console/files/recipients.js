@@ -34,7 +34,8 @@ function Profile({ one = {}, first }) {
   const [entered, setEntered] = useState(one);
   return html`${FIELDS.map(([label, name, more]) => {
     const [form, warning] = ADDRESSES[name] ?? [], value = (entered[name] ?? '').trim();
-    return html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" defaultValue=${one[name] ?? ''} autofocus=${name === first} onInput=${({ currentTarget: { value: text } }) => setEntered((last) => ({ ...last, [name]: text }))} warning=${form && (value === '' || form.test(value) ? '' : warning)} ...${more} />`;
+    const hint = { locale: languageOf, timezone: timeIn }[name]?.(value);
+    return html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" defaultValue=${one[name] ?? ''} autofocus=${name === first} onInput=${({ currentTarget: { value: text } }) => setEntered((last) => ({ ...last, [name]: text }))} hint=${hint} warning=${form && (value === '' || form.test(value) ? '' : warning)} ...${more} />`;
   })}<datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
 }
 
@@ -142,12 +143,21 @@ function Returned({ page, one, tenant }) {
   return now && message.to !== now && html`<div class="notice fixes"><span><b dir="auto">${message.content.subject ?? CHANNEL_NAMES[message.channel]}</b> came back from ${message.to} <${Time} at=${message.created_at} />. A retry goes to ${now}.</span><${RetryMessage} page=${page} url=${withQuery(path`/v1/messages/${message.id}/retry`, tenant)} /></div>`;
 }
 
-/** A language by its name and its tag, as far as the browser knows it. */
+/** The name of a language, as far as the browser knows it. */
 function languageOf(locale) {
   try {
-    return locale && `${new Intl.DisplayNames('en', { type: 'language' }).of(locale)}, ${locale}`;
+    return locale && new Intl.DisplayNames('en', { type: 'language' }).of(locale);
   } catch {
-    return locale;
+    return '';
+  }
+}
+
+/** The time of day in a time zone. */
+function timeIn(timeZone) {
+  try {
+    return timeZone && `${new Date().toLocaleTimeString('en-GB', { timeZone, hour: '2-digit', minute: '2-digit' })} now`;
+  } catch {
+    return '';
   }
 }
 
@@ -155,7 +165,7 @@ const facts = (one) => [
   ['Tenant', one.tenant],
   ['E-mail', one.email],
   ['Phone', one.phone],
-  ['Language', languageOf(one.locale)],
+  ['Language', one.locale && [languageOf(one.locale), one.locale].filter(Boolean).join(', ')],
   ['Time zone', one.timezone],
   ['Roles', one.roles.join(', ')],
   ['Inbox', `${number(one.unread)} unread, ${number(one.unseen)} unseen`],
