@@ -627,7 +627,7 @@ def test_support_reads_definitions_and_edits_none(
     page.goto("/console/templates/read")
     shown = page.frame_locator("iframe[title='Preview of the e-mail']")
     expect(shown.get_by_role("heading", name="Hello")).to_be_visible()
-    for name in ("Test…", "More for the preview", "More for read"):
+    for name in ("Test…", "Send me a test", "More for read"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     page.goto("/console/templates/read?edit=yes")
     expect(shown.get_by_role("heading", name="Hello")).to_be_visible()

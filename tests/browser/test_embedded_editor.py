@@ -256,7 +256,7 @@ def test_user_changes_the_brand_and_the_preview_follows(
     dialog = frame.get_by_role("dialog", name="Brand")
     dialog.get_by_label("Name in e-mails").fill("Harbour Studio")
     assert violations(page) == []
-    dialog.get_by_role("button", name="Save brand").click()
+    dialog.get_by_role("button", name="Save for all e-mails").click()
     expect(dialog).to_have_count(0)
     expect(frame.frame_locator("iframe[name=template-preview]").get_by_text("Harbour Studio")).to_be_visible()
 

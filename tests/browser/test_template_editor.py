@@ -455,6 +455,7 @@ def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_con
     for view in ("YAML", "HTML"):
         page.get_by_role("button", name=view, exact=True).click()
         expect(page.get_by_role("button", name=view, exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="More", exact=True).click()
     page.get_by_role("button", name="Discard").click()
     page.get_by_role("dialog").get_by_role("button", name="Discard").click()
     page.get_by_role("button", name="Design").click()

@@ -79,7 +79,7 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     page = open_console("/templates")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="listed", exact=True))
     expect(row.locator(".preview")).to_have_text("For client")
-    expect(row).not_to_contain_text("default")  # its only language
+    expect(row).to_contain_text("default")  # its only language
     expect(row).to_contain_text("type listed (acme-listed)")
     row.locator(".row-link").click()
     expect(page.locator(".heading")).to_contain_text("used by the type listed (acme-listed)")
@@ -100,6 +100,7 @@ def test_test_message_suggests_the_recipients_of_the_last_sends(
     assert options.evaluate_all("options => options.map((one) => one.value)") == ["alice"]
     page.get_by_role("button", name="Test…").click()
     assert page.get_by_label("To recipient").get_attribute("list") == "template-recipients"
+    expect(page.get_by_role("button", name="Send me a test")).to_be_visible()
     assert violations(page) == []
 
 
@@ -211,7 +212,7 @@ def test_brand_of_the_default_tenant_is_changed_in_the_editor_without_leaving_it
     # Another owner saves the brand meanwhile.
     revision = owner.send("GET", "/v1/settings")["revision"]
     owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"brand": '{"radius": 3}'}})
-    dialog.get_by_role("button", name="Save brand").click()
+    dialog.get_by_role("button", name="Save for all e-mails").click()
     expect(dialog.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
     dialog.get_by_role("button", name="Keep mine").click()
     expect(dialog).to_have_count(0)
@@ -239,12 +240,12 @@ def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_save
     sample = dialog.get_by_role("img", name="A message with this brand")
     dialog.get_by_role("button", name="Dark", exact=True).click()
     expect(sample).to_have_css("background-color", "rgb(21, 23, 27)")
-    places = [dialog.get_by_role("button", name=name).bounding_box()["x"] for name in ("Cancel", "Save brand")]
+    places = [dialog.get_by_role("button", name=name).bounding_box()["x"] for name in ("Cancel", "Save for all e-mails")]
     assert places == sorted(places)
     dialog.get_by_label("Colour", exact=True).fill("#ffee00")
     expect(dialog.get_by_text("A link on white has a contrast of 1.2; at least 4.5 is readable.")).to_be_visible()
     with page.expect_response("**/templates/pale/check*"):
-        dialog.get_by_role("button", name="Save brand").click()
+        dialog.get_by_role("button", name="Save for all e-mails").click()
     expect(page.locator(".confirmation")).to_have_text("Brand saved")
     checks = page.get_by_role("button", name=re.compile("^Checks: [1-9]"))
     expect(checks).to_be_visible()

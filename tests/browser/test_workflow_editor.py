@@ -316,6 +316,9 @@ def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., P
     Editor(page, "chosen").expect_saved()
     page.get_by_role("button", name="YAML").click()
     fields = page.get_by_role("region", name="Fields")
+    text = page.get_by_label("Definition as YAML")
+    text.evaluate("(area) => { area.focus(); area.setSelectionRange(...Array(2).fill(area.value.indexOf('window'))) }")
+    expect(fields.get_by_text("Collect for")).to_be_visible()  # of the digest, in which the cursor is
     fields.get_by_text("Wait for event").click()
     expect(fields.get_by_text("event*")).to_be_visible()
     assert violations(page) == []

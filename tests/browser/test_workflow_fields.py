@@ -181,14 +181,20 @@ def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Edi
     ]  # fmt: skip
     expect(editor.page.locator(".step-if")).to_have_text("if bell was not read")
     expect(inspector.get_by_label("Variable", exact=True)).to_have_count(0)
+    inspector.get_by_role("button", name="Template", exact=True).click()
+    expect(inspector.get_by_label("Subject")).to_have_count(0)
     inspector.get_by_label("Template", exact=True).fill("booking")
     inspector.get_by_role("button", name="Remove subject, text").click()
     expect(inspector.get_by_label("Template", exact=True)).to_be_focused()  # the button is gone
     expect(inspector.get_by_label("Subject")).to_have_count(0)
+    inspector.get_by_role("button", name="Text here").click()
+    inspector.get_by_text("HTML and layout").click()
+    inspector.get_by_label("HTML", exact=True).type("<p>Hi</p>")
     choice.select_option("bell was seen")
     expect(editor.page.locator(".step-if")).to_have_text("if bell was seen")
     yaml = editor.yaml()
-    assert ("var: steps.bell.seen_at" in yaml, "op: exists" in yaml) == (True, True)
+    assert ("var: steps.bell.seen_at" in yaml, "op: exists" in yaml, "<p>Hi</p>" in yaml) == (True, True, True)
+    assert "template" not in yaml
     choice.select_option("Another condition")
     expect(inspector.get_by_label("Variable", exact=True)).to_have_value("data.")
     editor.step("bell").dblclick()

@@ -298,7 +298,7 @@ def test_step_with_an_empty_text_is_not_published(edit: Callable[..., Editor]) -
     text = editor.page.get_by_label("Definition as YAML")
     text.fill(text.input_value().replace("subject: New booking", 'subject: ""'))
     problems = editor.page.get_by_role("region", name="Problems")
-    expect(problems.get_by_role("button")).to_have_text(["Line 10mail subject must not be empty"])
+    expect(problems.get_by_role("button")).to_have_text(["Line 10mail, subject: must not be empty"])
     problems.get_by_role("button").click()
     assert text.evaluate("one => one.value.slice(one.selectionStart, one.selectionEnd)").strip() == 'subject: ""'
     expect(editor.page.get_by_text("must not be empty")).to_have_count(1)
@@ -383,7 +383,7 @@ def test_variables_of_texts_in_steps_are_checked_in_the_editor_and_before_publis
     expect(number).to_have_attribute("aria-expanded", "false")
     expect(warnings).to_have_count(0)
     number.click()
-    warnings.get_by_role("button", name=f"mail subject {unknown}").click()
+    warnings.get_by_role("button", name=f"mail, subject: {unknown}").click()
     expect(subject).to_be_focused()
     number.click()
     expect(warnings).to_have_count(0)
@@ -545,6 +545,7 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     mail = page.get_by_role("tree", name="Steps").locator("[data-step=mail]")
     mail.click()
     # Its texts become a template, which other languages can follow.
+    page.get_by_role("button", name="Template", exact=True).click()
     page.get_by_role("button", name="Use a template for other languages and a design").click()
     expect(page.locator("h1")).to_have_text("unpublished-mail")
     template = owner.send("GET", "/v1/templates/unpublished-mail/draft")["values"]

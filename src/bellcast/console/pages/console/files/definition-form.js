@@ -8,7 +8,8 @@ import { RecipientsField } from './recipients-field.js';
 import { Segments } from './segments.js';
 import { get } from './server.js';
 import { TimeInput } from './time-field.js';
-import { Cron, DAYS, Fields, NextTimes, pick } from './workflow-inspector.js';
+import { DAYS, NextTimes } from './cron-times.js';
+import { Cron, Fields, pick } from './workflow-inspector.js';
 import { valueAt } from './workflow-model.js';
 
 /** Fields that the control of another one changes, and whose errors are shown there. */

@@ -67,10 +67,13 @@ function RelatedDrafts({ draft, of }) {
   return of.map(({ key, tenant, isFuture }) => html`<p key=${key}>The ${name} ${key} ${isFuture ? `uses ${draft.key} once its draft is published.` : 'still has a draft that is not published.'} <a href=${editorOf(plural, key, tenant)}>Review it</a></p>`);
 }
 
+/** A part of the review of a draft. */
+const Section = ({ title, isWarning, children }) => html`<section class="review-part"><h3>${isWarning && html`<${Icon} name="warn" /> `}${title}</h3>${children}</section>`;
+
 /** What a publication should not surprise with: variables of a workflow's own texts, by step and field, and findings of templates, with links to those of a workflow. */
 const Findings = ({ draft, own = [], of }) => Object.entries(REPEATED).map(([title, codes]) => {
   const texts = own.filter(({ code }) => codes.includes(code)), templates = of.filter(({ code }) => codes.includes(code));
-  return texts.length + templates.length > 0 && html`<div key=${title} class="effects refusals"><h3><${Icon} name="warn" /> ${title}</h3><ul>${texts.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${templates.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`Template <a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul></div>`;
+  return texts.length + templates.length > 0 && html`<${Section} key=${title} title=${title} isWarning><ul>${texts.map(({ field, code, message }) => html`<li key=${field + message} data-effect=${code}><b>${valueAt(draft.values.value, stepPathOf(field))?.key}</b>, ${field.replace(`${stepPathOf(field)}.`, '')}: ${message}</li>`)}${templates.map(({ key, code, message }) => html`<li key=${key + message} data-effect=${code}>${draft.kind.plural === 'workflows' && html`Template <a href=${editorOf('templates', key, draft.tenant)}>${key}</a>: `}${message}</li>`)}</ul><//>`;
 });
 
 /** What was published, and the way back. It stays until it is closed, or the draft changes. */
@@ -160,7 +163,7 @@ function TextChange({ of: [field, ...texts] }) {
 }
 
 /** What differs, by step or block, with the old and the new text. */
-const Changes = ({ changes }) => html`<ul class="change-list">${changes.map(([kind, key, detail, texts = []]) => html`<li key=${kind + key + detail} data-change=${kind}><span class=${`diff-sign ${SIGNS[kind][1]}`} aria-hidden="true">${SIGNS[kind][0]}</span><b>${key}</b> <span class="muted">${kind} ${detail}</span>${texts.map((one) => html`<${TextChange} key=${one[0]} of=${one} />`)}</li>`)}</ul>`;
+const Changes = ({ changes }) => html`<ul class="change-list">${changes.map(([kind, key, detail, texts = []]) => html`<li key=${kind + key + detail} data-change=${kind}><span class=${`diff-sign ${SIGNS[kind][1]}`} aria-hidden="true">${SIGNS[kind][0]}</span><b>${key}</b> <span class="muted">${kind}${detail !== texts.map(([field]) => field).join(', ') && ` ${detail}`}</span>${texts.map((one) => html`<${TextChange} key=${one[0]} of=${one} />`)}</li>`)}</ul>`;
 
 /** Effects of a publication after which sends, triggers or uses are refused. */
 const REFUSALS = ['data_refused', 'triggers_refused', 'breaks_use', 'required_changed'];
@@ -202,13 +205,12 @@ export function Review({ draft, close, done }) {
   // Without a provider, messages were not delivered before either.
   const [refusals, facts, lacking] = [(code) => REFUSALS.includes(code), (code) => !REFUSALS.includes(code) && code !== LACKING, (code) => code === LACKING].map((isKind) => plan?.effects.filter(({ code }) => isKind(code)) ?? []);
   return html`<${Dialog} label=${draft.current.value ? `Publish version ${(draft.current.value.version ?? 0) + 1}` : 'Publish'} close=${close} isWide>
-    ${refusals.length > 0 && html`<div class="effects refusals"><h3><${Icon} name="warn" /> What is refused from then on</h3>${effectList(refusals)}</div>`}
-    ${changes.length > 0 && html`<${Changes} changes=${changes} />`}
+    <${Section} title="Changes">${changes.length > 0 && html`<${Changes} changes=${changes} />`}<details class="yaml-diff" open=${changes.length === 0}><summary>As YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details><//>
+    ${facts.length > 0 && html`<${Section} title="Effects">${effectList(facts)}<//>`}
+    ${refusals.length > 0 && html`<${Section} title="What is refused from then on" isWarning>${effectList(refusals)}<//>`}
     <${Findings} draft=${draft} own=${plan?.findings} of=${findings} />
-    ${drafts.length > 0 && html`<div class="effects"><h3>Not published with it</h3><${RelatedDrafts} draft=${draft} of=${drafts} /></div>`}
-    <details class="yaml-diff" open=${changes.length === 0}><summary>YAML</summary><${Difference} before=${draft.current.value ? toYaml(before) : ''} after=${toYaml(draft.values.value)} /></details>
-    ${facts.length > 0 && html`<div class="effects"><h3>What changes for recipients and apps</h3>${effectList(facts)}</div>`}
-    ${lacking.map(({ code, text }) => html`<p key=${text} class="muted" data-effect=${code}>${text} Its messages are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p>`)}
+    ${lacking.length > 0 && html`<${Section} title="Not delivered" isWarning><ul>${lacking.map(({ code, text }) => html`<li key=${text} data-effect=${code}>${text} Its messages are stored, not delivered. <a href=${`${BASE}/providers?new=yes`}>Add a provider</a></li>`)}</ul><//>`}
+    ${drafts.length > 0 && html`<${Section} title="Not published with it"><${RelatedDrafts} draft=${draft} of=${drafts} /><//>`}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
     ${isStale && html`<p><button type="button" onClick=${() => draft.rebase().then(load, setProblem)}>Compare with the current version</button></p>`}
     <div class="form-field"><div class="form-label"><label for="publish-note">Note</label></div><input id="publish-note" ref=${note} maxLength="500" autoComplete="off" placeholder="Why? Shown in the list of versions." /></div>

@@ -1,7 +1,7 @@
 /**
  * The definition of a draft as YAML, and the list of its problems.
  */
-import { html, useEffect, useRef } from './html.js';
+import { html, useEffect, useRef, useState } from './html.js';
 import { Icon } from './parts.js';
 import { stepPathOf, valueAt } from './workflow-model.js';
 import { CommentNote, YamlText, selectLine } from './yaml-editor.js';
@@ -10,14 +10,35 @@ import { toYaml } from './yaml.js';
 /** Problems as buttons: their line if it is known, the step or field, and what is wrong. @param {{title: string, of: any[], values: any, choose: (one: any) => void}} of */
 export const ProblemList = ({ title, of, values, choose }) => of.length > 0 && html`<section class=${`problem-list ${title.toLowerCase()}`} aria-label=${title}><details open><summary>${title} <span class="problem-number">${of.length}</span></summary><ul>${of.map((one) => {
   const { field, message, line } = one, path = stepPathOf(field), key = path && valueAt(values, path)?.key;
-  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code> ${key && field.slice(path.length + 1)} ${message}</span><${Icon} name="chevron" /></button></li>`;
+  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code>${key && field.length > path.length && `, ${field.slice(path.length + 1)}`}: ${message}</span><${Icon} name="chevron" /></button></li>`;
 })}</ul></details></section>`;
 
 /** The names of fields, each with its label and the words that it can have; `*` marks those that must be there. */
 const FieldNames = ({ of: { properties, required = [] } }) => html`<dl>${Object.entries(properties).filter(([, one]) => one['x-label']).map(([name, one]) => html`<div key=${name}><dt><code>${name}${required.includes(name) && '*'}</code></dt><dd>${one['x-label']}${one.enum && html`: <code>${one.enum.join(' | ')}</code>`}</dd></div>`)}</dl>`;
 
-/** The fields of an object and of its parts, by their JSON Schema. */
-export const FieldHelp = ({ schema }) => html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<details key=${name}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>`)}<p class="muted">* must be there</p></section>`;
+/** The type of the step at a place of a YAML text, which begins with its key or its type. */
+function typeAt(text, place) {
+  const end = text.indexOf('\n', place), own = text.slice(0, end < 0 ? undefined : end).search(/^ *- (?:key|type):(?![^]*^ *- (?:key|type):)/m);
+  if (own < 0) return null;
+  const [step] = text.slice(own).split(/\n(?= *- (?:key|type):)/);
+  return /^ *(?:- )?type: *["']?(\w+)/m.exec(step)?.[1];
+}
+
+/** The fields of an object and of its parts, by their JSON Schema. The part in which the cursor is in the YAML is open. */
+export function FieldHelp({ schema }) {
+  const [type, setType] = useState(null);
+  const shown = useRef(null);
+  useEffect(() => {
+    const follow = () => {
+      const { id, value, selectionStart } = document.activeElement;
+      if (id === 'draft-yaml') setType(typeAt(value, selectionStart));
+    };
+    document.addEventListener('selectionchange', follow);
+    return () => document.removeEventListener('selectionchange', follow);
+  }, []);
+  useEffect(() => shown.current?.scrollIntoView({ block: 'nearest' }), [type]);
+  return html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<details key=${name} open=${name === type} ref=${name === type ? shown : null}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>`)}<p class="muted">* must be there</p></section>`;
+}
 
 /** What becomes of the comments of a draft. @param {{draft: any, open?: () => void}} of `open` shows the YAML, in another view */
 export const DraftComments = ({ draft: { comments: { value: comments }, values, kind, change }, open }) => html`<${CommentNote} comments=${comments} isInText=${!open} kept=${kind.withNotes ? ': notes of steps and of the workflow are' : ''} class=${open ? 'editor-note' : 'muted'}>

@@ -2,9 +2,11 @@
  * The draft of a workflow or a template while it is edited: undo, checks, and saving in the background, also while the server cannot be reached.
  */
 import { batch, computed, signal } from './html.js';
+import { BASE } from './router.js';
 import { Problem, exchange, get, path, withQuery } from './server.js';
 import { me } from './session.js';
 import { session } from './storage.js';
+import { readTenantNames } from './tenant-names.js';
 import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf } from './yaml.js';
 
@@ -48,7 +50,7 @@ const authorOf = ({ by }) => (by === me.value.name ? 'your other tab' : by ?? 'a
 export async function readDrafted({ plural }, key, tenant, signal) {
   const url = `/v1/${plural}` + path`/${key}`;
   if (created === url && !tenant) return { published: null, inherited: null, draft: null, tag: null };
-  const published = await withoutNotFound(get(withQuery(url, { tenant }), signal));
+  const [published] = await Promise.all([withoutNotFound(get(withQuery(url, { tenant }), signal)), location.pathname.startsWith(BASE) && readTenantNames([tenant], signal)]);
   const draft = mayHaveDraft(published) ? await withoutNotFound(exchange('GET', withQuery(`${url}/draft`, { tenant }), { signal })) : null;
   const isOwn = published !== null && (published.tenant ?? '') === tenant;
   return { published: isOwn ? published : null, inherited: isOwn ? null : published, draft: draft?.value ?? null, tag: draft?.response.headers.get('etag') ?? null };

@@ -39,7 +39,7 @@ export function BrandDialog({ tenant, close, done }) {
   const store = tenant ? ofTenant(tenant, path`/v1/tenants/${tenant}/brand`) : ofServer;
   const found = useLoad(store.read, [tenant]);
   if (!found.value && !found.problem) return null; // the focus is that of the first field
-  return html`<${Dialog} label="Brand" isWide close=${close}><p class="muted">The look of ${tenant ? 'all your e-mails' : 'the default tenant’s e-mails'}, and of the pages behind their links. It takes effect at once.${!tenant && ' Tenants have their own.'}</p>
+  return html`<${Dialog} label="Brand" isWide close=${close}><p class="muted">The look of ${tenant ? 'all e-mails of this tenant' : 'the default tenant’s e-mails'}, and of the pages behind their links.${!tenant && ' Tenants have their own.'}</p>
     <${Loaded} of=${found}>${(read) => html`<${Fields} key=${read.tag} read=${read} close=${close} save=${async (brand, isMine) => {
     await store.write(brand, read, isMine);
     done();
@@ -50,5 +50,5 @@ export function BrandDialog({ tenant, close, done }) {
 function Fields({ read, save, close }) {
   const [brand, setBrand] = useState(read.brand);
   if (read.lockedBy) return html`<p class="notice">${read.lockedBy} sets the brand and takes precedence. Change it there.</p><${BrandFields} brand=${brand} isDisabled change=${setBrand} />`;
-  return html`<${Form} isGuarded button="Save brand" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} name=${read.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
+  return html`<${Form} isGuarded button="Save for all e-mails" send=${(_, _form, isMine) => save(brand, isMine)} more=${html`<button type="button" onClick=${close}>Cancel</button>`}><${BrandFields} name=${read.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
 }

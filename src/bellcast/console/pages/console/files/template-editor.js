@@ -15,13 +15,14 @@ import { go, here, scopeOf, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
 import { Segments } from './segments.js';
 import { withQuery } from './server.js';
+import { tenantName } from './tenant-names.js';
 import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
 import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
 import { Picture } from './template-picture.js';
-import { Preview, usePreview, usePreviewData } from './template-preview.js';
+import { PHONE_PX, Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
 
@@ -119,16 +120,18 @@ function Editor({ page, tenant, found }) {
   const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
   const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
   const tools = { insert, variables: variablesOf(values, data), problems, focused, say, isReadOnly: !mayEdit };
+  const isSmall = innerWidth <= PHONE_PX;
+  const seldom = [(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class=${isSmall ? 'option' : 'quiet'} onClick=${() => setDialog('brand')}>Brand</button>`,
+    mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class=${isSmall ? 'option' : 'quiet'} onClick=${() => setDialog('discard')}>Discard</button>`];
   return html`<div class="template-editor">
     <header class="editor-bar">
       ${embedded ? html`<button type="button" class="quiet" aria-label="Close" onClick=${() => embedded.emit('close', { template: page.key })}><${Icon} name="back" /></button>` : html`<a class="quiet button" href=${toStep || back} aria-label=${workflow ? `Back to the workflow ${workflow}` : 'Back to the template'}><${Icon} name="back" />${workflow && html`<span>${workflow}</span>`}</a>`}
-      <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag">${tenant}</span>`}
+      <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag" title=${tenant}>${tenantName(tenant)}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools"><${Segments} label="View" options=${Object.entries(views)} value=${view} choose=${show} />
         <${Checks} findings=${findings} insertDefault=${mayEdit && !draft.isUnread.value && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
-        ${(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class="quiet" onClick=${() => setDialog('brand')}>Brand</button>`}
-        ${mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" onClick=${() => setDialog('discard')}>Discard</button>`}
+        ${!isSmall ? seldom : seldom.some(Boolean) && html`<${Popup} label="More" buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options" onClick=${close}>${seldom}</div>`}<//>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : mayRender && may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
     </header>
     <${ManagedBanner} page=${page} kind="templates" one=${draft.current.value} values=${draft.values.value} reload=${draft.reread} isDownloadable=${false} />

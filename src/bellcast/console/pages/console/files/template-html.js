@@ -73,7 +73,7 @@ export function Compiled({ draft, locale, change, done }) {
     done();
   };
   const kilobytes = (new TextEncoder().encode(source ?? '').length / 1000).toFixed(1);
-  return html`<div class="editor-yaml html-view"><div class="html-bar"><p class="muted">${languageName(locale)}. The server makes this HTML of the blocks, and the layout is added to it. <b>${kilobytes} kB</b> of the ${MAX_SHOWN_BYTES / 1000} kB that Gmail shows.</p>
+  return html`<div class="editor-yaml html-view"><div class="html-bar"><p class="muted">Made from the blocks${locale && ` in ${languageName(locale)}`} · <span title="Gmail cuts the rest"><b>${kilobytes}</b> of ${MAX_SHOWN_BYTES / 1000} kB</span></p>
       <label class="toggle"><input type="checkbox" checked=${hasOutlook} onChange=${({ currentTarget }) => setOutlook(currentTarget.checked)} /> Outlook parts</label><${Copy} what="the HTML" text=${source ?? ''} />
       <button type="button" disabled=${!source} onClick=${() => setAsking(true)}>Edit as HTML…</button></div>
     <pre class="compiled" tabIndex="0" aria-label="HTML of the blocks"><code>${lines.map(([depth, text], index) => html`<span key=${index} class="html-line" style=${{ paddingLeft: `${2 + 2 * depth}ch`, textIndent: '-2ch' }}>${painted(text)}${'\n'}</span>`)}</code></pre>

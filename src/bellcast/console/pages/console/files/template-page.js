@@ -17,6 +17,7 @@ import { get, path, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
 import { CHANNELS, languageName } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
+import { SendTest } from './template-test.js';
 import { deleteObject } from './toast.js';
 import { DraftOnly, Versions } from './versions.js';
 import { valuesOf } from './yaml.js';
@@ -58,14 +59,14 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const tested = mayChange ? PARTS.filter((name) => name !== 'inbox' && one[name]) : [];
   const more = html`<${Field} label="As this recipient sees it" placeholder="Key of a recipient" list="template-recipients" autocomplete="off" spellcheck=${false} defaultValue=${recipient} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`;
   return html`<div class="template-page"><datalist id="template-recipients">${recipients.map((key) => html`<option key=${key} value=${key} />`)}</datalist><section class=${`panel ${channel === 'email' ? 'has-mail' : ''}`} aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
-      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…">${(close) => html`<${Test} ...${{ page, channels: tested, url, tenant, shown, close }} />`}<//>` }} /></section>
+      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…">${(close) => html`<${Test} ...${{ page, channels: tested, url, tenant, shown, close, wanted: preview.parts?.email && preview.wanted }} />`}<//>` }} /></section>
     <${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
-function Test({ page, channels, url, tenant, shown: { data }, close }) {
+function Test({ page, channels, url, tenant, shown: { data }, close, wanted }) {
   const [message, setMessage] = useState(null);
-  return html`<${Form} button="Send test" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
+  return html`${wanted && html`<p class="choice"><${SendTest} path=${url} wanted=${wanted} /></p><p class="muted">Or to a recipient</p>`}<${Form} button="Send test" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
       <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." />
   <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
 }

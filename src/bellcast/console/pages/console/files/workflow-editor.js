@@ -11,6 +11,7 @@ import { BUILDERS } from './roles.js';
 import { go, scopeOf, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
 import { session } from './storage.js';
+import { tenantName } from './tenant-names.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, NewObject, Review, SaveState, StarterChoice, Starters, YamlNote, obstacleOf } from './draft-parts.js';
@@ -344,13 +345,13 @@ function Editor({ page, tenant, found }) {
   return html`<div class=${`workflow-editor ${isTesting ? 'testing' : isInspecting && selected && view === 'canvas' ? 'inspecting' : ''}`} ref=${root}>
     <header class="editor-bar">
       <a class="quiet button" href=${back} aria-label="Back to the workflow"><${Icon} name="back" /></a>
-      <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag">${tenant}</span>`}
+      <h1 tabIndex="-1">${page.key}</h1>${tenant && html`<span class="tag" title=${tenant}>${tenantName(tenant)}</span>`}
       <${Segments} label="View" options=${[['canvas', 'Canvas'], ['yaml', 'YAML']]} value=${view} choose=${(one) => setView(one === 'canvas' ? null : one)} />
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools">${hasSteps && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
         ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
         <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
-        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" aria-label="Discard" title="Discard the draft" onClick=${() => setDialog({ kind: 'discard' })}><span class="on-wide">Discard</span><${Icon} name="trash" /></button>`}
+        ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" title="Discard the draft" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" aria-label=${count(problems.length, 'problem')} onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length}<span class="on-wide">${problems.length === 1 ? ' problem' : ' problems'}</span></button>`}
         ${findings.length > 0 && view === 'canvas' && html`<button type="button" class="problem-count warning-count" aria-label=${count(findings.length, 'warning')} aria-expanded=${String(isWarning)} onClick=${() => setWarning(!isWarning)}><${Icon} name="warn" /> ${findings.length}<span class="on-wide">${findings.length === 1 ? ' warning' : ' warnings'}</span></button>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="workflows" one=${draft.current.value} values=${draft.values.value} isPrimary />` : html`<button type="button" class="primary" disabled=${!mayReview} title=${obstacleOf(draft)} aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}`}</div>

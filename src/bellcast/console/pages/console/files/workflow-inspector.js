@@ -2,6 +2,7 @@
  * The form of a step, made from the JSON Schema of workflows. Fields that it does not know stay as they are.
  */
 import { BellRow, IconChoice } from './bell-row.js';
+import { NextTimes } from './cron-times.js';
 import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { count } from './format.js';
 import { loadStyle, useLoad } from './load.js';
@@ -42,10 +43,10 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
   if (!step) return null;
   const own = schema.$defs[step.type];
   const type = typeOf(step);
-  return html`<${Panel} title=${own?.title ?? step.type} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => act.openActions(path, anchor)]}>
+  return html`<${Panel} title=${own?.title ?? step.type} of=${step.key} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => act.openActions(path, anchor)]}>
     ${WAYS[step.type] && !isReadOnly && html`<${Ways} step=${step} path=${path} draft=${shared.draft} />`}
     ${step.type === 'inbox' && !step.template && html`<${BellRow} of=${{ ...step, type: values.type }} />`}${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}
-    <${Fields} key=${path + step.type} path=${path} properties=${fieldsOf(own, step)} ...${shared} />
+    <${SENDING.includes(step.type) ? Content : Fields} key=${path + step.type} path=${path} step=${step} properties=${fieldsOf(own, step)} ...${shared} />
     ${more}<//>`;
 }
 
@@ -75,16 +76,33 @@ export const pick = (all, names) => Object.fromEntries(names.map((name) => [name
 /** What a step that sends has besides its content. */
 const NO_CONTENT = ['type', 'key', 'if', 'note', 'template'];
 
+/** Content that few steps have. It is folded while a step has none of it. */
+const RARE = { html: 'HTML', layout: 'layout', body_format: 'Format' };
+
+/** The fields of a step that sends: its own content or its template first. */
+function Content({ step, properties: { template, ...all }, ...shared }) {
+  const [isTemplate, setTemplate] = useState(step.template !== undefined);
+  const [isOpen] = useState(Object.keys(RARE).some((name) => name in step));
+  const ofContent = Object.keys(all).filter((name) => !NO_CONTENT.includes(name)), rare = ofContent.filter((name) => RARE[name]);
+  const choose = (next) => {
+    setTemplate(next);
+    const { template: _, ...others } = step;
+    if (!next && step.template !== undefined) shared.draft.change(withValue(shared.draft.values.value, shared.path, others));
+  };
+  const hasBoth = step.template !== undefined && ofContent.some((name) => name in step);
+  return html`${!shared.isReadOnly && html`<${Segments} label="Content" options=${[[false, 'Text here'], [true, 'Template']]} value=${isTemplate} choose=${choose} />`}
+    ${isTemplate && html`<${Fields} properties=${{ template }} ...${shared} />`}
+    ${(!isTemplate || hasBoth) && html`<${Fields} properties=${pick(all, ofContent.filter((name) => !RARE[name]))} ...${shared} />${rare.length > 0 && html`<details class="rare" open=${isOpen}><summary>${rare.map((name) => RARE[name]).join(' and ')}</summary><div><${Fields} properties=${pick(all, rare)} ...${shared} /></div></details>`}`}
+    <${Fields} properties=${pick(all, ['if', 'note', 'key'])} ...${shared} />`;
+}
+
 /** The fields of a step, those of its content before the rare ones. */
 function fieldsOf(own, step) {
   if (!own) return {};
-  const { type, branches, else: otherwise, key, template, if: condition, note, ...content } = own.properties;
-  const fields = { ...content, ...(template && { template }), if: condition, note, key };
-  const hasTemplate = step.template !== undefined;
-  const isContent = SENDING.includes(step.type);
+  const { type, branches, else: otherwise, key, if: condition, note, ...content } = own.properties;
+  const fields = { ...content, if: condition, note, key };
   return Object.fromEntries(Object.entries(fields).filter(([name]) => {
     if (name in step || NO_CONTENT.includes(name)) return true;
-    if (isContent && hasTemplate) return false;
     if (step.type === 'delay') return name === 'for' ? step.until === undefined : name === 'until' ? step.for === undefined : step.until !== undefined;
     if (step.type === 'digest') return name === 'window' ? step.cron === undefined : name === 'cron' ? step.window === undefined : name === 'timezone' ? step.cron !== undefined : name === 'max_window' ? step.mode === 'sliding' : true;
     if (step.type === 'wait_for') return !['topic', 'match'].includes(name) || step.step === undefined;
@@ -92,13 +110,13 @@ function fieldsOf(own, step) {
   }));
 }
 
-function Panel({ title, note, icon, tone, close, form, actions, children }) {
+function Panel({ title, of, note, icon, tone, close, form, actions, children }) {
   return html`<section class="inspector" aria-label=${title} onKeyDown=${(event) => {
     if (event.key !== 'Escape' || event.defaultPrevented) return;
     event.preventDefault();
     event.stopPropagation();
     close();
-  }}><header><span class=${`step-icon tone-${tone}`}><${Icon} name=${icon} /></span><h2>${title}</h2>${note}${actions && html`<button type="button" class="quiet" aria-haspopup="menu" aria-label=${actions[0]} onClick=${(event) => actions[1](event.currentTarget)}><${Icon} name="more" /></button>`}<button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
+  }}><header><span class=${`step-icon tone-${tone}`}><${Icon} name=${icon} /></span><h2>${title}${of && html` <code class="muted">${of}</code>`}</h2>${note}${actions && html`<button type="button" class="quiet" aria-haspopup="menu" aria-label=${actions[0]} onClick=${(event) => actions[1](event.currentTarget)}><${Icon} name="more" /></button>`}<button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
     <div class="inspector-fields" ref=${form}>${children}</div></section>`;
 }
 
@@ -147,7 +165,7 @@ function Key({ attributes, value, draft, field }) {
   return html`<input ...${attributes} autoComplete="off" spellcheck=${false} maxLength="100" defaultValue=${value} key=${value} onBlur=${rename} onKeyDown=${(event) => { if (event.key === 'Enter') rename(event); }} />${users.length > 0 && html`<small class="muted">Also changed in ${users.join(', ')}</small>`}`;
 }
 
-function Area({ attributes, value, change, rows = 3 }) {
+function Area({ attributes, value, change, rows = 2 }) {
   const area = useRef(null);
   useEffect(() => {
     area.current.style.height = 'auto';
@@ -171,66 +189,9 @@ const Select = ({ attributes, schema, value, change }) => html`<select ...${attr
 
 const Whole = ({ attributes, schema, value, change }) => html`<input ...${attributes} type="number" min=${schema.minimum} max=${schema.maximum} value=${value ?? ''} onInput=${({ currentTarget: { value: text } }) => change(text === '' ? undefined : Number(text))} />`;
 
-/** The next three times of a cron expression. */
-export function NextTimes({ cron, zone }) {
-  const now = localNow(zone);
-  const times = typeof cron === 'string' && now ? nextTimes(cron, 3, now) : [];
-  return times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString('en-GB', { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`;
-}
-
 export function Cron({ attributes, value, change, values, field }) {
   return html`<input ...${attributes} class="code" autoComplete="off" spellcheck=${false} placeholder="0 8 * * 1-5" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
     <${NextTimes} cron=${value} zone=${valueAt(values, field.replace(/cron$/, 'timezone')) ?? 'recipient'} />`;
-}
-
-/** The current date and time in a zone, as if it were UTC, or null without such a zone; the browser's zone stands for the recipient's. */
-function localNow(zone) {
-  try {
-    return new Date(`${new Date().toLocaleString('sv', { timeZone: zone === 'recipient' ? undefined : zone }).replace(' ', 'T')}Z`);
-  } catch {
-    return null;
-  }
-}
-
-/** The names of weekdays in cron expressions: 0 is Sunday. */
-export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
-
-/** The next local times of a cron expression of five fields, as if they were UTC. The server decides; this is an aid. */
-function nextTimes(text, count, from) {
-  const fields = text.trim().toLowerCase().replace(/\b(sun|mon|tue|wed|thu|fri|sat)\b/g, (day) => DAYS.indexOf(day)).split(/\s+/);
-  if (fields.length !== 5) return [];
-  const ranges = [[0, 59], [0, 23], [1, 31], [1, 12], [0, 7]];
-  const sets = fields.map((field, index) => allowed(field, ...ranges[index]));
-  if (sets.some((one) => one === null)) return [];
-  const [minutes, hours, days, months, weekdays] = sets;
-  if (weekdays.has(7)) weekdays.add(0);
-  const isDay = (day) => {
-    const ofMonth = days.has(day.getUTCDate());
-    const ofWeek = weekdays.has(day.getUTCDay());
-    return months.has(day.getUTCMonth() + 1) && (fields[2] !== '*' && fields[4] !== '*' ? ofMonth || ofWeek : ofMonth && ofWeek);
-  };
-  const found = [];
-  const day = new Date(from);
-  for (let tries = 0; tries < 1500 && found.length < count; tries++, day.setUTCDate(day.getUTCDate() + 1)) {
-    if (!isDay(day)) continue;
-    for (const hour of hours) for (const minute of minutes) {
-      const one = new Date(new Date(day).setUTCHours(hour, minute, 0, 0));
-      if (one > from && found.length < count) found.push(one);
-    }
-  }
-  return found;
-}
-
-function allowed(field, least, most) {
-  const found = new Set();
-  for (const part of field.split(',')) {
-    const [, range, step = '1'] = /^([^/]+)(?:\/(\d+))?$/.exec(part) ?? [];
-    const [, first, last] = range === '*' ? [null, least, most] : /^(\d+)(?:-(\d+))?$/.exec(range ?? '') ?? [];
-    if (first === undefined || Number(step) === 0) return null;
-    const end = last ?? (part.includes('/') ? most : first);
-    for (let value = Number(first); value <= Number(end); value += Number(step)) found.add(value);
-  }
-  return new Set([...found].filter((one) => one >= least && one <= most).sort((one, other) => one - other));
 }
 
 /** The 400 names of zones are added when the field is first used. */
