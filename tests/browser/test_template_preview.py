@@ -82,7 +82,7 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     expect(row).to_contain_text("default")  # its only language
     expect(row).to_contain_text("type listed (acme-listed)")
     row.locator(".row-link").click()
-    expect(page.locator(".heading")).to_contain_text("used by the type listed (acme-listed)")
+    expect(page.locator(".heading")).to_contain_text("used by the type listed (Acme)")
 
 
 def test_test_message_suggests_the_recipients_of_the_last_sends(
@@ -240,7 +240,9 @@ def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_save
     sample = dialog.get_by_role("img", name="A message with this brand")
     dialog.get_by_role("button", name="Dark", exact=True).click()
     expect(sample).to_have_css("background-color", "rgb(21, 23, 27)")
-    places = [dialog.get_by_role("button", name=name).bounding_box()["x"] for name in ("Cancel", "Save for all e-mails")]
+    places = [
+        dialog.get_by_role("button", name=name).bounding_box()["x"] for name in ("Cancel", "Save for all e-mails")
+    ]
     assert places == sorted(places)
     dialog.get_by_label("Colour", exact=True).fill("#ffee00")
     expect(dialog.get_by_text("A link on white has a contrast of 1.2; at least 4.5 is readable.")).to_be_visible()

@@ -546,7 +546,7 @@ def test_workflow_that_is_only_a_draft_is_in_the_list(open_console: Callable[...
     mail.click()
     # Its texts become a template, which other languages can follow.
     page.get_by_role("button", name="Template", exact=True).click()
-    page.get_by_role("button", name="Use a template for other languages and a design").click()
+    page.get_by_role("button", name="New template from this text").click()
     expect(page.locator("h1")).to_have_text("unpublished-mail")
     template = owner.send("GET", "/v1/templates/unpublished-mail/draft")["values"]
     assert template == {"email": {"subject": "New booking", "blocks": [{"type": "text", "text": "Hello"}]}}

@@ -166,6 +166,9 @@ function Editor({ page, tenant, found }) {
   </div>`;
 }
 
+/** Languages that are offered for a translation; each other tag can be written. */
+const COMMON_TAGS = ['en', 'de', 'fr', 'es', 'it', 'pt', 'nl', 'sv', 'da', 'pl', 'tr', 'ja', 'zh', 'ar'];
+
 function Languages({ values, change, languages, locale, beside }) {
   const added = useRef(null);
   // The texts of a new language are what the operator writes next.
@@ -192,7 +195,7 @@ function Languages({ values, change, languages, locale, beside }) {
       event.preventDefault();
       add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));
       close();
-    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,3}([\\-_][A-Za-z0-9]{1,8})*" title="A tag such as de or pt-BR" hint="A tag such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" /><p><button class="primary">Add</button></p></form>`}<//>`}
+    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,3}([\\-_][A-Za-z0-9]{1,8})*" title="A tag such as de or pt-BR" hint="A tag such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" list="language-tags" /><datalist id="language-tags">${COMMON_TAGS.filter((tag) => !languages.includes(tag)).map((tag) => html`<option key=${tag} value=${tag} label=${languageName(tag)} />`)}</datalist><p><button class="primary">Add</button></p></form>`}<//>`}
     ${languages.length > 1 && html`<button type="button" class="quiet" aria-pressed=${String(beside !== null)} onClick=${compare}><${Icon} name="columns" /> Side by side</button>`}</div>`;
 }
 

@@ -192,8 +192,13 @@ function Recipients({ test }) {
     return () => clearTimeout(timer);
   }, [typed]);
   const loaded = useLoad((signal) => get(withQuery('/v1/recipients', { tenant: test.tenant, limit: MAX_SUGGESTED, search: wanted }), signal), [wanted, test.tenant]);
-  const suggested = (loaded.value?.recipients ?? []).map((one) => one.key).filter((one) => !to.includes(one));
-  const add = (text) => test.change({ to: [...new Set([...to, ...keysIn(text)])].slice(0, MAX_RECIPIENTS), typed: '' });
+  const found = loaded.value?.recipients ?? [], suggested = found.map((one) => one.key).filter((one) => !to.includes(one));
+  const names = useRef({}).current;
+  for (const one of found) names[one.key] = one.name;
+  const nameOf = (key) => names[key] || key;
+  /** The key of the recipient that has a name. */
+  const meant = (text) => suggested.find((key) => names[key]?.toLowerCase() === text.trim().toLowerCase()) ?? text;
+  const add = (text) => test.change({ to: [...new Set([...to, ...keysIn(meant(text))])].slice(0, MAX_RECIPIENTS), typed: '' });
   const remove = (key) => {
     test.change({ to: to.filter((one) => one !== key) });
     input.current?.focus();
@@ -211,10 +216,10 @@ function Recipients({ test }) {
     else test.change({ typed: value });
   };
   return html`<div class="form-field"><div class="form-label"><label for=${id}>Recipients</label>${to.length >= MAX_RECIPIENTS && html`<small class="muted">at most ${MAX_RECIPIENTS}</small>`}</div>
-    ${to.length > 0 && html`<ul class="test-chips" aria-label="Chosen recipients">${to.map((key) => html`<li key=${key}><span dir="auto">${key}</span><button type="button" aria-label=${`Remove ${key}`} onClick=${() => remove(key)}><${Icon} name="close" /></button></li>`)}</ul>`}
-    <input id=${id} ref=${input} list=${`${id}-keys`} autoComplete="off" spellcheck=${false} placeholder=${to.length > 0 ? 'Add another key' : 'The key of a recipient'} value=${typed} disabled=${to.length >= MAX_RECIPIENTS} onInput=${change} onKeyDown=${keys} />
-    <datalist id=${`${id}-keys`}>${suggested.map((one) => html`<option key=${one} value=${one} />`)}</datalist>
-    ${to.length === 0 && typed === '' && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${[...suggested, EXAMPLE.key].slice(0, 3).map((one) => html`<button key=${one} type="button" class="chip-button" onClick=${() => add(one)}>${one}</button>`)}</div>`}</div>`;
+    ${to.length > 0 && html`<ul class="test-chips" aria-label="Chosen recipients">${to.map((key) => html`<li key=${key}><span dir="auto" title=${key}>${nameOf(key)}</span><button type="button" aria-label=${`Remove ${key}`} onClick=${() => remove(key)}><${Icon} name="close" /></button></li>`)}</ul>`}
+    <input id=${id} ref=${input} list=${`${id}-keys`} autoComplete="off" spellcheck=${false} placeholder=${to.length > 0 ? 'Add another' : 'Name or key of a recipient'} value=${typed} disabled=${to.length >= MAX_RECIPIENTS} onInput=${change} onKeyDown=${keys} />
+    <datalist id=${`${id}-keys`}>${suggested.map((one) => html`<option key=${one} value=${one} label=${names[one]} />`)}</datalist>
+    ${to.length === 0 && typed === '' && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${[...suggested, EXAMPLE.key].slice(0, 3).map((one) => html`<button key=${one} type="button" class="chip-button" title=${one} onClick=${() => add(one)}>${nameOf(one)}</button>`)}</div>`}</div>`;
 }
 
 /** The data of the trigger: an example, that of a recent trigger, or written. */
