@@ -172,6 +172,11 @@ def test_axe_finds_nothing_in_the_mailbox_and_the_unsubscribe_page(
     page.goto(link[0])
     assert page.locator("html").get_attribute("dir") == "rtl"
     check(page)
+    top = page.locator(".card").evaluate("card => card.getBoundingClientRect().top")
+    page.get_by_role("button").click()
+    expect(page.locator(".again")).to_be_visible()
+    assert page.locator(".card").evaluate("card => card.getBoundingClientRect().top") == top
+    check(page)
     page.get_by_role("button").click()
     expect(page.get_by_role("button")).to_have_count(0)
     check(page)

@@ -1,6 +1,7 @@
 """A booking notification by e-mail: simulated without an SMTP setting, delivered with one."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bellcast.auth import link_tokens
+from bellcast.channels import links
 from bellcast.channels.store.messages import Messages
 from bellcast.kernel.identities import Project
 from bellcast.server.app import App, create_app
@@ -171,6 +174,30 @@ async def test_unsubscribe_link_turns_off_the_type(tmp_path: Path) -> None:
         shown = (await client.get("/v1/recipients/alice/preferences")).json()
         assert shown["types"] == {"news": {"email": False}}
         assert (await client.post("/u/AAAA")).status_code == 404
+
+
+async def test_unsubscription_is_taken_back_by_the_page_that_follows_only(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        draft = {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]}
+        await client.post("/v1/notifications", json=draft)
+        (message,) = await ended(client)
+        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        preferences = "/v1/recipients/alice/preferences"
+        await client.put(preferences, json={"types": {"news": {"email": "urgent", "push": False}}})
+        asked = (await client.get(path)).text
+        assert ("Stop e-mails about “News”?" in asked, "class=again" in asked) == (True, False)
+        off = (await client.post(path)).text
+        assert "E-mails about “News” are off." in off
+        found = re.search(r'action="\.\.(/u/[\w-]+)"', off)
+        assert found
+        assert 'action="' not in (await client.post(path)).text  # it was off before
+        assert (await client.get(found[1])).status_code == 404
+        assert "E-mails about “News” are on again." in (await client.post(found[1])).text
+        assert (await client.get(preferences)).json()["types"] == {"news": {"email": "urgent", "push": False}}
+        late = links.Resubscription("", "alice", 0, 1, {"news": None})
+        signed = link_tokens.sign(server.project, links.RESUBSCRIBE_PURPOSE, late)
+        assert (await client.post(f"/u/{signed}")).status_code == 404
 
 
 async def test_unsubscribe_link_of_an_erased_recipient_creates_nothing(tmp_path: Path) -> None:

@@ -199,7 +199,10 @@ async def test_pages_of_links_use_the_recipients_language_and_the_brand(tmp_path
         message = await world.get(f"/v1/messages/{message['id']}", tenant="oriel")
         assert ">Abbestellen</a>" in message["content"]["html"]
         assert "Abbestellen: https://bell.example/u/" in message["content"]["text"]
-        for part, title in (("u", "Abbestellen?"), ("preferences", "Mitteilungen von Oriel &amp; Co")):
+        for part, title in (
+            ("u", "E-Mails zu „News“ abbestellen?"),
+            ("preferences", "Mitteilungen von Oriel &amp; Co"),
+        ):
             url = re.search(rf"https://bell\.example(/{part}/[\w-]+)", message["content"]["text"])
             assert url is not None
             shown = await world.client.get(url[1], headers={"accept-language": "fr"})

@@ -22,6 +22,18 @@ class Unsubscription(RecipientOfLink, frozen=True, array_like=True):
     others: tuple[str, ...] = ()
 
 
+RESUBSCRIBE_PURPOSE = b"bellcast resubscribe\x00"
+# For a click by mistake. The link of the e-mail stays valid, and must not turn e-mail on.
+RESUBSCRIBE_TTL_MS = 3_600_000
+
+
+class Resubscription(RecipientOfLink, frozen=True, array_like=True):
+    """Takes an unsubscription back until `expires_at` (UTC milliseconds): the switches for e-mail of types `before` it."""
+
+    expires_at: int
+    before: dict[str, bool | str | None]
+
+
 PREFERENCES_PURPOSE = b"bellcast preferences\x00"
 PREFERENCES_PATH = "/preferences"
 PREFERENCES_TTL_MS = 30 * 86_400_000

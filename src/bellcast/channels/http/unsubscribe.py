@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import TypeAlias
 
 import msgspec
 
+from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
-from bellcast.channels.links import UNSUBSCRIBE_PURPOSE, Unsubscription
-from bellcast.kernel.http import ASGIApp
+from bellcast.channels.links import RESUBSCRIBE_PURPOSE, UNSUBSCRIBE_PURPOSE, Resubscription, Unsubscription
+from bellcast.kernel.http import ASGIApp, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
 from bellcast.preferences.types import Preferences, merge_patch
+from bellcast.recipients.types import RecipientOfLink
 from bellcast.rest import context
+
+EmailSwitch: TypeAlias = bool | str | None
 
 
 @link_pages.link_page("GET", "/u/{token:str}")
@@ -25,7 +30,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     optional, required = await _types(request, link)
     if not optional:
         return await _page(request, link, "needed", {"needed_types": required})
-    return await _page(request, link, "ask", {"will_end": optional, "needed_types": required}, has_form=True)
+    return await _page(request, link, "ask", {"needed_types": required}, ending=optional)
 
 
 @link_pages.link_page("POST", "/u/{token:str}")
@@ -33,20 +38,47 @@ async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
     Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
-    digest turns off every type in it."""
+    digest turns off every type in it. The page that follows has a form that takes it back, within an hour."""
+    token, project = request_body.path(request, "token"), context.of(request).project
+    if link_tokens.read(project, RESUBSCRIBE_PURPOSE, token, Resubscription) is not None:
+        return await _subscribe_again(request)
     link = await link_pages.read(request, UNSUBSCRIBE_PURPOSE, Unsubscription)
     optional, required = await _types(request, link)
     if not optional:
         return await _page(request, link, "needed", {"needed_types": required})
+    before = await _switch(request, link, dict.fromkeys(optional, False))
+    # What was off already stays off: the link of an e-mail must not turn any on.
+    ended: dict[str, EmailSwitch] = {type: switch for type, switch in before.items() if switch is not False}
+    until = context.of(request).engines.clock.now() + links.RESUBSCRIBE_TTL_MS
+    again = Resubscription(link.tenant, link.recipient, link.issued_at, until, ended)
+    path = f"../u/{link_tokens.sign(project, RESUBSCRIBE_PURPOSE, again)}" if ended else None
+    return await _page(request, link, "ended", {"off": optional, "needed_types": required}, again=path)
+
+
+async def _subscribe_again(request: ApiRequest) -> ASGIApp:
+    link = await link_pages.read(request, RESUBSCRIBE_PURPOSE, Resubscription)
+    await _switch(request, link, link.before)
+    catalog = context.of(request)[Catalog]
+    names = {key: (await catalog.type(link.tenant, key)).name_of(key) for key in link.before}
+    return await _page(request, link, "back", {"on": names})
+
+
+async def _switch(
+    request: ApiRequest, link: RecipientOfLink, switches: Mapping[str, EmailSwitch]
+) -> dict[str, EmailSwitch]:
+    """Set the switches for e-mail of types; None removes one. Return those before."""
+    replaced: dict[str, EmailSwitch] = {}
+
+    def switched(before: bytes | None) -> Preferences:
+        document = {} if before is None else msgspec.json.decode(before)
+        types = document.get("types", {})
+        replaced.update((type, types.get(type, {}).get("email")) for type in switches)
+        patch = {"types": {type: {"email": switch} for type, switch in switches.items()}}
+        return msgspec.convert(merge_patch(document, patch), Preferences)
+
     engines = context.of(request).engines
-    patch = {"types": {type: {"email": False} for type in optional}}
-
-    def unsubscribed(before: bytes | None) -> Preferences:
-        merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
-        return msgspec.convert(merged, Preferences)
-
-    await preference_changes.change_preferences(engines, link.tenant, link.recipient, unsubscribed, link)
-    return await _page(request, link, "ended", {"off": optional, "needed_types": required})
+    await preference_changes.change_preferences(engines, link.tenant, link.recipient, switched, link)
+    return replaced
 
 
 async def _types(request: ApiRequest, link: Unsubscription) -> tuple[dict[str, str], dict[str, str]]:
@@ -61,20 +93,28 @@ async def _types(request: ApiRequest, link: Unsubscription) -> tuple[dict[str, s
 
 async def _page(
     request: ApiRequest,
-    link: Unsubscription,
+    link: RecipientOfLink,
     title: str,
     named: Mapping[str, Mapping[str, str]],
     *,
-    has_form: bool = False,
+    ending: Mapping[str, str] | None = None,
+    again: str | None = None,
 ) -> ASGIApp:
-    """Return a page with a text about each of these groups of types that is not empty."""
+    """Return a page with a text about each of these groups of types that is not empty. It has a button to turn off those that are
+    `ending`, or a button that sends a form to the path `again`."""
     _, tenant, language = await link_pages.reader(request, link)
     texts, content = links.TEXTS[language], ""
+
+    def quoted(types: Mapping[str, str]) -> str:
+        return ", ".join(texts["quoted"].format(name=escape(one)) for one in types.values())
+
     for name, types in named.items():
         if types:
-            quoted = ", ".join(texts["quoted"].format(name=escape(one)) for one in types.values())
-            content += f"<p>{texts[name].format(types=quoted)}</p>\n"
-    form = f'<form method="post"><button>{texts["unsubscribe"]}</button></form>' if has_form else ""
+            content += f"<p>{texts[name].format(types=quoted(types))}</p>\n"
+    if ending is not None:
+        content += f'<form method="post"><button>{texts["unsubscribe"]}</button></form>'
+    if again is not None:
+        content += f'<form method="post" action="{again}" class=again><button>{texts["again"]}</button></form>'
     path = await link_pages.preferences_path(request, link)
     others = f'<p class=other><a href="{path}">{texts["choose"]}</a></p>' if path else ""
-    return link_pages.message(texts[title], content + form + others, language, tenant.brand)
+    return link_pages.message(texts[title].format(types=quoted(ending or {})), content + others, language, tenant.brand)

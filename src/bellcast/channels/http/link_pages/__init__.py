@@ -10,7 +10,7 @@ from typing import TypeVar
 from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.links import PreferencesGrant
+from bellcast.channels.links import PreferencesGrant, Resubscription
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -73,7 +73,7 @@ async def read(request: ApiRequest, purpose: bytes, form: type[Link]) -> Link:
 
 
 async def _is_accepted(ctx: ApiContext, link: RecipientOfLink) -> bool:
-    has_ended = isinstance(link, PreferencesGrant) and link.expires_at <= ctx.engines.clock.now()
+    has_ended = isinstance(link, PreferencesGrant | Resubscription) and link.expires_at <= ctx.engines.clock.now()
     return not has_ended and await OwnPreferencesTable(ctx.engines.db).accepts_link(link)
 
 
