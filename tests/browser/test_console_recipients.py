@@ -26,7 +26,7 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     expect(page.get_by_role("textbox", name="Type")).to_have_value("invoice")
     page.get_by_role("link", name="Messages").last.click()
     page.locator(".row-link").first.click()
-    page.get_by_role("link", name=owner.notification).click()
+    page.locator(".facts a[href*='/notifications/']").click()
     expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()

@@ -66,9 +66,14 @@ const MAX_MESSAGES = 20;
 function Opened({ page, one, tenant, url }) {
   // An announcement has too many recipients to explain one.
   const explained = useLoad(async (signal) => (one.recipient ? get(withQuery('/v1/explain', { recipient: one.recipient, notification: one.id, ...tenant }), signal) : { channels: [], facts: one.timeline }), [one.id]);
-  const sent = useLoad(async (signal) => (one.audience ? { messages: [] } : get(withQuery('/v1/messages', { notification: one.id, limit: MAX_MESSAGES, ...tenant }), signal)), [one.id]);
+  const sent = useLoad(async (signal) => {
+    if (one.audience) return { messages: [] };
+    const found = await get(withQuery('/v1/messages', { notification: one.id, limit: MAX_MESSAGES, ...tenant }), signal), id = found.messages.find((message) => message.run)?.run;
+    // The run may have been deleted, or be hidden from the operator.
+    return { ...found, run: id && await get(withQuery(path`/v1/runs/${id}`, tenant), signal).catch(() => ({ id })) };
+  }, [one.id]);
   const target = (name, more) => withQuery(page.url(name), { ...tenant, ...more });
-  const run = sent.value?.messages.find((message) => message.run)?.run;
+  const run = sent.value?.run;
   const recall = async () => {
     await request('DELETE', url);
     go(target(one.audience ? '/announcements' : '/notifications'));
@@ -82,7 +87,7 @@ function Opened({ page, one, tenant, url }) {
       ${next && html`<p><a href=${target('/messages', { notification: one.id })}>All messages</a></p>`}`}<//>`}<//>
     <${Facts} of=${[
     ['Audience', one.audience && html`<${To} of=${one.audience} />`], ['Recipient', one.recipient && html`<${Named} of=${one} href=${page.may(CONTENT) ? target(path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
-    ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run}`)}>${run}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority !== 'normal' && one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', !one.in_inbox && one.body], ['Id', html`<${Id} of=${one.id} />`],
+    ['Type', html`<${Type} of=${one.type} />`], ['Run', run && html`<a href=${target(path`/runs/${run.id}`)}>${run.workflow ?? run.id}</a>`], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority !== 'normal' && one.priority], ['Created', html`<${Moment} at=${one.created_at} />`], ['Expires', one.expires_at && html`<${Moment} at=${one.expires_at} />`], ['Text', !one.in_inbox && one.body], ['Id', html`<${Id} of=${one.id} />`],
   ]} />
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }

@@ -67,7 +67,10 @@ export function Message({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/messages/${page.key}` + more, tenant);
   const found = useLoad(async (signal) => {
     const one = await get(url(), signal);
-    return one.state === 'simulated' ? { ...one, simulated: await simulationOf(one, signal) } : one;
+    // What it is a part of may have been deleted, or be hidden from the operator.
+    const read = (list, id) => id && get(withQuery(path`/v1/${list}/${id}`, tenant), signal).catch(() => null);
+    const [notification, run, simulated] = await Promise.all([read('notifications', one.notification), read('runs', one.run), one.state === 'simulated' ? simulationOf(one, signal) : undefined]);
+    return { ...one, title: notification?.title, workflow: run?.workflow, simulated };
   }, [url()]);
   useOpened(found.value);
   useEvery(POLL_MS, () => UNDERWAY.includes(found.value?.state) && found.reload());
@@ -92,9 +95,9 @@ export function Message({ page }) {
       <div class="story-columns"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'The message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
         ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
       <${Facts} of=${[
-    ['Id', html`<${Id} of=${one.id} />`], ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
-    ['Notification', one.notification && html`<a href=${inTenant(page, path`/notifications/${one.notification}`)}>${one.notification}</a>`], ['Run', one.run && html`<a href=${inTenant(page, path`/runs/${one.run}`)}>${one.run}</a>`],
-    ['Created', html`<${Moment} at=${one.created_at} />`], ['Due', one.due_at && html`<${Time} at=${one.due_at} />`],
+    ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['Notification', one.notification && html`<a href=${inTenant(page, path`/notifications/${one.notification}`)}>${one.title || one.notification}</a>`], ['Run', one.run && html`<a href=${inTenant(page, path`/runs/${one.run}`)}>${one.workflow ?? one.run}</a>`],
+    ['Created', html`<${Moment} at=${one.created_at} />`], ['Due', one.due_at && html`<${Time} at=${one.due_at} />`], ['Id', html`<${Id} of=${one.id} />`],
   ]} />`;
   }}<//>`;
 }
