@@ -440,6 +440,8 @@ def test_failing_webhook_says_why_and_shows_its_last_attempts(
     go(page, f"/webhooks/{made['id']}")
     expect(page.get_by_role("region", name="State")).to_contain_text("This URL does not accept eventsHTTP 503, since")
     expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
+    expect(page.locator(".attempts .bad")).to_have_attribute("title", re.compile("^run.failed: HTTP 503, 1 Jan 2026"))
+    expect(page.locator(".ends time")).to_have_count(2)
     expect(page.locator(".pane .rows-of li").first).to_contain_text("acceptedrun.failed2 attempts")
     assert violations(page) == []
     owner.send("DELETE", f"/v1/webhooks/{made['id']}")

@@ -84,6 +84,12 @@ async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> 
         assert len({request.headers["webhook-id"] for request in requests}) == 5
         shown = (await client.get(f"/v1/webhooks/{webhook['id']}")).json()
         assert shown == {name: value for name, value in webhook.items() if name != "secret"}
+        other = await create(client, vendor, "run.*")
+        listed = {one["id"]: one for one in (await client.get("/v1/webhooks")).json()["webhooks"]}
+        recent = listed[webhook["id"]].pop("recent_events")
+        assert listed[webhook["id"]] == shown
+        assert (recent["value"], recent["exact"], recent["last_at"] > shown["created_at"]) == (5, True, True)
+        assert listed[other["id"]]["recent_events"] == {"value": 0, "exact": True, "last_at": None}
 
 
 async def test_cancelled_run_and_its_messages_are_reported(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Webhooks over HTTP: write them, rotate their secrets, and deliver past events again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
-from bellcast.kernel import times
+from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
@@ -24,10 +25,13 @@ from bellcast.rest import audit, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
-from bellcast.webhooks.types import Webhook
+from bellcast.webhooks.store import WebhookEvents
+from bellcast.webhooks.types import RecentEvent, Webhook
 from bellcast.webhooks.webhooks import KIND, TYPES, Webhooks
 
 MAX_PATTERNS = 100
+# Events of the last 24 hours that a list compares with each webhook: 5 ms for 100 webhooks.
+MAX_RECENT = 1_000
 PATTERNS = {"*", *TYPES, *(f"{type.partition('.')[0]}.*" for type in TYPES)}
 
 
@@ -70,6 +74,21 @@ class WebhookObject(Struct, frozen=True, kw_only=True):
     failing_since: datetime | None
     last_error: str | None
     created_at: datetime
+
+
+class RecentEvents(Struct, frozen=True):
+    """The number of events for a webhook in the last 24 hours, a lower bound if it is not `exact`, and the time of the last
+    one. It includes those that were not accepted."""
+
+    value: int
+    exact: bool
+    last_at: datetime | None
+
+
+class ListedWebhook(WebhookObject, frozen=True, kw_only=True):
+    """A webhook with its recent events."""
+
+    recent_events: RecentEvents
 
 
 class CreatedWebhook(WebhookObject, frozen=True, kw_only=True):
@@ -138,14 +157,30 @@ async def create(call: ResourceCall[WebhookRequest]) -> WebhookObject:
     return responses.item(CreatedWebhook, webhook, tenant=owner, id=id, events=list(webhook.events), secret=secret)
 
 
-@WEBHOOKS.page(documents.LIST, WebhookObject)
+@WEBHOOKS.page(documents.LIST, ListedWebhook)
 async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     """List the webhooks of a tenant.
 
     By id. With `?tenant=*`, those of all tenants, by tenant and id."""
     of_kind = structs.replace(listing.list_query, filters={"kind": KIND})
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
-    return found.of([_item(owner, one.key, msgspec.json.decode(one.body, type=Webhook)) for owner, one in found.items])
+    engines, listed = listing.ctx.engines, []
+    events = await WebhookEvents(engines.db).recent(engines.clock.now() - times.DAY_MS, MAX_RECENT)
+    for owner, one in found.items:
+        webhook = msgspec.json.decode(one.body, type=Webhook)
+        item = structs.asdict(_item(owner, one.key, webhook))
+        listed.append(ListedWebhook(**item, recent_events=_recent(owner, webhook, events)))
+    return found.of(listed)
+
+
+def _recent(owner: str, webhook: Webhook, events: Sequence[RecentEvent]) -> RecentEvents:
+    """Return how many of the newest events of a day are for a webhook."""
+    first = ids.uuid7_floor(webhook.created_at)
+    own = [
+        one.id for one in events if owner in (EVERY_TENANT, one.tenant) and webhook.wants(one.type) and one.id >= first
+    ]
+    last_at = times.to_rfc3339(ids.made_at(own[0])) if own else None
+    return RecentEvents(len(own), len(events) < MAX_RECENT, last_at)
 
 
 @WEBHOOKS.get(WebhookObject)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Script, Statement
-from bellcast.kernel.db.table import StoreTable, on_table, read, write
+from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
-from bellcast.webhooks.types import WebhookEvent
+from bellcast.webhooks.types import RecentEvent, WebhookEvent
 
 # The job that finds the webhooks of an event; its payload is the event's id.
 JOB_KIND = "webhook-event"
@@ -55,6 +56,12 @@ class WebhookEvents(StoreTable):
         name = "webhook_events_page" if tenant is None else "webhook_events_of"
         params = {"tenant": tenant, "after": after, "limit": limit}
         return list(map(_event, (yield Statement(name, params))))
+
+    @read_in_background
+    def recent(self, since: int, limit: int) -> Script[list[RecentEvent]]:
+        """Return the newest events since a time (UTC milliseconds), newest first."""
+        params = {"since": ids.uuid7_floor(since), "most": limit}
+        return [RecentEvent(*row) for row in (yield Statement("webhook_events_recent", params, heavy=True))]
 
 
 def delivery_ids(event: str) -> Params:

@@ -1,7 +1,7 @@
 """Webhooks as they are stored, and the events for them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -34,6 +34,14 @@ class WebhookDelivery(Struct, frozen=True, array_like=True):
     webhook: str
     event: str
     failures: int = 0
+
+
+class RecentEvent(NamedTuple):
+    """An event without its body."""
+
+    id: str
+    tenant: str
+    type: str
 
 
 class WebhookEvent(Struct, frozen=True, kw_only=True):

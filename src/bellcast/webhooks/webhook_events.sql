@@ -15,6 +15,10 @@ SELECT id, tenant, recipient, type, body FROM webhook_events WHERE id > :after O
 SELECT id, tenant, recipient, type, body FROM webhook_events
 WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
 
+-- name: webhook_events_recent
+-- The newest events since the id :since, at most :most.
+SELECT id, tenant, type FROM webhook_events WHERE id >= :since ORDER BY id DESC LIMIT :most
+
 -- name: webhook_events_forget
 -- Events before the id :before, at most :limit.
 DELETE FROM webhook_events WHERE id IN (

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from bellcast.channels.types import MessageUpdate, with_outcome
 from bellcast.inbox.types.inboxes import Marking
 from bellcast.inbox.types.notifications import ActionButton
+from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientOfLink
-from bellcast.webhooks.types import WebhookEvent
+from bellcast.webhooks.types import RecentEvent, WebhookEvent
 from tests.contract.app import App
 from tests.contract.channels.test_store_messages import NOW, add, begin, message
 
@@ -32,6 +33,10 @@ async def test_events_are_added_with_their_jobs_and_read_in_order(app: App) -> N
     assert [one.id for one in await events.page(None, "", 10)] == [event(1).id, event(2).id]
     assert [one.id for one in await events.page(None, event(1).id, 10)] == [event(2).id]
     assert [one.id for one in await events.page("acme", "", 10)] == [event(2).id]
+    newest = event(3, id=Ids().new(NOW))
+    await events.add([newest], NOW)
+    assert await events.recent(NOW, 10) == [RecentEvent(newest.id, "", "message.sent")]
+    assert [one.id for one in await events.recent(0, 2)][1:] == [event(2).id]
 
 
 async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: App) -> None:

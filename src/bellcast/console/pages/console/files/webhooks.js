@@ -2,7 +2,7 @@
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
 import { html, useState } from './html.js';
-import { count, relativeTime } from './format.js';
+import { count, fullTime, relativeTime } from './format.js';
 import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
@@ -15,7 +15,7 @@ import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { Pause, Resume, deleteObject } from './toast.js';
-import { useRecent } from './traffic.js';
+import { amountOf, useRecent } from './traffic.js';
 
 await loadStyle('webhooks.css');
 
@@ -36,7 +36,7 @@ export const webhooks = {
   path: '/v1/webhooks', rows: 'webhooks', isTall: true, link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => addressOf(one.url), text: (one) => (one.failing_since ? html`<span class="bad">${troubleOf(one)}</span>` : one.active ? 'Accepts its events' : 'Receives no events') }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
-    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
   none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
@@ -110,7 +110,7 @@ export function Webhook({ page }) {
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Id', html`<${Id} of=${value.id} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`]]} />
+    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
     <${Together}><${Deliveries} page=${page} one=${value} /><${Attempts} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 
@@ -121,15 +121,15 @@ const HEADLINES = {
   active: () => html`<${Headline} kind="ok">It accepts its events<//>`,
 };
 
-/** Attempts that are shown as squares, and events as rows. */
+/** Attempts that are shown as marks, and events as rows. */
 const MAX_ATTEMPTS = 60, MAX_ROWS = 20;
 
-/** The last attempts as squares, and below them the events, each with its last attempt. They come last on the page, so that nothing moves when they arrive. */
+/** The last attempts as marks, the oldest first, with the times of both ends, and below them the events, each with its last attempt. They come last on the page, so that nothing moves when they arrive. */
 function Attempts({ page, one }) {
   const attempts = useRecent({ kind: 'webhook', tenant: one.tenant ?? '*' }, (name, { detail }) => name === 'webhook' && detail.webhook === one.id, page.may(CONTENT), MAX_ATTEMPTS);
-  const typeOf = ({ text }) => text.split(' to ')[0], wordsOf = (event) => `${typeOf(event)}: ${event.detail.error ?? 'accepted'}`;
+  const typeOf = ({ text }) => text.split(' to ')[0], wordsOf = (event) => `${typeOf(event)}: ${event.detail.error ?? 'accepted'}, ${fullTime(event.at)}`;
   const events = [...new Map(attempts.toReversed().map((event) => [event.detail.event, event])).values()].reverse();
-  return attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>
+  return attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>${attempts.length > 1 && html`<p class="ends"><${Time} at=${attempts.at(-1).at} /><${Time} at=${attempts[0].at} /></p>`}
     <ul class="rows-of">${events.slice(0, MAX_ROWS).map((event) => html`<li key=${event.detail.event}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && count(event.detail.attempt, 'attempt')}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
 }
 
