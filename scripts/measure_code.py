@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_513),
+    "lines": (0, 90_563),
     "modules": (0, 565),
-    "classes": (0, 1_242),
-    "functions": (0, 5_748),
-    "private functions used once": (0, 669),
+    "classes": (0, 1_245),
+    "functions": (0, 5_750),
+    "private functions used once": (0, 670),
     "functions that only pass their parameters on": (0, 23),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
