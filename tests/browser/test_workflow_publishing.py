@@ -360,6 +360,21 @@ def test_publication_of_a_template_names_the_draft_that_uses_it_and_variables_th
     assert violations(page) == []
 
 
+def test_variable_that_the_last_run_lacked_gets_a_default_by_a_button(
+    edit: Callable[..., Editor], owner: Console
+) -> None:
+    bell = {"key": "bell", "type": "inbox", "title": "Hi {{ data.client }}"}
+    owner.send("PUT", "/v1/workflows/lacking-flow", {"steps": [bell]})
+    owner.send("POST", "/v1/workflows/lacking-flow/trigger", {"to": "ann", "data": {}})
+    editor = edit("lacking-flow")
+    editor.step("bell").dblclick()
+    inspector = editor.page.locator(".inspector")
+    expect(inspector.locator(".field-warning")).to_contain_text("The last run of lacking-flow had no data.client")
+    inspector.get_by_role("button", name="Insert default").click()
+    expect(inspector.get_by_label("Title", exact=True)).to_have_value("Hi {{ data.client | default('') }}")
+    expect(inspector.locator(".field-warning")).to_have_count(0)
+
+
 def test_variables_of_texts_in_steps_are_checked_in_the_editor_and_before_publishing(
     edit: Callable[..., Editor], owner: Console
 ) -> None:

@@ -7,7 +7,7 @@ import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
 import { count, relativeTime } from './format.js';
 import { loadStyle } from './load.js';
-import { Field, Form, Heading, Icon, unbroken } from './parts.js';
+import { Field, Form, Heading, Icon, withWholeWords } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go, objectTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
@@ -111,7 +111,7 @@ export function SaveState({ draft, isReadOnly }) {
   return html`<span class="save-state" data-save=${state} title=${words} data-unsaved=${UNSAVED.includes(state) ? '' : null} role="status">${words}${mayRetry && requestId && html` Request <code>${requestId}</code>`}</span>${mayRetry && html`<button type="button" class="quiet" onClick=${draft.write}>Retry</button>`}${draft.lastPublished.value && html`<${Published} draft=${draft} />`}`;
 }
 
-const Pattern = ({ of: { title, text, picture } }) => html`<span class="starter-picture" aria-hidden="true">${picture}</span><b>${unbroken(title)}</b><span>${unbroken(text)}</span>`;
+const Pattern = ({ of: { title, text, picture } }) => html`<span class="starter-picture" aria-hidden="true">${picture}</span><b>${withWholeWords(title)}</b><span>${withWholeWords(text)}</span>`;
 
 /** The choice of a pattern in a form. `none` stands for a new object without one, which is chosen at first. */
 export const StarterChoice = ({ of: patterns, none }) => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${[...patterns, none].map((one) => html`<label key=${one.title} class="starter"><input type="radio" class="hidden" name="starter" value=${one === none ? '' : one.title} defaultChecked=${one === none} /><${Pattern} of=${one} /></label>`)}</div></fieldset>`;
@@ -130,7 +130,7 @@ export function NewObject({ page, kind, hint, steps, more }) {
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
     <div class="naming"><${Form} button="Continue" send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
     <${TenantField} of=${tenant} placeholder="All tenants" /></div>${more}<//>
-    <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${unbroken(text)}</span></li>`)}</ol></div>`;
+    <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol></div>`;
 }
 
 /** A modal dialog while it is rendered. */
@@ -142,7 +142,7 @@ export function Dialog({ label, close, isWide, children }) {
     return () => last?.focus?.();
   }, []);
   return html`<dialog class=${`editor-dialog ${isWide ? 'wide' : ''}`} aria-label=${label} ref=${dialog} onCancel=${(event) => { event.preventDefault(); close(); }} onKeyDown=${(event) => event.stopPropagation()}
-    onClick=${(event) => { if (event.target === dialog.current) close(); }}><div class="dialog-body"><h2>${unbroken(label)}</h2>${children}</div></dialog>`;
+    onClick=${(event) => { if (event.target === dialog.current) close(); }}><div class="dialog-body"><h2>${withWholeWords(label)}</h2>${children}</div></dialog>`;
 }
 
 const SIGNS = { added: ['+', 'ok'], removed: ['−', 'bad'], moved: ['↕', 'info'], changed: ['~', 'warn'], renamed: ['~', 'info'] };

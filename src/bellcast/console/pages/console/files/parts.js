@@ -13,10 +13,10 @@ import { Tenant } from './tenant-names.js';
 export { Copy, Icon };
 
 /** A text in which “e-mail” stays on one line; another value as it is. */
-export const unbroken = (text) => (typeof text === 'string' && /e-mail/i.test(text) ? text.split(/(e-mails?)/i).map((part, index) => (index % 2 ? html`<span style=${{ whiteSpace: 'nowrap' }}>${part}</span>` : part)) : text);
+export const withWholeWords = (text) => (typeof text === 'string' && /e-mail/i.test(text) ? text.split(/(e-mails?)/i).map((part, index) => (index % 2 ? html`<span style=${{ whiteSpace: 'nowrap' }}>${part}</span>` : part)) : text);
 
 /** The heading of a page, with its buttons. */
-export const Heading = ({ before, title, note, children }) => html`<header class="heading"><div class="titles">${before}<h1 tabIndex="-1" dir="auto">${unbroken(title)}</h1>${note}</div><div class="tools">${children}</div></header>`;
+export const Heading = ({ before, title, note, children }) => html`<header class="heading"><div class="titles">${before}<h1 tabIndex="-1" dir="auto">${withWholeWords(title)}</h1>${note}</div><div class="tools">${children}</div></header>`;
 
 /** The page of an object, by `children`, or that it is read, or why it cannot be. */
 export function Opening({ page, of, children }) {
@@ -69,7 +69,7 @@ export function Empty({ icon, text, command, children }) {
   const [headline, ...explanation] = text.split(/(?<=\.) /), tenant = shownTenant();
   const line = command && (tenant && command.startsWith('bellcast ') && !command.includes(' --tenant ') ? `${command} --tenant ${inShell(tenant)}` : command);
   return html`<div class="empty">
-  ${icon && html`<span class=${`drawing ${icon}`}><${Icon} name=${icon} /></span>`}<p class="big"><b>${unbroken(headline.replace(/\.$/, ''))}</b></p>${explanation.length > 0 && html`<p class="muted">${unbroken(explanation.join(' '))}</p>`}${children}
+  ${icon && html`<span class=${`drawing ${icon}`}><${Icon} name=${icon} /></span>`}<p class="big"><b>${withWholeWords(headline.replace(/\.$/, ''))}</b></p>${explanation.length > 0 && html`<p class="muted">${withWholeWords(explanation.join(' '))}</p>`}${children}
   ${command && html`<div class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}<${Snippet} of=${line} copied=${inTerminal(line)} /></div>`}
 </div>`;
 }

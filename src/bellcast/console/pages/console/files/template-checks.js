@@ -5,7 +5,7 @@ import { html, useEffect, useState } from './html.js';
 import { Icon, Popup } from './parts.js';
 import { setQuery } from './router.js';
 import { request } from './server.js';
-import { CHANNELS, languageName } from './template-model.js';
+import { CHANNELS, languageName, optionalOf } from './template-model.js';
 import { unbroken } from './text-input.js';
 
 // A check renders all languages: it waits for a longer pause than the preview.
@@ -48,9 +48,6 @@ function show({ channel, locale, block }) {
 }
 
 const placeOfFinding = ({ channel, locale, block, line }) => [channel && CHANNELS[channel], channel && languageName(locale ?? ''), block && `block ${block}`, line && `line ${line}`].filter(Boolean).join(' · ');
-
-/** The variable that a finding says to write with a default, such as `data.total`. */
-const optionalOf = ({ code, message }) => (code === 'missing_variable' ? /\{\{ (data\.[\w.]+) \| default/.exec(message)?.[1] : undefined);
 
 /** The number of findings; pressed, the list. `insertDefault` gets a variable that a send may leave out. */
 export function Checks({ findings, insertDefault }) {

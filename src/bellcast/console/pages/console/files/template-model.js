@@ -45,6 +45,9 @@ export function withDefault(value, path) {
   return value && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withDefault(one, path)])) : value;
 }
 
+/** The variable that a finding says to write with a default, such as `data.total`. */
+export const optionalOf = ({ code, message }) => (code === 'missing_variable' ? /\{\{ (data\.[\w.]+) \| default/.exec(message)?.[1] : undefined);
+
 const TEXTS = ['title', 'body', 'action_text', 'subject', 'text', 'html', 'alt', 'empty'];
 /** How many texts of a part readers see, those of its blocks included. */
 function textsIn(value) {

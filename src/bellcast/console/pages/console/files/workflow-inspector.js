@@ -12,6 +12,7 @@ import { sampleOf, variablesOf } from './sample-data.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { Segments } from './segments.js';
 import { exchange, get, path, withQuery } from './server.js';
+import { optionalOf, withDefault } from './template-model.js';
 import { InsertVariable, insertText } from './text-input.js';
 import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepPathOf, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
@@ -147,7 +148,7 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
     <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
-    ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="field-warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}</div>`;
+    ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="field-warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}${!isReadOnly && warnings.map(optionalOf).filter(Boolean).map((path) => html`<button key=${path} type="button" class="chip-button" onClick=${() => change(withDefault(value, path))}>Insert default</button>`)}</div>`;
 }
 
 const orNothing = (text) => (text === '' ? undefined : text);
