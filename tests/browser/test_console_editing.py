@@ -396,6 +396,7 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
     assert violations(page) == []
     page.get_by_role("button", name="Create").click()
     expect(page.locator("h1")).to_have_text("paid")
+    expect(page.get_by_text("Created paid")).to_be_visible()
     made = owner.send("GET", "/v1/sources/paid")
     assert made["if"] == {"var": "event.data.total", "op": "gt", "value": 100}
     assert (made["event"], made["workflow"], made["to"]) == ("order.paid", "paid-flow", "{{ event.data.customer }}")

@@ -84,6 +84,7 @@ def test_entries_of_a_profile_stay_while_another_operator_changes_it(
     name.fill("Paula")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".pane .titles")).to_contain_text("Paula")
+    expect(page.get_by_text("Saved Paula")).to_be_visible()
     expect(page.locator(".facts")).to_contain_text("French, fr")
     assert owner.send("GET", "/v1/recipients/paula")["locale"] == "fr"
 

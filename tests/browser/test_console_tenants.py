@@ -48,7 +48,9 @@ def test_providers_of_all_tenants_are_listed_with_their_tenant(
     page.get_by_role("button", name="Edit", exact=True).click()
     expect(page.get_by_label("Host")).to_have_value("maple.example.com")
     expect(page.get_by_label("Host")).to_be_focused()
-    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()
+    page.get_by_label("Sender").fill("bells@maple.example.com")
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".facts")).to_contain_text("smtp://…@maple.example.com")
     assert len(tested) == 2
     assert all(url.endswith("tenant=maple") for url in tested), tested
@@ -129,11 +131,11 @@ def test_tenant_is_created_in_the_console_unless_its_key_is_used(
     page.get_by_role("link", name="New tenant").click()
     page.get_by_label("Key", exact=True).fill("hazel")
     page.get_by_label("Name").fill("Hazel Street")
-    page.get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="Key exists already")).to_be_visible()
     assert owner.send("GET", "/v1/tenants/hazel")["name"] == "Hazel"
     page.get_by_label("Key", exact=True).fill("hazel-street")
-    page.get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("heading", level=1, name="Hazel Street")).to_be_visible()
     assert owner.send("GET", "/v1/tenants/hazel-street")["name"] == "Hazel Street"
 

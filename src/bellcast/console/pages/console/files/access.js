@@ -22,6 +22,7 @@ import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { Segments } from './segments.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
+import { say } from './toast.js';
 import { amountOf } from './traffic.js';
 
 await loadStyle('account.css');
@@ -158,6 +159,7 @@ function NewOperator({ page }) {
   return html`<${Heading} title="New operator" /><${Form} isGuarded button="Create operator" more=${cancel(page)} send=${async (values) => {
     await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
     refresh();
+    say(`Created ${values.name.trim().toLowerCase()}`);
     page.go(page.url('/operators'));
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
     <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="All tenants" hint="Keys of tenants, separated by commas. Owners see all." />

@@ -15,6 +15,7 @@ import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, 
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
+import { say } from './toast.js';
 
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
@@ -97,6 +98,7 @@ const Correction = ({ one, url }) => html`<p class="muted">It changes at once in
   const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
   if (Object.keys(changed).length > 0) await request('PATCH', url, changed);
   endEdit();
+  say('Saved the notification');
   refresh();
 }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" /><//>`;
 

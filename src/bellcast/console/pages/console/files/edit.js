@@ -15,6 +15,7 @@ import { commentsOf } from './workflow-model.js';
 import { toYaml, valuesOf, yamlOf } from './yaml.js';
 import { CommentNote, YamlEditor } from './yaml-editor.js';
 import { TenantField } from './tenant-field.js';
+import { say } from './toast.js';
 import { tenantName } from './tenant-names.js';
 
 /** @typedef {{name: string, path: string, starter: object, note: string, form: string[], fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `fields` can be written */
@@ -100,6 +101,7 @@ function Editor({ page, kind, read }) {
     const { key, tenant } = chosen();
     await put({ key, tenant });
     draft.clear();
+    say(`${isNew ? 'Created' : 'Saved'} ${key}`);
     page.go(back(key, isNew ? objectTenant({ tenant }) : undefined));
   });
 

@@ -5,6 +5,7 @@ import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { setQuery, shownTenant } from './router.js';
 import { Problem, exchange, withQuery } from './server.js';
+import { say } from './toast.js';
 
 await loadStyle('new-object.css');
 
@@ -24,4 +25,5 @@ export async function createObject(url, values, noun) {
     if (problem.status === 412) throw new Problem(412, { errors: [{ field: 'key', message: `exists already: choose another, or open this ${noun}` }] }, null);
     throw problem;
   }
+  say(`Created ${decodeURIComponent(new URL(url, location.href).pathname.split('/').at(-1))}`);
 }

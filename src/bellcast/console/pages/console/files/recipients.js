@@ -19,7 +19,7 @@ import { go, inTenant, shownTenant, tenantOf } from './router.js';
 import { Problem, ROOT, get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { TenantField } from './tenant-field.js';
-import { deleteObject } from './toast.js';
+import { deleteObject, say } from './toast.js';
 
 /** The fields of a recipient, beside its key. */
 const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Language', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
@@ -131,6 +131,7 @@ function Details({ found, url, first }) {
     if (!isMine && changed.some(([name, value]) => now[name] !== (one[name] ?? null) && now[name] !== value)) throw new Problem(412, {}, null);
     await request('PATCH', url, Object.fromEntries(changed));
     endEdit();
+    say(`Saved ${values.name.trim() || found.key}`);
     return refresh();
   };
   return html`<${Form} isGuarded isEdit button="Save" send=${save} onReset=${() => get(url).then(setOne)} more=${html`<${CancelEdit} />`}><div class="two-up"><${Profile} key=${JSON.stringify(profileOf(one))} one=${one} first=${first === 'address' ? 'email' : first} /></div><//>`;

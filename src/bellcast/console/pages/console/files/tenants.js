@@ -14,6 +14,7 @@ import { connectionsIn, StoredRows } from './overview.js';
 import { Avatar, Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
+import { say } from './toast.js';
 
 await loadStyle('tenants.css');
 
@@ -134,6 +135,7 @@ async function change({ page, one, tag }, changed, isMine) {
   const url = path`/v1/tenants/${one.key}`, read = isMine ? await getTagged(url) : { value: one, tag }, { name, settings } = read.value;
   const merged = Object.fromEntries(Object.entries({ ...settings, ...changed }).filter(([, value]) => value !== null));
   await sendIf('PUT', url, { name, settings: merged }, { 'if-match': read.tag });
+  say(`Saved ${name ?? one.key}`);
   page.reload();
 }
 

@@ -34,6 +34,9 @@ function Toast({ text, kind, undo }) {
     ${undo && html`<button type="button" onClick=${undo}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
 }
 
+/** Say what was done. */
+export const say = (text) => show({ text, kind: 'ok' });
+
 /** Delete an object, and go to its list, which is read again. */
 export async function deleteObject(url, name, list) {
   await request('DELETE', url);

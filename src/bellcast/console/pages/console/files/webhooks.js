@@ -14,7 +14,7 @@ import { ask } from './question.js';
 import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
-import { Pause, Resume, deleteObject } from './toast.js';
+import { Pause, Resume, deleteObject, say } from './toast.js';
 import { amountOf, useRecent } from './traffic.js';
 
 await loadStyle('webhooks.css');
@@ -105,6 +105,7 @@ export function Webhook({ page }) {
   const save = async (_, form) => {
     await change(valuesOf(form));
     endEdit();
+    say('Saved the webhook');
   };
   return html`<${Opening} page=${page} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
