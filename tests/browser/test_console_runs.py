@@ -305,7 +305,7 @@ def test_steps_of_a_run_are_drawn_to_scale_and_labels_do_not_overlap(
     run["ended_at"] = at(0)
     page.reload()
     expect(page.locator(".waterfall .took")).to_have_text(["< 1 ms"] * 3)
-    expect(page.locator(".axis")).to_have_count(0)
+    expect(page.locator(".waterfall .axis")).to_have_count(0)
 
 
 def test_row_of_the_open_run_follows_it(open_console: Callable[..., Page], owner: Console) -> None:

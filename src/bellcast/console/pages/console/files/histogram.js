@@ -3,7 +3,7 @@
  */
 import { useSelection } from './charts.js';
 import { RANGE, startOf } from './filters.js';
-import { dayOf, count as amount, duration, hourOf, number, timeSpan } from './format.js';
+import { dayOf, count as amount, hourOf, number, timeSpan } from './format.js';
 import { html, useState } from './html.js';
 import { loadStyle, useLoad } from './load.js';
 import { setQuery, shownTenant } from './router.js';
@@ -57,7 +57,7 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, counted, 
   const [first, last] = [selection.anchor, selection.focus].sort((one, other) => one - other);
   const words = chosen ? 'in this range' : `in the ${RANGE.words[range || '24h']}`;
   const total = found.value === undefined || counted === null ? '' : `${amount(counted ?? sum, noun)}${tenants && counted === undefined ? ' counted' : ''} ${words}${sumOfParts > 0 ? `, ${number(sumOfParts)} ${part.word}` : ''}`;
-  const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : sum > 0 ? `at most ${number(top)} in ${duration(length)}` : '';
+  const readout = selection.isShown ? spanOf(first, last) : pointed !== null && bars[pointed] !== undefined ? `${spanOf(pointed, pointed)}: ${number(bars[pointed])}${parts[pointed] > 0 ? `, ${number(parts[pointed])} ${part.word}` : ''}` : sum > 0 ? `max ${number(top)}` : '';
   const when = count * length > DAY_MS + length ? dayOf : hourOf;
   return html`<section class=${`histogram ${kind}`} hidden=${isHidden} style=${(counted || sum) === 0 ? { visibility: 'hidden' } : null} aria-label=${`${noun[0].toUpperCase()}${noun.slice(1)}s over time`}><p class="muted"><span>${total}</span><span aria-hidden="true">${readout}</span></p><p class="hidden" id="selection">Arrow keys select an interval, with Shift several; Enter filters the list.</p>
     <svg viewBox=${`0 0 ${count * BAR} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${total || `${noun}s`}, at most ${number(Math.max(0, ...bars))} at a time`} ...${attributes} onPointerMove=${(event) => {

@@ -127,7 +127,7 @@ function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
     const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = second.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share ? html`<span class="amount" style=${{ '--length': most.get(column).length }}>${show(value)}</span>` : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount" style=${{ '--length': most.get(column).length }}>${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
