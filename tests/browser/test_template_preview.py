@@ -101,6 +101,7 @@ def test_test_message_suggests_the_recipients_of_the_last_sends(
     page.get_by_role("button", name="Test…").click()
     assert page.get_by_label("To recipient").get_attribute("list") == "template-recipients"
     expect(page.get_by_role("button", name="Send me a test")).to_be_visible()
+    expect(page.get_by_role("heading", name="Test message")).to_have_css("clip-path", "none")
     assert violations(page) == []
 
 

@@ -66,7 +66,7 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
 function Test({ page, channels, url, tenant, shown: { data }, close, wanted }) {
   const [message, setMessage] = useState(null);
-  return html`<h2>Test message</h2>${wanted && html`<p class="choice"><${SendTest} path=${url} wanted=${wanted} /></p><p class="muted">Or to a recipient</p>`}<${Form} button="Send test" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
+  return html`<div>${wanted && html`<p class="choice"><${SendTest} path=${url} wanted=${wanted} /></p><p class="muted">Or to a recipient</p>`}<${Form} button="Send test" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
       <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." />
-  <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//>`;
+  <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//></div>`;
 }
