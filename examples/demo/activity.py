@@ -54,7 +54,7 @@ REMINDER_KEY, REMINDER = (
     "reminder",
     {
         "type": "booking.reminder",
-        "note": "A mail two hours before, unless the bell was read; then a text message.",
+        "note": "E-mail two hours before, then an SMS",
         "data": {
             "type": "object",
             "properties": {

@@ -37,7 +37,7 @@ RECIPIENTS = 60
 SENDS, RUNS, REMINDERS, EVENTS = 30, 6, 8, 5
 READ = 0.5
 SUPPRESSED = "/v1/suppressions/email"
-EXPLAINED = activity.WORKFLOW | {"note": "Confirms a booking in the bell and by e-mail."}
+EXPLAINED = activity.WORKFLOW | {"note": "Confirms by bell and e-mail"}
 PATIENT = {**EXPLAINED, "steps": [*activity.WORKFLOW["steps"][:2], activity.WORKFLOW["steps"][2] | {"for": "2h"}]}
 Event = tuple[float, Callable[[], object]]
 
