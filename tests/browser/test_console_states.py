@@ -303,6 +303,10 @@ def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[...,
     wait_loaded(page)
     page.get_by_role("button", name="Menu").press("Enter")
     expect(page.locator("#menu a[aria-current]")).to_be_focused()
+    # The menu of the other pages stays open, to choose one of them.
+    page.locator("#menu").get_by_role("link", name="Back to Overview").press("Enter")
+    expect(page.locator("h1")).to_have_text("Overview")
+    expect(page.locator("#menu a[aria-current]")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("#menu")).to_be_hidden()
     expect(page.get_by_role("button", name="Menu")).to_be_focused()

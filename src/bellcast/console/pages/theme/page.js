@@ -172,7 +172,7 @@ function tile(name) {
   dress(face, { ...theme, width: SIZES.width, height: '430px' });
   const note = `${figure(lowest)} ${lowest < AA ? 'low' : 'AA'}`;
   const input = create('input', { type: 'radio', name: 'preset', value: name, ariaLabel: `${name}, lowest contrast ${note}`, onchange: () => choose(name) });
-  const lowestNote = create('small', { className: lowest < AA ? 'low' : '', title: 'Lowest contrast of texts, light and dark' }, note);
+  const lowestNote = create('small', { className: lowest < AA ? 'low' : '', title: 'Lowest contrast of texts, light and dark' }, `Contrast ${note}`);
   return create('label', { className: 'tile' }, face, create('span', { className: 'caption' }, input, create('b', {}, name), lowestNote));
 }
 

@@ -47,13 +47,18 @@ export function Brand() {
   return html`<a class="brand" href=${pageUrl('/')}><img src=${`${ROOT}/favicon.svg`} width="20" height="20" alt="" />Bellcast</a>`;
 }
 
+function openMenu(menu) {
+  isMenuOpen.value = true;
+  setTimeout(() => (menu.querySelector('[aria-current]') ?? menu.querySelector('a')).focus());
+}
+
 export function Shell({ openPalette, openKeys, signOut, children }) {
   const menu = useRef(null);
   const isOpen = isMenuOpen.value;
   useCounts();
   const toggle = () => {
-    isMenuOpen.value = !isOpen;
-    if (!isOpen) setTimeout(() => (menu.current.querySelector('[aria-current]') ?? menu.current.querySelector('a')).focus());
+    if (isOpen) isMenuOpen.value = false;
+    else openMenu(menu.current);
   };
   const skip = (event) => {
     event.preventDefault();
@@ -75,6 +80,9 @@ export function Shell({ openPalette, openKeys, signOut, children }) {
   </div>`;
 }
 
+/** On a small screen, the other menu takes the place of this one, which its page has closed. */
+const stay = ({ currentTarget: { parentElement: menu } }) => isMenuOpen.value && setTimeout(() => openMenu(menu));
+
 const isOfServer = ({ group }) => OF_SERVER.includes(group);
 
 function Menu({ place }) {
@@ -85,11 +93,11 @@ function Menu({ place }) {
   const left = useRef(pages[0]);
   if (shown?.group && !isServer) left.current = pages.find(({ path }) => path === placeOf(shown)) ?? left.current;
   const listed = pages.filter((one) => isOfServer(one) === isServer), first = pages.find(isOfServer);
-  return html`<nav id="menu" ref=${place} aria-label="Pages">${isServer && html`<a class="turn" href=${pageUrl(left.current.path)}><${Icon} name="back" />Back to ${left.current.title}</a>`}${[...new Set(listed.map((one) => one.group))].map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
+  return html`<nav id="menu" ref=${place} aria-label="Pages">${isServer && html`<a class="turn" onClick=${stay} href=${pageUrl(left.current.path)}><${Icon} name="back" />Back to ${left.current.title}</a>`}${[...new Set(listed.map((one) => one.group))].map((group) => html`<div key=${group ?? ''} role="group" aria-label=${group ?? 'Start'}>
     ${group && html`<p class="group" aria-hidden="true">${group}</p>`}
     ${listed.filter((one) => one.group === group).map((one) => html`<a key=${one.path} href=${pageUrl(one.path)} aria-current=${shown && one.path === placeOf(shown) ? 'page' : null}><${Icon} name=${one.icon} /><span class="title">${one.title}</span>${counts.value[one.path] > 0
     && html`<span class=${`count${one.path === '/failures' ? ' bad' : ''}`} aria-hidden="true">${short(counts.value[one.path])}</span>`}</a>`)}
-  </div>`)}${!isServer && first && html`<a class="turn" href=${pageUrl(first.path)}><${Icon} name="settings" />Configure<${Icon} name="chevron" /></a>`}</nav>`;
+  </div>`)}${!isServer && first && html`<a class="turn" onClick=${stay} href=${pageUrl(first.path)}><${Icon} name="settings" />Configure<${Icon} name="chevron" /></a>`}</nav>`;
 }
 
 const short = (value) => (value < 1000 ? String(value) : `${number(Math.floor(value / 1000))}k`);
