@@ -94,6 +94,8 @@ def test_list_without_objects_has_one_way_to_create_one_and_nothing_to_search(
     expect(page.locator("#main .empty")).to_be_visible()
     expect(page.get_by_role("link", name="New webhook").filter(visible=True)).to_have_count(1)
     expect(page.get_by_role("search")).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.get_by_role("button", name="Go to…").filter(visible=True)).to_be_focused()
 
 
 def test_empty_lists_have_no_room_for_a_histogram_and_no_retry(open_console: Callable[..., Page]) -> None:

@@ -189,7 +189,7 @@ def test_key_right_after_a_dialog_acts_on_the_page(open_console: Callable[..., P
       document.getElementById('keys').close();
       activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true, cancelable: true }));
     }""")
-    expect(page.get_by_label("Filter by")).to_be_focused()
+    expect(page.get_by_role("textbox", name="Recipient")).to_be_focused()
 
 
 @pytest.mark.thorough
@@ -202,10 +202,10 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("/")
-    expect(page.get_by_label("Filter by")).to_be_focused()
+    expect(page.get_by_role("textbox", name="Recipient")).to_be_focused()
     assert violations(page) == []
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Add a filter")).to_be_focused()
+    expect(page.get_by_role("button", name="Search by recipient")).to_be_focused()
     page.keyboard.press("j")
     row = page.locator(".row-link").first
     expect(row).to_be_focused()

@@ -214,6 +214,9 @@ function decode(text) {
   }
 }
 
+/** The first that is shown: an empty list hides its filters. */
+const shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.checkVisibility());
+
 let chordUntil = 0;
 
 document.addEventListener('keydown', (event) => {
@@ -233,7 +236,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') escape();
   else if (event.key === '/') {
     event.preventDefault();
-    const target = document.querySelector('.filters :is(input, .add-filter)') ?? document.querySelector('button.search');
+    const target = shown('.filters :is(input, .add-filter)') ?? shown('button.search');
     target?.focus();
     if (target?.matches('.add-filter')) target.click();
   } else if (chordUntil > event.timeStamp) {

@@ -93,7 +93,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       <${Filters} key=${page.list} list=${page.list} isHidden=${isShort} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
-      <div class="rows" key=${[isEmpty, isShort]}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows" key=${`${isEmpty} ${isShort}`}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${isShown} pinned=${pinned} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
