@@ -383,6 +383,10 @@ def test_last_column_of_a_list_with_actions_ends_at_its_edge(open_console: Calla
         assert ends[0] - ends[1] == 8
         row.hover()
         expect(page.get_by_role("button", name="Actions of edgar")).to_have_css("opacity", "1")
+        row.locator(".row-link").click()  # beside the open object, the menu takes no room either
+        expect(page.locator(".pane .verdict")).to_be_visible()
+        ends = [one.evaluate("(one) => one.getBoundingClientRect().right") for one in (row, since)]
+        assert ends[0] - ends[1] == 8
 
 
 def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[..., Page]) -> None:
