@@ -228,7 +228,7 @@ def test_operator_without_a_second_factor_finds_the_way_to_one(
 ) -> None:
     owner.send("POST", "/v1/operators", {"name": "wanda", "role": "viewer", "password": PASSWORD})
     page = open_console("/operators", viewport=DESKTOP)
-    expect(page.get_by_role("row", name="wanda")).to_contain_text("none")
+    expect(page.get_by_role("row", name="wanda")).to_contain_text("password only")
     expect(page.get_by_role("link", name="Set up", exact=True)).to_have_count(1)  # of one's own row
     page.get_by_role("link", name="wanda").click()
     expect(page.get_by_role("region", name="State")).to_contain_text("Only a password protects this account")

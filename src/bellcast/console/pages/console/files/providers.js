@@ -63,8 +63,8 @@ export const providers = {
   path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
     { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: (one) => (one.active ? 'active' : 'paused'), show: stated, width: '6rem' },
-    { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' },
-    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && html`<span class=${recent.failed > 0 ? 'bad' : null}>${recent.failed > 0 ? number(recent.failed) : 'none'}</span> of ${amountOf(recent)}`, width: '8rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
+    { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' },
+    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && html`<span class=${recent.failed > 0 ? 'bad' : null}>${recent.failed > 0 ? number(recent.failed) : 'none'}</span> of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },

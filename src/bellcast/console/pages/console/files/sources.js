@@ -30,6 +30,8 @@ const LOOKS = 10, PAUSE_MS = 300;
 
 /** What it sends, as a text with its variables. */
 const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : teaser(one.notification?.title));
+/** The type of what it sends. */
+const typeOf = (one) => (one.workflow ? null : one.notification?.type);
 const recipientOf = (one) => (one.workflow ? one.to : one.notification?.to);
 /** The variables of a topic such as `account.{id}` are tags. */
 const topicOf = (topic) => teaser(topic.replace(/\{(\w+)\}/g, '{{ $1 }}'));
@@ -39,8 +41,8 @@ const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recip
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${placeOf(one)}`) },
-    { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : one.notification?.type} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
+    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${typeOf(one) ? html`→ <${Type} of=${typeOf(one)} />` : placeOf(one)}`) },
+    { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : typeOf(one) && placeOf(one)} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
     { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last error', kind: 'time', of: (one) => one.last_error_at, width: '6.5rem' },
   ],
   none: { text: 'No event sources yet. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },

@@ -36,7 +36,7 @@ export const webhooks = {
   path: '/v1/webhooks', rows: 'webhooks', isTall: true, link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => addressOf(one.url), text: (one) => (one.failing_since ? html`<span class="bad">${troubleOf(one)}</span>` : one.active ? 'Accepts its events' : 'Receives no events') }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
-    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
+    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
   none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
