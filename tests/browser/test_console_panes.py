@@ -203,3 +203,32 @@ def test_deleted_object_leaves_its_list_and_a_line_says_so(open_console: Callabl
         expect(page.get_by_role("status").filter(has_text=f"Deleted {name}")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.get_by_role("link", name=name)).to_have_count(0)
+
+
+# Notes the row that is highlighted, which is over in two seconds.
+NOTE_HIGHLIGHT = """() => {
+  const note = () => { document.body.dataset.seen ||= document.querySelector('.row[data-new]')?.textContent ?? ''; };
+  new MutationObserver(note).observe(document.body, { subtree: true, attributeFilter: ['data-new'] });
+}"""
+
+
+def test_new_object_is_named_and_its_row_highlighted(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/suppressions?new=yes", viewport=DESKTOP)
+    page.evaluate(NOTE_HIGHLIGHT)
+    page.get_by_label("Address", exact=True).fill("fresh@example.com")
+    page.get_by_role("button", name="Suppress", exact=True).click()
+    expect(page.locator(".toast")).to_contain_text("Created fresh@example.com")
+    expect(page.locator("body[data-seen*='fresh@example.com']")).to_have_count(1)
+    expect(page.locator(".row[data-new]")).to_have_count(0)
+    owner.send("DELETE", "/v1/suppressions/email/fresh@example.com")
+
+
+def test_deleted_type_is_restored(open_console: Callable[..., Page], owner: Console) -> None:
+    before = owner.send("PUT", "/v1/types/regretted", {"name": "Regretted", "channels": ["inbox", "email"]})
+    page = open_console("/types/regretted", viewport=DESKTOP)
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete regretted"))
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("link", name="Regretted")).to_be_visible()
+    after = owner.send("GET", "/v1/types/regretted")
+    assert {name: after[name] for name in ("name", "channels")} == {name: before[name] for name in ("name", "channels")}

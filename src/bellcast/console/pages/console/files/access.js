@@ -157,9 +157,9 @@ const isSafe = (one) => one.is_external || one.has_mfa;
 
 function NewOperator({ page }) {
   return html`<${Heading} title="New operator" /><${Form} isGuarded button="Create operator" more=${cancel(page)} send=${async (values) => {
-    await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
+    const { id } = await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
     refresh();
-    say(`Created ${values.name.trim().toLowerCase()}`);
+    say(`Created ${values.name.trim().toLowerCase()}`, path`/v1/operators/${id}`);
     page.go(page.url('/operators'));
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
     <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="All tenants" hint="Keys of tenants, separated by commas. Owners see all." />

@@ -7,7 +7,7 @@ import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
 import { Confirm, Copy, Facts, Heading, Icon, Opening } from './parts.js';
 import { deleteObject } from './toast.js';
-import { yamlOf } from './yaml.js';
+import { valuesOf, yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 import { here, inTenant, setQuery, shownTenant } from './router.js';
@@ -38,7 +38,7 @@ export function Definition({ page, kind, headline, facts, actions, more, loss, c
   }, [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page))} />`}<//>`}<//>
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page), valuesOf(value))} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value)}
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />

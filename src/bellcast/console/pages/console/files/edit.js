@@ -101,7 +101,7 @@ function Editor({ page, kind, read }) {
     const { key, tenant } = chosen();
     await put({ key, tenant });
     draft.clear();
-    say(`${isNew ? 'Created' : 'Saved'} ${key}`);
+    say(`${isNew ? 'Created' : 'Saved'} ${key}`, isNew ? target(kind, key, {}) : null);
     page.go(back(key, isNew ? objectTenant({ tenant }) : undefined));
   });
 

@@ -25,5 +25,5 @@ export async function createObject(url, values, noun) {
     if (problem.status === 412) throw new Problem(412, { errors: [{ field: 'key', message: `exists already: choose another, or open this ${noun}` }] }, null);
     throw problem;
   }
-  say(`Created ${decodeURIComponent(new URL(url, location.href).pathname.split('/').at(-1))}`);
+  say(`Created ${decodeURIComponent(new URL(url, location.href).pathname.split('/').at(-1))}`, url);
 }

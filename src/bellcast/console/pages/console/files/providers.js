@@ -186,7 +186,7 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
     refresh();
-    say(`${isNew ? 'Created' : 'Saved'} ${key}`);
+    say(`${isNew ? 'Created' : 'Saved'} ${key}`, isNew ? target(key) : null);
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
   }} more=${html`${isNew ? cancel(page) : html`<${CancelEdit} />`}<${Test} label="Test these values" read=${read} />`}>
     ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="The name in messages and in the API." />`}

@@ -13,7 +13,7 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { readTenantNames } from './tenant-names.js';
-import { AtOnce } from './toast.js';
+import { AtOnce, say } from './toast.js';
 import { FEW, MessageRows } from './traffic.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
@@ -80,6 +80,7 @@ function NewSuppression({ page }) {
     await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: tenant.trim() }), { reason: reason.trim() || 'manual' });
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
+    say(`Created ${address.trim()}`, path`/v1/suppressions/${channel}/${address.trim()}`);
   }}><${Field} label="Channel" name="channel" options=${CHANNELS} words=${CHANNEL_NAMES} /><${Field} label="Address" name="address" required autofocus autocomplete="off" />
     <${TenantField} hint="This tenant sends nothing to the address." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="It is shown beside the address." /><//>`;
 }

@@ -11,6 +11,8 @@ await loadStyle('toast.css');
 
 /** Time to read the line and to reach its button. It stays while it has the pointer or the focus. */
 const SHOWN_MS = 10_000;
+/** How long the row of a new object may take to appear, and is highlighted. */
+const AWAITED_MS = 5000, NEW_MS = 2000;
 
 // Screen readers announce what is added to a region that exists.
 const place = document.body.appendChild(Object.assign(document.createElement('div'), { className: 'toasts' }));
@@ -34,15 +36,36 @@ function Toast({ text, kind, undo }) {
     ${undo && html`<button type="button" onClick=${undo}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
 }
 
-/** Say what was done. */
-export const say = (text) => show({ text, kind: 'ok' });
+/** Say what was done. @param {string} text @param {string | null} [url] that of a new object, in the API or the console, whose row is highlighted */
+export function say(text, url = null) {
+  show({ text, kind: 'ok' });
+  if (url) highlight(new URL(url, location.href).pathname.replace(/^\/v1/, ''));
+}
 
-/** Delete an object, and go to its list, which is read again. */
-export async function deleteObject(url, name, list) {
+/** Highlight the row with the link to a path for a moment, once the list has it. */
+function highlight(path) {
+  const find = () => [...document.querySelectorAll('.row-link[href]')].find((link) => new URL(link.href).pathname.endsWith(path))?.closest('.row');
+  let timer = null;
+  // The list may draw it again, when it is read again.
+  const observer = new MutationObserver(() => {
+    const row = find();
+    if (!row) return;
+    row.dataset.new = '';
+    timer ??= setTimeout(() => {
+      observer.disconnect();
+      find()?.removeAttribute('data-new');
+    }, NEW_MS);
+  });
+  observer.observe(document.body, { childList: true, subtree: true, attributeFilter: ['href'] });
+  setTimeout(() => timer ?? observer.disconnect(), AWAITED_MS);
+}
+
+/** Delete an object, and go to its list, which is read again. With its `values`, Undo creates it again. */
+export async function deleteObject(url, name, list, values = null) {
   await request('DELETE', url);
   go(list);
   refresh();
-  show({ text: `Deleted ${name}`, kind: 'ok' });
+  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(() => sendIf('PUT', url, values, { 'if-none-match': '*' }).then(refresh))) });
 }
 
 /** Act at once. `done` says what was done, `undo` takes it back. */
