@@ -223,7 +223,7 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
     page.keyboard.type("tess")
     dialog = page.get_by_role("dialog", name="Go to")
     expect(dialog.get_by_role("option", name=re.compile("^Recipient Tessa"))).to_have_text(
-        ["Recipient Tessa of larchtessa · larch", "Recipient Tessa of mapletessa · maple"]
+        ["Recipient Tessa of larchtessa · Larch", "Recipient Tessa of mapletessa · Maple"]
     )
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
