@@ -300,7 +300,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
 
     page.route("**/v1/schemas/webhook", hold)
     with page.expect_request("**/v1/schemas/webhook"):
-        page.get_by_role("link", name="New webhook").first.click()
+        page.get_by_role("link", name="New webhook").last.click()
     expect(page.locator("h1")).to_have_text("New webhook")
     expect(page.get_by_role("button", name="Create webhook")).to_be_hidden()  # the events would push it down
     held[0].continue_()
