@@ -112,7 +112,7 @@ def designed(owner: Console) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shared_page(chromium: Browser, owner: Console) -> SharedPage:
-    return SharedPage(chromium, owner.server.url, owner.state)
+    return SharedPage(chromium, owner.server.url)
 
 
 @pytest.fixture
@@ -121,10 +121,17 @@ def open_console(chromium: Browser, owner: Console, shared_page: SharedPage) -> 
     its policy."""
     contexts, complaints = [], []
 
-    def open_page(path: str = "/", *, state: Any = None, viewport: dict[str, int] = WIDE, **options: Any) -> Page:
-        page = None if state or options else shared_page.take(viewport, complaints)
+    def open_page(
+        path: str = "/",
+        *,
+        state: Any = None,
+        viewport: dict[str, int] = WIDE,
+        color_scheme: str = "light",
+        **options: Any,
+    ) -> Page:
+        page = None if options else shared_page.take(state or owner.state, viewport, color_scheme, complaints)
         if page is None:
-            page = open_alone(state, viewport, **options)
+            page = open_alone(state, viewport, color_scheme=color_scheme, **options)
         page.goto(f"/console{path}")
         return page
 

@@ -46,23 +46,27 @@ class _NotedContext(BrowserContext):
 
 
 class SharedPage:
-    """A page for one test after another, each of which begins with the same cookies and without anything stored."""
+    """A page for one test after another, each of which begins with its own cookies and without anything stored."""
 
-    def __init__(self, browser: Browser, url: str, state: Any) -> None:
-        self._browser, self._url, self._state = browser, url, state
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser, self._url = browser, url
         self._page: Page | None = None
         self._complaints: list[str] = []  # of the test that has the page
         self._is_free = True
 
-    def take(self, viewport: ViewportSize, complaints: list[str]) -> Page | None:
-        """Return the page, whose errors and dialogs become complaints. None while the test has it already."""
+    def take(self, state: Any, viewport: ViewportSize, color_scheme: str, complaints: list[str]) -> Page | None:
+        """Return the page with the cookies of this state. Its errors and dialogs become complaints. None while the test has it
+        already."""
         if not self._is_free:
             return None
+        self._page = self._page or self._open()
         self._is_free, self._complaints = False, complaints
-        if self._page is None:
-            self._page = self._open()
         if self._page.viewport_size != viewport:
             self._page.set_viewport_size(viewport)
+        self._page.emulate_media(**{**DEFAULT_MEDIA, "color_scheme": color_scheme})
+        context = self._page.context
+        context.clear_cookies()
+        context.add_cookies(state["cookies"])
         return self._page
 
     def leave(self) -> None:
@@ -75,7 +79,7 @@ class SharedPage:
             self._page, self._is_free = None, True
 
     def _open(self) -> Page:
-        context = self._browser.new_context(base_url=self._url, storage_state=self._state, viewport=WIDE)
+        context = self._browser.new_context(base_url=self._url, viewport=WIDE)
         context.set_default_timeout(40_000)
         page = context.new_page()
         page.on("console", self._note)
@@ -109,7 +113,4 @@ class SharedPage:
         page.goto(BETWEEN, wait_until="commit")
         page.evaluate("localStorage.clear(); sessionStorage.clear()")
         page.mouse.move(-1, -1)
-        page.emulate_media(**DEFAULT_MEDIA)
-        context.clear_cookies()
-        context.add_cookies(self._state["cookies"])
         return True
