@@ -525,7 +525,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
 
     page.on("dialog", stay)
     page.goto("/console/webhooks")
-    page.get_by_role("link", name="New webhook").first.click()
+    page.get_by_role("link", name="New webhook").filter(visible=True).first.click()
     url = page.get_by_label("URL")
     url.fill("https://app.example.com/hook")
     audit = page.get_by_role("link", name="Audit")
