@@ -3,8 +3,7 @@
  */
 import { MAX_SUGGESTED, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { html, useEffect, useSignal } from './html.js';
-import { Avatar } from './parts.js';
-import { Option } from './shell.js';
+import { Avatar, Option } from './parts.js';
 
 /** The icons of filters, by their names; the others have that of their list. */
 const ICONS = { channel: 'messages', tag: 'types', range: 'schedules', state: 'ok', status: 'ok', step: 'branch', step_state: 'ok', kind: 'failures', node: 'providers', protocol: 'connections', route: 'requests', trigger: 'playground', search: 'search', prefix: 'search' };

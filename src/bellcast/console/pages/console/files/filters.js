@@ -1,12 +1,9 @@
 /**
- * The filters of a list as chips, in its URL and applied at once; and views, which are filters with a name.
+ * The filters of lists: their names in URLs, their words, and what is suggested as their values.
  */
-import { html, signal, useEffect, useSignal } from './html.js';
-import { timeSpan } from './format.js';
-import { Field, Form, Icon, Popup } from './parts.js';
-import { setQuery, shownTenant } from './router.js';
+import { shownTenant } from './router.js';
 import { get, withQuery } from './server.js';
-import { me, remember, remembered } from './session.js';
+import { me } from './session.js';
 
 /** Maximum values that are suggested. */
 export const MAX_SUGGESTED = 20;
@@ -20,7 +17,6 @@ export const startOf = (range) => (RANGES[range] === undefined ? '' : new Date(D
 
 export const RANGE = { name: 'range', label: 'Time', options: Object.keys(RANGES), words: { '15m': 'last 15 minutes', '1h': 'last hour', '24h': 'last 24 hours', '7d': 'last 7 days', '30d': 'last 30 days' } };
 export const CREATED = { ...RANGE, label: 'Created' };
-/** The search in a list of objects. */
 /** A search for a part of keys and names. */
 export const searchOf = (noun) => ({ name: 'text', label: `Search ${noun}`, isSearch: true });
 export const CHANNEL = { name: 'channel', label: 'Channel', options: ['email', 'sms', 'push', 'chat'] };
@@ -36,80 +32,6 @@ export function chosenRange(query) {
   return from < to ? { from: new Date(from).toISOString(), to: new Date(to).toISOString() } : null;
 }
 
-/** Lists without a search for text are searched by a recipient, at the same place. */
-const FIND = 'Search by recipient';
-
 /** "Channel is", or a label that has a verb, such as "Key begins with". */
 export const beginOf = ({ label }) => (/ with$/.test(label) ? label : `${label} is`);
 export const wordOf = (filter, value) => filter.words?.[value] ?? value;
-
-/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, whose values are suggested; the filters of the `view` that is shown are no chips; `children` follow the search */
-export function FilterBar({ filters, query, chosen, rows, view = {}, children }) {
-  const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch && !view[name]);
-  const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
-  const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
-  const search = filters.find(({ isSearch }) => isSearch), person = !search && filters.find((one) => one === RECIPIENT);
-  useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
-  return html`<div class="filters" role="search" aria-label="Filters">
-    ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}${person && html`<${Popup} isStart hasText buttonClass="find add-filter" label=${FIND} button=${html`<${Icon} name="search" /> ${FIND}`}>
-      ${(close) => html`<${LateChooser} filters=${[person]} initial=${person} rows=${rows} apply=${(name, value) => {
-        close();
-        apply(name, value);
-      }} />`}<//>`}${children}
-    ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText label=${`${beginOf(one)} ${wordOf(one, query[one.name])}`} button=${html`<span class="muted">${beginOf(one)}</span> ${wordOf(one, query[one.name])}`}>
-      ${(close) => html`<${LateChooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
-        close();
-        apply(name, value);
-      }} />`}<//><button type="button" class="quiet" aria-label=${`Remove the filter ${one.label}`} onClick=${() => apply(one.name, null)}><${Icon} name="close" /></button></span>`)}
-    ${chosen && html`<span class="filter"><span class="fixed"><span class="muted">Time</span> ${timeSpan(chosen.from, chosen.to)}</span><button type="button" class="quiet" aria-label="Show all times" onClick=${() => setQuery({ from: null, to: null })}><${Icon} name="close" /></button></span>`}
-    ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" button=${html`<${Icon} name="plus" /> Filter`}>
-      ${(close) => html`<${LateChooser} filters=${free} rows=${rows} apply=${(name, value) => {
-        close();
-        apply(name, value);
-      }} />`}<//>`}
-    ${chips.length > 1 && html`<button type="button" class="quiet" onClick=${() => setQuery(Object.fromEntries([...filters.map(({ name }) => [name, null]), ['from', null], ['to', null]]))}>Clear all</button>`}
-  </div>`;
-}
-
-/** The field of the filter that most searches begin with. It is applied while typing. */
-function Search({ filter, value }) {
-  const text = useSignal(value);
-  useEffect(() => { text.value = value; }, [value]);
-  const apply = () => setQuery({ [filter.name]: text.value.trim() });
-  useEffect(() => {
-    if (text.value.trim() === value) return undefined;
-    const timer = setTimeout(() => setQuery({ [filter.name]: text.value.trim() }, { isQuiet: true }), TYPING_MS);
-    return () => clearTimeout(timer);
-  }, [text.value]);
-  return html`<form class="find" onSubmit=${(event) => {
-    event.preventDefault();
-    apply();
-  }}><${Icon} name="search" /><input type="search" aria-label=${filter.label} placeholder=${filter.label} autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>`;
-}
-
-/** The menu of a filter, of which the module is loaded before it is needed. */
-const chooser = signal(null);
-const LateChooser = (props) => chooser.value && html`<${chooser.value} ...${props} />`;
-
-/** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
-export function Filters({ list, views = [], filters, query, chosen, rows, isHidden }) {
-  const saved = useSignal(remembered(`views${list}`, []));
-  const store = (all) => {
-    saved.value = all;
-    remember(`views${list}`, all);
-  };
-  const names = filters.map(({ name }) => name);
-  const used = Object.fromEntries(names.filter((name) => query[name]).map((name) => [name, query[name]]));
-  const all = [['All', {}], ...views, ...saved.value];
-  const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
-  const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
-  const isNew = Object.keys(used).length > 0 && !shown;
-  if (isHidden && saved.value.length === 0) return null;
-  const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
-    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}
-    ${isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {
-      store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
-      close();
-    }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`;
-  return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} view=${shown?.[1]}>${named}<//>`;
-}

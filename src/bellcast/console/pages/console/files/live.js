@@ -3,7 +3,8 @@
  */
 import { OriginFix } from './allow-origin.js';
 import { dialectName } from './dialects.js';
-import { FilterBar, RECIPIENT } from './filters.js';
+import { FilterBar } from './filter-bar.js';
+import { RECIPIENT } from './filters.js';
 import { count, duration, number, secondOf } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Failure, loadStyle, refresh, refreshes, useEvery } from './load.js';

@@ -2,6 +2,7 @@
  * Keyboard dialogs: the palette, which opens pages and objects and runs actions of the page, and the list of shortcuts.
  */
 import { copyText } from './clipboard.js';
+import { TYPING_MS } from './filters.js';
 import { number } from './format.js';
 import { Fragment, html, useEffect, useId, useRef, useSignal } from './html.js';
 import { Icon } from './parts.js';
@@ -12,8 +13,6 @@ import { THEMES, me, remembered, setTheme } from './session.js';
 import { ownPages, pageUrl } from './shell.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
-/** Objects are searched once the operator has stopped typing for this long. */
-const TYPING_MS = 200;
 const SUGGESTED = 5;
 /** Short lists of definitions are read once each time the palette is opened, and searched here. */
 const MAX_DEFINITIONS = 200;

@@ -2,15 +2,16 @@
  * The page of a resource: its rows, and beside them the object that is open. A resource declares its path, columns, filters and actions.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Filters, chosenRange, startOf } from './filters.js';
+import { Filters } from './filter-bar.js';
+import { chosenRange, startOf } from './filters.js';
 import { dayName, dayTime, number } from './format.js';
 import { Failure, Loaded, Skeleton, openLoads, opened, useLoad } from './load.js';
-import { Empty, Icon, Popup } from './parts.js';
+import { Empty, Icon, Option, Popup } from './parts.js';
 import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
 import { Rows, moveInRows, sorted } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
-import { Option, Siblings } from './shell.js';
+import { Siblings } from './shell.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */

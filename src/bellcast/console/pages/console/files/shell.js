@@ -4,7 +4,7 @@
 import { html, signal, useEffect, useRef } from './html.js';
 import { hourOf, isBrowserUtc, number, zone } from './format.js';
 import { Loaded, openLoads, refresh, refreshes, useLoad } from './load.js';
-import { Avatar, Icon, Popup } from './parts.js';
+import { Avatar, Icon, Option, Popup } from './parts.js';
 import { PAGES, pageOf } from './pages.js';
 import { refusalOf } from './roles.js';
 import { BASE, here, leave, localPath, setQuery, shownTenant } from './router.js';
@@ -168,9 +168,6 @@ function TenantMenu(props) {
   const found = useLoad(() => import('./tenant-menu.js'), []);
   return html`<${Loaded} of=${found}>${({ TenantList }) => html`<${TenantList} ...${props} />`}<//>`;
 }
-
-/** One of several values to choose from. */
-export const Option = ({ isChosen, choose, icon, children }) => html`<button type="button" class="option" aria-current=${isChosen ? 'true' : null} onClick=${choose}>${icon && html`<${Icon} name=${icon} />`}<span>${children}</span>${isChosen && html`<${Icon} name="check" />`}</button>`;
 
 function OwnMenu({ openKeys, signOut }) {
   const isUtc = zone.value === 'UTC';

@@ -2,6 +2,7 @@
  * The test of a workflow in its editor: what a run would do for a recipient, as the server simulates it. The path lights up on the canvas.
  */
 import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
+import { TYPING_MS } from './filters.js';
 import { count, duration, relativeTime } from './format.js';
 import { Failure, loadStyle, useLoad } from './load.js';
 import { failureOf } from './outcomes.js';
@@ -18,8 +19,6 @@ const MAX_RECIPIENTS = 10;
 const MAX_SUGGESTED = 8;
 /** Triggers that offer their data. */
 const MAX_RECENT = 10;
-/** Suggestions follow the input after this pause. */
-const TYPING_MS = 200;
 const EVENTS = { inbox: [['seen', 'is seen'], ['read', 'is read'], ['archived', 'is archived'], ['acted', 'is acted on']], message: [['delivered', 'is delivered'], ['bounced', 'bounces'], ['failed', 'fails']] };
 const KINDS = { done: 'ok', failed: 'bad', waiting: 'wait', skipped: 'info' };
 
