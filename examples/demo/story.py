@@ -13,13 +13,15 @@ from bellcast.kernel import times
 from bellcast.operators.types import Role
 
 from . import activity, history, installation
+from .requests import send
 from .servers import ServerUrls
 
 if TYPE_CHECKING:
     from .past import Past
 
 DAY = 24.0
-MARA, JONAS, LENA = "mara", "jonas", "lena"
+# With surnames: the owner of the demo, who is set up later, has any other name.
+MARA, JONAS, LENA = "mara.holm", "jonas.reis", "lena.vogt"
 # The role of each operator, its tenants, and how many hours ago it was last here.
 OPERATORS: Mapping[str, tuple[Role, tuple[str, ...] | None, float]] = {
     MARA: ("developer", None, 2.4),
@@ -28,6 +30,8 @@ OPERATORS: Mapping[str, tuple[Role, tuple[str, ...] | None, float]] = {
 }
 CAREFUL = MARA  # has a second factor
 AURORA, HARBOR, JUNIPER = activity.TENANTS
+# The tenants of the apps that start with the demo.
+NAMES = {"oriel": "Oriel", "north": "North Street", "south": "South Street", "starlight": "Starlight", "gable": "Gable"}
 # Hours ago: from the first to the last request.
 SET_UP, ANNOUNCED, LAST_DAY = (29.4 * DAY, 26 * DAY), (25 * DAY, 3.5), (23.7, 0.2)
 # Of keys that only the app of the story does not use: hours since their last use.
@@ -73,7 +77,8 @@ class _Story:
     def month(self) -> list[Event]:
         """Return how the server was set up and changed, in any order."""
         mara, secret = self._mara, self._past.secret
-        set_up = installation.steps(mara, secret, self._servers, tenant=HARBOR, troubled=AURORA)
+        named = [partial(send, mara, "PUT", f"/v1/tenants/{tenant}", {"name": name}) for tenant, name in NAMES.items()]
+        set_up = named + installation.steps(mara, secret, self._servers, tenant=HARBOR, troubled=AURORA)
         announced = [
             activity.announcement(secret, tuple(activity.TENANTS)[place % 3], content)
             for place, content in enumerate(activity.ANNOUNCEMENTS)
