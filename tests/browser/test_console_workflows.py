@@ -276,7 +276,7 @@ def test_failures_page_retries_a_failed_run(operator: Operator, owner: Console) 
     operator.click(operator.page.get_by_role("button", name="Retry all", exact=True))
     dialog = operator.page.get_by_role("dialog", name="Retry 1 failure")
     expect(dialog).to_contain_text("Continues 1 run of failing")
-    operator.click(dialog.get_by_role("button", name="Retry 1", exact=True))
+    operator.click(dialog.get_by_role("button", name="Continue 1 run", exact=True))
     expect(operator.page.get_by_text("1 failure retried")).to_be_visible()
 
 

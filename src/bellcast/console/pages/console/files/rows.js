@@ -50,7 +50,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is too short
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is too short
  * @param {{name: string | null, choose: (name: string | null) => void}} [table.sort] by which column the rows are sorted, if they can be
  * @param {any} [table.pinned] the open object, if it is none of the rows: it is above them, null while it is read
  * @param {any[][]} table.chunks the rows, as the server sent them
@@ -137,4 +137,4 @@ const SHARES = 16;
 /** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
 const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));
 
-const Title = ({ column: { text, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class="preview" dir="auto">${text(row)}</span>`}</div>`;
+const Title = ({ column: { text, isWrapped, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
