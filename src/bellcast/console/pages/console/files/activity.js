@@ -2,6 +2,7 @@
  * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
 import { html } from './html.js';
+import { Confirm } from './dialogs.js';
 import { Verdict } from './explain.js';
 import { count, number } from './format.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
@@ -11,7 +12,7 @@ import { CancelEdit, edit, endEdit } from './new-object.js';
 import { Headline, More, PartOf, To } from './object-parts.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Confirm, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
+import { Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
 import { go, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';

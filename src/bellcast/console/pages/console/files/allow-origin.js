@@ -2,8 +2,9 @@
  * The fix for a refused origin: adds the origin to the setting once the operator confirms the new value, with Undo.
  */
 import { html, useState } from './html.js';
+import { Dialog } from './dialogs.js';
 import { useLoad } from './load.js';
-import { Dialog, Icon } from './parts.js';
+import { Icon } from './parts.js';
 import { OWNERS } from './roles.js';
 import { get, request } from './server.js';
 

@@ -2,12 +2,13 @@
  * Connections, open and recently closed: close them, or trace one.
  */
 import { Dialect, dialectName, shortName } from './dialects.js';
+import { Confirm } from './dialogs.js';
 import { count, duration, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad, useOpened } from './load.js';
 import { Headline, More } from './object-parts.js';
-import { Avatar, Card, Confirm, Empty, Facts, Heading, Id, Moment, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Heading, Id, Moment, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';

@@ -2,10 +2,11 @@
  * The object of a kind that is edited as YAML, such as a schedule, beside its list.
  */
 import { html } from './html.js';
+import { Confirm } from './dialogs.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
-import { Confirm, Copy, Facts, Heading, Icon, Opening } from './parts.js';
+import { Copy, Facts, Heading, Icon, Opening } from './parts.js';
 import { deleteObject } from './toast.js';
 import { valuesOf, yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';

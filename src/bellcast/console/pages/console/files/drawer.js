@@ -2,8 +2,9 @@
  * A form at the right edge of the page, which a button opens.
  */
 import { html, useState } from './html.js';
+import { Dialog } from './dialogs.js';
 import { loadStyle } from './load.js';
-import { Dialog, Icon } from './parts.js';
+import { Icon } from './parts.js';
 
 await loadStyle('drawer.css');
 

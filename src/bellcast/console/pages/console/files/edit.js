@@ -3,10 +3,11 @@
  */
 import { DefinitionForm } from './definition-form.js';
 import { DefinitionPreview } from './definition-preview.js';
+import { Confirm } from './dialogs.js';
 import { Difference } from './difference.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Together, useLoad } from './load.js';
-import { Confirm, Field, Form, Heading, Icon, Opening, refusalOf } from './parts.js';
+import { Field, Form, Heading, Icon, Opening, refusalOf } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { objectTenant, scopeOf, setQuery, tenantOf } from './router.js';
 import { Segments } from './segments.js';

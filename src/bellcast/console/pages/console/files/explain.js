@@ -2,9 +2,10 @@
  * Why a recipient got something or not: the verdict, the outcome of each channel, and buttons that change it, with Undo.
  */
 import { html, signal, useRef, useState } from './html.js';
+import { Confirm, Dialog } from './dialogs.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Confirm, Dialog, Field, Form, Icon, Moment, Time, prose } from './parts.js';
+import { Card, Field, Form, Icon, Moment, Time, prose } from './parts.js';
 import { nameOf } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';

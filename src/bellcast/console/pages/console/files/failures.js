@@ -1,6 +1,7 @@
 /**
  * Failures: messages, runs and jobs that failed permanently, by cause; those of one cause, and retries with their progress.
  */
+import { Confirm, Dialog } from './dialogs.js';
 import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, startOf } from './filters.js';
 import { count, number } from './format.js';
 import { histogramOf } from './histogram.js';
@@ -8,7 +9,7 @@ import { html, useEffect, useState } from './html.js';
 import { Loaded, Paged, loadStyle, Skeleton, refresh, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, failureOf, missingOf } from './outcomes.js';
 import { FIELDS, Tenants, causePath, failureText } from './overview.js';
-import { Confirm, Dialog, Heading, Icon, State, Time } from './parts.js';
+import { Heading, Icon, State, Time } from './parts.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { BASE, go, here, inTenant, shownTenant } from './router.js';

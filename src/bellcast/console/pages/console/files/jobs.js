@@ -2,9 +2,10 @@
  * Dead jobs: background work that failed several times in a row, and one with its whole error.
  */
 import { html } from './html.js';
+import { Confirm } from './dialogs.js';
 import { Loaded, refresh, useLoad } from './load.js';
 import { More } from './object-parts.js';
-import { Confirm, Empty, Facts, Heading, Icon, Id, Moment } from './parts.js';
+import { Empty, Facts, Heading, Icon, Id, Moment } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { path, readAll, request, withQuery } from './server.js';

@@ -2,8 +2,9 @@
  * Objects that are managed by git: a banner with their source, files for a pull request, and the way out in an emergency.
  */
 import { html } from './html.js';
+import { Confirm } from './dialogs.js';
 import { loadStyle, refresh } from './load.js';
-import { Confirm, Icon, Moment } from './parts.js';
+import { Icon, Moment } from './parts.js';
 import { OWNERS } from './roles.js';
 import { get, request, save, withQuery } from './server.js';
 import { toYaml, valuesOf } from './yaml.js';

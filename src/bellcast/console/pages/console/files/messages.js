@@ -2,12 +2,13 @@
  * Messages of all channels, and one with its attempts and its content.
  */
 import { html, useState } from './html.js';
+import { Confirm } from './dialogs.js';
 import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, useEvery, useLoad, useOpened } from './load.js';
 import { Channel, Lines } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Avatar, Card, Confirm, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
+import { Avatar, Card, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';

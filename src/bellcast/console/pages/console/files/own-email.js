@@ -2,7 +2,8 @@
  * The operator's e-mail: an address, and the six digits that confirm it.
  */
 import { html, useState } from './html.js';
-import { Confirm, Field, Form, State } from './parts.js';
+import { Confirm } from './dialogs.js';
+import { Field, Form, State } from './parts.js';
 import { request } from './server.js';
 import { me } from './session.js';
 

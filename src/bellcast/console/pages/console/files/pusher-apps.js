@@ -2,13 +2,14 @@
  * Pusher apps: the project's and those in the store, their credentials, and the test of their connection.
  */
 import { Code } from './code.js';
+import { Confirm } from './dialogs.js';
 import { toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { More } from './object-parts.js';
 import { Headline, Sign, stated } from './object-parts.js';
-import { Card, Confirm, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, withSettings } from './parts.js';
+import { Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';

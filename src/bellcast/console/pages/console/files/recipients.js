@@ -4,6 +4,7 @@
  */
 import { inboxState } from './activity.js';
 import { Dialect } from './dialects.js';
+import { Confirm } from './dialogs.js';
 import { Explanation, RetryMessage } from './explain.js';
 import { CREATED } from './filters.js';
 import { count, number } from './format.js';
@@ -12,7 +13,7 @@ import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js'
 import { CancelEdit, cancel, createObject, edit, endEdit } from './new-object.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Avatar, Card, Confirm, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, shownTenant, tenantOf } from './router.js';

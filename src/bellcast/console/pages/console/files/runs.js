@@ -2,12 +2,13 @@
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
 import { html, useRef, useState } from './html.js';
+import { Confirm } from './dialogs.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { CHANNEL_NAMES, SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Confirm, Copy, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Copy, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';

@@ -3,12 +3,13 @@
  */
 import { html } from './html.js';
 import { cronText } from './cron-text.js';
+import { Confirm } from './dialogs.js';
 import { duration, fullTime, toneOf, weekdayTime, zonedHour } from './format.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
-import { Card, Confirm, Moment, Type } from './parts.js';
+import { Card, Moment, Type } from './parts.js';
 import { readNames } from './recipient-names.js';
 import { get, path, request, withQuery } from './server.js';
 import { Pause, Resume, activation } from './toast.js';

@@ -2,10 +2,11 @@
  * Encryption keys: how many stored secrets are encrypted with each, and how to change the key.
  */
 import { html, useState } from './html.js';
+import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { Headline, Sign } from './object-parts.js';
-import { Card, Confirm, Heading, Snippet, State, inTerminal } from './parts.js';
+import { Card, Heading, Snippet, State, inTerminal } from './parts.js';
 import { Rows } from './rows.js';
 import { get, lines } from './server.js';
 

@@ -3,9 +3,10 @@
  */
 import { BrandFields } from './brand.js';
 import { html, useEffect, useState } from './html.js';
+import { Confirm } from './dialogs.js';
 import { count } from './format.js';
 import { Loaded, Paged, Skeleton, loadStyle, refresh, useLoad } from './load.js';
-import { Card, Confirm, Empty, Heading, Icon, Tag, Time, prose } from './parts.js';
+import { Card, Empty, Heading, Icon, Tag, Time, prose } from './parts.js';
 import { OWNERS } from './roles.js';
 import { setQuery } from './router.js';
 import { Segments } from './segments.js';

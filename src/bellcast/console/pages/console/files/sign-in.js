@@ -2,8 +2,9 @@
  * Sign-in, and two dialogs: a new sign-in when the session has ended, and the password before sensitive changes.
  */
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { Dialog } from './dialogs.js';
 import { loadStyle } from './load.js';
-import { Dialog, Field, Form, Icon } from './parts.js';
+import { Field, Form, Icon } from './parts.js';
 import { PasskeyButton, hasPasskeys } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
 import { SIGNED_IN_PATH } from './session.js';

@@ -2,6 +2,7 @@
  * A template as its recipients see it, by channel, language and version, with its versions and a test message.
  */
 import { Uses, Yaml, listUrl, readTenantsOf } from './definition.js';
+import { Confirm } from './dialogs.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { count, parsed } from './format.js';
@@ -9,7 +10,7 @@ import { html, useMemo, useState } from './html.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
-import { Card, Confirm, Field, Form, Heading, Opening, State } from './parts.js';
+import { Card, Field, Form, Heading, Opening, State } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { scopeOf, tenantOf } from './router.js';
 import { Segments } from './segments.js';

@@ -4,9 +4,10 @@
 import { Person } from './caller.js';
 import { dialectName, dialectOf, shortName } from './dialects.js';
 import { html, useState } from './html.js';
+import { Confirm } from './dialogs.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, useLoad } from './load.js';
-import { Avatar, Card, Confirm, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
+import { Avatar, Card, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, shownTenant, tenantOf } from './router.js';

@@ -1,10 +1,11 @@
 /**
  * The versions of a workflow or a template, and the draft of one that was never published.
  */
+import { Confirm } from './dialogs.js';
 import { Difference } from './difference.js';
 import { html, useState } from './html.js';
 import { Loaded, refresh, useLoad } from './load.js';
-import { Confirm, Empty, Heading, Moment, Opening, State } from './parts.js';
+import { Empty, Heading, Moment, Opening, State } from './parts.js';
 import { get, request } from './server.js';
 import { yamlOf } from './yaml.js';
 

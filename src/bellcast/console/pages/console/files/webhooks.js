@@ -2,13 +2,14 @@
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
 import { html, useState } from './html.js';
+import { Confirm, ask } from './dialogs.js';
 import { count, fullTime, relativeTime } from './format.js';
 import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
-import { Card, Choices, Confirm, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time, ask } from './parts.js';
+import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';

@@ -2,6 +2,7 @@
  * A workflow: its flow with what its runs did, the versions with their differences, and triggers.
  */
 import { Yaml, listUrl, readTenantsOf } from './definition.js';
+import { Confirm } from './dialogs.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { TYPING_MS } from './filters.js';
@@ -11,7 +12,7 @@ import { Loaded, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Avatar, Card, Confirm, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
+import { Avatar, Card, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
