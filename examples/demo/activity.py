@@ -176,7 +176,7 @@ class Amounts(Struct, frozen=True, kw_only=True):
     announcements: int = 0
 
 
-# Of the busy demo, whose past has everything else.
+# Of the busy demo: its past has everything else.
 DEFAULT = Amounts()
 
 

@@ -4,7 +4,7 @@ support looks into cases."""
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
@@ -13,11 +13,9 @@ from bellcast.kernel import times
 from bellcast.operators.types import Role
 
 from . import activity, history, installation
+from .past_server import PastServer
 from .requests import send
 from .servers import ServerUrls
-
-if TYPE_CHECKING:
-    from .past import Past
 
 DAY = 24.0
 # With surnames: the owner of the demo, who is set up later, has any other name.
@@ -36,7 +34,7 @@ NAMES = {"oriel": "Oriel", "north": "North Street", "south": "South Street", "st
 SET_UP, ANNOUNCED, LAST_DAY = (29.4 * DAY, 26 * DAY), (25 * DAY, 3.5), (23.7, 0.2)
 # Of keys that only the app of the story does not use: hours since their last use.
 USED = {"booking service": 0.1, "monthly report": 6.3 * DAY, "support agent": 2.2}
-# Who gets something in the last day, in all tenants.
+# Of the last day, in all tenants.
 RECIPIENTS = 60
 SENDS, RUNS, REMINDERS, EVENTS = 30, 6, 8, 5
 READ = 0.5
@@ -46,7 +44,7 @@ PATIENT = {**EXPLAINED, "steps": [*activity.WORKFLOW["steps"][:2], activity.WORK
 Event = tuple[float, Callable[[], object]]
 
 
-def tell(past: "Past", servers: ServerUrls, *, is_busy: bool) -> dict[str, float]:
+def replay(past: PastServer, servers: ServerUrls, *, is_busy: bool) -> dict[str, float]:
     """Send all requests in the order of their times, those of the last day only if it is busy. Return the ids of API keys,
     with the hours since their last use."""
     story = _Story(past, servers)
@@ -66,7 +64,7 @@ def _spread(steps: Sequence[Callable[[], object]], period: tuple[float, float]) 
 
 
 class _Story:
-    def __init__(self, past: "Past", servers: ServerUrls) -> None:
+    def __init__(self, past: PastServer, servers: ServerUrls) -> None:
         self._past = past
         self._servers = servers
         self._random = random.Random(activity.SEED)
