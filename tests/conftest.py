@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
-from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
@@ -30,7 +29,6 @@ TESTS = Path(__file__).parent
 CLIENT_TIMEOUT = 60
 PLAIN_LOG = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 EXAMPLES, THOROUGH_EXAMPLES = 40, 100  # of a property of Hypothesis, whose default is 100
-NOTABLE = 0.1  # seconds of a setup or a teardown that --durations may show
 WAITING_FOLDERS = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration", "package")
 WORKING_FOLDERS = ("contract", "journey", "law")
 
@@ -115,16 +113,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         group = [file for file in files if file.relative_to(TESTS).parts[0] in folders]
         rank |= {file: number / len(group) for number, file in enumerate(group)}
     items.sort(key=lambda item: rank[item.path])
-
-
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Report a passed test of a parallel process by one message: the usual five take a third of the time of a short test."""
-    if not hasattr(item.config, "workerinput"):
-        return None
-    for report in runtestprotocol(item, log=False, nextitem=nextitem):
-        if report.when == "call" or not report.passed or report.duration > NOTABLE:
-            item.ihook.pytest_runtest_logreport(report=report)
-    return True
 
 
 @pytest.fixture(scope="session")
