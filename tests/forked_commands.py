@@ -25,7 +25,6 @@ from typing import IO, NoReturn
 
 from bellcast.cli import main, options, serve
 from bellcast.kernel.db import sqlite_connection
-from bellcast.kernel.http import served_file
 from bellcast.kernel.limits import Limits
 from bellcast.operators import passwords
 from bellcast.server import api_app as app
@@ -36,9 +35,6 @@ MAX_WAITING = 16  # connections of shell scripts
 STATUS_SIZE = 8  # bytes of an exit status or process id
 # Of Argon2id, which takes 0.1 s per password with 64 MiB; tests/unit/operators/test_passwords.py tests that.
 PASSWORD_KIB = 64
-# Of the modules and style sheets of a page: to revalidate 40 of them takes half of the CPU time of a further load. A test of
-# tests/journey/test_rest_server.py expects the header that the server has.
-CACHE_CONTROL = "max-age=600"
 # What a server or a command imports at its first use, besides what these import: up to 0.2 s of CPU time in each child.
 MODULES = [
     *(
@@ -266,7 +262,6 @@ def _import() -> None:
     for name in MODULES:
         importlib.import_module(name)
     passwords.MEMORY_KIB = PASSWORD_KIB
-    served_file.CACHE_CONTROL = CACHE_CONTROL
     app.described(Limits())
     sqlite_connection.texts()
     options.setting_options((), serve.GROUPS)

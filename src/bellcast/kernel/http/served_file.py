@@ -23,10 +23,6 @@ TYPES = {
 }
 
 
-# Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
-CACHE_CONTROL = "no-cache"
-
-
 class ServedFile(NamedTuple):
     """A file's content. `encodings` is ordered by size, the smallest first."""
 
@@ -41,7 +37,8 @@ class ServedFile(NamedTuple):
         header = request_body.header(request, b"accept-encoding")
         encoding = next((name for name in self.encodings if accepts(header, name)), None)
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
-        all_headers = {**headers, "etag": etag, "cache-control": CACHE_CONTROL, "vary": "Accept-Encoding"}
+        # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
+        all_headers = {**headers, "etag": etag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
         if entity_tags.unchanged(request, etag):
             return responses.empty(304, all_headers)
         if encoding:
