@@ -185,8 +185,8 @@ async def test_unsubscription_is_taken_back_by_the_page_that_follows_only(tmp_pa
         path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
         preferences = "/v1/recipients/alice/preferences"
         await client.put(preferences, json={"types": {"news": {"email": "urgent", "push": False}}})
-        asked = (await client.get(path)).text
-        assert ("Stop e-mails about “News”?" in asked, "class=again" in asked) == (True, False)
+        question = (await client.get(path)).text
+        assert ("Stop e-mails about “News”?" in question, "class=again" in question) == (True, False)
         off = (await client.post(path)).text
         assert "E-mails about “News” are off." in off
         found = re.search(r'action="\.\.(/u/[\w-]+)"', off)

@@ -23,7 +23,7 @@ from bellcast.rest.operations import operation, public_file
 
 NAMES = re.compile("`([^`]+)`")
 STYLE, SCRIPT = (Path(__file__).with_name(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-# Pages whose names are suggested for similar paths.
+# Pages that are suggested for similar paths, by their names.
 PAGES = ("console", "docs", "errors", "check", "theme")
 UNKNOWN_PATH = "This path does not exist{} All paths are listed at /docs."
 

@@ -11,7 +11,7 @@ import { remember, remembered } from './session.js';
 /** Lists without a search for text are searched by a recipient, at the same place. */
 const FIND = 'Search by recipient';
 
-/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, whose values are suggested; the filters of the `view` that is shown are no chips; `children` follow the search */
+/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, and their values are suggested; the filters of the `view` that is shown are no chips; `children` follow the search */
 export function FilterBar({ filters, query, chosen, rows, view = {}, children }) {
   const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch && !view[name]);
   const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);

@@ -36,7 +36,7 @@ function Toast({ text, kind, undo }) {
     ${undo && html`<button type="button" onClick=${undo}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
 }
 
-/** Say what was done. @param {string} text @param {string | null} [url] that of a new object, in the API or the console, whose row is highlighted */
+/** Say what was done. @param {string} text @param {string | null} [url] that of a new object, in the API or the console; its row is highlighted */
 export function say(text, url = null) {
   show({ text, kind: 'ok' });
   if (url) highlight(new URL(url, location.href).pathname.replace(/^\/v1/, ''));

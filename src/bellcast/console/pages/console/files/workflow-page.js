@@ -110,7 +110,7 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
       <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//></div>`;
 }
 
-/** The recipient of a trigger by key. Recipients whose key or name contains what is typed are offered, the first by name as buttons. */
+/** The recipient of a trigger by key. Recipients with the typed text in their key or name are offered, the first by name as buttons. */
 function Addressee({ first, tenant, warning }) {
   const [typed, setTyped] = useState(first);
   const [offered, setOffered] = useState([]);
