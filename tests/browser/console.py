@@ -194,7 +194,7 @@ def sign_out(page: Page) -> None:
 
 
 def menu_titles(page: Page) -> list[str]:
-    """Return the pages of the menu, and then those of the server, whose menu is open at the end."""
+    """Return the pages of the menu, and then those of the server. The menu of the server is open at the end."""
     wait_loaded(page)
     titles = page.locator("#menu a .title")
     first = titles.all_inner_texts()
@@ -252,3 +252,13 @@ def used_filter(page: Page, label: str, value: str) -> Locator:
 
 def code_now(secret: str) -> str:
     return second_factor.code_of(secret, time.time_ns() // 1_000_000 // second_factor.PERIOD_MS)
+
+
+def edit_yaml(page: Page, before: str, after: str) -> None:
+    """Replace a part of the definition that the YAML view shows."""
+    text = page.get_by_label("Definition as YAML")
+    text.fill(text.input_value().replace(before, after))
+
+
+def review(page: Page) -> None:
+    page.get_by_role("button", name="Review changes").click()

@@ -1,23 +1,13 @@
-"""Templates are previewed in the console, and edited as YAML like other objects."""
+"""Types, schedules and sources are edited in forms, and as YAML like other objects."""
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Route, expect
-from tests.browser.console import (
-    DESKTOP,
-    HOSTILE,
-    Console,
-    choose_tenant,
-    confirm,
-    go,
-    open_more,
-    state_of_operator,
-)
+from playwright.sync_api import Browser, Page, Route, expect
+from tests.browser.console import DESKTOP, HOSTILE, Console, edit_yaml, go, open_more, review, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -70,25 +60,12 @@ VALUE: Any = {
 }
 
 
-def type_named(name: str) -> dict[str, Any]:
-    return {"name": name}
-
-
-def edit(page: Page, before: str, after: str) -> None:
-    text = page.get_by_label("Definition as YAML")
-    text.fill(text.input_value().replace(before, after))
-
-
-def review(page: Page) -> None:
-    page.get_by_role("button", name="Review changes").click()
-
-
 @pytest.mark.thorough
 def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/types/edited", type_named("Before"))
+    owner.send("PUT", "/v1/types/edited", {"name": "Before"})
     page = open_console("/types/edited?edit=yes&view=yaml")
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("name: Before"))
-    edit(page, "name: Before", "nam: After {{ data.a")
+    edit_yaml(page, "name: Before", "nam: After {{ data.a")
     review(page)
     errors = page.get_by_role("alert").filter(has=page.get_by_role("button"))
     expect(errors).to_contain_text("nam")
@@ -98,10 +75,10 @@ def test_type_is_checked_compared_and_saved(open_console: Callable[..., Page], o
     assert page.evaluate(
         "String(document.activeElement.value).slice(document.activeElement.selectionStart)"
     ).startswith("nam")
-    edit(page, "nam: After {{ data.a", "name: After\ndata: [")
+    edit_yaml(page, "nam: After {{ data.a", "name: After\ndata: [")
     review(page)
     expect(errors).to_contain_text("The body is not YAML")
-    edit(page, "After\ndata: [", "After")
+    edit_yaml(page, "After\ndata: [", "After")
     review(page)
     expect(page.locator(".diff .ok")).to_contain_text("name: After")
     expect(page.locator(".diff .bad")).to_contain_text("name: Before")
@@ -145,7 +122,7 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     expect(page.get_by_text("Also in the YAML: defaults")).to_be_visible()
     page.get_by_role("group", name="SMS").get_by_role("button", name="Off").click()
     page.get_by_role("button", name="YAML").click()
-    edit(page, "name: Formed", "name: From YAML")
+    edit_yaml(page, "name: Formed", "name: From YAML")
     page.get_by_role("button", name="Form", exact=True).click()
     expect(page.get_by_label("Name")).to_have_value("From YAML")
     review(page)
@@ -449,34 +426,8 @@ def test_test_event_that_a_source_does_not_match_makes_nothing(
     expect(page.get_by_text("The source made a run of tried-flow for rosa.")).to_be_visible()
 
 
-def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/types/shared", type_named("Before"))
-    page = open_console("/types/shared?edit=yes&view=yaml")
-    edit(page, "Before", "Mine")
-    review(page)
-    expect(page.get_by_role("button", name="Save")).to_be_visible()
-    owner.send("PUT", "/v1/types/shared", type_named("Theirs"))
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").filter(has_text="changed")).to_contain_text("shared has changed in the meantime")
-    expect(page.locator(".diff .bad")).to_contain_text("name: Theirs")
-    expect(page.locator(".diff .ok")).to_contain_text("name: Mine")
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_label("Definition as YAML")).to_have_count(0)
-    expect(page.locator("#main pre")).to_contain_text("Mine")
-    go(page, "/types/shared?edit=yes&view=yaml")
-    edit(page, "Mine", "Again")
-    owner.send("DELETE", "/v1/types/shared")
-    review(page)
-    expect(page.get_by_role("status").filter(has_text="deleted")).to_contain_text(
-        "shared has been deleted in the meantime"
-    )
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_label("Definition as YAML")).to_have_count(0)
-    expect(page.locator("#main pre")).to_contain_text("Again")
-
-
 def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/types/typed", type_named("Before"))
+    owner.send("PUT", "/v1/types/typed", {"name": "Before"})
     page = open_console("/types/typed?edit=yes&view=yaml")
     text = page.get_by_label("Definition as YAML")
     written = text.input_value()
@@ -500,118 +451,6 @@ def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], ow
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("heading", name="Nothing changed")).to_be_focused()
-
-
-def test_unsaved_text_stays_in_its_tab_until_it_is_discarded(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/types/kept", type_named("Before"))
-    page = open_console("/types/kept?edit=yes&view=yaml")
-    edit(page, "Before", "Unsaved")
-    page.get_by_role("link", name="Back").click()
-    page.goto("/console/types/kept?edit=yes&view=yaml")
-    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Unsaved"))
-    confirm(page.get_by_role("button", name="Discard the changes"))
-    page.goto("/console/types/kept?edit=yes&view=yaml")
-    expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("Before"))
-
-
-def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Console) -> None:
-    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
-    page = context.new_page()
-    questions: list[str] = []
-
-    def stay(dialog: Dialog) -> None:
-        questions.append(dialog.type)
-        dialog.dismiss()
-
-    page.on("dialog", stay)
-    page.goto("/console/webhooks")
-    page.get_by_role("link", name="New webhook").filter(visible=True).first.click()
-    url = page.get_by_label("URL")
-    url.fill("https://app.example.com/hook")
-    audit = page.get_by_role("link", name="Audit")
-    close = page.get_by_role("button", name="Close, back to Webhooks")
-
-    def press_shortcut() -> None:
-        page.evaluate(
-            "for (const key of 'gr') document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
-        )
-
-    ways = (audit.click, page.go_back, close.click, press_shortcut, lambda: choose_tenant(page, "evil"))
-    for number, leave in enumerate(ways, 1):
-        leave()
-        expect(url).to_have_value("https://app.example.com/hook")
-        assert questions == ["confirm"] * number
-    page.get_by_label("Every event").check()
-    page.get_by_role("button", name="Create webhook").click()
-    page.get_by_role("link", name="Open the webhook").click()  # without a question: nothing is lost
-    page.get_by_role("button", name="Edit", exact=True).click()
-    page.get_by_label("URL").fill("https://app.example.com/other")
-    page.remove_listener("dialog", stay)
-    page.once("dialog", lambda dialog: dialog.accept())
-    audit.click()
-    expect(page.get_by_role("heading", name="Audit")).to_be_visible()
-    go(page, "/settings?find=issuer")
-    field = page.locator("#setting-jwks_issuer")
-    field.fill("https://issuer.example.com")
-    with page.expect_event("dialog") as question:
-        page.evaluate("setTimeout(() => location.reload())")
-    assert question.value.type == "beforeunload"
-    question.value.dismiss()
-    expect(field).to_have_value("https://issuer.example.com")
-    field.fill("")  # as it is stored
-    audit.click()
-    expect(page.get_by_role("heading", name="Audit")).to_be_visible()
-    assert len(questions) == len(ways)
-    context.close()
-
-
-@pytest.mark.thorough
-def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser, owner: Console) -> None:
-    context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
-    page = context.new_page()
-    page.goto(f"/console/notifications/{owner.notification}")
-    page.get_by_role("button", name="Edit", exact=True).click()
-    page.get_by_label("Title").fill("A text that took a while")
-    with page.expect_event("dialog") as question:
-        page.evaluate("setTimeout(() => document.querySelector('a[href*=recipients]').click())")
-    assert question.value.type == "confirm"
-    question.value.dismiss()
-    expect(page.get_by_label("Title")).to_have_value("A text that took a while")
-    context.close()
-
-
-@pytest.mark.thorough
-def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/templates/welcome", {"sms": {"text": "Hello"}})
-    page = open_console("/templates", viewport=PHONE)
-    page.get_by_role("link", name="New template").click()
-    page.get_by_label("Tenant").fill("acme")
-    page.get_by_label("Key", exact=True).fill("hello")
-    assert violations(page) == []
-    page.get_by_role("button", name="Continue").click()
-    expect(page.locator("h1")).to_have_text("hello")
-    page.get_by_role("button", name="Receipt").click()
-    expect(page.frame_locator("iframe").get_by_role("heading", name="Thank you")).to_be_visible()
-    assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    expect(page.locator("[data-save]")).to_contain_text("Draft saved")
-    page.goto("/console/templates/welcome?tenant=acme")
-    page.get_by_role("link", name="Override for acme").click()
-    expect(page.get_by_text("Publishing creates a copy for acme")).to_be_visible()
-    page.get_by_role("textbox", name="Text").fill("Hello from Acme")
-    page.get_by_role("button", name="Review and publish").click()
-    page.get_by_role("dialog").get_by_role("button", name="Publish").click()
-    expect(page.get_by_text("Publishing creates a copy for acme")).to_have_count(0)
-    owner.send("PUT", "/v1/templates/welcome-later", {"sms": {"text": "Hello"}})
-    page.goto("/console/templates")
-    expect(page.get_by_role("row").filter(has_text="welcome").filter(has_text="acme")).to_be_visible()
-    keys = page.locator(".row-link").all_inner_texts()
-    assert keys[keys.index("welcome") :][:3] == ["welcome", "welcome", "welcome-later"]  # below what it replaces
-    assert owner.send("GET", "/v1/templates/welcome")["sms"] == {"text": "Hello"}
-    page.goto("/console/templates/welcome?tenant=acme")
-    open_more(page)
-    confirm(page.get_by_role("button", name="Delete welcome"))
-    expect(page.locator("h1")).to_have_text("Templates")
 
 
 @pytest.mark.thorough
@@ -653,55 +492,3 @@ def test_yaml_of_the_console_is_read_as_the_same_value(open_console: Callable[..
         value = VALUE[name] if name == "keys" else {name: VALUE[name]}
         text = page.evaluate("async (value) => (await import('/console/yaml.js')).toYaml(value)", value)
         assert YamlText(text.encode()).value == value, name
-
-
-def test_list_of_templates_shows_channels_as_named_signs(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/templates/two-ways", {"inbox": {"title": "Hi"}, "email": {"subject": "Hi", "text": "Hi"}})
-    page = open_console("/templates")
-    row = page.get_by_role("row").filter(has_text="two-ways")
-    expect(row.get_by_role("img", name="Inbox, E-mail")).to_be_visible()
-    assert violations(page) == []
-
-
-@pytest.mark.thorough
-def test_template_is_previewed_by_language_and_tested(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/templates/evil")
-    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "Ann Lind"'))
-    expect(page.frame_locator("iframe").get_by_text("alert")).to_be_visible()
-    expect(page.locator(".subject b")).to_have_text("Ann Lind")
-    page.get_by_role("group", name="Language").get_by_role("button", name="de", exact=True).click()
-    expect(page.locator(".subject b")).to_have_text("Hallo")
-    page.get_by_role("button", name="Test…").click()
-    page.get_by_label("To recipient").fill("evil")
-    page.get_by_role("button", name="Send test").click()
-    page.get_by_role("link", name="Open the message").click()
-    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
-
-
-def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[..., Page], owner: Console) -> None:
-    text = "{{ data.client }}: {{ data.when }}, {{ data.when | default('') | datetime('long') }}, {{ data.fee.net|money('SEK') }}"
-    owner.send("PUT", "/v1/templates/dated", {"sms": {"text": f"{text}, {{{{ data.starts_at }}}} {{{{ data.rate }}}}"}})
-    page = open_console("/templates/dated")
-    sample = json.loads(page.get_by_label("Data as JSON").first.input_value())
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    time = sample.pop("when")
-    assert abs(datetime.fromisoformat(time).date() - tomorrow) <= timedelta(days=1)  # the test may run at midnight
-    assert sample == {"client": "Ann Lind", "fee": {"net": 49}, "starts_at": time, "rate": "Rate"}
-    expect(page.locator(".device")).to_contain_text(re.compile(r"2:00\sPM, SEK\s*49\.00"))
-
-
-def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/templates/proto", {"sms": {"text": "{{ data.__proto__.polluted }} {{ data.name }}"}})
-    page = open_console("/templates/proto")
-    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"__proto__"'))
-    assert page.evaluate("({}).polluted === undefined")
-
-
-def test_template_links_to_the_workflow_that_uses_it(open_console: Callable[..., Page], owner: Console) -> None:
-    owner.send("PUT", "/v1/templates/greeting?tenant=evil", {"inbox": {"title": "Hello"}})
-    steps = [{"key": "bell", "type": "inbox", "template": "greeting"}]
-    owner.send("PUT", "/v1/workflows/greeter?tenant=evil", {"steps": steps})
-    page = open_console("/templates?tenant=evil")
-    page.get_by_role("link", name="greeter", exact=True).click()
-    expect(page).to_have_url(re.compile(r"/workflows/greeter\?tenant=evil"))
-    expect(page.get_by_role("heading", name="greeter", exact=True)).to_be_visible()
