@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
-from tests.browser.console import DESKTOP, Console, choose_tenant, confirm, edit_yaml, go, review
+from tests.browser.console import DESKTOP, Console, choose_tenant, confirm, edit_yaml, go, review, wait_loaded
 
 
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
@@ -57,6 +57,7 @@ def test_entries_of_a_form_are_left_only_on_purpose(chromium: Browser, owner: Co
 
     page.on("dialog", stay)
     page.goto("/console/webhooks")
+    wait_loaded(page)  # an empty list hides the link of its heading
     page.get_by_role("link", name="New webhook").filter(visible=True).first.click()
     url = page.get_by_label("URL")
     url.fill("https://app.example.com/hook")
