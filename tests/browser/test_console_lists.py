@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import DESKTOP, Console
-from tests.browser.shop import PHONE, WIDE
+from tests.browser.shop import PHONE, WIDE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 from tests.wire.clients import websocket
@@ -330,10 +331,28 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
         "By Inbox. Push: off until a recipient turns it on. Recipients cannot turn off Inbox."
     )
     owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello", "type": "marked"})
+    sent = partial(owner.send, "GET", "/v1/types?text=marked")
+    wait_until(lambda: sent()["types"][0]["recent_sends"]["value"] == 1, lambda: f"not counted: {sent()}")
     page.reload()
     expect(shown).to_contain_text("Sent 1 time in 24 hours")
     listed = open_console("/types").get_by_role("row").filter(has_text="Marked")
     expect(listed.locator(".cell.number")).to_have_text("1")
+
+
+def test_type_that_is_not_among_the_counted_sends_is_not_said_to_be_unused(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    def busy(route: Route) -> None:
+        listed = route.fetch().json()
+        for one in listed["types"]:
+            one["recent_sends"]["exact"] = False
+        route.fulfill(json=listed)
+
+    owner.send("PUT", "/v1/types/rare", {"name": "Rare"})
+    page = open_console("/")
+    page.route("**/v1/types?*", busy)
+    page.goto("/console/types/rare")
+    expect(page.get_by_role("region", name="State")).to_contain_text("Not among the last 20,000 sends")
 
 
 def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callable[..., Page], owner: Console) -> None:

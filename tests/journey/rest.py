@@ -50,6 +50,7 @@ from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
+from bellcast.rest.recent import RecentCache
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.nodes import NodeReporter
@@ -226,6 +227,7 @@ async def opened(
         Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
         ProviderDirectory: providers,
+        RecentCache: RecentCache(clock),
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
         Schedules: schedules,
         Sources: sources,

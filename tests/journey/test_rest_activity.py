@@ -3,13 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels.types import Fanout, MessageUpdate
+from bellcast.channels.types import Fanout, MessageUpdate, NewMessage
 from bellcast.kernel import times
 from bellcast.kernel.db import lists
 from bellcast.kernel.ids import Ids
+from bellcast.webhooks import store as webhook_events
+from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows.types.runs import TriggerRequest
 from tests.contract.channels.test_store_messages import message
 from tests.journey import operators
@@ -229,3 +232,70 @@ async def test_providers_are_listed_with_their_recent_messages(rest: Rest) -> No
         (None, {"value": 3, "failed": 1, "exact": True, "last_at": at}),
         ("acme", {"value": 2, "failed": 1, "exact": True, "last_at": at}),
     ]
+
+
+@pytest.fixture
+async def loud(rest: Rest) -> str:
+    """The time now, at which a tenant had two of all that lists count, and another tenant then four."""
+    now, new, events, messages = rest.clock.now(), Ids().new, list[WebhookEvent](), list[NewMessage]()
+    provider = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
+    await rest.app.put("/v1/types/booking", json={})
+    for tenant, number in (("acme", 2), ("globex", 4)):
+        await rest.app.put(f"/v1/providers/mail?tenant={tenant}", json=provider)
+        await rest.app.post(f"/v1/webhooks?tenant={tenant}", json={"url": "https://example.com", "events": ["*"]})
+        for _ in range(number):
+            await rest.send("alice", type="booking", tenant=tenant)
+            messages.append(message(id=new(now), tenant=tenant, created_at=now))
+            events.append(WebhookEvent(id=new(now), tenant=tenant, type="run.completed", body=b"{}"))
+    await rest.store.webhook_events.add(events, now)
+    await rest.store.messages.add(messages)
+    begun = await rest.store.messages.begin([one.id for one in messages], now)
+    sent = [MessageUpdate(message=replace(one, state="sent", provider="mail")) for one in begun]
+    await rest.store.messages.finish(sent, now)
+    return now_of(rest)
+
+
+async def recent_of(client: httpx.AsyncClient, kind: str, tenant: str) -> list[Any]:
+    """Return the counts of the objects in a list."""
+    listed = (await client.get(f"/v1/{kind}?tenant={tenant}")).json()[kind]
+    return [value for one in listed for name, value in one.items() if name.startswith("recent_")]
+
+
+@pytest.mark.parametrize("kind", ["types", "providers", "webhooks"])
+async def test_recent_counts_of_an_operator_of_one_tenant_are_of_this_tenant(rest: Rest, loud: str, kind: str) -> None:
+    operator = await operators.signed_in(rest, "ona", "developer", tenants=["acme"])
+    counts = [await recent_of(client, kind, "*") for client in (rest.app, operator, rest.app)]
+    assert [sorted(one["value"] for one in listed) for listed in counts] == (
+        [[6], [2], [6]] if kind == "types" else [[2, 4], [2], [2, 4]]
+    )
+    assert all((one["exact"], one["last_at"]) == (True, loud) for listed in counts for one in listed)
+
+
+@pytest.mark.parametrize(("kind", "exact"), [("types", False), ("providers", True), ("webhooks", True)])
+async def test_recent_counts_end_at_a_number_of_rows_and_of_a_tenant_with_an_index_at_that_of_its_own(
+    rest: Rest, loud: str, monkeypatch: pytest.MonkeyPatch, kind: str, exact: bool
+) -> None:
+    monkeypatch.setattr(lists, "MAX_SCANNED_ROWS", 3)
+    monkeypatch.setattr(webhook_events, "MAX_RECENT", 3)
+    assert {one["exact"] for one in await recent_of(rest.app, kind, "*")} == {False}
+    (count,) = await recent_of(rest.app, kind, "acme")
+    assert (count["value"], count["exact"]) == (2 if exact else 0, exact)
+    assert (count["last_at"] == loud) == exact
+
+
+@pytest.mark.parametrize("kind", ["types", "providers", "webhooks"])
+async def test_recent_counts_are_read_once_in_five_seconds(rest: Rest, loud: str, kind: str) -> None:
+    reads, read_in_background = list[str](), rest.store.read_in_background
+
+    def read(script: Any, *args: Any) -> Any:
+        reads.append(script.__name__)
+        return read_in_background(script, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rest.store, "read_in_background", read)
+        for tenant in ("*", "acme", "*", "acme"):
+            await recent_of(rest.app, kind, tenant)
+        once = reads.count("recent")
+        rest.clock.advance(5_001)
+        await recent_of(rest.app, kind, "*")
+    assert (once, reads.count("recent") - once) == (1 if kind == "types" else 2, 1)

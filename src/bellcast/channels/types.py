@@ -2,7 +2,7 @@
 them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -145,16 +145,6 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     def waits_for_digest(self) -> bool:
         """True until the message becomes part of a digest."""
         return self.state == "held" and self.reason == "digest"
-
-
-class SentByProvider(NamedTuple):
-    """How many messages of a tenant a provider has sent, how many of them failed or bounced, and when the last one was made."""
-
-    tenant: str
-    provider: str | None
-    number: int
-    failed: int
-    last_at: int
 
 
 class StoredMessage(NewMessage, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,7 +14,7 @@ from msgspec.structs import asdict
 from bellcast.channels import addresses, receipts
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import ExternalChannel, SentByProvider
+from bellcast.channels.types import ExternalChannel
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
@@ -45,12 +44,14 @@ from bellcast.rest import (
     kinds,
     managed,
     objects,
+    recent,
     tenants,
 )
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy
 from bellcast.rest.operations import operation
+from bellcast.rest.recent import Recent
 from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 
 MAIL = "message/rfc822"
@@ -77,14 +78,12 @@ class ProviderObject(Struct, frozen=True, kw_only=True):
     managed: ManagedBy | None
 
 
-class RecentMessages(Struct, frozen=True):
-    """The number of messages that a provider has sent in the last 24 hours, how many of them failed or bounced, and the time of
-    the last one. The numbers are lower bounds if they are not `exact`."""
+class RecentMessages(Recent, frozen=True):
+    """How many messages a provider has sent in the last 24 hours, the time of the last one, and how many of them failed or
+    bounced. The numbers are lower bounds if they are not `exact`: the newest 20,000 of the tenants that the list is of are
+    counted."""
 
-    value: int
     failed: int
-    exact: bool
-    last_at: datetime | None
 
 
 class ListedProvider(ProviderObject, frozen=True, kw_only=True):
@@ -135,25 +134,20 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedProvider]:
     tenants, by tenant and key."""
     found = await listing.ctx[ProviderDirectory].page(listing.list_query)
     managers = await managed.of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
-    engines, tenants = listing.ctx.engines, listing.list_query.tenants
-    sent, is_exact = await Messages(engines.db).recent(engines.clock.now() - times.DAY_MS)
+    tenants, messages = listing.list_query.tenants, Messages(listing.ctx.engines.db)
+    counts, exact = await recent.read(listing.ctx, "messages", tenants, messages.recent)
     return found.of(
         [
             responses.item(
-                ListedProvider, _item(one, by), recent_messages=_recent(one, tenants, sent, is_exact=is_exact)
+                ListedProvider,
+                _item(one, by),
+                recent_messages=responses.item(
+                    RecentMessages, recent.of_object(counts, tenants, one.tenant, one.key), exact=exact
+                ),
             )
             for one, by in zip(found.items, managers, strict=True)
         ]
     )
-
-
-def _recent(
-    provider: ConfiguredProvider, tenants: Sequence[str] | None, sent: Sequence[SentByProvider], *, is_exact: bool
-) -> RecentMessages:
-    of = (provider.tenant,) if provider.tenant else tenants
-    own = [one for one in sent if one.provider == provider.key and (of is None or one.tenant in of)]
-    last_at = times.to_rfc3339_or_null(max((one.last_at for one in own), default=None))
-    return RecentMessages(sum(one.number for one in own), sum(one.failed for one in own), is_exact, last_at)
 
 
 @PROVIDERS.get(ProviderObject, response_headers=("ETag",))

@@ -247,6 +247,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
                 " `version` is 0 for a draft that was never published; reads and lists have who saved the `draft` of the tenant, or null. Lists have who published the version, or null."
                 * kind.is_versioned
             )
+            + "".join(f" Only lists have `{name}`." for name in kind.listed)
         },
         frozen=True,
         kw_only=True,

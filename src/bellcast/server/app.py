@@ -41,6 +41,7 @@ from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
+from bellcast.rest.recent import RecentCache
 from bellcast.server import adapters, health, maintenance, mounted, tasks
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
@@ -226,6 +227,7 @@ class App:
             Previews: channels.previews,
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
+            RecentCache: RecentCache(parts.real_clock),
             ReplayRunner: parts.replays,
             RunStats: RunStats(self.db, parts.real_clock, workflows.workflow_catalog),
             Schedules: workflows.schedules,

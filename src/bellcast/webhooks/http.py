@@ -21,8 +21,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
 from bellcast.live_feed import redact_url
-from bellcast.rest import audit, tenants
+from bellcast.rest import audit, recent, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.recent import Recent
 from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks.store import WebhookEvents
@@ -30,8 +31,6 @@ from bellcast.webhooks.types import RecentEvent, Webhook
 from bellcast.webhooks.webhooks import KIND, TYPES, Webhooks
 
 MAX_PATTERNS = 100
-# Events of the last 24 hours that a list compares with each webhook: 5 ms for 100 webhooks.
-MAX_RECENT = 1_000
 PATTERNS = {"*", *TYPES, *(f"{type.partition('.')[0]}.*" for type in TYPES)}
 
 
@@ -76,19 +75,11 @@ class WebhookObject(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class RecentEvents(Struct, frozen=True):
-    """The number of events for a webhook in the last 24 hours, a lower bound if it is not `exact`, and the time of the last
-    one. It includes those that were not accepted."""
-
-    value: int
-    exact: bool
-    last_at: datetime | None
-
-
 class ListedWebhook(WebhookObject, frozen=True, kw_only=True):
-    """A webhook with its recent events."""
+    """A webhook with its recent events: those among the newest 1,000 of the tenants that the list is of, also if they were not
+    accepted."""
 
-    recent_events: RecentEvents
+    recent_events: Recent
 
 
 class CreatedWebhook(WebhookObject, frozen=True, kw_only=True):
@@ -164,23 +155,22 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     By id. With `?tenant=*`, those of all tenants, by tenant and id."""
     of_kind = structs.replace(listing.list_query, filters={"kind": KIND})
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
-    engines, listed = listing.ctx.engines, []
-    events = await WebhookEvents(engines.db).recent(engines.clock.now() - times.DAY_MS, MAX_RECENT)
+    tenants, events, listed = of_kind.tenants, WebhookEvents(listing.ctx.engines.db), []
+    newest, is_exact = await recent.read(listing.ctx, "events", tenants, events.recent)
     for owner, one in found.items:
         webhook = msgspec.json.decode(one.body, type=Webhook)
         item = structs.asdict(_item(owner, one.key, webhook))
-        listed.append(ListedWebhook(**item, recent_events=_recent(owner, webhook, events)))
+        listed.append(ListedWebhook(**item, recent_events=_recent(owner, webhook, newest, is_exact=is_exact)))
     return found.of(listed)
 
 
-def _recent(owner: str, webhook: Webhook, events: Sequence[RecentEvent]) -> RecentEvents:
+def _recent(owner: str, webhook: Webhook, events: Sequence[RecentEvent], *, is_exact: bool) -> Recent:
     """Return how many of the newest events of a day are for a webhook."""
     first = ids.uuid7_floor(webhook.created_at)
     own = [
         one.id for one in events if owner in (EVERY_TENANT, one.tenant) and webhook.wants(one.type) and one.id >= first
     ]
-    last_at = times.to_rfc3339(ids.made_at(own[0])) if own else None
-    return RecentEvents(len(own), len(events) < MAX_RECENT, last_at)
+    return Recent(len(own), is_exact, times.to_rfc3339(ids.made_at(max(own))) if own else None)
 
 
 @WEBHOOKS.get(WebhookObject)

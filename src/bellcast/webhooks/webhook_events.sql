@@ -16,8 +16,13 @@ SELECT id, tenant, recipient, type, body FROM webhook_events
 WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
 
 -- name: webhook_events_recent
--- The newest events since the id :since, at most :most.
-SELECT id, tenant, type FROM webhook_events WHERE id >= :since ORDER BY id DESC LIMIT :most
+-- The newest events of all tenants since the id :since, at most :most.
+SELECT 1, id, tenant, type FROM webhook_events WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :most
+
+-- name: webhook_events_recent_of_tenant
+-- The newest events of a tenant since the id :since, at most :most.
+SELECT 1, id, tenant, type FROM webhook_events
+WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT :most
 
 -- name: webhook_events_forget
 -- Events before the id :before, at most :limit.

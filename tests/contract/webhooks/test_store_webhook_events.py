@@ -10,6 +10,7 @@ from bellcast.inbox.types.inboxes import Marking
 from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientOfLink
+from bellcast.webhooks import store
 from bellcast.webhooks.types import RecentEvent, WebhookEvent
 from tests.contract.app import App
 from tests.contract.channels.test_store_messages import NOW, add, begin, message
@@ -20,7 +21,7 @@ def event(number: int, **fields: Any) -> WebhookEvent:
     return WebhookEvent(**{**base, **fields})
 
 
-async def test_events_are_added_with_their_jobs_and_read_in_order(app: App) -> None:
+async def test_events_are_added_with_their_jobs_and_read_in_order(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     events = app.store.webhook_events
     await events.add([event(1), event(2, tenant="acme", recipient="alice")], NOW)
     jobs = await app.lease(NOW, NOW + 1000, 10)
@@ -35,8 +36,13 @@ async def test_events_are_added_with_their_jobs_and_read_in_order(app: App) -> N
     assert [one.id for one in await events.page("acme", "", 10)] == [event(2).id]
     newest = event(3, id=Ids().new(NOW))
     await events.add([newest], NOW)
-    assert await events.recent(NOW, 10) == [RecentEvent(newest.id, "", "message.sent")]
-    assert [one.id for one in await events.recent(0, 2)][1:] == [event(2).id]
+    assert await events.recent(NOW, None) == ([RecentEvent(newest.id, "", "message.sent")], True)
+    assert await events.recent(0, ["acme"]) == ([RecentEvent(event(2).id, "acme", "message.sent")], True)
+    monkeypatch.setattr(store, "MAX_RECENT", 2)
+    found, is_exact = await events.recent(0, None)
+    assert ([one.id for one in found], is_exact) == ([newest.id, event(2).id], False)
+    # Each tenant has its share.
+    assert await events.recent(0, ["globex", "acme"]) == ([RecentEvent(event(2).id, "acme", "message.sent")], False)
 
 
 async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: App) -> None:

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellcast.channels.catalog import no_template
-from bellcast.documents.types import PROJECT
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.notifications import NotificationType
-from bellcast.inbox.types.sends import RecentSends
-from bellcast.kernel import data_schemas, times, validation
+from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError
+from bellcast.kernel.http import responses
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import kinds, objects
+from bellcast.rest import kinds, objects, recent
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import PublishEffect
+from bellcast.rest.recent import Recent
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.http import templates
 from bellcast.workflows import recent_data, references
@@ -51,16 +51,12 @@ class TypeKind(kinds.Kind[NotificationType], frozen=True, kw_only=True, eq=False
     async def describe_list(
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
-        engines, shown = ctx.engines, {}
-        found, is_exact = await SentItems(engines.db).recent(engines.clock.now() - times.DAY_MS)
-        for owner, key in versions:
-            # A type of the project is that of all tenants, of those that the list is of.
-            of = tenants if owner == PROJECT else (owner,)
-            sends = [one for one in found if one.type == key and (of is None or one.tenant in of)]
-            last_at = times.to_rfc3339_or_null(max((one.last_at for one in sends), default=None))
-            recent = RecentSends(sum(one.number for one in sends), is_exact, last_at)
-            shown[owner, key] = {"recent_sends": recent}
-        return shown
+        sent = SentItems(ctx.engines.db)
+        counts, exact = await recent.read(ctx, "sends", None, lambda since, _: sent.recent(since))
+        return {
+            place: {"recent_sends": responses.item(Recent, recent.of_object(counts, tenants, *place), exact=exact)}
+            for place in versions
+        }
 
 
 KIND = TypeKind(
@@ -74,7 +70,7 @@ KIND = TypeKind(
     check_references=_reference_errors,
     find_uses=references.of_types,
     find_effects=_effects,
-    listed={"recent_sends": RecentSends},
+    listed={"recent_sends": Recent},
 )
 
 

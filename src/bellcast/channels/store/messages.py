@@ -15,16 +15,14 @@ from bellcast.channels.types import (
     NewDecision,
     NewMessage,
     RecordedAction,
-    SentByProvider,
     State,
     StoredMessage,
     as_change,
 )
-from bellcast.kernel import ids
-from bellcast.kernel.db import columns
+from bellcast.kernel.db import columns, lists
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.commit.command import ListCommand, LockKey
-from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, KeysetList
+from bellcast.kernel.db.lists import KeysetList, RecentCounts
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, in_line, new_job_params
@@ -93,12 +91,9 @@ class Messages(StoreTable):
     page = pages(LIST)
 
     @read_in_background
-    def recent(self, since: int) -> Script[tuple[list[SentByProvider], bool]]:
-        """Return the number of messages since a time (UTC milliseconds) by tenant and provider, and whether these are all: the newest
-        MAX_SCANNED_ROWS are counted."""
-        params = {"before": ids.NEWEST, "since": ids.uuid7_floor(since), "most": MAX_SCANNED_ROWS}
-        found = [SentByProvider(*row) for row in (yield Statement("messages_recent", params, heavy=True))]
-        return found, sum(one.number for one in found) < MAX_SCANNED_ROWS
+    def recent(self, since: int, tenants: Sequence[str] | None) -> Script[tuple[RecentCounts, bool]]:
+        """Count the messages of all tenants, or of these, since a time by provider."""
+        return (yield from lists.recent_counts("messages_recent", since, tenants))
 
     @write()
     def add(self, messages: Sequence[NewMessage]) -> Script[None]:

@@ -77,10 +77,21 @@ WHERE id {{in_ids}} AND state IN ('held', 'queued', 'sending')
   AND (digest IS NULL OR digest = id)
 RETURNING {{message_columns}}
 
+-- fragment: counted_messages
+-- Messages by tenant and provider, the time of the last one, and the number of those that failed.
+count(*), tenant, provider, max(created_at), count(CASE WHEN state IN ('failed', 'bounced') THEN 1 END)
+
 -- name: messages_recent
--- The newest messages by tenant and provider, at most :most, with those that failed, and the time of the last one.
-SELECT tenant, provider, count(*), count(CASE WHEN state IN ('failed', 'bounced') THEN 1 END), max(created_at) FROM (
+-- The newest messages of all tenants by tenant and provider, at most :most.
+SELECT {{counted_messages}} FROM (
   SELECT tenant, provider, state, created_at FROM messages WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :most
+) few GROUP BY tenant, provider
+
+-- name: messages_recent_of_tenant
+-- The newest messages of a tenant by provider, at most :most.
+SELECT {{counted_messages}} FROM (
+  SELECT tenant, provider, state, created_at FROM messages
+  WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT :most
 ) few GROUP BY tenant, provider
 
 -- name: messages_lock @sqlite

@@ -192,7 +192,7 @@ WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = 
 -- name: sends_recent
 -- The newest notifications to named recipients and announcements by tenant and type, of each source at most :most, with the time
 -- of the last one.
-SELECT tenant, type, count(*), max(created_at) FROM (
+SELECT count(*), tenant, type, max(created_at) FROM (
   SELECT r.tenant, n.type, n.created_at FROM (
     SELECT recipient, id FROM notifications
     WHERE announcement IS NULL AND id < :before AND id >= :since ORDER BY id DESC LIMIT :most

@@ -1,8 +1,7 @@
 """Sends, edits and recalls."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -113,23 +112,6 @@ class Reach(Struct, frozen=True):
     inboxes: int
     read: int
     exact: bool
-
-
-class SentOfType(NamedTuple):
-    """How many sends of a type a tenant had, and when the last one was (UTC milliseconds)."""
-
-    tenant: str
-    type: str
-    number: int
-    last_at: int
-
-
-class RecentSends(Struct, frozen=True):
-    """The number of sends of a type in the last 24 hours, a lower bound if it is not `exact`, and the time of the last of them."""
-
-    value: int
-    exact: bool
-    last_at: datetime | None
 
 
 class Materialized(Struct, frozen=True):

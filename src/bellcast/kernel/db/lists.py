@@ -45,6 +45,23 @@ class ListTotal(Struct, frozen=True):
     exact: bool
 
 
+class RecentCount(NamedTuple):
+    """A number of recent rows, the time of the last one (UTC milliseconds), and how many of them failed."""
+
+    value: int
+    last_at: int | None
+    failed: int = 0
+
+    def plus(self, other: "RecentCount") -> "RecentCount":
+        last_at = max(self.last_at or 0, other.last_at or 0) or None
+        return RecentCount(self.value + other.value, last_at, self.failed + other.failed)
+
+
+NONE_RECENT = RecentCount(0, None)
+# By the tenant of the rows, None for all that were counted, and by the key of the object that they belong to.
+RecentCounts: TypeAlias = Mapping[tuple[str | None, str], RecentCount]
+
+
 # Rows examined at first, which take 2 ms; for most filters, they contain a full page.
 FIRST_SCANNED_ROWS = 1_000
 # Maximum count: counting reads one index entry per item, which takes some milliseconds.
@@ -216,6 +233,28 @@ def merge(
     found = [one for items, _ in parts for one in items if end is None or first(key_of(one), end) == key_of(one)]
     found.sort(key=key_of, reverse=is_newest_first)
     return found, None if len(found) > limit else end
+
+
+def recent(statement: str, since: int, tenants: Sequence[str] | None, most: int) -> Script[tuple[list[Row], bool]]:
+    """Return the newest rows since a time (UTC milliseconds) of a statement, each with the number for which it stands first, at
+    most `most` of all tenants or together of these, and whether these are all."""
+    limit, found, is_exact = most // max(1, len(tenants or ())), list[Row](), True
+    for tenant in (None,) if tenants is None else tenants:
+        params = {"before": NEWEST, "since": ids.uuid7_floor(since), "most": limit, "tenant": tenant}
+        rows = yield Statement(statement if tenant is None else f"{statement}_of_tenant", params, heavy=True)
+        found += rows
+        is_exact &= sum(row[0] for row in rows) < limit
+    return found, is_exact
+
+
+def recent_counts(statement: str, since: int, tenants: Sequence[str] | None) -> Script[tuple[RecentCounts, bool]]:
+    """Like `recent`, with the number of rows by object."""
+    rows, is_exact = yield from recent(statement, since, tenants, MAX_SCANNED_ROWS)
+    counts = dict[tuple[str | None, str], RecentCount]()
+    for number, tenant, key, *others in rows:
+        for owner in (tenant, None):
+            counts[owner, key] = RecentCount(number, *others).plus(counts.get((owner, key), NONE_RECENT))
+    return counts, is_exact
 
 
 # --- lists of other statements, whose filters examine a bounded number of rows

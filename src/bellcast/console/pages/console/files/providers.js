@@ -16,7 +16,7 @@ import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
 import { Pause, Resume, activation, deleteObject, say } from './toast.js';
-import { FEW, MessageRows, amountOf } from './traffic.js';
+import { FEW, MessageRows, amountOf, rowOf } from './traffic.js';
 
 await loadStyle('providers.css');
 
@@ -111,8 +111,6 @@ export function Provider({ page }) {
 }
 
 const DAY_MS = 86_400_000;
-/** Failures that are counted. */
-const MAX_FAILURES = 200;
 
 /** What a provider delivered in a day: how much of it failed, and after its facts the last messages. */
 function Traffic({ page, one, tenant, children }) {
@@ -120,12 +118,12 @@ function Traffic({ page, one, tenant, children }) {
   const found = useLoad((signal) => {
     if (!page.may(CONTENT)) return null;
     const from = new Date(Date.now() - DAY_MS).toISOString();
-    return Promise.all([get(withQuery('/v1/messages', { ...of, from, limit: FEW }), signal), get(withQuery('/v1/failures', { ...of, from, limit: MAX_FAILURES }), signal)]);
+    return Promise.all([get(withQuery('/v1/messages', { ...of, from, limit: FEW }), signal), get(withQuery('/v1/failures', { ...of, from, limit: 1 }), signal), rowOf('providers', one, { tenant }, signal)]);
   }, [one.key, tenant]);
   return html`<${Loaded} of=${found}>${(traffic) => {
     if (traffic === null) return children;
-    const [{ messages, total }, { failures, next }] = traffic, [last] = failures;
-    return html`<${Outcome} one=${one} total=${total} failed=${{ value: failures.length, exact: !next }} note=${last && html`<a href=${withQuery(page.url('/failures'), of)} dir="auto">${last.reason}</a> <${Time} at=${last.created_at} />`} />${children}
+    const [{ messages, total }, { failures: [last] }, row] = traffic, { failed, exact } = row?.recent_messages ?? { failed: 0, exact: !last };
+    return html`<${Outcome} one=${one} total=${total} failed=${{ value: Math.max(failed, last ? 1 : 0), exact }} note=${last && html`<a href=${withQuery(page.url('/failures'), of)} dir="auto">${last.reason}</a> <${Time} at=${last.created_at} />`} />${children}
       ${messages.length > 0 && html`<${Card} title="Last messages"><${MessageRows} page=${page} of=${messages} /><a href=${withQuery(page.url('/messages'), of)}>All messages</a><//>`}`;
   }}<//>`;
 }

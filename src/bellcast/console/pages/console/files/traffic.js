@@ -6,13 +6,16 @@ import { html, useEffect, useState } from './html.js';
 import { refreshes } from './load.js';
 import { State, Time } from './parts.js';
 import { inTenant } from './router.js';
-import { follow, path, withQuery } from './server.js';
+import { follow, get, path, withQuery } from './server.js';
 
 /** Rows beside an object; the linked list has all. */
 export const FEW = 5;
 
 /** A number of rows, or a plus after what was counted of them. */
 export const amountOf = ({ value, exact }) => `${number(value)}${exact ? '' : '+'}`;
+
+/** The row of an object in the list of its kind, which has what it did in a day. */
+export const rowOf = async (kind, one, query, signal) => (await get(withQuery(`/v1/${kind}`, { limit: 200, ...query }), signal))[kind].find(({ key, tenant }) => key === one.key && tenant === one.tenant);
 
 /** Messages by their subjects, with links. */
 export const MessageRows = ({ page, of }) => html`<ul class="rows-of">${of.map((one) => html`<li key=${one.id}><${State} of=${one.state} /><a class="plain grow" href=${inTenant(page, path`/messages/${one.id}`, one)} dir="auto">${one.content.subject || one.content.title || one.to}</a><${Time} at=${one.created_at} />${one.reason && html`<small class="reason" dir="auto">${one.reason}</small>`}</li>`)}</ul>`;

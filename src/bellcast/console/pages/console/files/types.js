@@ -11,9 +11,9 @@ import { useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Time } from './parts.js';
 import { shownTenant } from './router.js';
-import { get, path, withQuery } from './server.js';
+import { path } from './server.js';
 import { ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
-import { amountOf } from './traffic.js';
+import { amountOf, rowOf } from './traffic.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
@@ -46,12 +46,9 @@ export const types = {
 
 /** How often it was sent, and through which channels. The lines keep their places while the number is read. */
 function Recent({ of: one }) {
-  const found = useLoad(async (signal) => {
-    const { types: all } = await get(withQuery('/v1/types', { text: one.key, tenant: shownTenant() || '*', limit: 200 }), signal);
-    return all.find(({ key, tenant }) => key === one.key && tenant === one.tenant)?.recent_sends;
-  }, [one.key, one.tenant]);
-  const recent = found.value, channels = one.channels?.length > 0 && `By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}. ${limitsOf(one)}`;
-  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${channels || 'By the channels that a send names.'}>${recent?.value === 0 ? 'Not sent in the last 24 hours' : html`Sent ${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'time' : 'times'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
+  const found = useLoad((signal) => rowOf('types', one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]);
+  const recent = found.value?.recent_sends, channels = one.channels?.length > 0 && `By ${CHANNELS_OF.format(namesOf(one, (channel) => one.defaults?.[channel] !== false))}. ${limitsOf(one)}`;
+  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${channels || 'By the channels that a send names.'}>${recent?.value === 0 ? (recent.exact ? 'Not sent in the last 24 hours' : 'Not among the last 20,000 sends') : html`Sent ${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'time' : 'times'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
 }
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
