@@ -51,7 +51,9 @@ async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> 
             "managed": None,
         }
         assert (await client.get("/v1/providers/texts")).json() == shown
-        assert (await client.get("/v1/providers")).json() == {"providers": [shown], "next": None}
+        recent = {"value": 0, "exact": True, "last_at": None, "failed": 0}
+        listed = {"providers": [{**shown, "recent_messages": recent}], "next": None}
+        assert (await client.get("/v1/providers")).json() == listed
         # A read that is written back keeps the stored URL.
         assert (await client.put("/v1/providers/texts", json={**shown, "rate": None})).status_code == 200
         vendor.default = raw_response(201, {"sid": "SM1"})
@@ -173,7 +175,9 @@ async def test_provider_of_a_setting_is_read_only(tmp_path: Path) -> None:
     async with app(tmp_path, SMS="vonage://key:secret@default?from=Shop") as (_, client):
         (shown,) = (await client.get("/v1/providers")).json()["providers"]
         assert (shown["key"], shown["url"]) == ("env-sms-1", "vonage://…@default")
-        assert (await client.get("/v1/providers/env-sms-1")).json() == shown
+        assert shown == (await client.get("/v1/providers/env-sms-1")).json() | {
+            "recent_messages": shown["recent_messages"]
+        }
         assert (await put(client, "env-sms-1", "vonage://a:b@default?from=x")).status_code == 409
         assert (await client.delete("/v1/providers/env-sms-1")).status_code == 409
 
