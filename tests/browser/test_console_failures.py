@@ -267,6 +267,10 @@ def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Call
     effect = page.get_by_role("dialog").get_by_role("listitem")
     expect(effect).to_have_text("Sends 16 e-mails again")
     assert effect.evaluate("(one) => one.getClientRects().length === 1 && one.offsetHeight < 30")
+    effects.clear()  # they ended in the meantime
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Retry all", exact=True).click()
+    expect(page.get_by_role("button", name="Retry 16", exact=True)).to_be_visible()
 
 
 def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..., Page]) -> None:

@@ -175,6 +175,8 @@ def test_restricted_developer_reads_limits_and_cannot_change_them(
     expect(page.locator("button").get_by_text("Save limits")).to_have_count(0)
     parts.get_by_role("link", name="Brand").click()
     expect(page.get_by_role("button", name="Save brand")).to_be_visible()
+    entries = owner.send("GET", "/v1/audit?limit=200")["entries"]
+    assert [one["action"] for one in entries if one["actor"] == "bound-to-acme" and one["outcome"] == "forbidden"] == []
 
 
 @pytest.mark.thorough

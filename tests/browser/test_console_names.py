@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
-from tests.browser.console import DESKTOP, Console, state_of_operator
+from tests.browser.console import DESKTOP, Console, go, state_of_operator, wait_loaded
 from tests.wire.clients import websocket
 
 PEOPLE = [("u-1", "acme", "Ann Ash"), ("u-2", "acme", "Bea Birch"), ("u-1", "globex", "Cem Cedar")]
@@ -48,6 +48,22 @@ def test_names_of_a_page_are_read_with_one_request(open_console: Callable[..., P
     page.goto("/console/notifications?type=names&tenant=acme")
     expect(people).to_have_text(["u-3", "Bea Birchu-2", "Ann Ashu-1"])
     assert requested[1:] == [["u-1", "u-2", "u-3"]]
+
+
+def test_title_of_the_notification_of_a_message_is_read_once(open_console: Callable[..., Page], owner: Console) -> None:
+    """Each read by support is in the audit log."""
+    page = open_console("/account")
+    read: list[str] = []
+    page.on("request", lambda request: read.append(urlsplit(request.url).path))
+    go(page, f"/messages/{owner.message}")
+    expect(page.locator(".facts a[href*='/notifications/']")).to_contain_text("<img")
+    with page.expect_response(f"**/v1/messages/{owner.message}*"):
+        page.get_by_role("button", name="Refresh").click()
+    wait_loaded(page)
+    counts = [
+        read.count(f"/v1/{path}") for path in (f"messages/{owner.message}", f"notifications/{owner.notification}")
+    ]
+    assert counts == [2, 1]
 
 
 def test_new_name_is_shown_after_a_refresh(open_console: Callable[..., Page], named: Console) -> None:

@@ -98,6 +98,19 @@ def test_time_of_the_last_notification_is_shown_to_the_second(
     expect(time).to_have_attribute("datetime", re.compile(r"T\d\d:\d\d:\d\d\.\d+Z$"))
 
 
+def test_refused_requests_of_a_recipient_stay_beside_its_notifications(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for number in range(4):
+        owner.send("POST", "/v1/notifications", {"to": "oswald", "title": f"Hello {number}"})
+    refused = httpx.get(f"{owner.server.url}/v1/inbox?limit=0", headers=owner.server.as_recipient("oswald"))
+    assert refused.is_client_error
+    page = open_console("/recipients/oswald")
+    reasons = page.locator("details summary")
+    expect(reasons.filter(has_text="Hello")).to_have_count(3)
+    expect(reasons.filter(has_text="Connections and refused requests")).to_have_count(1)
+
+
 def test_time_since_when_a_recipient_is_not_connected_is_written_as_other_times(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

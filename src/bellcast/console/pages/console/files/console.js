@@ -239,7 +239,7 @@ document.addEventListener('keydown', (event) => {
     const target = shown('.filters :is(input, .add-filter)') ?? shown('button.search');
     target?.focus();
     if (target?.matches('.add-filter')) target.click();
-  } else if (chordUntil > event.timeStamp) {
+  } else if (event.key.length === 1 && chordUntil > event.timeStamp) { // a pressed Shift is no letter
     chordUntil = 0;
     const page = ownPages().find((one) => one.letter === event.key);
     if (page) leave(pageUrl(page.path));

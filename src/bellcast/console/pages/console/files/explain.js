@@ -276,7 +276,7 @@ export function Explanation({ page, recipient, name, tenant }) {
   return html`<${Card} title="Why did it arrive, or not?"><div aria-live="polite"><${Loaded} of=${result}>${(value) => html`
     <${Verdict} page=${page} of=${value} recipient=${recipient} name=${name} title=${titleOf(value.facts)} type=${value.type || value.facts.findLast((one) => one.type)?.type} tenant=${tenant} />
     ${value.channels.length > 0 && value.presence && html`<p class="muted"><${LastSent} facts=${value.facts} /> ${withTimes(value.presence)}</p>`}
-    ${byNotification(value.facts).slice(0, MAX_SHOWN).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
+    ${byNotification(value.facts).filter(([id], index) => !id || index < MAX_SHOWN).map(([id, facts]) => html`<details key=${id}><summary dir="auto">${id ? facts[0].title || id : 'Connections and refused requests'} <small><${Time} at=${facts[0].at} /></small></summary>
       ${id && html`<p><a href=${withQuery(page.url(path`/notifications/${id}`), tenant)}>Open the notification</a></p>`}
       <ol class="rows-of">${facts.map((one, index) => html`<li key=${index}>${one.text}<${Time} at=${one.at} /></li>`)}</ol></details>`)}`}<//></div>
     <details><summary>Ask about another notification or a type</summary><${Form} button="Explain" send=${ask}><div class="columns">

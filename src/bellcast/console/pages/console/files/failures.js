@@ -187,7 +187,7 @@ function wordsOf(effects, matched) {
     const name = kind === 'message' ? channel : kind === 'job' && job === 'webhook' ? job : kind;
     kinds.set(name, amount + (kinds.get(name) ?? 0));
   }
-  if (kinds.size > MAX_KINDS) return `Retry ${number(matched)}`;
+  if (kinds.size === 0 || kinds.size > MAX_KINDS) return `Retry ${number(matched)}`;
   const words = [...kinds].map(([name, amount]) => (MESSAGES[name] ? `send ${count(amount, ...MESSAGES[name])}` : { run: `continue ${count(amount, 'run')}`, job: `repeat ${count(amount, 'job')}`, webhook: `deliver ${count(amount, 'event')}` }[name])).join(', ');
   return words[0].toUpperCase() + words.slice(1);
 }

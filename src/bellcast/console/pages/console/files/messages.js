@@ -1,7 +1,7 @@
 /**
  * Messages of all channels, and one with its attempts and its content.
  */
-import { html, useState } from './html.js';
+import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
@@ -66,10 +66,11 @@ const HEADLINES = {
 /** A message: its outcome and what changes it, its attempts, and how it was seen. */
 export function Message({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/messages/${page.key}` + more, tenant);
+  // The names of what it is a part of are read once: each read is in the audit log. It may have been deleted, or be hidden from the operator.
+  const named = useRef({});
+  const read = (list, id) => id && (named.current[id] ??= get(withQuery(path`/v1/${list}/${id}`, tenant)).catch(() => null));
   const found = useLoad(async (signal) => {
     const one = await get(url(), signal);
-    // What it is a part of may have been deleted, or be hidden from the operator.
-    const read = (list, id) => id && get(withQuery(path`/v1/${list}/${id}`, tenant), signal).catch(() => null);
     const [notification, run, simulated] = await Promise.all([read('notifications', one.notification), read('runs', one.run), one.state === 'simulated' ? simulationOf(one, signal) : undefined]);
     return { ...one, title: notification?.title, workflow: run?.workflow, simulated };
   }, [url()]);

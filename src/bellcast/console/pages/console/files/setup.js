@@ -197,7 +197,7 @@ function nextSteps(page) {
     { title: 'Write a workflow', hint: ['Delays, conditions and several channels. ', link('/workflows?edit=new', 'New workflow')], check: any('/v1/workflows', 'workflows', 'workflow') },
     { title: 'Allow the pages of your app', hint: ['Browsers elsewhere are refused once their origins are set. ', link('/settings?find=origins', 'Allowed origins')], check: async (signal) => (await get('/v1/settings', signal)).settings.find(({ name }) => name === 'origins').value ? 'Origins are set.' : null },
     { title: 'Give each of your servers a key', hint: ['With the scopes that it needs, instead of the project secret. ', link('/keys?new=yes', 'New API key')], check: any('/v1/keys', 'keys', 'key') },
-    { title: 'Protect your account', hint: ['With an authenticator app or a passkey. ', link('/account', 'Second factor')], check: async () => (page.me.has_mfa ? 'The second factor is on.' : null) },
+    { title: 'Protect your account', hint: ['With an authenticator app or a passkey. ', link('/account', 'Second factor')], check: async () => (page.me.is_external ? 'Your identity provider protects it.' : page.me.has_mfa ? 'The second factor is on.' : null) },
   ];
 }
 

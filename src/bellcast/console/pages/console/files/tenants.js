@@ -103,7 +103,7 @@ export function Tenant({ page }) {
   return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
-    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${Limits} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed }} />`],
+    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed }} />`],
   ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><div class="snippet"><${Code} label="Settings as JSON" text=${JSON.stringify(one.settings, null, 2)} /><${Copy} what="the settings" text=${JSON.stringify(one.settings)} /></div></details>`}<//>`}<//>`;
 }
 
@@ -139,11 +139,10 @@ async function change({ page, one, tag }, changed, isMine) {
   page.reload();
 }
 
-function Limits({ page, one, tag, listed }) {
+const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
+
+function LimitForm({ page, one, tag, listed }) {
   const server = useLoad((signal) => get('/v1/settings', signal));
-  if (page.me.tenants !== null) {
-    return html`<${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
-  }
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS)), today = sentToday({ ...one, sends_today: listed.value?.tenants[0]?.sends_today });
   const used = (name) => name === 'sends_per_day' && today && html` <b>${today} sent today.</b>${hasBudget(one) && html`<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${listed.value?.tenants[0]?.sends_today ?? 0}></progress>`}`;
   return html`<p class="muted">An empty field has the value of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
