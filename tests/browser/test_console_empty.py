@@ -98,6 +98,25 @@ def test_list_without_objects_has_one_way_to_create_one_and_nothing_to_search(
     expect(page.get_by_role("button", name="Go to…").filter(visible=True)).to_be_focused()
 
 
+def test_head_of_a_list_keeps_its_places_when_no_rows_arrive(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route("**/v1/webhooks?*", hold)
+    with page.expect_request("**/v1/webhooks?*"):
+        go(page, "/webhooks")
+    expect(page.locator(".rows .skeleton")).to_be_visible()
+    places = "[...document.querySelectorAll('.heading, .heading *')].map((one) => JSON.stringify(one.getBoundingClientRect()))"
+    before = page.evaluate(places)
+    held[0].continue_()
+    expect(page.locator("#main .empty")).to_be_visible()
+    assert page.evaluate(places) == before
+
+
 def test_empty_lists_have_no_room_for_a_histogram_and_no_retry(open_console: Callable[..., Page]) -> None:
     page = open_console("/failures")
     wait_loaded(page)
@@ -118,6 +137,15 @@ def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page
     expect(step).to_contain_text("waiting")
     wait_loaded(page)
     expect(step).to_contain_text("waiting")
+
+
+def test_account_of_an_identity_provider_is_protected(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    operator = page.request.get("/v1/me").json()
+    page.route("**/v1/me", lambda route: route.fulfill(json={**operator, "has_mfa": False, "is_external": True}))
+    page.goto("/console/setup")
+    step = page.locator(".checks li").filter(has_text="Protect your account")
+    expect(step).to_contain_text("Your identity provider protects it.")
 
 
 def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
-from tests.browser.console import DESKTOP, Console
+from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.shop import PHONE, WIDE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -54,6 +54,21 @@ def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., P
     page = open_console("/recipients?search=twin")
     page.get_by_role("link", name="twin").last.click()
     expect(page.locator(".row[data-open]")).to_have_count(1)
+
+
+@pytest.mark.parametrize("path", ["/recipients", "/notifications"])  # a short list, and one over time
+def test_row_keeps_the_focus_while_its_list_is_read_again(open_console: Callable[..., Page], path: str) -> None:
+    page = open_console(path)
+    wait_loaded(page)
+    page.keyboard.press("j")
+    row = page.locator(".row-link").first
+    expect(row).to_be_focused()
+    drawn = row.element_handle()
+    with page.expect_response(f"**/v1{path}?*"):
+        page.keyboard.press("r")
+    wait_loaded(page)
+    expect(row).to_be_focused()
+    assert drawn.evaluate("(row) => row.isConnected")
 
 
 def test_row_of_the_project_is_not_marked_for_the_object_of_a_tenant(

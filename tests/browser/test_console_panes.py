@@ -156,6 +156,7 @@ def test_webhook_of_all_tenants_is_a_choice(open_console: Callable[..., Page], o
 def test_scopes_of_a_key_are_chosen_by_a_preset(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_role("button", name="Read only").click()
+    expect(page.get_by_role("button", name="Read only")).to_be_focused()
     chosen = page.locator("[name=scopes]:checked")
     assert [one.input_value() for one in chosen.all()] == ["read", "observe"]
     page.get_by_role("checkbox", name=re.compile("^observe ")).uncheck()
@@ -221,6 +222,20 @@ def test_new_object_is_named_and_its_row_highlighted(open_console: Callable[...,
     expect(page.locator("body[data-seen*='fresh@example.com']")).to_have_count(1)
     expect(page.locator(".row[data-new]")).to_have_count(0)
     owner.send("DELETE", "/v1/suppressions/email/fresh@example.com")
+
+
+def test_row_of_a_new_object_is_highlighted_in_its_tenant_only(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for tenant in ("acme", "zenith"):
+        owner.send("PUT", f"/v1/recipients/double?tenant={tenant}", {"name": f"Double of {tenant}"})
+    page = open_console("/recipients?new=yes", viewport=DESKTOP)
+    page.evaluate(NOTE_HIGHLIGHT)
+    page.get_by_label("Key", exact=True).fill("double")
+    page.get_by_label("Name", exact=True).fill("Double of the new one")
+    page.get_by_label("Tenant", exact=True).fill("globex")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator("body[data-seen*='Double of']")).to_have_attribute("data-seen", re.compile("the new one"))
 
 
 def test_deleted_type_is_restored(open_console: Callable[..., Page], owner: Console) -> None:

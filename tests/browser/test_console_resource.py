@@ -541,6 +541,15 @@ def test_topics_are_grouped_by_tenant_beyond_a_first_page_without_one(open_conso
     expect(page.locator(".day")).to_have_count(0)
 
 
+def test_topics_are_sorted_by_the_number_that_is_present(open_console: Callable[..., Page]) -> None:
+    counts = {"subscribers": {"value": 1, "exact": True}, "followers": 2000}
+    topics = [{"topic": f"t{present}", "tenant": "acme", **counts, "present": present} for present in (999, 1234, 0)]
+    page = open_console("/account")
+    page.route("**/v1/topics?*", lambda route: route.fulfill(json={"topics": topics, "next": None}))
+    go(page, "/topics?tenant=acme&sort=-present")
+    expect(page.locator(".row-link")).to_have_text(["t1234", "t999", "t0"])
+
+
 def test_counts_of_a_topic_need_an_answer(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/topics/counted/subscriptions/paul")
     page = open_console("/account")

@@ -119,11 +119,14 @@ function NewKey({ page }) {
 
 /** The scopes of a key, one by one or by a preset. */
 function Scopes({ all, first, hasPresets }) {
-  const [chosen, setChosen] = useState({ scopes: first, round: 0 });
-  const take = (scopes) => setChosen(({ round }) => ({ scopes, round: round + 1 }));
-  const note = ({ currentTarget }) => { const scopes = [...currentTarget.querySelectorAll(':checked')].map(({ value }) => value); setChosen((last) => ({ ...last, scopes })); };
-  const preset = PRESETS.find(([, of]) => of(all).join() === chosen.scopes.join());
-  return html`<div class="scopes" onChange=${note}><${Choices} key=${chosen.round} label="Scopes" name="scopes" options=${all} selected=${chosen.scopes} hints=${SCOPES}>${hasPresets && html`<${Segments} label="Presets" options=${PRESETS.map(([word]) => word)} value=${preset?.[0]} choose=${(word) => take(PRESETS.find(([one]) => one === word)[1](all))} />`}<//></div>`;
+  const [chosen, setChosen] = useState(first), place = useRef(null);
+  const note = () => setChosen([...place.current.querySelectorAll(':checked')].map(({ value }) => value));
+  const take = (scopes) => {
+    for (const box of place.current.querySelectorAll('input')) box.checked = scopes.includes(box.value);
+    note();
+  };
+  const preset = PRESETS.find(([, of]) => of(all).join() === chosen.join());
+  return html`<div class="scopes" ref=${place} onChange=${note}><${Choices} label="Scopes" name="scopes" options=${all} selected=${first} hints=${SCOPES}>${hasPresets && html`<${Segments} label="Presets" options=${PRESETS.map(([word]) => word)} value=${preset?.[0]} choose=${(word) => take(PRESETS.find(([one]) => one === word)[1](all))} />`}<//></div>`;
 }
 
 /** How to configure an agent with its key. */

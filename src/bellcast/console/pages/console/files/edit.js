@@ -102,7 +102,7 @@ function Editor({ page, kind, read }) {
     const { key, tenant } = chosen();
     await put({ key, tenant });
     draft.clear();
-    say(`${isNew ? 'Created' : 'Saved'} ${key}`, isNew ? target(kind, key, {}) : null);
+    say(`${isNew ? 'Created' : 'Saved'} ${key}`, isNew ? target(kind, key, { tenant }) : null);
     page.go(back(key, isNew ? objectTenant({ tenant }) : undefined));
   });
 

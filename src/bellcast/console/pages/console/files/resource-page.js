@@ -94,7 +94,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
       <${Filters} key=${page.list} list=${page.list} isHidden=${isShort} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
-      <div class="rows" key=${`${isEmpty} ${isShort}`}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows" key=${`${isEmpty} ${list.isCurrent}`}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${isShown} pinned=${pinned} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
     ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
@@ -122,17 +122,18 @@ function useRows(page, resource, parameters, key) {
     return resource.join ? { ...found, [resource.rows]: resource.join(rows) } : found;
   };
   const first = useLoad(async (signal) => (latest.current === null ? { [resource.rows]: [] } : read({}, signal)), [key, resource.path]);
-  const [state, setState] = useState({ of: null });
+  const isCurrent = first.value !== undefined;
+  const begun = isCurrent ? { of: first.value, chunks: [first.value[resource.rows]], last: first.value, total: first.value.total, fresh: 0 } : { chunks: [], last: {} };
+  const [state, setState] = useState(begun);
   const [more, setMore] = useState({ isLoading: false, problem: null });
-  useLayoutEffect(() => { if (first.value) setState({ of: first.value, chunks: [first.value[resource.rows]], last: first.value, total: first.value.total, fresh: 0 }); }, [first.value]);
+  useLayoutEffect(() => setState(begun), [first.value]);
+  // The first drawing after a response has its rows too, so that those that were shown stay, with the focus.
+  const held = state.of === first.value ? state : begun, { chunks, last } = held;
   useEffect(() => {
     const one = opened.value;
     const update = (row) => (one && row.id === one.id && row.key === one.key && row.tenant === one.tenant ? { ...row, ...one } : row);
     if (one) setState((old) => ({ ...old, chunks: old.chunks?.map((rows) => rows.map(update)) }));
   }, [opened.value, first.value]);
-  const isCurrent = first.value !== undefined && state.of === first.value;
-  const chunks = isCurrent ? state.chunks : [];
-  const last = isCurrent ? state.last : {};
 
   const loadMore = async () => {
     setMore({ isLoading: true, problem: null });
@@ -151,7 +152,7 @@ function useRows(page, resource, parameters, key) {
   useEffect(() => {
     if (!isCurrent || !resource.isNewestFirst) return undefined;
     const abort = new AbortController();
-    const known = new Set(state.chunks[0].map((one) => one.id));
+    const known = new Set(chunks[0].map((one) => one.id));
     const timer = setInterval(async () => {
       if (document.hidden) return;
       try {
@@ -168,7 +169,7 @@ function useRows(page, resource, parameters, key) {
     };
   }, [first.value, isCurrent]);
   const count = chunks.reduce((sum, one) => sum + one.length, 0);
-  return { first, chunks, count, last, total: state.total ?? { value: count, exact: !last.next && !last.scanned_until }, fresh: isCurrent ? state.fresh : 0, isMany: state.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
+  return { first, chunks, count, last, total: held.total ?? { value: count, exact: !last.next && !last.scanned_until }, fresh: held.fresh, isMany: held.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
 }
 
 /** How many rows there are, as far as the server knows. Its place is kept, so that the title of the next list stays. */
@@ -206,7 +207,6 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
   const wrong = !first.isLoading && first.problem?.errors?.map(({ field }) => resource.filters?.find(({ name }) => name === field)).find((one) => one && query[one.name]);
   if (wrong) return html`<${NoMatch} page=${page} resource=${resource} query=${query} text=${`There is no ${wrong.label.toLowerCase()} “${query[wrong.name]}”.`} />`;
   return html`<${Loaded} of=${first} skeleton=${html`<${Skeleton} rows="9" />`}>${() => {
-    if (!list.isCurrent) return null;
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
     if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;

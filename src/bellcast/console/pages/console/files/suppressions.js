@@ -77,10 +77,11 @@ function Past({ page, one }) {
 
 function NewSuppression({ page }) {
   return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
-    await request('PUT', withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: tenant.trim() }), { reason: reason.trim() || 'manual' });
+    const url = withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: tenant.trim() });
+    await request('PUT', url, { reason: reason.trim() || 'manual' });
     refresh();
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
-    say(`Created ${address.trim()}`, path`/v1/suppressions/${channel}/${address.trim()}`);
+    say(`Created ${address.trim()}`, url);
   }}><${Field} label="Channel" name="channel" options=${CHANNELS} words=${CHANNEL_NAMES} /><${Field} label="Address" name="address" required autofocus autocomplete="off" />
     <${TenantField} hint="This tenant sends nothing to the address." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="It is shown beside the address." /><//>`;
 }

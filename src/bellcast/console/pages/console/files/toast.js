@@ -4,7 +4,7 @@
 import { html, render, useEffect, useState } from './html.js';
 import { loadStyle, refresh } from './load.js';
 import { Icon } from './parts.js';
-import { go } from './router.js';
+import { go, shownTenant } from './router.js';
 import { getTagged, request, sendIf } from './server.js';
 
 await loadStyle('toast.css');
@@ -39,12 +39,15 @@ function Toast({ text, kind, undo }) {
 /** Say what was done. @param {string} text @param {string | null} [url] that of a new object, in the API or the console; its row is highlighted */
 export function say(text, url = null) {
   show({ text, kind: 'ok' });
-  if (url) highlight(new URL(url, location.href).pathname.replace(/^\/v1/, ''));
+  if (url) highlight(new URL(url, location.href));
 }
 
-/** Highlight the row with the link to a path for a moment, once the list has it. */
-function highlight(path) {
-  const find = () => [...document.querySelectorAll('.row-link[href]')].find((link) => new URL(link.href).pathname.endsWith(path))?.closest('.row');
+const tenantIn = ({ searchParams }) => searchParams.get('tenant') ?? shownTenant();
+
+/** Highlight the row with the link to the path and the tenant of a URL for a moment, once the list has it. */
+function highlight(url) {
+  const path = url.pathname.replace(/^\/v1/, ''), isIts = (link) => link.pathname.endsWith(path) && tenantIn(link) === tenantIn(url);
+  const find = () => [...document.querySelectorAll('.row-link[href]')].find(({ href }) => isIts(new URL(href)))?.closest('.row');
   let timer = null;
   // The list may draw it again, when it is read again.
   const observer = new MutationObserver(() => {

@@ -35,7 +35,7 @@ export const topics = {
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
     { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>` },
-    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), width: 'minmax(6rem, .35fr)' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
+    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), by: (one) => one.present || null, width: 'minmax(6rem, .35fr)' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
