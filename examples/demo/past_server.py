@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import httpx
 from msgspec.structs import replace
 
-from bellcast.auth import keys
+from bellcast.auth import browser_request, keys
 from bellcast.client import Bellcast, Credentials
 from bellcast.kernel.clock import SystemClock, TestClock
 from bellcast.kernel.encryption import Encryption
@@ -30,7 +30,7 @@ from . import history
 T = TypeVar("T")
 HOUR_MS = 3_600_000
 # A session's cookie is named after the port of the server, by default that of HTTP.
-COOKIE = "bellcast-console-80"
+COOKIE = browser_request.LOCAL_COOKIE + browser_request.HTTP_PORT
 ID_HEADER, ID_BITS = "x-request-id", 64
 
 
