@@ -157,13 +157,18 @@ async def test_opt_out_stops_the_email_and_not_the_inbox(
         assert {d.channel: (d.outcome, d.rule) for d in decisions} == {"inbox": ("send", None), "email": ("skip", rule)}
 
 
+async def unsubscribe_path(client: httpx.AsyncClient, draft: dict[str, Any]) -> str:
+    """Send an e-mail to Alice, and return the path of its unsubscribe link."""
+    await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+    await client.post("/v1/notifications", json=draft)
+    (message,) = await ended(client)
+    return "/u/" + str(message["content"]["unsubscribe_url"].rpartition("/")[2])
+
+
 async def test_unsubscribe_link_turns_off_the_type(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
-        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
         draft = {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]}
-        await client.post("/v1/notifications", json=draft)
-        (message,) = await ended(client)
-        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        path = await unsubscribe_path(client, draft)
         assert (await client.get(path)).status_code == 200
         await client.post("/v1/notifications", json=draft)
         await ended(client, 2)  # reading the page changed nothing
@@ -178,11 +183,7 @@ async def test_unsubscribe_link_turns_off_the_type(tmp_path: Path) -> None:
 
 async def test_unsubscription_is_taken_back_by_the_page_that_follows_only(tmp_path: Path) -> None:
     async with app(tmp_path) as (server, client):
-        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
-        draft = {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]}
-        await client.post("/v1/notifications", json=draft)
-        (message,) = await ended(client)
-        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        path = await unsubscribe_path(client, {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]})
         preferences = "/v1/recipients/alice/preferences"
         await client.put(preferences, json={"types": {"news": {"email": "urgent", "push": False}}})
         question = (await client.get(path)).text
@@ -193,11 +194,31 @@ async def test_unsubscription_is_taken_back_by_the_page_that_follows_only(tmp_pa
         assert found
         assert 'action="' not in (await client.post(path)).text  # it was off before
         assert (await client.get(found[1])).status_code == 404
-        assert "E-mails about “News” are on again." in (await client.post(found[1])).text
+        assert "Your setting for e-mails about “News” is restored." in (await client.post(found[1])).text
         assert (await client.get(preferences)).json()["types"] == {"news": {"email": "urgent", "push": False}}
         late = links.Resubscription("", "alice", 0, 1, {"news": None})
         signed = link_tokens.sign(server.project, links.RESUBSCRIBE_PURPOSE, late)
         assert (await client.post(f"/u/{signed}")).status_code == 404
+
+
+async def test_unsubscription_that_is_sent_twice_can_still_be_taken_back(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        path = await unsubscribe_path(client, {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]})
+        button = re.search(r'action="\.\.(/u/[\w-]+)"', (await client.get(path)).text)
+        assert button
+        for _ in range(2):
+            off = (await client.post(button[1])).text
+        back = re.search(r'action="\.\.(/u/[\w-]+)" class=again', off)
+        assert back
+        await client.post(back[1])
+        assert (await client.get("/v1/recipients/alice/preferences")).json()["types"] == {"news": {}}
+
+
+async def test_unsubscription_from_what_is_off_by_default_is_not_taken_back(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        path = await unsubscribe_path(client, {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]})
+        await client.put("/v1/types/news", json={"defaults": {"email": False}})
+        assert "class=again" not in (await client.post(path)).text
 
 
 async def test_unsubscribe_link_of_an_erased_recipient_creates_nothing(tmp_path: Path) -> None:

@@ -22,6 +22,14 @@ class Unsubscription(RecipientOfLink, frozen=True, array_like=True):
     others: tuple[str, ...] = ()
 
 
+class AskedUnsubscription(Unsubscription, frozen=True, array_like=True):
+    """The button of the page that asks. Until `expires_at` (UTC milliseconds), it offers to restore the switches for e-mail of
+    types `before` it also if it is pressed twice."""
+
+    expires_at: int = 0
+    before: Mapping[str, bool | str | None] = {}
+
+
 RESUBSCRIBE_PURPOSE = b"bellcast resubscribe\x00"
 # For a click by mistake. The link of the e-mail stays valid, and must not turn e-mail on.
 RESUBSCRIBE_TTL_MS = 3_600_000

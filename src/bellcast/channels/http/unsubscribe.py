@@ -10,13 +10,21 @@ from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
-from bellcast.channels.links import RESUBSCRIBE_PURPOSE, UNSUBSCRIBE_PURPOSE, Resubscription, Unsubscription
+from bellcast.channels.links import (
+    RESUBSCRIBE_PURPOSE,
+    UNSUBSCRIBE_PURPOSE,
+    AskedUnsubscription,
+    Resubscription,
+    Unsubscription,
+)
 from bellcast.kernel.http import ASGIApp, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes as preference_changes
+from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import Preferences, merge_patch
 from bellcast.recipients.types import RecipientOfLink
 from bellcast.rest import context
+from bellcast.rest.context import ApiContext
 
 EmailSwitch: TypeAlias = bool | str | None
 
@@ -30,7 +38,13 @@ async def show(request: ApiRequest) -> ASGIApp:
     optional, required = await _types(request, link)
     if not optional:
         return await _page(request, link, "needed", {"needed_types": required})
-    return await _page(request, link, "ask", {"needed_types": required}, ending=optional)
+    ctx = context.of(request)
+    own = await OwnPreferencesTable(ctx.engines.db).get(link.tenant, link.recipient)
+    switches = {} if own.document is None else msgspec.json.decode(own.document).get("types", {})
+    before = await _ended(ctx, link, {type: switches.get(type, {}).get("email") for type in optional})
+    asked = AskedUnsubscription(**msgspec.structs.asdict(link), expires_at=_until(ctx), before=before)
+    path = f"../u/{link_tokens.sign(ctx.project, UNSUBSCRIBE_PURPOSE, asked)}"
+    return await _page(request, link, "ask", {"needed_types": required}, ending=optional, action=path)
 
 
 @link_pages.link_page("POST", "/u/{token:str}")
@@ -39,20 +53,30 @@ async def confirm(request: ApiRequest) -> ASGIApp:
 
     Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
     digest turns off every type in it. The page that follows has a form that takes it back, within an hour."""
-    token, project = request_body.path(request, "token"), context.of(request).project
-    if link_tokens.read(project, RESUBSCRIBE_PURPOSE, token, Resubscription) is not None:
+    token, ctx = request_body.path(request, "token"), context.of(request)
+    if link_tokens.read(ctx.project, RESUBSCRIBE_PURPOSE, token, Resubscription) is not None:
         return await _subscribe_again(request)
-    link = await link_pages.read(request, UNSUBSCRIBE_PURPOSE, Unsubscription)
+    link = await link_pages.read(request, UNSUBSCRIBE_PURPOSE, AskedUnsubscription)
     optional, required = await _types(request, link)
     if not optional:
         return await _page(request, link, "needed", {"needed_types": required})
-    before = await _switch(request, link, dict.fromkeys(optional, False))
-    # What was off already stays off: the link of an e-mail must not turn any on.
-    ended: dict[str, EmailSwitch] = {type: switch for type, switch in before.items() if switch is not False}
-    until = context.of(request).engines.clock.now() + links.RESUBSCRIBE_TTL_MS
+    ended = await _ended(ctx, link, await _switch(request, link, dict.fromkeys(optional, False)))
+    until = _until(ctx)
+    if not ended and ctx.engines.clock.now() < link.expires_at:
+        ended, until = {**link.before}, link.expires_at
     again = Resubscription(link.tenant, link.recipient, link.issued_at, until, ended)
-    path = f"../u/{link_tokens.sign(project, RESUBSCRIBE_PURPOSE, again)}" if ended else None
-    return await _page(request, link, "ended", {"off": optional, "needed_types": required}, again=path)
+    path = f"../u/{link_tokens.sign(ctx.project, RESUBSCRIBE_PURPOSE, again)}" if ended else None
+    return await _page(request, link, "ended", {"off": optional, "needed_types": required}, action=path)
+
+
+def _until(ctx: ApiContext) -> int:
+    return ctx.engines.clock.now() + links.RESUBSCRIBE_TTL_MS
+
+
+async def _ended(ctx: ApiContext, link: RecipientOfLink, before: Mapping[str, EmailSwitch]) -> dict[str, EmailSwitch]:
+    """Return the switches that were not off: what was off stays off, because the link of an e-mail must not turn any on."""
+    off = {key for key in before if (await ctx[Catalog].type(link.tenant, key)).defaults.get("email") is False}
+    return {key: one for key, one in before.items() if one is not False and not (one is None and key in off)}
 
 
 async def _subscribe_again(request: ApiRequest) -> ASGIApp:
@@ -98,10 +122,10 @@ async def _page(
     named: Mapping[str, Mapping[str, str]],
     *,
     ending: Mapping[str, str] | None = None,
-    again: str | None = None,
+    action: str | None = None,
 ) -> ASGIApp:
-    """Return a page with a text about each of these groups of types that is not empty. It has a button to turn off those that are
-    `ending`, or a button that sends a form to the path `again`."""
+    """Return a page with a text about each of these groups of types that is not empty. With a path `action`, it has a button to turn
+    off those that are `ending`, or without these to take that back."""
     _, tenant, language = await link_pages.reader(request, link)
     texts, content = links.TEXTS[language], ""
 
@@ -111,10 +135,9 @@ async def _page(
     for name, types in named.items():
         if types:
             content += f"<p>{texts[name].format(types=quoted(types))}</p>\n"
-    if ending is not None:
-        content += f'<form method="post"><button>{texts["unsubscribe"]}</button></form>'
-    if again is not None:
-        content += f'<form method="post" action="{again}" class=again><button>{texts["again"]}</button></form>'
+    if action is not None:
+        label, look = (texts["again"], " class=again") if ending is None else (texts["unsubscribe"], "")
+        content += f'<form method="post" action="{action}"{look}><button>{label}</button></form>'
     path = await link_pages.preferences_path(request, link)
     others = f'<p class=other><a href="{path}">{texts["choose"]}</a></p>' if path else ""
     return link_pages.message(texts[title].format(types=quoted(ending or {})), content + others, language, tenant.brand)
