@@ -62,7 +62,7 @@ export const keys = {
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: stated, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
-    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at },
+    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },

@@ -41,7 +41,7 @@ export const announcements = {
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
     { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type },
-    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '10rem' }, { name: 'Read', kind: 'number', of: ({ reach }) => reach && (reach.inboxes === 0 ? html`<span title="In no inbox yet">–</span>` : html`<${PartOf} value=${reach.read} all=${reach.inboxes} isMore=${!reach.exact} label="Read" />`), width: '10.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '10rem' }, { name: 'Read', kind: 'number', of: ({ reach }) => reach && reach.inboxes > 0 && html`<${PartOf} value=${reach.read} all=${reach.inboxes} isMore=${!reach.exact} label="Read" />`, by: ({ reach }) => reach?.read, width: '10.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No announcements yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
 };

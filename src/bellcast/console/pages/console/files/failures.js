@@ -80,7 +80,7 @@ export const failures = {
   filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, width: '5rem' },
+    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, by: (one) => one.count, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenants.length > 0 && one.tenants, show: (tenants) => html`<${Tenants} of=${tenants} />` }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at },
   ],
   note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',

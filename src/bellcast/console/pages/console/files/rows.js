@@ -50,7 +50,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` follows its name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is too short
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` is followed by the name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is too short
  * @param {{name: string | null, choose: (name: string | null) => void}} [table.sort] by which column the rows are sorted, if they can be
  * @param {any} [table.pinned] the open object, if it is none of the rows: it is above them, null while it is read
  * @param {any[][]} table.chunks the rows, as the server sent them
@@ -120,21 +120,25 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
 
 function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
   const menu = actions?.(row);
-  // On a narrow list, the first line has the title, its state and the first time; the second one has all others.
-  const filled = columns.filter(({ of }) => !isEmpty(of(row))), time = timeOf(filled);
-  const second = filled.filter((one) => one !== time && !['title', 'state'].includes(one.kind));
+  // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one the same three in all rows.
+  const second = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind));
+  const spare = [...second.filter(isCounted), ...second.filter((one) => !isCounted(one))].slice(3);
+  const filled = second.filter((one) => !isNothing(one, row));
   return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
     const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
-    const place = second.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isEmpty(value) && 'none', place >= 0 && 'second', place > 0 && 'next'].filter(Boolean).join(' ')} data-label=${isNamed(column, columns) ? name : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount" style=${{ '--length': most.get(column).length }}>${show(value)}</span>` : show(value)}</div>`;
+    const place = filled.indexOf(column);
+    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spare.includes(column) && 'spare'].filter(Boolean).join(' ')} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount" style=${{ '--length': most.get(column).length }}>${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
 /** A bar of less than this part of the longest one, 4 of 64 px, is left out. */
 const SHARES = 16;
 
-/** Numbers, and times other than that of the row, follow their names on a narrow list, unless the column says otherwise. */
-const isNamed = (column, columns) => column.isLabeled ?? (column.kind === 'number' || (column.kind === 'time' && column !== timeOf(columns)));
+/** On a narrow list, a number is followed by what it counts, "3 events in 24 h", and is left out if it is 0. */
+const isCounted = ({ kind, isLabeled = kind === 'number' }) => isLabeled;
+const countOf = (column, row) => Number(keyOf(column)(row));
+const isNothing = (column, row) => isEmpty(column.of(row)) || (isCounted(column) && countOf(column, row) === 0);
+const unitOf = (column, row) => column.name.toLowerCase().replace(',', ' in').replace(countOf(column, row) === 1 ? /s\b/ : '', '');
 
 const Title = ({ column: { text, isWrapped, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
