@@ -1,5 +1,6 @@
 """The head of a list: its title and number, the pages beside it, and its filters."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
@@ -75,6 +76,30 @@ def test_column_sorts_a_list_that_is_loaded_as_a_whole(open_console: Callable[..
     page.reload()
     expect(links).to_have_count(3)
     expect(page.get_by_role("columnheader").get_by_role("button")).to_have_count(0)
+
+
+def test_open_object_of_a_row_below_the_screen_is_scrolled_to(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", viewport=DESKTOP)
+    rows = [{"key": f"row-{number}", "unread": 0, "tenant": None} for number in range(60)]
+    page.route(re.compile(r"/v1/recipients\?"), lambda route: route.fulfill(json={"recipients": rows, "next": None}))
+    page.goto("/console/recipients/row-50")
+    expect(page.locator(".row[data-open]")).to_contain_text("row-50")
+    expect(page.locator(".row[data-open]")).to_be_in_viewport()
+
+
+def test_open_recipient_that_is_none_of_the_rows_is_above_them(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/pinned-one", {"name": "Pia"})
+    page = open_console("/recipients/pinned-one?range=15m&text=nothing-like-it", viewport=DESKTOP)
+    expect(page.locator(".pane h1")).to_have_text("Pia")
+    page.route(
+        re.compile(r"/v1/recipients\?"),
+        lambda route: route.fulfill(json={"recipients": [{"key": "other", "unread": 0, "tenant": None}], "next": None}),
+    )
+    page.reload()
+    expect(page.locator(".row-link")).to_have_text(["Pia", "other"])
+    expect(page.locator(".row[data-open]")).to_contain_text("Pia")
 
 
 def test_open_object_that_is_none_of_the_rows_is_above_them(open_console: Callable[..., Page], owner: Console) -> None:

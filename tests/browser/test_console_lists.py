@@ -282,7 +282,8 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
 
 def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", timezone_id="UTC")
-    times = ["2026-03-05T09:00:00Z", "2026-03-05T07:30:00Z", "2026-03-04T18:00:00Z", "2026-03-02T06:15:00Z"]
+    hours = ("05T09", "05T08", "05T07", "04T18", "04T17", "04T16", "02T06", "01T06", "01T05")
+    times = [f"2026-03-{hour}:15:00Z" for hour in hours]
     rows = [
         {"id": f"n{at}", "title": f"At {at}", "recipient": "alice", "tenant": None, "created_at": at} for at in times
     ]
@@ -292,9 +293,19 @@ def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Ca
     )
     page.clock.set_fixed_time("2026-03-05T10:00:00Z")
     page.goto("/console/notifications")
-    expect(page.locator(".day")).to_have_text(["Today", "Yesterday", "Monday 2 Mar"])
-    expect(page.locator(".chunk .cell.time")).to_have_text(["1h ago", "2h ago", "18:00", "06:15"])
+    days = page.locator(".day")
+    expect(days).to_have_text(["Today", "Yesterday", "March 2026"])  # the month of days that have few rows
+    shown = ["45m ago", "1h ago", "2h ago", "18:15", "17:15", "16:15", "2 Mar, 06:15", "1 Mar, 06:15", "1 Mar, 05:15"]
+    expect(page.locator(".chunk .cell.time")).to_have_text(shown)
     expect(page.get_by_role("columnheader")).to_have_text(["State", "Notification", "Recipient", "Sent"])
+    del rows[1:3], rows[2:4]  # two days and a month of one or three rows
+    page.reload()
+    expect(page.locator(".chunk .cell.time")).to_have_text([shown[0], "15h ago", *shown[6:]])
+    expect(days).to_have_text(["March 2026"])
+    del rows[2:]
+    page.reload()
+    expect(page.locator(".chunk .cell.time")).to_have_count(2)
+    expect(days).to_have_count(0)
 
 
 # Whether the values of a row's second line are preceded by a point, and whether those of its first line are.

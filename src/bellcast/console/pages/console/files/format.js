@@ -38,6 +38,7 @@ export function dayName(at) {
   const name = ['Today', 'Yesterday'][(Date.UTC(...today) - Date.UTC(...day)) / DAY_MS];
   return name ?? clock({ weekday: 'long', ...DATE, ...(day[0] !== today[0] && { year: 'numeric' }) }).format(new Date(at)).replace(',', '');
 }
+export const monthName = (at) => clock({ month: 'long', year: 'numeric' }).format(new Date(at));
 /** A time of day, without seconds. */
 export const hourOf = (at) => clock({ hour: '2-digit', minute: '2-digit' }).format(new Date(at));
 /** A time of day, with seconds. */

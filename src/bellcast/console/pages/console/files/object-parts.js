@@ -22,7 +22,7 @@ const publisherOf = ({ published_by: by }) => by && `Published by ${by === 'proj
 export const VERSION = { name: 'Version', kind: 'number', isLabeled: false, of: (one) => html`<span title=${one.draft ? `Draft of ${one.draft.by}` : publisherOf(one)}><${Lines} isKept of=${one.version === 0 ? 'draft' : `v${one.version}`} note=${one.version > 0 && one.draft && 'draft'} /></span>`, width: '3.5rem' };
 
 /** A number, that of which it is a part, and a bar. `isMore`: there are more, which are not counted; `kind` is the tone of the bar. */
-export const PartOf = ({ value, all, isMore = false, label, kind }) => html`<progress aria-label=${label} class=${kind} max=${Math.max(all, 1)} value=${value}></progress>${number(value)} of ${number(all)}${isMore && '+'}`;
+export const PartOf = ({ value, all, isMore = false, label, kind }) => html`<progress aria-label=${label} class=${kind} max=${Math.max(all, 1)} value=${value}></progress><span class="amount">${number(value)} of ${number(all)}${isMore && '+'}</span>`;
 
 /** A state in a row that begins with the sign of its object. */
 export const stated = (value) => html`<${State} of=${value} />`;

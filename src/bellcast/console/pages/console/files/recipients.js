@@ -50,7 +50,7 @@ const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary"
 const KEY = { name: 'search', label: 'Key begins with' };
 
 export const recipients = {
-  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, tools: newButton, create: NewRecipient,
+  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, pinsOpened: true, tools: newButton, create: NewRecipient,
   /** Viewers read no names and addresses. */
   get filters() {
     return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Search recipients', isSearch: true }, KEY, CREATED];

@@ -16,16 +16,14 @@ import { ROOT, get, path, withQuery } from './server.js';
 
 await loadStyle('requests.css');
 
-const MINUTE_MS = 60_000, HOUR_MS = 60 * MINUTE_MS;
-/** Groups of rows, the shortest first: their length and heading. */
-const GROUPS = [[MINUTE_MS, ({ at }) => `${dayName(at)}, ${hourOf(at)}`], [HOUR_MS, ({ at }) => `${dayName(at)}, ${hourOf(at).slice(0, 2)}:00`]];
+const HOUR_MS = 3_600_000;
 /** A group has at least this number of rows on average. */
 const ROWS_OF_GROUP = 5;
 
-/** The heading of a row: its minute or hour if enough other rows have the same one, else its day. */
+/** The heading of a row: its hour if enough other rows have the same one, else its day. The minute is in each row. */
 function groupOf(rows) {
-  const span = Date.parse(rows[0].at) - Date.parse(rows.at(-1).at);
-  return GROUPS.find(([length]) => span / length * ROWS_OF_GROUP <= rows.length)?.[1] ?? (({ at }) => dayName(at));
+  const hours = (Date.parse(rows[0].at) - Date.parse(rows.at(-1).at)) / HOUR_MS;
+  return hours * ROWS_OF_GROUP <= rows.length ? ({ at }) => `${dayName(at)}, ${hourOf(at).slice(0, 2)}:00` : ({ at }) => dayName(at);
 }
 
 const TONES = { 4: 'warn', 5: 'bad' };

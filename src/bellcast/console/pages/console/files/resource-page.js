@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Filters } from './filter-bar.js';
 import { chosenRange, startOf } from './filters.js';
-import { dayName, dayTime, number } from './format.js';
+import { dayName, dayTime, monthName, number } from './format.js';
 import { Failure, Loaded, Skeleton, openLoads, opened, useLoad } from './load.js';
 import { Empty, Icon, Option, Popup } from './parts.js';
 import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
@@ -210,7 +210,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
     if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
-    const columns = columnsOf(resource, page), group = resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byDay(columns);
+    const columns = columnsOf(resource, page), group = resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byTime(columns, chunks.flat());
     // Only rows that are all here can be sorted, unless they are in groups.
     const isWhole = !last.next && !last.scanned_until, sort = isWhole && !group && { name: page.query.get('sort'), choose: (name) => setQuery({ sort: name }, { isQuiet: true }) };
     const ordered = isWhole && (resource.order || sort) ? [sorted(resource.order ? chunks.flat().sort(resource.order) : chunks.flat(), columns, sort ? sort.name : null)] : chunks;
@@ -222,8 +222,15 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
   }}<//>`;
 }
 
-/** The headings of rows: the day of their first time. */
-const byDay = (columns) => (row) => dayName(columns.find(({ kind }) => kind === 'time').of(row));
+/** A group has at least this number of rows: a heading takes the room of one. */
+const FEWEST = 3;
+/** The headings of rows: the day of their time, the month if that day has few, and none if the months have few too. */
+function byTime(columns, rows) {
+  const { of } = columns.find(({ kind }) => kind === 'time'), dayOf = (row) => dayName(of(row)), counts = {};
+  for (const day of rows.map(dayOf)) counts[day] = (counts[day] ?? 0) + 1;
+  const named = (row) => (counts[dayOf(row)] < FEWEST ? monthName(of(row)) : dayOf(row));
+  return rows.length >= FEWEST * new Set(rows.map(named)).size && named;
+}
 
 const isOfTenant = ({ name, kind }) => name === 'Tenant' && kind !== 'title';
 /** The tenant of an object is a column only while all tenants are listed, with its name. */

@@ -3,6 +3,7 @@
  * through all of them. A column that is empty in all rows is left out.
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { dayName } from './format.js';
 import { Icon, Popup, State, Time, Type } from './parts.js';
 
 /** Rows within this distance of the screen stay. */
@@ -84,6 +85,8 @@ export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense
     if (document.activeElement?.closest('.pane-bar')) return;
     place.current.querySelector(`.row[data-index="${target.index}"] .row-link`)?.focus();
   }, [target]);
+  const found = rows.find(isOpen), chosen = found && link?.(found);
+  useEffect(() => { if (chosen) place.current.querySelector('[data-open]')?.scrollIntoView({ block: 'nearest' }); }, [chosen]);
   const template = columns.map(widthOf).join(' ');
   const groupAt = (index) => (group && rows[index] ? group(rows[index]) : null);
   const most = new Map(columns.filter(({ share }) => share).map((one) => [one, { share: Math.max(1, ...rows.map(one.share)), length: Math.max(...rows.map(one.of).map((value) => (typeof value === 'string' ? value.length : 0))) }]));
@@ -91,12 +94,12 @@ export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense
   let start = 0;
   return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
     <div role="rowgroup" class="head"><div role="row" class="row">${columns.map((one) => html`<${Head} key=${one.name} column=${one} rows=${rows} sort=${sort} />`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
-    ${pinned !== undefined && html`<div role="rowgroup" class="chunk">${group && html`<div role="row" class="day"><span role="rowheader">Opened</span></div>`}${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
+    ${pinned !== undefined && html`<div role="rowgroup" class="chunk"><div role="row" class="day"><span role="rowheader">Opened</span></div>${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
     ${chunks.map((some, index) => {
     const first = start;
     start += some.length;
     return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${some} isOnly=${chunks.length === 1}>${() => some.map((row, offset) => html`${groupAt(first + offset) !== groupAt(first + offset - 1) && html`<div key=${`group ${first + offset}`} role="row" class="day"><span role="rowheader">${groupAt(first + offset)}</span></div>`}<${Row} key=${first + offset}
-      row=${row} index=${first + offset} columns=${columns} most=${most} isGrouped=${Boolean(group)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
+      row=${row} index=${first + offset} columns=${columns} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
   })}</div>`;
 }
 
@@ -118,17 +121,17 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
   return html`<div role="rowgroup" class="chunk" ref=${place} aria-hidden=${isShown ? null : 'true'} style=${{ height: isShown ? null : height.current }}>${isShown && children()}</div>`;
 }
 
-function Row({ row, index, columns, most, isGrouped, href, actions, isOpen }) {
+function Row({ row, index, columns, most, heading, href, actions, isOpen }) {
   const menu = actions?.(row);
   // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one the same three in all rows.
   const second = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind));
   const spare = [...second.filter(isCounted), ...second.filter((one) => !isCounted(one))].slice(3);
   const filled = second.filter((one) => !isNothing(one, row));
   return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
-    const { name, kind, of, share, show = kind === 'time' && isGrouped ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
+    const { name, kind, of, share, show = kind === 'time' && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = filled.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spare.includes(column) && 'spare'].filter(Boolean).join(' ')} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount" style=${{ '--length': most.get(column).length }}>${show(value)}</span>` : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spare.includes(column) && 'spare'].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
