@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from bellcast.channels.types import Attempt, MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
 from bellcast.documents import store as document_store
 from bellcast.kernel.db import lists
-from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal, RecentCount
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.times import to_rfc3339
 from bellcast.webhooks.types import WebhookEvent
@@ -58,6 +58,27 @@ async def test_message_is_added_with_its_inbox_row_and_its_job(app: App) -> None
     (job,) = await app.lease(NOW, NOW + 1000, 10)
     assert (job.kind, job.payload.decode()) == (in_line("message", "email"), found.id)
     assert (await app.inbox("alice")).state.unread == 1
+
+
+async def test_recent_messages_and_sends_are_counted_by_tenant_and_object(app: App) -> None:
+    of = (("", "a"), ("acme", "b"), ("acme", "a"))
+    await app.store.messages.add([message(n, tenant=tenant, created_at=NOW + n) for n, (tenant, _) in enumerate(of)])
+    begun = await app.store.messages.begin([message(n).id for n in range(3)], NOW)
+    await app.store.messages.finish(
+        [
+            MessageUpdate(message=replace(one, state="bounced" if provider == "b" else "sent", provider=provider))
+            for one, (_, provider) in zip(sorted(begun, key=lambda one: one.id), of, strict=True)
+        ],
+        NOW,
+    )
+    of_acme = {("acme", "a"): RecentCount(1, NOW + 2), ("acme", "b"): RecentCount(1, NOW + 1, 1)}
+    counts, is_exact = await app.store.messages.recent(0, ["acme", "globex"])
+    assert ({place: counts[place] for place in of_acme}, is_exact) == (of_acme, True)
+    assert counts[None, "a"] == RecentCount(1, NOW + 2)
+    assert (await app.store.messages.recent(0, None))[0][None, "a"] == RecentCount(2, NOW + 2)
+    await app.announce()
+    sends, is_exact = await app.store.sent.recent(0)
+    assert ([one.value for one in sends.values()], is_exact) == ([1, 1], True)
 
 
 async def test_request_without_inbox_rows_adds_its_messages(app: App) -> None:
