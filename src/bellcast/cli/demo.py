@@ -51,8 +51,8 @@ def demo(
         bool,
         typer.Option(
             "--busy",
-            help="Also create 3 tenants with 2,000 recipients and 100,000 notifications, messages, runs, failures and "
-            "refusals; then 200 connections and a send a second, more with more rows.",
+            help="Also create 2,000 recipients and 100,000 notifications, messages, runs, failures and refusals; then 200 "
+            "connections and a send a second, more with more rows and less with fewer.",
         ),
     ] = False,
     rows: Annotated[
