@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
 from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, start_console
-from tests.browser.shared_page import SharedPage
+from tests.browser.shared_context import SharedContext
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.browser.template_editor import store_designed
 from tests.browser.workflow_editor import Editor
@@ -111,14 +111,14 @@ def designed(owner: Console) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def shared_page(chromium: Browser, owner: Console) -> SharedPage:
-    return SharedPage(chromium, owner.server.url)
+def shared_context(chromium: Browser, owner: Console) -> SharedContext:
+    return SharedContext(chromium, owner.server.url)
 
 
 @pytest.fixture
-def open_console(chromium: Browser, owner: Console, shared_page: SharedPage) -> Iterator[Callable[..., Page]]:
-    """Opens pages as the owner, the first one in the shared page. No page may log an error, open a browser dialog, or violate
-    its policy."""
+def open_console(chromium: Browser, owner: Console, shared_context: SharedContext) -> Iterator[Callable[..., Page]]:
+    """Opens pages as the owner, the first one in the shared context unless it is alone. No page may log an error, open a browser
+    dialog, or violate its policy."""
     contexts, complaints = [], []
 
     def open_page(
@@ -127,28 +127,30 @@ def open_console(chromium: Browser, owner: Console, shared_page: SharedPage) -> 
         state: Any = None,
         viewport: dict[str, int] = WIDE,
         color_scheme: str = "light",
+        is_alone: bool = False,
         **options: Any,
     ) -> Page:
-        page = None if options else shared_page.take(state or owner.state, viewport, color_scheme, complaints)
+        state = state or owner.state
+        page = None if options or is_alone else shared_context.take(state, viewport, color_scheme)
         if page is None:
-            page = open_alone(state, viewport, color_scheme=color_scheme, **options)
-        page.goto(f"/console{path}")
-        return page
-
-    def open_alone(state: Any, viewport: dict[str, int], **options: Any) -> Page:
-        context = chromium.new_context(
-            base_url=owner.server.url, storage_state=state or owner.state, viewport=viewport, **options
-        )
-        context.set_default_timeout(40_000)
-        contexts.append(context)
-        page = context.new_page()
+            context = chromium.new_context(
+                base_url=owner.server.url,
+                storage_state=state,
+                viewport=viewport,
+                color_scheme=color_scheme,
+                **options,
+            )
+            context.set_default_timeout(40_000)
+            contexts.append(context)
+            page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"/console{path}")
         return page
 
     yield open_page
-    shared_page.leave()
+    shared_context.leave()
     for context in contexts:
         context.close()
     assert [text for text in complaints if not text.startswith("Failed to load resource")] == []

@@ -147,7 +147,7 @@ def test_rows_are_exported_with_their_filters(open_console: Callable[..., Page])
 
 
 def test_new_rows_are_counted_and_shown_on_request(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/account")
+    page = open_console("/account", is_alone=True)
     wait_loaded(page)
     page.clock.install()
     page.evaluate("history.pushState(null, '', '/console/notifications?type=counted')")
@@ -463,7 +463,7 @@ def test_attempts_of_a_webhook_are_shown_whenever_they_arrive_and_end_with_the_f
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/slow", "events": ["run.failed"]})
-    page = open_console("/account")
+    page = open_console("/account", is_alone=True)
     page.add_init_script(STREAM)
     page.clock.install()
     page.goto(f"/console/webhooks/{made['id']}")

@@ -252,7 +252,7 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
 
 
 def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account")
+    page = open_console("/account", is_alone=True)
     wait_loaded(page)
     held: list[Route] = []
 
