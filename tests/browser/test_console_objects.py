@@ -78,7 +78,8 @@ def test_list_of_objects_is_searched_by_a_part_of_the_key(
         "types": {"channels": ["inbox"]},
         "sources": {"event": "paid", "topic": "till", "notification": {"to": "alice", "title": "Paid"}},
     }
-    for key in ("needle-in-hay", *(f"hay-{number}" for number in range(LONG))):
+    keys = ["needle-in-hay", *(f"hay-{number}" for number in range(LONG))]
+    for key in keys:
         owner.send("PUT", f"/v1/{kind}/{key}", bodies[kind])
     page = open_console(f"/{kind}")
     expect(page.locator(".row-link").filter(has_text=re.compile("^hay")).first).to_be_visible()
@@ -88,6 +89,8 @@ def test_list_of_objects_is_searched_by_a_part_of_the_key(
     expect(page.locator(".row-link")).to_contain_text("needle-in-hay")
     page.get_by_role("searchbox", name=re.compile("^Search")).fill("nothing of it")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    for key in keys:
+        owner.send("DELETE", f"/v1/{kind}/{key}")
 
 
 def test_source_shows_when_it_could_not_use_an_event(open_console: Callable[..., Page], owner: Console) -> None:

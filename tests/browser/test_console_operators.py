@@ -226,7 +226,7 @@ def test_pane_of_a_key_begins_with_its_last_use(open_console: Callable[..., Page
 def test_operator_without_a_second_factor_finds_the_way_to_one(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    owner.send("POST", "/v1/operators", {"name": "wanda", "role": "viewer", "password": PASSWORD})
+    wanda = owner.send("POST", "/v1/operators", {"name": "wanda", "role": "viewer", "password": PASSWORD})
     page = open_console("/operators", viewport=DESKTOP)
     expect(page.get_by_role("row", name="wanda")).to_contain_text("password only")
     expect(page.get_by_role("link", name="Set up", exact=True)).to_have_count(1)  # of one's own row
@@ -234,6 +234,7 @@ def test_operator_without_a_second_factor_finds_the_way_to_one(
     expect(page.get_by_role("region", name="State")).to_contain_text("Only a password protects this account")
     page.get_by_role("link", name="Set up", exact=True).click()
     expect(page.locator("h1")).to_have_text("Account")
+    owner.send("DELETE", f"/v1/operators/{wanda['id']}")
 
 
 def test_operator_changes_the_password_in_a_form_that_opens(
