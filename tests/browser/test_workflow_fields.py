@@ -188,6 +188,11 @@ def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Edi
     expect(inspector.get_by_label("Template", exact=True)).to_be_focused()  # the button is gone
     expect(inspector.get_by_label("Subject")).to_have_count(0)
     inspector.get_by_role("button", name="Text here").click()
+    expect(inspector.get_by_label("Subject")).to_be_visible()
+    editor.page.get_by_role("button", name="Undo", exact=True).click()
+    expect(inspector.get_by_label("Template", exact=True)).to_have_value("booking")  # the step has it again
+    expect(inspector.get_by_label("Subject")).to_have_count(0)
+    inspector.get_by_role("button", name="Text here").click()
     inspector.get_by_text("HTML and layout").click()
     inspector.get_by_label("HTML", exact=True).type("<p>Hi</p>")
     choice.select_option("bell was seen")

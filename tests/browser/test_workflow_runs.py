@@ -124,15 +124,19 @@ def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..
 def test_result_says_what_was_not_sent_and_stays_when_the_draft_is_published(
     edit: Callable[..., Editor], owner: Console
 ) -> None:
-    owner.send("PUT", "/v1/recipients/noel", {"name": "Noel"})
+    owner.send("PUT", "/v1/recipients/noel", {"name": "Noel Baxter"})
     editor = edit("kept-test", BUILT)
     page, panel = editor.page, editor.page.get_by_role("complementary", name="Test")
     editor.step("wait").dblclick()
     page.locator(".inspector").get_by_label("For", exact=True).fill("75m")
     editor.expect_saved()
     page.get_by_role("button", name="Test", exact=True).click()
-    panel.get_by_label("Recipients", exact=True).fill("noel")
+    recipients = panel.get_by_label("Recipients", exact=True)
+    recipients.fill("baxter")  # no key begins with it
+    expect(panel.locator("datalist option")).to_have_count(1)
+    recipients.fill("noel baxter")
     panel.get_by_role("button", name="Run the test").click()
+    expect(panel.get_by_role("list", name="Chosen recipients").get_by_title("noel", exact=True)).to_be_visible()
     result = panel.get_by_role("region", name="Result")
     expect(result.locator(".test-end")).to_contain_text("Completed: 1 sent, 1 not sent")
     expect(result.locator(".test-end .state.info")).to_be_visible()

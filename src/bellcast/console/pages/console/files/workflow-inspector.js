@@ -82,11 +82,12 @@ const RARE = { html: 'HTML', layout: 'layout', body_format: 'Format' };
 
 /** The fields of a step that sends: its own content or its template first. */
 function Content({ step, properties: { template, ...all }, ...shared }) {
-  const [isTemplate, setTemplate] = useState(step.template !== undefined);
+  // Undo may bring a template back; while its field is empty, the step has none.
+  const [isChosen, setChosen] = useState(step.template !== undefined), isTemplate = isChosen || step.template !== undefined;
   const [isOpen] = useState(Object.keys(RARE).some((name) => name in step));
   const ofContent = Object.keys(all).filter((name) => !NO_CONTENT.includes(name)), rare = ofContent.filter((name) => RARE[name]);
   const choose = (next) => {
-    setTemplate(next);
+    setChosen(next);
     const { template: _, ...others } = step;
     if (!next && step.template !== undefined) shared.draft.change(withValue(shared.draft.values.value, shared.path, others));
   };

@@ -50,18 +50,17 @@ export function createTest({ draft, key, tenant }) {
     isRunning.value = false;
   };
   const change = (changes) => { form.value = { ...form.value, ...changes }; };
-  return { draft, key, tenant, form, found, problem, isRunning, shown, isOpen: signal(false), url, run, change };
+  return { draft, key, tenant, form, found, problem, isRunning, shown, isOpen: signal(false), url, run, change, names: new Map() };
 }
 
 /** The request of a simulation. Throws an error that says what is missing. */
-function bodyOf({ to, typed, data, at, events, results, digest, throttled }, values) {
-  const recipients = [...new Set([...to, ...keysIn(typed)])];
-  if (recipients.length === 0) throw new Error('Name at least one recipient.');
+function bodyOf({ to, data, at, events, results, digest, throttled }, values) {
+  if (to.length === 0) throw new Error('Name at least one recipient.');
   const keys = new Set(stepsOf(values).map(({ step }) => step.key));
   const known = (all) => Object.entries(all).filter(([step]) => keys.has(step));
   const shown = data === null ? dataOf(values) : parse('The data', data);
   return {
-    to: recipients.map((one) => (one === EXAMPLE.key ? EXAMPLE : one)), values, data: shown,
+    to: to.map((one) => (one === EXAMPLE.key ? EXAMPLE : one)), values, data: shown,
     ...(at && { at: new Date(at).toISOString() }),
     events: events.filter(({ step }) => !step || keys.has(step)).map(({ text, ...one }) => ({ ...one, after: one.after || '0', ...(one.name && text && { data: parse(`The data of ${one.name}`, text) }) })),
     results: Object.fromEntries(known(results).filter(([, text]) => text.trim()).map(([step, text]) => [step, parse(`The result of ${step}`, text)])),
@@ -70,7 +69,11 @@ function bodyOf({ to, typed, data, at, events, results, digest, throttled }, val
   };
 }
 
-const keysIn = (text) => text.split(',').map((one) => one.trim()).filter(Boolean);
+/** The recipients with these keys or names beside the chosen ones; `names` are those that were suggested, by key. */
+function withTyped(to, text, names) {
+  const keyOf = (one) => (names.has(one) ? one : [...names].find(([, name]) => name?.toLowerCase() === one.toLowerCase())?.[0] ?? one);
+  return [...new Set([...to, ...text.split(',').map((one) => one.trim()).filter(Boolean).map(keyOf)])].slice(0, MAX_RECIPIENTS);
+}
 
 function parse(name, text) {
   try {
@@ -155,7 +158,7 @@ export function TestPanel({ test, schema, select, selected, close }) {
   useEffect(() => { if (found.value) result.current?.scrollIntoView({ block: 'start' }); }, [found.value]);
   const submit = (event) => {
     event.preventDefault();
-    test.change({ to: [...new Set([...form.value.to, ...keysIn(form.value.typed)])].slice(0, MAX_RECIPIENTS), typed: '' });
+    test.change({ to: withTyped(form.value.to, form.value.typed, test.names), typed: '' });
     test.run();
   };
   const run = current?.recipients[test.shown.value];
@@ -180,7 +183,7 @@ export function TestPanel({ test, schema, select, selected, close }) {
     </div></aside>`;
 }
 
-/** The recipients by key, with suggestions. */
+/** The recipients by key or name, with suggestions. */
 function Recipients({ test }) {
   const id = useId();
   const { to, typed } = test.form.value;
@@ -190,14 +193,12 @@ function Recipients({ test }) {
     const timer = setTimeout(() => setWanted(typed.trim()), TYPING_MS);
     return () => clearTimeout(timer);
   }, [typed]);
-  const loaded = useLoad((signal) => get(withQuery('/v1/recipients', { tenant: test.tenant, limit: MAX_SUGGESTED, search: wanted }), signal), [wanted, test.tenant]);
+  const loaded = useLoad((signal) => get(withQuery('/v1/recipients', { tenant: test.tenant, limit: MAX_SUGGESTED, text: wanted }), signal), [wanted, test.tenant]);
   const found = loaded.value?.recipients ?? [], suggested = found.map((one) => one.key).filter((one) => !to.includes(one));
-  const names = useRef({}).current;
-  for (const one of found) names[one.key] = one.name;
-  const nameOf = (key) => names[key] || key;
-  /** The key of the recipient that has a name. */
-  const meant = (text) => suggested.find((key) => names[key]?.toLowerCase() === text.trim().toLowerCase()) ?? text;
-  const add = (text) => test.change({ to: [...new Set([...to, ...keysIn(meant(text))])].slice(0, MAX_RECIPIENTS), typed: '' });
+  const { names } = test;
+  for (const one of found) names.set(one.key, one.name);
+  const nameOf = (key) => names.get(key) || key;
+  const add = (text) => test.change({ to: withTyped(to, text, names), typed: '' });
   const remove = (key) => {
     test.change({ to: to.filter((one) => one !== key) });
     input.current?.focus();
@@ -217,7 +218,7 @@ function Recipients({ test }) {
   return html`<div class="form-field"><div class="form-label"><label for=${id}>Recipients</label>${to.length >= MAX_RECIPIENTS && html`<small class="muted">at most ${MAX_RECIPIENTS}</small>`}</div>
     ${to.length > 0 && html`<ul class="test-chips" aria-label="Chosen recipients">${to.map((key) => html`<li key=${key}><span dir="auto" title=${key}>${nameOf(key)}</span><button type="button" aria-label=${`Remove ${key}`} onClick=${() => remove(key)}><${Icon} name="close" /></button></li>`)}</ul>`}
     <input id=${id} ref=${input} list=${`${id}-keys`} autoComplete="off" spellcheck=${false} placeholder=${to.length > 0 ? 'Add another' : 'Name or key of a recipient'} value=${typed} disabled=${to.length >= MAX_RECIPIENTS} onInput=${change} onKeyDown=${keys} />
-    <datalist id=${`${id}-keys`}>${suggested.map((one) => html`<option key=${one} value=${one} label=${names[one]} />`)}</datalist>
+    <datalist id=${`${id}-keys`}>${suggested.map((one) => html`<option key=${one} value=${one} label=${names.get(one)} />`)}</datalist>
     ${to.length === 0 && typed === '' && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${[...suggested, EXAMPLE.key].slice(0, 3).map((one) => html`<button key=${one} type="button" class="chip-button" title=${one} onClick=${() => add(one)}>${nameOf(one)}</button>`)}</div>`}</div>`;
 }
 
