@@ -191,6 +191,26 @@ def test_range_selected_in_a_histogram_filters_the_list(
         expect(page).to_have_url(re.compile("from=.*&to="))
 
 
+def test_refused_part_of_a_bar_is_as_high_as_its_share(open_console: Callable[..., Page], run: str) -> None:
+    page = open_console("/account")
+    latest = time.time_ns() // 1_000_000 // 1_800_000 * 1_800_000
+    series = {
+        "step": "15m",
+        "metrics": ["requests", "refusals"],
+        "points": [[latest - 3_600_000, 400, 0], [latest, 100, 25]],
+    }
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.get_by_role("link", name="Requests").click()
+    expect(
+        page.get_by_role("img", name="500 requests in the last 24 hours, 25 refused, at most 400 at a time")
+    ).to_be_visible()
+    heights = [
+        [float(one) for one in re.findall(r"v-([\d.]+)", path.get_attribute("d") or "")]
+        for path in page.locator(".histogram path").all()
+    ]
+    assert heights == [[32, 16], [4]]  # a bar is as high as the root of its number
+
+
 def test_list_has_no_histogram_that_counts_something_else(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/account")
     series = {"step": "15m", "metrics": ["sends"], "points": []}

@@ -33,8 +33,8 @@ function barsOf(points, { begin, length, count }) {
   return bars;
 }
 
-/** The height of a bar: by the root, so that all others can be seen beside one busy interval. */
-const heightOf = (value, top) => Math.sqrt(value / top) * HEIGHT;
+/** The height of a bar: by the root, so that all others can be seen beside one busy interval. A part has its share of it. */
+const heightOf = (value, top) => (value > 0 ? Math.max(2, Math.sqrt(value / top) * HEIGHT) : 0);
 
 /** @param {{page: any, metric: string, noun: string, kind?: string, part?: {metric: string, word: string}, isHidden: boolean, counted?: number | null, range: string, chosen: {from: string, to: string} | null}} of `kind` is the colour of its bars, and a `part` of them has that of a warning; `counted` is the number if it is not the sum, null while it is read; without rows it is not shown, and while nothing was counted it keeps its room */
 export function Histogram({ page, metric, noun, kind = 'accent', part, counted, range, chosen, isHidden }) {
@@ -48,7 +48,8 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, counted, 
     return [1, 2].map((place) => barsOf(points.map((point) => [point[0], point[place]]), { begin, length, count }));
   }, [metric, tenants, begin, count, length]);
   const [bars, parts] = found.value ?? [[], []], top = Math.max(1, ...bars), [sum, sumOfParts] = [bars, parts].map((all) => all.reduce((one, other) => one + other, 0));
-  const pathOf = (values, least) => values.map((value, index) => (value > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-Math.max(least, heightOf(value, top))}h${BAR - 1}V${HEIGHT}Z` : '')).join('');
+  const pathOf = (heights) => heights.map((height, index) => (height > 0 ? `M${index * BAR + 0.5} ${HEIGHT}v${-height}h${BAR - 1}V${HEIGHT}Z` : '')).join('');
+  const heights = bars.map((value) => heightOf(value, top));
   const [pointed, setPointed] = useState(null);
   const at = (index) => begin + index * length;
   const open = (first, last) => setQuery({ range: null, from: new Date(at(first)).toISOString(), to: new Date(at(last + 1)).toISOString() });
@@ -65,7 +66,7 @@ export function Histogram({ page, metric, noun, kind = 'accent', part, counted, 
       drag(event);
     }} onPointerLeave=${() => setPointed(null)}>
       ${selection.isShown && html`<rect class="mark" x=${first * BAR} width=${(last - first + 1) * BAR} y="0" height=${HEIGHT} />`}
-      <path d=${pathOf(bars, 2)} />${part && html`<path class="part" d=${pathOf(parts, 0)} />`}
+      <path d=${pathOf(heights)} />${part && html`<path class="part" d=${pathOf(parts.map((value, index) => heights[index] * Math.min(1, value / bars[index] || 0)))} />`}
       ${pointed !== null && !selection.isShown && html`<rect class="pointed" x=${pointed * BAR} width=${BAR} y="0" height=${HEIGHT} />`}</svg>
     <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(at(Math.round(part * count)))}</span>`)}</p><p class="hidden" role="status">${selection.isShown ? `${spanOf(first, last)}. Enter filters the list.` : ''}</p></section>`;
 }
