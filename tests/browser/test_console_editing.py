@@ -320,6 +320,10 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
     page.get_by_label("Cron expression").fill("*/5 * * * mon")
     expect(page.get_by_text(re.compile("Next, Europe/Vienna: Mon"))).to_be_visible()
     when.get_by_role("button", name="Once").click()
+    at = page.get_by_label("Date and time")
+    hides_calendar = """(one) => [...document.styleSheets].flatMap(({ cssRules }) => [...cssRules]).some(({ selectorText: of }) =>
+      of?.endsWith('::-webkit-calendar-picker-indicator') && one.matches(of.split('::')[0] || '*'))"""
+    assert not at.evaluate(hides_calendar)
     page.get_by_label("Date and time").fill("2031-05-06T10:00")
     page.get_by_role("button", name="Workflow", exact=True).click()
     page.get_by_role("button", name="Notification", exact=True).click()
