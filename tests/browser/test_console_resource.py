@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +22,7 @@ from tests.browser.console import (
     used_filter,
     wait_loaded,
 )
-from tests.browser.shop import PHONE
+from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
@@ -397,6 +398,35 @@ def test_row_of_a_schedule_beside_its_pane_has_whole_values_in_two_lines(
       return shown.filter((one) => one.checkVisibility() && isCut(one)).map((one) => one.innerText);
     }"""
     assert row.evaluate(cut) == []
+
+
+def test_schedule_that_has_sent_is_not_undone_and_one_that_is_too_late_says_so(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    body = {"timezone": "UTC", "notification": {"to": {"topic": "news"}, "title": "Once"}}
+    times = [(datetime.now(UTC) + later).isoformat() for later in (timedelta(seconds=-20), timedelta(days=9))]
+    for key, at in zip(("has-sent", "will-send"), times, strict=True):
+        owner.send("PUT", f"/v1/schedules/{key}", {**body, "at": at})
+    sent = "/v1/schedules/has-sent"
+    wait_until(lambda: owner.send("GET", sent)["last_at"], lambda: "the schedule has not sent")
+    page = open_console("/schedules/has-sent")
+    for key in ("has-sent", "will-send"):
+        go(page, f"/schedules/{key}")
+        open_more(page)
+        confirm(page.get_by_role("button", name=f"Delete {key}"))
+        expect(page.get_by_text(f"Deleted {key}")).to_be_visible()
+        # A message ends by itself: what it lacks is not awaited.
+        assert page.get_by_role("button", name="Undo").count() == (1 if key == "will-send" else 0)
+
+    # Its time passes meanwhile.
+    def put_late(route: Route) -> None:
+        route.continue_(post_data=route.request.post_data_json | {"at": "2025-01-01T00:00:00Z"})
+
+    page.route("**/v1/schedules/will-send*", put_late)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("alert").filter(has_text="must be in the future")).to_be_visible()
+    keys = {one["key"] for one in owner.send("GET", "/v1/schedules")["schedules"]}
+    assert not keys & {"has-sent", "will-send"}
 
 
 def test_source_says_what_it_sends_and_publishes_a_test_event(

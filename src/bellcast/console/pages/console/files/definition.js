@@ -21,6 +21,9 @@ export const apiPath = (page, kind, more = '') => withQuery(`/v1${kind.path}/${e
 /** The URL of the list that is beside an object. */
 export const listUrl = (page) => withQuery(page.url(page.list), { tenant: shownTenant() });
 
+/** Whether a schedule has sent once, and would do so again if Undo created it. */
+const isOver = ({ at, last_at: last }) => Boolean(at && last);
+
 /**
  * @param {object} definition
  * @param {{name: string, path: string}} definition.kind as in `edit.js`
@@ -39,7 +42,7 @@ export function Definition({ page, kind, headline, facts, actions, more, loss, c
   }, [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page), valuesOf(value))} />`}<//>`}<//>
+    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page), isOver(value) ? null : valuesOf(value))} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value)}
     <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
