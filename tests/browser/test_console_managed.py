@@ -37,6 +37,13 @@ def pushed(owner: Console) -> None:
     owner.send("POST", "/v1/bundle", {"source": "shop", "commit": "1a2b3c4d5e", "lock": True, "objects": objects})
 
 
+@pytest.mark.usefixtures("pushed")
+def test_list_of_git_shows_all_for_an_unknown_state(open_console: Callable[..., Page]) -> None:
+    page = open_console("/git?show=constructor")
+    expect(page.get_by_role("button", name=re.compile("^All"))).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".row-link").first).to_be_visible()
+
+
 def saved(page: Page) -> dict[str, str]:
     """Download the object, which is one file; return its text by name."""
     with page.expect_download() as download:

@@ -50,7 +50,7 @@ function Summary({ of: objects }) {
 }
 
 function Objects({ page, of: objects }) {
-  const show = page.query.get('show') ?? 'all', [, isShown] = SHOWN[show] ?? SHOWN.all;
+  const wanted = page.query.get('show'), show = Object.hasOwn(SHOWN, wanted) ? wanted : 'all', [, isShown] = SHOWN[show];
   const options = Object.entries(SHOWN).map(([name, [word, matches]]) => [name, html`${word} <span class="muted">${objects.filter(matches).length}</span>`]);
   const link = (one) => inTenant(page, one.key ? `/${one.kind}/${encodeURIComponent(one.key)}` : `/${one.kind}`, one);
   return html`<section class="resource"><div class="list">${objects.some(({ managed }) => managed) && html`<div class="filters"><${Segments} label="Show" options=${options} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}

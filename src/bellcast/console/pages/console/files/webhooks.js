@@ -68,10 +68,10 @@ function Events({ selected = [] }) {
   }}<//>`;
 }
 
-/** Whose events are sent: those of a tenant, or of all, which an operator of some tenants has no right to. */
-function Whose({ page }) {
+/** The tenant that has the events, or all, which an operator of some tenants has no right to. */
+function EventsOf({ page }) {
   const [isAll, setAll] = useState(false);
-  return html`<div class="whose">${page.me.tenants === null && html`<${Segments} label="Whose events" options=${[[false, 'One tenant'], [true, 'All tenants']]} value=${isAll} choose=${setAll} />`}${isAll ? html`<p class="muted">Sends the events of all tenants, also of those that are added later.</p>` : html`<${TenantField} hint="Sends the events of this tenant only." />`}</div>`;
+  return html`<div class="events-of">${page.me.tenants === null && html`<${Segments} label="Events of" options=${[[false, 'One tenant'], [true, 'All tenants']]} value=${isAll} choose=${setAll} />`}${isAll && html`<p class="muted">Sends the events of all tenants, also of those that are added later.</p>`}<fieldset class="fields" hidden=${isAll} disabled=${isAll}><${TenantField} hint="Sends the events of this tenant only." /></fieldset></div>`;
 }
 
 const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." ...${attributes} />`;
@@ -90,7 +90,7 @@ function NewWebhook({ page }) {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />
-    <${Whose} page=${page} /><${Events} /><//><//>`;
+    <${EventsOf} page=${page} /><${Events} /><//><//>`;
 }
 
 export function Webhook({ page }) {
