@@ -132,6 +132,39 @@ def test_list_of_workflows_has_the_runs_of_a_day_those_that_failed_and_who_edite
     row.get_by_role("link", name="2", exact=True).click()
     expect(page).to_have_url(re.compile(r"/runs\?workflow=listed-ran&range=24h&tenant=acme$"))
     expect(page.locator(".row-link")).to_have_count(2)
+    # Of a workflow of the project, those of all tenants are counted, also where a tenant has its own.
+    owner.send("PUT", "/v1/workflows/listed-ran", bell)
+    listed = "/v1/workflows?text=listed-ran&tenant=*"
+    wait_until(
+        lambda: [one["recent_runs"]["value"] for one in owner.send("GET", listed)["workflows"]] == [2, 2],
+        lambda: "the runs are not counted",
+    )
+    go(page, "/workflows?text=listed-ran&scope=all")
+    expect(page.get_by_role("link", name="1 failed")).to_have_count(2)
+
+
+@pytest.mark.parametrize("path", ["workflows", "templates"])
+def test_date_in_a_list_has_room_for_a_wider_font(open_console: Callable[..., Page], owner: Console, path: str) -> None:
+    page = open_console("/account", viewport={"width": 1280, "height": 800})
+
+    def date(route: Route) -> None:
+        answer = route.fetch()
+        rows = [{**one, "updated_at": "2025-11-25T14:48:00Z"} for one in answer.json()[path]]
+        route.fulfill(json={**answer.json(), path: rows})
+
+    page.route(f"**/v1/{path}?*", date)
+    go(page, f"/{path}")
+    time = page.locator(".cell time").first
+    expect(time).to_have_text(re.compile("25 Nov"))
+    time.evaluate("(one) => { one.style.letterSpacing = '.8px' }")
+    assert (
+        time.evaluate(
+            "(one) => { const { clientWidth, scrollWidth } = one.closest('.cell'); return scrollWidth - clientWidth }"
+        )
+        == 0
+    )
+    row = page.get_by_role("row").last
+    assert row.evaluate("(one) => one.scrollWidth <= one.clientWidth")
 
 
 @pytest.mark.thorough
@@ -165,6 +198,11 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(retention).to_have_value("90")
     expect(page.get_by_role("button", name="Save limits")).to_be_focused()
     parts.get_by_role("link", name="Brand").click()
+    save_brand = page.get_by_role("button", name="Save brand")
+    page.get_by_label("Choose: Colour").fill("#112233")  # it changes another field
+    expect(save_brand).not_to_have_attribute("aria-disabled", "true")
+    page.get_by_label("Colour", exact=True).fill("")
+    expect(save_brand).to_have_attribute("aria-disabled", "true")
     page.get_by_label("Footer").fill("Mine")
     owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "brand": {"footer": "Theirs"}}})
     page.get_by_role("button", name="Save brand").click()

@@ -195,7 +195,8 @@ export function Form({ button, busy = button, send, children, more, isInline = f
   };
   // Parts of the form may arrive late: until the first change, its entries are read before each possible one.
   const look = ({ currentTarget }) => { if (isUnchanged) first.current = entriesOf(currentTarget); };
-  const compare = ({ currentTarget }) => isEdit && setChanged(entriesOf(currentTarget) !== first.current);
+  // A field may change another one in the next drawing.
+  const compare = ({ currentTarget }) => isEdit && queueMicrotask(() => setChanged(entriesOf(currentTarget) !== first.current));
   const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending} aria-disabled=${isUnchanged ? 'true' : null}>${isConflict ? 'Keep mine' : isSending ? busy : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);

@@ -47,8 +47,8 @@ export const schedules = {
   path: '/v1/schedules', rows: 'schedules', readMore: (rows) => readNames(rows.filter((one) => typeof recipientOf(one) === 'string').map((one) => ({ tenant: one.tenant, recipient: recipientOf(one) }))), isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : effectOf(one)) },
-    { name: 'Next', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '10rem' },
-    { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '13rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '9rem' },
+    { name: 'Next', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '8.25rem' },
+    { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '12rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '9rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '5rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at },
   ],
   none: { text: 'No schedules yet. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },

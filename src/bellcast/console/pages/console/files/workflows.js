@@ -36,12 +36,11 @@ const runsOf = (page) => ({ key, tenant, failed_runs: failed, recent_runs: { val
   return html`<${Lines} isKept of=${link(`${number(value)}${exact ? '' : '+'}`)} note=${failed && html`<span class="bad">${link(`${failed} failed`, { state: 'failed' })}</span>`} />`;
 };
 
-/** Count the newest failed runs of a day for the rows; without them, the rows are shown. */
+/** Count the newest failed runs of a day for the rows, as their runs are counted; without them, the rows are shown. */
 async function readFailed(rows) {
   const { runs } = await get(withQuery('/v1/runs', { state: 'failed', tenant: shownTenant() || '*', from: startOf('24h'), limit: MAX_FAILED })).catch(() => ({ runs: [] }));
-  const own = new Set(rows.map(({ key, tenant }) => `${tenant} ${key}`));
   for (const row of rows) {
-    const number = runs.filter(({ workflow, tenant }) => workflow === row.key && (tenant === row.tenant || (row.tenant === null && !own.has(`${tenant} ${workflow}`)))).length;
+    const number = runs.filter(({ workflow, tenant }) => workflow === row.key && (row.tenant === null || tenant === row.tenant)).length;
     if (number > 0) row.failed_runs = runs.length === MAX_FAILED ? `${number}+` : number;
   }
 }
@@ -50,7 +49,7 @@ export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, readMore: readFailed, filters: [searchOf('workflows')], tools: (page) => newLink(page, KIND),
   columns: (page) => [
     { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf, width: NAME_WIDTH }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '8.75rem' },
-    { name: 'Type', kind: 'type', of: (one) => one.type, width: '7.25rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Runs, 24 h', kind: 'number', of: runsOf(page), by: (one) => one.recent_runs?.value, width: '4.75rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at, width: '6rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.type, width: '7.25rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '6rem' }, { name: 'Runs, 24 h', kind: 'number', of: runsOf(page), by: (one) => one.recent_runs?.value, width: '4.75rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
   none: { text: 'No workflows yet. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
