@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import DESKTOP, Console, confirm, go, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.template_editor import (
@@ -83,6 +83,25 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     expect(row).to_contain_text("type listed (acme-listed)")
     row.locator(".row-link").click()
     expect(page.locator(".heading")).to_contain_text("used by the type listed (Acme)")
+
+
+def test_line_of_git_waits_for_the_versions_above_it(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/waited", {"sms": {"text": "Hello"}})
+    page = open_console("/account", viewport={"width": 820, "height": 900})
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route("**/v1/templates/waited/versions*", hold)
+    with page.expect_request("**/v1/templates/waited/versions*"):
+        go(page, "/templates/waited")
+    line = page.locator(".git-line")
+    expect(page.get_by_role("heading", name="Versions")).to_be_visible()
+    expect(line).to_be_hidden()
+    held[0].continue_()
+    expect(page.get_by_text("Version 1", exact=True)).to_be_visible()
+    expect(line).to_be_visible()
 
 
 def test_test_message_suggests_the_recipients_of_the_last_sends(

@@ -117,6 +117,15 @@ def test_colours_stay_beside_the_themes_and_change_the_chosen_one(theme):
     assert sizes.evaluate("(place) => place.scrollWidth <= place.clientWidth")
 
 
+def test_chosen_scheme_has_an_outline_in_forced_colors(theme):
+    theme.emulate_media(forced_colors="active")
+    outlines = theme.locator(".segments label").evaluate_all(
+        "(all) => all.map((one) => [one.matches(':has(:checked)'), getComputedStyle(one).outlineStyle])"
+    )
+    assert [True, "solid"] in outlines
+    assert sorted(outlines) == sorted([is_chosen, "solid" if is_chosen else "none"] for is_chosen, _ in outlines)
+
+
 def test_theme_is_applied_with_undo(theme):
     theme.get_by_label("accent, light").fill("#008800")
     tile(theme, "Terminal").click()
