@@ -136,9 +136,17 @@ def test_announcements_of_a_recipient_are_filtered_by_their_state(
 ) -> None:
     owner.send("PUT", "/v1/topics/filtered/subscriptions/fay", {})
     owner.send("POST", "/v1/notifications", {"to": {"topic": "filtered"}, "title": "To all", "type": "filtered"})
+    sent = owner.send("GET", "/v1/announcements?type=filtered")["announcements"][0]["id"]
+    page = open_console(f"/announcements/{sent}")
+    expect(page.get_by_role("region", name="State")).to_contain_text("In no inbox yet")
+    expect(page.locator(".story")).to_contain_text("Waits for its recipients")
     # An inbox has the rows since it was opened.
     httpx.get(f"{owner.server.url}/v1/inbox", headers=owner.server.as_recipient("fay")).raise_for_status()
-    page = open_console("/announcements?type=filtered")
+    page.reload()
+    expect(page.get_by_role("region", name="State")).to_contain_text("Read by 0 of 1 recipient")
+    expect(page.get_by_role("region", name="State")).to_have_class("verdict info")
+    expect(page.locator(".story")).to_contain_text("Sent to its audience")
+    go(page, "/announcements?type=filtered")
     wait_loaded(page)
     page.get_by_role("button", name="Add a filter").click()
     expect(page.get_by_role("button", name="Recipient", exact=True)).to_be_visible()

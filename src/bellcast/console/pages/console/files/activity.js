@@ -103,8 +103,8 @@ const Correction = ({ one, url }) => html`<p class="muted">It changes at once in
   refresh();
 }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" /><//>`;
 
-/** How many recipients have read an announcement. */
-const Reach = ({ of: { inboxes, read, exact } }) => html`<${Headline} kind=${inboxes > 0 ? 'ok' : 'wait'} note=${exact ? 'It is put into an inbox while its recipient is connected, or when it is opened next.' : 'It is in more inboxes, which are not counted.'}>${inboxes > 0 ? `Read by ${number(read)} of ${exact ? '' : 'the first '}${count(inboxes, 'recipient')}` : 'In no inbox yet'}<//>`;
+/** How many recipients have read an announcement: a success if it is half of them. */
+const Reach = ({ of: { inboxes, read, exact } }) => html`<${Headline} kind=${inboxes === 0 ? 'wait' : read * 2 < inboxes ? 'info' : 'ok'} note=${exact ? 'It is put into an inbox while its recipient is connected, or when it is opened next.' : 'It is in more inboxes, which are not counted.'}>${inboxes > 0 ? `Read by ${number(read)} of ${exact ? '' : 'the first '}${count(inboxes, 'recipient')}` : 'In no inbox yet'}<//>`;
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');

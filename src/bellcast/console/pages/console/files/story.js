@@ -25,13 +25,15 @@ const SENTENCES = {
 };
 
 /** An entry as a kind, a sentence, and the provider's own words. */
-function describe(entry, messages) {
+function describe(entry, messages, reach) {
   const attempt = entry.what === 'attempt' && messages.find(({ id }) => id === entry.message)?.attempts.find(({ at }) => Date.parse(at) === Date.parse(entry.at));
   if (attempt) {
     const [kind, text] = ATTEMPTS[attempt.outcome](attempt.provider);
     return { kind, text, quote: [attempt.code, attempt.response].filter(Boolean).join(' ') };
   }
   if (entry.what === 'accepted' && messages.some(({ run }) => run)) return { kind: 'ok', text: 'A workflow sent it' };
+  // An announcement is put into an inbox while its recipient is connected, or when it is opened.
+  if (entry.what === 'created' && reach) return reach.inboxes > 0 ? { kind: 'ok', text: 'Sent to its audience' } : { kind: 'wait', text: 'Waits for its recipients' };
   const [kind, words] = SENTENCES[entry.what] ?? ['info', entry.what.replaceAll('_', ' ')];
   const because = { skipped: entry.text ?? `not sent: ${reasonOf(entry)}`, held: entry.text }[entry.what]?.replace(/^[^:]*? (not sent|held)/, (_, word) => word);
   // The node is only of interest to operators of several.
@@ -41,13 +43,13 @@ function describe(entry, messages) {
 }
 
 /** The entries of a channel with their times after the send, and the silences between them. */
-export function chapters(entries, start, messages) {
+export function chapters(entries, start, messages, reach) {
   let last = start;
   // That a channel was chosen goes without saying, unless a rule did it or nothing followed.
   return entries.filter(({ what, rule }) => what !== 'routed' || rule || entries.length === 1).map((entry) => {
     const at = Date.parse(entry.at), gap = at - last;
     last = Math.max(at, last);
-    return { ...describe(entry, messages), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
+    return { ...describe(entry, messages, reach), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
   // The end follows from the last attempt, so it needs no words of its own.
   }).map((one, index, all) => ({ ...one, text: all[index - 1]?.quote && one.text.startsWith('Given up') ? 'Given up' : one.text }));
 }
@@ -59,7 +61,7 @@ export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index
 export function Story({ one, entries, channels, messages, messageUrl, note }) {
   const start = Date.parse(one.created_at);
   const names = Object.keys(CHANNEL_NAMES).filter((name) => entries.some(({ channel }) => channel === name));
-  const lanes = [null, ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(entries.filter(({ channel }) => (channel ?? null) === name), start, messages), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
+  const lanes = [null, ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(entries.filter(({ channel }) => (channel ?? null) === name), start, messages, one.reach), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
   const text = () => lanes.map(({ name, steps }) => [name && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
   return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
     <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
