@@ -240,7 +240,7 @@ class _Past:
         part = 1 - (number - self._random.random()) / count
         at = self._at(PERIOD_MS * ((1 + self._growth) ** part - 1) / self._growth)
         self._count("sends", at, inbox)
-        columns = self._random.choice(self._contents)
+        columns, order = self._random.choice(self._contents), self._random.randrange(10_000)
         waited = int(self._random.expovariate(1 / (90 * MINUTE_MS)))
         seen_at = read_at = archived_at = None
         if at + waited < self._now:
@@ -251,7 +251,7 @@ class _Past:
                 seen_at = at + waited
         return {
             **columns,
-            "title": columns["title"].format(n=self._random.randrange(10_000)),
+            **{name: columns[name].format(n=order) for name in ("title", "body")},
             "created_at": at,
             "inbox": inbox.number,
             "id": ids.place(self._new_id(self._now), at),
@@ -311,6 +311,8 @@ class _Past:
         times_of = {"started_at": began, "ended_at": ended}
         steps = {"bell": StepState(state="done", notification=row["id"], **times_of)}
         steps["mail"] = StepState(state="done" if reason is None else "failed", reason=reason, **times_of)
+        if reason is None:
+            steps["wait"] = StepState(state="skipped", reason="condition", started_at=ended, ended_at=ended)
         state = RunState(data={"customer": {"name": activity.name_of(inbox.key)}, "reminds": False}, steps=steps)
         ended_state = state.ended("completed" if reason is None else "failed", reason)
         id = ids.place(self._new_id(self._now), began)

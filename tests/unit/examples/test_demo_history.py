@@ -66,13 +66,16 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: Store)
     sent = (await store.sent.notifications(ListQuery(limit=200))).items
     assert [one.notification.id for one in sent] == sorted((one.notification.id for one in sent), reverse=True)
     assert {one.notification.read_at is None for one in sent} == {True, False}
+    assert not any("{n}" in f"{one.notification.title} {one.notification.body}" for one in sent)
     messages = (await store.messages.page(wanted("aurora", limit=200))).items
     assert {"sent", "failed", "bounced"} >= {message.state for message in messages} >= {"sent"}
     assert all(message.attempts and message.notification for message in messages)
     decided = await store.messages.decisions("aurora", str(messages[0].notification), None, 10)
     assert [decision.message for decision in decided] == [messages[0].id]
     for one in (await store.runs.page(wanted("aurora", limit=200))).items:
-        assert runs.decode(one.body).status == one.state
+        run = runs.decode(one.body)
+        assert run.status == one.state
+        assert one.state != "completed" or run.step("wait").reason == "condition"
     causes, _ = await failures.causes(store, ["aurora"], FailureFilter())
     assert {cause.kind for cause, _ in causes} == {"message", "run"}
 
