@@ -23,6 +23,7 @@ def test_bar_of_a_step_that_waits_goes_on_to_its_planned_end(open_console: Calla
     wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "waiting", lambda: "does not wait")
     page = open_console(f"/runs/{run}", viewport={"width": 1280, "height": 800})
     expect(page.locator(".waterfall .step small")).to_have_text(["2 hourspause", "Hi abell"])
+    expect(page.locator(".waterfall .step .tag")).to_have_text("a")
     expect(page.locator(".axis .to")).to_have_text("2 h")
     axis, done, ahead = (page.locator(name).bounding_box() for name in (".axis .track", ".track .waiting", ".ahead"))
     assert axis is not None

@@ -7,6 +7,7 @@ import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration, relativeTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
+import { teaser } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
 import { Copy, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
@@ -26,8 +27,6 @@ const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed'
 const FOLDED_MS = 100;
 /** The others take less than this part of the run. */
 const FOLDED_REST = 1 / 20;
-/** A variable in a text, of which its last name is shown. */
-const VARIABLE = /\{\{-?\s*([\w.]+).*?\}\}/g;
 /** Width of a collapsed interval in percent, minimum width of a bar in px, and of its label in percent. */
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
@@ -173,7 +172,7 @@ function Step({ page, step, does, outcome, why, end, at, ready, read }) {
     setOpen(false);
     button.current.focus();
   };
-  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${STEP_NAMES[step.type] ?? step.type}</button><${State} of=${outcome.word} kind=${outcome.kind} /><small>${does && html`<span title=${does}>${does.replace(VARIABLE, (_, name) => name.split('.').pop()).replaceAll('data.', '')}</span>`}<code>${step.key}</code></small></span>
+  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${STEP_NAMES[step.type] ?? step.type}</button><${State} of=${outcome.word} kind=${outcome.kind} /><small>${does && html`<span title=${does}>${teaser(does.replaceAll('data.', ''))}</span>`}<code>${step.key}</code></small></span>
     <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}${due > to && html`<span class="ahead" style=${{ left: `max(${at(to)}%, ${MIN_WIDTH}px)`, right: `${100 - at(due)}%` }}></span>`}</span>
     <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? timeOf(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
     ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
