@@ -344,7 +344,10 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
     page.get_by_label("To", exact=True).fill("alice")
     page.get_by_label("Title").fill("Again")
     page.get_by_role("button", name="Create").click()
-    expect(page.get_by_text("A schedule with the key planned exists.").first).to_be_visible()
+    expect(page.get_by_text("Key is used by another schedule.")).to_be_visible()
+    expect(page.get_by_label("Key")).to_be_focused()
+    expect(page.get_by_label("Key")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("link", name="Open planned")).to_be_visible()
 
 
 def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[..., Page], owner: Console) -> None:

@@ -117,8 +117,8 @@ function Editor({ page, kind, read }) {
       } else if (isNew) {
         const { key, tenant } = chosen();
         setReview(null);
-        setProblem({ errors: [], message: `A ${kind.name} with the key ${key} exists.` });
         setNotice(html`<a href=${back(key, objectTenant({ tenant }))}>Open ${key}</a>`);
+        throw Object.assign(failed, { errors: [{ field: 'key', message: `is used by another ${kind.name}.` }] });
       } else await check(await readAgain());
     }
   };
