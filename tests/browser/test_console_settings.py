@@ -25,7 +25,13 @@ def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Pag
     expect(page.get_by_role("button", name="Save")).to_be_hidden()  # nothing has changed
     page.get_by_label("limit_tags").fill("-1")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator(".error").first).to_contain_text("set.limit_tags must be")
+    expect(page.get_by_label("limit_tags")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("limit_tags")).to_be_focused()
+    expect(page.locator(".setting .error")).to_contain_text(re.compile("^(?!set).* must be"))
+    url = page.get_by_label("jwks_url")
+    url.fill("ftp://keys")
+    assert url.evaluate("input => input.validity.patternMismatch")  # before the password is requested
+    url.fill("")
     page.get_by_label("limit_tags").fill("9")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"Revision {revision + 1}")).to_be_visible()

@@ -68,6 +68,8 @@ export function Settings({ page }) {
 
 function Editor({ page, document: { revision, settings }, entered, setEntered, reload }) {
   const [problem, setProblem] = useState('');
+  // What the server refuses, by the name of the setting.
+  const [wrong, setWrong] = useState({});
   const [isSaving, setSaving] = useState(false);
   const show = page.query.get('show') ?? 'all', text = (page.query.get('find') ?? '').toLowerCase();
   const mayChange = (one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
@@ -79,13 +81,17 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     event.preventDefault();
     setSaving(true);
     setProblem('');
+    setWrong({});
     const values = changed.map((one) => [one, entered[one.name].trim()]);
     try {
       await request('PATCH', '/v1/settings', { revision, set: Object.fromEntries(values.filter(([one, value]) => value !== one.default).map(([one, value]) => [one.name, value])), reset: values.filter(([one, value]) => value === one.default).map(([one]) => one.name) });
       setEntered({});
       reload();
     } catch (failed) {
-      setProblem(failed.status === 409 ? 'The settings have changed in the meantime. Your changes are kept: look at them, and save again.' : failed.message);
+      const errors = failed.errors.map((one) => ({ ...one, setting: changed.find(({ name }) => one.field === `set.${name}`) })), first = errors.find(({ setting }) => setting);
+      setWrong(Object.fromEntries(errors.filter(({ setting }) => setting).map(({ setting, message }) => [setting.name, `${labelOf(setting)} ${message}`])));
+      if (first) document.getElementById(`setting-${first.setting.name}`)?.focus();
+      setProblem(errors.length > 0 && errors.every(({ setting }) => setting) ? '' : failed.status === 409 ? 'The settings have changed in the meantime. Your changes are kept: look at them, and save again.' : failed.message);
       if (failed.status === 409) reload();
     }
     setSaving(false);
@@ -97,24 +103,27 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     showSection(group);
   }}>${title}<span class="muted">${all.length}</span></a>`)}${groups.length > 1 && html`<select aria-label="Section" value=${section} onChange=${({ currentTarget }) => showSection(currentTarget.value)}>${groups.map(([group, title, all]) => html`<option key=${group} value=${group} selected=${group === section}>${title} (${all.length})</option>`)}</select>`}</nav>
     <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text=${text ? 'No setting matches.' : NONE[show]}><button type="button" onClick=${() => setQuery({ find: null, show: null }, { isQuiet: true })}>Show all settings</button><//>`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
-      ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
+      ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} error=${wrong[one.name]} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
     setProblem('');
+    setWrong({});
   }}>Discard</button><span class="muted">${changed.map((one) => (one.name === 'brand' ? labelOf(one) : `${labelOf(one)}: ${one.value || 'none'} → ${entered[one.name].trim() || 'none'}`)).join(', ')}</span><p class="error" role="alert">${problem}</p></div>`}</form></div>`;
 }
 
 /** Whether only owners change the settings of a group. */
 const isOfOwners = (all) => all.every((one) => one.is_owner_only);
 
-function Setting({ one, isMarked, value, isLocked, change }) {
+function Setting({ one, isMarked, value, isLocked, error, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, isMarked, value, isLocked, change }} />`;
-  const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-hint`, onInput: ({ currentTarget }) => change(currentTarget.value) };
+  // A URL is examined before the password is requested.
+  const isUrl = /^an http/.test(one.expects);
+  const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-${error ? 'error' : 'hint'}`, 'aria-invalid': error ? 'true' : null, ...(isUrl && { pattern: 'https?://.+', title: 'An http or https URL.' }), onInput: ({ currentTarget }) => change(currentTarget.value) };
   const isRow = one.group === 'limits'; // a number, of which its name says enough
   return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${isLocked ? null : id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
       <small class="muted" id=${`${id}-hint`} title=${isRow ? one.description.replaceAll('`', '') : null}>${prose(one.description)}${expected(one)}</small></div>
-    <div><div class="unit">${isLocked ? html`<p class="locked" id=${id}><${Icon} name="lock" /><span title=${value}>${brief(value)}</span></p>` : choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} autocomplete="off" spellcheck=${false} placeholder=${one.default || (/^an http/.test(one.expects) ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>
+    <div><div class="unit">${isLocked ? html`<p class="locked" id=${id}><${Icon} name="lock" /><span title=${value}>${brief(value)}</span></p>` : choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} autocomplete="off" spellcheck=${false} placeholder=${one.default || (isUrl ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>${error && html`<small class="error" id=${`${id}-error`} role="alert">${error}</small>`}
       ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}${!isLocked && value !== one.default && html` <button type="button" class="copy" aria-label=${`Reset ${labelOf(one)}`} onClick=${() => change(one.default)}>Reset</button>`}</small>`}</div></div>`;
 }
 
