@@ -51,7 +51,7 @@ const most = () => 'highest';
 const CHARTS = [
   { metric: 'sends', title: 'Sends', note: 'notifications and announcements', headline: sum, about: summed, show: whole },
   { metric: 'deliveries', title: 'Deliveries', note: 'accepted by providers', headline: sum, about: summed, show: whole, list: '/messages' },
-  { metric: 'failures', title: 'Failures', note: 'messages, runs and requests', isBad: true, headline: sum, about: summed, show: whole, list: '/failures' },
+  { metric: 'failures', title: 'Failures', note: 'as they happened, with requests', isBad: true, headline: sum, about: summed, show: whole, list: '/failures' },
   { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: whole, list: '/connections', filter: { state: 'closed' } },
   { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
   { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
