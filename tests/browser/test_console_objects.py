@@ -411,7 +411,10 @@ def test_preference_defaults_mark_channels_that_a_type_does_not_have(
 ) -> None:
     channels = ["inbox", "email"]
     owner.send("PUT", "/v1/types/two-ways", {"name": "Two ways", "channels": channels, "required": channels})
+    owner.send("PUT", "/v1/types/no-choice", {"name": "No choice", "channels": channels, "required": True})
     page = open_console("/preference-defaults")
+    fixed = page.get_by_role("row").filter(has_text="No choice").locator("td[data-label]")
+    expect(fixed).to_have_text(["Always on", "Always on", "–", "–", "–", "Immediately"])
     row = page.get_by_role("row").filter(has_text="Two ways")
     expect(row.get_by_role("rowheader")).to_contain_text("two-ways")
     expect(row.locator("td[data-label]")).to_have_text(["Always on", "Always on", "–", "–", "–", "Immediately"])

@@ -108,7 +108,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
   const cell = (one, channel) => {
     const { type, name, channels } = one, status = channels[channel], path = switchPath(type, channel);
     const isOther = here(path) === undefined && !channelsOf(one).includes(channel);
-    if (status.required) return !isOther && html`<span class="fixed-value" title="Recipients cannot turn it off"><${Icon} name="lock" />Always on</span>`;
+    if (status.required) return isOther ? html`<span class="fixed-value" title="Not a channel of the type">–</span>` : html`<span class="fixed-value" title="Recipients cannot turn it off"><${Icon} name="lock" />Always on</span>`;
     const { value, origin } = switchOf(type, channel, status);
     return html`<${Choice} ...${shared} label=${`${name} by ${CHANNEL_NAMES[channel]}`} path=${path} options=${SWITCHES} ...${isOther ? { word: '–', origin: 'not a channel of the type' } : { value, origin }} />`;
   };
