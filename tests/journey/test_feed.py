@@ -201,10 +201,11 @@ def test_refused_live_connection_is_an_event(bellcast_server: ServerProcess) -> 
 
 
 def test_last_repeats_events_from_before(bellcast_server: ServerProcess) -> None:
-    send(bellcast_server, to=f"{KEY}-before", title="Early")
+    send(bellcast_server, to=f"{KEY}-before", title="Early", body="Of whom?")
     with watching(bellcast_server, recipient=f"{KEY}-before", kind="send", last=200) as found:
         seen = first(found, "send")
-    assert "title" not in seen["detail"]  # not watched when it was sent
+    assert seen["detail"]["title"] == "Early"
+    assert "body" not in seen["detail"]  # not watched when it was sent
 
 
 def test_send_and_publish_have_the_trace_of_their_request(bellcast_server: ServerProcess) -> None:

@@ -179,12 +179,12 @@ async def test_unsubscribe_link_says_which_types_are_required_now(rest: Rest) ->
     )
     for method in ("GET", "POST", "POST"):
         page = await rest.anonymous.request(method, single, headers=FORM)
-        assert (page.status_code, "E-mails of type “Bill” are required" in page.text) == (200, True)
+        assert (page.status_code, "E-mails about “Bill” are required" in page.text) == (200, True)
         assert "nsubscribe" not in page.text
     assert await updated_at(rest) is None
     page = await rest.anonymous.post(digest, headers=FORM)
-    assert "E-mails of type “News” are off." in page.text
-    assert "E-mails of type “Bill” are required" in page.text
+    assert "E-mails about “News” are off." in page.text
+    assert "E-mails about “Bill” are required" in page.text
     assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF}
 
 
@@ -196,15 +196,15 @@ async def test_unsubscribe_page_shows_the_names_of_types(rest: Rest) -> None:
         PROJECT, links.UNSUBSCRIBE_PURPOSE, Unsubscription("", "alice", rest.clock.now(), "news", ("bill", "tips"))
     )
     for method, text in (
-        ("GET", "E-mails of type “News &amp; offers”, “Tips” will no longer"),
-        ("POST", "E-mails of type “News &amp; offers”, “Tips” are off."),
+        ("GET", "Stop e-mails about “News &amp; offers”, “Tips”?"),
+        ("POST", "E-mails about “News &amp; offers”, “Tips” are off."),
     ):
         page = (await rest.anonymous.request(method, f"/u/{token}", headers=FORM)).text
         assert text in page
-        assert "E-mails of type “Bills” are required" in page
+        assert "E-mails about “Bills” are required" in page
     await rest.app.patch("/v1/recipients/alice", json={"locale": "de"})
     page = (await rest.anonymous.get(f"/u/{token}")).text
-    assert "E-Mails der Art „News &amp; offers“, „Tips“ erhältst" in page
+    assert "E-Mails zu „News &amp; offers“, „Tips“ abbestellen?" in page
     assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF, "tips": OFF}
 
 

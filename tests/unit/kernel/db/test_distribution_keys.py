@@ -25,6 +25,7 @@ KEYS: dict[str, list[set[str]]] = {
     "idempotency": [{"tenant"}],
     "last_events": [{"tenant"}],
     "push_endpoints": [*INBOX, {"tenant"}],
+    "outside_notifications": [*INBOX, {"tenant"}],
     "webhook_events": [{"tenant"}],
     "messages": [{"tenant"}],
     "runs": [{"tenant"}],
@@ -60,6 +61,8 @@ EXCEPTIONS = {
     "sent_of_tenant_size": OF_TENANT,
     "sent_of_tenant_page": OF_TENANT,
     "sent_of_tenant_total": OF_TENANT,
+    "sends_recent": "the console counts the last 20,000 sends of all recipients; the index notifications_direct has them",
+    "announced_reach": "the console counts at most 1,000 inboxes of an announcement; the index notifications_announced has them",
     "topics_of_all": "the console lists the topics of all tenants; the index subscriptions_topic has them",
 }
 
