@@ -294,6 +294,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/webhooks")
+    wait_loaded(page)  # an empty list hides the link of its heading
     held: list[Route] = []
 
     def hold(route: Route) -> None:  # Playwright wraps functions only
