@@ -88,7 +88,7 @@ async def test_announcements_messages_and_runs_have_the_times_of_the_past(engine
     store = Store(engine)
     announced = (await store.sent.announcements(ListQuery(limit=50))).items
     assert len(announced) >= len(activity.ANNOUNCEMENTS)
-    assert is_spread([times.milliseconds(one.notification.created_at) for one in announced], 0.1)
+    assert is_spread([times.milliseconds(one.notification.created_at) for one in announced], 0.2)
     messages = (await store.messages.page(wanted("harbor", limit=200))).items
     runs = (await store.runs.page(wanted("harbor", limit=200))).items
     assert {"bounced", "failed", "sent"} >= {one.state for one in messages} >= {"bounced", "failed"}

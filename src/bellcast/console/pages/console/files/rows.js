@@ -128,7 +128,7 @@ function Row({ row, index, columns, most, heading, href, actions, isOpen }) {
   const spare = [...second.filter(isCounted), ...second.filter((one) => !isCounted(one))].slice(3);
   const filled = second.filter((one) => !isNothing(one, row));
   return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
-    const { name, kind, of, share, show = kind === 'time' && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
+    const { name, kind, of, share, show = kind === 'time' && of(row) && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = filled.indexOf(column);
     return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spare.includes(column) && 'spare'].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
