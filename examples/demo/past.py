@@ -26,12 +26,15 @@ def write(values: Mapping[str, Any], servers: ServerUrls, *, is_busy: bool) -> S
     """Write the past to the database of these settings. Unless it is busy, there is no history yet: write a short one, and
     leave out the last day. Return the requests that made the past, with their times."""
     settings = load({**values, **FLAGS}, {})
-    # Loggers are not kept, because the demo's server configures them again.
-    quiet = structlog.make_filtering_bound_logger(logging.ERROR)
+    configured, quiet = structlog.get_config(), structlog.make_filtering_bound_logger(logging.ERROR)
+    # Loggers are not kept, because the demo's server logs more.
     structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)
-    if not is_busy:
-        history.write(settings.store.path, ROWS, lambda done, total: None, RECIPIENTS)
-    return asyncio.run(_write(settings, servers, is_busy=is_busy))
+    try:
+        if not is_busy:
+            history.write(settings.store.path, ROWS, lambda done, total: None, RECIPIENTS)
+        return asyncio.run(_write(settings, servers, is_busy=is_busy))
+    finally:
+        structlog.configure(**configured)
 
 
 async def _write(settings: Settings, servers: ServerUrls, *, is_busy: bool) -> Sequence[ServedRequest]:
