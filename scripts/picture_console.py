@@ -28,7 +28,7 @@ class Screen(NamedTuple):
 
 
 ROW = ".chunk .row-link"
-TEST = (".test-button", "button:text-is('alice')", "button:text-is('Run the test')", ".test-path .test-step")
+TEST = (".test-button", ".form-hints .chip-button", "button:text-is('Run the test')", ".test-path .test-step")
 SCREENS = (
     Screen("overview", "Overview: what needs you, and the numbers against the day before", "/"),
     Screen("live", "Live: a row for each trace", "/live", (".feed .row:has(.chip) .row-link",)),
