@@ -281,17 +281,18 @@ def _emit(engines: Engines, request: SendOrAnnounce) -> None:
         (recipient, id), count = next(iter(ids.items())), len(ids)
     # The event is made later, and must not hold the whole request until then.
     at, tenant, type, sent = request.created_at, request.tenant, request.content.type, request.content
-    content = (sent.title, sent.body, sent.data) if engines.feed.is_watched else (sent.title,)
+    title, content = sent.title, (sent.body, sent.data) if engines.feed.is_watched else None
     trace = REQUEST_ID.get()
 
     def make() -> FeedEvent:
-        fields: dict[str, object] = {"type": type, "id": id}
+        fields: dict[str, object] = {"type": type, "id": id, "title": redact(title)}
         if count is None:
             audience = topic or "everyone"
         else:
             audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
             fields["recipients"] = count
-        fields |= zip(("title", "body", "data"), map(redact, content), strict=False)
+        if content is not None:
+            fields["body"], fields["data"] = map(redact, content)
         return FeedEvent(
             kind="send",
             at=at,
