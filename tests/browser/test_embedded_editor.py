@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, Route, expect
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
@@ -215,6 +215,32 @@ def test_next_token_repeats_all_requests_that_the_ended_one_was_refused(
     element = page.locator("bellcast-template-editor")
     element.evaluate("(one, token) => one.setAttribute('token', token)", token_of(bell, site, "ended"))
     expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    assert events(page, "expired") == [{}]
+
+
+def test_refusal_of_the_former_token_does_not_end_the_next_one(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    page = opened(context, server, site, f'token="{token_of(bell, site, "late")}"')
+    frame = frame_of(page)
+    expect(frame.get_by_label("Subject")).to_have_value("Booked")
+    bell.end_editor_tokens("late")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/booking/preview*", hold)
+    with page.expect_response(lambda response: "/draft" in response.url and response.status == 401):
+        frame.get_by_label("Subject").fill("Still here")
+    element = page.locator("bellcast-template-editor")
+    element.evaluate("(one, token) => one.setAttribute('token', token)", token_of(bell, site, "late"))
+    expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
+    with page.expect_response(lambda response: "/booking/preview" in response.url and response.ok):
+        held[0].continue_()
     assert events(page, "expired") == [{}]
 
 

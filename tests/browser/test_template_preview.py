@@ -100,7 +100,7 @@ def test_line_of_git_waits_for_the_versions_above_it(open_console: Callable[...,
     expect(page.get_by_role("heading", name="Versions")).to_be_visible()
     expect(line).to_be_hidden()
     held[0].continue_()
-    expect(page.get_by_text("Version 1", exact=True)).to_be_visible()
+    expect(page.get_by_role("listitem").get_by_text("Version 1", exact=True)).to_be_visible()
     expect(line).to_be_visible()
 
 

@@ -67,6 +67,7 @@ export async function getTagged(path, signal) {
 
 /** Send a request; return the decoded body and the response. Throws Problem. */
 export async function exchange(method, path, { type, body, headers, signal }) {
+  const sent = bearer;
   const options = { method, signal, body, ...(bearer && { credentials: 'omit' }), headers: { accept: 'application/json', ...(bearer && { authorization: `Bearer ${bearer}` }), ...(type && { 'content-type': type }), ...headers } };
   let response;
   try {
@@ -81,7 +82,8 @@ export async function exchange(method, path, { type, body, headers, signal }) {
   const value = isJson ? await response.json() : await response.text();
   if (response.ok) return { value, response };
   const isEnded = response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password';
-  if (isEnded && await signInAgain()) return exchange(method, path, { type, body, headers, signal });
+  // A refusal that arrives after the next token says nothing about that one.
+  if (isEnded && (sent !== bearer || await signInAgain())) return exchange(method, path, { type, body, headers, signal });
   if (value.code === 'password_required' && await askPassword(method, path)) return exchange(method, path, { type, body, headers, signal });
   throw new Problem(response.status, isJson ? value : {}, response.headers.get('x-request-id'));
 }
