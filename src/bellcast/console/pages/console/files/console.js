@@ -4,7 +4,7 @@
 import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
 import { isBrowserUtc, zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
-import { Palette, ShortcutList, openDialogById } from './palette.js';
+import { Palette, openPalette } from './palette.js';
 import { Empty, Heading, Icon } from './parts.js';
 import { pageOf, refuse } from './pages.js';
 import { refusalOf } from './roles.js';
@@ -82,6 +82,8 @@ async function signOut() {
 const enrolment = () => import('./enrolment.js'), signIn = () => import('./sign-in.js');
 /** The module with the dialogs over the pages, once one was needed. */
 const asking = signal(null);
+/** The module with the dialog of the shortcuts, a new object each time that it is to open. */
+const shortcuts = signal(null);
 const dialogs = async () => (asking.value ??= await signIn().catch(refuse));
 
 /** A page before the console, whose module most visits do not need. */
@@ -98,11 +100,13 @@ function App() {
   if (kind === 'signed-in') return html`<${Once} key="signed-in" load=${signIn} name="SignedIn" />`;
   if (kind === 'enrolment') return html`<${Once} load=${enrolment} name="Enrolment" done=${start} signOut=${signOut} />`;
   if (kind === 'start') return null;
-  return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} /><${ShortcutList} />${asking.value && html`<${asking.value.Asked} />`}`;
+  return html`<${Shell} openPalette=${openPalette} openKeys=${openKeys} signOut=${signOut}><${Page} /><//><${Palette} actions=${actions} />${shortcuts.value && html`<${shortcuts.value.ShortcutList} opening=${shortcuts.value} />`}${asking.value && html`<${asking.value.Asked} />`}`;
 }
 
-const openPalette = () => openDialogById('palette');
-const openKeys = () => openDialogById('keys');
+async function openKeys() {
+  const loaded = await import('./shortcuts.js').catch(() => null);
+  if (loaded) shortcuts.value = { ...loaded };
+}
 
 /** The palette's actions: those of the whole console, and those of the displayed page. */
 function actions() {

@@ -6,13 +6,15 @@ import { dialectName, dialectOf, shortName } from './dialects.js';
 import { html, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count, many, number, parsed } from './format.js';
-import { Loaded, Paged, Together, useLoad } from './load.js';
+import { Loaded, Paged, Together, loadStyle, useLoad } from './load.js';
 import { Avatar, Card, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
+
+await loadStyle('topics.css');
 
 /** Maximum connections on the page of a topic. */
 const FEW = 12;
