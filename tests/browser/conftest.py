@@ -117,8 +117,8 @@ def shared_context(chromium: Browser, owner: Console) -> SharedContext:
 
 @pytest.fixture
 def open_console(chromium: Browser, owner: Console, shared_context: SharedContext) -> Iterator[Callable[..., Page]]:
-    """Opens pages as the owner, the first one in the shared context unless it is alone. No page may log an error, open a browser
-    dialog, or violate its policy."""
+    """Opens pages as the owner, the first one in the shared context unless it is alone or of another server. No page may log an
+    error, open a browser dialog, or violate its policy."""
     contexts, complaints = [], []
 
     def open_page(
@@ -128,13 +128,14 @@ def open_console(chromium: Browser, owner: Console, shared_context: SharedContex
         viewport: dict[str, int] = WIDE,
         color_scheme: str = "light",
         is_alone: bool = False,
+        of: Console = owner,
         **options: Any,
     ) -> Page:
-        state = state or owner.state
-        page = None if options or is_alone else shared_context.take(state, viewport, color_scheme)
+        state = state or of.state
+        page = None if options or is_alone or of is not owner else shared_context.take(state, viewport, color_scheme)
         if page is None:
             context = chromium.new_context(
-                base_url=owner.server.url,
+                base_url=of.server.url,
                 storage_state=state,
                 viewport=viewport,
                 color_scheme=color_scheme,

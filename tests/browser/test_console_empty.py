@@ -3,13 +3,14 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from tests import thoroughness
-from tests.browser.console import PAGES, Console, check_looks, create_owner, go, wait_loaded
+from tests.browser.console import PAGES, Console, check_looks, create_owner, go, start_console, wait_loaded
 from tests.browser.shop import wait_until
 
 # Lists of what apps send and operators define.
@@ -38,6 +39,14 @@ def owner(console: Console, chromium: Browser) -> Console:
     return console
 
 
+@pytest.fixture
+def unused(tmp_path: Path, chromium: Browser) -> Iterator[Console]:
+    """The console of a server that no other test has used: the first steps find what was sent or connected before."""
+    with start_console(tmp_path / "data") as console:
+        create_owner(console, chromium)
+        yield console
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("part", range(PARTS))
 def test_pages_of_a_new_server_describe_their_future_content(open_console: Callable[..., Page], part: int) -> None:
@@ -63,14 +72,14 @@ def test_pages_of_a_new_server_describe_their_future_content(open_console: Calla
             assert page.locator("#main table").count() == 0, path
 
 
-def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console()
+def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[..., Page], unused: Console) -> None:
+    page = open_console(of=unused)
     step = page.locator(".checks li").filter(has_text="Send a notification")
     expect(step).to_contain_text("waiting")
     expect(step).to_contain_text('bellcast notify alice "Hello"')
-    expect(page.locator("main")).to_contain_text(f"BELLCAST_DATA={owner.server.data} bellcast …")
+    expect(page.locator("main")).to_contain_text(f"BELLCAST_DATA={unused.server.data} bellcast …")
     expect(page.locator(".chart")).to_have_count(0)
-    owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello"})
+    unused.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello"})
     expect(step).to_contain_text("done")
     go(page, "/")
     expect(page.get_by_text("inbox row")).to_be_visible()
@@ -125,9 +134,9 @@ def test_empty_lists_have_no_room_for_a_histogram_and_no_retry(open_console: Cal
     assert page.locator(".histogram").evaluate("(one) => one.getBoundingClientRect().height") == 0
 
 
-def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page]) -> None:
+def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page], unused: Console) -> None:
     """The bell on the server's own landing page is none."""
-    page = open_console("/account")
+    page = open_console("/account", of=unused)
     landing = page.context.new_page()
     landing.goto("/")
     landing.get_by_role("button", name="Send").click()
