@@ -24,6 +24,18 @@ def test_title_of_an_object_stays_in_place_with_and_without_buttons(
     assert tops[0] == tops[1] == tops[2]
 
 
+def test_buttons_of_an_object_are_on_the_line_of_its_title(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/types/placed", {"name": "A type with a title that needs two lines beside a list"})
+    page = open_console("/types/placed", viewport=DESKTOP)
+    pane = page.locator(".pane")
+    expect(pane.get_by_role("heading", level=1)).to_contain_text("two lines")
+    edit, more = pane.get_by_role("button", name="Edit", exact=True), pane.get_by_role("button", name="More for")
+    tops = {round(place["y"] + place["height"] / 2) for one in (edit, more) if (place := one.bounding_box())}
+    close = pane.get_by_role("button", name="Close, back to").bounding_box()
+    assert close
+    assert all(abs(top - close["y"] - close["height"] / 2) <= 1 for top in tops)
+
+
 def test_button_of_the_whole_page_leads_back_beside_the_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/audit", viewport=DESKTOP)
     page.locator(".row-link").first.click()
