@@ -259,11 +259,10 @@ def test_operator_changes_the_password_in_a_form_that_opens(
 def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/hook", "events": ["message.sent"]})
     page = open_console("/secrets")
-    row = page.get_by_role("table", name="Keys").locator(".chunk .row").first
-    expect(row).to_contain_text("active")
-    expect(row).to_contain_text("encrypts")
-    expect(row).not_to_contain_text(" 0 secrets")
+    verdict, rows = page.get_by_role("region", name="State"), page.get_by_role("table", name="Keys").locator(".row")
     expect(page.get_by_role("heading", name="encrypted with the current key")).to_be_visible()
+    expect(verdict).to_contain_text("It encrypts new secrets too.")
+    expect(rows).to_have_count(0)  # the sentence says all of the only key
     expect(page.get_by_role("button", name="Re-encrypt")).to_have_count(0)
     change = page.get_by_role("listitem").locator("b")
     expect(change).to_have_text(["Set the same key on all servers", "Re-encrypt all secrets"])
@@ -275,6 +274,7 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     page.route("**/v1/secrets", lambda route: route.fulfill(json={"keys": keys, "unreadable": 0}))
     page.reload()
     expect(page.get_by_role("heading", name="2 secrets use an older key")).to_be_visible()
+    expect(rows.filter(has_text="old")).to_contain_text("needed until all secrets are re-encrypted")
     expect(change).to_have_count(4)  # a list of keys, which servers read in steps
     assert violations(page) == []
     rotate = page.get_by_role("button", name="Re-encrypt all secrets")
@@ -282,11 +282,18 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     confirm(rotate)
     expect(page.get_by_role("status").filter(has_text="re-encrypted.")).to_be_visible()
     expect(rotate).to_have_count(0)
-    keys = [{"id": "encryption.json 1", "is_current": True, "secrets": 1}]
+    keys = [
+        {"id": "encryption.json 1", "is_current": True, "secrets": 1},
+        {"id": "project secret", "is_current": False, "secrets": 0},
+    ]
     page.route("**/v1/secrets", lambda route: route.fulfill(json={"keys": keys, "unreadable": 3}))
     page.reload()
     expect(page.get_by_role("heading", name="3 secrets cannot be decrypted")).to_be_visible()
     expect(change).to_have_text(["Generate a new key", "Restart the servers"])
+    page.get_by_text("1 key without a secret").click()
+    expect(page.locator("details .facts")).to_have_text(
+        "project secretof the credentials, for secrets of older versions"
+    )
 
 
 def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:

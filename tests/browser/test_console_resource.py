@@ -323,7 +323,8 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_role("button", name="Create webhook").click()
     secret = page.locator(".notice code").inner_text()
     page.get_by_role("link", name="Open the webhook").click()
-    expect(page.locator("h1")).to_have_text("https://app.example.com/hook")
+    expect(page.locator("h1")).to_have_text("/hook")
+    expect(page.locator(".pane .titles")).to_contain_text("app.example.com")
     expect(page.get_by_text("The server has given up no event.")).to_be_visible()
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
@@ -338,7 +339,8 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     runs.get_by_label("run.failed").check()
     page.get_by_label("URL").fill("https://app.example.com/other")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("h1")).to_have_text("https://app.example.com/other")
+    expect(page.locator("h1")).to_have_text("/other")
+    expect(page.locator(".facts")).to_contain_text("https://app.example.com/other")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["run.failed"]
     edit.click()
     page.get_by_label("Every event").check()
@@ -523,9 +525,33 @@ def test_channels_without_a_provider_are_named_above_the_providers(
     )
     page = open_console("/providers")
     channels = page.get_by_role("list", name="Channels")
-    expect(channels.get_by_role("listitem").filter(has_text="SMS")).to_contain_text("Only acme")
-    expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("Simulated")
+    sms = channels.get_by_role("listitem").filter(has_text="SMS")
+    expect(sms).to_contain_text("1 tenant; others simulated")
+    expect(sms.get_by_text("1 tenant")).to_have_attribute("title", "acme")
+    expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("simulated")
+    channels.get_by_role("link", name="Add a chat provider").click()
+    expect(page.locator(".vendors h2")).to_have_text(["Chat"])
     owner.send("DELETE", "/v1/providers/covering?tenant=acme")
+
+
+def test_provider_that_refuses_messages_is_not_called_active(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/providers/refusing", {"channel": "email", "url": "smtp://mail.example.com:25"})
+    page = open_console("/account")
+
+    def add_messages(route: Route) -> None:
+        listed = route.fetch().json()
+        for one in listed["providers"]:
+            if one["key"] == "refusing":
+                last = "2026-01-01T00:00:00Z"
+                one["recent_messages"] = {"value": 200, "exact": True, "last_at": last, "failed": 9}
+        route.fulfill(json=listed)
+
+    page.route("**/v1/providers?*", add_messages)
+    go(page, "/providers")
+    row = page.get_by_role("row").filter(has_text="refusing")
+    expect(row.locator(".state.warn")).to_have_text("5 % fail")
+    expect(row).to_contain_text("9 of 200")
+    owner.send("DELETE", "/v1/providers/refusing")
 
 
 def test_request_is_repeated_by_terminal_only_if_the_command_does_the_same(

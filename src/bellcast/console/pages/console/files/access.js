@@ -13,7 +13,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { cancel } from './new-object.js';
-import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
+import { Headline, More, ShownOnce, Sign, } from './object-parts.js';
 import { Avatar, Card, Choices, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
@@ -54,15 +54,15 @@ async function readNamed(name, query, signal) {
   return rows;
 }
 
-/** The usual state, active, is not said. */
-const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() && 'expired');
+const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() ? 'expired' : 'active');
+const isOver = (one) => stateOfKey(one) !== 'active';
 
 export const keys = {
-  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, tools: keyButtons, create: NewKey,
+  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, order: (one, other) => isOver(one) - isOver(other), tools: keyButtons, create: NewKey,
   columns: [
-    { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: stated, width: '6rem' },
+    { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
-    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
+    { name: 'Tenants', of: (one) => (one.tenants ? tenantsOf(one) : 'all'), width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
@@ -89,16 +89,17 @@ export function ApiKey({ page }) {
 /** Whether a key works, and when it was used. */
 function KeyVerdict({ of: one }) {
   if (one.revoked_at) return html`<${Headline} kind="bad" note=${html`Since <${Moment} at=${one.revoked_at} />. Requests with this key are refused.`}>Revoked<//>`;
-  const end = one.expires_at ? html`${stateOfKey(one) ? 'It ended' : 'It ends'} <${Moment} at=${one.expires_at} />.` : 'It ends when it is revoked.';
-  if (stateOfKey(one)) return html`<${Headline} kind="bad" note=${html`${end} Requests with this key are refused.`}>Expired<//>`;
+  const end = one.expires_at ? html`${isOver(one) ? 'It ended' : 'It ends'} <${Moment} at=${one.expires_at} />.` : 'It ends when it is revoked.';
+  if (isOver(one)) return html`<${Headline} kind="bad" note=${html`${end} Requests with this key are refused.`}>Expired<//>`;
   return one.used_at ? html`<${Headline} kind="ok" note=${end}>Last used <${Time} at=${one.used_at} /><//>` : html`<${Headline} kind="open" note=${end}>Never used<//>`;
 }
 
-/** The last requests with a key that this node has in memory. They come last, so that nothing moves when they arrive. */
+/** The last requests with a key, if this node has some in memory: that it has none says nothing about the key. They come last, so that nothing moves when they arrive. */
 function LatestRequests({ page, of }) {
   const found = useLoad((signal) => get(withQuery('/v1/requests', { ...of, limit: FEW }), signal), [of.key]);
-  return html`<${Card} title="Latest requests"><${Loaded} of=${found}>${({ requests, total }) => (requests.length === 0 ? html`<p class="muted">None among the last requests of this node.</p>` : html`<ul class="rows-of">${requests.map((one) => html`<li key=${one.id}><${State} of=${String(one.status)} kind=${one.code ? 'bad' : 'ok'} /><a class="plain grow" href=${page.url(path`/requests/${one.id}`)}>${one.method} ${one.path}</a><${Time} at=${one.at} /></li>`)}</ul>
-    <a href=${withQuery(page.url('/requests'), of)}>All ${amountOf(total)} requests</a>`)}<//><//>`;
+  const { requests = [], total } = found.value ?? {};
+  return requests.length > 0 && html`<${Card} title="Latest requests"><ul class="rows-of">${requests.map((one) => html`<li key=${one.id}><${State} of=${String(one.status)} kind=${one.code ? 'bad' : 'ok'} /><a class="plain grow" href=${page.url(path`/requests/${one.id}`)}>${one.method} ${one.path}</a><${Time} at=${one.at} /></li>`)}</ul>
+    <a href=${withQuery(page.url('/requests'), of)}>All ${amountOf(total)} requests</a><//>`;
 }
 
 const FIRST_REQUEST = () => requestSamples({ method: 'POST', url: `${location.origin}${ROOT}/v1/notifications`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: JSON.stringify({ to: 'alice', title: 'Hello' }) }).curl;

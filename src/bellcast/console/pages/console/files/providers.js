@@ -7,7 +7,7 @@ import { count, number } from './format.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { CancelEdit, cancel, edit } from './new-object.js';
-import { Channel, ChannelSign, Headline, More, stated } from './object-parts.js';
+import { Channel, ChannelSign, Headline, More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Card, Facts, Field, Form, Heading, Icon, Opening, State, Time, matching, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
@@ -58,26 +58,33 @@ const vendorOf = ({ url }) => VENDORS[url.startsWith('apprise+') ? 'apprise' : u
 const aboutOf = ({ url }) => url.replace(/^[\w+]+:\/\//, '').replace('…@', '').replace(/^default\?/, '').replace(/^default$/, '');
 const isOfSettings = (one) => one.key.startsWith('env-');
 
+/** Whether it is used, and how much of it failed: a provider that refuses messages is not simply active. */
+const stateOf = ({ active, recent_messages: recent }) => (!active ? 'paused' : recent?.failed > 0 ? `${Math.max(1, Math.round((100 * recent.failed) / recent.value))} % fail` : 'active');
+const toneOf = { active: 'ok', paused: 'wait' };
+
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Add a provider</a>`;
 
 export const providers = {
   path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
-    { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: (one) => (one.active ? 'active' : 'paused'), show: stated, width: '6rem' },
+    { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: stateOf, show: (state) => html`<${State} of=${state} kind=${toneOf[state] ?? (state.startsWith('100') ? 'bad' : 'warn')} />`, width: '6.5rem' },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' },
-    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && html`<span class=${recent.failed > 0 ? 'bad' : null}>${recent.failed > 0 ? number(recent.failed) : 'none'}</span> of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
+    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && `${recent.failed > 0 ? number(recent.failed) : 'none'} of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
 };
+
+/** The name of a channel within a sentence. */
+const inSentence = (channel) => (channel === 'sms' ? 'SMS' : CHANNEL_NAMES[channel].toLowerCase());
 
 /** The channels that need a provider, each with what delivers its messages. */
 function Coverage({ page }) {
   const found = useLoad((signal) => readAll((after) => withQuery('/v1/providers', { tenant: shownTenant() || '*', limit: 200, after }), 'providers', signal), [shownTenant()]);
   return html`<ul class="coverage" aria-label="Channels">${Object.keys(CHANNEL_NAMES).slice(1).map((channel) => {
     const all = (found.value ?? []).filter((one) => one.channel === channel && one.active), tenants = new Set(all.map(({ tenant }) => tenant));
-    const words = all.length === 0 ? html`<${State} of="Simulated" kind="info" />` : tenants.has(null) ? count(all.length, 'provider') : `Only ${[...tenants].map(tenantName).join(', ')}`;
-    return html`<li key=${channel} class=${found.value && all.length === 0 ? 'none' : null}><${ChannelSign} of=${channel} /><b>${CHANNEL_NAMES[channel]}</b>${found.value && (all.length === 0 && page.may(BUILDERS) ? html`<a class="plain" title="No provider: add one" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}>${words}</a>` : html`<small>${words}</small>`)}</li>`;
+    const isSimulated = found.value && all.length === 0, name = CHANNEL_NAMES[channel];
+    return html`<li key=${channel} class=${isSimulated ? 'none' : null}><${ChannelSign} of=${channel} /><b>${name}${isSimulated && html` <small>simulated</small>`}</b>${isSimulated ? page.may(BUILDERS) && html`<a href=${withQuery(page.url('/providers'), { new: 'yes', channel, tenant: shownTenant() })}>Add ${/^[AEIO]|SMS/.test(name) ? 'an' : 'a'} ${inSentence(channel)} provider</a>` : found.value && html`<small title=${!tenants.has(null) && [...tenants].map(tenantName).join(', ')}>${tenants.has(null) ? count(all.length, 'provider') : `${count(tenants.size, 'tenant')}; others simulated`}</small>`}</li>`;
   })}</ul>`;
 }
 
@@ -87,10 +94,10 @@ function NewProvider({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
   if (vendor) {
-    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`} /><p class="muted">Delivers ${CHANNEL_NAMES[vendor.channel].replace('E-', 'e-')} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}. <a href=${target('yes')}>Other vendors</a></p>
+    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`} /><p class="muted">Delivers ${inSentence(vendor.channel)} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}. <a href=${target('yes')}>Other vendors</a></p>
       <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
-  return html`<${Heading} title="New provider" />${['email', 'sms', 'push', 'chat'].map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
+  return html`<${Heading} title="New provider" />${['email', 'sms', 'push', 'chat'].filter((channel) => [null, channel].includes(page.query.get('channel'))).map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
     <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><${Mark} of=${one} /><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
     ${channel === 'chat' && html`<p class="muted">Slack, Discord and Microsoft Teams need no provider: the webhook of a channel is the address of its recipient.</p>`}</section>`)}`;
 }
@@ -103,7 +110,7 @@ export function Provider({ page }) {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const set = activation(url, { value: one, tag }, ({ channel, url: masked, ...more }) => ({ ...deliveryOf(more), channel, url: masked }));
     const isEdited = mayChange && page.query.has('focus');
-    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} /><${State} of=${one.active ? 'active' : 'paused'} />`}>${mayChange && !isEdited && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button><${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} />`}>${mayChange && !isEdited && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button><${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>` : html`<${Together}><${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'}><${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Limit', one.rate && `${one.rate} a second`], ['Priority', one.priority !== 0 && one.priority], ['Set by', isOfSettings(one) && 'the settings of the server']]} /><//>
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}<//>`}`;

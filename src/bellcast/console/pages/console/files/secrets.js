@@ -6,7 +6,7 @@ import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { Headline, Sign } from './object-parts.js';
-import { Card, Heading, Snippet, State, inTerminal } from './parts.js';
+import { Card, Facts, Heading, Snippet, State, inTerminal } from './parts.js';
 import { Rows } from './rows.js';
 import { get, lines } from './server.js';
 
@@ -21,7 +21,7 @@ const useOf = (one) => (one.is_current ? 'encrypts new secrets' : one.secrets > 
 
 const COLUMNS = [
   { name: 'Key', kind: 'title', lead: (one) => html`<${Sign} icon="keys" tone=${one.is_current ? 1 : 'grey'} />`, of: nameOf, text: placeOf },
-  { name: 'State', of: (one) => html`<${State} of=${one.is_current ? 'active' : one.secrets > 0 ? 'in use' : 'not used'} kind=${one.is_current ? 'ok' : one.secrets > 0 ? 'warn' : 'open'} />`, show: (one) => one, width: '8rem' },
+  { name: 'State', of: (one) => html`<${State} of=${one.is_current ? 'active' : 'in use'} kind=${one.is_current ? 'ok' : 'warn'} />`, show: (one) => one, width: '8rem' },
   { name: 'Use', of: useOf, width: '18rem' },
   { name: 'Secrets', kind: 'number', of: (one) => number(one.secrets), share: (one) => one.secrets, width: '9rem' },
 ];
@@ -55,10 +55,12 @@ export function EncryptionKeys() {
   };
   return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`} /><${Together}><${Loaded} of=${found}>${({ keys, unreadable }) => {
     const total = keys.reduce((sum, one) => sum + one.secrets, 0), current = keys.find((one) => one.is_current), older = total - current.secrets;
+    const used = keys.filter((one) => one.is_current || one.secrets > 0), unused = keys.filter((one) => !used.includes(one));
     return html`<${Summary} ...${{ total, older, unreadable, current }} />
-      <div class="actions foot">${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
-      <section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} /></div></section>
-      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>`;
+      <div class=${older > 0 || status ? 'actions foot' : null}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
+      ${older > 0 && html`<section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[used]} isOpen=${() => false} /></div></section>`}
+      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>
+      ${unused.length > 0 && html`<details class="panel"><summary>${count(unused.length, 'key')} without a secret</summary><${Facts} of=${unused.map((one) => [nameOf(one), html`${placeOf(one)}, ${useOf(one)}`])} /></details>`}`;
   }}<//><//>`;
 }
 
@@ -67,5 +69,5 @@ function Summary({ total, older, unreadable, current }) {
   if (unreadable > 0) return html`<${Headline} kind="bad" note="The key that encrypted them is missing: add it to BELLCAST_ENCRYPTION_KEY on all servers. Until then, their providers, webhooks and apps do not work.">${count(unreadable, 'secret')} cannot be decrypted<//>`;
   if (older > 0) return html`<${Headline} kind="warn" note="Re-encrypt all, so that the older key is not needed any longer.">${count(older, 'secret uses', 'secrets use')} an older key<//>`;
   if (total === 0) return html`<${Headline} kind="info" note="The URLs of providers and the secrets of webhooks and apps are encrypted when they are saved.">No secret is stored yet<//>`;
-  return html`<${Headline} kind="ok" note=${html`New ones are encrypted with it too: ${nameOf(current)}.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
+  return html`<${Headline} kind="ok" note=${html`${nameOf(current)}, ${placeOf(current)}. It encrypts new secrets too.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
 }

@@ -37,20 +37,25 @@ const recipientOf = (one) => (one.workflow ? one.to : one.notification?.to);
 const topicOf = (topic) => teaser(topic.replace(/\{(\w+)\}/g, '{{ $1 }}'));
 /** What its events are published to. Without a topic, no event of a topic matches. */
 const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recipient');
+/** The recipient; one that the event names in words, because it is none yet. */
+function Receiver({ of }) {
+  const [, root, name] = /^\{\{\s*(topic|event)\.([\w.]+)\s*\}\}$/.exec(of.var ? `{{ ${of.var} }}` : of) ?? [];
+  return name ? `${name.split('.').pop()} of the ${root}` : html`<${To} of=${of} />`;
+}
 
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${typeOf(one) ? html`→ <${Type} of=${typeOf(one)} />` : placeOf(one)}`) },
     { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : typeOf(one) && placeOf(one)} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
-    { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} />`, show: (to) => to, width: '9rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last error', kind: 'time', of: (one) => one.last_error_at, width: '6.5rem' },
+    { name: 'To', of: (one) => recipientOf(one) && html`<${Receiver} of=${recipientOf(one)} />`, show: (to) => to, width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last error', kind: 'time', of: (one) => one.last_error_at, width: '6.5rem' },
   ],
   none: { text: 'No event sources yet. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />`}>An event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${To} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
+export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />`}>An event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${Receiver} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
   loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
 
 /** The last events with the name of a source, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */

@@ -8,7 +8,7 @@ import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
-import { Headline, More, ShownOnce, Sign, stated } from './object-parts.js';
+import { Headline, Lines, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Segments } from './segments.js';
@@ -26,8 +26,11 @@ const stateOf = (one) => (!one.active ? 'paused' : one.failing_since ? 'failing'
 const MAX_TYPES = 2;
 /** The types of events of a webhook as tags. */
 const Types = ({ of: events, max = events.length }) => html`<span class="tags">${(events.includes('*') ? ['every event'] : events.slice(0, max)).map((one) => html`<${Tag} key=${one}>${one}<//>`)}${events.length > max && html`<${Tag}>+${events.length - max}<//>`}</span>`;
-/** A URL without its usual scheme. */
-const addressOf = (url) => url.replace(/^https:\/\//, '');
+/** The path of a URL, which is its name, and its host; of a URL without a path only the host. */
+const namesOf = (url) => {
+  const { host, pathname, search } = new URL(url);
+  return [pathname + search, host].filter((one) => one !== '/');
+};
 /** Why a webhook fails, in a line. */
 const troubleOf = (one) => one.failing_since && `${one.last_error} since ${relativeTime(one.failing_since)}`.replace(/^(.*) since (.*) ago$/, '$1 for $2');
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/webhooks'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New webhook</a>`;
@@ -35,8 +38,8 @@ const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary"
 export const webhooks = {
   path: '/v1/webhooks', rows: 'webhooks', isTall: true, link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
-    { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => addressOf(one.url), text: (one) => (one.failing_since ? html`<span class="bad">${troubleOf(one)}</span>` : one.active ? 'Accepts its events' : 'Receives no events') }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
-    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '17rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
+    { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => namesOf(one.url)[0], text: (one) => namesOf(one.url)[1] }, { name: 'State', of: (one) => html`<${Lines} isKept of=${stated(stateOf(one))} note=${one.failing_since && html`<span class="bad">${troubleOf(one)}</span>`} />`, by: stateOf, show: (state) => state, width: '9rem' },
+    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
   none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
@@ -107,11 +110,11 @@ export function Webhook({ page }) {
     endEdit();
     say('Saved the webhook');
   };
-  return html`<${Opening} page=${page} of=${one}>${(value) => html`<${Heading} title=${value.url} note=${stated(stateOf(value))}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
+  return html`<${Opening} page=${page} of=${one}>${(value) => html`<${Heading} title=${namesOf(value.url)[0]} note=${html`<small class="muted">${namesOf(value.url)[1]}</small>`}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
+    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
     <${Together}><${Deliveries} page=${page} one=${value} /><${Attempts} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 
