@@ -154,6 +154,11 @@ class WorkflowWorld:
         await self.workflows.workflow_catalog.check(tenant, key, value)
         await self.workflows.workflow_catalog.put(tenant, key, value)
 
+    async def delete(self, key: str) -> None:
+        """Delete a workflow of the project."""
+        assert await self.store.documents.delete("workflows", "", key)
+        await self.workflows.workflow_catalog.written([("", key, True)])
+
     async def recipient(self, key: str, tenant: str = "", **fields: Any) -> None:
         await self.store.recipients.put(tenant, key, RecipientFields(**fields), self.clock.now(), replace=True)
 

@@ -3,10 +3,10 @@
 import asyncio
 import difflib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from bellcast.audit import store as audit
 from bellcast.documents import types
@@ -159,11 +159,6 @@ class Documents(StoreTable):
         return (kind,) in (yield from delete({"kind": kind, "tenant": tenant, "key": key}))
 
 
-def push(name: Params, before: bytes | None, after: bytes | None, now: int, note: str, by: str) -> WriteScript:
-    """Replace the body of an object (kind, tenant, key) as `change` does, for a source that pushes it."""
-    return replace(name, before, after, now)
-
-
 def put(name: Params, body: bytes, now: int) -> Script[list[Row]]:
     """Create or replace an object (kind, tenant, key); return when it was created and updated."""
     return (yield Statement("document_write", {**name, "body": body.decode(), "now": now}))
@@ -194,6 +189,72 @@ def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -
     return True
 
 
+class ObjectForm(Struct, frozen=True):
+    """How the values of a kind are stored: as JSON. Each write of a kind that `is_versioned` is a version."""
+
+    is_versioned: bool = False
+
+    def body(self, value: Any, before: bytes | None) -> bytes:
+        """Return the body of the object that replaces `before`, without the number of its version."""
+        return msgspec.json.encode(value)
+
+    def numbered(self, body: bytes, version: int) -> bytes:
+        """Return the body of an object with the number of its version."""
+        return body
+
+    def content(self, body: bytes) -> bytes:
+        """Return what a version has of the body of its object."""
+        return body
+
+    def restored(self, body: bytes, version: StoredVersion) -> bytes:
+        """Return the body of an object of which an earlier version becomes current."""
+        return version.body
+
+    def events(self, owner: str, body: bytes) -> Sequence[Params]:
+        """Return the live events that an object waits for, as objects."""
+        return ()
+
+    def check_writable(self, body: bytes) -> None:
+        """Raise Conflict if an object must not be written."""
+
+    async def write(
+        self,
+        db: Engine,
+        clock: Clock,
+        place: Place,
+        value: Any,
+        before: Document | None,
+        by: str | None = None,
+        *,
+        is_conditional: bool = False,
+        draft: Document | None = None,
+        note: str | None = None,
+    ) -> tuple[Document, bool]:
+        """Write a checked value in place of the object `before`, and delete the draft that it was; return the object, and whether
+        it is new. If another one is stored, it is replaced, or a conditional write raises PreconditionFailed, as it does if the
+        stored draft is another one."""
+        while True:
+            replaced = None if before is None else before.body
+            if replaced is not None:
+                self.check_writable(replaced)
+            body, now, version = self.body(value, replaced), clock.now(), 1
+            if self.is_versioned:
+                added = StoredVersion(0, body, now, by, note)
+                drafted = None if draft is None else draft.body
+                published = await Versions(db).publish(*place, added, replaces=replaced, draft=drafted, form=self)
+                is_written, version = published is not None, 0 if published is None else published.version
+            else:
+                is_written = await Documents(db).change(*place, replaced, body, now)
+            if is_written:
+                return Document(place[2], self.numbered(body, version), now, now, version), before is None
+            if is_conditional:
+                raise PreconditionFailed
+            before = await Documents(db).get(*place)
+
+
+AS_JSON = ObjectForm()
+
+
 def put_version(plural: str, owner: str, key: str, added: StoredVersion) -> Script[StoredVersion]:
     """Add a version with the next number, unless it equals the last one; return it."""
     name = _name(plural, owner, key)
@@ -213,33 +274,30 @@ def publish(
     key: str,
     added: StoredVersion,
     *,
-    replaces: bytes | UnsetType | None,
+    replaces: bytes | None,
     draft: bytes | None = None,
-    current: Callable[[int], bytes] | None = None,
-    events: Sequence[Params] = (),
+    form: ObjectForm = AS_JSON,
 ) -> Script[StoredVersion | None]:
-    """Add a version, make it current, and delete its draft, all in one transaction. `replaces` is the body of the stored
-    object (None: there is none; UNSET: any), `draft` that of the draft, and `current` returns the new body, if it
-    is not that of the version. `events` are those that it waits for, as objects. Return None, and write nothing, if a stored
-    body is another one."""
+    """Add a version, which has the body of its object, make it current, and delete its draft, all in one transaction. `replaces`
+    is the body of the stored object (None: there is none), `draft` that of the draft. Return None, and write nothing, if a
+    stored body is another one."""
     name = {"kind": plural, "tenant": owner, "key": key}
     drafted = {**name, "kind": draft_kind(plural)}
     if draft is not None and not (yield from hold(**drafted, body=draft)):
         return None
-    if isinstance(replaces, bytes) and not (yield from hold(**name, body=replaces)):
-        return None
     if replaces is None and not (yield from replace(name, None, b"{}", added.created_at)):
         return None
-    before = [] if replaces is None else (yield Statement("document_find", name))
-    if before and current is None and not (yield Statement("version_last", _name(plural, owner, key))):
-        # Of a server that had no versions of these objects
-        body, _, updated_at, _ = before[0]
-        yield from put_version(plural, owner, key, StoredVersion(1, body.encode(), updated_at))
-    for event in events:
+    if replaces is not None:
+        if not (yield from hold(**name, body=replaces)):
+            return None
+        if not (yield Statement("version_last", _name(plural, owner, key))):
+            # Of a server that had no versions of these objects
+            ((_, _, updated_at, _),) = yield Statement("document_find", name)
+            yield from put_version(plural, owner, key, StoredVersion(1, form.content(replaces), updated_at))
+    for event in form.events(owner, added.body):
         yield from put(event, b"{}", added.created_at)
-    version = yield from put_version(plural, owner, key, added)
-    body = added.body if current is None else current(version.version)
-    yield from put(name, body, added.created_at)
+    version = yield from put_version(plural, owner, key, msgspec.structs.replace(added, body=form.content(added.body)))
+    yield from put(name, form.numbered(added.body, version.version), added.created_at)
     yield Statement("document_current_version", {**name, "version": version.version})
     if draft is not None:
         yield from replace(drafted, draft, None, added.created_at)
@@ -297,25 +355,20 @@ def _name(plural: str, owner: str, key: str) -> dict[str, str]:
     return {"owner": owner, "name": key if plural == "workflows" else f"{plural}/{key}"}
 
 
-def push_version(
-    name: Params,
-    before: bytes | None,
-    added: StoredVersion | None,
-    now: int,
-    current: Callable[[int], bytes] | None = None,
-    events: Sequence[Params] = (),
+def push(
+    form: ObjectForm, place: Place, before: bytes | None, after: bytes | None, now: int, note: str, by: str
 ) -> WriteScript:
-    """Publish a version of an object (kind, tenant, key) as `publish` does. Without `added`, delete the object and its draft.
-    Return False, and write nothing, if its body is not `before`."""
-    if added is None:
-        if not (yield from replace(name, before, None, now)):
-            return False
-        yield from delete({**name, "kind": draft_kind(name["kind"])})
-        return True
-    published = yield from publish(
-        name["kind"], name["tenant"], name["key"], added, replaces=before, current=current, events=events
-    )
-    return published is not None
+    """Replace the body of an object, for a source that pushes it. Without `after`, delete the object and its draft. Return False, and
+    write nothing, if the stored body is not `before`."""
+    name = dict(zip(("kind", "tenant", "key"), place, strict=True))
+    if after is not None and form.is_versioned:
+        added = StoredVersion(0, after, now, by, note)
+        return (yield from publish(*place, added, replaces=before, form=form)) is not None
+    if not (yield from replace(name, before, after, now)):
+        return False
+    if form.is_versioned:
+        yield from delete({**name, "kind": draft_kind(place[0])})
+    return True
 
 
 _version = columns.reader(StoredVersion, "version body created_at by note", body=str.encode)

@@ -11,14 +11,13 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents, OverlaidReads, Place, WriteScript
+from bellcast.documents.store import AS_JSON, Documents, ObjectForm, OverlaidReads, Place, WriteScript
 from bellcast.documents.types import (
     MANAGED,
     MAX_OBJECT_KEY,
     PROJECT,
     Document,
     Management,
-    StoredVersion,
     managed_place,
 )
 from bellcast.engines import Engines
@@ -52,8 +51,8 @@ JsonObject = dict[str, Any]
 class BundleKind(Struct, frozen=True, kw_only=True):
     """A kind of object in bundles. `values` returns a stored object as its file has it, None for one that no file may define;
     `hidden` what its ETag depends on besides. `parse` returns what is stored of values, and `check` raises Invalid for wrong
-    references. `check_uses` raises Conflict if the state after a bundle, the second context, breaks uses of objects. `write` is
-    the script of a change, `written` is called after it, and `services` are those that read the state after the bundle."""
+    references. `check_uses` raises Conflict if the state after a bundle, the second context, breaks uses of objects. `form` is
+    how objects are stored, `written` is called after a change, and `services` are those that read the state after the bundle."""
 
     plural: str
     check_key: Callable[[ApiContext, str], object]
@@ -63,7 +62,7 @@ class BundleKind(Struct, frozen=True, kw_only=True):
     check_uses: Callable[[ApiContext, ApiContext, Sequence[tuple[str, str]]], Awaitable[None]] | None = None
     find_effects: kinds.FindEffects[Any] | None = None
     hidden: Callable[[ApiContext, str, Document], object] = lambda ctx, tenant, document: None
-    write: Callable[[Mapping[str, str], bytes | None, bytes | None, int, str, str], WriteScript] = documents.push
+    form: ObjectForm = AS_JSON
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     services: Callable[[Engines], Mapping[type[Any], Any]] = lambda engines: {}
 
@@ -225,10 +224,6 @@ def of(kind: kinds.Kind[Any]) -> BundleKind:
         found: list[PublishEffect] = await find(ctx, after, tenant, key, msgspec.convert(sent, kind.type))
         return found
 
-    async def written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
-        if kind.changed is not None:
-            kind.changed(ctx)
-
     return BundleKind(
         plural=kind.plural,
         check_key=lambda ctx, key: kinds.check_key(ctx, kind, key),
@@ -237,16 +232,9 @@ def of(kind: kinds.Kind[Any]) -> BundleKind:
         check=check,
         check_uses=functools.partial(kinds.check_uses, kind),
         find_effects=None if kind.find_effects is None else find_effects,
-        write=_write_version if kind.is_versioned else documents.push,
-        written=written,
+        form=kind.form,
+        written=kind.written,
     )
-
-
-def _write_version(
-    name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
-) -> WriteScript:
-    added = None if after is None else StoredVersion(0, after, now, by, note)
-    return documents.push_version(name, before, added, now)
 
 
 def portable(value: Struct) -> JsonObject:
@@ -555,14 +543,14 @@ async def _apply(
     scripts: list[Callable[[], WriteScript]] = []
     for one in planned:
         kind, tenant, key = one.place
-        name = {"kind": kind, "tenant": tenant, "key": key}
         stored = None if one.before is None else one.before.document.body
         if stored is None and one.after is None:
             continue
         if stored == one.after:
             scripts.append(functools.partial(documents.hold, kind, tenant, key, stored or b""))
         else:
-            scripts.append(functools.partial(kinds[kind].write, name, stored, one.after, now, note, by))
+            form = kinds[kind].form
+            scripts.append(functools.partial(documents.push, form, one.place, stored, one.after, now, note, by))
             audit.note_change(request, _name(one.place), None, one.action)
         if one.etag is not None:
             by_now = managers.get(one.place)

@@ -199,12 +199,13 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     before, by = await Documents(ctx.engines.db).get(kind.plural, tenant, key), audit.actor(request)
     if (None if before is None else kind.item(before, tenant)["version"]) != draft.base:
         raise PreconditionFailed
-    written, _ = await kind.put(
-        ctx, tenant, key, value, before, by, is_conditional=True, draft=document, note=body.note
+    engines, place = ctx.engines, (kind.plural, tenant, key)
+    written, _ = await kind.form.write(
+        engines.db, engines.clock, place, value, before, by, is_conditional=True, draft=document, note=body.note
     )
     shown = kind.item(written, tenant)
     audit.note_changes(request, {} if before is None else kind.item(before, tenant), shown)
-    kinds.changed(kind, ctx)
+    await kinds.written(kind, ctx, tenant, key)
     (manager,) = await managed.of(ctx, kind.plural, [(tenant, key)])
     return responses.json(shown | {managed.FIELD: manager})
 

@@ -1,7 +1,6 @@
 """Kinds of objects that the app defines by key: what a kind declares, which object applies to a tenant, and what uses it."""
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.documents.store import Documents, OverlaidReads, Versions
+from bellcast.documents.store import AS_JSON, Documents, ObjectForm, OverlaidReads, Versions
 from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
@@ -74,12 +73,13 @@ FindEffects = Callable[[ApiContext, ApiContext, str, str, T], Awaitable[list[Pub
 class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
     cannot be deleted, or changed so that `find_broken` finds some. `complete` returns what is stored of a valid value, in a thread. `describe` returns the fields in `added` for a read. Only lists have the fields `listed`, which `describe_list` returns.
-    `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
+    `written` is called after writes, with the tenants and keys of the objects and whether they were deleted. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
-    content. A dry run returns the effects that `find_effects` finds. A draft with errors of `find_obstacles` is not published. Each write of a kind that `is_versioned` is a version.
+    content. A dry run returns the effects that `find_effects` finds. A draft with errors of `find_obstacles` is not published.
+    `form` is how objects are stored.
     `source` returns a value without what `complete` adds. `object_types` are those of an object that was read, and of one that
     was written, if they are not derived. With `lists_own`, the list of a tenant has only its own objects, and a draft that was never published
-    is shown with the fields `unpublished`. What depends on the form that is stored are methods."""
+    is shown with the fields `unpublished`."""
 
     plural: str
     name: str
@@ -99,13 +99,18 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     added: Mapping[str, Any] = {}
     listed: Mapping[str, Any] = {}
     describe: Describe | None = None
-    changed: Callable[[ApiContext], None] | None = None
+    written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     merge: Callable[[T, T], T] | None = None
     is_open_to_viewers: bool = False
-    is_versioned: bool = False
+    form: ObjectForm = AS_JSON
     object_types: tuple[Any, Any] | None = None
     lists_own: bool = False
     unpublished: Mapping[str, Any] = {}
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether each write of an object is a version."""
+        return self.form.is_versioned
 
     def item(self, document: Document, tenant: str) -> dict[str, Any]:
         """Return a stored object of a tenant as the API returns it, without the fields in `added`."""
@@ -114,7 +119,8 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
 
     def at_version(self, document: Document, stored: StoredVersion) -> Document:
         """Return an object as it was in an earlier version."""
-        return msgspec.structs.replace(document, body=stored.body, version=stored.version, updated_at=stored.created_at)
+        body = self.form.restored(document.body, stored)
+        return msgspec.structs.replace(document, body=body, version=stored.version, updated_at=stored.created_at)
 
     async def describe_list(
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
@@ -136,64 +142,32 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     async def version(self, ctx: ApiContext, tenant: str, key: str) -> int | None:
         """Return the current version of a tenant's own object. Raises Conflict if it cannot be written."""
         stored = await Documents(ctx.engines.db).get(self.plural, tenant, key)
-        return None if stored is None else stored.version
+        if stored is None:
+            return None
+        self.form.check_writable(stored.body)
+        version: int = self.item(stored, tenant)["version"]
+        return version
 
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: T) -> dict[str, Any]:
         """Return what a write of a checked object would store, and its effects."""
-        body, version = msgspec.json.encode(value), 1
+        before, version = await Documents(ctx.engines.db).get(self.plural, tenant, key), 1
+        if before is not None:
+            self.form.check_writable(before.body)
+        body = self.form.body(value, None if before is None else before.body)
         if self.is_versioned:
             last = await Versions(ctx.engines.db).last(self.plural, tenant, key)
-            before = await Documents(ctx.engines.db).get(self.plural, tenant, key)
             known = (before.version if before else 0, before.body if before else None)
             number, newest = known if last is None else (last.version, last.body)
-            version = number + (newest != body)
+            version = number + (newest != self.form.content(body))
         find = self.find_effects
         effects = {} if find is None else {"effects": await find(ctx, ctx, tenant, key, value)}
-        shown = self.item(Document(key, body, 0, 0, version), tenant)
+        shown = self.item(Document(key, self.form.numbered(body, version), 0, 0, version), tenant)
         return await described(self, ctx, tenant, shown) | effects
-
-    async def put(
-        self,
-        ctx: ApiContext,
-        tenant: str,
-        key: str,
-        value: T,
-        before: Document | None,
-        by: str,
-        *,
-        is_conditional: bool,
-        draft: Document | None = None,
-        note: str | None = None,
-    ) -> tuple[Document, bool]:
-        """Write a checked object, and delete the draft that it was; return it, and whether it is new. Raises PreconditionFailed
-        if a conditional write finds another one than `before`, or the stored draft is another one."""
-        if self.is_versioned and before is None and not is_conditional:
-            with contextlib.suppress(PreconditionFailed):  # another request created it after the read
-                return await self.put(ctx, tenant, key, value, None, by, is_conditional=True, draft=draft, note=note)
-        body, now = msgspec.json.encode(value), ctx.engines.clock.now()
-        replaced = None if before is None else before.body
-        written = Document(key, body, now, now)
-        if self.is_versioned:
-            stored = await Versions(ctx.engines.db).publish(
-                self.plural,
-                tenant,
-                key,
-                StoredVersion(0, body, now, by, note),
-                replaces=replaced if is_conditional else UNSET,
-                draft=None if draft is None else draft.body,
-            )
-            if stored is None:
-                raise PreconditionFailed
-            return msgspec.structs.replace(written, version=stored.version), is_conditional and before is None
-        if not is_conditional:
-            return await Documents(ctx.engines.db).put(self.plural, tenant, key, body, now)
-        if not await Documents(ctx.engines.db).change(self.plural, tenant, key, replaced, body, now):
-            raise PreconditionFailed
-        return written, before is None
 
     async def remove(self, ctx: ApiContext, tenant: str, key: str, before: Document, *, is_conditional: bool) -> bool:
         """Delete an object and its draft; return whether there was one. Raises PreconditionFailed if a conditional deletion finds
         another one than `before`."""
+        self.form.check_writable(before.body)
         documents = Documents(ctx.engines.db)
         if is_conditional:
             if not await documents.change(self.plural, tenant, key, before.body, None, ctx.engines.clock.now()):
@@ -289,11 +263,11 @@ async def parse(kind: Kind[T], ctx: ApiContext, sent: object) -> T:
     return value if kind.complete is None else await asyncio.to_thread(kind.complete, value)
 
 
-def changed(kind: Kind[Any], ctx: ApiContext) -> None:
-    """Drop cached objects after this process changed one."""
+async def written(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str, *, is_deleted: bool = False) -> None:
+    """Drop cached objects after this process wrote one."""
     ctx.engines.router.forget()
-    if kind.changed is not None:
-        kind.changed(ctx)
+    if kind.written is not None:
+        await kind.written(ctx, [(tenant, key, is_deleted)])
 
 
 async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple[Document, str] | None:

@@ -198,9 +198,12 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     if plans:
         return responses.json(await kind.plan(ctx, tenant, key, value))
     by, is_conditional = audit.actor(request), entity_tags.is_conditional(request)
-    written, is_new = await kind.put(ctx, tenant, key, value, before, by, is_conditional=is_conditional)
+    engines, place = ctx.engines, (kind.plural, tenant, key)
+    written, is_new = await kind.form.write(
+        engines.db, engines.clock, place, value, before, by, is_conditional=is_conditional
+    )
     audit.note_changes(request, {} if before is None else kind.item(before, tenant), kind.item(written, tenant))
-    kinds.changed(kind, ctx)
+    await kinds.written(kind, ctx, tenant, key)
     shown = kind.item(written, tenant)
     # An override that is merged is read, and replaced on a condition, with the project's fields.
     applying = None if kind.merge is None else await kinds.find(kind, ctx, tenant, key)
@@ -233,7 +236,7 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
             raise Conflict(f"The {kind.name} has changed at the same time: try again.")
         after = kind.at_version(before, stored)
         audit.note_changes(request, kind.item(before, tenant), kind.item(after, tenant))
-        kinds.changed(kind, ctx)
+        await kinds.written(kind, ctx, tenant, key)
         before = after
     return responses.json(await kinds.described(kind, ctx, tenant, kind.item(before, tenant)))
 
@@ -249,7 +252,7 @@ async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     await kinds.check_uses(kind, ctx, kinds.overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
     if not await kind.remove(ctx, tenant, key, before, is_conditional=entity_tags.is_conditional(request)):
         raise NotFound(unknown)
-    kinds.changed(kind, ctx)
+    await kinds.written(kind, ctx, tenant, key, is_deleted=True)
     audit.note_change(request, "key", key, None)
     return responses.empty()
 

@@ -5,20 +5,20 @@ of a version changes only when a tenant is erased and created again."""
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from bellcast.channels.catalog import TEMPLATES, no_template
-from bellcast.documents.store import Documents, ShortCache, Versions, WriteScript, push_version
-from bellcast.documents.types import PROJECT, Document, StoredVersion, draft_kind
+from bellcast.documents.store import Documents, ObjectForm, ShortCache, Versions
+from bellcast.documents.types import PROJECT, Document, StoredVersion
 from bellcast.kernel import validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.templates import rendering
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import definitions
@@ -80,27 +80,37 @@ def stored(document: Document, owner: str) -> Workflow:
     return Workflow(key=document.key, owner=owner, current=_decode(document.body))
 
 
-def write_version(
-    name: Mapping[str, str], before: bytes | None, after: bytes | None, now: int, note: str, by: str
-) -> WriteScript:
-    """Write a checked workflow (kind, tenant, key) as a new version, or delete it with its draft. Return False, and write
-    nothing, if its body is not `before`."""
-    if after is None:
-        return push_version(name, before, None, now)
-    value = _decode(after)
-    added = StoredVersion(0, definitions.encode(value.definition), now, by, note)
-    events = _awaited(name["tenant"], value.definition)
-    return push_version(name, before, added, now, functools.partial(_numbered, value), events)
+class WorkflowForm(ObjectForm, frozen=True):
+    """How workflows are stored: with whether they are active, which a new version leaves as it is, and whether they are defined in
+    code. Their versions are definitions."""
+
+    is_versioned: bool = True
+    is_code: bool = False
+
+    def body(self, value: Any, before: bytes | None) -> bytes:
+        is_active = self.is_code or before is None or _decode(before).active
+        return msgspec.json.encode(CurrentVersion(version=0, active=is_active, is_code=self.is_code, definition=value))
+
+    def numbered(self, body: bytes, version: int) -> bytes:
+        return msgspec.json.encode(msgspec.structs.replace(_decode(body), version=version))
+
+    def content(self, body: bytes) -> bytes:
+        return definitions.encode(_decode(body).definition)
+
+    def restored(self, body: bytes, version: StoredVersion) -> bytes:
+        changes = {"version": version.version, "definition": msgspec.json.decode(version.body)}
+        return msgspec.json.encode(msgspec.structs.replace(_decode(body), **changes))
+
+    def events(self, owner: str, body: bytes) -> list[dict[str, str]]:
+        waits = definitions.of_valid(_decode(body).definition).live_waits
+        return [{"kind": AWAITED, "tenant": owner, "key": step.fields["event"]} for step in waits]
+
+    def check_writable(self, body: bytes) -> None:
+        if _decode(body).is_code and not self.is_code:
+            raise Conflict("This workflow is defined in code: change it there.")
 
 
-def _numbered(value: CurrentVersion, version: int) -> bytes:
-    return msgspec.json.encode(msgspec.structs.replace(value, version=version))
-
-
-def _awaited(owner: str, definition: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the names of the events that a workflow waits for, as objects."""
-    waits = definitions.of_valid(definition).live_waits
-    return [{"kind": AWAITED, "tenant": owner, "key": step.fields["event"]} for step in waits]
+FORM = WorkflowForm()
 
 
 class WorkflowCatalog:
@@ -217,97 +227,42 @@ class WorkflowCatalog:
         found = [await Documents(self._db).get(kind, owner, key) for owner in dict.fromkeys((PROJECT, tenant))]
         return [one for one in found if one is not None]
 
-    async def put(
-        self,
-        owner: str,
-        key: str,
-        value: dict[str, Any],
-        *,
-        is_code: bool = False,
-        replaces: Document | UnsetType | None = UNSET,
-        draft: Document | None = None,
-        by: str | None = None,
-        note: str | None = None,
-    ) -> tuple[Document, bool]:
-        """Write a validated definition as a new version, unless it equals the last one, and delete the draft that it was. Return
-        the stored workflow, and whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if
-        the stored workflow is not `replaces` (None: it must be new), or the stored draft is not `draft`."""
-        while True:
-            found = await self.writable(owner, key, is_code=is_code)
-            before = found if replaces is UNSET else replaces or None
-            is_active = is_code or before is None or _decode(before.body).active
-            current = CurrentVersion(version=0, active=is_active, is_code=is_code, definition=value)
-            published = await Versions(self._db).publish(
-                WORKFLOWS,
-                owner,
-                key,
-                StoredVersion(0, definitions.encode(value), self._clock.now(), by, note),
-                replaces=None if before is None else before.body,
-                draft=None if draft is None else draft.body,
-                current=functools.partial(_numbered, current),
-                events=_awaited(owner, value),
-            )
-            if published is not None:
-                await self._begin(owner, key, current)
-                now = self._clock.now()
-                return Document(key, _numbered(current, published.version), now, now), before is None
-            if replaces is not UNSET:
-                raise PreconditionFailed
-
-    async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
-        """Return the workflow that `put` would write. Raises Conflict like `put`."""
-        found = await self.writable(owner, key)
-        before = None if found is None else _decode(found.body)
-        last = await Versions(self._db).last(WORKFLOWS, owner, key)
-        is_same = last is not None and last.body == definitions.encode(value)
-        version = (0 if last is None else last.version) + (not is_same)
-        current = CurrentVersion(version=version, active=before is None or before.active, definition=value)
-        return Workflow(key=key, owner=owner, current=current)
+    async def put(self, owner: str, key: str, value: dict[str, Any], *, is_code: bool = False) -> tuple[Document, bool]:
+        """Write a checked definition. Return the stored workflow, and whether it is new. Raises Conflict for a workflow that is
+        defined in code."""
+        before = await Documents(self._db).get(WORKFLOWS, owner, key)
+        form = WorkflowForm(is_code=is_code)
+        written = await form.write(self._db, self._clock, (WORKFLOWS, owner, key), value, before)
+        await self.written([(owner, key, is_code)])
+        return written
 
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
         """Activate or deactivate a workflow, or make another version current. Activation makes its paused runs due.
         Raises NotFound and Conflict."""
-        changes: dict[str, Any] = {} if active is None else {"active": active}
-        while (before := await self.writable(owner, key)) is not None:
+        while (before := await Documents(self._db).get(WORKFLOWS, owner, key)) is not None:
+            FORM.check_writable(before.body)
+            body = before.body
             if version is not None:
                 found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
                 if found is None:
                     raise Invalid.of("version", f"names an unknown version {version}")
-                changes |= {"version": version, "definition": msgspec.json.decode(found.body)}
-            current = msgspec.structs.replace(_decode(before.body), **changes)
+                body = FORM.restored(body, found)
+            current = _decode(body)
+            if active is not None:
+                current = msgspec.structs.replace(current, active=active)
             body, now = msgspec.json.encode(current), self._clock.now()
             if await Documents(self._db).change(WORKFLOWS, owner, key, before.body, body, now):
-                await self._begin(owner, key, current)
+                await self.written([(owner, key, current.active)])
                 return Workflow(key=key, owner=owner, current=current)
         raise NotFound(UNKNOWN)
 
-    async def delete(self, owner: str, key: str, *, replaces: Document | UnsetType = UNSET) -> bool:
-        """Delete a workflow. Its current runs finish, including paused ones. Return False if it does not exist. Raises
-        Conflict, and PreconditionFailed if the stored workflow is not `replaces`."""
-        await self.writable(owner, key)
-        documents = Documents(self._db)
-        if replaces is UNSET:
-            deleted = await documents.delete(WORKFLOWS, owner, key)
-        elif not (deleted := await documents.change(WORKFLOWS, owner, key, replaces.body, None, self._clock.now())):
-            raise PreconditionFailed
+    async def written(self, changed: Sequence[tuple[str, str, bool]]) -> None:
+        """Use what was written, and make the paused runs of workflows due that have become active or, so that their runs finish, were
+        deleted."""
         self.forget()
-        if deleted:
-            await documents.delete(draft_kind(WORKFLOWS), owner, key)
-            await self._resume(owner, key)
-        return deleted
-
-    async def writable(self, owner: str, key: str, *, is_code: bool = False) -> Document | None:
-        """Return a stored workflow. Raises Conflict for one that is defined in code."""
-        found = await Documents(self._db).get(WORKFLOWS, owner, key)
-        if found is not None and _decode(found.body).is_code and not is_code:
-            raise Conflict("This workflow is defined in code: change it there.")
-        return found
-
-    async def _begin(self, owner: str, key: str, current: CurrentVersion) -> None:
-        """Use what was written, and make paused runs due."""
-        self.forget()
-        if current.active:
-            await self._resume(owner, key)
+        for owner, key, resumes in changed:
+            if resumes:
+                await self.resume_if_active(owner, key)
 
 
 def steps_with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

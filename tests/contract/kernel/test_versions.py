@@ -1,7 +1,5 @@
 """Versions of objects: published in one transaction with their object and without their draft."""
 
-from msgspec import UNSET
-
 from bellcast.documents.store import Versions
 from bellcast.documents.types import StoredVersion, draft_kind
 from tests.store import Store
@@ -47,8 +45,8 @@ async def test_publication_of_a_changed_object_or_draft_writes_nothing(store: St
 
 async def test_earlier_version_is_restored_and_the_next_one_has_a_new_number(store: Store) -> None:
     versions = Versions(store.engine)
-    for body in (A, B):
-        await versions.publish("templates", "", "x", version(body), replaces=UNSET)
+    for body, before in ((A, None), (B, A)):
+        await versions.publish("templates", "", "x", version(body), replaces=before)
     first = await versions.find("templates", "", "x", 1)
     assert first is not None
     assert not await versions.restore("templates", "", "x", first, C, 6)
@@ -56,7 +54,7 @@ async def test_earlier_version_is_restored_and_the_next_one_has_a_new_number(sto
     stored = await store.documents.get("templates", "", "x")
     assert stored is not None
     assert (stored.body, stored.version) == (A, 1)
-    third = await versions.publish("templates", "", "x", version(C), replaces=UNSET)
+    third = await versions.publish("templates", "", "x", version(C), replaces=A)
     assert third is not None
     assert third.version == 3
 
@@ -64,6 +62,6 @@ async def test_earlier_version_is_restored_and_the_next_one_has_a_new_number(sto
 async def test_object_without_versions_gets_its_body_as_the_first(store: Store) -> None:
     versions = Versions(store.engine)
     await store.documents.put("templates", "", "x", A, 3)
-    await versions.publish("templates", "", "x", version(B), replaces=UNSET)
+    await versions.publish("templates", "", "x", version(B), replaces=A)
     first = await versions.find("templates", "", "x", 1)
     assert first == StoredVersion(1, A, 3)

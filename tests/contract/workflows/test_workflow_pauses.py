@@ -51,7 +51,7 @@ async def test_paused_runs_of_a_deleted_workflow_finish(world: WorkflowWorld) ->
     await switch(world, active=False)
     await world.settle()
     assert await world.status(id) == "paused"
-    assert await world.workflows.workflow_catalog.delete("", "booking")
+    await world.delete("booking")
     await world.settle()
     assert await world.status(id) == "completed"
 

@@ -256,7 +256,7 @@ async def test_run_keeps_its_version_after_a_change_and_a_deletion(world: Workfl
     assert [one.version for one in await Versions(world.store).infos("workflows", "", "booking", 10)] == [2, 1]
     await world.put("booking", LATER, MAIL)
     assert len(await Versions(world.store).infos("workflows", "", "booking", 10)) == 2
-    assert await world.workflows.workflow_catalog.delete("", "booking")
+    await world.delete("booking")
     await world.advance(3_600)
     assert (await world.status(id), await app.titles("alice")) == ("completed", ["Booked by x"])
     with pytest.raises(NotFound):

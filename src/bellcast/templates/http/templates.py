@@ -12,6 +12,7 @@ from bellcast.channels.http.messages import HTML_HEADERS, in_scheme
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
+from bellcast.documents.store import ObjectForm
 from bellcast.documents.types import PROJECT
 from bellcast.explanations.deliveries import simulation_causes
 from bellcast.kernel import field_limits, validation
@@ -115,7 +116,7 @@ KIND = kinds.Kind(
     find_broken=_find_broken,
     merge=Template.overridden_by,
     is_open_to_viewers=True,
-    is_versioned=True,
+    form=ObjectForm(is_versioned=True),
     find_effects=template_checks.effects,
     find_obstacles=_obstacles,
     example={

@@ -31,6 +31,10 @@ async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[s
     return dict.fromkeys(keys, never) | failed
 
 
+async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
+    ctx[WorkflowCatalog].forget()  # which counts changes
+
+
 KIND = kinds.Kind(
     plural="sources",
     name="event source",
@@ -46,6 +50,6 @@ KIND = kinds.Kind(
     stand_ins={"event": "x"},
     added={"last_error": str | None, "last_error_at": datetime | None},
     describe=_describe,
-    changed=lambda ctx: ctx[WorkflowCatalog].forget(),  # which counts changes
+    written=_written,
 )
 OPERATIONS = objects.operations(KIND)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, Document, StoredVersion
+from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox.http import notifications
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
@@ -32,7 +32,7 @@ from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.template_checks import StepFinding
 from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types.run_details import Cancelled, StartedRun
-from bellcast.workflows.workflow_catalog import WORKFLOWS, CurrentVersion, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 EXAMPLE = {
     "type": "booking",
@@ -234,15 +234,10 @@ async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
 
 
 class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
-    """Workflows, which are stored with whether they are active."""
+    """Workflows, whose definitions are checked as a whole."""
 
     def item(self, document: Document, tenant: str) -> dict[str, Any]:
         return workflow_catalog.stored(document, tenant).item
-
-    def at_version(self, document: Document, stored: StoredVersion) -> Document:
-        current, definition = workflow_catalog.stored(document, PROJECT).current, msgspec.json.decode(stored.body)
-        body = msgspec.json.encode(msgspec.structs.replace(current, version=stored.version, definition=definition))
-        return msgspec.structs.replace(document, body=body, updated_at=stored.created_at)
 
     async def describe_list(
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
@@ -259,34 +254,14 @@ class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
         await check(ctx, tenant, key, values)
         return values
 
-    async def version(self, ctx: ApiContext, tenant: str, key: str) -> int | None:
-        stored = await ctx[WorkflowCatalog].writable(tenant, key)
-        return None if stored is None else workflow_catalog.stored(stored, tenant).current.version
-
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
-        planned = await ctx[WorkflowCatalog].plan(tenant, key, value)
-        effects = await recent_data.effects(ctx, ctx, tenant, key, value)
         found = await template_checks.of_workflow(ctx, tenant, key, value)
-        return await kinds.described(self, ctx, tenant, planned.item) | {"effects": effects, "findings": found}
+        return await super().plan(ctx, tenant, key, value) | {"findings": found}
 
-    async def put(
-        self,
-        ctx: ApiContext,
-        tenant: str,
-        key: str,
-        value: Any,
-        before: Document | None,
-        by: str,
-        *,
-        is_conditional: bool,
-        draft: Document | None = None,
-        note: str | None = None,
-    ) -> tuple[Document, bool]:
-        replaced = before if is_conditional else UNSET
-        return await ctx[WorkflowCatalog].put(tenant, key, value, replaces=replaced, draft=draft, by=by, note=note)
 
-    async def remove(self, ctx: ApiContext, tenant: str, key: str, before: Document, *, is_conditional: bool) -> bool:
-        return await ctx[WorkflowCatalog].delete(tenant, key, replaces=before if is_conditional else UNSET)
+async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
+    await ctx[WorkflowCatalog].written(changed)
+    ctx.engines.router.messages_added()  # paused runs may be due now
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -303,9 +278,10 @@ KIND = WorkflowKind(
     added={"active": bool, "in_code": bool, "recent_runs": ListTotal},
     find_uses=references.of_workflows,
     describe=_describe,
-    changed=lambda ctx: ctx.engines.router.messages_added(),  # its paused runs may be due now
+    find_effects=recent_data.effects,
+    written=_written,
     is_open_to_viewers=True,
-    is_versioned=True,
+    form=workflow_catalog.FORM,
     lists_own=True,
     unpublished={"active": False, "in_code": False, "steps": []},
     object_types=(WorkflowObject, PublishedWorkflow),
@@ -322,17 +298,7 @@ def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any] 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
     await asyncio.to_thread(definitions.parse, values)
-    current = None if before is None else workflow_catalog.stored(before, tenant).current
-    # Its number is known when it is written.
-    unnumbered = CurrentVersion(version=0, active=current is None or current.active, definition=values)
-    return msgspec.json.encode(unnumbered)
-
-
-async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
-    ctx[WorkflowCatalog].forget()
-    for tenant, key, is_deleted in changed:
-        if is_deleted:  # its runs finish, including paused ones
-            await ctx[WorkflowCatalog].resume_if_active(tenant, key)
+    return workflow_catalog.FORM.body(values, None if before is None else before.body)
 
 
 BUNDLE = BundleKind(
@@ -343,7 +309,7 @@ BUNDLE = BundleKind(
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
     check_uses=functools.partial(kinds.check_uses, KIND),
     find_effects=recent_data.effects,
-    write=workflow_catalog.write_version,
+    form=workflow_catalog.FORM,
     written=_written,
     services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},
 )
