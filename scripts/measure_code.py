@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_637),
+    "lines": (0, 90_582),
     "modules": (0, 566),
-    "classes": (0, 1_245),
-    "functions": (0, 5_757),
+    "classes": (0, 1_247),
+    "functions": (0, 5_758),
     "private functions used once": (0, 669),
     "functions that only pass their parameters on": (0, 23),
     "median lines of a function": (5, 6),
