@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import Console
-from tests.browser.template_editor import BLOCKS, BUTTON, COLUMNS, HEADING, LIST, block, place, saved
+from tests.browser.template_editor import BLOCKS, BUTTON, COLUMNS, HEADING, LIST, TEXT, block, place, saved, unbroken
 from tests.browser.test_accessibility import violations
 
 
@@ -52,6 +52,36 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
         {"type": "divider"},
         *BLOCKS[1:],
     ]
+    assert violations(page) == []
+
+
+def test_text_of_a_block_is_drawn_as_it_is_read_until_it_is_edited(
+    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport={"width": 1280, "height": 900})
+    card = block(page, 1)
+    text = card.get_by_role("textbox", name="Text")
+    drawn = card.locator(".drawn")
+    expect(drawn.locator("b .tag")).to_have_text("when")
+    expect(drawn).to_have_text("Confirmed for when.")
+    expect(text).to_have_css("color", "rgba(0, 0, 0, 0)")
+    # The cursor is where the drawn text was pressed, after the variable.
+    chip = drawn.locator(".tag").bounding_box()
+    field = text.bounding_box()
+    assert chip is not None
+    assert field is not None
+    text.click(
+        position={"x": chip["x"] + chip["width"] / 2 - field["x"], "y": chip["y"] + chip["height"] / 2 - field["y"]}
+    )
+    expect(drawn).to_be_hidden()
+    stored = unbroken(TEXT["text"])
+    assert text.evaluate("one => one.selectionStart") == stored.index("}}") + 2
+    expect(text).to_have_value(stored)
+    # What is below stays where it is when the text is left.
+    below = block(page, 4).bounding_box()
+    page.get_by_label("Subject").focus()
+    expect(drawn).to_be_visible()
+    assert block(page, 4).bounding_box() == below
     assert violations(page) == []
 
 

@@ -45,7 +45,7 @@ def test_warning_about_an_optional_variable_inserts_a_default(
     schema = {"type": "object", "properties": {"total": {"type": "number"}}}
     owner.send("PUT", "/v1/types/optional", {"template": "optional", "data": schema})
     page = open_console("/templates/optional?edit=yes")
-    page.get_by_role("button", name="Checks: 1 found").click()
+    page.get_by_role("button", name="Checks: 1 warning").click()
     page.get_by_role("region", name="Warnings").get_by_role("button", name="Insert default").click()
     expect(page.get_by_role("button", name="Checks: nothing found")).to_be_visible()
     expect(page.locator("[data-save]")).to_contain_text("Draft saved")
@@ -168,10 +168,10 @@ def test_preview_shows_a_phone_a_dark_scheme_push_and_the_masked_data_of_a_send(
     expect(card).to_have_css("background-color", "rgb(31, 35, 41)")
     expect(card.get_by_role("heading").locator("..")).to_have_css("color", "rgb(231, 233, 238)")
     assert "images=off" in shown.value.url
-    note = page.get_by_text("Data of the preview")
-    expect(note).to_contain_text("of the send to alice")
-    expect(note).to_contain_text("with invented names")
+    note = page.get_by_text("Preview data:")
+    expect(note).to_contain_text("the send to alice")
     note.click()
+    expect(page.get_by_text("Names and addresses are invented.")).to_be_visible()
     expect(page.get_by_label("Data as JSON")).to_have_value(re.compile("Ann Lind"))
     page.get_by_label("Data", exact=True).select_option("An example")
     expect(page.frame_locator("iframe").get_by_role("heading", name="See you, Ann Lind")).to_be_visible()
@@ -225,6 +225,10 @@ def test_brand_of_the_default_tenant_is_changed_in_the_editor_without_leaving_it
     page.get_by_role("button", name="Brand", exact=True).click()
     dialog = page.get_by_role("dialog", name="Brand")
     expect(dialog.get_by_label("Name in e-mails")).to_be_focused()
+    expect(
+        dialog.get_by_text(re.compile(r"^Changes all e-mails of the default tenant \([0-9]+ template"))
+    ).to_be_visible()
+    expect(dialog.get_by_role("button", name="Save for all e-mails")).to_be_disabled()
     dialog.get_by_label("Name in e-mails").fill("Harbour Studio")
     dialog.get_by_label("Choose: Colour").fill("#b4470a")
     expect(dialog.get_by_role("img", name="A message with this brand")).to_contain_text("Harbour Studio")

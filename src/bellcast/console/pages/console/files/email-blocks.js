@@ -207,7 +207,7 @@ function Block({ block, index, total, path, mail, place, change, act, settings, 
   };
   const name = [type.title, block.key, `${index + 1} of ${total}`, inner.length + Number(Boolean(own)) > 0 && count(inner.length + Number(Boolean(own)), 'problem')].filter(Boolean).join(', ');
   return html`<li class=${`block block-${block.type}`} data-path=${path} data-block=${block.key ?? index} data-problems=${own || inner.length > 0 ? '' : null} onKeyDown=${keys} ref=${card}>
-    <div class="block-bar" draggable=${!isReadOnly} onDragStart=${(event) => { dragged.current = path; event.dataTransfer.setData(COPIED, path); }}><span class="block-name" role="button" tabIndex="0" aria-label=${name} onClick=${() => act.enter(path)}><${Icon} name=${type.icon} />${type.title}</span>${block.if && html`<span class="tag">if</span>`}
+    <div class="block-bar" draggable=${!isReadOnly} onDragStart=${(event) => { dragged.current = path; event.dataTransfer.setData(COPIED, path); }}><span class="block-name" role="button" tabIndex="0" aria-label=${name} onClick=${() => act.enter(path)}><${Icon} name=${type.icon} />${type.title}</span>${block.if && html`<span class="tag">if</span>`}${block.type === 'text' && !isReadOnly && html`<small class="markup">**bold**, _italic_, \`code\`, [link](https://…), - list</small>`}
       ${block.type === 'heading' && choice('level', 'Level', { 1: 1, 2: 2, 3: 3 }, 1)}${block.type === 'button' && choice('style', 'Style', { primary: 'primary', secondary: 'secondary' }, 'primary')}
       ${!isReadOnly && html`<span class="block-tools">${!['divider', 'content', 'columns'].includes(block.type) && html`<${InsertVariable} variables=${tools.variables} choose=${insert} />`}
         <button type="button" class="quiet" aria-label=${`More fields of block ${index + 1}, ${type.title}`} aria-expanded=${String(settings === path)} onClick=${() => act.showSettings(path)}><${Icon} name="preferences" /></button>
@@ -238,11 +238,11 @@ function Settings({ block, set, text, isReadOnly, problemOf }) {
 function fields({ block, path, text, shared }) {
   switch (block.type) {
     case 'heading': return text('text', 'Heading', { isLong: true, isQuiet: true, isOneLine: true, class: `as-heading level-${block.level ?? 1}` });
-    case 'text': return text('text', 'Text', { isLong: true, isQuiet: true, hint: '**bold**, _italic_, `code`, [link](https://…), - list' });
+    case 'text': return text('text', 'Text', { isLong: true, isMarked: true, isQuiet: true });
     case 'button': return [text('text', 'Label'), text('url', 'Link')];
     case 'image': return [text('src', 'Address of the image'), text('alt', 'Description', { hint: 'What the image shows, for people who do not see it. Leave it empty for decoration.' })];
     case 'html': return text('html', 'HTML', { isLong: true, isQuiet: true, isCode: true });
-    case 'list': return [text('each', 'For each item in', { isCode: true }), html`<${Blocks} key="blocks" label="Blocks of each item" blocks=${block.blocks} list=${`${path}.blocks`} shared=${shared} />`, text('empty', 'Without items', { isOptional: true })];
+    case 'list': return [text('each', 'For each item in', { isCode: true }), html`<${Blocks} key="blocks" label="Blocks of each item" blocks=${block.blocks} list=${`${path}.blocks`} shared=${shared} />`, text('empty', 'Without items', { isOptional: true, isMarked: true })];
     case 'columns': return html`<div class="columns-of">${block.columns.map((one, index) => html`<${Blocks} key=${index} label=${`Blocks of column ${index + 1}`} blocks=${one.blocks} list=${`${path}.columns.${index}.blocks`} shared=${shared} />`)}</div>`;
     case 'content': return html`<p class="muted">The content of the e-mail is inserted here.</p>`;
     default: return null;

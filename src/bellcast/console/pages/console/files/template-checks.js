@@ -2,6 +2,7 @@
  * What the server finds in a template: a button with the number of findings, and their list, which leads to each place.
  */
 import { html, useEffect, useState } from './html.js';
+import { count } from './format.js';
 import { Icon, Popup } from './parts.js';
 import { setQuery } from './router.js';
 import { request } from './server.js';
@@ -10,7 +11,9 @@ import { unbroken } from './text-input.js';
 
 // A check renders all languages: it waits for a longer pause than the preview.
 const CHECK_MS = 1000;
-const SEVERITIES = { error: ['bad', 'Stops the publication'], warning: ['warn', 'Warnings'], info: ['info', 'Good to know'] };
+/** The width of the page from which the button says what it counts. */
+const WIDE_PX = 1200;
+const SEVERITIES = { error: ['bad', 'Stops the publication', 'error'], warning: ['warn', 'Warnings', 'warning'], info: ['info', 'Good to know', 'hint'] };
 
 /** The findings of values, a second after their last change or that of the brand; null until they are known. Values with problems keep the last. */
 export function useFindings({ path, values, problems, brandChanges, mayCheck }) {
@@ -53,8 +56,8 @@ const placeOfFinding = ({ channel, locale, block, line }) => [channel && CHANNEL
 export function Checks({ findings, insertDefault }) {
   if (!findings) return html`<span class="checks" />`; // the room of the button
   const [worst] = findings;
-  const label = findings.length === 0 ? 'Checks: nothing found' : `Checks: ${findings.length} found`;
-  return html`<${Popup} class="findings" label=${label} buttonClass=${`quiet checks ${worst?.severity ?? 'none'}`} button=${html`<${Icon} name=${worst ? SEVERITIES[worst.severity][0] : 'ok'} /> ${findings.length || ''}`}>${(close) => (findings.length === 0
+  const words = worst && count(findings.filter(({ severity }) => severity === worst.severity).length, SEVERITIES[worst.severity][2]);
+  return html`<${Popup} class="findings" label=${`Checks: ${words ?? 'nothing found'}`} buttonClass=${`quiet checks ${worst?.severity ?? 'none'}`} button=${html`<${Icon} name=${worst ? SEVERITIES[worst.severity][0] : 'ok'} /> ${innerWidth < WIDE_PX ? words?.split(' ')[0] : words}`}>${(close) => (findings.length === 0
     ? html`<p>The checks of links, images, colors, lengths, languages and variables found nothing.</p>`
     : Object.entries(SEVERITIES).map(([severity, [icon, title]]) => {
       const some = findings.filter((one) => one.severity === severity);

@@ -120,6 +120,7 @@ function Editor({ page, tenant, found }) {
   const isEmpty = Object.keys(CHANNELS).every((one) => !values[one]) && languages.length === 1;
   const show = (next) => setQuery({ view: next === 'design' ? null : next }, { isQuiet: true });
   const tools = { insert, variables: variablesOf(values, data), problems, focused, say, isReadOnly: !mayEdit };
+  const seen = (of, isOpen) => html`<${Preview} ...${{ channel: of, locale, published: mayRender ? null : draft.current.value ?? found.inherited ?? {}, preview, problems, path: draft.url, shown, isOpen, embedded, tenant, template: page.key }} />`;
   const isSmall = innerWidth <= PHONE_PX;
   const seldom = [(tenant ? mayRender && may('brand') : !embedded && !page.me.tenants && page.may(OWNERS)) && html`<button type="button" class=${isSmall ? 'option' : 'quiet'} onClick=${() => setDialog('brand')}>Brand</button>`,
     mayEdit && (draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class=${isSmall ? 'option' : 'quiet'} onClick=${() => setDialog('discard')}>Discard</button>`];
@@ -140,7 +141,7 @@ function Editor({ page, tenant, found }) {
     ${found.inherited && draft.isNew.value && !embedded && mayEdit && html`<p class="editor-note" role="note">Publishing creates a copy for ${tenant}, which replaces this template there.</p>`}
     ${view !== 'yaml' && mayEdit && html`<${YamlNote} draft=${draft} view="design" open=${() => show('yaml')} />`}
     ${view === 'yaml' ? html`<${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} />`
-      : view === 'html' ? html`<${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />`
+      : view === 'html' ? html`<div class="editor-body"><div class="split"><${Compiled} ...${{ draft, locale, change, done: () => show('design') }} />${seen('email', true)}</div></div>`
         : isEmpty && mayEdit ? html`<${Starters} of=${PATTERNS} start=${(title) => draft.change(valuesOfPattern(title))}><button type="button" class="quiet" onClick=${() => change(['inbox'], { title: 'Title' })}><${Icon} name="plus" /> Or add a title for the bell</button>${may('html') && html`<button type="button" class="quiet" onClick=${() => setDialog('import')}><${Icon} name="mail" /> Import an e-mail</button>`}<//>`
           : html`<div class="editor-body" inert=${draft.isUnread.value}><div class="parts-bar">
       <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${hasChannel(one) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${!hasChannel(one) && one !== channel && html`<span aria-hidden="true">+</span>`}${title}</button>`)}</div>
@@ -150,7 +151,7 @@ function Editor({ page, tenant, found }) {
       <div class="editors">${(hasChannel(channel) ? columns : [locale]).map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
         <${Part} ...${{ channel, locale: tag, values, change, openImport: mayEdit && may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
-      <${Preview} ...${{ channel, locale, published: mayRender ? null : draft.current.value ?? found.inherited ?? {}, preview, problems, path: draft.url, shown, isOpen: beside === null && hasChannel(channel), embedded, tenant, template: page.key }} />
+      ${seen(channel, beside === null && hasChannel(channel))}
     </div></div>`}
     <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
@@ -190,7 +191,7 @@ function Languages({ values, change, languages, locale, beside }) {
     go(url, { isQuiet: true });
   };
   const missing = (tag) => (tag ? missingTexts(values, tag) : 0);
-  return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${[languageName(tag), missing(tag) > 0 && `${count(missing(tag), 'text')} missing`].filter(Boolean).join(', ')} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}${missing(tag) > 0 && html`<span class="missing" aria-hidden="true">${missing(tag)}</span>`}</button>`)}</div>
+  return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${[languageName(tag), missing(tag) > 0 && `${count(missing(tag), 'text')} missing`].filter(Boolean).join(', ')} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}${missing(tag) > 0 && html`<span class="missing" aria-hidden="true">${missing(tag)} missing</span>`}</button>`)}</div>
     ${change && html`<${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />${languages.length === 1 && ' Language'}`}>${(close) => html`<form onSubmit=${(event) => {
       event.preventDefault();
       add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));
@@ -227,7 +228,7 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
     change(isLast ? place.slice(0, 2) : place, undefined);
     if (isLast) setQuery({ locale: null, beside: null }, { isQuiet: true });
   }}>Remove ${isLast ? languageName(locale) : CHANNELS[channel] + (locale && ` in ${languageName(locale)}`)}</button></p>`;
-  if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
+  if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isMarked: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
   return [text('subject', 'Subject'), part.blocks

@@ -139,7 +139,7 @@ export function Preview({ channel, locale, preview, problems: known, path, shown
 
 /** Where the data comes from, and the data itself, which can be changed. */
 function PreviewData({ samples, shown, data, setData, choose, more }) {
-  return html`<details class="data"><summary>Data of the preview <span class="muted">${shown ? `of the send to ${shown.recipient}, ${relativeTime(shown.at)}, with invented names and addresses` : 'is an example with invented values'}</span></summary>${more}
+  return html`<details class="data"><summary>Preview data: <span class="muted">${shown ? `the send to ${shown.recipient}, ${relativeTime(shown.at)}` : 'an example'}</span></summary><p class="muted">${shown ? 'Names and addresses are invented.' : 'All values are invented.'}</p>${more}
     ${samples.length > 0 && html`<div class="field"><label for="preview-sample">Data</label><select id="preview-sample" value=${shown?.id ?? ''} onChange=${(event) => choose(event.currentTarget.value || null)}><option value="">An example</option>${samples.map((one) => html`<option key=${one.id} value=${one.id}>Sent to ${one.recipient}, ${relativeTime(one.at)}</option>`)}</select></div>`}
     <div class="field code"><label class="hidden" for="preview-data">Data as JSON</label><textarea id="preview-data" rows="10" spellcheck=${false} value=${data} onInput=${(event) => setData(event.currentTarget.value)}></textarea></div></details>`;
 }

@@ -21,6 +21,44 @@ function keepTokens(input) {
   input.setSelectionRange(selectionStart, selectionEnd);
 }
 
+/** Tokens, code, links, bold and italic texts, by the same rules as on the server; of a text without markup, TOKEN finds the tokens. */
+const MARKUP = new RegExp(`${TOKEN.source}|\`([^\`\\n]+)\`|\\[([^\\]\\n]+)\\]\\((?:\\{\\{.*?\\}\\}|[^()\\s])+\\)|(\\*\\*|__)(?=\\S)([^\\n]*?\\S)\\4|(\\*|_)(?=[^\\s*_])([^\\n]*?[^\\s*_])\\6(?!\\w)`, 'g');
+
+/** The sign of an item of a list. */
+const BULLET = /(?<=^[ \t]*)[-*+](?=[ \t])/gm;
+
+/** The name of a token: the last of the variable's path, or a tag without its braces. */
+const tokenName = (token) => (token.startsWith('{%') ? token.slice(2, -2) : token.slice(2, -2).split('|')[0].split('.').pop()).replaceAll(/^-?\s*|\s*-?$/g, '');
+
+/** A text as it is read: variables as tags, and its markup. Each part has its place in the text, a tag that of its end. */
+function drawn(text, isMarked, start = 0) {
+  const parts = [];
+  let end = 0;
+  const plain = (to) => { if (to > end) parts.push(html`<span data-at=${start + end}>${text.slice(end, to)}</span>`); };
+  for (const { 0: whole, 1: kind, 2: code, 3: link, 5: bold, 7: italic, index } of text.matchAll(isMarked ? MARKUP : TOKEN)) {
+    plain(index);
+    const inner = (of, mark) => drawn(of, true, start + index + mark);
+    end = index + whole.length;
+    parts.push(kind ? html`<span class="tag" data-at=${start + end}>${tokenName(whole)}</span>` : code ? html`<code data-at=${start + index + 1}>${code}</code>` : link ? html`<u>${inner(link, 1)}</u>` : bold ? html`<b>${inner(bold, 2)}</b>` : html`<i>${inner(italic, 1)}</i>`);
+  }
+  plain(text.length);
+  return parts;
+}
+
+/** Put the cursor where a press meets the drawn text, which is shorter than the text of the field. */
+function placeCursor(event) {
+  const { currentTarget: input, clientX, clientY, button } = event, text = input.nextElementSibling;
+  if (document.activeElement === input || button !== 0 || !text || !document.caretPositionFromPoint) return;
+  text.style.pointerEvents = 'auto';
+  const { offsetNode, offset } = document.caretPositionFromPoint(clientX, clientY) ?? {};
+  text.style.pointerEvents = '';
+  const part = offsetNode?.parentElement?.closest('[data-at]');
+  const at = part && text.contains(part) ? Number(part.dataset.at) + (part.matches('.tag') ? 0 : offset) : input.value.length;
+  event.preventDefault();
+  input.focus({ preventScroll: true });
+  input.setSelectionRange(at, at);
+}
+
 /** Maximum variables in a list below a text. */
 const MAX_SHOWN = 8;
 
@@ -53,12 +91,17 @@ function useCompletion({ id, input, set, variables = [] }) {
   };
 }
 
-/** A text that grows with its content. Variables are inserted where the cursor was last, and completed after `{{`. */
-export function TextInput({ label, value: stored, set: store, problem, isLong = false, isCode = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
+/**
+ * A text that grows with its content. Variables are inserted where the cursor was last, and completed after `{{`. Until it has the focus, it is drawn as it is read,
+ * with its markup if it `isMarked`. It keeps the height of its longer form then: what is below must not move away from a press that ends the focus. */
+export function TextInput({ label, value: stored, set: store, problem, isLong = false, isCode = false, isMarked = false, isQuiet = false, hint, focused, variables, insert, isOptional: _, isReadOnly = false, ...attributes }) {
   const input = useRef(null);
-  const value = isLong && !isCode && typeof stored === 'string' ? unbroken(stored) : stored;
+  const value = isLong && !isCode ? unbroken(String(stored)) : String(stored);
   const set = (text) => store(broken(text));
-  const focus = () => { focused.current = { input: input.current, set }; };
+  const focus = () => {
+    focused.current = { input: input.current, set };
+    input.current.parentElement.dataset.edited = '';
+  };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
   const completion = useCompletion({ id, input, set, variables });
   const change = (event) => {
@@ -68,9 +111,9 @@ export function TextInput({ label, value: stored, set: store, problem, isLong = 
     set(one.value);
     completion.look();
   };
-  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onInput: change, ...completion.attributes, ...attributes };
+  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onMouseDown: placeCursor, onInput: change, ...completion.attributes, ...attributes };
   return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
-    ${isLong ? html`<div class=${`grows ${attributes.class ?? ''}`} data-text=${`${value}\n`}><textarea rows="1" ...${shared}></textarea></div>` : html`<input ...${shared} />`}${completion.list}
+    <div class=${`grows ${attributes.class ?? ''}`} data-text=${isLong ? `${value}\n` : ''}>${isLong ? html`<textarea rows="1" ...${shared}></textarea>` : html`<input ...${shared} />`}${!isCode && html`<div class="drawn" dir="auto" aria-hidden="true">${drawn(isMarked ? value.replaceAll(BULLET, '•') : value, isMarked)}${isLong && '\n'}</div>`}</div>${completion.list}
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
 }
 
