@@ -201,6 +201,7 @@ def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Calla
 
 @pytest.mark.thorough
 def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/leads", {})
     page = open_console("/pusher-apps?new=yes")
     page.get_by_label("App name").fill(HOSTILE[:90])
     page.get_by_label("Tenant").fill("leads")

@@ -295,21 +295,3 @@ def test_protocols_are_shown_with_an_answer_and_without_filters(
         add_filter(page, "Recipient", "tessa")
         expect(page).to_have_url(re.compile("recipient=tessa"))
         expect(protocols).to_have_count(0)
-
-
-def test_new_webhook_keeps_its_tenant_beside_all_tenants(open_console: Callable[..., Page], owner: Console) -> None:
-    page = open_console("/webhooks?new=yes")
-    tenant, choices = page.get_by_label("Tenant", exact=True), page.get_by_role("group", name="Events of")
-    page.get_by_label("URL").fill("https://app.example.com/kept")
-    page.get_by_label("Every event").check()
-    tenant.fill("acme")
-    choices.get_by_role("button", name="All tenants").click()
-    expect(tenant).to_be_hidden()
-    choices.get_by_role("button", name="One tenant").click()
-    expect(tenant).to_have_value("acme")
-    choices.get_by_role("button", name="All tenants").click()
-    page.get_by_role("button", name="Create webhook").click()
-    expect(page.get_by_role("heading", name="Webhook created")).to_be_visible()
-    (made,) = owner.send("GET", "/v1/webhooks?tenant=*")["webhooks"]
-    assert made["tenant"] == "*"
-    owner.send("DELETE", f"/v1/webhooks/{made['id']}?tenant=*")

@@ -23,6 +23,7 @@ import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { Segments } from './segments.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
+import { TenantsField } from './tenant-field.js';
 import { say } from './toast.js';
 import { amountOf } from './traffic.js';
 
@@ -114,8 +115,8 @@ function NewKey({ page }) {
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="The app or person that uses the key. The audit log shows it." /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
-    <div class="two-up"><${Field} label="Tenants" name="tenants" autocomplete="off" placeholder=${page.me.tenants?.join(', ') ?? 'All tenants'} hint="Keys of tenants, separated by commas." />
-    <${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /></div><//>`;
+    <${TenantsField} />
+    <${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /><//>`;
 }
 
 /** The scopes of a key, one by one or by a preset. */
@@ -167,7 +168,7 @@ function NewOperator({ page }) {
     say(`Created ${values.name.trim().toLowerCase()}`, path`/v1/operators/${id}`);
     page.go(page.url('/operators'));
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
-    <${Field} label="Tenants" name="tenants" autocomplete="off" placeholder="All tenants" hint="Keys of tenants, separated by commas. Owners see all." />
+    <${TenantsField} hint="Owners see all." />
     <${Password} label="First password" minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
 }
 
@@ -202,7 +203,7 @@ export function Operator({ page }) {
     ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded isEdit key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
-      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${Field} label="Tenants" name="tenants" defaultValue=${one.tenants?.join(', ') ?? ''} placeholder="All tenants" autocomplete="off" hint="Keys of tenants, separated by commas. Owners see all." />`}<//><//>`}
+      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${TenantsField} of=${one.tenants} hint="Owners see all." />`}<//><//>`}
     <${Card} title="Latest actions"><${Loaded} of=${done}>${({ entries }) => html`<${LatestActions} page=${page} entries=${entries.filter(({ actor }) => actor === one.name)} />`}<//><//>`;
   }}<//>`;
 }

@@ -129,7 +129,7 @@ export function NewObject({ page, kind, hint, steps, more }) {
   };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
     <div class="naming"><${Form} button="Continue" send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
-    <${TenantField} of=${tenant} placeholder="All tenants" /></div>${more}<//>
+    <${TenantField} of=${tenant} none="All tenants" /></div>${more}<//>
     <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol></div>`;
 }
 

@@ -157,7 +157,7 @@ function Editor({ page, kind, read }) {
     page.go(back());
   }} />` : html`<a class="button" href=${back()}>Cancel</a>`}>
       <div class=${isYaml ? 'fields' : 'definition'}>${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="The name in the API: letters, digits, and _ . - without spaces." />
-        <${TenantField} of=${own} placeholder="All tenants" /></div>`}
+        <${TenantField} of=${own} none="All tenants" /></div>`}
       ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
         <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}</div>
       ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} />`}</section>`}<//></div><//>`;

@@ -83,7 +83,7 @@ export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map(
 export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
 
 /** What is wrong in the fields of a form, by their names. */
-const Wrong = createContext({});
+export const Wrong = createContext({});
 
 /** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. */
 export function Field({ label, hint, warning, options, words = {}, isLong, ...attributes }) {

@@ -89,7 +89,7 @@ function NewApp({ page }) {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
     setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     refresh();
-  }}><${Field} label="App name" name="name" required autofocus maxlength="100" autocomplete="off" /><${TenantField} of="" hint="Its connections and events belong to this tenant. Empty: the default tenant, shared with the project." />
+  }}><${Field} label="App name" name="name" required autofocus maxlength="100" autocomplete="off" /><${TenantField} of="" hint="Its connections and events belong to this tenant." />
     <${Field} label="Origins" name="origins" ...${TECHNICAL} placeholder="https://app.example.com" hint=${ORIGINS_HINT} />
     <details><summary>Move an app from another server</summary><p class="muted">Empty fields are generated.</p><${Field} label="App id" name="id" ...${TECHNICAL} /><${Field} label="App key" name="key" ...${TECHNICAL} /><${Field} label="App secret" name="secret" type="password" ...${TECHNICAL} autocomplete="new-password" />
     <${PusherTest} word="Test these values" tested=${values} /></details><//></div>`;

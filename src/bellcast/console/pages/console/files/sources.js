@@ -10,6 +10,8 @@ import { parsed, toneOf } from './format.js';
 import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
 import { Card, Field, Form, Time, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
+import { PickerField } from './picker.js';
+import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
@@ -103,12 +105,13 @@ const Made = ({ page, made }) => (made?.id ? html`The source made <a href=${page
 /** Publishes an event as an app would: it reaches connected clients, and sends what the source sends. */
 function Try({ page, one }) {
   const [result, setResult] = useState(null);
+  const [tenant, setTenant] = useState(shownTenant()), of = one.tenant || tenant;
   if (!page.may(BUILDERS)) return null;
   const example = JSON.stringify(exampleOf(one), null, 2), place = one.topic ? 'topic' : 'recipient';
-  return html`<${Card} title="Publish a test event"><p class="muted">As your app would: clients ${one.topic ? 'on the topic' : 'of the recipient'} receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ tenant, data, ...entries }) => {
+  return html`<${Card} title="Publish a test event"><p class="muted">As your app would: clients ${one.topic ? 'on the topic' : 'of the recipient'} receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ data, ...entries }) => {
     setResult(null);
-    const address = entries[place].trim(), of = one.tenant || tenant.trim();
+    const address = entries[place].trim();
     setResult({ address, made: await tried(one, { [place]: address, name: one.event, data: parsed(data), ...(of && { tenant: of }) }) });
-  }}><div class="columns"><${Field} label=${one.topic ? 'Topic' : 'Recipient'} name=${place} required defaultValue=${one.topic?.includes('{') === false ? one.topic : ''} placeholder=${one.topic ?? 'alice'} autocomplete="off" spellcheck=${false} />${!one.tenant && html`<${TenantField} />`}</div>
+  }}><div class="columns">${one.topic ? html`<${Field} label="Topic" name="topic" required defaultValue=${one.topic.includes('{') ? '' : one.topic} hint=${one.topic.includes('{') && html`Such as <code>${one.topic.replace(/\{\w+\}/g, '4711')}</code>.`} autocomplete="off" spellcheck=${false} />` : html`<${PickerField} key=${of} kind="recipient" label="Recipient" name="recipient" required tenant=${of} />`}${!one.tenant && html`<${TenantField} onChoose=${([key = '']) => setTenant(key)} />`}</div>
     <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result.address}. <${Made} page=${page} made=${result.made} /> <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p><//>`;
 }

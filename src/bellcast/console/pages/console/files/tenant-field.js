@@ -1,24 +1,20 @@
 /**
- * The field of a form for a tenant: the operator's own, or any, with those that exist as suggestions.
+ * The fields of a form for a tenant or several: the operator's own, or any that exists.
  */
-import { html, useEffect, useId, useState } from './html.js';
+import { html, useEffect, useState } from './html.js';
 import { Field } from './parts.js';
+import { PickerField } from './picker.js';
 import { shownTenant } from './router.js';
-import { get, withQuery } from './server.js';
 import { me } from './session.js';
+import { readTenantNames, tenantName } from './tenant-names.js';
 
-/** As many as one response can contain; others are typed. */
-const MAX_TENANTS = 200;
-
-/** @param {{of?: string, [attribute: string]: any}} of the tenant at first */
-export function TenantField({ of = shownTenant(), ...more }) {
-  const own = me.value.tenants, id = useId();
-  const [known, setKnown] = useState([]);
-  useEffect(() => {
-    const abort = new AbortController();
-    if (!own) get(withQuery('/v1/tenants', { limit: MAX_TENANTS }), abort.signal).then(({ tenants }) => setKnown(tenants)).catch(() => {}); // the key can be typed
-    return () => abort.abort();
-  }, []);
-  if (own) return html`<${Field} label="Tenant" name="tenant" options=${own} defaultValue=${of || own[0]} ...${more} />`;
-  return html`<${Field} label="Tenant" name="tenant" list=${id} defaultValue=${of} placeholder="Default tenant" autocomplete="off" autocapitalize="none" spellcheck=${false} ...${more} /><datalist id=${id}>${known.map(({ key, name }) => html`<option key=${key} value=${key}>${name}</option>`)}</datalist>`;
+/** @param {{of?: string, none?: string, [attribute: string]: any}} of the tenant at first; `none` is what an empty field means */
+export function TenantField({ of = shownTenant(), none = 'Default tenant', ...more }) {
+  const own = me.value.tenants, [, setRead] = useState(false);
+  useEffect(() => { if (own) readTenantNames(own).then(() => setRead(true)); }, []);
+  if (own) return html`<${Field} label="Tenant" name="tenant" options=${own} words=${Object.fromEntries(own.map((key) => [key, tenantName(key)]))} defaultValue=${of || own[0]} hint=${more.hint} />`;
+  return html`<${PickerField} kind="tenant" label="Tenant" name="tenant" first=${of ? [of] : []} none=${none} ...${more} />`;
 }
+
+/** Several tenants; none are all that the operator has. */
+export const TenantsField = ({ of, ...more }) => html`<${PickerField} kind="tenant" isMany label="Tenants" name="tenants" first=${of ?? []} none=${me.value.tenants ? 'All of yours' : 'All tenants'} ...${more} />`;

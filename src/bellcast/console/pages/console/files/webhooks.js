@@ -11,7 +11,6 @@ import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, Lines, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Segments } from './segments.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { Pause, Resume, deleteObject, say } from './toast.js';
@@ -71,11 +70,9 @@ function Events({ selected = [] }) {
   }}<//>`;
 }
 
-/** The tenant that has the events, or all, which an operator of some tenants has no right to. */
-function EventsOf({ page }) {
-  const [isAll, setAll] = useState(false);
-  return html`<div class="events-of">${page.me.tenants === null && html`<${Segments} label="Events of" options=${[[false, 'One tenant'], [true, 'All tenants']]} value=${isAll} choose=${setAll} />`}${isAll && html`<p class="muted">Sends the events of all tenants, also of those that are added later.</p>`}<fieldset class="fields" hidden=${isAll} disabled=${isAll}><${TenantField} hint="Sends the events of this tenant only." /></fieldset></div>`;
-}
+/** The tenant that has the events, or all of them, which an operator of some tenants has no right to. */
+const EVERY = { key: '*', name: 'All tenants', icon: 'tenants' };
+const EventsOf = ({ page }) => html`<${TenantField} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
 
 const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." ...${attributes} />`;
 
@@ -89,7 +86,7 @@ function valuesOf(form) {
 function NewWebhook({ page }) {
   const [made, setMade] = useState(null);
   if (made) return html`<${Heading} title="Webhook created" /><${Secret} of=${made} /><p><a href=${withQuery(page.url(path`/webhooks/${made.id}`), { tenant: made.tenant })}>Open the webhook</a></p>`;
-  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" more=${cancel(page)} send=${async ({ tenant = '*' }, form) => {
+  return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" more=${cancel(page)} send=${async ({ tenant }, form) => {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus />

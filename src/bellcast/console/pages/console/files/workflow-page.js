@@ -5,14 +5,14 @@ import { Yaml, listUrl, readTenantsOf } from './definition.js';
 import { Confirm } from './dialogs.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
-import { TYPING_MS } from './filters.js';
 import { number, parsed } from './format.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Avatar, Card, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
+import { Card, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
+import { PickerField } from './picker.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
 import { dataOf } from './sample-data.js';
@@ -25,8 +25,8 @@ import { templatesOf } from './workflow-model.js';
 import { Picture } from './workflow-picture.js';
 import { valuesOf } from './yaml.js';
 
-/** Rows of the data, and recipients that are offered. */
-const MAX_ROWS = 12, MAX_SUGGESTED = 8, MAX_CHIPS = 3;
+/** Rows of the data. */
+const MAX_ROWS = 12;
 
 export function Workflow({ page }) {
   const tenant = tenantOf(page);
@@ -78,11 +78,11 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
   const [problem, setProblem] = useState('');
   const place = useRef(null);
   useEffect(() => place.current.querySelector('[name=to]').focus(), []);
-  const [unknown, setUnknown] = useState(null);
+  const settle = useRef(null);
   const entered = ({ to, data }) => ({ to: to.trim(), data: parsed(data) ?? {} });
   const simulate = async () => {
     const form = place.current.querySelector('form');
-    if (!form.reportValidity()) return;
+    if (!await settle.current()) return;
     setProblem('');
     try {
       const { to, data } = entered(Object.fromEntries(new FormData(form)));
@@ -93,40 +93,16 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
       setProblem(failed.message);
     }
   };
-  /** A recipient who does not exist would be created, without an address: the second click does so. */
   const trigger = async (values) => {
-    const body = entered(values), { to } = body;
-    const isNew = to !== unknown && await get(withQuery(path`/v1/recipients/${to}`, tenant)).then(() => false, ({ status }) => status === 404);
-    setUnknown(isNew ? to : null);
-    if (isNew) return;
-    setRun((await request('POST', url('/trigger'), body)).run);
+    setRun((await request('POST', url('/trigger'), entered(values))).run);
     refresh();
   };
   const others = html`<button type="button" onClick=${close}>Cancel</button><button type="button" onClick=${simulate}>Show what would be sent</button>`;
   return html`<div ref=${place}><${Form} button="Trigger" more=${others} send=${trigger}>
-      <${Addressee} first=${page.query.get('to') ?? ''} tenant=${tenant} warning=${unknown ? `There is no recipient ${unknown} yet. Trigger again to create it, without an address.` : undefined} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} />
+      <${PickerField} kind="recipient" label="Recipient" name="to" required first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} />
       <div role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</div>
       <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}${problem && html`<p class="error" role="alert">${problem}</p>`}</div>
       <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//></div>`;
-}
-
-/** The recipient of a trigger by key. Recipients with the typed text in their key or name are offered, the first by name as buttons. */
-function Addressee({ first, tenant, warning }) {
-  const [typed, setTyped] = useState(first);
-  const [offered, setOffered] = useState([]);
-  useEffect(() => {
-    const abort = new AbortController(), url = withQuery('/v1/recipients', { ...tenant, text: typed, limit: MAX_SUGGESTED });
-    const timer = setTimeout(() => get(url, abort.signal).then(({ recipients }) => setOffered(recipients)).catch(() => {}), typed ? TYPING_MS : 0); // any key can be typed
-    return () => {
-      clearTimeout(timer);
-      abort.abort();
-    };
-  }, [typed, tenant.tenant]);
-  const known = offered.find(({ key }) => key === typed);
-  const rest = known ? [] : offered.slice(0, MAX_CHIPS);
-  return html`<div class="field"><${Field} label="Recipient" name="to" value=${typed} required autocomplete="off" autocapitalize="none" spellcheck=${false} list="trigger-keys" placeholder="Search a name, or enter a key" warning=${warning} onInput=${({ currentTarget }) => setTyped(currentTarget.value)} />
-    <datalist id="trigger-keys">${offered.map(({ key, name }) => html`<option key=${key} value=${key}>${name}</option>`)}</datalist>
-    <p class="suggested">${known?.name && html`<${Avatar} of=${known.key} name=${known.name} /> ${known.name}`}${rest.map(({ key, name }) => html`<button key=${key} type="button" class="chip-button" title=${key} onClick=${() => setTyped(key)}><${Avatar} of=${key} name=${name || key} /> ${name || key}</button>`)}</p></div>`;
 }
 
 /** Outcomes of a simulation, which has not sent anything. */

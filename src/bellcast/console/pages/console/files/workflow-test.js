@@ -2,11 +2,11 @@
  * The test of a workflow in its editor: what a run would do for a recipient, as the server simulates it. The path lights up on the canvas.
  */
 import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
-import { TYPING_MS } from './filters.js';
 import { count, duration, relativeTime } from './format.js';
 import { Failure, loadStyle, useLoad } from './load.js';
 import { failureOf } from './outcomes.js';
 import { Icon, State } from './parts.js';
+import { Picker } from './picker.js';
 import { dataOf } from './sample-data.js';
 import { Segments } from './segments.js';
 import { ROOT, get, path as urlPath, request, withQuery } from './server.js';
@@ -16,7 +16,8 @@ await loadStyle('workflow-test.css');
 
 /** Recipients of one test: the limit of the server. */
 const MAX_RECIPIENTS = 10;
-const MAX_SUGGESTED = 8;
+/** Recipients that are offered as buttons. */
+const MAX_OFFERED = 2;
 /** Triggers that offer their data. */
 const MAX_RECENT = 10;
 const EVENTS = { inbox: [['seen', 'is seen'], ['read', 'is read'], ['archived', 'is archived'], ['acted', 'is acted on']], message: [['delivered', 'is delivered'], ['bounced', 'bounces'], ['failed', 'fails']] };
@@ -25,7 +26,8 @@ const KINDS = { done: 'ok', failed: 'bad', waiting: 'wait', skipped: 'info' };
 /** What a test assumes; `data` is null until it is written: an example. */
 /** Whom a server without recipients can test with. */
 const EXAMPLE = { key: 'example recipient', email: 'example@example.com', phone: '+12025550123' };
-const EMPTY = { to: [], typed: '', data: null, at: '', events: [], results: {}, digest: {}, throttled: {} };
+const OFFERED = { key: EXAMPLE.key, name: EXAMPLE.key };
+const EMPTY = { to: [], data: null, at: '', events: [], results: {}, digest: {}, throttled: {} };
 
 /** The test of a draft: its assumptions, and the last simulation with what was simulated. */
 export function createTest({ draft, key, tenant }) {
@@ -50,7 +52,7 @@ export function createTest({ draft, key, tenant }) {
     isRunning.value = false;
   };
   const change = (changes) => { form.value = { ...form.value, ...changes }; };
-  return { draft, key, tenant, form, found, problem, isRunning, shown, isOpen: signal(false), url, run, change, names: new Map() };
+  return { draft, key, tenant, form, found, problem, isRunning, shown, isOpen: signal(false), url, run, change };
 }
 
 /** The request of a simulation. Throws an error that says what is missing. */
@@ -67,12 +69,6 @@ function bodyOf({ to, data, at, events, results, digest, throttled }, values) {
     digest: Object.fromEntries(known(digest).filter(([, number]) => number > 0).map(([step, number]) => [step, Array.from({ length: number }, () => shown)])),
     throttled: Object.fromEntries(known(throttled).filter(([, number]) => number > 0)),
   };
-}
-
-/** The recipients with these keys or names beside the chosen ones; `names` are those that were suggested, by key. */
-function withTyped(to, text, names) {
-  const keyOf = (one) => (names.has(one) ? one : [...names].find(([, name]) => name?.toLowerCase() === one.toLowerCase())?.[0] ?? one);
-  return [...new Set([...to, ...text.split(',').map((one) => one.trim()).filter(Boolean).map(keyOf)])].slice(0, MAX_RECIPIENTS);
 }
 
 function parse(name, text) {
@@ -158,7 +154,6 @@ export function TestPanel({ test, schema, select, selected, close }) {
   useEffect(() => { if (found.value) result.current?.scrollIntoView({ block: 'start' }); }, [found.value]);
   const submit = (event) => {
     event.preventDefault();
-    test.change({ to: withTyped(form.value.to, form.value.typed, test.names), typed: '' });
     test.run();
   };
   const run = current?.recipients[test.shown.value];
@@ -183,43 +178,16 @@ export function TestPanel({ test, schema, select, selected, close }) {
     </div></aside>`;
 }
 
-/** The recipients by key or name, with suggestions. */
+/** The recipients by name. Some are offered while none is chosen. */
 function Recipients({ test }) {
-  const id = useId();
-  const { to, typed } = test.form.value;
-  const [wanted, setWanted] = useState('');
-  const input = useRef(null);
-  useEffect(() => {
-    const timer = setTimeout(() => setWanted(typed.trim()), TYPING_MS);
-    return () => clearTimeout(timer);
-  }, [typed]);
-  const loaded = useLoad((signal) => get(withQuery('/v1/recipients', { tenant: test.tenant, limit: MAX_SUGGESTED, text: wanted }), signal), [wanted, test.tenant]);
-  const found = loaded.value?.recipients ?? [], suggested = found.map((one) => one.key).filter((one) => !to.includes(one));
-  const { names } = test;
-  for (const one of found) names.set(one.key, one.name);
-  const nameOf = (key) => names.get(key) || key;
-  const add = (text) => test.change({ to: withTyped(to, text, names), typed: '' });
-  const remove = (key) => {
-    test.change({ to: to.filter((one) => one !== key) });
-    input.current?.focus();
-  };
-  const keys = (event) => {
-    if ((event.key === 'Enter' && typed.trim() && !event.ctrlKey) || event.key === ',') {
-      event.preventDefault();
-      add(typed);
-    } else if (event.key === 'Backspace' && typed === '' && to.length > 0) remove(to.at(-1));
-  };
-  const change = (event) => {
-    const { value } = event.currentTarget;
-    // A choice from the list replaces the text.
-    if (event.inputType === 'insertReplacementText' || (event.inputType === undefined && suggested.includes(value))) add(value);
-    else test.change({ typed: value });
-  };
+  const id = useId(), { to } = test.form.value;
+  const [problem, setProblem] = useState('');
+  const loaded = useLoad((signal) => get(withQuery('/v1/recipients', { tenant: test.tenant, limit: MAX_OFFERED }), signal), [test.tenant]);
+  const offered = [...(loaded.value?.recipients ?? []).slice(0, MAX_OFFERED), OFFERED];
   return html`<div class="form-field"><div class="form-label"><label for=${id}>Recipients</label>${to.length >= MAX_RECIPIENTS && html`<small class="muted">at most ${MAX_RECIPIENTS}</small>`}</div>
-    ${to.length > 0 && html`<ul class="test-chips" aria-label="Chosen recipients">${to.map((key) => html`<li key=${key}><span dir="auto" title=${key}>${nameOf(key)}</span><button type="button" aria-label=${`Remove ${key}`} onClick=${() => remove(key)}><${Icon} name="close" /></button></li>`)}</ul>`}
-    <input id=${id} ref=${input} list=${`${id}-keys`} autoComplete="off" spellcheck=${false} placeholder=${to.length > 0 ? 'Add another' : 'Name or key of a recipient'} value=${typed} disabled=${to.length >= MAX_RECIPIENTS} onInput=${change} onKeyDown=${keys} />
-    <datalist id=${`${id}-keys`}>${suggested.map((one) => html`<option key=${one} value=${one} label=${names.get(one)} />`)}</datalist>
-    ${to.length === 0 && typed === '' && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${[...suggested, EXAMPLE.key].slice(0, 3).map((one) => html`<button key=${one} type="button" class="chip-button" title=${one} onClick=${() => add(one)}>${nameOf(one)}</button>`)}</div>`}</div>`;
+    <${Picker} kind="recipient" isMany max=${MAX_RECIPIENTS} required chosen=${to} tenant=${test.tenant} more=${[OFFERED]} change=${(keys) => test.change({ to: keys })} onProblem=${setProblem} attributes=${{ id, 'aria-describedby': problem ? `${id}-problem` : null }} />
+    ${problem && html`<small class="error" id=${`${id}-problem`} role="alert">${problem}</small>`}
+    ${to.length === 0 && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${offered.map(({ key, name }) => html`<button key=${key} type="button" class="chip-button" title=${key} onClick=${() => test.change({ to: [key] })}>${name || key}</button>`)}</div>`}</div>`;
 }
 
 /** The data of the trigger: an example, that of a recent trigger, or written. */

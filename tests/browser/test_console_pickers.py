@@ -1,0 +1,66 @@
+"""Fields of the console that choose recipients and tenants by their names."""
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+from tests.browser.console import Console
+from tests.browser.test_accessibility import violations
+
+
+def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for key, name in (("picked-one", "Aurora Picked"), ("picked-two", "Harbor Picked")):
+        owner.send("PUT", f"/v1/tenants/{key}", {"name": name})
+    page = open_console("/keys?new=yes")
+    page.get_by_label("Name", exact=True).fill("picked")
+    tenants, chosen = page.get_by_label("Tenants", exact=True), page.get_by_role("list", name="Chosen tenants")
+    tenants.press_sequentially("aurora pick")
+    tenants.press("Enter")  # before the list has come
+    expect(chosen.get_by_title("picked-one")).to_contain_text("Aurora Picked")
+    tenants.fill("picked-two, nowhere")
+    page.get_by_role("button", name="Create key").click()
+    expect(tenants).to_have_accessible_description("There is no tenant nowhere. Choose one from the list.")
+    expect(tenants).to_be_focused()
+    assert violations(page) == []
+    tenants.fill("")
+    tenants.press("Backspace")
+    expect(chosen.get_by_role("listitem")).to_have_count(1)
+    tenants.fill("picked-two")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.locator("h1")).to_have_text("Key created")
+    (made,) = [one for one in owner.send("GET", "/v1/keys?tenant=*")["keys"] if one["name"] == "picked"]
+    assert made["tenants"] == ["picked-one", "picked-two"]
+    owner.send("DELETE", f"/v1/keys/{made['id']}")
+
+
+def test_name_typed_fast_is_no_key_of_a_trigger(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/fast", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
+    owner.send("PUT", "/v1/recipients/fast-1", {"name": "Ida Quick"})
+    page = open_console("/workflows/fast")
+    page.get_by_role("button", name="Trigger…").click()
+    recipient = page.get_by_role("combobox", name="Recipient")
+    recipient.press_sequentially("ida qu")
+    recipient.press("Enter")
+    expect(recipient).to_have_value("Ida Quick")
+    page.get_by_role("button", name="Trigger", exact=True).click()
+    expect(page.get_by_role("link", name="Open the run")).to_be_visible()
+    assert [one["recipient"] for one in owner.send("GET", "/v1/runs?workflow=fast")["runs"]] == ["fast-1"]
+
+
+def test_chosen_tenant_is_taken_back(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/taken", {"name": "Taken Back"})
+    page = open_console("/webhooks?new=yes&tenant=taken")
+    tenant = page.get_by_label("Tenant", exact=True)
+    expect(tenant).to_have_value("Taken Back")
+    tenant.click()
+    expect(page.get_by_role("option", name="All tenants")).to_be_visible()
+    page.get_by_role("option", name="Default tenant").click()
+    expect(tenant).to_have_value("")
+    expect(tenant).to_have_attribute("placeholder", "Default tenant")
+    tenant.press("ArrowDown")
+    expect(tenant).to_have_attribute("aria-expanded", "true")
+    tenant.press("Escape")
+    expect(tenant).to_have_attribute("aria-expanded", "false")
+    expect(page).to_have_url(re.compile("new=yes"))  # the first Escape closes the list only
