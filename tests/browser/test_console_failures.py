@@ -181,8 +181,8 @@ def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(
     expect(page.get_by_role("link", name="Edit", exact=True)).to_have_class("button primary")
     one, two = (page.locator(f"[data-step={key}]") for key in ("one", "two"))
     expect(one).to_be_visible()
-    assert one.evaluate("one => one.getBoundingClientRect().top") == two.evaluate(
-        "one => one.getBoundingClientRect().top"
+    assert one.evaluate(
+        "(one, two) => one.getBoundingClientRect().top === two.getBoundingClientRect().top", two.element_handle()
     )
     assert page.locator(".flow-scroll").evaluate("flow => flow.scrollHeight <= flow.clientHeight")
     page.set_viewport_size({"width": 390, "height": 800})  # the trunk is joined to its lanes

@@ -171,6 +171,7 @@ def test_range_selected_in_a_histogram_filters_the_list(
     page.get_by_role("link", name="Notifications").click()
     chart = page.get_by_role("img", name="4 sends in the last 24 hours, at most 3 at a time")
     expect(chart).to_be_visible()
+    wait_loaded(page)
     assert violations(page) == []
     box = chart.bounding_box()
     assert box is not None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
-from tests.browser.console import DESKTOP, Console
+from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.test_accessibility import violations
 
 
@@ -16,6 +16,7 @@ def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
     title, others = page.locator(".titles > :first-child"), page.locator(".titles .sibling")
     expect(page.locator(".total")).to_have_text("1")
     expect(title).to_have_text("Types")
+    wait_loaded(page)
     before = title.bounding_box(), others.bounding_box()
     page.get_by_role("link", name="Staying").click()
     expect(page.locator(".pane h1")).to_have_text("Staying")

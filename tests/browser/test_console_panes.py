@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import DESKTOP, Console, confirm, go, open_more
+from tests.browser.console import DESKTOP, Console, confirm, go, open_more, wait_loaded
 from tests.browser.test_accessibility import violations
 
 
@@ -19,6 +19,7 @@ def test_title_of_an_object_stays_in_place_with_and_without_buttons(
         page.get_by_role("link", name=name).first.click()
         title, close = (page.locator(one) for one in (".pane h1", ".pane .close"))
         expect(title).to_contain_text(name)
+        wait_loaded(page)
         boxes = title.bounding_box(), close.bounding_box()
         tops.append([round(one["y"], 1) for one in boxes if one])
     assert tops[0] == tops[1] == tops[2]

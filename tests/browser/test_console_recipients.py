@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.console import DESKTOP, Console, go, open_more
+from tests.browser.console import DESKTOP, Console, go, open_more, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 
@@ -254,6 +254,7 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
 ) -> None:
     owner.send("PUT", "/v1/recipients/wilma", {"name": "Wilma"})
     page = open_console("/recipients/wilma?full=yes", viewport={"width": 1440, "height": 900})
+    wait_loaded(page)
     tops = [page.get_by_role("heading", name=name).bounding_box() for name in ("Why did it arrive", "Preferences")]
     assert tops[0] is not None
     assert tops[1] is not None

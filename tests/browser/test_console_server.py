@@ -133,6 +133,7 @@ def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..
     go(page, "/health")
     chart = page.locator(".chart").filter(has_text="Latency, p95")
     expect(chart.locator(".peak")).to_have_text("100 ms")
+    wait_loaded(page)
     box, line, area = (
         chart.locator(one).first.evaluate("one => one.getBoundingClientRect().toJSON()")
         for one in ("svg", ".today", ".area")
@@ -163,6 +164,7 @@ def test_outlier_leaves_the_other_numbers_of_a_chart_visible_and_a_time_is_read_
     expect(sends.locator(".peak")).to_have_text("▲ max 5,000")
     expect(sends.locator(".peak")).to_have_attribute("title", re.compile("^Higher than the chart"))
     expect(deliveries.locator(".peak")).to_have_text("max 30")
+    wait_loaded(page)  # what is read above the charts moves them
     box = sends.get_by_role("img").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
@@ -187,6 +189,7 @@ def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..
 
     page.route("**/v1/stats/series*", answer)
     page.goto("/console/?range=24h")
+    wait_loaded(page)
     box = page.get_by_role("img", name="Sends:").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)

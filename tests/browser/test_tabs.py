@@ -173,9 +173,10 @@ def test_single_tab_does_not_load_the_coordinator(shop):
     page = shop.open()
     wait_live(page)
     assert "tab-coordinator.js" not in requested
-    wait_live(shop.open())
-    # Evaluating lets Playwright process its events.
-    wait_until(lambda: page.evaluate("1") and requested.count("tab-coordinator.js") == 2, lambda: str(requested))
+    for one in (shop.open(), page):
+        wait_page(
+            one, "performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/tab-coordinator.js'))"
+        )
 
 
 def test_offline_action_of_a_tab_shows_in_every_tab(app, person, shop):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -200,9 +200,10 @@ def test_refused_live_connection_is_an_event(bellcast_server: ServerProcess) -> 
     assert seen["detail"]["code"] == "unauthenticated"
 
 
-def test_last_repeats_events_from_before(bellcast_server: ServerProcess) -> None:
-    send(bellcast_server, to=f"{KEY}-before", title="Early", body="Of whom?")
-    with watching(bellcast_server, recipient=f"{KEY}-before", kind="send", last=200) as found:
+def test_last_repeats_events_from_before(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server()  # that of other tests may still have one of their watchers, which has closed its connection
+    send(server, to=f"{KEY}-before", title="Early", body="Of whom?")
+    with watching(server, recipient=f"{KEY}-before", kind="send", last=200) as found:
         seen = first(found, "send")
     assert seen["detail"]["title"] == "Early"
     assert "body" not in seen["detail"]  # not watched when it was sent
