@@ -17,6 +17,7 @@ from tests.browser.console import (
     menu_titles,
     sign_out,
     state_of_operator,
+    wait_loaded,
 )
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
@@ -338,7 +339,7 @@ def test_keys_show_their_scopes_and_last_use_on_a_phone(open_console: Callable[.
 def test_account_is_one_list_of_rows(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
     rows = page.locator(".account > section")
-    expect(rows.first).to_be_visible()
+    wait_loaded(page)
     edges = rows.evaluate_all("(all) => all.map((one) => [...one.children].map((part) => part.offsetLeft))")
     assert len(edges) >= 4
     assert {tuple(left) for left in edges} == {tuple(edges[0])}, "names and values begin at the same places"

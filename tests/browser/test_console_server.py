@@ -354,7 +354,7 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
     page.get_by_role("button", name="Refused").click()
     expect(page.get_by_text("3 refused requests in the last 24 hours")).to_be_visible()
     page.get_by_role("button", name="All", exact=True).click()
-    page.get_by_role("link", name="POST /v1/notifications").nth(1).click()
+    row.locator(".row-link").click()
     verdict = page.get_by_role("region", name="State")
     expect(verdict).to_have_text(re.compile(r"^Stored in [\d.]+ ms, by project secretHello 5 to rita$"))
     made = owner.send("GET", "/v1/notifications?recipient=rita&limit=1")["notifications"][0]["id"]
