@@ -189,13 +189,17 @@ def test_audit_log_shows_a_question_for_the_password_as_no_failure_and_changes_i
     }
     needed = {"action": "POST /v1/keys", "target": "/v1/keys", "outcome": "password_required", "changes": []}
     refused = needed | {"outcome": "forbidden"}
+    done = needed | {"id": "5", "outcome": "ok"}
     entries = [changed | needed | {"id": "1"}, changed | refused | {"id": "2"}, changed]
+    # The act that followed a question is shown once.
+    entries += [changed | done | {"actor": "ann"}, changed | needed | {"id": "6", "actor": "ann"}]
     page = open_console("/")
     page.route("**/v1/audit*", lambda route: route.fulfill(json={"entries": entries, "next": None}))
     page.goto(f"{owner.server.url}/console/audit")
     rows = page.locator(".chunk .row")
-    expect(rows).to_have_count(3)
-    question, refusal, change = rows.all()
+    expect(rows).to_have_count(4)
+    question, refusal, change, created = rows.all()
+    expect(created).to_contain_text("created an API key")
     expect(question).to_contain_text("began to create an API key")
     expect(question.locator(".state.open")).to_have_text("password needed")
     expect(refusal.locator(".state.bad")).to_have_text("forbidden")
@@ -366,14 +370,15 @@ def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., P
     problem = {"title": "Unavailable", "detail": "The store is away.", "status": 503}
     page.route("**/v1/operators/*", lambda route: route.fulfill(status=503, json=problem))
     page.get_by_role("link", name="rolf").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     role = page.get_by_label("Role")
     expect(role).to_have_value("viewer")
     role.select_option("support")
-    page.get_by_role("button", name="Save access").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
     expect(role).to_have_value("support")  # as it was entered
     page.unroute("**/v1/operators/*")
-    page.get_by_role("button", name="Save access").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="rolf")).to_contain_text("support")
 
 
@@ -390,3 +395,22 @@ def test_buttons_of_a_new_object_are_in_sight_and_one_goes_back(open_console: Ca
     page.get_by_role("link", name="Cancel").click()
     expect(page).to_have_url(re.compile(r"/keys\?tenant=acme$"))
     expect(name).to_have_count(0)
+
+
+def test_audit_log_is_searched_and_has_names_in_place_of_ids(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/audited-1", {"name": "Audrey Audited"})
+    key = owner.send("POST", "/v1/keys", {"name": "audited key", "scopes": ["read"]})
+    secret = {"authorization": f"Bearer {key['key']}"}
+    assert httpx.delete(f"{owner.server.url}/v1/recipients/audited-1", headers=secret).status_code == 403
+    page = open_console("/audit", viewport=DESKTOP)
+    page.get_by_role("searchbox", name="Search actors and objects").fill("AUDITED-1")
+    refused = page.get_by_role("row", name="audited key tried to erase recipient Audrey Audited")
+    expect(page.locator(".chunk .row")).to_have_count(1)
+    page.get_by_role("button", name="Refused", exact=True).click()
+    expect(page.locator(".chunk .row").filter(has_not=page.locator(".state.bad"))).to_have_count(0)
+    refused.get_by_role("link").click()
+    expect(page.get_by_role("region", name="State")).to_contain_text("Nothing was changed.")
+    expect(page.locator(".facts").get_by_role("link", name="recipient Audrey Audited")).to_be_visible()
+    assert violations(page) == []
+    owner.send("DELETE", f"/v1/keys/{key['id']}")
+    owner.send("DELETE", "/v1/recipients/audited-1")

@@ -15,6 +15,9 @@ VALUES (:id, :at, :actor, :action, :target, :tenant, :changes, :outcome, :addres
 -- Entries, newest first.
 SELECT {{audit_columns}}
 FROM audit_entries
+FILTER (CAST(:actor AS TEXT) IS NULL OR actor = :actor)
+  AND (CAST(:outcome AS TEXT) IS NULL OR CASE WHEN outcome IN ('ok', 'password_required') THEN outcome ELSE 'refused' END = :outcome)
+  AND (CAST(:text AS TEXT) IS NULL OR lower(actor || ' ' || target) LIKE lower(:text) ESCAPE '\')
 ORDER BY id DESC
 
 -- name: audit_chain

@@ -53,4 +53,4 @@ _entry = columns.reader(
     mac=bytes,
 )
 
-LIST = KeysetList("audit", ("id",), _entry, is_newest_first=True)
+LIST = KeysetList("audit", ("id",), _entry, is_newest_first=True, filters=("actor", "outcome", "text"))

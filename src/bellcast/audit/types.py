@@ -5,7 +5,7 @@ detected by comparison with a head that was logged earlier."""
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,10 @@ CHAIN_PURPOSE = b"bellcast audit chain 1"
 
 # How long entries are stored.
 AUDIT_MS = 400 * times.DAY_MS
+
+
+# Whether what was tried was done, refused, or waited for the password, after which the console repeats it.
+OutcomeKind = Literal["ok", "refused", "password_required"]
 
 
 class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):

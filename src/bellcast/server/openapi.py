@@ -126,6 +126,8 @@ PARAMETERS = {
     "channel": "A channel: only of this one.",
     "address": "An address of the channel; e-mail in any case.",
     "state": "Only in this state.",
+    "actor": "Only of this actor: the name of an operator, `key:<id>` or `project secret`.",
+    "outcome": "Only with this outcome: `refused` is any error but `password_required`, after which the console repeats the request.",
     "notification": "A notification's id: only of this one.",
     "run": "Only of this workflow run.",
     "count": "How many times.",

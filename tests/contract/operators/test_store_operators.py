@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import keys
-from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListTotal, containing
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, Passkey, Role
 from tests.contract.app import wanted
@@ -205,6 +205,25 @@ async def test_audit_is_filtered_by_time(store: Store) -> None:
     since, until = CreatedRange(NOW + HOUR, ANY_TIME.until), CreatedRange(0, NOW + HOUR)
     totals = [(await store.operators.audit(wanted("*", created=one, limit=1))).total for one in (since, until)]
     assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True)]
+
+
+async def test_audit_is_filtered_by_actor_outcome_and_text(store: Store) -> None:
+    for id, actor, target, outcome in (
+        ("1", "ann", "/v1/types/order_paid", "ok"),
+        ("2", "bob", "/v1/types/orderXpaid", "password_required"),
+        ("3", "bob", "/v1/keys", "forbidden"),
+        ("4", "ann", "/v1/keys", "unauthenticated"),
+    ):
+        one = msgspec.structs.replace(entry(id), actor=actor, target=target, outcome=outcome)
+        await store.operators.record(one, sign)
+
+    async def ids(**filters: str) -> list[str]:
+        return [one.id for one in (await store.operators.audit(wanted("*", **filters))).items]
+
+    assert await ids(actor="ann") == ["4", "1"]
+    assert [await ids(outcome=one) for one in ("ok", "refused", "password_required")] == [["1"], ["4", "3"], ["2"]]
+    assert await ids(actor="bob", outcome="refused") == ["3"]
+    assert [await ids(**containing(text)) for text in ("KEYS", "bob", "r_p", "%")] == [["4", "3"], ["3", "2"], ["1"], []]
 
 
 async def test_concurrent_entries_are_one_chain(store: Store) -> None:

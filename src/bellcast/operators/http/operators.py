@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from bellcast.audit.types import AuditEntry, FieldChange, first_broken_entry
-from bellcast.kernel.db.lists import ListQuery, ListTotal
+from bellcast.audit.types import AuditEntry, FieldChange, OutcomeKind, first_broken_entry
+from bellcast.kernel.db.lists import ListQuery, ListTotal, containing
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
@@ -22,7 +22,7 @@ from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall, SearchedText, listing
 from bellcast.rest.tenants import BOUND
 
 # The scope of owners, of the project secret, and of keys with it.
@@ -189,10 +189,15 @@ async def reset_mfa(call: ResourceCall[None]) -> bool:
 
 
 class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of the audit log, newest first; with `tenant`, only the entries about it."""
+    """A page of the audit log, newest first; with `tenant`, only the entries about it. `actor` is the name of an operator,
+    `key:<id>` or `project secret`; `text` is a part of the actor or of the request's path. The case of letters is ignored (on
+    SQLite: of ASCII letters)."""
 
     limit: ListLimit = 50
     after: str | None = None
+    actor: SearchedText | None = None
+    outcome: OutcomeKind | None = None
+    text: SearchedText | None = None
 
 
 class AuditItem(Struct, frozen=True, kw_only=True):
@@ -214,10 +219,12 @@ class AuditItem(Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(Struct, frozen=True):
-    """A page of the audit log. Pass `next` as `after` for older entries. Only the first page has a `total`."""
+    """A page of the audit log. Pass `next` as `after` for older entries, or `scanned_until`, if it is not null, to search
+    further. Only the first page has a `total`."""
 
     entries: list[AuditItem]
     next: str | None
+    scanned_until: str | None
     total: ListTotal | None = None
 
 
@@ -250,11 +257,12 @@ async def audit_page(request: ApiRequest, query: AuditQuery) -> AuditPage:
         after=None if before is None else (before,),
         limit=query.limit,
         created=list_parameters.created(query.start, query.end),
+        filters={"actor": query.actor, "outcome": query.outcome, **containing(query.text)},
         is_counted=True,
     )
     found = await Operators(context.of(request).engines.db).audit(wanted)
-    following = None if found.next is None else found.next[0]
-    return AuditPage([_shown(one) for one in found.items], following, found.total)
+    following, scanned = (None if key is None else key[0] for key in (found.next, found.scanned_until))
+    return AuditPage([_shown(one) for one in found.items], following, scanned, found.total)
 
 
 @admin_operation("GET", "/v1/audit/verification", query=AuditVerificationQuery, response_types={200: AuditVerification})

@@ -1,19 +1,18 @@
 /**
- * Access: API keys, operators, the audit log and the operator's own account.
+ * Access: API keys, operators and the operator's own account.
  */
-import { changesOf, isObject, sentenceOf } from './audit-sentences.js';
-import { CallerAvatar } from './caller.js';
+import { LatestActions } from './audit.js';
 import { requestSamples } from './code-samples.js';
 import { Code } from './code.js';
 import { Confirm } from './dialogs.js';
 import { MfaSetup, RecoveryCodes } from './enrolment.js';
-import { CREATED, RANGE } from './filters.js';
-import { count, number, toneOf } from './format.js';
+import { CREATED } from './filters.js';
+import { count, toneOf } from './format.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
-import { cancel } from './new-object.js';
-import { Headline, More, ShownOnce, Sign, } from './object-parts.js';
+import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
+import { Headline, More, ShownOnce, Sign } from './object-parts.js';
 import { Avatar, Card, Choices, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
@@ -176,14 +175,12 @@ function NewOperator({ page }) {
 const MEANINGS = { viewer: 'sees numbers and lists', support: 'sees content too, and retries', developer: 'changes everything except operators', owner: 'also adds operators and erases data; sees all tenants' };
 const RoleField = ({ role }) => html`<div class="field"><${Field} label="Role" name="role" options=${ALL} defaultValue=${role} /><dl class="meanings">${ALL.toReversed().map((one) => html`<dt key=${one}>${one}</dt><dd>${MEANINGS[one]}</dd>`)}</dl></div>`;
 
-/** Entries of the audit log that are searched for those of an operator, and how many of them and of requests are shown. */
-const SEARCHED = 200;
+/** Requests with a key that are shown. */
 const FEW = 8;
 
 /** An operator: its role and tenants, what it did last, and ways to end its sessions, reset its second factor, and delete it. */
 export function Operator({ page }) {
   const all = useLoad((signal) => readNamed('operators', {}, signal), [page.path]);
-  const done = useLoad((signal) => get(withQuery('/v1/audit', { limit: SEARCHED }), signal), [page.path]);
   const act = (method, more, then = refresh) => async () => {
     await request(method, path`/v1/operators/${page.key}` + more);
     then();
@@ -191,20 +188,20 @@ export function Operator({ page }) {
   return html`<${Loaded} of=${all}>${(operators) => {
     const one = operators.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="Not found. There is no operator with this name." />`;
-    const isOwn = one.name === page.me.name;
-    return html`<${Heading} title=${one.name} note=${html`<${Avatar} of=${one.name} /><span class="muted">${one.role}${isOwn && ', you'}</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : html`<${More} of=${one.name}>${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" about=${`${count(one.sessions, 'session')}: each needs a new sign-in.`} act=${act('DELETE', '/sessions')} />`}
+    const isOwn = one.name === page.me.name, isEdited = !isOwn && page.query.has('focus');
+    return html`<${Heading} before=${html`<${Avatar} of=${one.name} />`} title=${one.name} note=${isOwn && html`<span class="muted">you</span>`}>${isOwn ? html`<a class="button" href=${page.url('/account')}>Account</a>` : !isEdited && html`${(!one.is_external || one.role !== 'owner') && html`<button type="button" onClick=${() => edit('role')}>Edit</button>`}<${More} of=${one.name}>${one.sessions > 0 && html`<${Confirm} label=${`End sessions of ${one.name}`} word="End sessions" about=${`${count(one.sessions, 'session')}: each needs a new sign-in.`} act=${act('DELETE', '/sessions')} />`}
       ${one.has_mfa && !one.is_external && html`<${Confirm} label=${`Reset second factor of ${one.name}`} word="Reset second factor" about="The password alone is enough to sign in, until another second factor is set up." act=${act('DELETE', '/mfa')} />`}
       <${Confirm} isDanger label=${`Delete ${one.name}`} word="Delete" about="The operator is signed out, and cannot sign in again. What it did stays in the audit log." act=${act('DELETE', '', () => {
       refresh();
       page.go(page.url('/operators'));
     })} /><//>`}<//>
-    <${OperatorVerdict} page=${page} of=${one} isOwn=${isOwn} />
-    <${Facts} of=${[['Role', `${one.role}${one.is_external ? ', by group' : ''}: ${MEANINGS[one.role]}`], ['Tenants', tenantsOf(one)], ['Sessions', one.sessions || 'none'], ['Last seen', one.seen_at ? html`<${Time} at=${one.seen_at} />` : 'never'], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
-    ${!isOwn && html`<${Card} title="Access"><${Form} isGuarded isEdit key=${one.role + one.tenants} button="Save access" send=${async ({ role, tenants }) => {
+    ${isEdited ? html`<${Form} isGuarded isEdit key=${one.role + one.tenants} button="Save" more=${html`<${CancelEdit} />`} send=${async ({ role, tenants }) => {
         await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
         refresh();
-      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${TenantsField} of=${one.tenants} hint="Owners see all." />`}<//><//>`}
-    <${Card} title="Latest actions"><${Loaded} of=${done}>${({ entries }) => html`<${LatestActions} page=${page} entries=${entries.filter(({ actor }) => actor === one.name)} />`}<//><//>`;
+        endEdit();
+      }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${TenantsField} of=${one.tenants} hint="Owners see all." />`}<//>` : html`<${OperatorVerdict} page=${page} of=${one} isOwn=${isOwn} />
+    <${Facts} of=${[['Role', `${one.role}${one.is_external ? ', by group' : ''}: ${MEANINGS[one.role]}`], ['Tenants', tenantsOf(one)], ['Sessions', one.sessions || 'none'], ['Last seen', one.seen_at ? html`<${Time} at=${one.seen_at} />` : 'never'], ['Created', html`<${Moment} at=${one.created_at} />`]]} />
+    <${LatestActions} page=${page} of=${one.name} />`}`;
   }}<//>`;
 }
 
@@ -215,80 +212,6 @@ function OperatorVerdict({ page, of: one, isOwn }) {
   return html`<${Headline} kind="warn" note=${isOwn ? html`<a href=${page.url('/account')}>Set up a passkey or an authenticator app</a>` : 'The operator sets up a second factor under Account.'}>Only a password protects this account<//>`;
 }
 
-function LatestActions({ page, entries }) {
-  if (entries.length === 0) return html`<p class="muted">None among the last ${SEARCHED} entries of the <a href=${page.url('/audit')}>audit log</a>.</p>`;
-  return html`<ul class="rows-of">${entries.slice(0, FEW).map((one) => html`<li key=${one.id}><a class="plain" href=${page.url(path`/audit/${one.id}`)}>${sentenceOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>`;
-}
-
-/** The request of an entry, or the tool and its arguments. */
-const requestOf = ({ action, target }) => `${action.includes(' /') ? action.split(' ')[0] : action} ${target}`;
-
-/** A changed value as a few words; null if it is longer. */
-function wordsOf(value) {
-  const text = value === null ? 'none' : typeof value === 'boolean' ? (value ? 'on' : 'off') : Array.isArray(value) && value.every((one) => typeof one !== 'object') ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return text.length <= MAX_WORDS ? text : null;
-}
-const MAX_WORDS = 40;
-const isBrief = ({ from, to }) => wordsOf(from) !== null && wordsOf(to) !== null;
-/** Changes in a row of the list. */
-const MAX_CHANGES = 3;
-/** A field such as `data_check` or `limits.per_day` in words. */
-const nameOf = ({ field }) => field.replace(/[._]/g, ' ');
-/** A change in words: the new value, after the old one; of a long one, that it has changed. */
-function summaryOfChange({ field, from, to }) {
-  if (isBrief({ from, to }) && !isObject(to)) return `${nameOf({ field })}: ${from === null ? '' : `${wordsOf(from)} → `}${wordsOf(to)}`;
-  return `${nameOf({ field })} ${from === null ? 'set' : to === null ? 'removed' : 'changed'}`;
-}
-function summaryOf(entry) {
-  const all = changesOf(entry), more = all.length > MAX_CHANGES + 1 ? [`${all.length - MAX_CHANGES} more`] : [];
-  return [...all.slice(0, more.length > 0 ? MAX_CHANGES : all.length).map(summaryOfChange), ...more].join(' · ');
-}
-
-/** Ok, or why it was refused. */
-const outcomeOf = ({ outcome }) => (isQuestion({ outcome }) ? 'password needed' : outcome.replaceAll('_', ' '));
-/** That the console asks for the password before an important change is no failure. */
-const isQuestion = ({ outcome }) => outcome === 'password_required';
-const Outcome = ({ of: one }) => html`<${State} of=${outcomeOf(one)} kind=${isQuestion(one) ? 'open' : 'bad'} />`;
-
-export const audit = {
-  path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, filters: [RANGE],
-  columns: [
-    { name: 'Action', kind: 'title', lead: (one) => html`<${CallerAvatar} of=${one.actor} />`, of: (one) => html`<b>${one.actor}</b> ${sentenceOf(one)}`, text: summaryOf }, { name: 'Outcome', of: (one) => one.outcome !== 'ok' && one, show: (one) => html`<${Outcome} of=${one} />`, width: '10rem' },
-    { name: 'Address', of: (one) => one.address }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'When', kind: 'time', of: (one) => one.at },
-  ],
-  none: { text: 'No entries yet. Changes by operators and keys appear here, with the fields that changed.' },
-};
-
-/** The entry of an id, which begins with the time of the entry: UUIDv7. */
-async function entryOf(id, tenant, signal) {
-  const at = parseInt(id.replace('-', '').slice(0, 12), 16);
-  const iso = (ms) => new Date(ms).toISOString();
-  const { entries } = await get(withQuery('/v1/audit', { tenant, from: iso(at - 1000), to: iso(at + 1000), limit: 200 }), signal);
-  const found = entries.find((one) => one.id === id);
-  if (!found) throw new Error('The audit log has no such entry.');
-  return found;
-}
-
-/** An entry with its fields before and after. */
-export function AuditEntry({ page }) {
-  const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} title=${html`${one.actor} ${sentenceOf(one)}`} note=${html`<${CallerAvatar} of=${one.actor} />${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}`}>${objectOf(one) && html`<a class="button" href=${withQuery(page.url(objectOf(one)), { tenant: one.tenant })}>Open what was changed</a>`}<//>
-    <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Tenant', one.tenant], ['Address', one.address], ['Action', html`<code>${requestOf(one)}</code>`], ['Entry', number(one.number)], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`]]} />
-    ${one.changes.length === 0 ? one.outcome !== 'ok' && html`<p class="muted">It was refused, and changed nothing.</p>` : html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${wordsOf(from)}</del> → `}<ins>${wordsOf(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
-}
-
-/** Kinds of objects whose pages have the path of the API, with the number of names in it. */
-const OBJECTS = { connections: 1, keys: 1, messages: 1, notifications: 1, operators: 1, providers: 1, recipients: 1, runs: 1, schedules: 1, sources: 1, suppressions: 2, templates: 1, tenants: 1, topics: 1, types: 1, webhooks: 1, workflows: 1, 'pusher-apps': 1 };
-
-/** The page of the object that an entry is about; null without one, or after it was deleted. */
-function objectOf({ action, target, outcome }) {
-  const [, kind, ...rest] = new URL(target, location.origin).pathname.split('/').slice(1), names = rest.slice(0, OBJECTS[kind]);
-  const isWhole = rest.length === OBJECTS[kind], isDeleted = action.startsWith('DELETE ') && isWhole && outcome === 'ok';
-  return !action.includes('{') || names.length < (OBJECTS[kind] ?? Infinity) || isDeleted ? null : `/${[kind, ...names].join('/')}`;
-}
-
-const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
-
 export function Account({ page }) {
   const [result, setResult] = useState('');
   // After a change of the second factor.
@@ -296,16 +219,17 @@ export function Account({ page }) {
     me.value = await get('/v1/me');
     refresh();
   };
-  return html`<${Heading} title="Account" note=${html`<${Avatar} of=${page.me.name} /><span class="muted">${page.me.name}, ${page.me.role}${page.me.tenants && ` of ${page.me.tenants.join(', ')}`}</span>`} /><${Together}><div class="panel account">
+  return html`<${Heading} title="Account" /><${Together}><div class="panel account">
+    <section aria-label="Profile"><div class="person"><${Avatar} of=${page.me.name} /><h2>${page.me.name}</h2></div><div class="own-value"><span>${page.me.role} of ${tenantsOf(page.me)}</span></div></section>
     <${Row} title="E-mail" about="Tests of templates and workflows are sent to it." state=${!page.me.email && 'No address'}>${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${(close) => html`<${OwnEmail} close=${close} />`}<//>`}<//>
     ${page.me.is_external ? html`<${Row} title="Sign-in"><p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p><//>` : html`
-      <${Row} title="Password" about="Your other sessions end when you change it." state=${html`<span role="status">${result || 'Set'}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
+      <${Row} title="Password" about="Your other sessions end when you change it." state=${html`<span role="status">${result}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
     await request('PUT', '/v1/me/password', values);
     close();
     setResult('The password was changed.');
   }}><${Password} label="Current password" name="current" autocomplete="current-password" /><${Password} label="New password" minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//>`}<//><//>
-      <${Row} title="Passkeys" about="One signs you in with your fingerprint, face or PIN, without name and password. Afterwards, the password alone is not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
-      <${Row} title="Authenticator app" about="With an app on your phone, a stolen password alone is not enough to sign in." state=${page.me.has_app ? html`<${State} of="On" kind="ok" />` : 'Off'}>${page.me.has_app ? html`<${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} />` : html`<${MfaSetup} isSecondary done=${changed} />`}<//>
+      <${Row} title="Passkeys" about="Sign in with your fingerprint, face or PIN. The password alone is then not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
+      <${Row} title="Authenticator app" about="Codes from your phone, beside your password." state=${page.me.has_app ? html`<${State} of="On" kind="ok" />` : 'Off'}>${page.me.has_app ? html`<${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} />` : html`<${MfaSetup} isSecondary done=${changed} />`}<//>
       ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones." state="Made"><${Recovery} /><//>`}`}</div><//>`;
 }
 

@@ -54,7 +54,7 @@ export const PAGES = [
   { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), pane: view('./access.js', 'ApiKey'), roles: BUILDERS, letter: 'k', noun: 'API key' },
   { path: '/operators', icon: 'operators', group: 'Access', title: 'Operators', show: list('./access.js', 'operators'), pane: view('./access.js', 'Operator'), roles: OWNERS, letter: 'e', noun: 'operator' },
   { path: '/secrets', icon: 'secrets', group: 'Access', title: 'Encryption keys', show: view('./secrets.js', 'EncryptionKeys'), roles: OWNERS, letter: 'j' },
-  { path: '/audit', icon: 'audit', group: 'Access', title: 'Audit', show: list('./access.js', 'audit'), pane: view('./access.js', 'AuditEntry'), roles: OWNERS, letter: 'a' },
+  { path: '/audit', icon: 'audit', group: 'Access', title: 'Audit', show: list('./audit.js', 'audit'), pane: view('./audit.js', 'AuditEntry'), roles: OWNERS, letter: 'a' },
   // In the menu of the operator.
   { path: '/account', icon: 'account', title: 'Account', show: view('./access.js', 'Account'), roles: ALL, letter: 's', isPersonal: true },
 ];
