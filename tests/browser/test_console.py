@@ -168,8 +168,8 @@ def test_keyboard_opens_pages_and_rows(open_console: Callable[..., Page]) -> Non
     expect(page.get_by_role("heading", name="Audit")).to_be_visible()
     expect(page.get_by_text("created the first owner")).to_be_visible()
     page.keyboard.press("g")
-    page.keyboard.press("Shift+J")  # as it is typed: Shift is a key of its own
-    expect(page.get_by_role("heading", name="Dead jobs")).to_be_visible()
+    page.keyboard.press("f")
+    expect(page.get_by_role("heading", name="Failures")).to_be_visible()
 
 
 def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callable[..., Page]) -> None:

@@ -9,18 +9,19 @@ import { ownPages } from './shell.js';
 
 await loadStyle('shortcuts.css');
 
-const KEYS = [
-  ['Ctrl K', 'Find or do anything'], ['/', 'Filter the list'], ['j k', 'Next and previous row'], ['Enter', 'Open the row'],
-  ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['?', 'Show these shortcuts'],
-];
+const EVERYWHERE = [['Ctrl K', 'Find or do anything'], ['r', 'Refresh the page'], ['Esc', 'Close, or go back'], ['?', 'Show these shortcuts']];
+const LIST = [['/', 'Filter the list'], ['j', 'Next row'], ['k', 'Previous row'], ['Enter', 'Open the row']];
+const EDITOR = [['Ctrl Z', 'Undo'], ['Enter', 'Edit the step'], ['Ctrl C', 'Copy the step'], ['Ctrl V', 'Paste it'], ['Alt ↑', 'Move it up'], ['Alt ↓', 'Move it down'], ['F8', 'Next problem']];
+/** The groups of keys: those that act on the page that is open come first. */
+const groupsOf = () => [document.querySelector('[role=tree]') ? ['On the canvas', EDITOR] : document.querySelector('.table[data-keys]') && ['In this list', LIST], ['Everywhere', EVERYWHERE], ['Go to', ownPages().filter(({ letter }) => letter).map((one) => [`g ${one.letter}`, one.title])]].filter(Boolean);
 
 /** The list of keys, which opens at first and with each new `opening`. */
 export function ShortcutList({ opening }) {
   const dialog = useRef(null);
-  const groups = Object.entries({ Everywhere: KEYS, ...Object.groupBy(ownPages().map((one) => [`g ${one.letter}`, one.title, one.group ?? 'Start']), ([, , group]) => group) });
   const close = () => dialog.current.close();
   useEffect(() => dialog.current.showModal(), [opening]);
   return html`<dialog id="keys" class="keys" aria-label="Shortcuts" ref=${dialog} onClose=${keepFocus} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <header><h2 tabIndex="-1" autofocus>Keyboard shortcuts</h2><button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
-    <div class="shortcuts">${groups.map(([group, keys]) => html`<section key=${group}><h3>${group}</h3><dl>${keys.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl></section>`)}</div></dialog>`;
+    <div class="shortcuts">${groupsOf().map(([group, keys]) => html`<section key=${group}><h3>${group}</h3><dl>${keys.map(([key, what]) => html`<div key=${key}><dt>${key.split(' ').map((cap) => html`<kbd key=${cap}>${cap}</kbd>`)}</dt><dd>${what}</dd></div>`)}</dl></section>`)}</div>
+    <p class="muted">All other pages: <kbd>Ctrl</kbd> <kbd>K</kbd> and their name.</p></dialog>`;
 }
