@@ -7,6 +7,7 @@ import { count, hourOf } from './format.js';
 import { Together, loadStyle, openLoads, useEvery } from './load.js';
 import { Copy, Field, Form, Heading, Icon, State, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
+import { nameOf, readNames } from './recipient-names.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';
 
@@ -50,9 +51,10 @@ export function Setup({ page }) {
     return () => abort.abort();
   }, [channels.tenant]);
   const name = `pusher ${JSON.stringify(channels)}`;
+  // The first steps come last once they were done before.
+  const [isBegun, setBegun] = useState(false), first = html`<${First} key="first" page=${page} round=${round} settled=${setBegun} />`, next = html`<${Checklist} key="next" page=${page} title="What comes next" name="next" round=${0} lines=${nextSteps(page)} />`;
   return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><${Together}>
-    <${First} page=${page} round=${round} />
-    <${Checklist} page=${page} title="What comes next" name="next" round=${0} lines=${nextSteps(page)} />
+    ${isBegun ? [next, first] : [first, next]}
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
@@ -67,7 +69,7 @@ export function FirstSteps({ page }) {
     <nav aria-label="Next"><ul class="tiles">${NEXT.map(([target, icon, title, text]) => html`<li key=${target}><a class="tile" href=${page.url(target)}><span class="avatar tone-0" aria-hidden="true"><${Icon} name=${icon} /></span><b>${title}</b><small>${text}</small></a></li>`)}</ul></nav>`;
 }
 
-const First = ({ page, round }) => html`<${Checklist} page=${page} title="First steps" name="first" round=${round} lines=${firstSteps(page)} note=${page.me.data_folder && html`<p class="muted">Copied commands name the data folder of this server: <code>${inTerminal('bellcast …')}</code></p>`} />`;
+const First = ({ page, round, settled }) => html`<${Checklist} page=${page} title="First steps" name="first" round=${round} settled=${settled} lines=${firstSteps(page)} note=${page.me.data_folder && html`<p class="muted">Copied commands name the data folder of this server: <code>${inTerminal('bellcast …')}</code></p>`} />`;
 
 const keyOf = (topic, name) => `${topic} ${name}`;
 
@@ -86,11 +88,11 @@ async function watch(tenant, signal, receive) {
 }
 
 /**
- * A list of lines. The `check` of a line resolves to what the server received, or null; a line that is `isPersistent` stays checked in this browser. `act` shows
+ * A list of lines. The `check` of a line resolves to what the server received, or null; `settled` receives whether all of them were done when the page opened; a line that is `isPersistent` stays checked in this browser. `act` shows
  * what the operator does for it, and gets a function that ticks the line, and whether it is ticked.
- * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
+ * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, to?: [path: string, word: string], act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
-function Checklist({ page, title: heading, name, lines, round, canReset, note }) {
+function Checklist({ page, title: heading, name, lines, round, canReset, note, settled }) {
   const [seen, setSeen] = useState({}), [isKnown, setKnown] = useState(false);
   const keep = (title, text, isPersistent) => {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
@@ -128,12 +130,15 @@ function Checklist({ page, title: heading, name, lines, round, canReset, note })
     setSeen({});
   };
   const done = lines.filter(({ title }) => seen[title]?.text).length;
-  // A list that was complete when the page opened is one line: what comes next leads.
+  // Steps that were done when the page opened are folded, so that the open ones lead; one that is done meanwhile stays in its place.
   const wasDone = useRef(null);
-  if (isKnown) wasDone.current ??= Boolean(heading) && done === lines.length;
-  const all = html`<ol class="checks">${lines.map(({ title, hint, act, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div></li>`)}</ol>`;
-  if (wasDone.current) return html`<details class="complete"><summary><${State} of=${heading} kind="ok" /> <span class="muted">${done} of ${lines.length} done</span></summary>${all}</details>`;
-  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${all}
+  if (isKnown && heading) wasDone.current ??= lines.map(({ title }) => title).filter((title) => seen[title]?.text);
+  const folded = lines.filter(({ title }) => wasDone.current?.includes(title)), first = lines.find(({ title, to }) => to && !seen[title]?.text);
+  useLayoutEffect(() => { if (isKnown) settled?.(folded.length === lines.length); }, [isKnown]);
+  const listOf = (some) => html`<ol class="checks">${some.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>`;
+  if (folded.length === lines.length) return html`<details class="panel"><summary>${heading} <${State} of=${`${done} of ${lines.length} done`} kind="ok" /></summary>${listOf(lines)}</details>`;
+  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${listOf(lines.filter((one) => !folded.includes(one)))}
+    ${folded.length > 0 && html`<details class="complete"><summary>${folded.length} done</summary>${listOf(folded)}</details>`}
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
   return heading ? html`<section class="panel" aria-label=${heading}>${list}${note}</section>` : list;
 }
@@ -164,6 +169,11 @@ const one = (path, rows, parameters, isWanted = () => true) => async (signal, is
   return found[rows].find(isWanted);
 };
 const nothing = async () => null;
+/** The recipient of a row by its name. */
+async function named(row) {
+  await readNames([row]);
+  return nameOf(row);
+}
 
 /** The topic that the playground suggests. Its connections are none of the app. */
 export const PLAYGROUND_TOPIC = 'private-playground';
@@ -177,27 +187,26 @@ const firstSteps = (page) => [
   { title: 'Send a notification', isPersistent: true, hint: [example('bellcast notify alice "Hello"'), ' or in the ', html`<a href=${page.url('/playground')}>Playground</a>`], check: async (...how) => (await sent(...how) ?? await announced(...how) ? 'The server has notifications.' : null) },
   { title: 'Connect a page', isPersistent: true, hint: 'Add the bell to a page of your app, with a token of the recipient.', act: bell, check: async (...how) => {
     const first = await open(...how) ?? await closed(...how);
-    return first ? [dialectName(first), first.recipient].filter(Boolean).join(', ') : null;
+    return first ? [dialectName(first), await named(first)].filter(Boolean).join(', ') : null;
   } },
   { title: 'Read it in the bell', isPersistent: true, hint: 'Open the bell in your page, and the notification in it.', check: async (...how) => {
     const first = await read(...how);
-    return first ? `${first.recipient} read “${first.title}”.` : null;
+    return first ? `${await named(first)} read “${first.title}”.` : null;
   } },
 ];
 
 /** What most servers need after their first notification. It is read when the page opens. */
 function nextSteps(page) {
-  const link = (target, text) => html`<a href=${page.url(target)}>${text}</a>`;
   const any = (address, rows, word) => async (signal) => {
     const { [rows]: found } = await get(withQuery(address, { tenant: '*', limit: FEW }), signal);
     return found.length > 0 ? count(found.length, word) : null;
   };
   return [
-    { title: 'Add a provider', hint: ['Without one, e-mails, SMS and push messages are simulated. ', link('/providers?new=yes', 'New provider')], check: any('/v1/providers', 'providers', 'provider') },
-    { title: 'Write a workflow', hint: ['Delays, conditions and several channels. ', link('/workflows?edit=new', 'New workflow')], check: any('/v1/workflows', 'workflows', 'workflow') },
-    { title: 'Allow the pages of your app', hint: ['Browsers elsewhere are refused once their origins are set. ', link('/settings?find=origins', 'Allowed origins')], check: async (signal) => (await get('/v1/settings', signal)).settings.find(({ name }) => name === 'origins').value ? 'Origins are set.' : null },
-    { title: 'Give each of your servers a key', hint: ['With the scopes that it needs, instead of the project secret. ', link('/keys?new=yes', 'New API key')], check: any('/v1/keys', 'keys', 'key') },
-    { title: 'Protect your account', hint: ['With an authenticator app or a passkey. ', link('/account', 'Second factor')], check: async () => (page.me.is_external ? 'Your identity provider protects it.' : page.me.has_mfa ? 'The second factor is on.' : null) },
+    { title: 'Add a provider', hint: 'Without one, e-mails, SMS and push messages are simulated.', to: ['/providers?new=yes', 'New provider'], check: any('/v1/providers', 'providers', 'provider') },
+    { title: 'Write a workflow', hint: 'Delays, conditions and several channels.', to: ['/workflows?edit=new', 'New workflow'], check: any('/v1/workflows', 'workflows', 'workflow') },
+    { title: 'Allow the pages of your app', hint: 'Browsers elsewhere are refused once their origins are set.', to: ['/settings?find=origins', 'Allowed origins'], check: async (signal) => (await get('/v1/settings', signal)).settings.find(({ name }) => name === 'origins').value ? 'Origins are set.' : null },
+    { title: 'Give each of your servers a key', hint: 'With the scopes that it needs, instead of the project secret.', to: ['/keys?new=yes', 'New API key'], check: any('/v1/keys', 'keys', 'key') },
+    { title: 'Protect your account', hint: 'With an authenticator app or a passkey.', to: ['/account', 'Set up a second factor'], check: async () => (page.me.is_external ? 'Your identity provider protects it.' : page.me.has_mfa ? 'The second factor is on.' : null) },
   ];
 }
 
@@ -238,19 +247,22 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
 /** Symptoms of pages over Pusher's protocol, with their causes and the place of the fix. */
 export function Troubleshooting({ page }) {
   const link = (path, text) => html`<a href=${page.url(path)}>${text}</a>`;
-  const rows = [
+  const groups = { Connection: [
     ['“Pusher connected” never appears', 'The page cannot reach the server, or connects to another host.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '. Then ', link('/pusher-apps', 'Test connection'), ' shows the failing step.']],
     ['Error 4001', 'No app has the key of the page.', ['Compare it with ', link('/pusher-apps', 'Pusher apps'), '.']],
     ['Error 4003', 'Pusher or the app is switched off.', [link('/settings', 'Settings'), ': ', code('pusher_enabled'), '. Or enable the app: ', link('/pusher-apps', 'Pusher apps'), '.']],
     ['Error 4009', 'The sign-in is wrong, or the page did not authorize in time.', 'Your auth endpoint signs with another secret: copy that of the app.'],
     ['The connection is refused with 403', 'The origin of the page is not allowed.', [link('/live?kind=refused', 'Refused'), ' names the origin; add it to ', code('origins'), ' under ', link('/settings', 'Settings'), '.']],
+    ['It worked, and stopped after a minute', 'A proxy cuts idle connections.', ['Read the proxy’s timeout; pages ping after ', code('pusher_activity_timeout'), '.']],
+  ], Subscriptions: [
     ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'Open the endpoint’s request in the network panel of the browser. It must return 200 and a signature of socket id and channel.'],
     ['pusher:subscription_error on a public channel', 'Public channels must be declared.', ['Add it to ', code('public_topics'), ' under ', link('/settings', 'Settings'), '.']],
+  ], Events: [
     ['Connected, but no event arrives', 'The event goes to another channel, has another name, or comes from another app.', [link('/live?kind=publish', 'Published events'), ' show the channel, the name and the number of connections. 0: no page follows the channel.']],
     ['The server SDK gets 401', 'Another secret, or a clock that differs by more than 10 minutes.', [link('/requests?status=401', 'Requests'), ' name the reason; ', link('/health', 'the doctor'), ' compares clocks.']],
-    ['It worked, and stopped after a minute', 'A proxy cuts idle connections.', ['Read the proxy’s timeout; pages ping after ', code('pusher_activity_timeout'), '.']],
-  ];
+  ] };
   return html`<${Heading} title="Pusher troubleshooting" />
-    <section class="panel"><div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div><ul class="checks symptoms">${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul></section>
-    <p>Every error of the server has a page with its causes and fixes: <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a>. For pages with a bell, <a href=${`${page.root}/check`} target="_blank" rel="noopener">test the page’s bell</a>.</p>`;
+    <div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div>
+    ${Object.entries(groups).map(([group, rows]) => html`<h2 key=${group}>${group}</h2><ul class="checks symptoms" aria-label=${group}>${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul>`)}
+    <p class="muted">See also <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a> of the server, and <a href=${`${page.root}/check`} target="_blank" rel="noopener">a test of your page</a> with a bell.</p>`;
 }
