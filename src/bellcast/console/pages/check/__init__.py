@@ -82,7 +82,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     scope: Any = request.scope
     base = escape(scope["state"]["root_path"]) + "/"
     script = f'<script type="module" src="{base}check/page.js"></script>\n'
-    page = shell.page("Test this page’s bell", _PAGE, base=base, current="check", style=_STYLE, head=script)
+    page = shell.page("Test a page", _PAGE, base=base, current="check", style=_STYLE, head=script)
     return responses.complete(200, page, responses.HTML, HEADERS)
 
 

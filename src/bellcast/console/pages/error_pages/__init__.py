@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.console.pages import shell
 from bellcast.kernel import errors
-from bellcast.kernel.errors import BellcastError, NotFound
+from bellcast.kernel.errors import BellcastError, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.console_sessions import ConsoleSessions
@@ -33,6 +33,8 @@ ORIGINS = {
     "browser": "The browser client reports it as `error.code` of a `Refused`; the server does not send it.",
     "clients": "The clients report it; the server does not send it.",
 }
+# A request whose `errors` name a field.
+EXAMPLE = Invalid.of("title", "must have at most 200 characters")
 # The groups of the page with all errors: those of requests, and the codes of each origin.
 GROUPS = {"rest": "REST", "close": "Live connections", "browser": "Browser client", "clients": "Clients and templates"}
 
@@ -95,7 +97,8 @@ async def error(request: ApiRequest) -> ASGIApp:
         lead = f'<p class="soft">{_prose(ORIGINS[text.origin])}</p>'
     else:
         label, title, meaning, lead = f"{refusal.status} {code}", refusal.title, _meaning(refusal), ""
-        example = msgspec.json.format(responses.problem_body(refusal()), indent=2).decode()
+        shown = EXAMPLE if isinstance(EXAMPLE, refusal) else refusal()
+        example = msgspec.json.format(responses.problem_body(shown), indent=2).decode()
         rest = (
             f'<section class="panel"><h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
             '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
@@ -170,13 +173,13 @@ def _requests(request: ApiRequest, status: int) -> str:
 
 def _neighbors(request: ApiRequest, code: str) -> str:
     """Link to the errors before and after this one in the list."""
-    codes = [one.code for one in sorted(errors.every(), key=lambda one: (one.status, one.code))] + list(
-        texts()["reasons"]
-    )
+    titles = {one.code: one.title for one in sorted(errors.every(), key=lambda one: (one.status, one.code))}
+    titles |= {code: text.title for code, text in texts()["reasons"].items()}
+    codes = list(titles)
     at = codes.index(code)
     links = ((codes[at - 1] if at else None, "← {}"), (codes[at + 1] if at + 1 < len(codes) else None, "{} →"))
     shown = "".join(
-        f'<a href="{_base(request)}errors/{other}"><code>{word.format(other)}</code></a>' if other else "<span></span>"
+        f'<a href="{_base(request)}errors/{other}">{word.format(escape(titles[other]))}</a>' if other else "<span></span>"
         for other, word in links
     )
     return f'<nav class="others" aria-label="Other errors">{shown}</nav>'

@@ -6,6 +6,8 @@ const COLORS = {
   accent: ['#4f56d9', '#8b93ff'], background: ['#ffffff', '#191a1d'], hover: ['#f5f5f8', '#232429'], text: ['#1b1c20', '#edeef2'], muted: ['#62646e', '#a1a4af'],
   border: ['#e6e7ec', '#2f3138'], urgent: ['#b01c2a', '#ff8a91'], high: ['#8a5200', '#f2b84b'], badge: ['#d92d3d', '#d92d3d'], 'badge-text': ['#ffffff', '#ffffff'],
 };
+/** What the sizes are of. */
+const SIZE_WORDS = { radius: 'Corner radius', spacing: 'Spacing', size: 'Bell', width: 'Panel width', height: 'Panel height', font: 'Font' };
 const SIZES = { radius: '14px', spacing: '10px', size: '40px', width: '408px', height: '600px', font: 'system-ui, sans-serif' };
 /** Values that differ from the defaults; a third value of a colour is the design system's own variable. */
 const PRESETS = {
@@ -202,7 +204,7 @@ for (const name of Object.keys(COLORS)) {
 }
 for (const name of Object.keys(SIZES)) {
   const oninput = ({ target }) => ((values[name] = target.value || SIZES[name]), show());
-  document.getElementById('sizes').append(create('label', { className: 'size' }, name, create('input', { oninput, dataset: { property: name } })));
+  document.getElementById('sizes').append(create('label', { className: 'size', title: `--bellcast-${name}` }, SIZE_WORDS[name], create('input', { oninput, dataset: { property: name } })));
 }
 const setScheme = (scheme) => document.querySelectorAll('.stage').forEach((stage) => (stage.style.colorScheme = scheme));
 for (const input of document.querySelectorAll('[name=scheme]')) input.onchange = () => setScheme(input.value);
