@@ -223,7 +223,12 @@ async def test_audit_is_filtered_by_actor_outcome_and_text(store: Store) -> None
     assert await ids(actor="ann") == ["4", "1"]
     assert [await ids(outcome=one) for one in ("ok", "refused", "password_required")] == [["1"], ["4", "3"], ["2"]]
     assert await ids(actor="bob", outcome="refused") == ["3"]
-    assert [await ids(**containing(text)) for text in ("KEYS", "bob", "r_p", "%")] == [["4", "3"], ["3", "2"], ["1"], []]
+    assert [await ids(**containing(text)) for text in ("KEYS", "bob", "r_p", "%")] == [
+        ["4", "3"],
+        ["3", "2"],
+        ["1"],
+        [],
+    ]
 
 
 async def test_concurrent_entries_are_one_chain(store: Store) -> None:

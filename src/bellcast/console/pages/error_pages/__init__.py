@@ -178,10 +178,11 @@ def _neighbors(request: ApiRequest, code: str) -> str:
     codes = list(titles)
     at = codes.index(code)
     links = ((codes[at - 1] if at else None, "← {}"), (codes[at + 1] if at + 1 < len(codes) else None, "{} →"))
-    shown = "".join(
-        f'<a href="{_base(request)}errors/{other}">{word.format(escape(titles[other]))}</a>' if other else "<span></span>"
-        for other, word in links
-    )
+    shown = ""
+    for other, word in links:
+        # Several errors have the same title.
+        name = other and word.format(f"{escape(titles[other])} <code>{other}</code>")
+        shown += f'<a href="{_base(request)}errors/{other}">{name}</a>' if name else "<span></span>"
     return f'<nav class="others" aria-label="Other errors">{shown}</nav>'
 
 
