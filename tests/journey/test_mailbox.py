@@ -31,7 +31,7 @@ async def test_mailbox_shows_messages_in_isolated_frames(tmp_path: Path) -> None
         assert "<script" not in opened_page
         assert (await world.client.get(f"{path}?message={'0' * 36}")).status_code == 404
         assert (await world.client.get(path.replace("/mailbox/", "/preferences/"))).status_code == 404
-        await world.advance("3601s")
+        await world.advance("2h")
         assert (await world.client.get(path)).json()["code"] == "not_found"
         expired = await world.client.get(path, headers={"accept": "text/html"})
         assert (expired.status_code, "Link not valid" in expired.text) == (404, True)
@@ -48,7 +48,7 @@ async def test_link_ends_with_the_key_that_created_it(tmp_path: Path) -> None:
         assert [await status(world, path) for path in (*of_keys, of_project)] == [200, 200, 200]
         await world.request("DELETE", f"/v1/keys/{created[1]['id']}")
         assert [await status(world, path) for path in (*of_keys, of_project)] == [200, 404, 200]
-        await world.advance("3601s")
+        await world.advance("2h")
         assert [await status(world, path) for path in (*of_keys, of_project)] == [404, 404, 200]
 
 

@@ -1,7 +1,6 @@
 """The mailbox page: simulated messages as their recipients would see them."""
 
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -23,10 +22,9 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
-from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import ASGIApp, html_pages, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, guards
-from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.types import Brand
@@ -41,7 +39,8 @@ HEADERS = {
 }
 PURPOSE = b"bellcast mailbox\x00"
 PAGE_SIZE = 50
-STYLE = Path(__file__).with_name("mailbox.css").read_text(encoding="utf-8")
+PAGE = Path(__file__).with_name("mailbox.html")
+STYLE = PAGE.with_suffix(".css").read_text(encoding="utf-8")
 EXPIRED = "<p>Links to a mailbox end after a while. <code>bellcast mailbox</code> prints a new one.</p>"
 CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
 
@@ -122,51 +121,26 @@ async def show(request: ApiRequest) -> ASGIApp:
         if chosen is None or chosen.tenant != grant.tenant or chosen.state != "simulated":
             raise NotFound("There is no simulated message with this id.")
     opened = chosen or next(iter(shown), None)
-    body = EMPTY if opened is None else await _message(ctx, opened, "h2" if chosen is None else "h1")
-    is_chosen = chosen is not None
-    base = f"/mailbox/{quote(token)}"
-    suffix = f"&after={quote(query.after)}" if query.after else ""
-    items = ""
-    for one in shown:
-        url, current = (
-            f"{base}?message={one.id}{suffix}",
-            " aria-current=true" if opened is not None and one.id == opened.id else "",
-        )
-        items += (
-            f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(one))}</span><time>{_time(one, "%b, %H:%M")}</time>'
-            f"<span class=meta>{CHANNELS[one.channel]} to {escape(one.address)}</span></a>"
-        )
-    more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
-    back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
     brand = (await ctx[Catalog].tenant(grant.tenant)).brand
-    owner = f"<small>{escape(name)}</small>" if (name := brand.name or grant.tenant) else ""
-    main = (
-        f'<div class="mailbox {"open" if is_chosen else "closed"}"><nav aria-label="Messages"><h1>Mailbox {owner}</h1>'
-        f"<ul>{items}</ul>{more}</nav>\n<main>{back}{body}</main></div>"
+    content: dict[str, Any] = {} if opened is None else msgspec.json.decode(opened.content)
+    raw = await rfc822(ctx, opened) if opened is not None and opened.channel == "email" else b""
+    main = html_pages.template(PAGE).render(
+        base=f"/mailbox/{quote(token)}",
+        after=query.after,
+        following=following,
+        owner=brand.name or grant.tenant,
+        messages=shown,
+        opened=opened,
+        is_chosen=chosen is not None,
+        content=content,
+        headers=raw.decode(errors="replace").replace("\r\n", "\n").partition("\n\n")[0],
+        channels=CHANNELS,
+        title_of=_title,
+        time_of=_time,
     )
     robots = '<meta name="robots" content="noindex">\n'
     page = shell.page("Mailbox", main, base="../", style=STYLE, head=robots, has_landing=ctx.has_landing)
     return responses.complete(200, page, responses.HTML, HEADERS)
-
-
-EMPTY = """<div class=empty><h2>No messages yet</h2>
-<p>Messages of channels without a provider are stored here instead of being sent.</p></div>"""
-
-
-async def _message(ctx: ApiContext, message: StoredMessage, heading: str) -> str:
-    """Return a message as HTML. On a phone, a chosen message is without the list and its heading."""
-    content: dict[str, Any] = msgspec.json.decode(message.content)
-    head = f"""<header><{heading}>{escape(_title(message))}</{heading}>
-<dl><dt>To<dd>{escape(message.address)}<dt>Recipient<dd>{escape(message.recipient)}<dt>Type<dd>{escape(message.type)}\
-<dt>Time<dd><time>{_time(message)}</time></dl></header>"""
-    if message.channel != "email":
-        text = "\n\n".join(str(content[name]) for name in ("title", "body", "text", "url") if content.get(name))
-        return f"{head}<pre class=bubble>{escape(text)}</pre>"
-    raw = await rfc822(ctx, message)
-    headers = raw.decode(errors="replace").replace("\r\n", "\n").partition("\n\n")[0]
-    return f"""{head}<iframe title="E-mail" sandbox srcdoc="{escape(content.get("html") or "")}"></iframe>
-<details><summary>Text</summary><pre>{escape(content.get("text") or "")}</pre></details>
-<details><summary>Headers</summary><pre>{escape(headers)}</pre></details>"""
 
 
 def _title(message: StoredMessage) -> str:

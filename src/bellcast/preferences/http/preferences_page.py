@@ -1,6 +1,7 @@
 """The page behind a preferences link: the element `<bellcast-preferences>`, or a form in browsers that run no scripts."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.channels import catalog, decision_inputs, links
 from bellcast.channels.catalog import Catalog
@@ -19,7 +21,7 @@ from bellcast.inbox.types.notifications import GENERAL, NotificationType
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
-from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http import ASGIApp, html_pages, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes, decision
 from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
@@ -39,13 +41,12 @@ FREQUENCIES = get_args(Frequency)
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
 ALL_ROW = (ALL_TYPES, NotificationType())
-NO_CELL = "<div class=cell></div>"
+FORM = Path(__file__).with_name("form.html")
 
 
 def _is_on(layers: Layers, type: str, channel: Any, rules: NotificationType) -> bool:
     occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
-    layers = msgspec.structs.replace(layers, rules=rules)
-    return decision.switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
+    return decision.switch("channel" if type == ALL_TYPES else "type", occasion, replace(layers, rules=rules))[0]
 
 
 def apply_form(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, NotificationType]) -> Preferences:
@@ -114,90 +115,44 @@ def form_html(
 ) -> str:
     """Return the form for the effective preferences. `names` are the displayed names of the types, `zone` is the
     recipient's, and `texts` are of the recipient's language (`channels/link_texts.json`)."""
-    head = "".join(f"<span>{texts[channel]}</span>" for channel in channels)
     rows = [ALL_ROW, *rules.items()]
     if len(rules) == 1 and all(_is_on(layers, ALL_TYPES, channel, ALL_ROW[1]) for channel in channels):
         del rows[0]  # the row of all types is not needed to switch a channel on
         names = {type: texts["all"] if name == texts["others"] else name for type, name in names.items()}
-    lines = []
-    for type, type_rules in rows:
-        name = escape(texts["all"] if type == ALL_TYPES else names[type])
-        own = msgspec.structs.replace(layers, rules=type_rules)
-        had = [channel for channel in channels if decision.has_channel(type, channel, own)]
-        cells = "".join(
-            _cell(name, type, channel, type_rules, layers, texts) if channel in had else NO_CELL for channel in channels
-        )
-        required = ", ".join(texts[channel] for channel in had if type_rules.requires(channel))
-        hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
-        lines.append(f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>')
-    body = "\n".join(lines)
     quiet = next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
-    hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
-    digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
-    digest = (
-        f"<label class=fields>{texts['digest_at']} {_time('digest_at', digest_at)}</label>\n"
-        if "email" in channels
-        else ""
-    )
+    is_quiet, digests = isinstance(quiet, QuietHours), (one.digest_at for _, one in layers.documents())
     is_muted, until = decision.is_muted(layers.recipient, EVERY_TYPE, now), layers.recipient.muted.get(EVERY_TYPE, True)
     end = texts["until_off"]
     if is_muted and until is not True:
-        end = texts["until"].format(time=escape(local_times.describe(times.milliseconds(until), zone)))
-    # Without autocompletion: on a reload, Firefox would show the old input in the new form.
-    return f"""<form method="post" autocomplete="off">
-<div class=card>
-<div class=part>
-<label class=line><span><b>{texts["mute"]}</b><span class=hint>{texts["mute_hint"]} {end}.</span></span>{_switch_box("muted", is_on=is_muted)}</label>
-</div>
-<div class=part>
-<h2>{texts["types"]}</h2>
-<div class="type head" aria-hidden=true><span></span>{head}</div>
-{body}
-{digest}</div>
-<div class=part>
-<label class=line><span><b>{texts["quiet"]}</b><span class=hint>{texts["quiet_hint"]}</span></span>{_switch_box("quiet", is_on=isinstance(quiet, QuietHours))}</label>
-<div class=fields><label>{texts["from"]} {_time("start", hours.start)}</label><label>{texts["to"]} {_time("end", hours.end)}</label></div>
-</div>
-</div>
-<button>{texts["save"]}</button>
-</form>"""
+        end = texts["until"].format(time=local_times.describe(times.milliseconds(until), zone))
+    return html_pages.template(FORM).render(
+        texts=texts,
+        channels=channels,
+        rows=[
+            (
+                type,
+                texts["all"] if type == ALL_TYPES else names[type],
+                [one for one in channels if decision.has_channel(type, one, replace(layers, rules=of_type))],
+                of_type,
+            )
+            for type, of_type in rows
+        ],
+        is_on=partial(_is_on, layers),
+        value_of=_switch_value,
+        digest_of=lambda type: None if type == ALL_TYPES else (_digest_field(type), _digest(layers, type)),
+        frequencies=FREQUENCIES,
+        is_muted=is_muted,
+        muted_until=end,
+        digest_at=next((one for one in digests if one is not None), "08:00"),
+        is_quiet=is_quiet,
+        hours=quiet if is_quiet else QuietHours("22:00", "07:00"),
+    )
 
 
-def _cell(
-    name: str, type: str, channel: Channel, rules: NotificationType, layers: Layers, texts: Mapping[str, str]
-) -> str:
-    is_required = rules.requires(channel)
-    is_on = is_required or _is_on(layers, type, channel, rules)
-    state = " checked disabled" if is_required else " checked" if is_on else ""
-    value = _switch_value(type, channel)
-    was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
-    label = f"{name}: {texts[channel]}" + (f" ({texts['required']})" if is_required else "")
-    box = f'<input type=checkbox class=switch name=on value="{value}" aria-label="{label}"{state}>'
-    has_digest = channel == "email" and type != ALL_TYPES and not is_required  # no digest applies to required e-mails
-    often = ""
-    if has_digest:
-        chosen = next(
-            (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant"
-        )
-        options = "".join(
-            f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
-        )
-        field = _digest_field(type)
-        often = f'<select name="{field}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(field, chosen)}'
-    return f"<div class=cell>{box}{was}{often}</div>"
-
-
-def _switch_box(name: str, *, is_on: bool) -> str:
-    return f"<input type=checkbox class=switch name={name}{' checked' if is_on else ''}>{_was(name, 'on') if is_on else ''}"
-
-
-def _time(name: str, value: str) -> str:
-    return f'<input type=time name={name} value="{escape(value)}" required>{_was(name, value)}'
-
-
-def _was(name: str, value: str) -> str:
-    """Return a field with the displayed value of another field."""
-    return f'<input type=hidden name="was_{escape(name)}" value="{escape(value)}">'
+def _digest(layers: Layers, type: str) -> Frequency:
+    """Return how often the digests of a type are sent."""
+    chosen = (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None)
+    return next(chosen, FREQUENCIES[0])
 
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
