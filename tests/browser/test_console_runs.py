@@ -260,6 +260,7 @@ def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_i
     owner.send("PUT", "/v1/workflows/shown", {"steps": [step]})
     draft = {"values": {"steps": [{"key": "bell", "type": "inbox", "title": "Draft"}]}, "base": 1}
     owner.send("PUT", "/v1/workflows/shown/draft", draft)
+    owner.send("POST", "/v1/workflows/shown/trigger", {"to": "shown", "data": {"id": 7}})
     page = open_console("/workflows/shown")
     page.get_by_role("button", name="Trigger…").click()
     data = page.get_by_label("Data as JSON")
@@ -272,6 +273,8 @@ def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_i
     data.fill("{}")
     show.click()
     expect(row).to_contain_text("The e-mail needs data.id, which the trigger did not send")
+    page.get_by_label("Sample data").select_option(index=1)
+    expect(data).to_have_value(re.compile('"id": 7'))
     assert violations(page) == []
 
 

@@ -322,8 +322,14 @@ def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., P
     text.evaluate("(area) => { area.focus(); area.setSelectionRange(...Array(2).fill(area.value.indexOf('window'))) }")
     expect(fields.get_by_text("Collect for")).to_be_visible()  # of the digest, in which the cursor is
     fields.get_by_text("Wait for event").click()
-    expect(fields.get_by_text("event*")).to_be_visible()
+    expect(fields.locator("[open] dd").get_by_text("required", exact=True)).to_be_visible()
+    fields.get_by_role("button", name="Insert delay").click()
+    expect(text).to_have_value(re.compile(r"window: 1h\n  - key: wait\n    type: delay\n    for: 1h\n  - key: mail"))
+    expect(fields.get_by_text("How long")).to_be_visible()  # of the step that was inserted
     assert violations(page) == []
+    page.keyboard.press("Control+z")
+    expect(text).not_to_have_value(re.compile("delay"))
+    Editor(page, "chosen").expect_saved()
     page.get_by_role("button", name="Canvas").click()
     page.reload()
     expect(page.get_by_role("treeitem")).to_have_count(2)

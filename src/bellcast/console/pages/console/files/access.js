@@ -13,7 +13,7 @@ import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, More, ShownOnce, Sign } from './object-parts.js';
-import { Avatar, Card, Choices, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Avatar, Card, Choices, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
 import { ALL, OWNERS } from './roles.js';
@@ -136,8 +136,8 @@ function AgentSetup({ secret, expires }) {
   const bridge = JSON.stringify({ mcpServers: { bellcast: { command: 'bellcast', args: ['mcp'], env: { BELLCAST_URL: url, BELLCAST_SECRET: secret } } } }, null, 2);
   const http = JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${url}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2);
   return html`<${Card} title="Configure the agent"><p class="muted">The server needs <code>BELLCAST_MCP=on</code>. The key ${expires ? html`ends <${Moment} at=${expires} />` : 'has no end'}; every call is in the audit log.</p>
-    <h3>Over HTTP</h3><pre tabIndex="0"><code>${http}</code></pre><${Copy} what="the configuration over HTTP" text=${http} />
-    <h3>As a program</h3><pre tabIndex="0"><code>${bridge}</code></pre><${Copy} what="the configuration as a program" text=${bridge} /><//>`;
+    <h3>Over HTTP</h3><${Snippet} what="the configuration over HTTP" of=${http} />
+    <h3>As a program</h3><${Snippet} what="the configuration as a program" of=${bridge} /><//>`;
 }
 
 /** The tenants entered in a field; null for all. */

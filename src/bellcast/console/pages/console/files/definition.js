@@ -6,7 +6,7 @@ import { Confirm } from './dialogs.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
-import { Copy, Facts, Heading, Icon, Opening } from './parts.js';
+import { Facts, Heading, Icon, Opening, Snippet } from './parts.js';
 import { deleteObject } from './toast.js';
 import { valuesOf, yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
@@ -65,9 +65,6 @@ export const Uses = ({ page, of, isNamed = false, isList = false }) => of.uses.m
   return html`${index > 0 && !isList && ', '}<span key=${one} class=${isList ? 'used-by line' : 'used-by'}>${isNamed && `${plural.slice(0, -1)} `}<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${key}${tenant && ` (${tenantName(tenant)})`}</a></span>`;
 });
 
-/** A text in a box, with a button in it that copies the text. */
-const Snippet = ({ what, text }) => html`<div class="snippet"><pre tabIndex="0"><code>${text}</code></pre><${Copy} what=${what} text=${text} /></div>`;
-
 /** Where an object is in git, in a few words. */
 const gitState = ({ managed }) => (managed ? `In git: ${sourceOf(managed)}, ${managed.unlocked_at ? 'unlocked' : managed.lock ? 'locked' : 'not locked'}` : 'Not in git');
 
@@ -75,7 +72,7 @@ const gitState = ({ managed }) => (managed ? `In git: ${sourceOf(managed)}, ${ma
 const Git = ({ of }) => html`<p class="panel git-line"><${Icon} name="branch" /><b>Git</b><span class="tag">${gitState(of)}</span>${ownPages().some(({ path }) => path === '/git') && html`<a href=${pageUrl('/git')}>${of.managed ? 'All objects' : 'Put it into git'}</a>`}</p>`;
 
 /** The definition as YAML; `isInFiles`: with its place in git. */
-export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`${isInFiles && html`<${Git} of=${of} />`}<details class="panel" open=${isOpen}><summary>YAML</summary><${Snippet} what="the YAML" text=${yamlOf(of)} /></details>`;
+export const Yaml = ({ of, isOpen = false, isInFiles = false }) => html`${isInFiles && html`<${Git} of=${of} />`}<details class="panel" open=${isOpen}><summary>YAML</summary><${Snippet} what="the YAML" of=${yamlOf(of)} /></details>`;
 
 /** Whether this is the object of the tenant that is shown, not the project's. */
 const isOwn = (one) => (one.tenant ?? '') === (here.value.searchParams.get('tenant') ?? '');

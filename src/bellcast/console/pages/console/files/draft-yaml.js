@@ -3,8 +3,8 @@
  */
 import { html, useEffect, useRef, useState } from './html.js';
 import { Icon } from './parts.js';
-import { stepPathOf, valueAt } from './workflow-model.js';
-import { CommentNote, YamlText, selectLine } from './yaml-editor.js';
+import { newStep, stepPathOf, valueAt } from './workflow-model.js';
+import { CommentNote, YamlText, insertLines, selectLine } from './yaml-editor.js';
 import { toYaml } from './yaml.js';
 
 /** Problems as buttons: their line if it is known, the step or field, and what is wrong. @param {{title: string, of: any[], values: any, choose: (one: any) => void}} of */
@@ -13,8 +13,24 @@ export const ProblemList = ({ title, of, values, choose }) => of.length > 0 && h
   return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code>${key && field.length > path.length && `, ${field.slice(path.length + 1)}`}: ${message}</span><${Icon} name="chevron" /></button></li>`;
 })}</ul></details></section>`;
 
-/** The names of fields, each with its label and the words that it can have; `*` marks those that must be there. */
-const FieldNames = ({ of: { properties, required = [] } }) => html`<dl>${Object.entries(properties).filter(([, one]) => one['x-label']).map(([name, one]) => html`<div key=${name}><dt><code>${name}${required.includes(name) && '*'}</code></dt><dd>${one['x-label']}${one.enum && html`: <code>${one.enum.join(' | ')}</code>`}</dd></div>`)}</dl>`;
+/** What labels do not say that repeat the name. */
+const MEANINGS = { key: 'Name of the step', note: 'Shown in the editor only', for: 'How long, such as 1h', until: 'A time, also of the data', template: 'Key of a template' };
+const meaningOf = (name, label) => MEANINGS[name] ?? (label.toLowerCase() === name ? '' : label);
+
+/** The names of fields, each with what it means, whether it must be there, and the words that it can have. */
+const FieldNames = ({ of: { properties, required = [] } }) => html`<dl>${Object.entries(properties).filter(([, one]) => one['x-label']).map(([name, one]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${[meaningOf(name, one['x-label']), required.includes(name) && 'required'].filter(Boolean).join(', ')}${one.enum && html` <code>${one.enum.join(' | ')}</code>`}</dd></div>`)}</dl>`;
+
+/** Put a new step into a YAML text: after the step in which the cursor is, or as the last one. */
+function insertStep(area, type) {
+  const { value: text, selectionStart } = area;
+  const lineEnd = (place) => (text.indexOf('\n', place) + 1 || text.length + 1) - 1;
+  const steps = [...text.matchAll(/^( *)- (?:key|type):/gm)], known = Array.from(text.matchAll(/^ *(?:- )?key: *["']?([\w.-]+)/gm), ([, key]) => ({ key }));
+  const own = steps.findLast(({ index }) => index <= lineEnd(selectionStart)) ?? steps.at(-1);
+  const lines = (indent) => toYaml([newStep({ steps: known }, type)], indent);
+  if (!own) return insertLines(area, text.length, `${text && !text.endsWith('\n') ? '\n' : ''}${/^steps:\s*$/m.test(text) ? '' : 'steps:\n'}${lines('  ')}`);
+  const begin = lineEnd(own.index) + 1, rest = text.slice(begin).search(new RegExp(`^ {0,${own[1].length}}\\S`, 'm'));
+  return insertLines(area, rest < 0 ? text.length : begin + rest, `${rest < 0 && !text.endsWith('\n') ? '\n' : ''}${lines(own[1])}`);
+}
 
 /** The type of the step at a place of a YAML text, which begins with its key or its type. */
 function typeAt(text, place) {
@@ -24,8 +40,8 @@ function typeAt(text, place) {
   return /^ *(?:- )?type: *["']?(\w+)/m.exec(step)?.[1];
 }
 
-/** The fields of an object and of its parts, by their JSON Schema. The part in which the cursor is in the YAML is open. */
-export function FieldHelp({ schema }) {
+/** The fields of an object and of its parts, by their JSON Schema, with buttons that add a step. The part in which the cursor is in the YAML is open. */
+export function FieldHelp({ schema, isReadOnly }) {
   const [type, setType] = useState(null);
   const shown = useRef(null);
   useEffect(() => {
@@ -37,7 +53,7 @@ export function FieldHelp({ schema }) {
     return () => document.removeEventListener('selectionchange', follow);
   }, []);
   useEffect(() => shown.current?.scrollIntoView({ block: 'nearest' }), [type]);
-  return html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<details key=${name} open=${name === type} ref=${name === type ? shown : null}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>`)}<p class="muted">* must be there</p></section>`;
+  return html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<div key=${name}><details open=${name === type} ref=${name === type ? shown : null}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>${!isReadOnly && html`<button type="button" class="quiet" aria-label=${`Insert ${name}`} title="Insert after the step at the cursor" onClick=${() => insertStep(document.getElementById('draft-yaml'), name)}><${Icon} name="plus" /></button>`}</div>`)}</section>`;
 }
 
 /** What becomes of the comments of a draft. @param {{draft: any, open?: () => void}} of `open` shows the YAML, in another view */

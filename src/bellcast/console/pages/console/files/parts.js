@@ -30,7 +30,7 @@ export const Card = ({ title, children }) => html`<section class="panel">${title
 export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false)
   .map(([term, value]) => html`<div key=${term}><dt>${term}</dt><dd dir="auto">${term === 'Tenant' ? html`<${Tenant} of=${value} />` : value}</dd></div>`)}</dl>`;
 
-export const Json = ({ of }) => html`<pre tabIndex="0"><code>${JSON.stringify(of, null, 2)}</code></pre>`;
+export const Json = ({ of, what = 'the JSON' }) => html`<${Snippet} what=${what} of=${JSON.stringify(of, null, 2)} />`;
 
 /** A time relative to now, with the exact time as its tooltip. Below the heading of its day (`isInDay`), another day is not repeated. */
 export const Time = ({ at, isInDay = false }) => (at ? html`<time dateTime=${at} title=${fullTime(at)}>${isInDay && dayName(at) !== 'Today' ? hourOf(at) : relativeTime(at)}</time>` : html`<span class="muted">–</span>`);
@@ -74,7 +74,7 @@ export function Empty({ icon, text, command, children }) {
 </div>`;
 }
 /** A command or a line of code. What is copied may have more, such as the data folder of the server, which the button names. */
-export const Snippet = ({ of, copied = of }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what="the example" text=${copied} title=${copied !== of ? `Copied with ${copied.split(' bellcast ')[0]}` : null} /></div>`;
+export const Snippet = ({ of, copied = of, what = 'the example' }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what=${what} text=${copied} title=${copied !== of ? `Copied with ${copied.split(' bellcast ')[0]}` : null} /></div>`;
 
 /** A text in which a setting with its value can be copied. */
 export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));

@@ -6,7 +6,7 @@ import { count } from './format.js';
 import { Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { CONFLICT, Empty, Heading, Icon, Moment, Option, Popup, matching } from './parts.js';
+import { CONFLICT, Empty, Heading, Icon, Moment, Option, Popup, Snippet, matching } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { setQuery, shownTenant } from './router.js';
 import { Segments } from './segments.js';
@@ -135,7 +135,7 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
     setChanges({});
     setProblem('');
   }}>Discard</button><p class="error" role="alert">${problem}</p></div>`}</form>
-    <details class="defaults-file"><summary>As YAML${changedAt && html`<span class="muted">Changed <${Moment} at=${changedAt} /></span>`}</summary><pre tabIndex="0"><code>${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'}</code></pre></details>`;
+    <details class="defaults-file"><summary>As YAML${changedAt && html`<span class="muted">Changed <${Moment} at=${changedAt} /></span>`}</summary><${Snippet} what="the YAML" of=${Object.keys(values).length > 0 ? toYaml(values) : '# nothing is set: every channel is on'} /></details>`;
 }
 
 /** Arrow keys move between the menus of the table, and between the options of an open one. */

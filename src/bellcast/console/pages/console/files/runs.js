@@ -9,7 +9,7 @@ import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { teaser } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Copy, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
@@ -115,7 +115,7 @@ export function Run({ page }) {
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
         ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" about="Steps that were done are not repeated." act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel this run" about="Its further steps send nothing. What was sent stays." act=${act('DELETE', '')} />`}</div>`}</div></section>
       <section class="panel run-view" aria-label=${view}><${Segments} label="View" options=${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean)} value=${view} choose=${setView} />${view === 'Canvas' && html`<a class="button small" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>Open large</a>`}
-        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<div class="snippet"><${Json} of=${one.data} /><${Copy} what="the data" text=${JSON.stringify(one.data, null, 2)} /></div>`)}</section>
+        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} what="the data" of=${one.data} />`)}</section>
       <${Facts} of=${[['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />`;
   }}<//>`;

@@ -3,7 +3,6 @@
  */
 import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
-import { Code } from './code.js';
 import { CREATED } from './filters.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
@@ -11,7 +10,7 @@ import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { cancel, createObject } from './new-object.js';
 import { Lines, PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
-import { Avatar, Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State } from './parts.js';
+import { Avatar, Card, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
 import { say } from './toast.js';
@@ -104,7 +103,7 @@ export function Tenant({ page }) {
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
     page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed }} />`],
-  ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><div class="snippet"><${Code} label="Settings as JSON" text=${JSON.stringify(one.settings, null, 2)} /><${Copy} what="the settings" text=${JSON.stringify(one.settings)} /></div></details>`}<//>`}<//>`;
+  ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><${Json} what="the settings" of=${one.settings} /></details>`}<//>`}<//>`;
 }
 
 /**

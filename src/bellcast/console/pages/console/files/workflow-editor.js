@@ -361,7 +361,7 @@ function Editor({ page, tenant, found }) {
     ${(inCode || draft.refusal.value) && html`<p class="editor-note" role="note">${inCode ? IN_CODE : draft.refusal.value}</p>`}
     ${view === 'canvas' && mayEdit && html`<${YamlNote} draft=${draft} view="canvas" open=${() => setView('yaml')} />`}
     <div class="editor-main">
-      ${view === 'yaml' ? html`<div class="yaml-place"><${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} /><${FieldHelp} schema=${schema} /></div>`
+      ${view === 'yaml' ? html`<div class="yaml-place"><${DraftYaml} draft=${draft} isReadOnly=${!mayEdit} /><${FieldHelp} schema=${schema} isReadOnly=${!mayEdit} /></div>`
         : html`<div class="canvas">${!hasSteps && mayChange ? html`<div class="flow-scroll"><${Starters} of=${PATTERNS} start=${(title) => { draft.change({ ...draft.values.value, steps: stepsOfStarter(title) }); focus('steps.0'); }}><button type="button" class="quiet" onClick=${(event) => act.openMenu({ list: 'steps', index: 0, anchor: event.currentTarget })}><${Icon} name="plus" /> Or add a first step</button><//></div>`
           : html`<${Flow} canvas=${canvas} act=${act} />`}
           <div class="problem-lists"><${ProblemList} title="Problems" of=${problems.map(({ field, message }) => ({ field, message }))} values=${values} choose=${act.correct} /><${ProblemList} title="Warnings" of=${isWarning ? findings : []} values=${values} choose=${act.correct} /></div>

@@ -11,10 +11,11 @@ import { Loaded, Together, refresh, useLoad } from './load.js';
 import { IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES, failureOf, outcomeOf } from './outcomes.js';
-import { Card, Copy, Field, Form, Heading, Moment, Opening, State, Type } from './parts.js';
+import { Card, Field, Form, Heading, Moment, Opening, Snippet, State, Type } from './parts.js';
 import { PickerField } from './picker.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
+import { SampleChoice } from './sample-choice.js';
 import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
@@ -73,21 +74,23 @@ function Trigger({ page, one, url, tenant, close }) {
 
 /** What a trigger would send now, as a simulation, and a button that triggers the workflow. */
 function TriggerForm({ page, one, url, tenant, example, close }) {
+  // What is chosen again replaces what was written meanwhile.
+  const [{ data, times }, setData] = useState({ data: example, times: 0 });
   const [sends, setSends] = useState(null);
   const [run, setRun] = useState(null);
   const [problem, setProblem] = useState('');
   const place = useRef(null);
   useEffect(() => place.current.querySelector('[name=to]').focus(), []);
   const settle = useRef(null);
-  const entered = ({ to, data }) => ({ to: to.trim(), data: parsed(data) ?? {} });
+  const entered = (values) => ({ to: values.to.trim(), data: parsed(values.data) ?? {} });
   const simulate = async () => {
     const form = place.current.querySelector('form');
     if (!await settle.current()) return;
     setProblem('');
     try {
-      const { to, data } = entered(Object.fromEntries(new FormData(form)));
+      const { to, data: sent } = entered(Object.fromEntries(new FormData(form)));
       // A draft is left out: the trigger uses the published version.
-      const found = await request('POST', url('/simulate'), { to: [to], data, ...(!one.in_code && { values: valuesOf(one) }) });
+      const found = await request('POST', url('/simulate'), { to: [to], data: sent, ...(!one.in_code && { values: valuesOf(one) }) });
       setSends(found.recipients[0].path.filter(({ state, decision }) => decision || state === 'failed'));
     } catch (failed) {
       setProblem(failed.message);
@@ -99,10 +102,10 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
   };
   const others = html`<button type="button" onClick=${close}>Cancel</button><button type="button" onClick=${simulate}>Show what would be sent</button>`;
   return html`<div ref=${place}><${Form} button="Trigger" more=${others} send=${trigger}>
-      <${PickerField} kind="recipient" label="Recipient" name="to" required first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} /><${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} />
+      <${PickerField} kind="recipient" label="Recipient" name="to" required first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} /><div class="sampled"><${Field} key=${times} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, data.split('\n').length)} defaultValue=${data} /><${SampleChoice} workflow=${one.key} tenant=${tenant.tenant} change=${(chosen) => setData({ data: chosen ? JSON.stringify(chosen, null, 2) : example, times: times + 1 })} /></div>
+      <details><summary>From your app or a terminal</summary><${Snippet} what="the command" of=${command(one.key, data, tenant)} /></details>
       <div role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</div>
-      <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}${problem && html`<p class="error" role="alert">${problem}</p>`}</div>
-      <details><summary>From your app or a terminal</summary><pre tabIndex="0"><code>${command(one.key, example, tenant)}</code></pre><${Copy} what="the command" text=${command(one.key, example, tenant)} /></details><//></div>`;
+      <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}${problem && html`<p class="error" role="alert">${problem}</p>`}</div><//></div>`;
 }
 
 /** Outcomes of a simulation, which has not sent anything. */

@@ -2,11 +2,12 @@
  * The test of a workflow in its editor: what a run would do for a recipient, as the server simulates it. The path lights up on the canvas.
  */
 import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
-import { count, duration, relativeTime } from './format.js';
+import { count, duration } from './format.js';
 import { Failure, loadStyle, useLoad } from './load.js';
 import { failureOf } from './outcomes.js';
 import { Icon, State } from './parts.js';
 import { Picker } from './picker.js';
+import { SampleChoice } from './sample-choice.js';
 import { dataOf } from './sample-data.js';
 import { Segments } from './segments.js';
 import { ROOT, get, path as urlPath, request, withQuery } from './server.js';
@@ -18,8 +19,6 @@ await loadStyle('workflow-test.css');
 const MAX_RECIPIENTS = 10;
 /** Recipients that are offered as buttons. */
 const MAX_OFFERED = 2;
-/** Triggers that offer their data. */
-const MAX_RECENT = 10;
 const EVENTS = { inbox: [['seen', 'is seen'], ['read', 'is read'], ['archived', 'is archived'], ['acted', 'is acted on']], message: [['delivered', 'is delivered'], ['bounced', 'bounces'], ['failed', 'fails']] };
 const KINDS = { done: 'ok', failed: 'bad', waiting: 'wait', skipped: 'info' };
 
@@ -194,16 +193,10 @@ function Recipients({ test }) {
 function Data({ test, values }) {
   const id = useId();
   const { data } = test.form.value;
-  const recent = useLoad((signal) => get(withQuery('/v1/runs', { tenant: test.tenant, workflow: test.key, limit: MAX_RECENT }), signal), [test.key, test.tenant]);
-  const runs = recent.value?.runs ?? [];
-  const choose = ({ currentTarget: { value } }) => {
-    const one = runs.find((run) => run.id === value);
-    test.change({ data: one ? JSON.stringify(one.data, null, 2) : null });
-  };
   const text = data ?? JSON.stringify(dataOf(values), null, 2);
   const rows = Math.min(10, Math.max(3, text.split('\n').length));
   return html`<div class="form-field"><div class="form-label"><label for=${id}>Data</label>
-    <select class="test-sample" aria-label="Sample data" onChange=${choose}><option value="">Example</option>${runs.map((one) => html`<option key=${one.id} value=${one.id}>${one.recipient}, ${relativeTime(one.created_at)}</option>`)}</select></div>
+    <${SampleChoice} workflow=${test.key} tenant=${test.tenant} change=${(chosen) => test.change({ data: chosen && JSON.stringify(chosen, null, 2) })} /></div>
     <textarea id=${id} class="code" rows=${rows} spellcheck=${false} value=${text} onInput=${(event) => test.change({ data: event.currentTarget.value })}></textarea></div>`;
 }
 

@@ -78,6 +78,14 @@ export function press(event, leaves) {
 
 const lineStart = (value, position) => value.lastIndexOf('\n', position - 1) + 1;
 
+/** Insert lines into a text area, and leave the cursor at their end. */
+export function insertLines(area, place, lines) {
+  area.focus();
+  area.setSelectionRange(place, place);
+  replace(lines);
+  area.setSelectionRange(place + lines.trimEnd().length, place + lines.trimEnd().length);
+}
+
 /** Replace the selection. Only this command keeps the browser's undo history. */
 const replace = (inserted) => document.execCommand(inserted ? 'insertText' : 'delete', false, inserted);
 
