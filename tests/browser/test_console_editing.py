@@ -409,7 +409,8 @@ def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Pa
         go(page, "/sources?tenant=harbor")
         expect(page.get_by_role("row").filter(has=link)).to_contain_text(f"order.tried {place}")
         link.click()
-        expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends “Tried”")
+        expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends this to")
+        page.get_by_text("Publish a test event").click()
         expect(page.locator(".pane .bell-row b")).to_have_text("Tried")
         expect(page.get_by_label("Tenant", exact=True)).to_have_count(0)
         page.get_by_label(address, exact=True).fill("shop.rita" if topic == "shop.{id}" else topic or "bob")
@@ -433,6 +434,7 @@ def test_test_event_that_a_source_does_not_match_makes_nothing(
     source = {"event": "order.other", "topic": "orders", "workflow": "tried-flow", "to": "{{ event.data.customer }}"}
     owner.send("PUT", "/v1/sources/other", source)
     page = open_console("/sources/other")
+    page.get_by_text("Publish a test event").click()
     page.get_by_label("Topic", exact=True).fill("elsewhere")
     page.get_by_label("Data as JSON").fill('{"customer": "rosa"}')
     page.get_by_role("button", name="Publish event").click()

@@ -1,6 +1,5 @@
 """The list of a resource: the object beside it, views, export, new rows, and the tenant of all pages."""
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -326,7 +325,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_role("link", name="Open the webhook").click()
     expect(page.locator("h1")).to_have_text("/hook")
     expect(page.locator(".pane .titles")).to_contain_text("app.example.com")
-    expect(page.get_by_text("The server has given up no event.")).to_be_visible()
+    expect(page.get_by_text("No event was sent in the last 30 days.")).to_be_visible()
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
@@ -441,80 +440,64 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     page = open_console("/sources")
     row = page.get_by_role("row").filter(has_text="seated")
     expect(row).to_contain_text("table.seated on floor")
+    expect(row).to_contain_text("to the waiter of the event")
     expect(row).to_contain_text("Table table is yours")
     row.get_by_role("link", name="seated").click()
-    expect(page.get_by_role("region", name="State")).to_contain_text("Each table.seated on floor sends “Table table is")
+    state = page.get_by_role("region", name="State")
+    expect(state).to_contain_text(
+        "No event in 24 hoursEach table.seated on floor sends this to the waiter of the event."
+    )
+    page.get_by_text("Publish a test event").click()
     data = page.get_by_label("Data as JSON")
     expect(data).to_have_value(re.compile(r'"waiter": .*"table": ', re.DOTALL))
     data.fill('{"waiter": "wim", "table": "7"}')
     page.get_by_role("button", name="Publish event").click()
     expect(page.get_by_text("Published to floor.")).to_be_visible()
+    go(page, "/sources")
+    expect(row.locator(".cell.number")).to_have_text("1")
     go(page, "/notifications?recipient=wim")
     expect(page.get_by_role("link", name="Table 7 is yours")).to_be_visible()
 
 
-def test_failing_webhook_says_why_and_shows_its_last_attempts(
+def test_failing_webhook_lists_its_attempts_and_resends_an_event(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/sad", "events": ["run.failed"]})
     failing = {**made, "failing_since": "2026-01-01T00:00:00Z", "last_error": "HTTP 503"}
-    event = {
-        "kind": "webhook",
-        "at": "2026-01-01T00:00:00Z",
-        "text": "run.failed to https://app.example.com/sad: HTTP 503",
-    }
-    attempts = [
-        {**event, "detail": {"webhook": id, "event": "e1", "attempt": number, "error": error}}
-        for id, number, error in ((made["id"], 1, "HTTP 503"), ("other", 1, None), (made["id"], 2, None))
+    next_at = (datetime.now(UTC) + timedelta(minutes=5, seconds=30)).isoformat()
+    first = {"type": "run.failed", "at": "2026-01-01T00:00:00Z", "ms": 12, "number": 1, "status": 503, "next_at": None}
+    listed = [
+        {**first, "event": "e1", "number": 2, "error": "HTTP 503", "next_at": next_at},
+        {**first, "event": "e2", "status": None, "ms": 15_000, "error": "The server did not respond."},
+        {**first, "event": "e1", "error": "HTTP 503", "next_at": next_at},
     ]
+    resent: list[Any] = []
+
+    def resend(route: Route) -> None:
+        resent.append(route.request.post_data_json)
+        listed.insert(0, {**first, "event": "e2", "at": "2026-01-02T00:00:00Z", "status": 204, "error": None})
+        route.fulfill(status=202, json={"event": "e2"})
+
     page = open_console("/account")
     page.route(f"**/v1/webhooks/{made['id']}*", lambda route: route.fulfill(json=failing))
-    body = "".join(f"event: webhook\ndata: {json.dumps(one)}\n\n" for one in attempts)
-    page.route("**/v1/feed?*", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.route("**/attempts*", lambda route: route.fulfill(json={"attempts": listed}))
+    page.route("**/resend*", resend)
     go(page, f"/webhooks/{made['id']}")
     expect(page.get_by_role("region", name="State")).to_contain_text("This URL does not accept eventsHTTP 503, since")
-    expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
-    expect(page.locator(".attempts .bad")).to_have_attribute("title", re.compile("^run.failed: HTTP 503, 1 Jan 2026"))
-    expect(page.locator(".ends time")).to_have_count(2)
-    expect(page.locator(".pane .rows-of li").first).to_contain_text("acceptedrun.failed2 attempts")
+    rows = page.locator(".deliveries li")
+    expect(rows).to_have_text(
+        [
+            re.compile("^503run.failed12 ms.*ResendAttempt 2 · Next attempt in 5m$"),
+            re.compile("^failedrun.failed15.0 s.*ResendThe server did not respond.$"),
+            re.compile("^503run.failed12 ms.*attempt 1$"),  # a later one of this event says the rest
+        ]
+    )
     assert violations(page) == []
-    owner.send("DELETE", f"/v1/webhooks/{made['id']}")
-
-
-STREAM = """
-const original = window.fetch;
-window.fetch = (url, options) => {
-  if (!String(url).includes('/v1/feed')) return original(url, options);
-  const body = new ReadableStream({ start: (controller) => { window.feed = controller; } });
-  options.signal.addEventListener('abort', () => window.feed.error(new DOMException('Closed', 'AbortError')));
-  window.feedSignal = options.signal;
-  return Promise.resolve(new Response(body));
-};
-"""
-
-
-def test_attempts_of_a_webhook_are_shown_whenever_they_arrive_and_end_with_the_feed(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
-    made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/slow", "events": ["run.failed"]})
-    page = open_console("/account", is_alone=True)
-    page.add_init_script(STREAM)
-    page.clock.install()
-    page.goto(f"/console/webhooks/{made['id']}")
-    # The page does not wait for the feed.
-    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
-    for number in (1, 2):
-        page.clock.run_for(1_000)
-        detail = {"webhook": made["id"], "event": "e1", "attempt": number, "error": None if number == 2 else "HTTP 503"}
-        event = {"kind": "webhook", "at": "2026-01-01T00:00:00Z", "text": "run.failed to x", "detail": detail}
-        frame = f"event: webhook\ndata: {json.dumps(event)}\n\n"
-        page.evaluate("(text) => window.feed.enqueue(new TextEncoder().encode(text))", frame)
-        expect(page.locator(".attempts span")).to_have_count(number)
-    expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
-    assert not page.evaluate("window.feedSignal.aborted")
-    page.clock.run_for(6_000)
-    assert page.evaluate("window.feedSignal.aborted")
-    expect(page.get_by_role("img", name="2 attempts, 1 failed")).to_be_visible()
+    rows.nth(1).get_by_role("button", name="Resend run.failed of 1 Jan 2026").click()
+    expect(page.get_by_text("run.failed is sent again.")).to_be_visible()
+    expect(rows).to_have_count(4)
+    expect(rows.first).to_contain_text("204")
+    assert resent == [{"event": "e2"}]
     owner.send("DELETE", f"/v1/webhooks/{made['id']}")
 
 

@@ -22,6 +22,7 @@ from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
+from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -64,6 +65,7 @@ from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.types.source_use import USES, SourceUse
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED, idle_context
@@ -204,7 +206,7 @@ async def opened(
     )
     triggers = Triggers(router, workflow_catalog, clock)
     schedules = Schedules(lambda: engines, triggers, limits)
-    sources = Sources(lambda: engines, triggers, limits)
+    sources = Sources(lambda: engines, triggers, limits, Recorder(store, clock, USES, SourceUse))
     engines = idle_context(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )

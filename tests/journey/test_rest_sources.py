@@ -48,3 +48,35 @@ async def test_wrong_sources_are_refused(rest):
     assert refused(await rest.app.put("/v1/sources/x", json={**BODY, "typo": 1}), 422, "invalid")
     assert (await rest.app.put("/v1/sources/x?dry_run=true", json=BODY)).status_code == 200
     assert refused(await rest.app.get("/v1/sources/x"), 404, "not_found")
+
+
+async def test_sources_are_listed_with_their_recent_events(rest):
+    await rest.app.put("/v1/sources/leads", json=BODY)
+    await rest.app.put("/v1/sources/own", json=BODY | {"event": "lead.lost"}, params={"tenant": "acme"})
+    event = {"topic": "private-provider.alice", "name": "lead.assigned", "data": {"client": "Bob", "total": 100}}
+
+    async def publish(**fields):
+        assert (await rest.app.post("/v1/events", json=event | fields)).status_code == 202
+
+    async def recent(tenant):
+        listed = (await rest.app.get("/v1/sources", params={"tenant": tenant})).json()["sources"]
+        return {one["key"]: one["recent_events"] for one in listed}
+
+    never = {"value": 0, "exact": True, "last_at": None}
+    assert await recent("*") == {"leads": never, "own": never}
+    await publish(data={"total": 1})  # does not meet the condition
+    await publish()
+    await publish(tenant="acme")
+    rest.clock.advance(7_200)
+    await publish(tenant="acme")
+    await publish(tenant="acme", name="lead.lost")
+    last = times.to_rfc3339(rest.clock.now()).isoformat().replace("+00:00", "Z")
+    assert await recent("*") == {
+        "leads": {"value": 3, "exact": True, "last_at": last},
+        "own": {"value": 1, "exact": True, "last_at": last},
+    }
+    assert [(await recent(tenant))["leads"]["value"] for tenant in ("", "acme")] == [1, 2]
+    rest.clock.advance(82_800)  # 23 hours: the first hour is over
+    assert (await recent("*"))["leads"] == {"value": 1, "exact": True, "last_at": last}
+    rest.clock.advance(3_600)
+    assert (await recent("*"))["leads"] == {"value": 0, "exact": False, "last_at": last}

@@ -92,6 +92,44 @@ async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> 
         assert listed[other["id"]]["recent_events"] == {"value": 0, "exact": True, "last_at": None}
 
 
+async def test_attempts_are_listed_and_an_event_is_resent_with_its_id(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
+        webhook = await create(client, vendor, "preferences.changed")
+        path = f"/v1/webhooks/{webhook['id']}"
+
+        async def attempts() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await client.get(f"{path}/attempts")).json()["attempts"]
+            return found
+
+        assert await attempts() == []
+        vendor.default = raw_response(410, {})
+        await client.put("/v1/preferences", json={"channels": {"sms": False}}, headers=session_of(server, "alice"))
+        (refused,) = await eventually(attempts, len)
+        (first,) = vendor.requests
+        event = first.headers["webhook-id"]
+        assert (refused["event"], refused["type"], refused["number"]) == (event, "preferences.changed", 1)
+        assert (refused["status"], refused["error"], refused["next_at"]) == (410, "HTTP 410", None)
+        paused = await client.post(f"{path}/resend", json={"event": event})
+        assert (paused.status_code, paused.json()["code"]) == (409, "conflict")
+        await client.patch(path, json={"active": True})
+        vendor.default = raw_response(204, {})
+        assert (await client.post(f"{path}/resend", json={"event": event}, params={"dry_run": True})).status_code == 200
+        resent = await client.post(f"{path}/resend", json={"event": event})
+        assert (resent.status_code, resent.json()) == (202, {"event": event})
+        accepted, *others = await eventually(attempts, lambda found: len(found) == 2)
+        assert (others, accepted["status"], accepted["error"]) == ([refused], 204, None)
+        first, second = await received(vendor, 2)
+        assert (second.headers["webhook-id"], second.body) == (event, first.body)
+        assert is_signed(second, webhook["secret"])
+        entries = (await client.get("/v1/audit")).json()["entries"]
+        (changes,) = (one["changes"] for one in entries if one["action"].endswith("/resend") and one["outcome"] == "ok")
+        assert changes == [{"field": "event", "from": None, "to": event}]
+        for target, id in ((f"{path}/resend", "unknown"), ("/v1/webhooks/other/resend", event)):
+            assert (await client.post(target, json={"event": id})).status_code == 404
+        assert (await client.post(f"{path}/resend", json={"event": event}, params={"tenant": "b"})).status_code == 404
+        assert (await client.get("/v1/webhooks/other/attempts")).status_code == 404
+
+
 async def test_cancelled_run_and_its_messages_are_reported(tmp_path: Path) -> None:
     steps = [
         {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
@@ -332,6 +370,8 @@ async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: P
             assert again is not None
             assert again.payload is not None
             delays.append(again.at - one.clock.now())
+            (last, *_) = await one.webhooks.last_attempts("", one.id)
+            assert (last.status, last.number, last.next_at) == (500, len(delays), again.at)
             job = replace(job, payload=again.payload, attempts=job.attempts + 1)
         assert delays == [*RETRIES_MS]
         with pytest.raises(SetAside, match="HTTP 500"):
@@ -340,6 +380,8 @@ async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: P
         found = await one.webhooks.get("", one.id)
         assert found is not None
         assert (found.active, found.last_error) == (True, "HTTP 500")
+        (last, *_) = await one.webhooks.last_attempts("", one.id)
+        assert (last.number, last.next_at) == (len(RETRIES_MS) + 1, None)
 
 
 async def test_lease_without_a_request_is_no_attempt(tmp_path: Path) -> None:

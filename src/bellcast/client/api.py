@@ -197,6 +197,8 @@ class WebhooksApi(Surface[S]):
     change = Method(webhooks.change)
     delete = Method(webhooks.delete)
     rotate = Method(webhooks.rotate)
+    attempts = Method(webhooks.attempts)
+    resend = Method(webhooks.resend)
     replay = Method(webhooks.replay)
 
 

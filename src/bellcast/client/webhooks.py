@@ -55,6 +55,17 @@ def rotate(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> Ht
     return call("POST", f"{path('webhooks', id=id)}/rotate", dict[str, Any], tenant=tenant, dry_run=dry_run)
 
 
+def attempts(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """List the last 20 attempts, the newest first."""
+    return call("GET", f"{path('webhooks', id=id)}/attempts", dict[str, Any], tenant=tenant)
+
+
+def resend(id: Text, event: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
+    """Deliver an event again, by its `webhook-id`."""
+    body = {"event": arguments.text("event", event)}
+    return call("POST", f"{path('webhooks', id=id)}/resend", dict[str, Any], body, tenant=tenant, dry_run=dry_run)
+
+
 def replay(
     id: Text, since: datetime | str, *, tenant: Text | None = None, dry_run: bool = False
 ) -> HttpRequest[dict[str, Any]]:

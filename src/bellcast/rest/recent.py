@@ -20,7 +20,7 @@ CACHE_SECONDS, MAX_CACHED = 5.0, 20
 
 class Recent(Struct, frozen=True):
     """How many there were in the last 24 hours, a lower bound if it is not `exact`, and the time of the last one. Lists repeat
-    counts after five seconds. The newest 20,000 sends of all tenants are counted."""
+    counts after five seconds. The newest 20,000 sends of all tenants are counted, and the events of a source by the hour."""
 
     value: int
     exact: bool

@@ -384,6 +384,8 @@ class App:
             loops: dict[str, Loop] = {
                 "quotas": self._parts.quotas.run,
                 "topic_history": self.engines.history.run,
+                "webhook attempts": self._parts.channels.webhooks.recorder.run,
+                "source uses": self._parts.workflows.sources.recorder.run,
                 "database polling": partial(
                     tasks.poll,
                     self._parts.real_clock,
@@ -471,6 +473,8 @@ class App:
                     await self._live.close()
                     with contextlib.suppress(BellcastError):
                         await self._parts.quotas.save()
+                        await self._parts.channels.webhooks.recorder.flush()
+                        await self._parts.workflows.sources.recorder.flush()
                         await self._node_settings.remove()
                     await self.hub.members.send()
                     await self.broker.publish(NodeLeft(self.hub.members.id))

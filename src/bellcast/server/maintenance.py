@@ -20,6 +20,8 @@ from bellcast.operators.types import FAILURES_MS, SESSION_MS
 from bellcast.settings.groups import StoreSettings
 from bellcast.tenants.store import Tenants
 from bellcast.topics.store import JoinedTopics
+from bellcast.webhooks.types import ATTEMPTS, ATTEMPTS_MS
+from bellcast.workflows.types.source_use import USES, USES_MS
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +70,8 @@ async def sweep(engines: Engines, store: StoreSettings, run_retention: float) ->
     steps: list[tuple[str, MaintenanceStep]] = [
         ("forget", partial(maintenance.delete_forgotten, now, **forgotten)),
         *(("drafts", partial(documents.expire, draft_kind(plural), now - DRAFT_MS)) for plural in DRAFTED),
+        ("webhook_attempts", partial(documents.expire, ATTEMPTS, now - ATTEMPTS_MS)),
+        ("source_uses", partial(documents.expire, USES, now - USES_MS)),
         ("confirmations", partial(documents.expire, CONFIRMATIONS, now - times.DAY_MS)),
         ("joined_topics", partial(JoinedTopics(engines.db).sweep, now)),
         ("operators", partial(operators.sweep, **before)),

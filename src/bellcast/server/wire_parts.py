@@ -22,6 +22,7 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.live_feed import LiveFeed
+from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.documents.types import PROJECT
@@ -70,6 +71,7 @@ from bellcast.workflows.store import run_commits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.tasks import ScheduledTasks
 from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.types.source_use import USES, SourceUse
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
@@ -210,7 +212,7 @@ class WorkflowParts:
         jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
         self.schedules = Schedules(engines, self.triggers, limits)
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
-        self.sources = Sources(engines, self.triggers, limits)
+        self.sources = Sources(engines, self.triggers, limits, Recorder(db, clock, USES, SourceUse))
         jobs.register(schedules.JOB_KIND, partial(schedule_firing.run, self.schedules), is_timed=True)
 
     async def define(self) -> None:

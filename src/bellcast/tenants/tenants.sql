@@ -57,8 +57,8 @@ DELETE FROM budgets WHERE day < :day - 1
 -- fragment: documents_of_tenant
 -- The objects and overrides of a tenant, in each kind that tenants have.
 WHERE tenant = :tenant AND kind IN (
-  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'workflows-drafts', 'templates-drafts',
-  'managed', 'schedules', 'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'webhook-attempts', 'workflows', 'workflows-drafts', 'templates-drafts',
+  'managed', 'schedules', 'schedule-progress', 'schedule-cancel', 'sources', 'source-errors', 'source-uses', 'awaited-events', 'pusher-apps', 'replays'
 )
 
 -- name: erase_documents

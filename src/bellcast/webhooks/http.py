@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
 from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
@@ -92,6 +92,38 @@ class WebhookSecret(Struct, frozen=True):
     """The new secret, which is not shown again; empty in a dry run."""
 
     secret: str
+
+
+class WebhookAttempt(Struct, frozen=True, kw_only=True):
+    """One request to a webhook. `event` is the `webhook-id`, `number` counts the attempts of the event. `status` is null without
+    a response, `error` for an accepted event, and `next_at` is when the event is tried again, null if it is not."""
+
+    event: str
+    type: str
+    at: datetime
+    ms: int
+    number: int
+    status: int | None
+    error: str | None
+    next_at: datetime | None
+
+
+class WebhookAttempts(Struct, frozen=True):
+    """The last 20 attempts of a webhook, newest first."""
+
+    attempts: list[WebhookAttempt]
+
+
+class ResendRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The event that is delivered again: the `webhook-id` of its requests."""
+
+    event: Annotated[str, Meta(max_length=100)]
+
+
+class Resent(Struct, frozen=True):
+    """The event that will be delivered again."""
+
+    event: str
 
 
 class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,6 +268,46 @@ async def replay(call: ResourceCall[ReplayRequest]) -> Replayed | None:
     if await webhooks.get(call.tenant, id) is None:
         return None
     return Replayed(await webhooks.replay(call.tenant, id, since, is_dry_run=call.is_dry_run))
+
+
+@WEBHOOKS.get(WebhookAttempts, "/attempts")
+async def attempts(call: ResourceCall[None]) -> WebhookAttempts | None:
+    """List the last attempts of a webhook.
+
+    The last 20 requests, newest first, with their responses. A node stores its attempts every five seconds: those of other
+    nodes appear then."""
+    webhooks, (id,) = call.ctx[Webhooks], call.key
+    if await webhooks.get(call.tenant, id) is None:
+        return None
+    return WebhookAttempts(
+        [responses.item(WebhookAttempt, one) for one in await webhooks.last_attempts(call.tenant, id)]
+    )
+
+
+@WEBHOOKS.act(
+    "/resend",
+    Resent,
+    body=ResendRequest,
+    status=202,
+    is_audited=True,
+    refusals=(NotFound, Conflict),
+    example={"event": "01a228c2-5212-7132-8506-3180c5b280e3"},
+)
+async def resend(call: ResourceCall[ResendRequest]) -> Resent | None:
+    """Deliver an event again.
+
+    It has the same `webhook-id` as before, a new signature, and is tried as often as a new event. A webhook that is not
+    active receives none: activate it first."""
+    webhooks, (id,), event = call.ctx[Webhooks], call.key, call.body.event
+    webhook = await webhooks.get(call.tenant, id)
+    if webhook is None:
+        return None
+    if not webhook.active:
+        raise Conflict("The webhook is not active: activate it first.")
+    if not await webhooks.resend(call.tenant, id, event, is_dry_run=call.is_dry_run):
+        raise NotFound("There is no event with this id: it may be older than the retention time.")
+    audit.note_change(call.request, "event", None, event)
+    return Resent(event)
 
 
 def _audited(webhook: Webhook) -> dict[str, Any]:

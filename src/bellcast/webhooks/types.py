@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from bellcast.kernel import times
+
 
 class Webhook(Struct, frozen=True, kw_only=True):
     """A webhook as it is stored: `previous` also signs until `previous_until`. Secrets are encrypted; times are UTC ms."""
@@ -34,6 +36,37 @@ class WebhookDelivery(Struct, frozen=True, array_like=True):
     webhook: str
     event: str
     failures: int = 0
+
+
+# Attempts of a webhook that are stored, and characters of the error of each: at most 10 KB.
+MAX_ATTEMPTS, MAX_ATTEMPT_ERROR = 20, 200
+# The kind under which they are stored, and how long after the last one.
+ATTEMPTS = "webhook-attempts"
+ATTEMPTS_MS = 30 * times.DAY_MS
+
+
+class StoredAttempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request to a webhook. `number` counts those of the event, `status` is null without a response, and `next_at` is when
+    it is tried again. Times are UTC milliseconds."""
+
+    event: str
+    type: str
+    at: int
+    ms: int
+    number: int
+    status: int | None = None
+    error: str | None = None
+    next_at: int | None = None
+
+
+class Attempts(Struct, frozen=True):
+    """The last attempts of a webhook, the oldest first."""
+
+    last: tuple[StoredAttempt, ...] = ()
+
+    def plus(self, later: "Attempts") -> "Attempts":
+        """Add attempts, which another node may have made before these."""
+        return Attempts(tuple(sorted((*self.last, *later.last), key=lambda one: one.at))[-MAX_ATTEMPTS:])
 
 
 class RecentEvent(NamedTuple):

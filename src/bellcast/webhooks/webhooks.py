@@ -5,11 +5,12 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
+from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import MAX_OF_KIND, Document
 from bellcast.kernel import times
@@ -26,7 +27,18 @@ from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
 from bellcast.live_feed import Feed, FeedEvent, redact_url
 from bellcast.webhooks.store import WebhookEvents
-from bellcast.webhooks.types import EventReport, Webhook, WebhookDelivery, WebhookEvent, WebhookSink, no_report
+from bellcast.webhooks.types import (
+    ATTEMPTS,
+    MAX_ATTEMPT_ERROR,
+    Attempts,
+    EventReport,
+    StoredAttempt,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookSink,
+    no_report,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +81,18 @@ FAILING_MS = 5 * times.DAY_MS
 # How long the old and the new secret both sign after a rotation.
 ROTATION_MS = times.DAY_MS
 SECRET_BYTES = 32
+GONE = 410  # the endpoint will not accept events again
 REPLAY_BATCH = 500
 MAX_ERROR = 500
+
+
+class EndpointResponse(NamedTuple):
+    """How a webhook responded to a request: the error, if it did not accept the event, the status, if there is one, and after
+    how many milliseconds."""
+
+    error: str | None
+    status: int | None
+    ms: int
 
 
 class Webhooks(WebhookSink):
@@ -97,6 +119,7 @@ class Webhooks(WebhookSink):
         self._jobs = jobs
         self._known = ShortCache[str, list[tuple[str, Webhook]]](clock)  # by owner
         self.attempts: Counter[str] = Counter()  # by outcome
+        self.recorder = Recorder(db, clock, ATTEMPTS, Attempts)
 
     # --- events
 
@@ -160,9 +183,9 @@ class Webhooks(WebhookSink):
                 return None
             # Switched off because of failures; the waiting events are part of them.
             raise SetAside(webhook.last_error)
-        error, is_gone = await self._attempt(delivery, webhook, event, destination)
+        response = await self._attempt(delivery, webhook, event, destination)
+        error, attempt = response.error, delivery.failures + 1
         self.attempts["accepted" if error is None else "failed"] += 1
-        attempt = delivery.failures + 1
         self._feed.emit(
             FeedEvent(
                 kind="webhook",
@@ -173,27 +196,45 @@ class Webhooks(WebhookSink):
                 fields={"webhook": delivery.webhook, "event": event.id, "attempt": attempt, "error": error},
             )
         )
+        now = self._clock.now()
+        since = now if webhook.failing_since is None else webhook.failing_since
+        is_active = response.status != GONE and now - since < FAILING_MS
+        is_last = error is None or not is_active or attempt > len(RETRIES_MS)
+        next_at = None if is_last else now + RETRIES_MS[attempt - 1]
+        self._record(delivery, event, response, next_at)
         if error is None:
             if webhook.failing_since is not None:
                 recovered = msgspec.structs.replace(webhook, failing_since=None, last_error=None)
                 await self._replace(delivery.tenant, document, recovered)
             return None
         log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
-        now = self._clock.now()
-        since = now if webhook.failing_since is None else webhook.failing_since
-        is_active = not is_gone and now - since < FAILING_MS
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
             failing = msgspec.structs.replace(webhook, failing_since=since, last_error=error, active=is_active)
             await self._replace(delivery.tenant, document, failing)
-        if not is_active or attempt > len(RETRIES_MS):
+        if next_at is None:
             raise SetAside(error)
         failed = msgspec.structs.replace(delivery, failures=attempt)
-        return Again(now + RETRIES_MS[attempt - 1], msgspec.json.encode(failed), delivery.webhook)
+        return Again(next_at, msgspec.json.encode(failed), delivery.webhook)
+
+    def _record(
+        self, delivery: WebhookDelivery, event: WebhookEvent, response: EndpointResponse, next_at: int | None
+    ) -> None:
+        attempt = StoredAttempt(
+            event=event.id,
+            type=event.type,
+            at=self._clock.now(),
+            ms=response.ms,
+            number=delivery.failures + 1,
+            status=response.status,
+            error=None if response.error is None else response.error[:MAX_ATTEMPT_ERROR],
+            next_at=next_at,
+        )
+        self.recorder.add(delivery.tenant, delivery.webhook, Attempts((attempt,)))
 
     async def _attempt(
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
-    ) -> tuple[str | None, bool]:
-        """Return the error, and whether the endpoint is permanently gone (410)."""
+    ) -> EndpointResponse:
+        begun = self._real_clock.now()
         try:
             keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
             if webhook.previous is not None and self._clock.now() < webhook.previous_until:
@@ -202,17 +243,17 @@ class Webhooks(WebhookSink):
             decrypted = [signing_key(self._encryption.decrypt(key, place)) for key in keys]
             headers = {"content-type": "application/json", **sign(decrypted, event.id, signed_at, event.body)}
             async with destination.call():
+                begun = self._real_clock.now()  # without the wait for a slot
                 response = await self._http().request(
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
                 )
         except Unavailable as error:
-            return error.detail[:MAX_ERROR], False
+            return EndpointResponse(error.detail[:MAX_ERROR], None, self._real_clock.now() - begun)
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
             log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return f"the webhook's secret {error}", False
-        if 200 <= response.status < 300:
-            return None, False
-        return f"HTTP {response.status}", response.status == 410
+            return EndpointResponse(f"the webhook's secret {error}", None, 0)
+        refusal = None if 200 <= response.status < 300 else f"HTTP {response.status}"
+        return EndpointResponse(refusal, response.status, self._real_clock.now() - begun)
 
     async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
         now = self._clock.now()
@@ -269,6 +310,7 @@ class Webhooks(WebhookSink):
     async def delete(self, tenant: str, id: str) -> bool:
         """Delete a webhook; return whether there was one."""
         deleted = await Documents(self._db).delete(KIND, tenant, id)
+        await self.recorder.forget(tenant, id)
         self._known.forget()
         return deleted
 
@@ -289,6 +331,20 @@ class Webhooks(WebhookSink):
                 break
             after = events[-1].id
         return replayed
+
+    async def last_attempts(self, tenant: str, id: str) -> list[StoredAttempt]:
+        """Return the last attempts of a webhook, the newest first. Those of other nodes are known after some seconds."""
+        found = await self.recorder.find([(tenant, id)])
+        return [*reversed(found.get((tenant, id), Attempts()).last)]
+
+    async def resend(self, tenant: str, id: str, event: str, *, is_dry_run: bool = False) -> bool:
+        """Deliver an event of the tenant again, with its id; False if it is not stored any longer."""
+        found = await WebhookEvents(self._db).find(event)
+        if found is None or tenant not in (EVERY_TENANT, found.tenant):
+            return False
+        if not is_dry_run:
+            await self._add_deliveries([(tenant, id, event)])
+        return True
 
     async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
         """Return the owners and ids of the active webhooks that match events of this type and tenant."""

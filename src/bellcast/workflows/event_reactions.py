@@ -3,13 +3,16 @@
 The rules of each tenant are cached for CACHE_SECONDS, so that publishing its events reads them once a second, and no others."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 from msgspec import Struct, field
 
+from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
 from bellcast.engines import Engines
@@ -18,7 +21,7 @@ from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.call_batcher import shared
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent
-from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
@@ -28,6 +31,7 @@ from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import runs
+from bellcast.workflows.types.source_use import SourceUse
 from bellcast.workflows.workflow_catalog import AWAITED
 
 log = structlog.get_logger(__name__)
@@ -65,6 +69,7 @@ class Sources(Struct, eq=False):
     engines: Callable[[], Engines]
     triggers: Triggers
     limits: Limits
+    recorder: Recorder[SourceUse]
     _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)
     _rules: dict[str, Rules] = {}  # by tenant
     _reading: dict[str, asyncio.Task[Rules]] = {}
@@ -137,6 +142,7 @@ class Sources(Struct, eq=False):
         try:
             values = values_of(source, event)
             if values is not None:
+                self._count(key, event.tenant)
                 await self._fire(source, event.tenant, values, own_key)
         except BellcastError as error:
             if error.is_server_error:
@@ -151,6 +157,26 @@ class Sources(Struct, eq=False):
         engines = self.engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
+
+    def _count(self, key: str, tenant: str) -> None:
+        use = SourceUse.of_event(self.engines().clock.now())
+        self.recorder.add(tenant, key, use)
+        own = self._rules.get(tenant)
+        if tenant == PROJECT or own is None or key not in own.sources:  # the project's source
+            self.recorder.add(EVERY_TENANT, key, use)
+
+    async def uses(
+        self, places: Iterable[tuple[str, str]], tenants: Sequence[str] | None
+    ) -> dict[tuple[str, str], SourceUse]:
+        """Return the use of the sources that have had an event, by their owners and keys. Those of the project are used by the
+        events of these tenants; None: of all."""
+        named = {(owner, key): [(of, key) for of in _users(owner, tenants)] for owner, key in places}
+        found = await self.recorder.find(dict.fromkeys(chain.from_iterable(named.values())))
+        return {
+            place: reduce(SourceUse.plus, used)
+            for place, of in named.items()
+            if (used := [found[one] for one in of if one in found])
+        }
 
     async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, SourceFailure]:
         """Return the last failures of sources with events of this tenant, of those that have failed."""
@@ -204,6 +230,10 @@ class Sources(Struct, eq=False):
             if len(page) < WAKE_BATCH_ROWS:
                 return
             after = (page[-1].run, page[-1].step)
+
+
+def _users(owner: str, tenants: Sequence[str] | None) -> Sequence[str]:
+    return (owner,) if owner != PROJECT else (EVERY_TENANT,) if tenants is None else tenants
 
 
 def _numbers_as_text(to: Any) -> Any:

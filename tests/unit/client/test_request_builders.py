@@ -47,6 +47,7 @@ def test_failures_are_filtered_by_every_field():
 
 def test_webhook_is_replayed_since_a_datetime():
     assert body(webhooks.replay("w", datetime(2030, 1, 2, tzinfo=UTC))) == {"since": "2030-01-02T00:00:00Z"}
+    assert body(webhooks.resend("w", "e")) == {"event": "e"}
     assert body(webhooks.replay("w", "2030-01-02T00:00:00Z")) == {"since": "2030-01-02T00:00:00Z"}
 
 

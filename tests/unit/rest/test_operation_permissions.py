@@ -52,7 +52,8 @@ EFFECTS: dict[Reserved, str] = {
         POST /v1/templates/{key}/test, PUT /v1/recipients/{key}/preferences, PATCH /v1/recipients/{key}/preferences,
         PUT /v1/preference-defaults, PATCH /v1/preference-defaults, DELETE /v1/preference-defaults,
         POST /v1/recipients/{key}/push-endpoints, DELETE /v1/recipients/{key}/push-endpoints/{id},
-        POST /v1/providers/{key}/test, POST /v1/webhooks/{id}/replay, POST /v1/recipients/{key}/preferences-link,
+        POST /v1/providers/{key}/test, POST /v1/webhooks/{id}/replay, POST /v1/webhooks/{id}/resend,
+        POST /v1/recipients/{key}/preferences-link,
         POST /v1/mailbox-link""",
     Reserved("manage", BUILDERS, of_one_tenant=False): "POST /v1/test-clock",
     # sends data elsewhere, or creates credentials

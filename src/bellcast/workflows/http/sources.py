@@ -1,6 +1,6 @@
 """Event sources: live events of the app that become sends or triggers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
+from bellcast.rest.recent import Recent
 from bellcast.templates.http import templates
 from bellcast.workflows import event_source
 from bellcast.workflows.event_reactions import Sources
@@ -35,7 +36,18 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
     ctx[WorkflowCatalog].forget()  # which counts changes
 
 
-KIND = kinds.Kind(
+class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True, eq=False):
+    """Sources, which are listed with their recent events."""
+
+    async def describe_list(
+        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        found, now = await ctx[Sources].uses(versions, tenants), ctx.engines.clock.now()
+        shown = {place: Recent(*use.in_day(now), times.to_rfc3339(use.last_at)) for place, use in found.items()}
+        return {place: {"recent_events": shown.get(place, Recent(0, exact=True, last_at=None))} for place in versions}
+
+
+KIND = SourceKind(
     plural="sources",
     name="event source",
     tag="Workflows",
@@ -49,6 +61,7 @@ KIND = kinds.Kind(
     check_references=_reference_errors,
     stand_ins={"event": "x"},
     added={"last_error": str | None, "last_error_at": datetime | None},
+    listed={"recent_events": Recent},
     describe=_describe,
     written=_written,
 )

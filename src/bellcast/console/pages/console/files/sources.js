@@ -7,7 +7,8 @@ import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { searchOf } from './filters.js';
 import { parsed, toneOf } from './format.js';
-import { Headline, Lines, Sign, To, teaser } from './object-parts.js';
+import { refresh, useLoad } from './load.js';
+import { Headline, Lines, Sign, To, stated, teaser } from './object-parts.js';
 import { Card, Field, Form, Time, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { PickerField } from './picker.js';
@@ -15,7 +16,7 @@ import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
-import { useRecent } from './traffic.js';
+import { amountOf, rowOf, useRecent } from './traffic.js';
 
 const KIND = {
   name: 'source', path: '/sources', starter: { event: 'order.paid', topic: 'orders', notification: { to: '{{ event.data.customer }}', title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
@@ -32,33 +33,41 @@ const LOOKS = 10, PAUSE_MS = 300;
 
 /** What it sends, as a text with its variables. */
 const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : teaser(one.notification?.title));
-/** The type of what it sends. */
-const typeOf = (one) => (one.workflow ? null : one.notification?.type);
 const recipientOf = (one) => (one.workflow ? one.to : one.notification?.to);
 /** The variables of a topic such as `account.{id}` are tags. */
 const topicOf = (topic) => teaser(topic.replace(/\{(\w+)\}/g, '{{ $1 }}'));
 /** What its events are published to. Without a topic, no event of a topic matches. */
 const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recipient');
+/** Whether it could use its last event. */
+const stateOf = ({ last_error_at: failed, recent_events: recent }) => (failed && !(Date.parse(recent?.last_at) > Date.parse(failed)) ? 'failing' : 'active');
 /** The recipient; one that the event names in words, because it is none yet. */
 function Receiver({ of }) {
   const [, root, name] = /^\{\{\s*(topic|event)\.([\w.]+)\s*\}\}$/.exec(of.var ? `{{ ${of.var} }}` : of) ?? [];
-  return name ? `${name.split('.').pop()} of the ${root}` : html`<${To} of=${of} />`;
+  return name ? `the ${name.split('.').pop()} of the ${root}` : html`<${To} of=${of} />`;
 }
 
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<${Type} of=${one.event} /> ${typeOf(one) ? html`→ <${Type} of=${typeOf(one)} />` : placeOf(one)}`) },
-    { name: 'Sends', of: (one) => html`<${Lines} of=${effectOf(one)} note=${one.workflow ? 'starts a run' : typeOf(one) && placeOf(one)} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' },
-    { name: 'To', of: (one) => recipientOf(one) && html`<${Receiver} of=${recipientOf(one)} />`, show: (to) => to, width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Last error', kind: 'time', of: (one) => one.last_error_at, width: '6.5rem' },
+    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${placeOf(one)}`, width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
+    { name: 'Sends', of: (one) => html`<${Lines} isKept of=${effectOf(one)} note=${recipientOf(one) && html`to <${Receiver} of=${recipientOf(one)} />`} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), share: ({ recent_events: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
   none: { text: 'No event sources yet. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
 };
 
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
-export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => (one.last_error ? html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />`}>An event could not be used<//>` : html`<${Headline} kind="ok" note=${html`To ${recipientOf(one) && html`<${Receiver} of=${recipientOf(one)} />`}`}>Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? 'starts' : 'sends'} ${one.workflow ? effectOf(one) : html`“${effectOf(one)}”`}<//>`)}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Event', html`<code>${one.event}</code>`], ['Topic', one.topic ? html`<code>${one.topic}</code>` : 'none: only events to a recipient'], ['Only if', one.if && 'its condition is true'], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
+/** How many events it had in a day, and what it makes of each. The lines keep their places while the number is read. */
+function Use({ of: one }) {
+  const found = useLoad((signal) => rowOf('sources', one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]);
+  const recent = found.value?.recent_events, what = html`Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? html`starts ${effectOf(one)}` : 'sends this'}${recipientOf(one) && html` to <${Receiver} of=${recipientOf(one)} />`}.`;
+  if (stateOf({ ...one, recent_events: recent }) === 'failing') return html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />. ${what}`}>The last event could not be used<//>`;
+  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${what}>${recent?.value === 0 ? html`No event in 24 hours${recent.last_at && html`, last <${Time} at=${recent.last_at} />`}` : html`${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'event' : 'events'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
+}
+
+export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} />`}
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
 
 /** The last events with the name of a source, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
 function Events({ page, one }) {
@@ -108,10 +117,11 @@ function Try({ page, one }) {
   const [tenant, setTenant] = useState(shownTenant()), of = one.tenant || tenant;
   if (!page.may(BUILDERS)) return null;
   const example = JSON.stringify(exampleOf(one), null, 2), place = one.topic ? 'topic' : 'recipient';
-  return html`<${Card} title="Publish a test event"><p class="muted">As your app would: clients ${one.topic ? 'on the topic' : 'of the recipient'} receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ data, ...entries }) => {
+  return html`<details class="panel"><summary>Publish a test event</summary><p class="muted">As your app would: clients ${one.topic ? 'on the topic' : 'of the recipient'} receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ data, ...entries }) => {
     setResult(null);
     const address = entries[place].trim();
     setResult({ address, made: await tried(one, { [place]: address, name: one.event, data: parsed(data), ...(of && { tenant: of }) }) });
+    refresh(); // it has one event more
   }}><div class="columns">${one.topic ? html`<${Field} label="Topic" name="topic" required defaultValue=${one.topic.includes('{') ? '' : one.topic} hint=${one.topic.includes('{') && html`Such as <code>${one.topic.replace(/\{\w+\}/g, '4711')}</code>.`} autocomplete="off" spellcheck=${false} />` : html`<${PickerField} key=${of} kind="recipient" label="Recipient" name="recipient" required tenant=${of} />`}${!one.tenant && html`<${TenantField} onChoose=${([key = '']) => setTenant(key)} />`}</div>
-    <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result.address}. <${Made} page=${page} made=${result.made} /> <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p><//>`;
+    <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result.address}. <${Made} page=${page} made=${result.made} /> <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p></details>`;
 }

@@ -10,11 +10,11 @@ import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, Lines, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
-import { BUILDERS, CONTENT } from './roles.js';
+import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
-import { Pause, Resume, deleteObject, say } from './toast.js';
-import { amountOf, useRecent } from './traffic.js';
+import { Pause, Resume, deleteObject, perform, say } from './toast.js';
+import { amountOf } from './traffic.js';
 
 await loadStyle('webhooks.css');
 
@@ -112,7 +112,7 @@ export function Webhook({ page }) {
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
     ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
-    <${Together}><${Deliveries} page=${page} one=${value} /><${Attempts} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
+    <${Together}><${Deliveries} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 
 /** How it is accepted, in a sentence. */
@@ -122,33 +122,40 @@ const HEADLINES = {
   active: () => html`<${Headline} kind="ok">It accepts its events<//>`,
 };
 
-/** Attempts that are shown as marks, and events as rows. */
-const MAX_ATTEMPTS = 60, MAX_ROWS = 20;
-
-/** The last attempts as marks, the oldest first, with the times of both ends, and below them the events, each with its last attempt. They come last on the page, so that nothing moves when they arrive. */
-function Attempts({ page, one }) {
-  const attempts = useRecent({ kind: 'webhook', tenant: one.tenant ?? '*' }, (name, { detail }) => name === 'webhook' && detail.webhook === one.id, page.may(CONTENT), MAX_ATTEMPTS);
-  const typeOf = ({ text }) => text.split(' to ')[0], wordsOf = (event) => `${typeOf(event)}: ${event.detail.error ?? 'accepted'}, ${fullTime(event.at)}`;
-  const events = [...new Map(attempts.toReversed().map((event) => [event.detail.event, event])).values()].reverse();
-  return attempts.length > 0 && html`<${Card} title="Last attempts"><p class="attempts" role="img" aria-label=${`${count(attempts.length, 'attempt')}, ${attempts.filter(({ detail }) => detail.error).length} failed`}>${attempts.toReversed().map((event) => html`<span key=${event.detail.event + event.detail.attempt} class=${event.detail.error ? 'bad' : null} title=${wordsOf(event)}></span>`)}</p>${attempts.length > 1 && html`<p class="ends"><${Time} at=${attempts.at(-1).at} /><${Time} at=${attempts[0].at} /></p>`}
-    <ul class="rows-of">${events.slice(0, MAX_ROWS).map((event) => html`<li key=${event.detail.event}><${State} of=${event.detail.error ?? 'accepted'} kind=${event.detail.error ? 'bad' : 'ok'} />${typeOf(event)}<span class="muted grow">${event.detail.attempt > 1 && count(event.detail.attempt, 'attempt')}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
-}
-
 /** How far back events are sent again, in hours. */
 const SPANS = { 1: 'the last hour', 24: 'the last 24 hours', 168: 'the last 7 days', 720: 'the last 30 days' };
 
-/** Deliveries that are not tried again, and a way to send the events of some hours again. */
+/** How long a delivery that is sent again takes to appear among the attempts. */
+const RESENT_MS = 1000;
+
+/** The last attempts, each event with a button that sends it again, and a way to send the events of some hours again. They come last on the page. */
 function Deliveries({ page, one }) {
   const [result, setResult] = useState('');
-  const failed = useLoad((signal) => get(withQuery('/v1/failures', { webhook: page.key, tenant: page.query.get('tenant'), limit: 5 }), signal), [page.path]);
-  return html`<${Card} title="Deliveries"><${Loaded} of=${failed}>${({ failures }) => (failures.length === 0 ? html`<p class="muted">${one.failing_since ? 'The server tries the failing events again. It has given up none.' : 'The server has given up no event.'}</p>` : html`<ol class="rows-of">${failures.map((one) => html`<li key=${one.id}>${one.reason}<${Time} at=${one.created_at} /></li>`)}</ol><a href=${withQuery(page.url('/failures'), { webhook: page.key, tenant: page.query.get('tenant') })}>All failures</a>`)}<//>
+  const tenant = page.query.get('tenant'), list = withQuery(page.url('/failures'), { webhook: page.key, tenant });
+  const found = useLoad((signal) => Promise.all([get(apiPath(page, KIND, '/attempts'), signal), get(withQuery('/v1/failures', { webhook: page.key, tenant, limit: 1 }), signal)]), [page.path]);
+  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${attempts.map((attempt, index) => html`<${Delivery} key=${attempt.event + attempt.at} page=${page} of=${attempt} isLast=${attempts.findIndex(({ event }) => event === attempt.event) === index} isActive=${one.active} reload=${() => setTimeout(found.reload, RESENT_MS)} />`)}</ul>` : html`<p class="muted">No event was sent in the last 30 days.</p>`}
+    ${total.value > 0 && html`<p><a href=${list}>${amountOf(total)} ${total.value === 1 ? 'event was' : 'events were'} given up</a></p>`}
     ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Replay…" send=${async ({ hours }) => {
-    const since = new Date(Date.now() - hours * HOUR_MS).toISOString(), replay = (query) => request('POST', withQuery(path`/v1/webhooks/${page.key}/replay`, { tenant: page.query.get('tenant'), ...query }), { since });
-    const { replayed: found } = await replay({ dry_run: true });
-    setResult(found === 0 ? `There is no event of ${SPANS[hours]}.` : '');
-    if (found > 0) ask({ label: `Replay ${count(found, 'event')}`, word: 'Replay', about: 'They keep their ids, so that a receiver can ignore those that it has.', act: async () => {
+    const since = new Date(Date.now() - hours * HOUR_MS).toISOString(), replay = (query) => request('POST', withQuery(path`/v1/webhooks/${page.key}/replay`, { tenant, ...query }), { since });
+    const { replayed: events } = await replay({ dry_run: true });
+    setResult(events === 0 ? `There is no event of ${SPANS[hours]}.` : '');
+    if (events > 0) ask({ label: `Replay ${count(events, 'event')}`, word: 'Replay', about: 'They keep their ids, so that a receiver can ignore those that it has.', act: async () => {
       const { replayed } = await replay({});
       setResult(`${count(replayed, 'event is', 'events are')} sent again.`);
+      setTimeout(found.reload, RESENT_MS);
     } });
-  }}><${Field} label="Events of" name="hours" options=${Object.keys(SPANS)} words=${SPANS} defaultValue="24" /><//><p role="status">${result}</p>`}<//>`;
+  }}><${Field} label="Events of" name="hours" options=${Object.keys(SPANS)} words=${SPANS} defaultValue="24" /><//><p role="status">${result}</p>`}<//>`}<//>`;
+}
+
+/** One attempt: how the webhook responded, and when it is tried again, unless a later one says so. */
+function Delivery({ page, of: one, isLast, isActive, reload }) {
+  const isWaiting = isLast && Date.parse(one.next_at) > Date.now();
+  const resend = async () => {
+    await request('POST', apiPath(page, KIND, '/resend'), { event: one.event });
+    reload();
+  };
+  const more = [!one.status && one.error, isLast && one.number > 1 && `Attempt ${one.number}`, isWaiting && `Next attempt ${relativeTime(one.next_at)}`].filter(Boolean).join(' · ');
+  return html`<li><${State} of=${one.status ?? 'failed'} kind=${one.error ? 'bad' : 'ok'} /><code>${one.type}</code><small class="muted">${one.ms < 1000 ? `${one.ms} ms` : `${(one.ms / 1000).toFixed(1)} s`}</small><${Time} at=${one.at} />
+    ${!isLast ? html`<small class="muted">attempt ${one.number}</small>` : isActive && page.may(BUILDERS) && html`<button type="button" class="quiet" aria-label=${`Resend ${one.type} of ${fullTime(one.at)}`} onClick=${() => perform(resend, `${one.type} is sent again.`)}>Resend</button>`}
+    ${more && html`<small class="reason muted">${more}</small>`}</li>`;
 }
