@@ -7,13 +7,13 @@ import { toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
-import { More } from './object-parts.js';
-import { Headline, Sign, stated } from './object-parts.js';
-import { Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, withSettings } from './parts.js';
+import { Headline, More, Sign, stated } from './object-parts.js';
+import { Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
+import { amountOf } from './traffic.js';
 
 /** Timeout of the browser's own attempt. */
 const BROWSER_MS = 10_000;
@@ -34,11 +34,20 @@ const originsOf = (one) => one.origins.join(', ') || 'the origins that the setti
 /** What a state means for the clients of an app. */
 const HEADLINES = { active: ['ok', 'Clients can connect'], disabled: ['wait', 'Disabled: its clients are refused until it is enabled'], overridden: ['warn', 'Not used: the app of this project has the same id or key'] };
 
+/** Connections that are counted of a tenant, and tenants whose connections are read. */
+const MAX_CONNECTIONS = 200, MAX_TENANTS = 20;
+/** Read the connections of each app that has a tenant for itself: a connection names its tenant, but not its app. */
+const readUse = (rows) => Promise.all(Object.values(Object.groupBy(rows, ({ tenant }) => tenant ?? '')).filter(({ length }) => length === 1).slice(0, MAX_TENANTS).map(async ([one]) => {
+  const read = (query) => get(withQuery('/v1/connections', { protocol: 'pusher', tenant: one.tenant, ...query }));
+  const [{ connections: open, next }, { connections: [closed] }] = await Promise.all([read({ limit: MAX_CONNECTIONS }), read({ state: 'closed', limit: 1 })]);
+  one.use = { value: open.length, exact: next === null, last_at: (open[0] ?? closed)?.connected_at };
+}));
+
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, readMore: readUse, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
   columns: [
-    { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => (one.source === 'project' ? 'configured on the server' : `id ${one.id}`) }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
-    { name: 'Key', of: (one) => html`<code>${one.key}</code>`, width: '12rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'origins of the settings', width: '14rem' },
+    { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => html`<code>${one.key}</code>` }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
+    { name: 'Connections', kind: 'number', of: ({ use }) => use && amountOf(use), by: ({ use }) => use?.value, width: '8rem' }, { name: 'Last connection', kind: 'time', of: ({ use }) => use?.last_at, width: '8rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
@@ -56,7 +65,7 @@ export function PusherApp({ page }) {
       refresh();
     };
     const word = one.enabled ? 'Disable' : 'Enable';
-    return html`<${Heading} title=${name} note=${html`<${State} of=${one.state} />`}>${isStored && html`<${More} of=${name}>${(one.enabled || mayIssue(page)) && html`<${Confirm} label=${`${word} ${name}`} word=${word} about=${one.enabled ? 'Its clients and servers are refused until it is enabled again.' : 'Its clients and servers are accepted again.'} act=${() => change({ enabled: !one.enabled })} />`}
+    return html`<${Heading} title=${name}>${isStored && html`<${More} of=${name}>${(one.enabled || mayIssue(page)) && html`<${Confirm} label=${`${word} ${name}`} word=${word} about=${one.enabled ? 'Its clients and servers are refused until it is enabled again.' : 'Its clients and servers are accepted again.'} act=${() => change({ enabled: !one.enabled })} />`}
         ${mayIssue(page) && html`<${Confirm} label=${`Rotate secret of ${name}`} word="Rotate secret" about="The new secret is shown once. The previous one stays valid for a day." act=${async () => setMade(await request('POST', `${url}/rotate`))} />`}
         <${Confirm} isDanger label=${`Delete ${name}`} word="Delete" about="Its clients and servers are refused, and its credentials are lost." act=${async () => {
       await request('DELETE', url);
@@ -64,7 +73,7 @@ export function PusherApp({ page }) {
     }} /><//>`}<//>
       ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
       <${Headline} kind=${HEADLINES[one.state]?.[0]} note=${one.state === 'active' && `With its key, from ${originsOf(one)}.`}>${HEADLINES[one.state]?.[1] ?? one.state}<//>
-      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Secret', one.source === 'project' ? html`<code>bellcast env</code> prints it` : 'shown when it was created'], ['Tenant', one.tenant], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
+      <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Secret', one.source === 'project' ? html`<span class="id"><code>bellcast env</code><${Copy} what="the command" text=${inTerminal('bellcast env')} /></span>` : 'shown when it was created'], ['Tenant', one.tenant], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
       <${Card} title="Connect your app"><ol class="numbered"><li><b>In your pages</b><p class="muted">pusher-js connects to this server.</p><${PageCode} of=${one} /></li>
         <li><b>On your server</b><p class="muted">Laravel and other frameworks read these variables.</p><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></li>
         <li><b>Test the connection</b><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /></li></ol><//>
