@@ -22,7 +22,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BadRequest, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
-from bellcast.kernel.http import ASGIApp, html_pages, list_parameters, request_body, responses
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import context, guards
 from bellcast.rest.operations import operation
@@ -124,7 +124,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     brand = (await ctx[Catalog].tenant(grant.tenant)).brand
     content: dict[str, Any] = {} if opened is None else msgspec.json.decode(opened.content)
     raw = await rfc822(ctx, opened) if opened is not None and opened.channel == "email" else b""
-    main = html_pages.template(PAGE).render(
+    main = shell.template(PAGE).render(
         base=f"/mailbox/{quote(token)}",
         after=query.after,
         following=following,

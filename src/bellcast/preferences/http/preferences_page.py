@@ -17,11 +17,12 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.console.pages import shell
 from bellcast.inbox.types.notifications import GENERAL, NotificationType
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
-from bellcast.kernel.http import ASGIApp, html_pages, request_body, responses
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes, decision
 from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
@@ -125,7 +126,7 @@ def form_html(
     end = texts["until_off"]
     if is_muted and until is not True:
         end = texts["until"].format(time=local_times.describe(times.milliseconds(until), zone))
-    return html_pages.template(FORM).render(
+    return shell.template(FORM).render(
         texts=texts,
         channels=channels,
         rows=[

@@ -14,7 +14,7 @@ from msgspec import Struct
 from bellcast.console.pages import shell
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, Invalid, NotFound
-from bellcast.kernel.http import ASGIApp, html_pages, request_body, responses
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.rest import context
@@ -117,7 +117,7 @@ def _page(request: ApiRequest, title: str, kind: str, *, script: str = "", **val
     base = request.scope["state"]["root_path"] + "/"
     page = shell.page(
         title,
-        html_pages.template(PAGE).render(values, title=title, kind=kind, base=base),
+        shell.template(PAGE).render(values, title=title, kind=kind, base=base),
         base=escape(base),
         current="" if kind == "gone" else "errors",
         style=STYLE,

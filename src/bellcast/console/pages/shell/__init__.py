@@ -1,7 +1,11 @@
-"""The frame of the server's public pages: one header with their links, and one style sheet before that of the page."""
+"""The frame of the server's public pages: one header with their links, and one style sheet before that of the page; and the templates
+of pages, in which values are escaped."""
 
+from functools import cache
 from html import escape
 from pathlib import Path
+
+import jinja2
 
 from bellcast.kernel.http import responses
 
@@ -48,3 +52,12 @@ def policy(style: str = "", script: str = "", connects: str = "'none'") -> str:
         f"default-src 'none'; script-src {allowed}; style-src {responses.inline_source(_STYLE + style)}; "
         f"connect-src {connects}; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+@cache
+def template(file: Path) -> jinja2.Template:
+    """Return the template in a file. A name without a value is an error."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(file.read_text(encoding="utf-8"))
