@@ -32,6 +32,10 @@ AURORA, HARBOR, JUNIPER = activity.TENANTS
 NAMES = {"oriel": "Oriel", "north": "North Street", "south": "South Street", "starlight": "Starlight", "gable": "Gable"}
 # Hours ago: from the first to the last request.
 SET_UP, ANNOUNCED, LAST_DAY = (29.4 * DAY, 26 * DAY), (25 * DAY, 3.5), (23.7, 0.2)
+# Recipients open their inboxes, first before anything is announced, and not in the last day; so many at a time.
+VISITS, VISITORS, VISITED = 10, 8, (25.6 * DAY, 1.1 * DAY)
+# Of each tenant, the recipients that have a role.
+ROLES = {"staff": slice(0, 5), "accounting": slice(5, 7)}
 # Of keys that only the app of the story does not use: hours since their last use.
 USED = {"booking service": 0.1, "monthly report": 6.3 * DAY, "support agent": 2.2}
 # Of the last day, in all tenants.
@@ -85,6 +89,7 @@ class _Story:
             *_spread([*activity.definitions(mara), self._add_recipients, *set_up, self._issue_keys], SET_UP),
             (SET_UP[1], self._past.settle),  # schedules are planned
             *_spread(announced, ANNOUNCED),
+            *_spread([self._visit] * VISITS, VISITED),
             *self._changes(),
             *self._support(),
         ]
@@ -99,6 +104,18 @@ class _Story:
             self._past.secret.recipients.bulk(records, tenant=tenant)
             for key in keys[: len(keys) // 8]:
                 self._past.secret.subscribe("news", key, tenant=tenant)
+
+    def _visit(self) -> None:
+        """Let recipients open their inboxes, all with a role and some others; some read what is new."""
+        for tenant, keys in self._keys.items():
+            roles = {key: [role] for role, some in ROLES.items() for key in keys[some]}
+            for key in dict.fromkeys([*roles, *self._random.sample(keys, min(VISITORS, len(keys)))]):
+                inbox = self._website.inbox(self._past.secret.token(key, tenant=tenant, roles=roles.get(key)))
+                inbox.list()
+                if self._random.random() < READ:
+                    inbox.seen(all=True)
+                if self._random.random() < READ:
+                    inbox.read(all=True)
 
     def _issue_keys(self) -> None:
         """Issue the key of the app, and one that it replaces."""
@@ -196,6 +213,8 @@ class _Story:
     def _publish(self) -> None:
         key = self._random.choice(self._keys[AURORA])
         data = {"amount": self._random.randrange(20, 400)}
+        # The source sends without a tenant, where the recipient has no name yet.
+        self._past.secret.recipients.bulk([{"key": key, "name": activity.name_of(key)}])
         self._website.publish(f"private-account.{key}", "payment.received", data)
 
     def _bounce(self, address: str) -> Callable[[], object]:

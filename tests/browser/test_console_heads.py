@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.test_accessibility import violations
 
@@ -25,20 +25,33 @@ def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
     assert (title.bounding_box(), others.bounding_box()) == before
 
 
-def test_short_list_has_filters_only_while_it_is_filtered(open_console: Callable[..., Page]) -> None:
+def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_console: Callable[..., Page]) -> None:
+    def keys_after(route: Route) -> None:
+        place = 1 if "after=" in route.request.url else 0
+        key = {"scopes": ["send"], "tenants": None, "created_at": "2026-03-05T10:00:00Z", "expires_at": None}
+        more = {"created_by": None, "used_at": None, "revoked_at": None}
+        rows = [{**key, **more, "id": f"k{place}{n}", "name": name} for n, name in enumerate(names[place])]
+        route.fulfill(json={"keys": rows, "next": "k01" if is_paged and not place else None})
+
+    names, is_paged = [["shop", "Reports"], ["old shop", "other"]], False
     page = open_console("/account", viewport=DESKTOP)
-    rows = [{"key": f"kind-{number}", "name": None, "channels": ["inbox"], "uses": []} for number in range(10)]
-    shown = rows[:9]
-    page.route("**/v1/types?*", lambda route: route.fulfill(json={"types": shown, "next": None}))
-    page.goto("/console/types")
-    expect(page.locator(".chunk .row")).to_have_count(9)
-    search = page.get_by_role("searchbox", name="Search types")
-    expect(search).to_have_count(0)
-    page.goto("/console/types?text=kind")
-    expect(search).to_have_value("kind")
-    shown = rows
-    page.goto("/console/types")
-    expect(search).to_be_visible()
+    page.route("**/v1/keys?*", keys_after)
+    page.goto("/console/keys")
+    expect(page.locator(".row-link")).to_have_count(2)
+    search = page.get_by_role("searchbox", name="Search API keys")
+    search.fill("report")
+    expect(page.locator(".row-link")).to_have_text(["Reports"])
+    expect(page).to_have_url(re.compile("find=report"))
+    is_paged = True
+    page.reload()
+    expect(search).to_have_value("report")
+    search.fill("shop")
+    expect(page.locator(".row-link")).to_have_text(["shop"])
+    page.get_by_role("button", name="Search further").click()
+    expect(page.locator(".row-link")).to_have_text(["shop", "old shop"])
+    search.fill("nothing")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    assert violations(page) == []
 
 
 def test_list_without_a_search_is_searched_by_a_recipient(open_console: Callable[..., Page], owner: Console) -> None:

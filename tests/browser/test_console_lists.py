@@ -301,7 +301,7 @@ def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Ca
     del rows[1:3], rows[2:4]  # two days and a month of one or three rows
     page.reload()
     expect(page.locator(".chunk .cell.time")).to_have_text([shown[0], "15h ago", *shown[6:]])
-    expect(days).to_have_text(["March 2026"])
+    expect(days).to_have_count(0)  # one month is no group
     del rows[2:]
     page.reload()
     expect(page.locator(".chunk .cell.time")).to_have_count(2)
@@ -413,7 +413,7 @@ def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callab
     page = open_console("/mail?recipient=mona")
     row = page.locator(".chunk .row")
     expect(row.locator(".preview")).to_have_text("Saturday at 14:00.")
-    expect(row).to_contain_text("Mona Lindmona@example.com")
+    expect(row.get_by_title("mona@example.com")).to_have_text(re.compile("Mona Lind$"))
     expect(row).to_contain_text("simulated")
 
 

@@ -15,7 +15,7 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/recipients")
-    page.get_by_role("row").filter(has=page.get_by_text("evil", exact=True)).get_by_role("link").click()
+    page.get_by_role("row").filter(has=page.get_by_title("evil", exact=True)).get_by_role("link").click()
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("was put into the inbox")
     page.get_by_text("Ask about another notification").click()
     page.get_by_role("textbox", name="Notification").fill(owner.notification)

@@ -80,10 +80,9 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     owner.send("PUT", "/v1/tenants/maple", {"name": "Maple", "settings": {"sends_per_day": 5000}})
     owner.send("POST", "/v1/notifications?tenant=maple", {"to": "tessa", "title": "Hello"})
     page = open_console("/tenants?prefix=larch")
-    expect(page.get_by_role("row", name="larch")).to_contain_text("1+")
-    expect(page.get_by_text("at least as many")).to_be_visible()
+    expect(page.get_by_role("row", name="larch")).to_contain_text("about 1")
     sent = "async (row) => (await import('/console/tenants.js')).tenants.columns.find(({ name }) => name === 'Sent today').of(row)"
-    assert page.evaluate(sent, {"settings": {}, "sends_today": 0}) == "0"
+    assert page.evaluate(sent, {"settings": {}, "sends_today": 0}) is None
     page.get_by_role("link", name="larch").click()
     today = page.get_by_text("Sent today, since midnight UTC")
     expect(today).to_contain_text("≥ 1")
@@ -93,7 +92,7 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     page.locator(".numbers").get_by_role("link", name="1 recipient", exact=True).click()
     expect(page).to_have_url(re.compile(r"/recipients\?tenant=maple$"))
     expect(page.locator(".row-link")).to_have_text(["Tessa of maple"])
-    expect(page.locator(".preview")).to_have_text(["tessa"])
+    expect(page.locator(".row-link [title]")).to_have_attribute("title", "tessa")
 
 
 def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Page], owner: Console) -> None:
@@ -115,7 +114,7 @@ def test_list_of_tenants_shows_their_states_and_limits(open_console: Callable[..
     page = open_console("/tenants?prefix=yew", viewport=DESKTOP)
     limited = page.get_by_role("row", name="yew-limited")
     expect(limited).to_contain_text("0 of 5")
-    expect(limited).to_contain_text("5 sends a dayany number a second, kept 30 days")
+    expect(limited).to_contain_text("5 sends a day · any number a second · kept 30 days")
     expect(page.get_by_role("row", name="yew-new")).to_contain_text("idle")
     assert violations(page) == []
     state = "async (row) => (await import('/console/tenants.js')).tenants.columns.find(({ name }) => name === 'State').of(row)"

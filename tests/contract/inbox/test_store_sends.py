@@ -376,9 +376,10 @@ async def test_reach_of_announcements_counts_their_inboxes(app: App, monkeypatch
     for key in ("alice", "bob"):
         await app.open(key)
     await app.mark("alice", "read", ids=(everyone,))
+    await app.mark("bob", "seen", ids=(everyone,))
     assert await app.store.sent.reach([everyone, none]) == {
-        everyone: Reach(inboxes=2, read=1, exact=True),
-        none: Reach(inboxes=0, read=0, exact=True),
+        everyone: Reach(inboxes=2, seen=2, read=1, exact=True),
+        none: Reach(inboxes=0, seen=0, read=0, exact=True),
     }
     monkeypatch.setattr(sent, "MAX_REACHED", 1)
     assert (await app.store.sent.reach([everyone]))[everyone].exact is False

@@ -60,11 +60,11 @@ ORDER BY id DESC LIMIT :limit
 SELECT count(*) FROM announcements WHERE {{announced_filters}}
 
 -- name: announced_reach
--- How many inboxes have announcements, and in how many of these they were read, of each at most :most. A text has both numbers, so
--- that the inboxes are read once.
+-- How many inboxes have announcements, and in how many of these they were seen and read, of each at most :most. A text has all
+-- numbers, so that the inboxes are read once.
 SELECT a.id, (
-  SELECT count(*) || ' ' || count(few.read_at)
-  FROM (SELECT n.read_at FROM notifications n WHERE n.announcement = a.seq LIMIT :most) few
+  SELECT count(*) || ' ' || count(few.seen_at) || ' ' || count(few.read_at)
+  FROM (SELECT n.seen_at, n.read_at FROM notifications n WHERE n.announcement = a.seq LIMIT :most) few
 ) FROM announcements a WHERE a.id {{in_ids}}
 
 -- name: announcement_edit

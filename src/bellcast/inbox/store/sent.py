@@ -75,8 +75,8 @@ class SentItems(StoreTable):
         """Return the reach of announcements by id. Of each, the first MAX_REACHED inboxes are counted."""
         params = {"ids": columns.to_json(list(announcements)), "most": MAX_REACHED}
         counted = yield Statement("announced_reach", params, heavy=True)
-        numbers = ((id, map(int, both.split())) for id, both in counted)
-        return {id: Reach(inboxes, read, exact=inboxes < MAX_REACHED) for id, (inboxes, read) in numbers}
+        numbers = ((id, map(int, text.split())) for id, text in counted)
+        return {id: Reach(inboxes, seen, read, exact=inboxes < MAX_REACHED) for id, (inboxes, seen, read) in numbers}
 
     @read_in_background
     def recent(self, since: int) -> Script[tuple[RecentCounts, bool]]:

@@ -106,10 +106,11 @@ class SentItem(Struct, frozen=True, kw_only=True):
 
 
 class Reach(Struct, frozen=True):
-    """How many inboxes have an announcement, and in how many of these it was read. An inbox gets it while its recipient is
-    connected, or when it is next opened. Without `exact`, there are more, which are not counted."""
+    """How many inboxes have an announcement, and in how many of these it was seen and read. An inbox gets it while its
+    recipient is connected, or when it is next opened. Without `exact`, there are more, which are not counted."""
 
     inboxes: int
+    seen: int
     read: int
     exact: bool
 

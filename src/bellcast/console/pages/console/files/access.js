@@ -6,7 +6,7 @@ import { requestSamples } from './code-samples.js';
 import { Code } from './code.js';
 import { Confirm } from './dialogs.js';
 import { MfaSetup, RecoveryCodes } from './enrolment.js';
-import { CREATED } from './filters.js';
+import { CREATED, findIn } from './filters.js';
 import { count, toneOf } from './format.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
@@ -58,7 +58,7 @@ const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires
 const isOver = (one) => stateOfKey(one) !== 'active';
 
 export const keys = {
-  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, order: (one, other) => isOver(one) - isOver(other), tools: keyButtons, create: NewKey,
+  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, filters: [findIn('API keys')], order: (one, other) => isOver(one) - isOver(other), tools: keyButtons, create: NewKey,
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
@@ -147,7 +147,7 @@ function listed(text) {
 }
 
 export const operators = {
-  path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
+  path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [findIn('operators'), CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
   columns: (page) => [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.name === page.me.name ? 'you' : tenantsOf(one)) }, { name: 'Role', of: (one) => one.role, width: '8rem' },
     { name: 'Sign-in', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : 'warn'} />${!isSafe(one) && one.name === page.me.name && html` · <a href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },

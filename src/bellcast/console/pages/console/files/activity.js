@@ -4,12 +4,12 @@
 import { html } from './html.js';
 import { Confirm } from './dialogs.js';
 import { Verdict } from './explain.js';
-import { count, number } from './format.js';
 import { RANGE, RECIPIENT, TYPE } from './filters.js';
 import { Loaded, Together, refresh, useLoad, useOpened } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
-import { Headline, More, PartOf, To } from './object-parts.js';
+import { More, To } from './object-parts.js';
+import { Delivered, Reach, readAudiences } from './reach.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
@@ -36,12 +36,12 @@ export const notifications = {
 };
 
 export const announcements = {
-  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'],
+  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true, readMore: readAudiences,
   // An announcement has a state in each inbox.
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
-    { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type },
-    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '10rem' }, { name: 'Read', kind: 'number', of: ({ reach }) => reach && reach.inboxes > 0 && html`<${PartOf} value=${reach.read} all=${reach.inboxes} isMore=${!reach.exact} label="Read" />`, by: ({ reach }) => reach?.read, width: '10.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type, width: '7.5rem' },
+    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '9.5rem' }, { name: 'Reach', of: ({ reach }) => reach && html`<${Delivered} of=${reach} />`, show: (reach) => reach, by: ({ reach }) => reach?.inboxes, width: '10.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant) }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No announcements yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
 };
@@ -56,7 +56,11 @@ export function inboxState(one) {
 export function Notification({ page }) {
   const tenant = tenantOf(page);
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
-  const found = useLoad((signal) => get(url, signal), [url]);
+  const found = useLoad(async (signal) => {
+    const one = await get(url, signal);
+    await readAudiences([one]);
+    return one;
+  }, [url]);
   useOpened(found.value);
   if (found.value === undefined) return html`<${Opening} page=${page} of=${found} />`;
   return html`<${Opened} page=${page} one=${found.value} tenant=${tenant} url=${url} />`;
@@ -102,9 +106,6 @@ const Correction = ({ one, url }) => html`<p class="muted">It changes at once in
   say('Saved the notification');
   refresh();
 }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" /><//>`;
-
-/** How many recipients have read an announcement: a success if it is half of them. */
-const Reach = ({ of: { inboxes, read, exact } }) => html`<${Headline} kind=${inboxes === 0 ? 'wait' : read * 2 < inboxes ? 'info' : 'ok'} note=${exact ? 'It is put into an inbox while its recipient is connected, or when it is opened next.' : 'It is in more inboxes, which are not counted.'}>${inboxes > 0 ? `Read by ${number(read)} of ${exact ? '' : 'the first '}${count(inboxes, 'recipient')}` : 'In no inbox yet'}<//>`;
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');

@@ -60,7 +60,7 @@ const chooser = signal(null);
 const LateChooser = (props) => chooser.value && html`<${chooser.value} ...${props} />`;
 
 /** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
-export function Filters({ list, views = [], filters, query, chosen, rows, isHidden }) {
+export function Filters({ list, views = [], filters, query, chosen, rows }) {
   const saved = useSignal(remembered(`views${list}`, []));
   const store = (all) => {
     saved.value = all;
@@ -72,7 +72,6 @@ export function Filters({ list, views = [], filters, query, chosen, rows, isHidd
   const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
   const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const isNew = Object.keys(used).length > 0 && !shown;
-  if (isHidden && saved.value.length === 0) return null;
   const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
     && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}
     ${isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {

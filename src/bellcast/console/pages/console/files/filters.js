@@ -17,7 +17,8 @@ export const startOf = (range) => (RANGES[range] === undefined ? '' : new Date(D
 
 export const RANGE = { name: 'range', label: 'Time', options: Object.keys(RANGES), words: { '15m': 'last 15 minutes', '1h': 'last hour', '24h': 'last 24 hours', '7d': 'last 7 days', '30d': 'last 30 days' } };
 export const CREATED = { ...RANGE, label: 'Created' };
-/** A search for a part of keys and names. */
+/** A search for a part of keys and names; `findIn` searches the rows themselves, for lists that the server does not search. */
+export const findIn = (noun) => ({ name: 'find', label: `Search ${noun}`, isSearch: true, isLocal: true });
 export const searchOf = (noun) => ({ name: 'text', label: `Search ${noun}`, isSearch: true });
 export const CHANNEL = { name: 'channel', label: 'Channel', options: ['email', 'sms', 'push', 'chat'] };
 const rowsOf = (path, rows, parameter) => async (text, signal) => (await get(withQuery(path, { tenant: shownTenant() || '*', limit: MAX_SUGGESTED, ...(parameter && { [parameter]: text }) }), signal))[rows];

@@ -6,7 +6,7 @@ import { Confirm } from './dialogs.js';
 import { FreeAddress, RetryMessage } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { Loaded, useEvery, useLoad, useOpened } from './load.js';
-import { Channel, Lines } from './object-parts.js';
+import { Channel } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
 import { Avatar, Card, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
@@ -32,7 +32,7 @@ const personOf = (one) => one.content.to_name || nameOf(one) || one.to;
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'To', kind: 'title', of: (one) => nameOf(one) || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Message', kind: 'title', of: (one) => nameOf(one) || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
     { name: 'Channel', of: (one) => one, show: ({ channel, provider }) => html`<${Channel} of=${channel} />${provider && html`<span class="muted"> · ${provider}</span>`}`, width: '11rem' }, TENANT, CREATED,
   ],
   none: { text: 'No messages yet. Each e-mail, SMS, push and chat message appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
@@ -41,11 +41,9 @@ export const messages = {
 /** The e-mails as in a mailbox: to whom, the subject and the beginning, and what became of them. */
 export const mails = {
   ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
-  isTall: true,
   columns: [
-    { name: 'E-mail', kind: 'title', lead: (one) => html`<${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} />`, of: (one) => one.content.subject || '(no subject)', text: beginningOf },
-    { name: 'To', of: (one) => html`<${Lines} of=${personOf(one)} note=${personOf(one) !== one.to && one.to} />`, show: (to) => to, width: '14rem' },
-    { name: 'Outcome', of: (one) => html`<${Lines} isKept of=${html`<${State} of=${one.state} />`} note=${one.reason ?? (one.provider && `through ${one.provider}`)} />`, show: (outcome) => outcome, width: '12rem' }, TENANT, CREATED,
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'E-mail', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? beginningOf(one) },
+    { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '12rem' }, TENANT, CREATED,
   ],
   none: { text: 'No e-mails yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };

@@ -3,7 +3,7 @@
  */
 import { Caller } from './caller.js';
 import { requestSamples } from './code-samples.js';
-import { RANGE } from './filters.js';
+import { RANGE, findIn } from './filters.js';
 import { dayName, duration, fullTime, hourOf, secondOf } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html } from './html.js';
@@ -42,7 +42,7 @@ const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typ
 
 export const requests = {
   path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
-  filters: [{ name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
+  filters: [findIn('requests'), { name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
     { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> ${one.path}`, text: aboutOf },

@@ -16,8 +16,8 @@ import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */
 const SEARCHES = 10;
-/** A complete list of fewer rows is read at a glance: it has no filters, unless it is one over time. */
-const FEW = 10;
+/** Rows in a response that are searched here. */
+const SEARCHED = 200;
 /** New rows are counted after this time. */
 const POLL_MS = 15_000;
 
@@ -27,7 +27,7 @@ const POLL_MS = 15_000;
  * @property {string} rows its field in the response
  * @property {any[]} columns see `Rows`
  * @property {(row: any) => string} [link] the path of a row's object in the console
- * @property {any[]} [filters] fields of the query; `isSearch` is always visible
+ * @property {any[]} [filters] fields of the query; `isSearch` is always visible, one that `isLocal` is not sent to the server, but searches the texts of the rows
  * @property {[string, Record<string, string>][]} [views] filters with names
  * @property {string[]} [single] filters whose values are unique only within a tenant
  * @property {boolean} [isOfTenant] the list is of one tenant, the default one if none is shown
@@ -59,10 +59,11 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const tenant = tenantOf(page, resource, query);
   // The value can exist in each tenant of the operator.
   const ambiguous = page.me.tenants?.length > 1 && !shownTenant(page.query) && resource.single?.find((name) => query[name]);
-  const parameters = ambiguous ? null : { ...query, ...resource.fixed, range: '', from: startOf(query.range), ...chosen, tenant };
+  const local = filters.find(({ isLocal }) => isLocal)?.name, sought = local && query[local];
+  const parameters = ambiguous ? null : { ...query, ...(sought && { [local]: '', limit: SEARCHED }), ...resource.fixed, range: '', from: startOf(query.range), ...chosen, tenant };
   // A hidden filter is another list, such as that of closed connections.
   const isFiltered = filters.some(({ name, isHidden }) => query[name] && !isHidden) || chosen !== null;
-  const list = useRows(page, resource, parameters, JSON.stringify([query, chosen, tenant, ambiguous]));
+  const list = searched(useRows(page, resource, parameters, JSON.stringify([{ ...query, ...(sought && { [local]: 'yes' }) }, chosen, tenant, ambiguous])), sought);
   const isFull = page.query.has('full') || page.query.has('edit');
   const isNew = page.key === null && page.query.has('new') && resource.create !== undefined;
   const isOpen = page.key !== null || isNew;
@@ -84,14 +85,13 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const tools = resource.tools?.(page, list.count);
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
   const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
-  // An empty list loses the room of its histogram, a short one that of its filters. Others replace its rows, and nothing that is shown moves.
+  // An empty list loses the room of its histogram. Others replace its rows, and nothing that is shown moves.
   const isEmpty = list.isCurrent && list.count === 0;
-  const isShort = list.isCurrent && list.count < FEW && !list.last.next && !list.last.scanned_until && !isFiltered && !resource.isNewestFirst && !resource.histogram;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}${isEmpty && !isFiltered ? ' bare' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} scope=${resource.scope} /><${Siblings} isAfter /><${Fresh} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
-      <${Filters} key=${page.list} list=${page.list} isHidden=${isShort} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
+      <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
       <div class="rows" key=${`${isEmpty} ${list.isCurrent}`}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
@@ -172,6 +172,16 @@ function useRows(page, resource, parameters, key) {
   return { first, chunks, count, last, total: held.total ?? { value: count, exact: !last.next && !last.scanned_until }, fresh: held.fresh, isMany: held.isAll, isLoading: first.isLoading || more.isLoading, more, loadMore, isCurrent };
 }
 
+/** All texts of a row, with the name of its tenant. */
+const textOf = (value) => (value && typeof value === 'object' ? Object.values(value).map(textOf).join('\n') : typeof value === 'string' ? value : '');
+/** The rows of a list that have a text. Those that are not read yet are searched on demand. */
+function searched(list, text) {
+  if (!text || !list.isCurrent) return list;
+  const { last } = list, chunks = list.chunks.map((rows) => rows.filter((row) => `${textOf(row)}\n${tenantName(row.tenant)}`.toLowerCase().includes(text.toLowerCase())));
+  const count = chunks.flat().length;
+  return { ...list, chunks, count, last: { scanned_until: last.scanned_until ?? last.next }, total: { value: count, exact: !last.next } };
+}
+
 /** How many rows there are, as far as the server knows. Its place is kept, so that the title of the next list stays. */
 const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status" title=${scope}>${isCurrent && total.value > 0 && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
 
@@ -224,12 +234,13 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
 
 /** A group has at least this number of rows: a heading takes the room of one. */
 const FEWEST = 3;
-/** The headings of rows: the day of their time, the month if that day has few, and none if the months have few too. */
+/** The headings of rows: the day of their time, the month if that day has few, and none if the months have few too, or all rows are of one month. */
 function byTime(columns, rows) {
   const { of } = columns.find(({ kind }) => kind === 'time'), dayOf = (row) => dayName(of(row)), counts = {};
   for (const day of rows.map(dayOf)) counts[day] = (counts[day] ?? 0) + 1;
   const named = (row) => (counts[dayOf(row)] < FEWEST ? monthName(of(row)) : dayOf(row));
-  return rows.length >= FEWEST * new Set(rows.map(named)).size && named;
+  const groups = new Set(rows.map(named));
+  return rows.length >= FEWEST * groups.size && (groups.size > 1 || rows.some((row) => groups.has(dayOf(row)))) && named;
 }
 
 const isOfTenant = ({ name, kind }) => name === 'Tenant' && kind !== 'title';
@@ -238,13 +249,13 @@ const columnsOf = (resource, page) => (typeof resource.columns === 'function' ? 
   .map((one) => (isOfTenant(one) ? { show: (key) => html`<span class="value" title=${key}>${tenantName(key)}</span>`, ...one, width: '8rem' } : one));
 
 function note({ count: shown, last, total }) {
-  if (last.scanned_until) return `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(last.scanned_until)}.`;
+  if (last.scanned_until) return `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${reachOf(last.scanned_until)}.`;
   if (!last.next || (!total.exact && total.value <= shown + 1)) return '';
   return `${number(shown)} of ${total.exact ? '' : 'more than '}${number(total.value)}`;
 }
 
 /** How far back a search has reached: UUIDv7 ids begin with a timestamp. */
-function searched(cursor) {
+function reachOf(cursor) {
   const [, high, low] = /^([0-9a-f]{8})-([0-9a-f]{4})-7/.exec(cursor) ?? [];
   return high ? `: searched back to ${dayTime(parseInt(high + low, 16))}` : '';
 }

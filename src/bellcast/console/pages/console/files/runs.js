@@ -4,7 +4,7 @@
 import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { duration, relativeTime } from './format.js';
+import { duration, weekdayTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { teaser } from './object-parts.js';
@@ -34,11 +34,11 @@ const MIN_WIDTH = 24;
 const STEP_NAMES = { ...CHANNEL_NAMES, inbox: 'Bell', delay: 'Wait', wait_for: 'Wait for event', branch: 'Branch', digest: 'Digest', throttle: 'Throttle', stop: 'Stop', trigger: 'Start workflow', http: 'HTTP request', python: 'Python function' };
 const LABEL_WIDTH = 30;
 
-/** At which step a run waits, and how long. */
+/** At which step a run waits, and until when. */
 function waitOf({ state, steps }) {
   const step = state === 'waiting' && steps.find((one) => one.state === 'waiting');
-  const left = step && Date.parse(step.due_at ?? '') > Date.now() && relativeTime(step.due_at);
-  return step && html`<${Tag}>${step.key}<//>${left && (left.startsWith('in ') ? ` ${left.slice(3)} left` : ` until ${left}`)}`;
+  const isTimed = step && Date.parse(step.due_at ?? '') > Date.now();
+  return step && html`<${Tag}>${step.key}<//>${isTimed && ` until ${weekdayTime(step.due_at)}`}`;
 }
 
 /** Why a run failed, in a few words. */

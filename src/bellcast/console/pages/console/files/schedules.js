@@ -7,6 +7,7 @@ import { Confirm } from './dialogs.js';
 import { duration, fullTime, toneOf, weekdayTime, zonedHour } from './format.js';
 import { Definition, apiPath } from './definition.js';
 import { Edit, newLink } from './edit.js';
+import { findIn } from './filters.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
 import { Card, Moment, Type } from './parts.js';
@@ -45,11 +46,12 @@ const byNext = (one, other) => ((one.next_at ?? '~') < (other.next_at ?? '~') ? 
 
 export const schedules = {
   path: '/v1/schedules', rows: 'schedules', readMore: (rows) => readNames(rows.filter((one) => typeof recipientOf(one) === 'string').map((one) => ({ tenant: one.tenant, recipient: recipientOf(one) }))), isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
+  filters: [findIn('schedules')],
   columns: [
-    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: (one) => one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : effectOf(one)) },
+    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: (one) => effectOf(one) ?? one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<code>${one.key}</code>`) },
     { name: 'Next', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '8.25rem' },
     { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '12rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '9rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '5rem' }, { name: 'Last', kind: 'time', of: (one) => one.last_at },
+    { name: 'Tenant', of: (one) => one.tenant },
   ],
   none: { text: 'No schedules yet. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
 };

@@ -3,12 +3,12 @@
  */
 import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
-import { CREATED } from './filters.js';
+import { CREATED, findIn } from './filters.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { cancel, createObject } from './new-object.js';
-import { Lines, PartOf } from './object-parts.js';
+import { PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
 import { Avatar, Card, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
@@ -51,36 +51,35 @@ function stateOf(one) {
   return one.sends_today ? ['active', 'ok'] : ['idle', 'open'];
 }
 
-/** Today's sends, and their part of the daily limit. */
-const sent = (one) => (hasBudget(one)
-  ? html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`
-  : sentToday(one) ?? html`<span title="not counted">–</span>`);
+/** Today's sends, and their part of the daily limit; of an idle tenant nothing, as its state says it. */
+function sent(one) {
+  if (hasBudget(one)) return html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`;
+  return one.sends_today ? `about ${number(one.sends_today)}` : null;
+}
 
-/** The limits of a tenant in words; the first has the first line. */
+/** The limits of a tenant in words. */
 function limitsOf({ settings }) {
   const sends = (name) => settings[name] !== undefined && (settings[name] > 0 ? count(settings[name], 'send') : 'any number');
-  const [first, ...others] = [
+  return [
     sends('sends_per_day') && `${sends('sends_per_day')} a day`, sends('sends_per_second') && `${sends('sends_per_second')} a second`,
     settings.weight !== undefined && `weight ${settings.weight}`, settings.retention_days !== undefined && (settings.retention_days > 0 ? `kept ${count(settings.retention_days, 'day')}` : 'kept forever'),
   ].filter(Boolean);
-  return first ? html`<${Lines} of=${first} note=${others.join(', ')} />` : null;
 }
 
 const newButton = (page) => page.may(BUILDERS) && page.me.tenants === null && html`<a class="button primary" href=${withQuery(page.url('/tenants'), { new: 'yes' })}><${Icon} name="plus" /> New tenant</a>`;
 
 export const tenants = {
   path: '/v1/tenants', rows: 'tenants', isTall: true, link: (one) => path`/tenants/${one.key}`, isOfServer: true, tools: newButton, create: NewTenant,
-  filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
+  filters: [findIn('tenants'), { name: 'prefix', label: 'Key begins with' }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => one.name && one.key },
+    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => [one.name && one.key, ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
     { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
-    { name: 'Sent today', kind: 'number', of: sent, by: (one) => one.sends_today, share: (one) => (hasBudget(one) ? 0 : one.sends_today ?? 0), width: '10rem' },
-    { name: 'Recipients', kind: 'number', of: (one) => many(one.recipients), share: (one) => one.recipients, width: '9rem' },
-    { name: 'Limits', of: limitsOf, show: (limits) => limits, width: '10rem' },
+    { name: 'Sent today', kind: 'number', of: sent, by: (one) => one.sends_today, share: (one) => (hasBudget(one) ? 0 : one.sends_today ?? 0), width: '12rem' },
+    { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), share: (one) => one.recipients, width: '9rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Sent today counts from midnight UTC; + means at least as many.',
+  note: 'Sent today counts from midnight UTC.',
   none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
 };
 

@@ -5,12 +5,13 @@ import { Person } from './caller.js';
 import { dialectName, dialectOf, shortName } from './dialects.js';
 import { html, useState } from './html.js';
 import { Confirm } from './dialogs.js';
+import { findIn } from './filters.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, loadStyle, useLoad } from './load.js';
 import { Avatar, Card, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { inTenant, shownTenant, tenantOf } from './router.js';
+import { inTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
 
@@ -27,17 +28,16 @@ const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'p
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
 const Live = () => html`<${State} of="live" kind="ok" />`;
 
-/** Of a column of numbers: they are beside the names. */
-const WIDTH = 'minmax(8.5rem, .35fr)';
-/** By tenant; those that are live come first. */
-const order = (one, other) => (one.tenant ?? '').localeCompare(other.tenant ?? '') || Number(other.followers > 0) - Number(one.followers > 0) || one.topic.localeCompare(other.topic);
+const WIDTH = '9.5rem';
+/** Those that are live come first. */
+const order = (one, other) => other.followers - one.followers || other.subscribers - one.subscribers || one.topic.localeCompare(other.topic);
 
 export const topics = {
-  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, isDense: true, groupOf: () => !shownTenant() && ((one) => (one.tenant ? tenantName(one.tenant) : 'No tenant')), order,
-  filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
+  path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, isDense: true, order,
+  filters: [findIn('topics'), { name: 'prefix', label: 'Name begins with' }],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>` },
-    { name: 'Connected', kind: 'number', of: (one) => number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), by: (one) => one.present || null, width: 'minmax(6rem, .35fr)' }, { name: 'Subscribers', kind: 'number', of: (one) => many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
+    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>` }, { name: 'Tenant', of: (one) => one.tenant },
+    { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), by: (one) => one.present || null, width: '5rem' }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };

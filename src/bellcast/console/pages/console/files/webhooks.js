@@ -3,6 +3,7 @@
  */
 import { html, useState } from './html.js';
 import { Confirm, ask } from './dialogs.js';
+import { findIn } from './filters.js';
 import { count, fullTime, relativeTime } from './format.js';
 import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
@@ -35,7 +36,7 @@ const troubleOf = (one) => one.failing_since && `${one.last_error} since ${relat
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/webhooks'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New webhook</a>`;
 
 export const webhooks = {
-  path: '/v1/webhooks', rows: 'webhooks', isTall: true, link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
+  path: '/v1/webhooks', rows: 'webhooks', isTall: true, filters: [findIn('webhooks')], link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => namesOf(one.url)[0], text: (one) => namesOf(one.url)[1] }, { name: 'State', of: (one) => html`<${Lines} isKept of=${stated(stateOf(one))} note=${one.failing_since && html`<span class="bad">${troubleOf(one)}</span>`} />`, by: stateOf, show: (state) => state, width: '9rem' },
     { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
