@@ -256,7 +256,9 @@ def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., P
     expect(pane.get_by_role("region", name="State")).to_contain_text("Revoked")
 
 
-def test_suppressed_address_has_its_reason_and_the_newest_is_first(open_console: Callable[..., Page], owner: Console) -> None:
+def test_suppressed_address_has_its_reason_and_the_newest_is_first(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
     for reason in ("bounce", "moved away"):
         owner.send("PUT", f"/v1/suppressions/email/{reason.replace(' ', '-')}@example.com", {"reason": reason})
     page = open_console("/suppressions")

@@ -180,7 +180,11 @@ async def test_announcements_have_their_reach(rest: Rest, cheap_hashes: None) ->
     for name in ("alice", "bob"):
         await rest.recipient(name, tenant="acme").get("/v1/inbox")
     later, acme, everyone = (await rest.app.get("/v1/announcements?tenant=*")).json()["announcements"]
-    assert (later["reach"], acme["id"], everyone["id"]) == ({"inboxes": 2, "seen": 0, "read": 0, "exact": True}, own, id)
+    assert (later["reach"], acme["id"], everyone["id"]) == (
+        {"inboxes": 2, "seen": 0, "read": 0, "exact": True},
+        own,
+        id,
+    )
     exported = await rest.app.get("/v1/announcements?tenant=*", headers={"accept": "application/x-ndjson"})
     assert [json.loads(line)["reach"] for line in exported.text.splitlines()] == [None] * 3
     await rest.recipient("alice", tenant="acme").patch(f"/v1/inbox/{later['id']}", json={"read": True})
