@@ -159,14 +159,15 @@ def test_overview_has_a_notice_while_mails_are_simulated(open_console: Callable[
 
 
 @pytest.fixture
-def provided(owner: Console) -> Iterator[str]:
-    """The workflow of an e-mail that was simulated before the project had a provider."""
-    owner.send("PUT", "/v1/recipients/early", {"email": "early@example.com"})
-    owner.send("PUT", "/v1/workflows/early-mail", {"steps": [MAIL]})
-    owner.run = owner.send("POST", "/v1/workflows/early-mail/trigger", {"to": "early"})["run"]
+def provided(owner: Console, person: str) -> Iterator[str]:
+    """The workflow of one e-mail that was simulated before the project had a provider."""
+    workflow = f"mail-to-{person}"
+    owner.send("PUT", f"/v1/recipients/{person}", {"email": "early@example.com"})
+    owner.send("PUT", f"/v1/workflows/{workflow}", {"steps": [MAIL]})
+    owner.run = owner.send("POST", f"/v1/workflows/{workflow}/trigger", {"to": person})["run"]
     wait_until(lambda: run_state(owner) == "completed", lambda: run_state(owner))
     owner.send("PUT", "/v1/providers/posts", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
-    yield "early-mail"
+    yield workflow
     owner.send("DELETE", "/v1/providers/posts")
 
 

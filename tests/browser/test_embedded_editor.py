@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, Route, expect
-from tests.browser.shop import PHONE
+from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
@@ -179,7 +179,8 @@ def test_page_of_an_undeclared_origin_cannot_show_the_editor(
     expect(page.locator("bellcast-template-editor iframe")).to_have_count(1)
     page.wait_for_function("document.querySelector('iframe').contentDocument === null")
     expect(frame_of(page).locator("#app")).to_have_count(0)
-    assert any("frame-ancestors" in text for text in refused)
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and any("frame-ancestors" in text for text in refused), lambda: str(refused))
 
 
 @pytest.mark.thorough
