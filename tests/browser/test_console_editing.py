@@ -177,6 +177,7 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     page = open_console("/sources?edit=new", viewport=DESKTOP)
     preview = page.get_by_role("complementary", name="Preview")
     page.get_by_label("Event", exact=True).fill("order.sent")
+    page.get_by_label("Topic", exact=True).fill("orders")
     page.get_by_label("Title").fill("{{ event.data.item }} is on its way")
     expect(preview.locator("pre")).to_contain_text('"name": "order.sent"')
     expect(preview.locator("pre")).to_contain_text('"item": "…"')
@@ -384,14 +385,14 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
     page.get_by_label("Value", exact=True).fill("100")
     page.get_by_role("button", name="Workflow", exact=True).click()
     page.get_by_label("Workflow", exact=True).fill("paid-flow")
-    expect(page.get_by_label("To", exact=True)).to_have_value("{{ event.data.customer }}")
+    page.get_by_label("To", exact=True).fill("event.data.customer")
     assert violations(page) == []
     page.get_by_role("button", name="Create").click()
     expect(page.locator("h1")).to_have_text("paid")
     expect(page.get_by_text("Created paid")).to_be_visible()
     made = owner.send("GET", "/v1/sources/paid")
     assert made["if"] == {"var": "event.data.total", "op": "gt", "value": 100}
-    assert (made["event"], made["workflow"], made["to"]) == ("order.paid", "paid-flow", "{{ event.data.customer }}")
+    assert (made["event"], made["workflow"], made["to"]) == ("order.paid", "paid-flow", {"var": "event.data.customer"})
 
 
 def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Page], owner: Console) -> None:

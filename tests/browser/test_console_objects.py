@@ -179,8 +179,7 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     parts = page.get_by_role("navigation", name="Parts of this page")
     parts.get_by_role("link", name="Limits and retention").click()
     retention = page.get_by_label("Retention in days")
-    expect(retention).to_have_accessible_description("Older notifications are deleted.")
-    expect(retention).to_have_attribute("placeholder", "180, as the server")
+    expect(retention).to_have_accessible_description("Older notifications are deleted. Server: 180.")
     retention.fill("90")
     owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "weight": 2}})
     page.get_by_role("button", name="Save limits").click()
@@ -203,11 +202,11 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(save_brand).not_to_have_attribute("aria-disabled", "true")
     page.get_by_label("Colour", exact=True).fill("")
     expect(save_brand).to_have_attribute("aria-disabled", "true")
-    page.get_by_label("Footer").fill("Mine")
+    page.get_by_label("Closing line").fill("Mine")
     owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "brand": {"footer": "Theirs"}}})
     page.get_by_role("button", name="Save brand").click()
     page.get_by_role("button", name="Take theirs").click()
-    expect(page.get_by_label("Footer")).to_have_value("Theirs")
+    expect(page.get_by_label("Closing line")).to_have_value("Theirs")
     expect(page.get_by_role("button", name="Save brand")).to_be_focused()
 
 

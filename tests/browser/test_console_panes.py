@@ -129,16 +129,18 @@ def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable
 def test_what_is_wrong_is_said_below_its_field_until_it_is_changed(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients?new=yes")
     key = page.get_by_label("Key", exact=True)
-    page.get_by_label("Name", exact=True).fill("Nameless")
-    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_label("Name", exact=True).fill("Zoë’s Nameless")
+    expect(key).to_have_value("zoes-nameless")
+    key.fill("")
+    page.get_by_role("button", name="Create recipient").click()
     expect(key).to_be_focused()
-    expect(key).to_have_accessible_description("Please fill out this field.")
+    expect(key).to_have_accessible_description("This is required.")
     assert violations(page) == []
     key.fill("nameless")
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(key).to_have_accessible_description("The id of the user in your app.")
     page.get_by_label("Time zone").fill("Mars")
-    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("button", name="Create recipient").click()
     expect(page.get_by_label("Time zone")).to_have_accessible_description(re.compile("Time zone must be an IANA"))
 
 
@@ -250,7 +252,7 @@ def test_row_of_a_new_object_is_highlighted_in_its_tenant_only(
     page.get_by_label("Key", exact=True).fill("double")
     page.get_by_label("Name", exact=True).fill("Double of the new one")
     page.get_by_label("Tenant", exact=True).fill("globex")
-    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("button", name="Create recipient").click()
     expect(page.locator("body[data-seen*='Double of']")).to_have_attribute("data-seen", re.compile("the new one"))
 
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
-from tests.browser.console import Console
+from tests.browser.console import Console, wait_loaded
 from tests.browser.test_accessibility import violations
+from tests.browser.test_console import WATCH_SHIFTS
 
 
 def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
@@ -64,3 +65,15 @@ def test_chosen_tenant_is_taken_back(open_console: Callable[..., Page], owner: C
     tenant.press("Escape")
     expect(tenant).to_have_attribute("aria-expanded", "false")
     expect(page).to_have_url(re.compile("new=yes"))  # the first Escape closes the list only
+
+
+def test_chip_of_a_recipient_has_its_name_and_moves_nothing(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/a-long-key-of-a-recipient", {"name": "Ada"})
+    page = open_console("/account")
+    page.add_init_script(WATCH_SHIFTS)
+    page.goto("/console/messages?recipient=a-long-key-of-a-recipient")
+    chip = page.get_by_role("button", name="Recipient is Ada", exact=True)
+    expect(chip).to_have_attribute("title", "a-long-key-of-a-recipient")
+    wait_loaded(page)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("shifts") == []

@@ -298,7 +298,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     expect(page.get_by_role("alert").filter(has_text="Time zone must be")).to_be_visible()
     page.get_by_label("Time zone").fill("Europe/Vienna")
     page.get_by_label("Time zone").press("Enter")
-    expect(page.get_by_role("alert").filter(has_text="Key exists already")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="Key is used by another recipient.")).to_be_visible()
     expect(page.get_by_label("Key", exact=True)).to_be_focused()
     assert violations(page) == []
     page.get_by_label("Key", exact=True).fill("rita")

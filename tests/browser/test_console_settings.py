@@ -140,7 +140,7 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     owner.send("PUT", "/v1/providers/taken", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
     page.get_by_label("Key", exact=True).fill("taken")
     page.get_by_role("button", name="Create provider").click()
-    expect(page.get_by_role("alert").filter(has_text="is the key of another provider")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="Key is used by another provider.")).to_be_visible()
     owner.send("DELETE", "/v1/providers/taken")
     page.get_by_label("Key", exact=True).fill("mail")
     page.get_by_role("button", name="Create provider").click()

@@ -130,11 +130,12 @@ def test_tenant_is_created_in_the_console_unless_its_key_is_used(
     page.get_by_role("link", name="New tenant").click()
     page.get_by_label("Key", exact=True).fill("hazel")
     page.get_by_label("Name").fill("Hazel Street")
-    page.get_by_role("button", name="Create", exact=True).click()
-    expect(page.get_by_role("alert").filter(has_text="Key exists already")).to_be_visible()
+    page.get_by_role("button", name="Create tenant").click()
+    expect(page.get_by_role("alert").filter(has_text="Key is used by another tenant.")).to_be_visible()
+    expect(page.get_by_role("link", name="Open hazel")).to_have_attribute("href", "/console/tenants/hazel")
     assert owner.send("GET", "/v1/tenants/hazel")["name"] == "Hazel"
     page.get_by_label("Key", exact=True).fill("hazel-street")
-    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("button", name="Create tenant").click()
     expect(page.get_by_role("heading", level=1, name="Hazel Street")).to_be_visible()
     assert owner.send("GET", "/v1/tenants/hazel-street")["name"] == "Hazel Street"
 
@@ -155,7 +156,7 @@ def test_parts_of_a_tenant_have_urls_and_keep_what_is_not_saved(
     page = open_console("/tenants/rowan#limits", viewport=DESKTOP)
     parts = page.get_by_role("navigation", name="Parts of this page")
     current = parts.locator("[aria-current]")
-    retention, footer = page.get_by_label("Retention in days"), page.get_by_label("Footer")
+    retention, footer = page.get_by_label("Retention in days"), page.get_by_label("Closing line")
     expect(current).to_have_text("Limits and retention")
     retention.fill("30")
     parts.get_by_role("link", name="Brand").click()

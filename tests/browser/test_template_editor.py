@@ -32,11 +32,11 @@ HIT = "top.hit = 1"
 
 def test_new_template_begins_with_the_chosen_pattern(open_console: Callable[..., Page]) -> None:
     page = open_console("/templates?edit=new")
-    expect(page.get_by_role("radio", name="Empty template")).to_be_checked()
+    expect(page.get_by_role("radio", name="E-mail and bell")).to_be_checked()
     page.get_by_label("Key", exact=True).fill("patterned")
     page.get_by_text("An e-mail with a list of items").click()
     assert violations(page) == []
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Create template").click()
     expect(page.frame_locator("iframe[name=template-preview]").get_by_text("Total:")).to_be_visible()
     expect(page).not_to_have_url(re.compile("starter"))
 

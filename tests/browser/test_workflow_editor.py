@@ -75,7 +75,7 @@ def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: C
     key = page.get_by_label("Key")
     expect(key).to_be_focused()
     key.fill("Booking reminder")
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Create workflow").click()
     expect(key).to_be_focused()
     assert not key.evaluate("(field) => field.checkValidity()")
     expect(key).to_have_attribute("title", re.compile("without spaces"))
@@ -312,7 +312,7 @@ def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., P
     expect(page.get_by_text("Remind by e-mail").get_by_text("e-mail")).to_have_css("white-space", "nowrap")
     page.get_by_role("radio", name="Collect").check(force=True)
     assert violations(page) == []
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Create workflow").click()
     expect(page.get_by_role("treeitem")).to_have_count(2)
     expect(page.locator("[data-step=digest]")).to_be_visible()
     Editor(page, "chosen").expect_saved()

@@ -113,7 +113,7 @@ function NewKey({ page }) {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" placeholder=${isAgent ? 'support agent' : 'booking service'} hint="The app or person that uses the key. The audit log shows it." /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses the key, such as “${isAgent ? 'support agent' : 'booking service'}”. The audit log shows it.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
     <${TenantsField} />
     <${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /><//>`;
 }
@@ -166,7 +166,7 @@ function NewOperator({ page }) {
     refresh();
     say(`Created ${values.name.trim().toLowerCase()}`, path`/v1/operators/${id}`);
     page.go(page.url('/operators'));
-  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" placeholder="vera@example.com" hint="Lower case, such as an e-mail address." /><${RoleField} role="viewer" />
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="In lower case, such as vera@example.com." /><${RoleField} role="viewer" />
     <${TenantsField} hint="Owners see all." />
     <${Password} label="First password" minlength="12" autocomplete="new-password" hint="At least 12 characters. The operator changes it under Account." /><//>`;
 }

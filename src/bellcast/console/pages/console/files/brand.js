@@ -59,14 +59,14 @@ export function BrandFields({ brand, change, name: usual = '', isDisabled = fals
     change(value === '' ? others : { ...others, [name]: name === 'radius' ? Number(value) : value });
   };
   const shared = { disabled: isDisabled, autocomplete: 'off', spellcheck: false };
-  const text = (name, label, placeholder) => html`<${Field} label=${label} name=${`brand-${name}`} placeholder=${placeholder} value=${brand[name] ?? ''} onInput=${set(name)} ...${shared} />`;
+  const text = (name, label, more) => html`<${Field} label=${label} name=${`brand-${name}`} value=${brand[name] ?? ''} onInput=${set(name)} ...${shared} ...${more} />`;
   return html`<div class="brand-fields"><div class="brand-inputs">
-    <fieldset><legend>Identity</legend>${text('name', 'Name in e-mails', usual || 'Not set')}${text('logo_url', 'Logo', 'https://…')}</fieldset>
+    <fieldset><legend>Identity</legend>${text('name', 'Name in e-mails', { hint: usual && `Empty: ${usual}` })}${text('logo_url', 'Logo', { hint: 'The https URL of a picture' })}</fieldset>
     <fieldset class="brand-look"><legend>Look</legend>
     ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} />${readIn(name, brand).map((one) => html`<${Contrast} key=${one[0]} of=${one} />`)}</div>`)}
     <${Field} label="Corners" hint="The radius of buttons, 0 to 40 px" name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
     <${Field} label="Font" name="brand-font" options=${['', ...Object.keys(FONTS).slice(1)]} words=${FONT_WORDS} defaultValue=${brand.font ?? ''} onChange=${set('font')} disabled=${isDisabled} /></fieldset>
-    <fieldset><legend>Footer</legend>${text('address', 'Postal address', 'Not set')}${text('footer', 'Footer', 'Not set')}</fieldset></div>
+    <fieldset class="brand-footer"><legend>Footer</legend>${text('footer', 'Closing line', { isLong: true, rows: 2 })}${text('address', 'Postal address')}</fieldset></div>
     <${Sample} brand=${brand} name=${brand.name || usual} /></div>`;
 }
 

@@ -27,12 +27,13 @@ export function DefinitionForm({ page, kind, draft }) {
     const content = properties.notification && contentOf(properties, values);
     const shown = [...kind.form, ...(content?.paths ?? [])];
     const isDefault = (name) => JSON.stringify(values[name]) === JSON.stringify(properties[name]?.default);
-    const others = Object.keys(values).filter((name) => !isDefault(name) && !shown.some((path) => path.split('.')[0] === shownAt(name)));
+    const others = Object.keys(values).filter((name) => !isDefault(name) && name !== kind.above && !shown.some((path) => path.split('.')[0] === shownAt(name)));
     const isShown = ({ field }) => shown.some((path) => field === path || field.startsWith(`${path}.`));
-    const errors = problems.filter((one) => !isShown(one));
+    // What was wrong with a notification is no error of a workflow.
+    const errors = problems.filter((one) => !isShown(one) && !(content?.path === '' && one.field.startsWith('notification.')));
     return html`<div class="definition-form"><${Fields} path="" properties=${pick(properties, kind.form)} ...${shared} />
       ${content && html`<${Content} of=${content} draft=${draft}><${Fields} key=${content.path} path=${content.path} properties=${content.properties} ...${shared} /><//>`}
-      ${errors.length > 0 && html`<ul class="error" role="alert">${errors.map(({ field, message }) => html`<li key=${field + message}>${field && html`<code>${field}</code>`} ${message}</li>`)}</ul>`}
+      ${errors.length > 0 && html`<div role="alert"><ul class="error">${errors.map(({ field, message }) => html`<li key=${field + message}>${field && html`<code>${field}</code>`} ${message}</li>`)}</ul></div>`}
       ${others.length > 0 && html`<p class="muted">Also in the YAML: ${others.join(', ')}</p>`}</div>`;
   }}<//>`;
 }

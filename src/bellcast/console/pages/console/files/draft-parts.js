@@ -7,13 +7,14 @@ import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
 import { count, relativeTime } from './format.js';
 import { loadStyle } from './load.js';
-import { Field, Form, Heading, Icon, withWholeWords } from './parts.js';
+import { Form, Heading, Icon, withWholeWords } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go, objectTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { stepPathOf, templatesOf, valueAt } from './workflow-model.js';
 import { toYaml, valuesOf } from './yaml.js';
+import { KEY_RULE, KeyFields } from './key-fields.js';
 import { TenantField } from './tenant-field.js';
 
 export { DraftYaml } from './draft-yaml.js';
@@ -113,8 +114,8 @@ export function SaveState({ draft, isReadOnly }) {
 
 const Pattern = ({ of: { title, text, picture } }) => html`<span class="starter-picture" aria-hidden="true">${picture}</span><b>${withWholeWords(title)}</b><span>${withWholeWords(text)}</span>`;
 
-/** The choice of a pattern in a form. `none` stands for a new object without one, which is chosen at first. */
-export const StarterChoice = ({ of: patterns, none }) => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${[...patterns, none].map((one) => html`<label key=${one.title} class="starter"><input type="radio" class="hidden" name="starter" value=${one === none ? '' : one.title} defaultChecked=${one === none} /><${Pattern} of=${one} /></label>`)}</div></fieldset>`;
+/** The choice of a pattern in a form. `none` stands for a new object without one, which is chosen at first, unless it is `first`. */
+export const StarterChoice = ({ of: patterns, none, first = none }) => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${[...patterns, none].map((one) => html`<label key=${one.title} class="starter"><input type="radio" class="hidden" name="starter" value=${one === none ? '' : one.title} defaultChecked=${one === first} /><${Pattern} of=${one} /></label>`)}</div></fieldset>`;
 
 /** What an empty object can begin with, and other ways as `children`. */
 export const Starters = ({ of: patterns, start, children }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${patterns.map((one) => html`<button key=${one.title} type="button" class="starter" onClick=${() => start(one.title)}><${Pattern} of=${one} /></button>`)}</div>${children}</div>`;
@@ -128,9 +129,8 @@ export function NewObject({ page, kind, hint, steps, more }) {
     go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', ...objectTenant({ tenant: of.trim() }), starter }));
   };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
-    <div class="naming"><${Form} button="Continue" send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="field pair"><${Field} label="Key" name="key" autofocus required maxLength="100" pattern="[A-Za-z0-9_.\\-]+" autoComplete="off" spellcheck=${false} hint=${hint} />
-    <${TenantField} of=${tenant} none="All tenants" /></div>${more}<//>
-    <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol></div>`;
+    <div><${Form} class="editing" button=${`Create ${kind.name}`} send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="naming"><div class="fields"><${KeyFields} hasName=${false} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${hint}><${TenantField} of=${tenant} none="All tenants" /><//>${more}</div>
+    <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol></div><//></div>`;
 }
 
 /** A modal dialog while it is rendered. */

@@ -6,8 +6,9 @@ import { DefinitionPreview } from './definition-preview.js';
 import { Confirm } from './dialogs.js';
 import { Difference } from './difference.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { KEY_RULE, KeyFields, takenKey } from './key-fields.js';
 import { Together, useLoad } from './load.js';
-import { Field, Form, Heading, Icon, Opening, refusalOf } from './parts.js';
+import { Form, Heading, Icon, Opening, refusalOf } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { objectTenant, scopeOf, setQuery, tenantOf } from './router.js';
 import { Segments } from './segments.js';
@@ -117,8 +118,7 @@ function Editor({ page, kind, read }) {
       } else if (isNew) {
         const { key, tenant } = chosen();
         setReview(null);
-        setNotice(html`<a href=${back(key, objectTenant({ tenant }))}>Open ${key}</a>`);
-        throw Object.assign(failed, { errors: [{ field: 'key', message: `is used by another ${kind.name}.` }] });
+        throw Object.assign(failed, { errors: [takenKey(key, kind.name, back(key, objectTenant({ tenant })))] });
       } else await check(await readAgain());
     }
   };
@@ -146,6 +146,11 @@ function Editor({ page, kind, read }) {
     const error = { field, message: refusalOf(target) };
     setProblem((last) => ({ message: '', errors: [...(last?.errors ?? []).filter((one) => one.field !== field), error] }));
   };
+  const hasName = isNew && !isYaml && kind.form.includes('name');
+  const setName = (name) => {
+    const { name: _, ...others } = values, next = { ...(name && { name }), ...others };
+    change(toYaml(next), next);
+  };
   const isReviewed = review !== null && !review.isSame;
   const comments = commentsOf(text, values ?? {});
   const shared = { values: { value: values }, problems: { value: problem?.errors ?? [] }, findings: { value: [] }, tenant: own, change: (next) => change(toYaml(next), next) };
@@ -156,9 +161,8 @@ function Editor({ page, kind, read }) {
     draft.clear();
     page.go(back());
   }} />` : html`<a class="button" href=${back()}>Cancel</a>`}>
-      <div class=${isYaml ? 'fields' : 'definition'}>${isNew && html`<div class="field pair"><${Field} label="Key" name="key" autofocus required maxlength="100" pattern="[A-Za-z0-9_.\\-]+" autocomplete="off" spellcheck=${false} placeholder=${kind.key} hint="The name in the API: letters, digits, and _ . - without spaces." />
-        <${TenantField} of=${own} none="All tenants" /></div>`}
-      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
+      <div class=${isYaml ? 'fields' : 'definition'}>${isNew && html`<${KeyFields} hasName=${hasName} name=${values?.name} nameHint=${kind.fields.find(([name]) => name === 'name')?.[1]} onName=${setName} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${`In the API, such as ${kind.key}.`}><${TenantField} of=${own} none="All tenants" /><//>`}
+      ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${hasName ? { ...kind, above: 'name', form: kind.form.filter((name) => name !== 'name') } : kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
         <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}</div>
       ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} />`}</section>`}<//></div><//>`;
 }

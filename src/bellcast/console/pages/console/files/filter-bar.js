@@ -1,11 +1,11 @@
 /**
  * The filters of a list as chips, in its URL and applied at once; and views, which are filters with a name.
  */
-import { html, signal, useEffect, useSignal } from './html.js';
+import { html, signal, useEffect, useSignal, useState } from './html.js';
 import { RECIPIENT, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { timeSpan } from './format.js';
 import { Field, Form, Icon, Popup } from './parts.js';
-import { setQuery } from './router.js';
+import { setQuery, shownTenant } from './router.js';
 import { remember, remembered } from './session.js';
 
 /** Lists without a search for text are searched by a recipient, at the same place. */
@@ -17,6 +17,12 @@ export function FilterBar({ filters, query, chosen, rows, view = {}, children })
   const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
   const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
   const search = filters.find(({ isSearch }) => isSearch), person = !search && filters.find((one) => one === RECIPIENT);
+  // The name of a recipient is read before its chip is shown, so that the chip has its width at once.
+  const recipient = chips.includes(RECIPIENT) && query.recipient, tenant = shownTenant(), [named, setNamed] = useState({});
+  useEffect(() => {
+    if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => setNamed({ of: recipient, name: nameOf({ tenant, recipient }) })));
+  }, [recipient, tenant]);
+  const isWaiting = recipient && named.of !== recipient ? { visibility: 'hidden' } : null, valueOf = (one) => (one === RECIPIENT && !isWaiting ? named.name : wordOf(one, query[one.name]));
   useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
   return html`<div class="filters" role="search" aria-label="Filters">
     ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}${person && html`<${Popup} isStart hasText buttonClass="find add-filter" label=${FIND} button=${html`<${Icon} name="search" /> ${FIND}`}>
@@ -24,13 +30,13 @@ export function FilterBar({ filters, query, chosen, rows, view = {}, children })
         close();
         apply(name, value);
       }} />`}<//>`}${children}
-    ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText label=${`${beginOf(one)} ${wordOf(one, query[one.name])}`} button=${html`<span class="muted">${beginOf(one)}</span> ${wordOf(one, query[one.name])}`}>
+    ${chips.map((one) => html`<span key=${one.name} class="filter" style=${isWaiting}><${Popup} isStart hasText title=${one === RECIPIENT ? query.recipient : null} label=${`${beginOf(one)} ${valueOf(one)}`} button=${html`<span class="muted">${beginOf(one)}</span> ${valueOf(one)}`}>
       ${(close) => html`<${LateChooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
       }} />`}<//><button type="button" class="quiet" aria-label=${`Remove the filter ${one.label}`} onClick=${() => apply(one.name, null)}><${Icon} name="close" /></button></span>`)}
     ${chosen && html`<span class="filter"><span class="fixed"><span class="muted">Time</span> ${timeSpan(chosen.from, chosen.to)}</span><button type="button" class="quiet" aria-label="Show all times" onClick=${() => setQuery({ from: null, to: null })}><${Icon} name="close" /></button></span>`}
-    ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" button=${html`<${Icon} name="plus" /> Filter`}>
+    ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" style=${isWaiting} button=${html`<${Icon} name="plus" /> Filter`}>
       ${(close) => html`<${LateChooser} filters=${free} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);

@@ -45,7 +45,7 @@ const audienceOf = (of) => {
 /** To whom something is sent: a recipient, by name if the `tenant` is known, a variable, or an audience. */
 export function To({ of, tenant }) {
   if (typeof of === 'string') return of.includes('{{') ? teaser(of) : tenant === undefined ? html`<${Person} name=${of} />` : html`<${Named} of=${{ tenant, recipient: of }} />`;
-  if (of.var) return html`<${Tag}>${of.var.split('.').pop()}<//>`;
+  if (of.var !== undefined) return html`<${Tag}>${of.var.split('.').pop() || 'a variable'}<//>`;
   if (Array.isArray(of)) return of.length === 1 ? html`<${To} of=${of[0]} tenant=${tenant} />` : `${of.length} recipients`;
   const [kind, words] = audienceOf(of);
   return html`<span class="person"><${Icon} name=${AUDIENCES[kind]} /><span class="name">${words}</span></span>`;

@@ -92,7 +92,7 @@ export function Field({ label, hint, warning, options, words = {}, isLong, ...at
   const input = options
     ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
-  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert">${withSettings(error)}</small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
+  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert">${error.split ? withSettings(error) : error}</small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
 }
 
 /** Check boxes with the same name; `hints` describe the options. */
@@ -113,7 +113,7 @@ function inWordsOf(form, { errors = [], message }) {
   const wrong = {}, rest = [];
   for (const one of errors) {
     const input = form.elements.namedItem(one.field), label = labelOf(input);
-    if (label) wrong[one.field] = `${label} ${one.message}`;
+    if (label) wrong[one.field] = one.words ?? `${label} ${one.message}`;
     else rest.push(`${input?.labels?.[0]?.textContent ?? one.field} ${one.message}`);
   }
   reveal(form.elements.namedItem(Object.keys(wrong)[0]));
@@ -121,7 +121,7 @@ function inWordsOf(form, { errors = [], message }) {
 }
 
 /** Why the browser refuses an input. Its own messages about a pattern and a length are vague. */
-export const refusalOf = ({ validity, title, minLength, validationMessage }) => (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
+export const refusalOf = ({ validity, title, minLength, validationMessage }) => (validity.valueMissing && 'This is required.') || (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
 
 /** What a form would send, as a text that can be compared. */
 const entriesOf = (form) => JSON.stringify([...new FormData(form)]);
@@ -188,6 +188,7 @@ export function Form({ button, busy = button, send, children, more, isInline = f
     if (!target.name || !labelOf(target)) return isFirst && setProblem({ message: `${target.ariaLabel ?? target.labels[0]?.textContent ?? ''}: ${refusalOf(target)}` });
     setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
   };
+  // After the field's own handler: a drawing before it would restore the value that the field had.
   const correct = ({ target: { name: field } }) => field in wrong && setWrong(({ [field]: _, ...others }) => others);
   // A field that is left is examined, unless for a button, which would move away from the pointer.
   const leave = ({ target, relatedTarget }) => {
@@ -207,7 +208,7 @@ export function Form({ button, busy = button, send, children, more, isInline = f
       refresh();
     });
   }}>Take theirs</button>` : more;
-  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onInputCapture=${correct} onFocusOut=${leave} onFocusInCapture=${look} onPointerDownCapture=${look} onInput=${compare} onReset=${(event) => { setChanged(false); onReset?.(event); }} ...${attributes}><${Wrong.Provider} value=${wrong}>${children}<//>
+  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onFocusOut=${leave} onFocusInCapture=${look} onPointerDownCapture=${look} onInput=${(event) => { correct(event); compare(event); }} onReset=${(event) => { setChanged(false); onReset?.(event); }} ...${attributes}><${Wrong.Provider} value=${wrong}>${children}<//>
     <p class="error" role="alert">${problem?.message && [withSettings(problem.message), problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }

@@ -4,6 +4,7 @@
 import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
+import { takenKey } from './key-fields.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { CancelEdit, cancel, edit } from './new-object.js';
@@ -14,6 +15,7 @@ import { TestSteps } from './pusher-apps.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { Problem, get, getTagged, path, readAll, request, sendIf, withQuery } from './server.js';
+import { Password } from './sign-in.js';
 import { tenantName } from './tenant-names.js';
 import { Pause, Resume, activation, deleteObject, say } from './toast.js';
 import { FEW, MessageRows, amountOf, rowOf } from './traffic.js';
@@ -185,12 +187,13 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
   const fieldOf = (name) => {
-    const { isSecret, required, ...field } = { ...FIELDS[name], ...vendor.own?.[name] };
-    return html`<${Field} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} placeholder=${isNew ? field.placeholder : stored[name] ? field.placeholder : 'Unchanged'} />`;
+    const { isSecret, required, placeholder, ...field } = { ...FIELDS[name], ...vendor.own?.[name] }, Input = field.type === 'password' ? Password : Field;
+    const hint = [placeholder && `Such as ${placeholder}.`, field.hint].filter(Boolean).join(' ');
+    return html`<${Input} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} hint=${hint} placeholder=${isNew || stored[name] ? null : 'Unchanged'} />`;
   };
   return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded isEdit=${!isNew} button=${isNew ? 'Create provider' : 'Save'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
-    await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [{ field: 'key', message: 'is the key of another provider: choose a new one' }] }, null) : problem));
+    await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [takenKey(key, 'provider', withQuery(page.url(path`/providers/${key}`), { tenant }))] }, null) : problem));
     refresh();
     say(`${isNew ? 'Created' : 'Saved'} ${key}`, isNew ? target(key) : null);
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
@@ -200,7 +203,7 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     : vendor.fields.includes('port') ? html`<div class="field pair">${['host', 'port'].map(fieldOf)}</div>${vendor.fields.slice(2).map(fieldOf)}` : vendor.fields.map(fieldOf)}
     <details><summary>Delivery</summary><div class="columns"><${Field} label="Priority" name="priority" type="number" step="1" defaultValue=${initial.priority ?? ''} placeholder="0" hint="The lowest is tried first." /><${Field} label="Messages per second" name="rate" type="number" step="any" min="0" defaultValue=${initial.rate ?? ''} placeholder="Unlimited" />
       <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details>
-    <button type="button" class="row-link" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
+    <button type="button" class="quiet by-url" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
 }
 
 /** A button that tests a provider, or the values that `read` returns. */

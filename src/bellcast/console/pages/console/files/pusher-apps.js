@@ -22,7 +22,7 @@ const KEY_BYTES = 10;
 const SECRET_BYTES = 24;
 
 const TECHNICAL = { autocomplete: 'off', spellcheck: false, autocapitalize: 'none' };
-const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empty: those of the setting origins.';
+const ORIGINS_HINT = 'Origins whose pages may connect, such as https://app.example.com, separated by commas. Empty: those of the settings.';
 
 /** A secret can sign in any user, so only owners see secrets and decide where they are accepted. */
 const mayIssue = (page) => page.may(OWNERS);
@@ -99,7 +99,7 @@ function NewApp({ page }) {
     setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     refresh();
   }}><${Field} label="App name" name="name" required autofocus maxlength="100" autocomplete="off" /><${TenantField} of="" hint="Its connections and events belong to this tenant." />
-    <${Field} label="Origins" name="origins" ...${TECHNICAL} placeholder="https://app.example.com" hint=${ORIGINS_HINT} />
+    <${Field} label="Origins" name="origins" ...${TECHNICAL} hint=${ORIGINS_HINT} />
     <details><summary>Move an app from another server</summary><p class="muted">Empty fields are generated.</p><${Field} label="App id" name="id" ...${TECHNICAL} /><${Field} label="App key" name="key" ...${TECHNICAL} /><${Field} label="App secret" name="secret" type="password" ...${TECHNICAL} autocomplete="new-password" />
     <${PusherTest} word="Test these values" tested=${values} /></details><//></div>`;
 }

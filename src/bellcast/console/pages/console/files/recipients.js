@@ -14,6 +14,7 @@ import { CancelEdit, cancel, createObject, edit, endEdit } from './new-object.js
 import { More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
+import { KeyFields } from './key-fields.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
 import { go, inTenant, shownTenant, tenantOf } from './router.js';
@@ -23,7 +24,11 @@ import { TenantField } from './tenant-field.js';
 import { deleteObject, say } from './toast.js';
 
 /** The fields of a recipient, beside its key. */
-const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel', placeholder: '+442079460000' }], ['Language', 'locale', { placeholder: 'de-AT', spellcheck: false }], ['Time zone', 'timezone', { placeholder: 'Europe/Vienna', list: 'time-zones', spellcheck: false }]];
+const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel' }], ['Language', 'locale', { spellcheck: false }], ['Time zone', 'timezone', { list: 'time-zones', spellcheck: false }]];
+/** What is said below an empty field. */
+const EXAMPLES = { phone: 'Such as +442079460000.', locale: 'Such as de-AT.', timezone: 'Such as Europe/Vienna.' };
+/** Fields of the whole width: their values are long. */
+const LONG = ['name', 'email'];
 /** Why an address is skipped although it is stored. The server has the last word: these find what is typed wrong. */
 const ADDRESSES = {
   email: [/^[^\s@]+@[^\s@]+$/, 'This is not an e-mail address. It is stored, but e-mails to it are skipped.'],
@@ -31,13 +36,14 @@ const ADDRESSES = {
 };
 
 /** The fields, with a warning below an address that cannot be used. */
-function Profile({ one = {}, first }) {
+function Profile({ one = {}, first, fields = FIELDS }) {
   const [entered, setEntered] = useState(one);
-  return html`${FIELDS.map(([label, name, more]) => {
+  const field = ([label, name, more]) => {
     const [form, warning] = ADDRESSES[name] ?? [], value = (entered[name] ?? '').trim();
-    const hint = { locale: languageOf, timezone: timeIn }[name]?.(value);
+    const hint = value ? { locale: languageOf, timezone: timeIn }[name]?.(value) : EXAMPLES[name];
     return html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" defaultValue=${one[name] ?? ''} autofocus=${name === first} onInput=${({ currentTarget: { value: text } }) => setEntered((last) => ({ ...last, [name]: text }))} hint=${hint} warning=${form && (value === '' || form.test(value) ? '' : warning)} ...${more} />`;
-  })}<datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
+  };
+  return html`${fields.filter(([, name]) => LONG.includes(name)).map(field)}<div class="two-up">${fields.filter(([, name]) => !LONG.includes(name)).map(field)}</div><datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
 }
 
 /** Maximum rows of each list on the page; the linked lists contain all. */
@@ -74,10 +80,9 @@ function NewRecipient({ page }) {
     refresh();
     go(inTenant(page, path`/recipients/${key.trim()}`, { tenant }));
   };
-  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create" send=${create} more=${cancel(page)}>
-    <div class="two-up"><${Field} label="Key" name="key" required autofocus maxlength="200" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the user in your app." />
-    <${TenantField} /></div>
-    <div class="two-up"><${Profile} /></div><//>`;
+  return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create recipient" send=${create} more=${cancel(page)}>
+    <${KeyFields} maxlength="200" hint="The id of the user in your app."><${TenantField} /><//>
+    <${Profile} fields=${FIELDS.slice(1)} /><//>`;
 }
 
 /** The lists with what a recipient has, and what one row of them is. */
@@ -135,7 +140,7 @@ function Details({ found, url, first }) {
     say(`Saved ${values.name.trim() || found.key}`);
     return refresh();
   };
-  return html`<${Form} isGuarded isEdit button="Save" send=${save} onReset=${() => get(url).then(setOne)} more=${html`<${CancelEdit} />`}><div class="two-up"><${Profile} key=${JSON.stringify(profileOf(one))} one=${one} first=${first === 'address' ? 'email' : first} /></div><//>`;
+  return html`<${Form} isGuarded isEdit button="Save" send=${save} onReset=${() => get(url).then(setOne)} more=${html`<${CancelEdit} />`}><${Profile} key=${JSON.stringify(profileOf(one))} one=${one} first=${first === 'address' ? 'email' : first} /><//>`;
 }
 
 /** The last message that came back from another address than the recipient has now, and a button that sends it to this one. */

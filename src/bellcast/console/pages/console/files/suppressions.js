@@ -94,5 +94,5 @@ function NewSuppression({ page }) {
     go(withQuery(page.url('/suppressions'), { tenant: shownTenant() }));
     say(`Created ${address.trim()}`, url);
   }}><${Field} label="Channel" name="channel" options=${CHANNELS} words=${CHANNEL_NAMES} /><${Field} label="Address" name="address" required autofocus autocomplete="off" />
-    <${TenantField} hint="This tenant sends nothing to the address." /><${Field} label="Reason" name="reason" maxlength="200" placeholder="requested by phone" autocomplete="off" hint="It is shown beside the address." /><//>`;
+    <${TenantField} hint="This tenant sends nothing to the address." /><${Field} label="Reason" name="reason" maxlength="200" autocomplete="off" hint="Shown beside the address, such as “requested by phone”." /><//>`;
 }

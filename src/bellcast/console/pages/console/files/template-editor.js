@@ -45,7 +45,7 @@ const PATTERNS = [
 const valuesOfPattern = (title) => structuredClone(PATTERNS.find((one) => one.title === title)?.values);
 
 /** The page that names a new template. */
-export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} more=${html`<${StarterChoice} of=${PATTERNS} none=${{ title: 'Empty template', text: 'Add each channel yourself', picture: html`<span class="sheet none"><${Icon} name="plus" /></span>` }} />`} hint="Sends and steps name the template by it, such as booking-reminder: letters, digits, and _ . - without spaces." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} more=${html`<${StarterChoice} of=${PATTERNS} first=${PATTERNS[0]} none=${{ title: 'Empty template', text: 'Add each channel yourself', picture: html`<span class="sheet none"><${Icon} name="plus" /></span>` }} />`} hint="Sends and steps name it by this key, such as booking-reminder." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
 
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';

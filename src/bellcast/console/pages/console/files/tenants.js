@@ -7,6 +7,7 @@ import { CREATED, findIn } from './filters.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
+import { KeyFields } from './key-fields.js';
 import { cancel, createObject } from './new-object.js';
 import { PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
@@ -25,12 +26,12 @@ const LIMITS = [
 /** Seconds of the units of a duration. */
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** What the server uses for an empty limit, such as `100, as the server`. */
+/** What the server uses for an empty limit, such as `Server: 100.` */
 function usualOf(setting, settings) {
-  if (setting === undefined) return '1';
+  if (setting === undefined) return 'Usually 1.';
   const [, amount, unit] = /^(\d+)([a-z]?)$/.exec(settings.find(({ name }) => name === setting)?.value) ?? [];
-  if (amount === undefined) return 'as the server';
-  return `${amount === '0' ? 'Unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount))}, as the server`;
+  if (amount === undefined) return '';
+  return `Server: ${amount === '0' ? 'unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount))}.`;
 }
 
 /** From this part of its daily limit on, a tenant is near it. */
@@ -89,9 +90,7 @@ function NewTenant({ page }) {
     refresh();
     page.go(page.url(path`/tenants/${key.trim()}`));
   };
-  return html`<${Heading} title="New tenant" /><p class="muted">Tenants are created by the first send to them too. Create one here to set its brand and limits before.</p><${Form} isGuarded button="Create" send=${create} more=${cancel(page)}>
-    <${Field} label="Key" name="key" required autofocus maxlength="100" autocomplete="off" spellcheck=${false} autocapitalize="none" hint="The id of the customer in your app." />
-    <${Field} label="Name" name="name" maxlength="500" autocomplete="off" hint="Shown in the console, and in e-mails without a brand." /><//>`;
+  return html`<${Heading} title="New tenant" /><p class="muted">Tenants are created by the first send to them too. Create one here to set its brand and limits before.</p><${Form} isGuarded button="Create tenant" send=${create} more=${cancel(page)}><${KeyFields} nameHint="Shown in the console, and in e-mails without a brand." hint="The id of the customer in your app." /><//>`;
 }
 
 export function Tenant({ page }) {
@@ -139,15 +138,18 @@ async function change({ page, one, tag }, changed, isMine) {
 
 const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
 
+/** Takes the entries of a form back. */
+const discard = html`<button type="reset">Discard</button>`;
+
 function LimitForm({ page, one, tag, listed }) {
   const server = useLoad((signal) => get('/v1/settings', signal));
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS)), today = sentToday({ ...one, sends_today: listed.value?.tenants[0]?.sends_today });
   const used = (name) => name === 'sends_per_day' && today && html` <b>${today} sent today.</b>${hasBudget(one) && html`<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${listed.value?.tenants[0]?.sends_today ?? 0}></progress>`}`;
-  return html`<p class="muted">An empty field has the value of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, setting]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" placeholder=${usualOf(setting, server.value?.settings ?? [])} defaultValue=${one.settings[name] ?? ''} hint=${html`${hint}${used(name)}`} />`)}<//>`;
+  return html`<p class="muted">An empty field has the value of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+    ${open.map(([name, label, hint, setting]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${html`${hint}${used(name)} ${usualOf(setting, server.value?.settings ?? [])}`} />`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {
   const [brand, setBrand] = useState(one.settings.brand ?? {});
-  return html`<p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded isEdit button="Save brand" onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} name=${one.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
+  return html`<p class="muted">The look of e-mails, and of the pages behind their links.</p><${Form} isGuarded isEdit button="Save brand" more=${discard} onReset=${() => setBrand(one.settings.brand ?? {})} send=${(_, _form, isMine) => change({ page, one, tag }, { brand: Object.keys(brand).length > 0 ? brand : null }, isMine)}><${BrandFields} name=${one.name ?? ''} brand=${brand} change=${setBrand} /><//>`;
 }

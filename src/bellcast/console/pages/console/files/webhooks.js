@@ -75,7 +75,7 @@ function Events({ selected = [] }) {
 const EVERY = { key: '*', name: 'All tenants', icon: 'tenants' };
 const EventsOf = ({ page }) => html`<${TenantField} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
 
-const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required placeholder="https://app.example.com/hooks" autocomplete="off" hint="Receives a signed POST request for each event." ...${attributes} />`;
+const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required autocomplete="off" hint="Receives a signed POST request for each event, such as https://app.example.com/hooks." ...${attributes} />`;
 
 /** The URL and the events of a form. */
 function valuesOf(form) {
