@@ -212,14 +212,14 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     for number in range(5):
         owner.send("POST", "/v1/notifications", {"to": "tina", "title": f"Lesson {number}"})
     row = page.locator(".feed .row").filter(has_text="Lesson 4")
-    expect(row.locator(".preview")).to_have_text("Lesson 4")
+    expect(row.get_by_role("button", name="Lesson 4")).to_be_visible()
     colour = "(one) => getComputedStyle(one).color"
     assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
     expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^\d+/s$"))
     expect(page.locator(".feed .chunk .name")).to_have_text(["tina"] * 5)
 
 
-def test_live_feed_has_kind_and_tenant_in_each_row_and_a_repeated_tenant_in_grey(
+def test_live_feed_has_kind_and_tenant_in_each_row_in_grey(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/live?recipient=teresa&kind=send", viewport={"width": 1280, "height": 800})
@@ -229,7 +229,7 @@ def test_live_feed_has_kind_and_tenant_in_each_row_and_a_repeated_tenant_in_grey
     colour, grey = "(one) => getComputedStyle(one).color", page.locator(".titles .muted").first
     for name, texts, is_grey in (
         ("kind", ["send", "send", "send"], [True, True, True]),
-        ("who", ["globex", "acme", "acme"], [False, False, True]),
+        ("who", ["globex", "acme", "acme"], [True, True, True]),
     ):
         cells = page.locator(f".feed .row .{name} span")
         expect(cells).to_have_text(texts)
@@ -266,7 +266,7 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     status = page.get_by_role("status").first
     expect(status).to_have_text("Connected")
     owner.send("POST", "/v1/notifications", {"to": "hoda", "title": "First", "type": "first"})
-    first, second = (page.get_by_role("button", name=name, exact=True) for name in ("first", "second"))
+    first, second = (page.get_by_role("button", name=name, exact=True) for name in ("First", "Second"))
     first.hover()
     owner.send("POST", "/v1/notifications", {"to": "hoda", "title": "Second", "type": "second"})
     expect(status).to_have_text("Waits for the pointer to leave the list, 1 new")
@@ -438,8 +438,10 @@ def test_topic_has_cards_only_for_what_it_has(open_console: Callable[..., Page],
     pane = page.locator(".pane")
     expect(pane.get_by_text("No stored events.")).to_be_visible()
     expect(pane.get_by_text("private", exact=True)).to_be_visible()
-    expect(pane.locator(".numbers li")).to_have_text(["0connected", "0present", "1subscribers"])
-    expect(pane.get_by_role("heading", level=2)).to_have_text(["Subscribers", "Publish"])
+    verdict = pane.get_by_role("region", name="State")
+    expect(verdict).to_have_text("No connection follows it1 recipient subscribes to it")
+    sections = ["No connection follows it", "Event history", "Subscribers", "Publish"]
+    expect(pane.get_by_role("heading", level=2)).to_have_text(sections)
 
 
 def test_last_column_of_a_list_with_actions_ends_at_its_edge(open_console: Callable[..., Page], owner: Console) -> None:

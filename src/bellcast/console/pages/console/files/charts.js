@@ -51,7 +51,7 @@ const most = () => 'highest';
 const CHARTS = [
   { metric: 'sends', title: 'Sends', note: 'notifications and announcements', headline: sum, about: summed, show: whole },
   { metric: 'deliveries', title: 'Deliveries', note: 'accepted by providers', headline: sum, about: summed, show: whole, list: '/messages' },
-  { metric: 'failures', title: 'Failures', note: 'as they happened, with requests', isBad: true, headline: sum, about: summed, show: whole, list: '/failures' },
+  { metric: 'failures', title: 'Failures', isBad: true, headline: sum, about: summed, show: whole, list: '/failures' },
   { metric: 'connections', title: 'Connections', headline: newest, about: averaged, show: whole, list: '/connections', filter: { state: 'closed' } },
   { metric: 'publishes', title: 'Live events', headline: sum, about: summed, show: whole, list: '/requests' },
   { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
@@ -62,7 +62,7 @@ const CHARTS = [
 /** What the server does for its users, and how it copes. */
 export const USE = CHARTS.filter((one) => !one.isOfServer), LOAD = CHARTS.filter((one) => one.isOfServer || ['connections', 'publishes'].includes(one.metric));
 
-/** Charts of a tenant, or of all tenants, with the number of open connections once it is read. The range is in the URL; a server of less
+/** Charts of a tenant, or of all tenants, with the number of open connections once it is read, and that of failures that are listed. The range is in the URL; a server of less
  * than an hour begins with the last hour. */
 export function Charts({ page, tenant, connections, shown = USE }) {
   const ranges = tenant === undefined ? RANGES : TENANT_RANGES;
@@ -73,9 +73,9 @@ export function Charts({ page, tenant, connections, shown = USE }) {
       // The current interval is the last one; it began at most one step ago.
       const end = Math.floor(Date.now() / stepMs) * stepMs + stepMs;
       const query = withQuery('/v1/stats/series', { metrics: shown.map((one) => one.metric).join(','), step, from: new Date(end - 2 * length).toISOString() });
-      const { metrics, points } = await get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal);
+      const [{ metrics, points }, failed] = await Promise.all([get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal), shown === USE && get(withQuery('/v1/failures', { tenant: tenant ?? '*', limit: 1, from: new Date(Date.now() - length).toISOString() }), signal)]);
       const isYoung = !chosen && '1h' in ranges && name !== '1h' && points.length > 0 && points[0][0] > Date.now() - HOUR_MS;
-      return isYoung ? read('1h') : { name, metrics, points, end };
+      return isYoung ? read('1h') : { name, metrics, points, end, failures: failed?.total?.value };
     };
     try {
       return await read(chosen in ranges ? chosen : '24h');
@@ -93,7 +93,7 @@ export function Charts({ page, tenant, connections, shown = USE }) {
     <${Loaded} of=${series}>${(value) => {
     if (value === null) return html`<${Empty} text="Statistics are turned off." command="BELLCAST_STATS=on bellcast serve" />`;
     if (value.points.length === 0) return html`<${Empty} icon="live" text=${tenant === undefined ? 'The first numbers appear a minute after the start.' : 'There are no numbers for this tenant. They appear a minute after its first event, if it is among the 100 busiest tenants of a node.'} />`;
-    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} current=${one.metric === 'connections' ? connections : undefined} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
+    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} current=${{ connections, failures: value.failures }[one.metric]} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
   }}<//></section>`;
 }
 
@@ -141,7 +141,7 @@ export function useSelection(last, open, indexAt) {
 /** `current` is the value now, of a metric that has one. `open` shows the events between two times; false without permission. */
 function Chart({ one, series: { metrics, points: rows, end }, range, current, open }) {
   const { length, stepMs } = range, count = Math.round(length / stepMs), last = count - 1, begin = end - length;
-  const about = current === undefined ? one.about(range) : 'now', when = length > DAY_MS ? dayOf : hourOf;
+  const about = current !== undefined && one.headline === newest ? 'now' : one.about(range), when = length > DAY_MS ? dayOf : hourOf;
   const column = metrics.indexOf(one.metric) + 1;
   const points = rows.map((row) => [row[0], row[column]]).filter(([, value]) => value !== null);
   const today = points.filter(([at]) => at >= begin);

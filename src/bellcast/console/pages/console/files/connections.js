@@ -3,12 +3,12 @@
  */
 import { Dialect, dialectName, shortName } from './dialects.js';
 import { Confirm } from './dialogs.js';
-import { count, duration, number } from './format.js';
+import { duration, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad, useOpened } from './load.js';
 import { Headline, More } from './object-parts.js';
-import { Avatar, Card, Empty, Facts, Heading, Id, Moment, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Heading, Id, Moment, Tag, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
@@ -20,6 +20,8 @@ await loadStyle('connections.css');
 /** What follows when a connection is closed. */
 const CLOSING = 'Its page or app connects again by itself, and gets what it missed.';
 
+/** Enough of an id to recognise a connection without a name. */
+const ID_LENGTH = 8;
 /** Events of a connection that are shown. */
 const MAX_EVENTS = 12;
 
@@ -38,8 +40,8 @@ export const connections = {
   filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
   views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Recently closed', { state: 'closed' }]],
   columns: (page) => [
-    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} ...${one.recipient ? { of: one.recipient, name: nameOf(one) } : { of: '', icon: 'account', tone: 'grey' }} />`, of: (one) => nameOf(one) ?? 'anonymous', text: (one) => [nameOf(one) !== one.recipient && one.recipient, ...(isClosed(page) ? [closingOf(one)] : [one.origin, one.address])].filter(Boolean).join(', ') },
-    { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, { name: 'Topics', of: (one) => one.topics.join(', '), width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} ...${one.recipient ? { of: one.recipient, name: nameOf(one) } : { of: '', icon: 'account', tone: 'grey' }} />`, of: (one) => nameOf(one) ?? 'anonymous', text: (one) => [nameOf(one) !== one.recipient && one.recipient, one.origin, one.address, !one.recipient && !one.origin && !one.address && one.id.slice(0, ID_LENGTH)].filter(Boolean).join(', ') },
+    { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, isClosed(page) ? { name: 'Cause', of: (one) => closingOf(one).replaceAll('_', ' '), width: '15rem' } : { name: 'Topics', of: (one) => one.topics.join(', '), width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     isClosed(page) ? { name: 'Closed', kind: 'time', of: (one) => one.closed_at } : { name: 'Since', kind: 'time', of: (one) => one.connected_at },
   ],
   actions: (one, page) => !isClosed(page) && page.may(CONTENT) && html`<a class="option" href=${withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant })}>Trace</a><${Confirm} label=${`Close the connection ${one.id}`} word="Close" about=${CLOSING} act=${() => close(one)} />`,
@@ -58,7 +60,7 @@ function headlineOf(one) {
 /** An event of a connection in plain words. */
 function sentenceOf({ kind, text, topic, detail }) {
   if (kind === 'connect') return `Connected over ${shortName(detail)}`;
-  if (kind === 'subscribe') return `Follows ${topic}`;
+  if (kind === 'subscribe') return html`Follows <${Tag}>${topic}<//>`;
   if (kind === 'call' && detail.outcome === 'ok') return detail.name === 'connect' ? 'Your app accepted it' : `Your app handled ${detail.name}`;
   return text[0].toUpperCase() + text.slice(1);
 }
@@ -79,9 +81,9 @@ export function Connection({ page }) {
         <${More} of="this connection">${!one.closed_at && page.may(CONTENT) && html`<${Confirm} isDanger label="Close the connection" word="Close the connection" about=${CLOSING} act=${() => close(one)} />`}<//><//>
       ${headlineOf(one)}
       <${Facts} of=${[
-        ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`], ['Reason', one.closed_at && closingOf(one)],
+        ['Closed', one.closed_at && html`<${Moment} at=${one.closed_at} />`],
         ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
-        ['Tenant', own], ['Topics', one.topics.length > 0 && one.topics.map((topic, index) => html`${index > 0 && ', '}<a key=${topic} href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a>`)], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
+        ['Tenant', own], ['Topics', one.topics.length > 0 && html`<span class="actions">${one.topics.map((topic) => html`<a key=${topic} class="tag" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a>`)}</span>`], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
       <${Events} key=${one.id} page=${page} one=${one} />`;
   }}<//>`;
@@ -93,14 +95,12 @@ function Events({ page, one }) {
   return events.length > 0 && html`<${Card} title="Last events"><ul class="rows-of">${events.map((event, index) => html`<li key=${index}><span class="grow">${sentenceOf(event)}</span><${Time} at=${event.at} /></li>`)}</ul><//>`;
 }
 
-/** How the open connections are shared between protocols, as a bar with its legend. It counts all, so a filtered list has none. */
+/** How many connections of each protocol are open. It counts all, so a filtered list has none. */
 function Protocols({ page }) {
   const tenant = shownTenant() || '*';
   const found = useLoad((signal) => get(withQuery('/v1/stats', { tenant }), signal), [tenant]);
   if ([...connections.filters, { name: 'from' }].some(({ name }) => page.query.get(name))) return null;
   if (!found.value) return html`<div class="protocols"></div>`;
   const groups = found.value.connections.toSorted((one, other) => other.count - one.count);
-  const nameOf = ({ protocol, transport }) => (protocol === 'native' ? transport : protocol);
-  return html`<section class="protocols" aria-label="Open connections by protocol"><div class="stack" role="img" aria-label=${groups.map((one) => `${dialectName(one)}: ${count(one.count, 'connection')}`).join(', ') || 'No connection'}>${groups.map((one) => html`<span key=${dialectName(one)} class=${nameOf(one)} style=${{ flexGrow: one.count }}></span>`)}</div>
-    <p class="muted">${groups.map((one) => html`<span key=${dialectName(one)}><${Dialect} of=${one} /> <b>${number(one.count)}</b></span>`)}</p></section>`;
+  return html`<section class="protocols" aria-label="Open connections by protocol"><p class="muted">${groups.map((one) => html`<span key=${dialectName(one)}><${Dialect} of=${one} /> <b>${number(one.count)}</b></span>`)}</p></section>`;
 }

@@ -45,7 +45,7 @@ export function Definition({ page, kind, headline, facts, actions, more, loss, c
     <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${actions?.(value, tag)}${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page), isOver(value) ? null : valuesOf(value))} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value)}
-    <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant ?? 'all']]} />
+    <${Facts} of=${[['Key', html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant]]} />
     ${children?.(value, tag)}
     <${Yaml} of=${value} />`}<//>`;
 }
@@ -59,11 +59,16 @@ export async function readTenantsOf(one, signal) {
   return one;
 }
 
-/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. `isNamed`: after the names of their kinds, `isList`: one a line. */
-export const Uses = ({ page, of, isNamed = false, isList = false }) => of.uses.map((one, index) => {
-  const [target, tenant] = one.split(OF_TENANT), [plural, key] = target.split('/');
-  return html`${index > 0 && !isList && ', '}<span key=${one} class=${isList ? 'used-by line' : 'used-by'}>${isNamed && `${plural.slice(0, -1)} `}<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${key}${tenant && ` (${tenantName(tenant)})`}</a></span>`;
-});
+/** An object that uses another one as a link, with its tenant if it has another one. */
+const Use = ({ page, of, target, tenant, children }) => html`<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${children}</a>`;
+const usesOf = ({ uses }) => uses.map((one) => one.split(OF_TENANT)).map(([target, tenant]) => ({ target, tenant, plural: target.split('/')[0], key: target.split('/')[1] }));
+const nameOfUse = ({ key, tenant }) => `${key}${tenant ? ` (${tenantName(tenant)})` : ''}`;
+
+/** The objects that use another one, such as `workflows/reminder` or `workflows/reminder?tenant=acme`, as links. `isNamed`: after the names of their kinds. */
+export const Uses = ({ page, of, isNamed = false }) => usesOf(of).map((one, index) => html`${index > 0 && ', '}<span key=${one.target + one.tenant} class="used-by">${isNamed && `${one.plural.slice(0, -1)} `}<${Use} page=${page} of=${of} ...${one}>${nameOfUse(one)}<//></span>`);
+
+/** The same, one a line: those of several tenants with the same key are on one line. */
+export const UsesInLines = ({ page, of }) => Object.values(Object.groupBy(usesOf(of), ({ target }) => target)).map((all) => html`<span key=${all[0].target} class="used-by line">${all.length === 1 ? html`<${Use} page=${page} of=${of} ...${all[0]}>${nameOfUse(all[0])}<//>` : html`${all[0].key} in ${all.map((one, index) => html`${index > 0 && ', '}<${Use} key=${one.tenant} page=${page} of=${of} ...${one}>${one.tenant ? tenantName(one.tenant) : 'all'}<//>`)}`}</span>`);
 
 /** Where an object is in git, in a few words. */
 const gitState = ({ managed }) => (managed ? `In git: ${sourceOf(managed)}, ${managed.unlocked_at ? 'unlocked' : managed.lock ? 'locked' : 'not locked'}` : 'Not in git');

@@ -25,11 +25,11 @@ const LACKS = { email: 'no address', sms: 'no phone number', push: 'no device re
 const AND = new Intl.ListFormat('en'), OR = new Intl.ListFormat('en', { type: 'disjunction' });
 
 /** What arrived, and what rules did not send. */
-function inPart(channels) {
+function inPart(channels, opened) {
   const arrived = channels.filter((one) => outcomeOf(one)[0] === 'ok').map(({ channel }) => (channel === 'inbox' ? 'inbox' : MESSAGE_NAMES[channel]));
   const skipped = channels.filter(({ outcome }) => outcome === 'skip');
   const lack = skipped.length === 1 && skipped[0].rule === 'no_address' && LACKS[skipped[0].channel];
-  return `${arrived.join() === 'inbox' ? 'In the inbox' : `Delivered by ${AND.format(arrived)}`}; no ${OR.format(skipped.map(({ channel }) => MESSAGE_NAMES[channel]))}${lack ? `: ${lack}` : ''}`;
+  return `${arrived.join() === 'inbox' ? opened ?? 'In the inbox' : `Delivered by ${AND.format(arrived)}`}; no ${OR.format(skipped.map(({ channel }) => MESSAGE_NAMES[channel]))}${lack ? `: ${lack}` : ''}`;
 }
 
 /** The outcome as a headline, a sentence for each channel that needs one, and the buttons where it can be changed. */
@@ -49,12 +49,20 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   const cure = actions.find(isCure);
   // What a headline says needs no list.
   const isBrief = isOnly && kind === 'ok' && of.channels[0].channel === 'inbox' && actions.length + unsent.length === 0;
-  const headline = isBrief ? title ? `“${title}” is in the inbox` : `In ${name}’s inbox` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  const opened = openedIn(of.facts), at = opened && html`<${Time} at=${opened.at} />`;
+  const headline = isBrief ? title ? opened ? html`“${title}” was ${opened.what} ${at}` : `“${title}” is in the inbox` : opened ? html`${OPENED[opened.what]} by ${name} ${at}` : `In ${name}’s inbox` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels, opened && `${OPENED[opened.what]} by ${name}`) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
-    ${isBrief ? null : of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}</span></li>`)}</ul>`}
+    ${isBrief ? null : of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}${one.channel === 'inbox' && opened && html` ${OPENED[opened.what]} ${at}.`}</span></li>`)}</ul>`}
     ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} cure=${cure} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
   </div></section>`;
+}
+
+const OPENED = { read: 'Read', seen: 'Seen' };
+/** When the recipient read or saw the notification of which the outcome is shown, the newest one; undefined if neither. */
+function openedIn(facts) {
+  const own = byNotification(facts)[0]?.[1] ?? [];
+  return own.findLast(({ what }) => what === 'read') ?? own.findLast(({ what }) => what === 'seen');
 }
 
 export function Outcome({ of }) {
@@ -224,7 +232,7 @@ function Fix({ page, action, cure, channels, recipient, type, tenant, messages }
 
 const UTC_TIME = /(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC/;
 /** A sentence of the server with its times as on other pages. */
-const withTimes = (text) => text.split(UTC_TIME).map((part, index) => (index % 2 ? html`<${Moment} at=${`${part.replace(' ', 'T')}Z`} />` : part));
+export const withTimes = (text) => text.split(UTC_TIME).map((part, index) => (index % 2 ? html`<${Moment} at=${`${part.replace(' ', 'T')}Z`} />` : part));
 
 /** A message that is being sent, such as after a retry, is looked at again after this time, at most this often. */
 const POLL_MS = 2000, MAX_POLLS = 15;

@@ -73,10 +73,10 @@ function Doctor() {
   const [passed, warnings, problems] = ['ok', 'warning', 'problem'].map((kind) => findings?.filter((one) => one.state === kind) ?? []);
   const failed = findings?.filter((one) => one.state !== 'ok') ?? [], isDone = findings && !isRunning && !problem;
   const result = [problems.length > 0 && count(problems.length, 'problem'), warnings.length > 0 && count(warnings.length, 'warning')].filter(Boolean).join(' · ') || 'No problem found';
-  return html`<section class="panel doctor"><header><h2>Doctor</h2><p class="muted" role="status">${isRunning && 'Checking…'}${isDone && html`<${State} of=${result} kind=${problems.length > 0 ? 'bad' : warnings.length > 0 ? 'warn' : 'ok'} /> · <span>${count(passed.length, 'check')} passed</span> · <${Time} at=${at} />`}</p>
+  return html`<section class="panel doctor"><header><h2>Doctor</h2><p class="muted" role="status">${isRunning && 'Checking…'}${isDone && html`<${State} of=${result} kind=${problems.length > 0 ? 'bad' : warnings.length > 0 ? 'warn' : 'ok'} /> · <${Time} at=${at} />`}</p>
       <button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button></header>
-    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<div class="passed"><${Findings} of=${passed} /></div>`}
+    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<details class="passed"><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}</section>`;
 }
 
-const Findings = ({ of }) => html`<ul class="findings">${of.map((one, index) => html`<li key=${index}><${State} of=${one.state} kind=${KINDS[one.state]} /><b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`;
+const Findings = ({ of }) => html`<ul class="findings">${of.map((one, index) => html`<li key=${index}>${one.state !== 'ok' && html`<${State} of=${one.state} kind=${KINDS[one.state]} />`}<b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`;

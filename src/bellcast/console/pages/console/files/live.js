@@ -170,7 +170,7 @@ export function Live({ page }) {
     ${connection.text !== 'Connecting' && current.rows.length === 0 && !connection.problem && html`<${Empty} icon="live" text=${`No ${Object.values(query).some(Boolean) ? 'matching ' : ''}events yet. All events of this server appear here immediately.`} command='bellcast notify alice "Hello"' />`}
     <div class=${opened ? 'log opened' : 'log'} onKeyDown=${escape}><div class="table feed" role="table" aria-label="Events" tabIndex="0" data-keys onmove=${move} ref=${place} hidden=${current.rows.length === 0} onScroll=${({ currentTarget }) => currentTarget.scrollTop > 0 && setPaused(true)} onPointerLeave=${changed} onFocusOut=${changed}>
       <div class="hidden" role="rowgroup"><div role="row">${['Time', 'Kind', 'Event', 'Recipient', 'Tenant'].map((name) => html`<span key=${name} role="columnheader">${name}</span>`)}</div></div>
-      <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} above=${current.rows[index - 1]} isOpen=${opened === row} open=${open} />`)}</div></div>
+      <div class="chunk" role="rowgroup">${current.rows.map((row, index) => html`<${EventRow} key=${index} row=${row} size=${row.events.length} isOpen=${opened === row} open=${open} />`)}</div></div>
       ${opened && html`<${OpenedEvent} page=${page} row=${opened} />`}</div>`;
 }
 
@@ -199,7 +199,8 @@ const words = (name) => name.replaceAll('_', ' ');
 
 /** What happened, in a few words and a note, by the kind of the event. */
 const SENTENCES = {
-  send: ({ recipient, text, detail: { type, title } }) => [html`<span class="typed"><${Type} of=${type} /></span>`, [title, !recipient && text.slice(type.length + 1)].filter(Boolean).join(' ')],
+  request: ({ text }) => text.match(/^(\S+ .*) (\d{3})$/).slice(1),
+  send: ({ recipient, text, detail: { type, title } }) => [title || type, [!recipient && text.slice(type.length + 1)].filter(Boolean).join(' ')],
   publish: ({ topic, detail: { name, delivered } }) => [topic ? `${name} to ${topic}` : name, count(delivered, 'connection')],
   call: ({ detail: { name, outcome, ms } }) => [words(name), `${outcome === 'ok' ? 'handled by the app' : words(outcome)}, ${duration(ms)}`],
   connect: ({ detail }, events) => ['Connected', [dialectName(detail), ...events.filter(({ kind }) => kind === 'subscribe').map(({ topic }) => `follows ${topic}`), detail.origin].filter(Boolean).join(' · ')],
@@ -219,15 +220,12 @@ function sentenceOf(event, events) {
   }
 }
 
-/** A text, in grey if the row above has it too. */
-const Repeated = ({ text, above }) => html`<span key=${text} class=${text === above ? 'muted' : 'changed'}>${text}</span>`;
-
 /** The tenant, while all are shown. */
 const tenantOf = ({ tenant }) => !shownTenant() && tenant && tenantName(tenant);
 
 /** What happened in one trace, by its most telling event. Rows keep their places and change their texts, so that nothing moves. */
-function EventRow({ row, size, above, isOpen, open }) {
-  const event = headOf(row), last = above && headOf(above), request = row.events.find((one) => one.kind === 'request' && one !== event);
+function EventRow({ row, size, isOpen, open }) {
+  const event = headOf(row), request = row.events.find((one) => one.kind === 'request' && one !== event);
   const others = row.events.filter((one) => one !== event && one !== request && one.kind !== 'subscribe' && one.detail?.outcome !== 'ok').length;
   const [what, note] = sentenceOf(event, row.events);
   // The effect of an accepted request is shown instead of the request.
@@ -235,9 +233,9 @@ function EventRow({ row, size, above, isOpen, open }) {
   const isBad = BAD.has(event.kind) || /: (failed|bounced)$/.test(event.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
     <span role="cell" class=${`cell kind ${isBad ? 'bad' : event.kind}`}><${Icon} name=${ICONS[event.kind]} /><span>${event.kind}</span></span>
-    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}><span key=${event.at + event.text}>${what}</span></button><span key=${event.at + event.text} class="muted preview" dir="auto">${[note, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
+    <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}><span key=${event.at + event.text}>${what}</span></button>${event.kind === 'send' && event.detail?.title && html`<${Type} of=${event.detail.type} />`}<span key=${event.at + event.text} class="muted preview" dir="auto">${[note, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
     <span role="cell" class="cell whom">${event.recipient && html`<${Named} of=${event} />`}</span>
-    <span role="cell" class="cell who"><${Repeated} text=${tenantOf(event)} above=${last && tenantOf(last)} /></span></div>`;
+    <span role="cell" class="cell who"><span>${tenantOf(event)}</span></span></div>`;
 }
 
 function OpenedEvent({ page, row }) {
@@ -249,7 +247,7 @@ function OpenedEvent({ page, row }) {
     event.kind === 'run' && ['Run', path`/runs/${event.detail.id}`],
   ].filter(Boolean);
   const [what, note] = sentenceOf(event, row.events), isRefusal = event.kind === 'refused';
-  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${what}${!isRefusal && note && html` <span>${note}</span>`}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
+  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${what}${event.kind === 'send' && event.detail?.title && html` <${Type} of=${event.detail.type} />`}${!isRefusal && note && html` <span>${note}</span>`}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
     ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
     ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
     <${Facts} of=${factsOf(event)} /><details><summary>JSON</summary><${Json} of=${event} /></details></aside>`;
@@ -275,6 +273,7 @@ const refusalOf = ({ errors, detail, reason, code }) => String(errors?.map((one)
 export function Refusal({ page, of: { kind, detail }, about }) {
   if (kind !== 'refused' || !detail) return null;
   const code = detail.code ?? detail.reason;
-  return html`<section class="verdict bad" aria-label="Refusal"><${Icon} name="bad" /><div><p><b>${prose(refusalOf(detail))}</b> ${about && html`<br />${about} `}${typeof code === 'string' && /^[a-z_]+$/.test(code)
+  const tone = detail.status >= 500 ? 'bad' : 'warn';
+  return html`<section class=${`verdict ${tone}`} aria-label="Refusal"><${Icon} name=${tone} /><div><p><b>${prose(refusalOf(detail))}</b> ${about && html`<br />${about} `}${typeof code === 'string' && /^[a-z_]+$/.test(code)
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
 }

@@ -63,7 +63,7 @@ export function ChannelMarks({ of }) {
 }
 
 /** What an object does, or why it fails, as the first sentence of its page. Without a kind, it is no state, and has an `icon` of its own. */
-export const Headline = ({ kind, icon = kind, children, note }) => html`<section class=${`verdict ${kind ?? 'info'}`} aria-label=${kind ? 'State' : 'Summary'}>${icon && html`<${Icon} name=${icon} />`}<div><h2 dir="auto">${withWholeWords(children)}</h2>${note && html`<p class="text" dir="auto">${note}</p>`}</div></section>`;
+export const Headline = ({ kind, icon = kind, children, note, fixes }) => html`<section class=${`verdict ${kind ?? 'info'}`} aria-label=${kind ? 'State' : 'Summary'}>${icon && html`<${Icon} name=${icon} />`}<div><h2 dir="auto">${withWholeWords(children)}</h2>${note && html`<p class="text" dir="auto">${note}</p>`}${fixes && html`<div class="fixes">${fixes}</div>`}</div></section>`;
 
 /** What is seldom done with an object, as a menu beside its buttons. It closes when a button of it is pressed. */
 export const More = ({ of, children }) => [children].flat(Infinity).some(Boolean) && html`<span class="acting"><${Popup} label=${`More for ${of}`} button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options" onClick=${close}>${children}</div>`}<//></span>`;

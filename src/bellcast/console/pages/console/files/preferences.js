@@ -62,7 +62,7 @@ export function Preferences({ page, url }) {
     return available === false ? html`<span class="muted" title="The type does not have it, or it has no provider or address">–</span>` : html`<input type="checkbox" class="switch" checked=${on} disabled=${!mayChange || required} aria-label=${`${name ?? type} by ${CHANNEL_NAMES[channel]}`} title=${required ? 'Required: it cannot be switched off.' : by ? `Decided by ${BY[by] ?? by}` : 'Nothing decides: on'}
         onChange=${({ currentTarget: box }) => attempt({ types: { [type]: { [channel]: box.checked } } }, box)} />`;
   }} />`}
-      ${mayChange ? html`<${Form} key=${`${hours?.start} ${hours?.end}`} isInline button="Save quiet hours" send=${({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })}>
+      ${mayChange ? html`<${Form} key=${`${hours?.start} ${hours?.end}`} isInline isSecondary button="Save quiet hours" send=${({ start, end }) => change({ quiet_hours: start && end ? { start, end } : null })}>
         <${TimeField} label="Quiet from" name="start" defaultValue=${hours?.start ?? ''} /><${TimeField} label="Quiet until" name="end" defaultValue=${hours?.end ?? ''} /><//>` : html`<p>${hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No own quiet hours.'}</p>`}
       ${Object.values(own).some((value) => value && Object.keys(value).length > 0) && html`<details><summary>Settings of the recipient</summary><${Json} of=${own} /></details>`}
       ${updatedAt && html`<p class="muted">Last changed <${Moment} at=${updatedAt} /></p>`}`;

@@ -103,10 +103,10 @@ export function Recipient({ page }) {
   const heading = (tools) => html`<${Heading} title=${one.name || one.key} note=${html`<${Avatar} of=${one.key} name=${one.name || one.key} />${one.name && html`<${Id} of=${one.key} />`}`}>${tools}<//>`;
   if (isEdited) return html`${heading()}<${Together}><${Details} key=${url()} found=${one} url=${url()} first=${page.query.get('focus')} /><//>`;
   return html`${heading(html`${page.may(BUILDERS) && html`<button type="button" onClick=${() => edit('name')}>Edit</button>`}<${More} of=${one.name || one.key}>${page.may(CONTENT) && html`<a class="option" href=${`${ROOT}${url('/export')}`} download=${`${one.key}.json`}>Export</a>`}${page.may(BUILDERS) && html`<${Confirm} isDanger label=${`End sessions of ${one.key}`} word="End sessions" about="Its connections close, and its tokens are refused: pages and apps need new ones." act=${endSessions} />`}<//>`)}<${Together}>
-    <${Facts} of=${facts(one)} />
     ${page.may(BUILDERS) && html`<${Returned} page=${page} one=${one} tenant=${tenant} />`}
-    <${Counts} page=${page} of=${{ recipient: one.key, ...tenant }} />
     <div class="story-columns"><div><div><${Explanation} key=${one.key} page=${page} recipient=${one.key} name=${one.name || one.key} tenant=${tenant} />
+        <${Facts} of=${facts(one)} />
+        <${Counts} page=${page} of=${{ recipient: one.key, ...tenant }} />
         <${Card} title="Last notifications"><${Inbox} page=${page} tenant=${tenant} /><//>
         <${Card} title="Devices"><${Devices} page=${page} tenant=${tenant} url=${url} /><//>
         <${Card} title="Topics"><${Topics} page=${page} tenant=${tenant} /><//></div>
@@ -212,7 +212,7 @@ function Topics({ page, tenant }) {
   return html`<${Loaded} of=${first}>${(response) => (response.subscriptions.length === 0 ? html`<p class="muted">The recipient subscribes to no topic.</p>` : html`<${Paged} of=${response} rows="subscriptions" read=${read}>${(all) => html`
       <ul class="rows-of">${all.map(({ topic, created_at: at }) => html`<li key=${topic}><a class="plain" href=${inTenant(page, path`/topics/${topic}`)}>${topic}</a><${Time} at=${at} />${page.may(BUILDERS) && !topic.startsWith('role.')
     && html`<${Confirm} label=${`Unsubscribe from ${topic}`} word="Unsubscribe" act=${() => change('DELETE', topic)} />`}</li>`)}</ul>`}<//>`)}<//>
-    ${page.may(BUILDERS) && html`<${Form} isInline button="Subscribe" send=${async ({ topic }, form) => {
+    ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Subscribe" send=${async ({ topic }, form) => {
     await change('PUT', topic.trim(), {});
     form.reset();
   }}><${Field} label="Subscribe to" name="topic" required maxlength="164" autocomplete="off" /><//>`}`;
@@ -221,7 +221,7 @@ function Topics({ page, tenant }) {
 /** Deletes all data. The operator must type the key, so that a click on the wrong button or page deletes nothing. */
 const Erasure = ({ page, recipient, url }) => html`<details class="panel"><summary class="bad">Erase this recipient</summary>
   <p>Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.</p>
-  <${Form} button="Erase" send=${async ({ key }) => {
+  <${Form} isDanger button="Erase" send=${async ({ key }) => {
   if (key !== recipient) throw new Error('This is not the key of the recipient.');
   await deleteObject(url, recipient, inTenant(page, '/recipients'));
 }}><${Field} label=${`Type ${recipient} to confirm`} name="key" required autocomplete="off" spellcheck=${false} autocapitalize="none" /><//></details>`;

@@ -98,13 +98,13 @@ function commandOf({ method, route, status, path: target, tenant, body }) {
 function Found({ page, one, made }) {
   const inTenant = (target) => withQuery(page.url(target), { tenant: one.tenant ?? '' });
   const command = commandOf(one);
-  const to = !one.code && typeof one.body?.to === 'string' && one.body.to, about = aboutOf(one), by = one.key ?? one.operator ?? nameOf(one);
-  const effect = `${one.code ? 'Refused' : one.status >= 500 ? 'Failed' : EFFECTS[one.status] ?? 'Answered'} in ${duration(one.ms)}${by ? `, by ${by}` : ''}`;
+  const to = !one.code && typeof one.body?.to === 'string' && one.body.to, about = aboutOf(one);
+  const effect = `${one.code ? 'Refused' : one.status >= 500 ? 'Failed' : EFFECTS[one.status] ?? 'Answered'} in ${duration(one.ms)}`;
   const same = [['Same route', { route: one.route ?? one.path }], one.key && ['Same key', { key: one.key }], ['Same status', { status: String(one.status) }]].filter(Boolean);
   return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} />`} />${one.code ? html`<${Refusal} page=${page} of=${{ kind: 'refused', detail: one }} about=${html`${effect}.`} />`
     : html`<${Headline} kind=${one.status >= 500 ? 'bad' : 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
-    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['Operator', one.key && one.operator], ['Recipient', one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
+    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <nav class="choice" aria-label="More requests">${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
     ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}
-    <${Card} title="Body">${one.body === null ? html`<p class="muted">Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Json} of=${one.body} />`}<//>`;
+    ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Card} title="Body"><${Json} of=${one.body} /><//>`}`;
 }

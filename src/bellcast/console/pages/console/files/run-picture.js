@@ -9,10 +9,10 @@ import { Picture } from './workflow-picture.js';
 const KIND_OF_STATE = { failed: 'bad', waiting: 'wait', running: 'wait' };
 
 /** What a step of a run shows. */
-function stateOf(step, why) {
+function stateOf(step, run) {
   const { state, due_at: due, started_at: started, ended_at: ended, attempts } = step;
   const seconds = started && ended ? (new Date(ended) - new Date(started)) / 1000 : 0;
-  const { word, kind, text } = outcomeOfStep(step, why);
+  const { word, kind, text } = outcomeOfStep(step, run);
   const first = word[0].toUpperCase() + word.slice(1);
   const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : first, waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', running: 'Runs now', pending: 'Not reached yet' };
   const shown = `${text && word === 'simulated' ? text : `${words[state] ?? first}${text ? `: ${text}` : ''}`}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
@@ -21,7 +21,7 @@ function stateOf(step, why) {
 
 /** The states of a run's steps and branches, as the canvas shows them. */
 export const shownOf = (run) => ({
-  states: new Map(run.steps.map((one) => [one.key, stateOf(one, run.why)])),
+  states: new Map(run.steps.map((one) => [one.key, stateOf(one, run)])),
   lane: (key, { isElse, number }) => {
     const step = run.steps.find((one) => one.key === key);
     if (step?.state !== 'done') return step?.state;

@@ -3,6 +3,7 @@
  */
 import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
+import { withTimes } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
 import { duration, weekdayTime } from './format.js';
 import { histogramOf } from './histogram.js';
@@ -32,6 +33,7 @@ const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
 /** What steps do, as on the canvas. */
 const STEP_NAMES = { ...CHANNEL_NAMES, inbox: 'Bell', delay: 'Wait', wait_for: 'Wait for event', branch: 'Branch', digest: 'Digest', throttle: 'Throttle', stop: 'Stop', trigger: 'Start workflow', http: 'HTTP request', python: 'Python function' };
+const nameOfStep = ({ type }) => STEP_NAMES[type] ?? type;
 const LABEL_WIDTH = 30;
 
 /** At which step a run waits, and until when. */
@@ -57,7 +59,7 @@ export const runs = {
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Channel and provider filter by the messages that a run sent.',
+  note: html`<span class="chain"><span class="avatar tone-grey" data-state="skipped"></span></span> skipped by its condition, <span class="chain"><span class="avatar tone-grey" data-state="pending"></span></span> not reached. Channel and provider filter by the messages that a run sent.`,
   none: { text: 'No workflow runs yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },
 };
 
@@ -106,7 +108,7 @@ export function Run({ page }) {
     page.reload();
   };
   return html`<${Opening} page=${page} of=${found}>${(one) => {
-    const outcomes = one.steps.map((step) => outcomeOfStep(step, one.why));
+    const outcomes = one.steps.map((step) => outcomeOfStep(step, one));
     const [kind, headline] = outcomeOf(one, outcomes), simulated = Object.values(Object.groupBy(one.why.channels.filter(({ state }) => state === 'simulated'), ({ channel }) => channel)).map(([first]) => first);
     const mayCancel = page.may(BUILDERS) && !ENDED.has(one.state), mayRetry = page.may(CONTENT) && one.state === 'failed', mayCorrect = mayRetry && missingOf(one.reason);
     const variable = mayCorrect && mayCorrect[0].startsWith('data.') && mayCorrect[0];
@@ -115,11 +117,15 @@ export function Run({ page }) {
         ${simulated.map((sent) => html`<p key=${sent.channel}>${simulatedText(sent)}. It is stored here, and did not leave the server.</p>`)}
         ${(mayCancel || mayRetry || simulated.length > 0) && html`<div class="fixes">${mayCorrect && html`<${CorrectText} page=${page} one=${one} tenant=${tenant} />`}${page.may(BUILDERS) && simulated.filter(({ simulated: cause }) => cause === 'no_provider').map(({ channel }) => html`<${SetUpProvider} key=${channel} page=${page} channel=${channel} tenant=${tenant} />`)}${mayRetry && html`<${Confirm} isPrimary=${!mayCorrect} label="Retry this run from its failed step" word="Retry" about="Steps that were done are not repeated." act=${act('POST', '/retry')} />`}${mayCancel && html`<${Confirm} isDanger label="Cancel this run" word="Cancel this run" about="Its further steps send nothing. What was sent stays." act=${act('DELETE', '')} />`}</div>`}</div></section>
       <section class="panel run-view" aria-label=${view}><${Segments} label="View" options=${['Steps', page.may(CONTENT) && 'Canvas', 'Data'].filter(Boolean)} value=${view} choose=${setView} />${view === 'Canvas' && html`<a class="button small" href=${withQuery(page.url(path`/workflows/${one.workflow}`), { ...tenant, edit: 'yes', run: one.id })}>Open large</a>`}
-        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && (Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} what="the data" of=${one.data} />`)}</section>
+        ${view === 'Steps' && html`<${Waterfall} page=${page} one=${one} outcomes=${outcomes} tenant=${tenant} />`}${view === 'Canvas' && html`<${OnCanvas} page=${page} one=${one} tenant=${tenant} />`}${view === 'Data' && html`<${AllData} page=${page} one=${one} />`}</section>
       <${Facts} of=${[['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Workflow', html`<a href=${inTenant(page, path`/workflows/${one.workflow}`)}>${one.workflow}, version ${one.version}</a>`], ['Started', html`<${Moment} at=${one.created_at} />`], ['Ended', one.ended_at && html`<${Moment} at=${one.ended_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />`;
   }}<//>`;
 }
+
+/** The data of the trigger, and below it what each step that began got and made. */
+const AllData = ({ page, one }) => html`${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} what="the data" of=${one.data} />`}
+  ${one.definition && one.steps.filter(({ state }) => !['pending', 'skipped'].includes(state)).map((step) => html`<details key=${step.key} class="of-step"><summary>${nameOfStep(step)} <code>${step.key}</code></summary><${StepDetails} page=${page} one=${one} step=${step} read=${async () => one.definition} /></details>`)}`;
 
 /** The run on its own version, of which the modules are loaded when they are needed. */
 function OnCanvas({ page, one, tenant }) {
@@ -150,7 +156,7 @@ function Waterfall({ page, one, outcomes, tenant }) {
   const readyAt = (index) => Math.max(...[one.created_at, ...one.steps.slice(0, index).map((step) => step.ended_at)].filter(Boolean).map(Date.parse));
   const folded = spans.filter((span) => span.isFolded), last = folded.at(-1);
   return html`<ol class=${total > 0 ? 'waterfall' : 'waterfall instant'}>${total > 0 && html`<li class="axis" aria-hidden="true"><span></span><span class="track"><span class="from">${!(folded[0]?.x < LABEL_WIDTH) && '0'}</span><span class="to">${!(last?.x + last?.width > 100 - LABEL_WIDTH) && duration(total)}</span>${folded.map((span, index) => html`<span class="folded" style=${placed(span.x, span.width)} title=${duration(span.length)}>${!(span.x - folded[index - 1]?.x < LABEL_WIDTH) && duration(span.length)}</span>`)}</span><span></span></li>`}
-    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} step=${step} does=${one.definition && summaryOf(find(one.definition.steps, step.key))} outcome=${outcomes[index]} why=${hasRepair(step, outcomes[index]) && page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, run: one.id })} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
+    ${one.steps.map((step, index) => html`<${Step} key=${step.key} page=${page} one=${one} step=${step} does=${one.definition && summaryOf(find(one.definition.steps, step.key))} outcome=${outcomes[index]} why=${hasRepair(step, outcomes[index]) && page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, run: one.id })} end=${end} at=${at} ready=${readyAt(index)} read=${read} />`)}</ol>`;
 }
 
 /** The page of the recipient explains what stopped a message, unless the workflow did. */
@@ -160,7 +166,7 @@ const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) &
 const dotted = (x) => ({ left: `clamp(0px, ${x}% - 6px, 100% - 12px)`, width: '12px' });
 const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
-function Step({ page, step, does, outcome, why, end, at, ready, read }) {
+function Step({ page, one, step, does, outcome, why, end, at, ready, read }) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef(null);
   const from = step.started_at && Date.parse(step.started_at), to = step.ended_at ? Date.parse(step.ended_at) : end;
@@ -172,20 +178,21 @@ function Step({ page, step, does, outcome, why, end, at, ready, read }) {
     setOpen(false);
     button.current.focus();
   };
-  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${STEP_NAMES[step.type] ?? step.type}</button><${State} of=${outcome.word} kind=${outcome.kind} /><small>${does && html`<span title=${does}>${teaser(does.replaceAll('data.', ''))}</span>`}<code>${step.key}</code></small></span>
+  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${nameOfStep(step)}</button><${State} of=${outcome.word} kind=${outcome.kind} /><small>${does && html`<span title=${does}>${teaser(does.replaceAll('data.', ''))}</span>`}<code>${step.key}</code></small></span>
     <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}${due > to && html`<span class="ahead" style=${{ left: `max(${at(to)}%, ${MIN_WIDTH}px)`, right: `${100 - at(due)}%` }}></span>`}</span>
     <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? timeOf(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
     ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
-    ${isOpen && html`<${StepDetails} page=${page} step=${step} read=${read} />`}</li>`;
+    ${isOpen && html`<${StepDetails} page=${page} one=${one} step=${step} read=${read} />`}</li>`;
 }
 
-function StepDetails({ page, step, read }) {
-  const definition = useLoad(read, []);
+/** When a step ran, its definition as its input, and its result; a step that sends has none, but something to say. */
+function StepDetails({ page, one, step, read }) {
+  const definition = useLoad(read, []), sent = one.why.channels.find(({ channel, outcome }) => channel === step.type && outcome === 'send')?.text, isLinked = step.notification || step.messages.length > 0;
   const link = (list, id) => html`<a href=${inTenant(page, `/${list}/${encodeURIComponent(id)}`)}>${id}</a>`;
   return html`<div class="details"><${Facts} of=${[['Started', step.started_at && html`<${Moment} at=${step.started_at} />`], ['Ended', step.ended_at && html`<${Moment} at=${step.ended_at} />`], ['Continues', step.due_at && html`<${Moment} at=${step.due_at} />`], ['Calls', step.attempts > 0 && step.attempts],
     ['Notification', step.notification && link('notifications', step.notification)], ...step.messages.map((message) => ['Message', link('messages', message)])]} />
     <h3>Input</h3>${definition.problem ? html`<p class="muted">${definition.problem.message}</p>` : definition.value && html`<${Json} of=${find(definition.value.steps, step.key)} />`}
-    <h3>Output</h3>${step.result === null ? html`<p class="muted">No output.</p>` : html`<${Json} of=${step.result} />`}</div>`;
+    ${(step.result !== null || sent || !isLinked) && html`<h3>Output</h3>`}${step.result !== null ? html`<${Json} of=${step.result} />` : sent ? html`<p class="muted">${withTimes(sent)}</p>` : !isLinked && html`<p class="muted">No output.</p>`}</div>`;
 }
 
 /** Positions of times, in percent, until `end` or the planned end of a step that waits. Times without an event that are nearly all of the run are folded to a fixed width. */

@@ -6,7 +6,7 @@ import { cancel } from './new-object.js';
 import { Channel, ChannelSign, Headline } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, inTenant, shownTenant } from './router.js';
-import { Loaded, refresh, useLoad } from './load.js';
+import { refresh, useLoad } from './load.js';
 import { Card, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening, Time } from './parts.js';
 import { Named } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -56,16 +56,17 @@ export function Suppression({ page }) {
   const found = useLoad(async (signal) => {
     const value = await get(withQuery('/v1/suppressions', { text: address, tenant, limit: 200 }), signal);
     await readTenantNames(value.suppressions.map((one) => one.tenant), signal);
-    return value;
+    const one = value.suppressions.find((row) => row.channel === channel && row.address === address);
+    return { one, past: one && page.may(CONTENT) && ADDRESSES[channel] && await pastOf(one, signal) };
   }, [page.key, tenant]);
-  return html`<${Opening} page=${page} of=${found}>${({ suppressions: rows }) => {
-    const one = rows.find((row) => row.channel === channel && row.address === address);
+  return html`<${Opening} page=${page} of=${found}>${({ one, past }) => {
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
     const { kind, verdict = one.reason === 'manual' ? 'Suppressed by hand' : `Suppressed: ${one.reason}`, advice = 'free it' } = REASONS[one.reason] ?? {};
-    return html`<${Heading} title=${one.address}>${page.may(BUILDERS) && html`<${Free} of=${one} />`}<//>
-      <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`Nothing is sent to this address. To send again, ${advice}.`}>${verdict} <${Time} at=${one.created_at} /><//>
+    const person = past?.person, isWrong = one.reason === 'bounce' && person;
+    return html`<${Heading} title=${one.address} />
+      <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
       <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
-      ${page.may(CONTENT) && ADDRESSES[one.channel] && html`<${Past} page=${page} one=${one} />`}`;
+      ${past && html`<${Past} page=${page} one=${one} of=${past} />`}`;
   }}<//>`;
 }
 
@@ -74,17 +75,16 @@ const ADDRESSES = { email: 'email', sms: 'phone' };
 /** Recipients that contain an address, and messages of one, among which those to the address are. */
 const MAX_PEOPLE = 20, MAX_MESSAGES = 50;
 
-/** The recipient who has a suppressed address, and the last messages to it: the one that bounced, and those that were skipped. They come last, so that nothing moves when they arrive. */
-function Past({ page, one }) {
-  const { tenant, channel, address } = one, isIts = (text) => text?.toLowerCase() === address;
-  const found = useLoad(async (signal) => {
-    const person = (await get(withQuery('/v1/recipients', { text: address, tenant, limit: MAX_PEOPLE }), signal)).recipients.find((each) => isIts(each[ADDRESSES[channel]]));
-    const { messages } = person ? await get(withQuery('/v1/messages', { recipient: person.key, channel, tenant, limit: MAX_MESSAGES }), signal) : { messages: [] };
-    return { person, messages: messages.filter(({ to }) => isIts(to)) };
-  }, [tenant, channel, address]);
-  return html`<${Card} title="Messages to it"><${Loaded} of=${found}>${({ person, messages }) => (person === undefined ? html`<p class="muted">No recipient has this address now.</p>` : html`<p>It is the address of <${Named} of=${{ tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />.</p>
-    ${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}`)}<//><//>`;
+/** The recipient who has a suppressed address, and the last messages to it: the one that bounced, and those that were skipped. */
+async function pastOf({ tenant, channel, address }, signal) {
+  const isIts = (text) => text?.toLowerCase() === address;
+  const person = (await get(withQuery('/v1/recipients', { text: address, tenant, limit: MAX_PEOPLE }), signal)).recipients.find((each) => isIts(each[ADDRESSES[channel]]));
+  const { messages } = person ? await get(withQuery('/v1/messages', { recipient: person.key, channel, tenant, limit: MAX_MESSAGES }), signal) : { messages: [] };
+  return { person, messages: messages.filter(({ to }) => isIts(to)) };
 }
+
+const Past = ({ page, one, of: { person, messages } }) => html`<${Card} title="Messages to it">${person === undefined ? html`<p class="muted">No recipient has this address now.</p>` : html`<p>It is the address of <${Named} of=${{ tenant: one.tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />.</p>
+  ${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}`}<//>`;
 
 function NewSuppression({ page }) {
   return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {

@@ -122,7 +122,7 @@ function Tabs({ page, of }) {
 function Usage({ page, one, listed, stats }) {
   return html`<${Card}><${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<p>Sent today, since midnight UTC: <b>${sent?.replace(/(.*)\+/, '≥ $1') ?? 'not counted'}</b>${hasBudget(one) ? html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>` : html` <small title="Nodes report once a minute, and count their 100 busiest tenants.">counted once a minute</small>`}</p>`;
+    return html`<p title="Since midnight UTC. Nodes report once a minute, and count their 100 busiest tenants."><b>${sent ?? 'Not counted'}</b> sent today${hasBudget(one) && html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>`}</p>`;
   }}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
 }

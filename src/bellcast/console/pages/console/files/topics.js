@@ -8,7 +8,8 @@ import { Confirm } from './dialogs.js';
 import { findIn } from './filters.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, loadStyle, useLoad } from './load.js';
-import { Avatar, Card, Field, Form, Heading, Icon, Json, State, Time } from './parts.js';
+import { Headline } from './object-parts.js';
+import { Avatar, Card, Field, Form, Heading, Icon, Json, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
@@ -26,7 +27,6 @@ const MAX_EVENTS = 1000;
 /** What a name that begins with a reserved word means. */
 const MEANINGS = { 'role.': 'everyone with this role', 'private-': 'private', 'presence-': 'with presence' };
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
-const Live = () => html`<${State} of="live" kind="ok" />`;
 
 const WIDTH = '9.5rem';
 /** Those that are live come first. */
@@ -58,13 +58,13 @@ export function Topic({ page }) {
   const stored = useLoad(async (signal) => ({ events: (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse() }), here);
   const hrefOf = ({ recipient }) => (page.may(CONTENT) ? inTenant(page, path`/recipients/${recipient}`) : null);
   const person = (one) => (one.recipient ? html`<${Named} isShort of=${{ ...tenant, recipient: one.recipient }} href=${hrefOf(one)} />` : html`<span class="person muted"><${Avatar} of="" icon="account" tone="grey" /><span class="name">anonymous</span></span>`);
-  return html`<${Heading} title=${page.key} note=${html`${connected.value?.connections.length > 0 && html`<${Live} />`}<span class="muted">${[tenant.tenant && tenantName(tenant.tenant), aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace in Live</a><//><${Together}>
+  return html`<${Heading} title=${page.key} note=${html`<span class="muted">${[tenant.tenant && tenantName(tenant.tenant), aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace</a><//><${Together}>
     <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} />`}<//>
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${stored.value?.events.length === 0 && html`<p class="muted">No stored events. The settings <code>topic_history</code> and <code>presence_topics</code> decide how long events are kept, and which topics have presence.</p>`}</div>
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${stored.value?.events.length === 0 && html`<${Card} title="Event history"><p class="muted">No stored events. How long they are kept is a setting: ${page.mayOpen('/settings') ? html`<a href=${page.url('/settings#topics')}>topic history</a>` : 'topic history'}.</p><//>`}</div>
     <div><${Filled} title="Subscribers" of=${subscribed} rows="subscriptions">${(response) => html`
       <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after })).then(withNames('subscriptions'))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
     <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
@@ -74,7 +74,8 @@ export function Topic({ page }) {
 /** How many follow a topic, as in the list, and its last event. */
 function Counts({ of: { topics: found }, name, stored }) {
   const { followers = 0, present = 0, subscribers = 0 } = found.find(({ topic }) => topic === name) ?? {}, last = stored.value?.events[0];
-  return html`<ul class="numbers strip">${[['connected', number(followers)], ['present', number(present)], ['subscribers', many(subscribers)]].map(([noun, amount]) => html`<li key=${noun}><b>${amount}</b><span>${noun}</span></li>`)}${last && html`<li><b>${last.name}</b><span>last event, <${Time} at=${last.at} /></span></li>`}</ul>`;
+  const note = [present > 0 && `${number(present)} present`, subscribers === 0 ? 'No recipient subscribes to it' : `${many(subscribers)} ${subscribers === 1 ? 'recipient subscribes' : 'recipients subscribe'} to it`].filter(Boolean).join(' · ');
+  return html`<${Headline} kind=${followers > 0 ? 'ok' : 'info'} note=${html`${note}${last && html` · ${last.name} <${Time} at=${last.at} />`}`}>${followers > 0 ? `${count(followers, 'connection')} ${followers === 1 ? 'follows' : 'follow'} it` : 'No connection follows it'}<//>`;
 }
 
 /** A card of rows, which is left out if there are none. */

@@ -4,7 +4,7 @@
 import { count, toneOf } from './format.js';
 import { html } from './html.js';
 import { DataSchema } from './data-schema.js';
-import { Definition, Uses } from './definition.js';
+import { Definition, UsesInLines } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { searchOf } from './filters.js';
 import { useLoad } from './load.js';
@@ -54,4 +54,4 @@ function Recent({ of: one }) {
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export const NotificationType = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Recent} key=${one.key} of=${one} />`} loss=${(one) => (one.uses.length > 0 ? `${usersOf(one)} ${one.uses.length === 1 ? 'uses' : 'use'} it.` : 'Nothing uses it.')}
-  facts=${(one) => [['Channels', !one.channels?.length && (one.channels ? 'none' : 'those of the send')], ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${Uses} page=${page} of=${one} isList />` : 'nothing']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
+  facts=${(one) => [['Channels', !one.channels?.length && (one.channels ? 'none' : 'those of the send')], ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${UsesInLines} page=${page} of=${one} />` : 'nothing']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
