@@ -261,8 +261,7 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
     assert abs(tops[0]["y"] - tops[1]["y"]) < 1
     about = page.get_by_role("navigation", name="About this recipient")
     lists = about.get_by_role("link")
-    expect(about).to_have_text("0 notifications0 messages0 runs0 connectionsLive")
-    expect(lists).to_have_text(["Live"])
+    expect(about).to_have_text("Live")
     owner.send("POST", "/v1/notifications", {"to": "wilma", "title": "Hello"})
     page.reload()
     expect(lists.first).to_have_text("1 notification")

@@ -121,7 +121,7 @@ function Counts({ page, of }) {
   const found = useLoad((signal) => Promise.all(LISTS.map(([name]) => read(name, signal))), [JSON.stringify(of)]);
   return html`<nav class="links counts" aria-label="About this recipient">${found.value?.map(({ value, exact }, index) => {
     const [list, noun] = LISTS[index], text = exact ? count(value, noun) : `${number(value)}+ ${noun}s`;
-    return value > 0 ? html`<a key=${index} href=${withQuery(page.url(`/${list}`), of)}>${text}</a>` : html`<span key=${index} class="muted">${text}</span>`;
+    return value > 0 && html`<a key=${index} href=${withQuery(page.url(`/${list}`), of)}>${text}</a>`;
   })}${found.value && html`<a href=${withQuery(page.url('/live'), of)}>Live</a>`}</nav>`;
 }
 
