@@ -8,6 +8,7 @@ import { failureOf } from './outcomes.js';
 import { Icon, State } from './parts.js';
 import { Picker } from './picker.js';
 import { SampleChoice } from './sample-choice.js';
+import { nameOf } from './recipient-names.js';
 import { dataOf } from './sample-data.js';
 import { Segments } from './segments.js';
 import { ROOT, get, path as urlPath, request, withQuery } from './server.js';
@@ -246,7 +247,7 @@ function Assumptions({ test, values }) {
 
 function Result({ test, found, schema, select, selected }) {
   const { recipients, truncated } = found;
-  const index = Math.min(test.shown.value, recipients.length - 1);
+  const index = Math.min(test.shown.value, recipients.length - 1), called = ({ recipient }) => nameOf({ tenant: test.tenant, recipient });
   const run = recipients[index];
   const path = run?.path.filter(isTaken) ?? [];
   const keys = new Set(path.map((one) => one.step));
@@ -254,9 +255,9 @@ function Result({ test, found, schema, select, selected }) {
   const left = stepsOf(found.values).map(({ step }) => step.key).filter((key) => !keys.has(key));
   const paths = new Map(stepsOf(found.values).map(({ step, path }) => [step.key, path]));
   return html`
-    ${recipients.length > 1 && html`<div class="test-tabs" role="group" aria-label="Recipient">${recipients.map((one, place) => html`<button key=${one.recipient} type="button" aria-pressed=${String(place === index)} onClick=${() => { test.shown.value = place; }}><${State} of=${one.state} /><span dir="auto">${one.recipient}</span></button>`)}</div>`}
+    ${recipients.length > 1 && html`<div class="test-tabs" role="group" aria-label="Recipient">${recipients.map((one, place) => html`<button key=${one.recipient} type="button" aria-pressed=${String(place === index)} onClick=${() => { test.shown.value = place; }}><${State} of=${one.state} /><span dir="auto" title=${one.recipient}>${called(one)}</span></button>`)}</div>`}
     ${truncated && html`<p class="test-note" role="note"><${Icon} name="failures" /> The simulation reached a limit: 366 days, 2 seconds of computing, or 1 MiB. The rest is not shown.</p>`}
-    ${run && html`<div class="test-end"><${State} of=${run.state} kind=${kind} /><p><b>${end}</b>${run.ends_at && html` <${Both} at=${run.ends_at} zone=${run.timezone} />`}<small class="muted">${run.recipient}, ${run.timezone}</small></p></div>
+    ${run && html`<div class="test-end"><${State} of=${run.state} kind=${kind} /><p><b>${end}</b>${run.ends_at && html` <${Both} at=${run.ends_at} zone=${run.timezone} />`}<small class="muted" title=${run.recipient}>${called(run)}, ${run.timezone}</small></p></div>
       ${run.state === 'failed' && run.reason && html`<p class="error">${failureOf(run.reason)}</p>`}
       <ol class="test-path" aria-label="Path">${path.map((one) => html`<${Reached} key=${one.step} one=${one} run=${run} index=${index} test=${test} found=${found} label=${schema.$defs?.[one.type]?.title ?? one.type} isSelected=${selected === paths.get(one.step)} select=${() => select(paths.get(one.step))} />`)}</ol>
       ${left.length > 0 && html`<p class="muted test-left">Not reached: ${left.join(', ')}</p>`}`}`;
