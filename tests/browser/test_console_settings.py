@@ -184,7 +184,7 @@ def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Calla
     page = open_console("/pusher-apps", viewport=DESKTOP)
     expect(page.get_by_role("row").filter(has_text="This project").locator(".cell.number")).to_have_text("0")
     page.locator(".row-link").click()
-    expect(page.locator(".pane .facts")).to_contain_text("Secretbellcast envCopy")
+    expect(page.locator(".pane .facts")).to_contain_text("Secretprinted by bellcast envCopy")
     expect(page.locator(".pane pre").first).to_contain_text("new Pusher(")
     expect(page.locator(".pane pre").last).to_contain_text("PUSHER_APP_SECRET=…")
     expect(page.get_by_role("heading", name="Clients can connect")).to_be_visible()
