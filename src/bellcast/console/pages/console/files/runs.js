@@ -46,7 +46,7 @@ function waitOf({ state, steps }) {
 /** Why a run failed, in a few words. */
 const reasonOf = ({ reason }) => {
   const [variable] = missingOf(reason) ?? [];
-  return variable ? `${variable} is missing` : reason;
+  return variable ? `${variable} is missing` : reason?.replace(/^[\w-]+: (\S+) is undefined$/, '$1 is missing');
 };
 
 export const runs = {
