@@ -33,8 +33,11 @@ HIT = "top.hit = 1"
 def test_new_template_begins_with_the_chosen_pattern(open_console: Callable[..., Page]) -> None:
     page = open_console("/templates?edit=new")
     expect(page.get_by_role("radio", name="E-mail and bell")).to_be_checked()
+    preview = page.get_by_role("complementary", name="Preview")
+    expect(preview).to_contain_text("client booked for when.")
     page.get_by_label("Key", exact=True).fill("patterned")
     page.get_by_text("An e-mail with a list of items").click()
+    expect(preview).to_contain_text("Total: total")
     assert violations(page) == []
     page.get_by_role("button", name="Create template").click()
     expect(page.frame_locator("iframe[name=template-preview]").get_by_text("Total:")).to_be_visible()

@@ -311,6 +311,7 @@ def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., P
     expect(page.get_by_role("radio", name="Empty canvas")).to_be_checked()
     expect(page.get_by_text("Remind by e-mail").get_by_text("e-mail")).to_have_css("white-space", "nowrap")
     page.get_by_role("radio", name="Collect").check(force=True)
+    expect(page.get_by_role("complementary", name="Preview").get_by_role("listitem")).to_have_count(2)
     assert violations(page) == []
     page.get_by_role("button", name="Create workflow").click()
     expect(page.get_by_role("treeitem")).to_have_count(2)

@@ -7,12 +7,13 @@ import { prepare, reasonOf } from './draft.js';
 import { Difference } from './difference.js';
 import { count, relativeTime } from './format.js';
 import { loadStyle } from './load.js';
+import { teaser } from './object-parts.js';
 import { Form, Heading, Icon, withWholeWords } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go, objectTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
-import { stepPathOf, templatesOf, valueAt } from './workflow-model.js';
+import { stepPathOf, summaryOf, templatesOf, typeOf, valueAt } from './workflow-model.js';
 import { toYaml, valuesOf } from './yaml.js';
 import { KEY_RULE, KeyFields } from './key-fields.js';
 import { TenantField } from './tenant-field.js';
@@ -114,14 +115,15 @@ export function SaveState({ draft, isReadOnly }) {
 
 const Pattern = ({ of: { title, text, picture } }) => html`<span class="starter-picture" aria-hidden="true">${picture}</span><b>${withWholeWords(title)}</b><span>${withWholeWords(text)}</span>`;
 
-/** The choice of a pattern in a form. `none` stands for a new object without one, which is chosen at first, unless it is `first`. */
-export const StarterChoice = ({ of: patterns, none, first = none }) => html`<fieldset class="starter-choice"><legend>Start with</legend><div class="starter-list">${[...patterns, none].map((one) => html`<label key=${one.title} class="starter"><input type="radio" class="hidden" name="starter" value=${one === none ? '' : one.title} defaultChecked=${one === first} /><${Pattern} of=${one} /></label>`)}</div></fieldset>`;
+/** The choice of a pattern in a form. `none` stands for a new object without one. */
+const StarterChoice = ({ of: patterns, none, chosen, choose }) => html`<fieldset class="starter-choice" onChange=${({ target }) => choose(target.value)}><legend>Start with</legend><div class="starter-list">${[...patterns, none].map((one) => html`<label key=${one.title} class="starter"><input type="radio" class="hidden" name="starter" value=${one === none ? '' : one.title} checked=${chosen === (one === none ? '' : one.title)} /><${Pattern} of=${one} /></label>`)}</div></fieldset>`;
 
 /** What an empty object can begin with, and other ways as `children`. */
 export const Starters = ({ of: patterns, start, children }) => html`<div class="starters"><h2>Start with</h2><div class="starter-list">${patterns.map((one) => html`<button key=${one.title} type="button" class="starter" onClick=${() => start(one.title)}><${Pattern} of=${one} /></button>`)}</div>${children}</div>`;
 
-/** The page that names a new object. */
-export function NewObject({ page, kind, hint, steps, more }) {
+/** The page that names a new object. `preview` shows what begins with a pattern; `first` is chosen at first. */
+export function NewObject({ page, kind, hint, steps, patterns, none, first = '', preview }) {
+  const [chosen, choose] = useState(first);
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   if (!page.may(BUILDERS)) return html`<${Heading} title=${`New ${kind.name}`} /><p>Your role, ${page.me.role}, does not permit this page.</p>`;
   const create = async ({ key, tenant: of = '', starter }) => {
@@ -129,9 +131,12 @@ export function NewObject({ page, kind, hint, steps, more }) {
     go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', ...objectTenant({ tenant: of.trim() }), starter }));
   };
   return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
-    <div><${Form} class="editing" button=${`Create ${kind.name}`} send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="naming"><div class="fields"><${KeyFields} hasName=${false} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${hint}><${TenantField} of=${tenant} none="All tenants" /><//>${more}</div>
-    <ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol></div><//></div>`;
+    <div><${Form} class="editing" button=${`Create ${kind.name}`} send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="naming"><div class="fields"><${KeyFields} hasName=${false} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${hint}><${TenantField} of=${tenant} none="All tenants" /><//><${StarterChoice} ...${{ of: patterns, none, chosen, choose }} /></div>
+    ${chosen ? html`<aside class="start-preview" aria-label="Preview"><h2>${withWholeWords(chosen)}</h2>${preview(chosen)}</aside>` : html`<ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol>`}</div><//></div>`;
 }
+
+/** Steps one below the other, as the cards of the canvas. */
+export const StepList = ({ of: steps }) => html`<ol class="step-list">${steps.map((step) => html`<li key=${step.key} class="step-card"><span class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span><span class="step-text"><span class="step-kind">${typeOf(step).text}</span><span class="step-summary">${teaser(summaryOf(step))}</span></span></li>`)}</ol>`;
 
 /** A modal dialog while it is rendered. */
 export function Dialog({ label, close, isWide, children }) {

@@ -3,7 +3,7 @@
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, StarterChoice, Starters, YamlNote } from './draft-parts.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, Starters, YamlNote } from './draft-parts.js';
 import { TYPES } from './block-model.js';
 import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
@@ -22,6 +22,7 @@ import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
 import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
 import { Picture } from './template-picture.js';
+import { Sketch } from './template-sketch.js';
 import { PHONE_PX, Preview, usePreview, usePreviewData } from './template-preview.js';
 import { TextInput, insertText, problemAt } from './text-input.js';
 import { valuesOf } from './yaml.js';
@@ -45,7 +46,7 @@ const PATTERNS = [
 const valuesOfPattern = (title) => structuredClone(PATTERNS.find((one) => one.title === title)?.values);
 
 /** The page that names a new template. */
-export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} more=${html`<${StarterChoice} of=${PATTERNS} first=${PATTERNS[0]} none=${{ title: 'Empty template', text: 'Add each channel yourself', picture: html`<span class="sheet none"><${Icon} name="plus" /></span>` }} />`} hint="Sends and steps name it by this key, such as booking-reminder." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
+export const NewTemplate = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} patterns=${PATTERNS} none=${{ title: 'Empty template', text: 'Add each channel yourself', picture: html`<span class="sheet none"><${Icon} name="plus" /></span>` }} first="E-mail and bell" preview=${(title) => html`<${Sketch} of=${valuesOfPattern(title)} />`} hint="Sends and steps name it by this key, such as booking-reminder." steps=${[['mail', 'Write the texts', 'By channel and language, beside the preview. Each change is saved in a draft.'], ['ok', 'Publish', 'Sends use the version from then on.']]} />`;
 
 export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';

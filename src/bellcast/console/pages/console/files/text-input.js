@@ -21,8 +21,8 @@ function keepTokens(input) {
   input.setSelectionRange(selectionStart, selectionEnd);
 }
 
-/** Tokens, code, links, bold and italic texts, by the same rules as on the server; of a text without markup, TOKEN finds the tokens. */
-const MARKUP = new RegExp(`${TOKEN.source}|\`([^\`\\n]+)\`|\\[([^\\]\\n]+)\\]\\((?:\\{\\{.*?\\}\\}|[^()\\s])+\\)|(\\*\\*|__)(?=\\S)([^\\n]*?\\S)\\4|(\\*|_)(?=[^\\s*_])([^\\n]*?[^\\s*_])\\6(?!\\w)`, 'g');
+/** Tokens, code, links, bold and italic texts, by the same rules and with the same maximum length as on the server; of a text without markup, TOKEN finds the tokens. */
+const MARKUP = new RegExp(`${TOKEN.source}|\`([^\`\\n]+)\`|\\[([^\\]\\n]{1,999})\\]\\((?:\\{\\{(?:(?!\\}\\}).)*\\}\\}|(?!\\{\\{)[^()\\s])+\\)|(\\*\\*|__)(?=\\S)([^\\n]{0,999}?\\S)\\4|(\\*|_)(?=[^\\s*_])([^\\n]{0,999}?[^\\s*_])\\6(?!\\w)`, 'g');
 
 /** The sign of an item of a list. */
 const BULLET = /(?<=^[ \t]*)[-*+](?=[ \t])/gm;
@@ -31,7 +31,7 @@ const BULLET = /(?<=^[ \t]*)[-*+](?=[ \t])/gm;
 const tokenName = (token) => (token.startsWith('{%') ? token.slice(2, -2) : token.slice(2, -2).split('|')[0].split('.').pop()).replaceAll(/^-?\s*|\s*-?$/g, '');
 
 /** A text as it is read: variables as tags, and its markup. Each part has its place in the text, a tag that of its end. */
-function drawn(text, isMarked, start = 0) {
+export function drawn(text, isMarked, start = 0) {
   const parts = [];
   let end = 0;
   const plain = (to) => { if (to > end) parts.push(html`<span data-at=${start + end}>${text.slice(end, to)}</span>`); };
@@ -103,6 +103,7 @@ export function TextInput({ label, value: stored, set: store, problem, isLong = 
     input.current.parentElement.dataset.edited = '';
   };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
+  const shown = useMemo(() => !isCode && drawn(isMarked ? value.replaceAll(BULLET, '•') : value, isMarked), [value, isMarked]);
   const completion = useCompletion({ id, input, set, variables });
   const change = (event) => {
     focus();
@@ -113,7 +114,7 @@ export function TextInput({ label, value: stored, set: store, problem, isLong = 
   };
   const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onMouseDown: placeCursor, onInput: change, ...completion.attributes, ...attributes };
   return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
-    <div class=${`grows ${attributes.class ?? ''}`} data-text=${isLong ? `${value}\n` : ''}>${isLong ? html`<textarea rows="1" ...${shared}></textarea>` : html`<input ...${shared} />`}${!isCode && html`<div class="drawn" dir="auto" aria-hidden="true">${drawn(isMarked ? value.replaceAll(BULLET, '•') : value, isMarked)}${isLong && '\n'}</div>`}</div>${completion.list}
+    <div class=${`grows ${attributes.class ?? ''}`} data-text=${isLong ? `${value}\n` : ''}>${isLong ? html`<textarea rows="1" ...${shared}></textarea>` : html`<input ...${shared} />`}${!isCode && html`<div class="drawn" dir="auto" aria-hidden="true">${shown}${isLong && '\n'}</div>`}</div>${completion.list}
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
 }
 

@@ -14,7 +14,7 @@ import { session } from './storage.js';
 import { tenantName } from './tenant-names.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, NewObject, Review, SaveState, StarterChoice, Starters, YamlNote, obstacleOf } from './draft-parts.js';
+import { ConflictDialog, Dialog, NewObject, Review, SaveState, StepList, Starters, YamlNote, obstacleOf } from './draft-parts.js';
 import { DraftYaml, FieldHelp, ProblemList } from './draft-yaml.js';
 import { Segments } from './segments.js';
 import { ActionMenu, PATTERNS, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
@@ -38,7 +38,7 @@ const copy = (step) => copyPart(COPIED, step);
 const KIND = { plural: 'workflows', name: 'workflow', differencesOf, withNotes };
 
 /** The page that names a new workflow. */
-export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers it by this key, such as booking-reminder." more=${html`<${StarterChoice} of=${PATTERNS} none=${{ title: 'Empty canvas', text: 'Add each step yourself', picture: html`<span class="step-icon none"><${Icon} name="plus" /></span>` }} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers it by this key, such as booking-reminder." patterns=${PATTERNS} none=${{ title: 'Empty canvas', text: 'Add each step yourself', picture: html`<span class="step-icon none"><${Icon} name="plus" /></span>` }} preview=${(title) => html`<${StepList} of=${stepsOfStarter(title)} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {
