@@ -11,7 +11,7 @@ export const PREFERENCES_CSS = `
 .preference-name { font-weight: 600; text-align: start; }
 .preference-line { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; padding-top: 8px; color: var(--muted); }
 .preference-select, .time-input { min-height: 32px; max-width: 100%; padding: 3px 8px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font: inherit; color-scheme: inherit; }
-.preference-select { width: 168px; }
+.preference-select { width: 168px; padding-right: 28px; appearance: none; background: linear-gradient(45deg, #0000 50%, var(--muted) 0) calc(100% - 15px) 50% / 5px 5px no-repeat, linear-gradient(-45deg, #0000 50%, var(--muted) 0) calc(100% - 10px) 50% / 5px 5px no-repeat, var(--background); }
 .types { grid-column: 1 / -1; margin-top: 8px; border: 1px solid var(--border); border-radius: 10px; }
 .type { padding: 0 12px; }
 .type + .type { border-top: 1px solid var(--border); }

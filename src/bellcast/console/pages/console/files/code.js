@@ -6,7 +6,7 @@ import { loadStyle } from './load.js';
 
 await loadStyle('code.css');
 
-const TOKENS = /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\])*')(\s*:)?|\b(true|false|null|None|True|False|import|const|await|echo|print)\b|(?<![\w-])(-?\d+(?:\.\d+)?)\b/g;
+const TOKENS = /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\])*')(\s*:)?|\b(true|false|null|None|True|False|import|const|await|echo|print)\b|(?<![\w.-]|\d:)(-?\d+(?:\.\d+)?)(?![\w.])/g;
 /** Longer texts stay without colours: each coloured word is an element. */
 const MAX_COLOURED = 40_000;
 

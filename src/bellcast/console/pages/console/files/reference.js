@@ -7,7 +7,7 @@ import { Code } from './code.js';
 import { requestSamples } from './code-samples.js';
 import { count, duration } from './format.js';
 import { Late, Skeleton } from './load.js';
-import { Copy, Field, Heading, Icon, Snippet, prose } from './parts.js';
+import { Copy, Field, Heading, Icon, prose } from './parts.js';
 import { FieldRow, Fields, reader } from './reference-schema.js';
 import { Segments } from './segments.js';
 import { ROOT } from './server.js';
@@ -106,21 +106,24 @@ const ACCESS = { server: 'an API key or the project secret', session: 'a session
 
 function Start({ of, isUnknown }) {
   const url = `${location.origin}${ROOT}`, [about, ...conventions] = of.info.description.split(/\n\n/);
-  const first = of.operations.find(({ method, path }) => method === 'POST' && path === '/v1/notifications');
+  const first = of.operations.find(({ method, path }) => method === 'POST' && path === '/v1/notifications'), sample = `curl ${url}/v1/notifications \\\n  -H "Authorization: Bearer $BELLCAST_SECRET" \\\n  -H "Content-Type: application/json" \\\n  -d '{"to": "alice", "title": "New booking"}'`;
   return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} />
     ${isUnknown && html`<p class="failure" role="alert">There is no operation or group “${here.value}”. Search for it in the menu.</p>`}
     <p>${prose(about)}</p>
-    ${first && html`<section class="panel"><h2>Send a notification <a href=${`#${first.link}`}>All of its fields</a></h2><${Snippet} of=${`curl ${url}${first.path} \\\n  -H "Authorization: Bearer $BELLCAST_SECRET" \\\n  -H "Content-Type: application/json" \\\n  -d '{"to": "alice", "title": "New booking"}'`} /></section>`}
+    ${first && html`<section class="panel"><h2>Send a notification <a href=${`#${first.link}`}>All of its fields</a></h2><div class="snippet"><${Code} label="Example" text=${sample} /><${Copy} what="the example" text=${sample} /></div></section>`}
     <dl class="facts"><div><dt>Base URL</dt><dd><code>${url}</code> <${Copy} what="the base URL" text=${url} /></dd></div>
       <div><dt>Authentication</dt><dd><code>Authorization: Bearer …</code> with an API key, the project secret, or a recipient's session token</dd></div>
       <div><dt>Errors</dt><dd><code>application/problem+json</code>: <a href=${`${ROOT}/errors`}>all errors, with cause and fix</a></dd></div>
       <div><dt>For machines</dt><dd><a href=${`${ROOT}/openapi.json`}>openapi.json</a></dd></div>
-      ${conventions.length > 0 && html`<div class="whole"><dt>Conventions</dt><dd>${conventions.map((text) => prose(text))}</dd></div>`}</dl>
+      ${conventions.length > 0 && html`<div class="whole"><dt>Conventions</dt><dd><ul>${conventions.flatMap((text) => text.split(/(?<=\.)\s+/)).map((text) => html`<li key=${text}>${prose(text)}</li>`)}</ul></dd></div>`}</dl>
     <ul class="groups">${of.groups.map((one) => html`<li key=${one.name}><a href=${`#${one.link}`}>${one.name}</a><span class="count">${one.operations.length}</span><p class="muted">${one.description}</p></li>`)}</ul></article>`;
 }
 
 const Group = ({ of }) => html`<article><${Heading} title=${of.name} note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} /><p>${of.description}</p>
   <ul class="operations">${of.operations.map((one) => html`<li key=${one.link}><${Method} of=${one.method} /><a class="row-link" href=${`#${one.link}`}>${one.summary}</a><code class="muted">${one.path}</code></li>`)}</ul></article>`;
+
+/** A description goes on in a new paragraph with a parameter. */
+const PARAGRAPHS = /\n\n|(?<=\.) (?=With `|`)/;
 
 function Operation({ of, read }) {
   const { description, parameters, requestBody, responses } = of;
@@ -130,7 +133,7 @@ function Operation({ of, read }) {
   return html`<article class="operation"><div class="described">
       <p class="crumb"><a href=${`#/${of.group}`}>${of.group}</a></p><h1 tabIndex="-1">${of.summary}</h1>
       <p class="endpoint"><${Method} of=${of.method} /><code>${of.path}</code><${Copy} what="the path" text=${of.path} /></p>
-      ${description?.split(/\n\n/).map((text, index) => html`<p key=${index}>${prose(text)}</p>`)}
+      ${description?.split(PARAGRAPHS).map((text, index) => html`<p key=${index}>${prose(text)}</p>`)}
       <p class="muted">${schemes.length ? `Allowed: ${schemes.join(', or ')}.` : 'Needs no credentials.'}${of['x-scope'] && html` Scope: <code>${of['x-scope']}</code>.`}</p></div>
     <${Trial} of=${of} type=${type} body=${body} read=${read} />
     <div class="fields-of">
@@ -162,6 +165,12 @@ function requestOf({ method, path, parameters }, { values, body }, type) {
   return { method, url: `${location.origin}${ROOT}${target}${query.size ? `?${query}` : ''}`, headers: Object.fromEntries(given('header').map(({ name }) => [name, values[name]])), type, body };
 }
 
+/** A response with the fields that are always there; null without a body of JSON. */
+function exampleOf({ responses }, read) {
+  const found = Object.entries(responses).map(([status, { content }]) => [status, content?.['application/json']?.schema]).find(([status, schema]) => status < 300 && schema);
+  return found ? { status: found[0], text: JSON.stringify(read.example(found[1]), null, 2) } : null;
+}
+
 /** Code of the request, and the request itself with its response. */
 function Trial({ of, type, body, read }) {
   const [draft, setDraft] = useState(() => typed.get(of.link) ?? initial(of, type, body, read));
@@ -182,7 +191,7 @@ function Trial({ of, type, body, read }) {
     local.setItem(LANGUAGE, one);
     setLanguage(one);
   }} /><${Copy} what="the code" text=${samples[shown]} /></div><${Code} label=${`Request in ${shown}`} text=${samples[shown]} /></section>
-  <${Sending} of=${of} request=${request} isOfRecipient=${isOfRecipient} isOpen=${schemes.length === 0}>
+  <${Sending} of=${of} request=${request} example=${exampleOf(of, read)} isOfRecipient=${isOfRecipient} isOpen=${schemes.length === 0}>
     ${required.map(field)}
     ${optional.length > 0 && html`<details><summary>Optional parameters <span class="muted">${optional.length}</span></summary><div class="fields">${optional.map(field)}</div></details>`}
     ${body && html`<${Field} label="Body" isLong rows=${Math.min(draft.body.split('\n').length, 16)} value=${draft.body} onInput=${(event) => change({ ...draft, body: event.currentTarget.value })} />`}
@@ -190,7 +199,7 @@ function Trial({ of, type, body, read }) {
 }
 
 /** A form that sends a request and shows the response as it arrives. */
-function Sending({ of, request, isOfRecipient, isOpen, children }) {
+function Sending({ of, request, example, isOfRecipient, isOpen, children }) {
   const [result, setResult] = useState(null);
   const abort = useRef(null), shown = useRef(null);
   useEffect(() => () => abort.current?.abort(), []);
@@ -211,7 +220,8 @@ function Sending({ of, request, isOfRecipient, isOpen, children }) {
   return html`<form class="panel send" onSubmit=${send}><h2>Try it</h2>${isKeyShown ? key : !isOpen && html`<details><summary>${credential.value ? 'Sent with an API key' : `Sent as ${me.value.name}`}</summary>${key}</details>`}${children}
     <div class="choice"><button class=${of.method === 'DELETE' ? 'danger' : 'primary'} type="submit" disabled=${isSending}>Send ${of.method === 'GET' ? '' : of.method}</button>${isSending && html`<button type="button" onClick=${() => abort.current.abort()}>Stop</button>`}</div></form>
     <div role="status" ref=${shown}>${result && html`<section class="panel code"><div class="panel-top"><span>${result.status ? html`<b class=${kindOf(result.status)}>${result.status}</b> ${result.word}` : 'Sending'} <span class="muted">${result.ms !== undefined && duration(result.ms)}</span></span>${result.text && html`<${Copy} what="the response" text=${result.text} />`}</div>
-      ${result.note && html`<p class="muted">${result.note}</p>`}${result.text && html`<${Code} label="Response" text=${result.text} />`}${result.headers && html`<details><summary>Headers</summary><${Code} label="Headers of the response" text=${result.headers} /></details>`}</section>`}</div>`;
+      ${result.note && html`<p class="muted">${result.note}</p>`}${result.text && html`<${Code} label="Response" text=${result.text} />`}${result.headers && html`<details><summary>Headers</summary><${Code} label="Headers of the response" text=${result.headers} /></details>`}</section>`}</div>
+    ${example && !result && html`<section class="panel code"><div class="panel-top"><span><b class="ok">${example.status}</b> <span class="muted">Example of a response</span></span></div><${Code} label="Example of a response" text=${example.text} /></section>`}`;
 }
 
 async function exchange({ method, url, headers, type, body }, abort, show) {
