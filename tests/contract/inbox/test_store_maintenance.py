@@ -230,6 +230,26 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     assert done == ["operators"]
 
 
+async def test_audit_head_follows_what_is_printed_at_the_start(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept, heads = list[float](), list[int]()
+
+    async def note(_: object) -> None:
+        heads.append(len(slept))
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        app.clock.advance(seconds)
+        if len(slept) > 2 * server_maintenance.FIRST_HEAD_SECONDS:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(server_maintenance, "log_audit_head", note)
+    monkeypatch.setattr(app.clock, "sleep", sleep)
+    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
+    with pytest.raises(asyncio.CancelledError):
+        await server_maintenance.run(engines, KEPT, ChannelConfig(run_retention=0))
+    assert heads == [server_maintenance.FIRST_HEAD_SECONDS]
+
+
 async def test_sweep_keeps_an_idempotency_key_until_it_expires(app: App) -> None:
     first = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
     engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
