@@ -23,6 +23,7 @@ def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Pag
     page = open_console("/settings")
     wait_loaded(page)
     expect(page.get_by_role("button", name="Save")).to_be_hidden()  # nothing has changed
+    assert page.locator("form :invalid").count() == 0
     page.get_by_label("limit_tags").fill("-1")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("limit_tags")).to_have_attribute("aria-invalid", "true")

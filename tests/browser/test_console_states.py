@@ -80,8 +80,9 @@ def test_menu_says_since_when_the_server_does_not_answer(open_console: Callable[
 
 def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications/nope?tenant=evil")
-    expect(page).to_have_title("nope · Notifications · Bellcast")
-    expect(page.get_by_role("heading", level=1, name="nope")).to_be_visible()
+    expect(page).to_have_title("Notification · Notifications · Bellcast")
+    expect(page.get_by_role("heading", level=1, name="Notification", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Next", exact=True).filter(visible=True)).to_have_count(0)
     page.get_by_role("alert").get_by_role("link", name="Show the list").click()
     expect(page).to_have_url(re.compile(r"/console/notifications\?tenant=evil$"))
     go(page, "/requests/nope")

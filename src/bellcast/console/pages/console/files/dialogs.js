@@ -42,4 +42,4 @@ export function ask({ label, word, act, about, isDanger }) {
 
 /** A button that acts once a dialog has said what follows (`about`) and is confirmed. It is red only for what cannot be undone. */
 export const Confirm = ({ isDanger = false, isPrimary = false, ...question }) => html`<button type="button" class=${isDanger ? 'danger' : isPrimary ? 'primary' : null} aria-label=${question.label} aria-haspopup="dialog"
-  onClick=${() => ask({ isDanger, ...question })}>${question.word}</button>`;
+  onClick=${() => ask({ isDanger, ...question })}>${question.word}…</button>`;

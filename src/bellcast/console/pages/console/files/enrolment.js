@@ -27,8 +27,8 @@ export function SetUp({ done, provider }) {
       setHasCode(problem.status === 422); // the code is right
       throw problem;
     }
-  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} hint=${html`The server printed it when it started; <code>bellcast operator setup-code</code> prints a new one.`} /></div><${Field} ...${NAME} label="E-mail or name" hint="Small letters, digits and . _ @ + - without spaces." />
-      <${Password} minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><//>`;
+  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} hint=${html`The server printed it when it started; <code>bellcast operator setup-code</code> prints a new one.`} /></div><${Field} ...${NAME} hint="Such as jo@example.com, or jo." />
+      <${Password} minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><p class="muted">Then three steps lead to the first notification.</p><//>`;
 }
 
 /** The page of an operator who must set up a second factor. */

@@ -96,13 +96,22 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     }
     setSaving(false);
   };
+  // A value that the browser can examine is, when its field is left and before the password is requested.
+  const examine = ({ name, validity }) => {
+    const one = settings.find((each) => each.name === name);
+    if (one) setWrong(({ [name]: _, ...others }) => (validity.valid ? others : { ...others, [name]: `${labelOf(one)} must be ${one.expects}` }));
+  };
   return html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a setting" placeholder="Find a setting" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
       <${Segments} label="Show" options=${Object.keys(SHOWN).map((one) => [one, html`${one[0].toUpperCase() + one.slice(1)} <span class="muted">${settings.filter(SHOWN[one]).length}</span>`])} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>
     <div class="settings"><nav class="index" aria-label="Groups">${groups.map(([group, title, all]) => html`<a key=${group} href=${`#${group}`} aria-current=${group === section ? 'true' : null} onClick=${(event) => {
     event.preventDefault();
     showSection(group);
   }}>${title}<span class="muted">${all.length}</span></a>`)}${groups.length > 1 && html`<select aria-label="Section" value=${section} onChange=${({ currentTarget }) => showSection(currentTarget.value)}>${groups.map(([group, title, all]) => html`<option key=${group} value=${group} selected=${group === section}>${title} (${all.length})</option>`)}</select>`}</nav>
-    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save}>${groups.length === 0 && html`<${Empty} icon="settings" text=${text ? 'No setting matches.' : NONE[show]}><button type="button" onClick=${() => setQuery({ find: null, show: null }, { isQuiet: true })}>Show all settings</button><//>`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
+    <form data-unsaved=${changed.length > 0 ? '' : null} onSubmit=${save} onFocusOut=${({ target, relatedTarget }) => relatedTarget?.matches('button, a') || examine(target)} onInvalidCapture=${(event) => {
+    event.preventDefault();
+    if (event.target === event.currentTarget.querySelector(':is(input, select, textarea):invalid')) event.target.focus();
+    examine(event.target);
+  }}>${groups.length === 0 && html`<${Empty} icon="settings" text=${text ? 'No setting matches.' : NONE[show]}><button type="button" onClick=${() => setQuery({ find: null, show: null }, { isQuiet: true })}>Show all settings</button><//>`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
       ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} error=${wrong[one.name]} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
@@ -117,14 +126,13 @@ const isOfOwners = (all) => all.every((one) => one.is_owner_only);
 function Setting({ one, isMarked, value, isLocked, error, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, isMarked, value, isLocked, change }} />`;
-  // A URL is examined before the password is requested.
-  const isUrl = /^an http/.test(one.expects);
-  const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-${error ? 'error' : 'hint'}`, 'aria-invalid': error ? 'true' : null, ...(isUrl && { pattern: 'https?://.+', title: 'An http or https URL.' }), onInput: ({ currentTarget }) => change(currentTarget.value) };
+  const isUrl = /^an http/.test(one.expects), pattern = isUrl ? 'https?://.+' : /^a whole number/.test(one.expects) ? '\\d+' : null;
+  const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-${error ? 'error' : 'hint'}`, 'aria-invalid': error ? 'true' : null, ...(pattern && { pattern }), onInput: ({ currentTarget }) => change(currentTarget.value) };
   const isRow = one.group === 'limits'; // a number, of which its name says enough
   return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${isLocked ? null : id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
       <small class="muted" id=${`${id}-hint`} title=${isRow ? one.description.replaceAll('`', '') : null}>${prose(one.description)}${expected(one)}</small></div>
     <div><div class="unit">${isLocked ? html`<p class="locked" id=${id}><${Icon} name="lock" /><span title=${value}>${brief(value)}</span></p>` : choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} autocomplete="off" spellcheck=${false} placeholder=${one.default || (isUrl ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>${error && html`<small class="error" id=${`${id}-error`} role="alert">${error}</small>`}
-      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${one.default}`}${!isLocked && value !== one.default && html` <button type="button" class="copy" aria-label=${`Reset ${labelOf(one)}`} onClick=${() => change(one.default)}>Reset</button>`}</small>`}</div></div>`;
+      ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${brief(one.default)}`}${!isLocked && value !== one.default && html` <button type="button" class="copy" aria-label=${`Reset ${labelOf(one)}`} onClick=${() => change(one.default)}>Reset</button>`}</small>`}</div></div>`;
 }
 
 /** The first values of a list, and how many others it has. */

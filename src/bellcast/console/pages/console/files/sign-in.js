@@ -12,7 +12,7 @@ import { SIGNED_IN_PATH } from './session.js';
 await loadStyle('sign-in.css');
 
 const PLAIN = { autocapitalize: 'none', spellcheck: false, required: true };
-export const NAME = { label: 'Name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };
+export const NAME = { label: 'E-mail or name', name: 'name', maxlength: 100, autocomplete: 'username', ...PLAIN };
 export const CODE = { label: 'Code', name: 'code', maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', ...PLAIN };
 
 /** The field of a password, which can be shown while it is typed. */
@@ -140,10 +140,10 @@ export function Asked() {
   if (kind !== 'password') return null;
   const cancel = () => answer(false), refuse = html`<button type="button" onClick=${cancel}>Cancel</button>`;
   if (provider) {
-    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">${what} needs a new sign-in. It is valid for 10 minutes. The provider opens in a new window; this page stays as it is.</p>
+    return html`<${Dialog} key="provider" label="Sign in again" close=${cancel}><p class="muted">${what} needs a new sign-in, once in 10 minutes. The provider opens in a new window; this page stays as it is.</p>
       <div class="choice"><${ProviderButton} provider=${provider} body=${{ reauthenticate: true }} done=${async () => goOn(await get('/v1/me'))} />${refuse}</div><//>`;
   }
-  return html`<${Dialog} key="password" label="Confirm it’s you" close=${cancel}><p class="muted">${what} needs your password. It is valid for 10 minutes.</p><${Form} button="Continue" more=${refuse} send=${async ({ again }) => {
+  return html`<${Dialog} key="password" label="Confirm it’s you" close=${cancel}><p class="muted">${what} needs your password, once in 10 minutes.</p><${Form} button="Continue" more=${refuse} send=${async ({ again }) => {
     await request('PUT', '/v1/session/verification', { password: again });
     goOn(await get('/v1/me'));
   }}><${Password} label="Current password" name="again" autocomplete="current-password" /><//><//>`;
