@@ -189,7 +189,7 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
     with httpx.Client(base_url=owner.server.url, headers=owner.server.as_app()) as client:
         for body in notify[:150]:
             client.post("/v1/notifications", json=body)
-        expect(page.get_by_role("button", name="kind-149", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Hello 149", exact=True)).to_be_visible()
         page.locator(".feed").evaluate("(feed) => { feed.scrollTop = 500; }")
         expect(status).to_have_text("Paused, 0 new")
         shown = "[document.querySelector('.feed').scrollTop, document.querySelector('.feed .chunk').innerText]"
@@ -200,7 +200,7 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
         expect(status).to_have_text("Paused, 150 new")
         assert page.evaluate(shown) == before
         page.get_by_role("button", name="Resume").click()
-        expect(page.get_by_role("button", name="kind-299", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Hello 299", exact=True)).to_be_visible()
     expect(page.locator(".feed .row-link")).to_have_count(250)
 
 

@@ -364,7 +364,7 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
     made = owner.send("GET", "/v1/notifications?recipient=rita&limit=1")["notifications"][0]["id"]
     expect(verdict.get_by_role("link")).to_have_attribute("href", f"/console/notifications/{made}")
     page.get_by_text("Repeat by terminal").click()
-    expect(page.locator(".snippet")).to_contain_text("curl -X POST")
+    expect(page.locator("details .snippet")).to_contain_text("curl -X POST")
     page.get_by_role("link", name="Same key").click()
     expect(page).to_have_url(re.compile("key=project"))
 

@@ -12,6 +12,7 @@ import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated } from './object-parts.js';
 import { Card, Moment, Type } from './parts.js';
 import { readNames } from './recipient-names.js';
+import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { Pause, Resume, activation } from './toast.js';
 
@@ -68,17 +69,17 @@ export function Schedule({ page }) {
     await request('POST', apiPath(page, KIND, '/run'));
     refresh();
   };
-  return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${SaysWhen} one=${one} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
-    actions=${(one, tag) => html`${!one.active && html`<${Resume} name=${one.key} set=${activate(one, tag)} />`}<${Confirm} label=${`Run now: ${one.key}`} word="Run now" about="It sends once, now. Its next times stay." act=${run} />`}
+  const actions = (one, tag) => html`${!one.active && html`<${Resume} name=${one.key} set=${activate(one, tag)} />`}<${Confirm} label=${`Run now: ${one.key}`} word="Run now" about="It sends once, now. Its next times stay." act=${run} />`;
+  return html`<${Definition} page=${page} kind=${KIND} headline=${(one, tag) => html`<${SaysWhen} one=${one} fixes=${page.may(BUILDERS) && actions(one, tag)} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     more=${(one, tag) => one.active && html`<${Pause} name=${one.key} set=${activate(one, tag)} />`} loss=${(one) => (one.active && one.next_at ? html`It would send next <${At} of=${one} at=${one.next_at} />, ${fromNow(one.next_at)}.` : 'It sends nothing now.')}>
-    ${(one) => one.active && one.next_at && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(one.cron ? SHOWN : 1).fill('')).map((at, index) => html`<li key=${index}>${at && html`<${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
+    ${(one) => one.active && one.next_at && one.cron && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(SHOWN).fill('')).map((at, index) => html`<li key=${index}>${at && html`<${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
 }
 
 /** When a schedule sends, or why it does not. */
-function SaysWhen({ one }) {
+function SaysWhen({ one, fixes }) {
   const rule = html`${ruleOf(one)}${placeOf(one) && html`, ${placeOf(one)}`}`;
-  if (one.last_error) return html`<${Headline} kind="bad" note=${one.last_error}>The last run failed<//>`;
-  if (!one.active) return html`<${Headline} kind="wait" note=${rule}>Paused: it sends nothing until it is resumed<//>`;
-  if (!one.next_at) return html`<${Headline} kind="info">It will not send again<//>`;
-  return html`<${Headline} kind="ok" note=${rule}>Sends ${fromNow(one.next_at)}: <${At} of=${one} at=${one.next_at} /><//>`;
+  if (one.last_error) return html`<${Headline} kind="bad" note=${one.last_error} fixes=${fixes}>The last run failed<//>`;
+  if (!one.active) return html`<${Headline} kind="wait" note=${rule} fixes=${fixes}>Paused: it sends nothing until it is resumed<//>`;
+  if (!one.next_at) return html`<${Headline} kind="info" fixes=${fixes}>It will not send again<//>`;
+  return html`<${Headline} kind="ok" note=${rule} fixes=${fixes}>Sends ${fromNow(one.next_at)}: <${At} of=${one} at=${one.next_at} /><//>`;
 }

@@ -120,9 +120,11 @@ function Tabs({ page, of }) {
 
 /** What the tenant stores, with links to its lists, and what it sends. */
 function Usage({ page, one, listed, stats }) {
-  return html`<${Card}><${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} others=${{ connections: connectionsIn(value) }} />`}<//><${Loaded} of=${listed}>${({ tenants: [row] }) => {
+  const counted = 'Since midnight UTC. Nodes report once a minute, and count their 100 busiest tenants.';
+  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => {
     const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<p title="Since midnight UTC. Nodes report once a minute, and count their 100 busiest tenants."><b>${sent ?? 'Not counted'}</b> sent today${hasBudget(one) && html` of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress>`}</p>`;
+    return html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} others=${{ connections: connectionsIn(value) }}>${!hasBudget(one) && sent && html`<li title=${counted}><b>${sent}</b><span>sent today</span></li>`}<//>
+      ${hasBudget(one) && html`<p title=${counted}><b>${sent ?? 'Not counted'}</b> sent today of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress></p>`}`}<//>`;
   }}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
 }
