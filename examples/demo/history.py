@@ -27,7 +27,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect
-from bellcast.preferences.types import Priority
+from bellcast.preferences.types import Channel, Priority
 from bellcast.recipients.store import ensure
 from bellcast.workflows import definitions
 from bellcast.workflows.store import run_commits
@@ -172,17 +172,22 @@ class _Past:
         head = {"inbox": inbox.number, "revision": count, "unread": unread, "unseen": unseen}
         yield Statement("inbox_write_state", many=[head])
         # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
-        of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % self._run_every :: self._run_every]}
-        yield Statement("run_insert", many=[run_commits.run_params(run) for run in of_runs.values()])
-        sent = [
-            self._message(inbox, row, of_runs.get(row["id"]))
+        runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % self._run_every :: self._run_every]}
+        yield Statement("run_insert", many=[run_commits.run_params(run) for run, _ in runs.values()])
+        sent = [mail for _, mail in runs.values() if mail is not None] + [
+            self._message(inbox, row)
             for row in added[inbox.number % self._message_every :: self._message_every]
+            if row["id"] not in runs
         ]
         yield Statement(
             "message_insert", many=[messages.new_message_params(one) | {"state": "sending"} for one in sent]
         )
         yield Statement("message_update", many=[messages.update_params(one) for one in sent])
-        yield Statement("decision_insert", many=[msgspec.structs.asdict(_decision(one)) for one in sent])
+        decisions = [
+            _decision(one.tenant, one.recipient, one.notification or "", one.channel, one.id, one.created_at)
+            for one in sent
+        ] + [_decision(inbox.tenant, inbox.key, row, "inbox", None, run.created_at) for row, (run, _) in runs.items()]
+        yield Statement("decision_insert", many=[msgspec.structs.asdict(one) for one in decisions])
 
     def numbers(self) -> Script[None]:
         """Add the statistics of the rows for the charts."""
@@ -267,7 +272,7 @@ class _Past:
         turns = [moment / DAY_MS * 2 * pi for moment in (self._now, self._now - age)]
         return self._now - int(age + WAVE * DAY_MS / 2 / pi * (sin(turns[0]) - sin(turns[1])))
 
-    def _message(self, inbox: PastInbox, row: dict[str, Any], run: StoredRun | None) -> StoredMessage:
+    def _message(self, inbox: PastInbox, row: dict[str, Any], run: str | None = None) -> StoredMessage:
         """Return the e-mail of a notification, sent at most a minute later."""
         outcome = self._random.choices(OUTCOMES, _SHARES)[0]
         at = row["created_at"] + self._random.randrange(MINUTE_MS)
@@ -286,7 +291,7 @@ class _Past:
             tenant=inbox.tenant,
             recipient=inbox.key,
             notification=row["id"],
-            run=None if run is None else run.id,
+            run=run,
             channel="email",
             type=row["type"],
             priority=row["priority"],
@@ -301,22 +306,25 @@ class _Past:
             rounds=int(outcome.state == "failed"),
         )
 
-    def _run(self, inbox: PastInbox, row: dict[str, Any]) -> StoredRun:
-        """Return the run that sent a notification."""
+    def _run(self, inbox: PastInbox, row: dict[str, Any]) -> tuple[StoredRun, StoredMessage | None]:
+        """Return the run that sent a notification, and its e-mail, which a failed run lacks."""
         began, ended = row["created_at"], row["created_at"] + self._random.randrange(50, 5_000)
         reason = self._random.choice(RUN_REASONS) if self._random.random() < FAILED_RUNS else None
         self._count("runs", began, inbox)
         if reason is not None:
             self._count("failures", began, inbox)
+        id = ids.place(self._new_id(self._now), began)
+        mail = self._message(inbox, row, id) if reason is None else None
         times_of = {"started_at": began, "ended_at": ended}
-        steps = {"bell": StepState(state="done", notification=row["id"], **times_of)}
-        steps["mail"] = StepState(state="done" if reason is None else "failed", reason=reason, **times_of)
-        if reason is None:
+        steps = {"bell": StepState(state="done", notification=row["id"], decided=row["id"], **times_of)}
+        if mail is None:
+            steps["mail"] = StepState(state="failed", reason=reason, **times_of)
+        else:
+            steps["mail"] = StepState(state="done", messages=(mail.id,), decided=row["id"], **times_of)
             steps["wait"] = StepState(state="skipped", reason="condition", started_at=ended, ended_at=ended)
         state = RunState(data={"customer": {"name": activity.name_of(inbox.key)}, "reminds": False}, steps=steps)
         ended_state = state.ended("completed" if reason is None else "failed", reason)
-        id = ids.place(self._new_id(self._now), began)
-        return StoredRun(
+        run = StoredRun(
             id=id,
             trigger=id,
             tenant=inbox.tenant,
@@ -330,6 +338,7 @@ class _Past:
             ended_at=ended,
             body=run_states.encode(ended_state),
         )
+        return run, mail
 
 
 def _growth(notifications: int) -> float:
@@ -356,15 +365,17 @@ def _numbers_of(step: int, at: int, body: str) -> dict[str, Any]:
 _SHARES = [outcome.share for outcome in OUTCOMES]
 
 
-def _decision(message: StoredMessage) -> NewDecision:
+def _decision(
+    tenant: str, recipient: str, notification: str, channel: Channel, message: str | None, decided_at: int
+) -> NewDecision:
     return NewDecision(
-        tenant=message.tenant,
-        notification=message.notification or "",
-        recipient=message.recipient,
-        channel=message.channel,
+        tenant=tenant,
+        notification=notification,
+        recipient=recipient,
+        channel=channel,
         outcome="send",
-        message=message.id,
-        decided_at=message.created_at,
+        message=message,
+        decided_at=decided_at,
     )
 
 

@@ -71,11 +71,18 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: Store)
     assert {"sent", "failed", "bounced"} >= {message.state for message in messages} >= {"sent"}
     assert all(message.attempts and message.notification for message in messages)
     decided = await store.messages.decisions("aurora", str(messages[0].notification), None, 10)
-    assert [decision.message for decision in decided] == [messages[0].id]
+    assert [decision.message for decision in decided if decision.channel == "email"] == [messages[0].id]
     for one in (await store.runs.page(wanted("aurora", limit=200))).items:
         run = runs.decode(one.body)
         assert run.status == one.state
         assert one.state != "completed" or run.step("wait").reason == "condition"
+        steps = [step for step in (run.step("bell"), run.step("mail")) if step.state == "done"]
+        assert len(steps) == (2 if one.state == "completed" else 1)
+        assert all(step.notification or step.messages for step in steps)
+        places = {
+            decision.channel for decision in await store.messages.decisions("aurora", steps[0].decided or "", None, 10)
+        }
+        assert places == ({"inbox", "email"} if one.state == "completed" else {"inbox"})
     causes, _ = await failures.causes(store, ["aurora"], FailureFilter())
     assert {cause.kind for cause, _ in causes} == {"message", "run"}
 
