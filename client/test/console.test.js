@@ -66,6 +66,29 @@ test('a request is the subject of a sentence', async () => {
   assert.equal(sentenceOf({ action: 'DELETE /v1/suppressions/{channel}/{address}', target: '/v1/suppressions/email/a%40b.example', outcome: 'ok' }), 'allowed a@b.example again for email');
 });
 
+test('a recipient of an entry of the audit log has the key of the decoded path', async () => {
+  const { recipientOf, sentenceOf } = await import(new URL('audit-sentences.js', FOLDER));
+  const keys = { '/v1/recipients/100%': '100%', '/v1/recipients/100%25?tenant=a': '100%25', '/v1/recipients/a#b': 'a#b', '/v1/topics/news/subscriptions/50%': '50%', '/v1/notifications?recipient=100%25&limit=1': '100%', '/v1/notifications?recipient=%': '%' };
+  for (const [target, key] of Object.entries(keys)) assert.equal(recipientOf({ target }).recipient, key, target);
+  for (const target of ['/v1/recipients', '/v1/recipients/bulk', '{"to": "/v1/recipients/ann"}', '']) assert.equal(recipientOf({ target }), null, target);
+  assert.equal(recipientOf({ target: '/v1/recipients/ann?tenant=acme' }).tenant, 'acme');
+  assert.equal(sentenceOf({ action: 'DELETE /v1/recipients/{key}', target: '/v1/recipients/100%', outcome: 'forbidden' }), 'tried to erase recipient 100%');
+});
+
+test('an attempt that waited for the password is left out only if the same actor then entered it', async () => {
+  const { actsOf } = await import(new URL('audit-sentences.js', FOLDER));
+  const entry = (minute, outcome, more = {}) => ({ at: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString(), actor: 'ann', action: 'POST /v1/keys', target: '/v1/keys', address: '192.0.2.1', outcome, ...more });
+  const shown = (...entries) => actsOf(entries.toReversed()).map(({ outcome }) => outcome).toReversed();
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(1, 'ok')), ['ok']);
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(1, 'ok', { action: 'PUT /v1/session/verification' }), entry(2, 'ok')), ['ok', 'ok']);
+  // A stolen session stopped at the password; the owner did the same later, elsewhere, or after another refusal.
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(30, 'ok')), ['password_required', 'ok']);
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(1, 'ok', { address: '192.0.2.2' })), ['password_required', 'ok']);
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(1, 'ok', { actor: 'bob' })), ['password_required', 'ok']);
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(1, 'password_required'), entry(2, 'ok')), ['password_required', 'ok']);
+  assert.deepEqual(shown(entry(0, 'password_required'), entry(1, 'forbidden'), entry(2, 'ok')), ['password_required', 'forbidden', 'ok']);
+});
+
 test('data of a preview has invented values of the kind that a name says, also for what the server masks', async () => {
   const { sampleOf, unmasked, variablesOf } = await import(new URL('sample-data.js', FOLDER));
   const template = { email: { subject: '{{ data.client }} in {{ data.place }}', text: "{{ data.total | money('EUR') }} at {{ data.time }}, {{ data.bookingKind }}, {{ data.when.to }}" } };

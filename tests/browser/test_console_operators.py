@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -205,6 +206,59 @@ def test_audit_log_shows_a_question_for_the_password_as_no_failure_and_changes_i
     expect(refusal.locator(".state.bad")).to_have_text("forbidden")
     expect(change).to_contain_text("data check: refuse → warn")
     assert violations(page) == []
+
+
+def test_audit_log_counts_no_entry_as_new_that_it_leaves_out(open_console: Callable[..., Page], owner: Console) -> None:
+    one = owner.send("GET", "/v1/audit?limit=1")["entries"][0] | {"action": "POST /v1/keys", "target": "/v1/keys"}
+    entries = [one | {"id": "2", "outcome": "ok"}, one | {"id": "1", "outcome": "password_required"}]
+    page = open_console("/account", is_alone=True)
+    wait_loaded(page)
+    page.clock.install()
+    page.route("**/v1/audit*", lambda route: route.fulfill(json={"entries": entries, "next": None}))
+    go(page, "/audit")
+    expect(page.locator(".chunk .row")).to_have_count(1)
+    entries.insert(0, one | {"id": "3", "target": "/v1/keys?tenant=acme", "outcome": "ok"})
+    page.clock.run_for(16_000)
+    page.get_by_role("button", name=re.compile("^1 new")).click()
+    expect(page.locator(".chunk .row")).to_have_count(2)
+
+
+def test_audit_log_is_read_with_any_key_of_a_recipient(open_console: Callable[..., Page], owner: Console) -> None:
+    key = owner.send("POST", "/v1/keys", {"name": "hundred", "scopes": ["read"]})
+    secret = {"authorization": f"Bearer {key['key']}"}
+    assert httpx.delete(f"{owner.server.url}/v1/recipients/100%25", headers=secret).status_code == 403
+    page = open_console("/audit?text=100", viewport=DESKTOP)
+    page.get_by_role("row", name="hundred tried to erase recipient 100%").get_by_role("link").click()
+    expect(page.locator(".facts").get_by_role("link", name="recipient 100%")).to_have_attribute(
+        "href", re.compile(r"/recipients/100%25")
+    )
+    owner.send("DELETE", f"/v1/keys/{key['id']}")
+
+
+def test_audit_log_says_what_a_failure_of_the_server_leaves_open(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    one = owner.send("GET", "/v1/audit?limit=1")["entries"][0] | {"outcome": "internal", "changes": []}
+    page = open_console("/")
+    page.route("**/v1/audit*", lambda route: route.fulfill(json={"entries": [one], "next": None}))
+    go(page, f"/audit/{one['id']}")
+    state = page.get_by_role("region", name="State")
+    expect(state).to_contain_text("Failed: internalA part of it may have been done.")
+
+
+def test_actions_of_a_quiet_operator_are_not_denied_beyond_what_was_searched(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    quiet = owner.send("POST", "/v1/operators", {"name": "quiet", "role": "viewer", "password": PASSWORD})["id"]
+    page = open_console("/")
+    found: dict[str, Any] = {"entries": [], "next": None, "scanned_until": quiet}
+    page.route("**/v1/audit*", lambda route: route.fulfill(json=found))
+    go(page, f"/operators/{quiet}")
+    expect(page.get_by_text("None among the newest 20,000 entries.")).to_be_visible()
+    found["scanned_until"] = None
+    page.reload()
+    expect(page.get_by_text("None in the last 400 days.")).to_be_visible()
+    owner.send("DELETE", f"/v1/operators/{quiet}")
 
 
 def test_pane_of_a_key_begins_with_its_last_use(open_console: Callable[..., Page], owner: Console) -> None:

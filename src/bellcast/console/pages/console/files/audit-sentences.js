@@ -70,6 +70,18 @@ function decoded(text) {
   }
 }
 
+/** The path of an entry, which the server has decoded, and its query as it was sent. What a tool was given has none. */
+export function partsOf(target) {
+  const [path, ...query] = target.startsWith('/') ? target.split('?') : [''];
+  return [path, new URLSearchParams(query.join('?'))];
+}
+
+/** The recipient that a request is about. */
+export function recipientOf({ target, tenant }) {
+  const [path, query] = partsOf(target), [, key] = /\/v1\/recipients\/([^/]+)/.exec(path) ?? /\/subscriptions\/([^/]+)$/.exec(path) ?? [null, query.get('recipient')];
+  return key && key !== 'bulk' ? { tenant: tenant ?? query.get('tenant'), recipient: key } : null;
+}
+
 /** A phrase with the names of a path. A server below a path has more parts before those of the route. */
 function named(phrase, route, path) {
   const parts = route.split('/'), values = path.split('/').slice(-parts.length).map(decoded);
@@ -106,6 +118,19 @@ export function sentenceOf(entry) {
   const done = isExport(entry) ? 'export' : verb;
   // The console repeats the request after the operator has entered the password.
   return entry.outcome === 'ok' ? `${pastOf(done)} ${rest}` : `${entry.outcome === 'password_required' ? 'began' : 'tried'} to ${done} ${rest}`;
+}
+
+/** The console asks for the password before an important change: this is no failure. */
+export const isQuestion = ({ outcome }) => outcome === 'password_required';
+/** The console repeats a request within this time after it needed the password. */
+const ANSWERED_MS = 5 * 60_000;
+/** Entries, newest first, without those that only waited for the password, which the same actor then entered. */
+export function actsOf(entries) {
+  const isSameRequest = (one, other) => ['actor', 'action', 'target', 'address'].every((name) => one[name] === other[name]);
+  return entries.filter((one, index) => {
+    const next = isQuestion(one) ? entries.slice(0, index).findLast((other) => isSameRequest(one, other)) : undefined;
+    return next?.outcome !== 'ok' || Date.parse(next.at) - Date.parse(one.at) > ANSWERED_MS;
+  });
 }
 
 export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,7 +1,7 @@
 /**
  * The audit log: who did or tried what, with names in place of ids, and the fields that changed.
  */
-import { changesOf, isObject, sentenceOf } from './audit-sentences.js';
+import { actsOf, changesOf, isObject, isQuestion, partsOf, recipientOf, sentenceOf } from './audit-sentences.js';
 import { CallerAvatar } from './caller.js';
 import { RANGE } from './filters.js';
 import { count, number } from './format.js';
@@ -26,12 +26,6 @@ async function readMore(entries) {
   await Promise.allSettled([(isNamed(KEY) || isNamed('/v1/keys/')) && read('/v1/keys', 'keys'), isNamed('/v1/operators/') && read('/v1/operators', 'operators'), readNames(entries.map(recipientOf).filter(Boolean))]);
 }
 
-/** The recipient that a request is about. */
-function recipientOf({ target, tenant }) {
-  const { pathname, searchParams } = new URL(target.startsWith('/') ? target : '/', location.origin), [, key] = /\/v1\/recipients\/([^/]+)/.exec(pathname) ?? /\/subscriptions\/([^/]+)$/.exec(pathname) ?? [null, searchParams.get('recipient')];
-  return key && key !== 'bulk' ? { tenant: tenant ?? searchParams.get('tenant'), recipient: decodeURIComponent(key) } : null;
-}
-
 /** Who acted: an operator, a key by its name, or the project secret. */
 const actorOf = ({ actor }) => names.get(actor.slice(KEY.length)) ?? actor;
 
@@ -41,7 +35,7 @@ const UNNAMED = new RegExp(`(^| )((?:(?:simulated|dead) )?[\\w-]+) ${UUID.source
 function wordsOf(entry) {
   const recipient = recipientOf(entry), text = sentenceOf(entry), id = UUID.exec(text)?.[0];
   if (recipient && text.includes(recipient.recipient)) return text.replace(recipient.recipient, () => nameOfRecipient(recipient));
-  return names.has(id) ? text.replace(id, names.get(id)) : text.replace(UNNAMED, (_, before, noun) => `${before}${/^[aeio]/.test(noun) ? 'an' : 'a'} ${noun}`);
+  return names.has(id) ? text.replace(id, () => names.get(id)) : text.replace(UNNAMED, (_, before, noun) => `${before}${/^[aeio]/.test(noun) ? 'an' : 'a'} ${noun}`);
 }
 
 /** A changed value as a few words; null if it is longer. */
@@ -67,16 +61,13 @@ function summaryOf(entry) {
 
 /** Why something was refused. */
 const REASONS = { forbidden: 'The role of the operator or the scopes of the key do not permit it.', unauthenticated: 'The name, the password or the key was wrong.', invalid: 'What was sent was not valid.', not_found: 'There is no such object.', password_required: 'The console asks for the password again before it.' };
+/** Outcomes of the server's own failures. */
+const isFailure = ({ outcome }) => ['internal', 'unavailable', 'disk_full'].includes(outcome);
 const outcomeOf = ({ outcome }) => (isQuestion({ outcome }) ? 'password needed' : outcome.replaceAll('_', ' '));
-/** That the console asks for the password before an important change is no failure. */
-const isQuestion = ({ outcome }) => outcome === 'password_required';
 const Outcome = ({ of: one }) => html`<${State} of=${outcomeOf(one)} kind=${isQuestion(one) ? 'open' : 'bad'} />`;
 
-/** Entries, newest first, without those that only asked for the password of one that follows. */
-const acts = (entries) => entries.filter((one, index) => !isQuestion(one) || !entries.slice(0, index).some(({ actor, action, target, outcome }) => outcome === 'ok' && actor === one.actor && action === one.action && target === one.target));
-
 export const audit = {
-  path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, readMore, join: acts,
+  path: '/v1/audit', rows: 'entries', link: (one) => path`/audit/${one.id}`, isOfTenant: true, isNewestFirst: true, readMore, join: actsOf,
   filters: [{ name: 'text', label: 'Search actors and objects', isSearch: true }, { name: 'outcome', label: 'Outcome', options: ['ok', 'refused'] }, { name: 'actor', label: 'Actor' }, RANGE], views: [['Refused', { outcome: 'refused' }]],
   columns: [
     { name: 'Action', kind: 'title', lead: (one) => html`<${CallerAvatar} of=${one.actor} />`, of: (one) => html`<b>${actorOf(one)}</b> ${wordsOf(one)}`, text: summaryOf }, { name: 'Outcome', of: (one) => one.outcome !== 'ok' && one, show: (one) => html`<${Outcome} of=${one} />`, width: '9.5rem' },
@@ -89,11 +80,11 @@ export const audit = {
 const FEW = 8;
 export function LatestActions({ page, of }) {
   const found = useLoad(async (signal) => {
-    const { entries } = await get(withQuery('/v1/audit', { actor: of, limit: FEW }), signal);
+    const { entries, scanned_until: more } = await get(withQuery('/v1/audit', { actor: of, limit: FEW }), signal);
     await readMore(entries);
-    return acts(entries);
+    return { entries: actsOf(entries), isPart: Boolean(more) };
   }, [of]);
-  return html`<${Card} title="Latest actions"><${Loaded} of=${found}>${(entries) => (entries.length === 0 ? html`<p class="muted">None in the last 400 days.</p>` : html`<ul class="rows-of">${entries.map((one) => html`<li key=${one.id}><a class="plain grow" href=${page.url(path`/audit/${one.id}`)}>${wordsOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>
+  return html`<${Card} title="Latest actions"><${Loaded} of=${found}>${({ entries, isPart }) => (entries.length === 0 ? html`<p class="muted">${isPart ? 'None among the newest 20,000 entries.' : 'None in the last 400 days.'}</p>` : html`<ul class="rows-of">${entries.map((one) => html`<li key=${one.id}><a class="plain grow" href=${page.url(path`/audit/${one.id}`)}>${wordsOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>
     <a href=${withQuery(page.url('/audit'), { actor: of })}>All in the audit log</a>`)}<//><//>`;
 }
 
@@ -111,7 +102,7 @@ async function entryOf(id, tenant, signal) {
 /** Whether it was done, and how much it changed. */
 function EntryVerdict({ of: one }) {
   if (isQuestion(one)) return html`<${Headline} kind="open" note=${REASONS[one.outcome]}>Waited for the password<//>`;
-  if (one.outcome !== 'ok') return html`<${Headline} kind="bad" note=${`${REASONS[one.outcome] ?? ''} Nothing was changed.`}>Refused: ${outcomeOf(one)}<//>`;
+  if (one.outcome !== 'ok') return html`<${Headline} kind="bad" note=${isFailure(one) ? 'A part of it may have been done.' : `${REASONS[one.outcome] ?? ''} Nothing was changed.`}>${isFailure(one) ? 'Failed' : 'Refused'}: ${outcomeOf(one)}<//>`;
   const changed = changesOf(one).length;
   return html`<${Headline} kind=${changed > 0 || !one.action.startsWith('GET ') ? 'ok' : 'info'}>${changed > 0 ? `${count(changed, 'field')} changed` : one.action.startsWith('GET ') ? 'Read, nothing was changed' : 'Done'}<//>`;
 }
@@ -133,7 +124,7 @@ const OBJECTS = { connections: 1, keys: 1, messages: 1, notifications: 1, operat
 
 /** The page of the object that an entry is about; null without one, or after it was deleted. */
 function objectOf({ action, target, outcome }) {
-  const [, kind, ...rest] = new URL(target, location.origin).pathname.split('/').slice(1), names = rest.slice(0, OBJECTS[kind]);
+  const [, kind, ...rest] = partsOf(target)[0].split('/').slice(1), names = rest.slice(0, OBJECTS[kind]).map(encodeURIComponent);
   const isWhole = rest.length === OBJECTS[kind], isDeleted = action.startsWith('DELETE ') && isWhole && outcome === 'ok';
   if (isDeleted) return null;
   if (action.includes('{') && names.length === OBJECTS[kind]) return `/${[kind, ...names].join('/')}`;

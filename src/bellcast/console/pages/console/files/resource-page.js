@@ -156,9 +156,9 @@ function useRows(page, resource, parameters, key) {
     const timer = setInterval(async () => {
       if (document.hidden) return;
       try {
-        const now = await get(url(), abort.signal);
-        const fresh = now[resource.rows].filter((one) => !known.has(one.id)).length;
-        setState((old) => (old.of === first.value ? { ...old, total: now.total, fresh, isAll: fresh === now[resource.rows].length && Boolean(now.next) } : old));
+        const now = await get(url(), abort.signal), rows = resource.join?.(now[resource.rows]) ?? now[resource.rows];
+        const fresh = rows.filter((one) => !known.has(one.id)).length;
+        setState((old) => (old.of === first.value ? { ...old, total: now.total, fresh, isAll: fresh === rows.length && Boolean(now.next) } : old));
       } catch {
         // Counted again after a moment.
       }
